@@ -1,0 +1,83 @@
+"""Tables on stdout, the same figures as JSON beside."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sqlite3
+import statistics
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+class Report:
+    """Gathers rows and prints tables; `write` keeps all of it in one file."""
+
+    def __init__(self, header: dict[str, Any]) -> None:
+        self._all: dict[str, Any] = {"header": header}
+        print("  ".join(f"{name}: {value}" for name, value in header.items()), flush=True)
+
+    def table(
+        self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, raw: object = None
+    ) -> None:
+        """Print a table and keep it; `raw` is what was measured round by round."""
+        kept = [list(row) for row in rows]
+        shown = [[_cell(value) for value in row] for row in kept]
+        widths = [max(map(len, column)) for column in zip(columns, *shown, strict=True)]
+        print(f"\n{title}")
+        for row in ([*columns], *shown):
+            print(
+                "  "
+                + "  ".join(
+                    cell.rjust(w) if at else cell.ljust(w) for at, (cell, w) in enumerate(zip(row, widths, strict=True))
+                )
+            )
+        print(flush=True, end="")
+        self._all[title] = {"columns": list(columns), "rows": kept, "raw": raw}
+
+    def write(self) -> Path:
+        RESULTS.mkdir(exist_ok=True)
+        path = RESULTS / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
+        path.write_text(json.dumps(self._all, ensure_ascii=False, indent=1, default=str))
+        return path
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}" if 0 < value < 0.1 else f"{value:.2f}" if value < 100 else f"{value:.0f}"
+    return "-" if value is None else str(value)
+
+
+def median(values: Iterable[float]) -> float:
+    return statistics.median(values)
+
+
+def ratio(rows: Sequence[dict[str, Any]], of: str, base: str, figure: str, **where: object) -> float | None:
+    """Median over rounds of one contender's figure over another's in the same round."""
+    per_round: dict[tuple[int, str], float] = {
+        (row["round"], row["name"]): row[figure]
+        for row in rows
+        if all(row.get(name) == value for name, value in where.items()) and row.get(figure)
+    }
+    found = [
+        value / per_round[number, base]
+        for (number, name), value in per_round.items()
+        if name == of and (number, base) in per_round
+    ]
+    return median(found) if found else None
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were taken on."""
+    return {
+        "at": time.strftime("%Y-%m-%d %H:%M"),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+    }

@@ -1,0 +1,5 @@
+"""python -m canteen"""
+
+from canteen.cli import main
+
+main()

@@ -1,0 +1,65 @@
+"""create_app: the only place where everything meets."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from canteen import clock, config, db
+from canteen.auth import guard, pins
+from canteen.auth import pages as auth_pages
+from canteen.auth import tablet_pages as tablet_desk
+from canteen.config import ROOT, Config
+from canteen.pos import api as pos_api
+from canteen.pos import pages as tablet_pages
+from canteen.pos import tablets_api
+from canteen.registry import api as card_counter
+from canteen.registry import card_pages, import_pages, pages
+from canteen.ruledesk import pages as rule_pages
+from canteen.ruledesk import simulation_pages
+from canteen.settlement import pages as settlement_pages
+from canteen.web import api as web_api
+from canteen.web import errors, filters, health, security, vendor
+
+
+def create_app(settings: Config | None = None) -> Flask:
+    """Build the application for `settings`, or for what the environment says.
+
+    Raises BadSetting when a setting is wrong, UnsafeStart when production would run unsafely.
+    """
+    settings = settings or config.from_environment()
+    app = Flask("canteen", template_folder=str(ROOT / "templates"), static_folder=str(ROOT / "static"))
+    app.config.update(
+        CANTEEN=settings,
+        TESTING=settings.testing,
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=db.engine_options(settings),
+    )
+    db.db.init_app(app)
+    _edges(app, settings)
+    if settings.production:
+        clock.forbid_moving()
+    with app.app_context():
+        pins.warm_up()
+        if settings.production:
+            security.refuse_unsafe(settings, db.db.session(), debug=app.debug)
+            db.db.session.remove()
+            db.db.engine.dispose()  # a connection opened before the server forks must not be shared
+    return app
+
+
+def _edges(app: Flask, settings: Config) -> None:
+    """Everything that answers to the outside."""
+    security.register(app, settings)
+    errors.register(app)
+    filters.register(app)
+    health.register(app)
+    vendor.register(app)
+    guard.register(app)
+    api = web_api.register(app)
+    for part in (tablets_api.bp, pos_api.bp, card_counter.bp):
+        api.register_blueprint(part)
+    registry_pages = (pages.bp, card_pages.bp, import_pages.bp)
+    desk_pages = (settlement_pages.bp, rule_pages.bp, simulation_pages.bp)
+    for page in (auth_pages.bp, tablet_desk.bp, tablet_pages.bp, *desk_pages, *registry_pages):
+        app.register_blueprint(page)
+    guard.refuse_undoored(app)

@@ -1,0 +1,1 @@
+"""People of the bureaus and canteens, their grants, sessions, and the tablets."""

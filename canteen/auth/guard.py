@@ -1,0 +1,319 @@
+"""Who may do what, and where. Deny by default: a route without a door stops the start, a door without a right refuses.
+
+A person holds roles at nodes (area, operator, canteen); a role is a set of permissions; a node covers all below
+it. `scope(permission)` is the one function that limits every query to the caller's places (P20).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import structlog
+from flask import Flask, current_app, g, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from canteen import clock, places
+from canteen.auth import sessions, tablets
+from canteen.auth.models import Grant
+from canteen.auth.sessions import Caller
+from canteen.db import db
+from canteen.errors import Forbidden, Missing
+from canteen.places import Canteen, Contract
+from canteen.web import nav, security
+from canteen.web.doors import (
+    Door,
+    allowed,
+    door_of,
+    even_revoked,
+    own_account,
+    public,
+    reads_only,
+    tablet_signed,
+    undoored,
+)
+from canteen.web.errors import LoginNeeded, NotFound, for_programs
+
+__all__ = [
+    "READING", "ROLES", "Permission", "Scope", "allowed", "enforce", "even_revoked", "may", "own_account", "permissions_of", "public",
+    "reads_only", "register", "require", "scope", "scope_of", "tablet_signed",
+]  # fmt: skip
+
+_log = structlog.get_logger()
+
+
+class Permission(StrEnum):
+    """SEE_… and EXPORT read; all others, and SEE_ID_NUMBERS, act."""
+
+    SELL = "sell"
+    VOID_OWN = "void_own"
+    VOID_ANY = "void_any"
+    CARD_COUNTER = "card_counter"  # bind a blank card, report loss and found, at the counter or by phone
+    STAFF = "staff"  # cashiers of one's own canteens: add, set PIN, unlock, end
+    ENROL_TABLET = "enrol_tablet"
+    DECLARE_LOST = "declare_lost"
+    CONFIRM_LOST = "confirm_lost"
+    SUBMIT_CLAIM = "submit_claim"
+    REVIEW_CLAIM = "review_claim"
+    RETURN = "return"
+    DETERMINE = "determine"
+    APPROVE_CLAIM = "approve_claim"
+    PAY_ENTER = "pay_enter"
+    PAY_CHECK = "pay_check"
+    CLOSE_PERIOD = "close_period"
+    PEOPLE = "people"
+    PLACES = "places"
+    MENUS = "menus"
+    RULEBOOKS = "rulebooks"  # draft
+    PUBLISH = "publish"  # of what another drafted
+    CARDS = "cards"
+    ROSTER = "roster"
+    SEE_CLAIMS = "see_claims"
+    SEE_SALES = "see_sales"
+    EXPORT = "export"  # read, and taken away
+    SEE_ELDERS = "see_elders"
+    SEE_ID_NUMBERS = "see_id_numbers"  # unmasked, each time with a recorded reason
+    SEE_CARDS = "see_cards"
+    SEE_PLACES = "see_places"
+    SEE_RULEBOOKS = "see_rulebooks"
+    SEE_PEOPLE = "see_people"
+    SEE_TABLETS = "see_tablets"
+    SEE_AUDIT = "see_audit"
+    SEE_SYSTEM = "see_system"  # metrics, doctor
+
+
+P = Permission
+READING = frozenset({p for p in P if p.startswith("see_")} | {P.EXPORT}) - {P.SEE_ID_NUMBERS}
+_COUNTER = frozenset({P.SELL, P.VOID_OWN, P.CARD_COUNTER})
+_BUREAU = frozenset(
+    {P.SEE_CLAIMS, P.SEE_SALES, P.SEE_ELDERS, P.SEE_CARDS, P.SEE_PLACES, P.SEE_RULEBOOKS, P.SEE_TABLETS, P.EXPORT}
+)
+
+ROLES: dict[str, frozenset[Permission]] = {
+    "cashier": _COUNTER,
+    "manager": _COUNTER
+    | {P.VOID_ANY, P.STAFF, P.ENROL_TABLET, P.SEE_TABLETS, P.DECLARE_LOST, P.SUBMIT_CLAIM, P.MENUS}
+    | {P.SEE_CLAIMS, P.SEE_SALES, P.SEE_PLACES, P.EXPORT},
+    "reviewer": _BUREAU | {P.REVIEW_CLAIM, P.RETURN, P.CARD_COUNTER, P.DECLARE_LOST, P.CONFIRM_LOST},
+    "finance": _BUREAU - {P.SEE_ELDERS, P.SEE_CARDS, P.SEE_TABLETS}
+    | {P.RETURN, P.DETERMINE, P.APPROVE_CLAIM, P.PAY_ENTER, P.PAY_CHECK, P.CLOSE_PERIOD},
+    "admin": _BUREAU
+    | {P.PEOPLE, P.PLACES, P.MENUS, P.RULEBOOKS, P.PUBLISH, P.CARDS, P.CARD_COUNTER, P.ROSTER, P.SEE_PEOPLE}
+    | {P.ENROL_TABLET, P.DECLARE_LOST, P.CONFIRM_LOST, P.SEE_AUDIT, P.SEE_ID_NUMBERS},
+    "auditor": READING - {P.SEE_SYSTEM},
+    "operator_it": frozenset({P.ENROL_TABLET, P.SEE_TABLETS, P.DECLARE_LOST, P.SEE_PLACES, P.SEE_SYSTEM}),
+}
+ROLE_NAMES = {
+    "cashier": "收银员",
+    "manager": "食堂负责人",
+    "reviewer": "街道审核",
+    "finance": "财务",
+    "admin": "管理员",
+    "auditor": "审计",
+    "operator_it": "系统运维",
+}
+
+
+class NotCovered(Missing):
+    code = "not_found"
+    message = "没有找到，或不在您负责的范围内。"
+
+
+@dataclass(slots=True)
+class Scope:
+    """The places where someone holds a permission; each set is read once."""
+
+    nodes: frozenset[tuple[str, str]]  # (kind, id)
+    _areas: set[str] | None = field(default=None, repr=False)
+    _canteens: set[str] | None = field(default=None, repr=False)
+
+    def __bool__(self) -> bool:
+        return bool(self.nodes)
+
+    def areas(self, session: Session) -> set[str]:
+        """Codes of all areas covered, from the area nodes down."""
+        if self._areas is None:
+            today = clock.today()
+            self._areas = set[str]().union(*(places.below(session, area, today) for area in self._ids("area")))
+        return self._areas
+
+    def canteens(self, session: Session) -> set[str]:
+        """Ids of the canteens covered: named, in a covered area, or run today by a covered operator."""
+        if self._canteens is None:
+            here = select(Canteen.id).where(Canteen.area_id.in_(self.areas(session)))
+            run = select(Contract.canteen_id).where(
+                Contract.operator_id.in_(self._ids("operator")), places.valid_on(Contract, clock.today())
+            )
+            found = set(session.execute(here).scalars()) | set(session.execute(run).scalars())
+            self._canteens = found | self._ids("canteen")
+        return self._canteens
+
+    def contracts(self, session: Session) -> set[str]:
+        """Ids of the contracts covered: an operator sees its own, ended ones too, and never its successor's."""
+        there = self.areas(session)
+        of_places = select(Contract.id).join(Canteen, Canteen.id == Contract.canteen_id)
+        of_places = of_places.where(Canteen.area_id.in_(there) | Canteen.id.in_(self._ids("canteen")))
+        own = select(Contract.id).where(Contract.operator_id.in_(self._ids("operator")))
+        return set(session.execute(of_places).scalars()) | set(session.execute(own).scalars())
+
+    def covers(self, canteen_id: str) -> bool:
+        named = ("canteen", canteen_id) in self.nodes  # the cashier's case, at every quote: no look into the tree
+        return named or canteen_id in self.canteens(db.session())
+
+    def covers_area(self, area_id: str) -> bool:
+        return area_id in self.areas(db.session())
+
+    def covers_node(self, session: Session, kind: str, node_id: str) -> bool:
+        """Whether all that a grant at the node would reach lies within."""
+        if (kind, node_id) in self.nodes:
+            return True
+        if kind == "area":
+            return node_id in self.areas(session)
+        if kind == "canteen":
+            return node_id in self.canteens(session)
+        run = select(Contract.canteen_id).where(Contract.operator_id == node_id)
+        return bool(self._ids("area")) and set(session.execute(run).scalars()) <= self.canteens(session)
+
+    def need(self, canteen_id: str | None) -> None:
+        """Raises NotCovered, as if it did not exist, when the canteen lies outside."""
+        if canteen_id is None or not self.covers(canteen_id):
+            raise NotCovered
+
+    def _ids(self, kind: str) -> set[str]:
+        return {node_id for node_kind, node_id in self.nodes if node_kind == kind}
+
+
+# --- rights of a person ---
+
+
+def live_grants(session: Session, person_id: str) -> list[Grant]:
+    """The grants in force now, as the table says at this very request."""
+    query = select(Grant).where(Grant.person_id == person_id, Grant.ended_at.is_(None)).order_by(Grant.id)
+    return list(session.execute(query).scalars())
+
+
+def permissions_of(roles: Iterable[str]) -> frozenset[Permission]:
+    """What a set of roles may do together. Whoever audits only reads, whatever else was granted (P27)."""
+    roles = set(roles)
+    together = frozenset[Permission]().union(*(ROLES[role] for role in roles))
+    return together & READING if "auditor" in roles else together
+
+
+def scope_of(session: Session, person_id: str, permission: str) -> Scope:
+    """Where a person holds a permission."""
+    return _scope(live_grants(session, person_id), permission)
+
+
+def scope(permission: str) -> Scope:
+    """Where the caller of this request holds a permission; empty when nowhere."""
+    return _scope(_grants(), permission)
+
+
+def may(permission: str, canteen_id: str | None = None) -> bool:
+    """Whether the caller holds a permission: anywhere, or at the canteen named."""
+    where = scope(permission)
+    return bool(where) if canteen_id is None else where.covers(canteen_id)
+
+
+def require(permission: str, canteen_id: str | None = None) -> None:
+    """Raises Forbidden when the caller holds it nowhere, NotCovered when not at that canteen."""
+    where = scope(permission)
+    if not where:
+        raise Forbidden
+    if canteen_id is not None:
+        where.need(canteen_id)
+
+
+def _scope(grants: list[tuple[str, str, str]] | list[Grant], permission: str) -> Scope:
+    rows = [(each.role, each.node_kind, each.node_id) if isinstance(each, Grant) else each for each in grants]
+    if permission not in permissions_of(role for role, _, _ in rows):
+        return Scope(frozenset())
+    return Scope(frozenset((kind, node) for role, kind, node in rows if permission in ROLES[role]))
+
+
+def _grants() -> list[tuple[str, str, str]]:
+    caller: Caller | None = g.get("person")
+    if caller is None:
+        return []
+    if g.get("grants") is None:
+        g.grants = [(each.role, each.node_kind, each.node_id) for each in live_grants(db.session(), caller.id)]
+    held: list[tuple[str, str, str]] = g.grants
+    return held
+
+
+# --- at every request ---
+
+
+def register(app: Flask) -> None:
+    """Let nothing through that names no door."""
+    app.before_request(enforce)
+    app.context_processor(lambda: {"may": may, "person": g.get("person"), "nav_entries": nav_entries})
+
+
+def refuse_undoored(app: Flask) -> None:
+    """Raises RuntimeError naming the routes that say nothing about who may call them. Call it once all are added."""
+    if missing := list(undoored(app)):
+        raise RuntimeError("routes without a door: " + "; ".join(missing))
+
+
+def enforce() -> ResponseReturnValue | None:
+    """Who calls, and may they? Runs before any view, schema or body is looked at."""
+    g.person, g.tablet, g.csrf, g.grants = None, None, None, None
+    if request.url_rule is None or request.endpoint is None or request.method == "OPTIONS":
+        return None  # 404 and 405 are told by the errors; OPTIONS tells only the methods
+    door = door_of(current_app, request.endpoint, request.method if request.method != "HEAD" else "GET")
+    if door is None:
+        raise NotFound
+    if request.endpoint == "static":
+        return None
+    _identify(door)
+    if (detour := _pass(door)) is not None:
+        return detour
+    security.check_source(door)
+    return None
+
+
+def nav_entries() -> list[nav.Entry]:
+    """The pages this caller may open, for the menu."""
+    if g.get("person") is None:
+        return []
+    return [entry for entry in nav.entries() if _opens(door_of(current_app, entry.endpoint, "GET"))]
+
+
+def _identify(door: Door) -> None:
+    session = db.session()
+    if door.tablet:
+        g.tablet = tablets.verify(session, request, revoked=door.revoked)
+        g.person = sessions.find(session, security.cookie("till"), tablet_id=g.tablet.id)
+        tablets.touch(g.tablet, request.headers.get("X-Tablet-At", ""))
+        return
+    if (token := security.cookie("desk")) is not None:
+        g.person = sessions.find(session, token)
+    if g.person is not None:
+        g.csrf = g.person.csrf
+        sessions.touch(g.person)
+
+
+def _pass(door: Door) -> ResponseReturnValue | None:
+    if door.public or (door.loopback and security.from_loopback()):
+        return None
+    if door.tablet and not door.permissions:
+        return None
+    if g.person is None:
+        raise LoginNeeded("请收银员先输入口令登录。" if door.tablet else None)
+    if g.person.must_change and not door.account and not door.tablet:
+        if for_programs():
+            raise Forbidden("请先登录页面修改初始密码。")
+        return redirect(url_for("auth.account"))
+    here = g.tablet.canteen_id if door.tablet else None
+    if not (door.account or any(may(permission, here) for permission in door.permissions)):
+        _log.warning("door.refused", person=g.person.id, endpoint=request.endpoint, method=request.method)
+        raise Forbidden
+    return None
+
+
+def _opens(door: Door | None) -> bool:
+    return door is not None and (bool(door.account) or any(may(permission) for permission in door.permissions))

@@ -1,0 +1,58 @@
+"""Which accounts belong to one human being, so that maker and checker are two people, not two accounts (P23).
+
+The tie is an event, added and never edited; whoever is tied to someone stays so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from canteen import events
+from canteen.auth.models import Person
+from canteen.db import transaction
+from canteen.errors import Missing
+
+TIED = "person.same_human"
+
+
+class NoSuchAccount(Missing):
+    code = "person_not_found"
+    message = "没有找到这个账号，请核对后再试。"
+
+
+def tie(person_id: str, other_id: str, *, by: str) -> None:
+    """Record that two accounts are used by one human. Safe to repeat. Raises NoSuchAccount."""
+    with transaction() as session:
+        if session.get(Person, person_id) is None or session.get(Person, other_id) is None:
+            raise NoSuchAccount
+        if human(session, person_id) != human(session, other_id):
+            events.record(session, TIED, person_id, by=by, body={"other": other_id})
+
+
+def human(session: Session, person_id: str) -> str:
+    """One id for all accounts of a human being: the least of them."""
+    return min(_accounts(session, {person_id}))
+
+
+def same(session: Session, person_id: str, others: Collection[str]) -> bool:
+    """Whether any of `others` is an account of the same human being."""
+    return not _accounts(session, {person_id}).isdisjoint(others)
+
+
+def _accounts(session: Session, known: set[str]) -> set[str]:
+    ties = [
+        (subject, str(json.loads(body)["other"]))
+        for subject, body in session.execute(
+            select(events.Event.subject, events.Event.body).where(events.Event.kind == TIED)
+        )
+    ]
+    found = set(known)
+    while True:
+        more = {one for pair in ties for one in pair if not found.isdisjoint(pair)}
+        if more <= found:
+            return found
+        found |= more

@@ -1,0 +1,133 @@
+"""Tables of people, grants (a role at any place), sessions, tablets."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from canteen.db import Base
+
+ROLES = ("cashier", "manager", "reviewer", "finance", "admin", "auditor", "operator_it")
+NODES = ("area", "operator", "canteen")
+
+
+class Person(Base):
+    """Someone who works with the system. Cashiers log in by PIN on an enrolled tablet, others by password."""
+
+    __tablename__ = "person"
+    __table_args__ = (
+        CheckConstraint("password_hash IS NOT NULL OR pin_hash IS NOT NULL OR disabled_at IS NOT NULL", name="way_in"),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    login: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    password_hash: Mapped[str | None]
+    pin_hash: Mapped[str | None]
+    disabled_at: Mapped[datetime | None]
+    changed_at: Mapped[datetime]  # sessions older than this are dead
+    must_change: Mapped[bool] = mapped_column(default=False)  # the password was set by someone else
+
+
+class Grant(Base):
+    """A role at a node of any kind; it covers all below the node. Ended, never removed."""
+
+    __tablename__ = "role_grant"
+    __table_args__ = (
+        CheckConstraint(f"role IN {ROLES}", name="role"),
+        CheckConstraint(f"node_kind IN {NODES}", name="node"),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey("person.id"), index=True)
+    role: Mapped[str]
+    node_kind: Mapped[str]
+    node_id: Mapped[str]
+    granted_by: Mapped[str]
+    granted_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    ended_by: Mapped[str | None]
+
+
+class WebSession(Base):
+    """A login, kept on the server so that logout is real (P21). `id` is the SHA-256 of the cookie's token."""
+
+    __tablename__ = "web_session"
+    __table_args__ = {"sqlite_strict": True}
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey("person.id"), index=True)
+    tablet_id: Mapped[str | None] = mapped_column(ForeignKey("tablet.id"))
+    csrf: Mapped[str]
+    made_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class Attempts(Base):
+    """Wrong guesses counted in one place for all workers and hosts (P22). `key` names account and device."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (CheckConstraint("failures >= 0", name="failures"), {"sqlite_strict": True})
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    failures: Mapped[int]
+    since: Mapped[datetime]
+    locked_until: Mapped[datetime | None]
+
+
+class Tablet(Base):
+    """An enrolled tablet: its public key signs what it sends. It serves points of one operator."""
+
+    __tablename__ = "tablet"
+    __table_args__ = {"sqlite_strict": True}
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    canteen_id: Mapped[str] = mapped_column(ForeignKey("canteen.id"), index=True)
+    public_key: Mapped[bytes]  # uncompressed P-256 point
+    enrolled_at: Mapped[datetime]
+    enrolled_by: Mapped[str]
+    seen_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    skew_ms: Mapped[int | None]
+
+
+class EnrolmentCode(Base):
+    """A one-time code that lets a tablet in; kept as a digest, used once."""
+
+    __tablename__ = "enrolment_code"
+    __table_args__ = {"sqlite_strict": True}
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    canteen_id: Mapped[str] = mapped_column(ForeignKey("canteen.id"))
+    name: Mapped[str]
+    made_by: Mapped[str]
+    made_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    tablet_id: Mapped[str | None] = mapped_column(ForeignKey("tablet.id"))
+
+
+class LostEpoch(Base):
+    """An epoch of a tablet's numbers declared lost from `first_missing` on: by two people, with a reason."""
+
+    __tablename__ = "lost_epoch"
+    __table_args__ = (
+        UniqueConstraint("tablet_id", "epoch"),
+        CheckConstraint("confirmed_by IS NULL OR confirmed_by <> declared_by", name="two_people"),
+        Index("ix_lost_epoch_tablet", "tablet_id"),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tablet_id: Mapped[str] = mapped_column(ForeignKey("tablet.id"))
+    epoch: Mapped[int]
+    reason: Mapped[str]
+    declared_by: Mapped[str]
+    declared_at: Mapped[datetime]
+    confirmed_by: Mapped[str | None]
+    confirmed_at: Mapped[datetime | None]

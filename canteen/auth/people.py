@@ -1,0 +1,369 @@
+"""Accounts of people and the roles granted to them: each act by someone named, none on one's own behalf (P23)."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, and_, exists, false, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from canteen import clock, events
+from canteen.auth import guard, pins, sessions
+from canteen.auth.guard import NotCovered, Permission, Scope
+from canteen.auth.models import NODES, ROLES, Grant, Person
+from canteen.db import transaction
+from canteen.errors import Conflict, Forbidden, Invalid, Missing
+from canteen.places import Area, Canteen, Operator
+from canteen.web.security import settings
+
+SYSTEM = "system"  # the command line on the server itself
+DEMO = "demo-"  # production does not start while such an account can log in
+LISTED = 200
+_LOGIN = re.compile(r"[a-z0-9][a-z0-9._-]{1,31}")
+_KINDS: dict[str, type[Area | Operator | Canteen]] = {
+    "area": Area,
+    "operator": Operator,
+    "canteen": Canteen,
+}
+
+
+class NoPerson(Missing):
+    code = "person_not_found"
+    message = "没有找到这个账号，或不在您负责的范围内。"
+
+
+class LoginTaken(Conflict):
+    code = "login_taken"
+    message = "这个登录名已有人使用，请换一个。"
+
+
+class BadLogin(Invalid):
+    code = "bad_login"
+    message = "登录名为 2 至 32 位小写字母、数字、点或短横线。"
+
+
+class OwnAccount(Forbidden):
+    code = "own_account"
+    message = "不能给自己授权、停用或重置，请另一位管理员办理。"
+
+
+class AuditorApart(Conflict):
+    code = "auditor_apart"
+    message = "审计人员不能同时担任其他角色：请先结束原有角色，或为审计另建账号。"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Over whom and over what someone decides: all roles in `people`, cashiers alone in `staff`."""
+
+    by: str
+    people: Scope
+    staff: Scope
+
+    @classmethod
+    def of(cls, session: Session, by: str) -> Reach:
+        return cls(
+            by,
+            guard.scope_of(session, by, Permission.PEOPLE),
+            guard.scope_of(session, by, Permission.STAFF),
+        )
+
+    @property
+    def all(self) -> bool:
+        return self.by == SYSTEM
+
+    def roles(self) -> list[str]:
+        """The roles that may be granted."""
+        return list(ROLES) if self.all or self.people else ["cashier"] if self.staff else []
+
+    def grants(self, session: Session, role: str, kind: str, node_id: str) -> bool:
+        """Whether a role at a node may be given and taken."""
+        return (
+            self.all
+            or self.people.covers_node(session, kind, node_id)
+            or (role == "cashier" and self.staff.covers_node(session, kind, node_id))
+        )
+
+    def manages(self, session: Session, person_id: str) -> bool:
+        """Whether the account may be changed: every role it holds (or, holding none, held) lies within reach."""
+        if self.all:
+            return True
+        if person_id == self.by:
+            return False
+        held = list(session.execute(select(Grant).where(Grant.person_id == person_id)).scalars())
+        live = [grant for grant in held if grant.ended_at is None] or held
+        within = all(self.grants(session, grant.role, grant.node_kind, grant.node_id) for grant in live)
+        return within if live else bool(self.people)
+
+
+def listed(session: Session, scopes: Sequence[Scope], *, every: bool = False, search: str = "") -> list[Person]:
+    """Accounts that hold or held a role in the scopes, open ones first, by login; at most LISTED.
+
+    every    those that never held any role too
+    """
+    query = select(Person).where(_seen(session, scopes, every=every))
+    if search := search.strip():
+        like = (Person.login.contains(search.lower(), autoescape=True), Person.name.contains(search, autoescape=True))
+        query = query.where(or_(*like))
+    query = query.order_by(Person.disabled_at.is_not(None), Person.login).limit(LISTED)
+    return list(session.execute(query).scalars())
+
+
+def seen(session: Session, person_id: str, scopes: Sequence[Scope], *, every: bool = False) -> Person:
+    """The account, if it is among those that `listed` would list. Raises NoPerson."""
+    query = select(Person).where(Person.id == person_id, _seen(session, scopes, every=every))
+    found = session.execute(query).scalar_one_or_none()
+    if found is None:
+        raise NoPerson
+    return found
+
+
+def _seen(session: Session, scopes: Sequence[Scope], *, every: bool) -> ColumnElement[bool]:
+    nodes = [node for scope in scopes for node in _reached(session, scope)]
+    shown: ColumnElement[bool] = false()
+    if nodes:
+        shown = exists().where(Grant.person_id == Person.id, or_(*nodes))
+    return or_(shown, ~exists().where(Grant.person_id == Person.id)) if every else shown
+
+
+def _reached(session: Session, scope: Scope) -> list[ColumnElement[bool]]:
+    ids = {
+        "area": scope.areas(session),
+        "canteen": scope.canteens(session),
+        "operator": {node_id for kind, node_id in scope.nodes if kind == "operator"},
+    }
+    return [and_(Grant.node_kind == kind, Grant.node_id.in_(there)) for kind, there in ids.items() if there]
+
+
+def create(
+    login: str,
+    name: str,
+    *,
+    password: str | None = None,
+    pin: str | None = None,
+    grants: Iterable[tuple[str, str, str]] = (),
+    must_change: bool = True,
+    by: str,
+) -> str:
+    """Make an account with its first roles (role, kind of node, node) and answer its id.
+
+    must_change    the password is someone else's choice and is changed at the first login
+    Raises BadLogin, LoginTaken, WeakPassword, WeakPin, Invalid, and what `grant` raises.
+    """
+    login, name = login.strip().lower(), name.strip()
+    if not _LOGIN.fullmatch(login):
+        raise BadLogin
+    if settings().production and login.startswith(DEMO):
+        raise BadLogin(f"{DEMO} 开头的登录名只用于演示，生产环境请换一个。")
+    if not 1 <= len(name) <= 40:
+        raise Invalid("请填写姓名（1 至 40 个字）。")
+    if not password and not pin:
+        raise Invalid("请设置初始密码，或收银用的 6 位数字口令。")
+    hashed = pins.hash_password(password, login) if password else None
+    hashed_pin = pins.hash_pin(pin) if pin else None
+    person = Person(
+        id=secrets.token_hex(8),
+        login=login,
+        name=name,
+        password_hash=hashed,
+        pin_hash=hashed_pin,
+        disabled_at=None,
+        changed_at=clock.now(),
+        must_change=bool(password) and must_change,
+    )
+    with transaction() as session:
+        session.add(person)
+        try:
+            session.flush()
+        except IntegrityError as error:
+            raise LoginTaken from error
+        person_id = person.id
+        if not (first := list(grants)) and by != SYSTEM:
+            raise Invalid("请选择角色和范围。")
+        for role, kind, node_id in first:
+            _grant(session, person_id, role, kind, node_id, by)
+        events.record(session, "person.create", person_id, by=by, body={"grants": [list(each) for each in first]})
+    return person_id
+
+
+def grant(person_id: str, role: str, kind: str, node_id: str, *, by: str) -> None:
+    """Give a role at a node. Held already: nothing changes.
+
+    Raises NoPerson, NotCovered, OwnAccount, Forbidden, AuditorApart.
+    """
+    with transaction() as session:
+        _managed(session, person_id, by, whole=False)
+        if _grant(session, person_id, role, kind, node_id, by):
+            body = {"role": role, "kind": kind, "node": node_id}
+            events.record(session, "person.grant", person_id, by=by, body=body)
+
+
+def end_grant(person_id: str, grant_id: int, *, by: str) -> None:
+    """Take a role back, from the person's next request on. Safe to repeat. Raises NoPerson, NotCovered, OwnAccount."""
+    with transaction() as session:
+        _managed(session, person_id, by, whole=False)
+        held = session.get(Grant, grant_id, with_for_update=True)
+        reach = Reach.of(session, by)
+        if held is None or held.person_id != person_id:
+            raise NotCovered
+        if not reach.grants(session, held.role, held.node_kind, held.node_id):
+            raise NotCovered
+        if held.ended_at is None:
+            held.ended_at, held.ended_by = clock.now(), by
+            body = {"role": held.role, "kind": held.node_kind, "node": held.node_id}
+            events.record(session, "person.end_grant", person_id, by=by, body=body)
+
+
+def disable(person_id: str, *, by: str) -> None:
+    """Shut an account, from its next request on. Raises NoPerson, OwnAccount."""
+    with transaction() as session:
+        person = _managed(session, person_id, by)
+        if person.disabled_at is None:
+            person.disabled_at = person.changed_at = clock.now()
+            sessions.end_all(session, person_id)
+            events.record(session, "person.disable", person_id, by=by)
+
+
+def enable(person_id: str, *, by: str) -> None:
+    """Open a shut account again. Raises NoPerson, OwnAccount, Invalid (it has neither password nor PIN)."""
+    with transaction() as session:
+        person = _managed(session, person_id, by)
+        if person.password_hash is None and person.pin_hash is None:
+            raise Invalid("请先设置密码或口令，再启用账号。")
+        if person.disabled_at is not None:
+            person.disabled_at, person.changed_at = None, clock.now()
+            events.record(session, "person.enable", person_id, by=by)
+
+
+def reset_password(person_id: str, password: str, *, by: str, must_change: bool = True) -> None:
+    """Someone else sets the password; it is changed at the next login. Ends all logins. Raises WeakPassword, NoPerson."""
+    with transaction() as session:
+        person = _managed(session, person_id, by)
+        person.password_hash = pins.hash_password(password, person.login)
+        person.must_change = must_change
+        _changed(session, person, "person.password", by)
+
+
+def reset_pin(person_id: str, pin: str, *, by: str) -> None:
+    """Someone else sets the PIN, which also ends a lock. Ends all logins. Raises WeakPin, NoPerson."""
+    with transaction() as session:
+        person = _managed(session, person_id, by)
+        person.pin_hash = pins.hash_pin(pin)
+        _changed(session, person, "person.pin", by)
+
+
+def unlock(person_id: str, *, by: str) -> None:
+    """End the lock that wrong guesses put on an account. Raises NoPerson."""
+    with transaction() as session:
+        person = _managed(session, person_id, by)
+        _unlock(session, person)
+        events.record(session, "person.unlock", person_id, by=by)
+
+
+def set_own_password(session: Session, person_id: str, password: str) -> None:
+    """The person's own choice; the caller has seen the old one. Ends all logins, this one too. Raises WeakPassword."""
+    person = session.get_one(Person, person_id, with_for_update=True)
+    if pins.password_fits(person.password_hash, password):
+        raise Invalid("新密码不能与原密码相同。")
+    person.password_hash, person.must_change = pins.hash_password(password, person.login), False
+    _changed(session, person, "person.password", person_id)
+
+
+def set_own_pin(session: Session, person_id: str, pin: str) -> None:
+    """The person's own choice; the caller has seen the old one or the password. Ends logins at tills. Raises WeakPin."""
+    person = session.get_one(Person, person_id, with_for_update=True)
+    person.pin_hash = pins.hash_pin(pin)
+    sessions.end_at_tills(session, person_id)
+    events.record(session, "person.pin", person_id, by=person_id)
+
+
+def find(session: Session, login: str) -> Person:
+    """The account of a login. Raises NoPerson."""
+    found = session.execute(select(Person).where(Person.login == login.strip().lower())).scalar_one_or_none()
+    if found is None:
+        raise NoPerson
+    return found
+
+
+def working_at(session: Session, canteen_id: str, permission: Permission) -> list[Person]:
+    """Who holds a permission at a canteen, can enter by PIN, and is not shut out; by name."""
+    roles = [role for role, held in guard.ROLES.items() if permission in held]
+    rows = session.execute(
+        select(Person.id, Grant.node_kind, Grant.node_id)
+        .join(Grant, Grant.person_id == Person.id)
+        .where(Person.disabled_at.is_(None), Person.pin_hash.is_not(None))
+        .where(Grant.ended_at.is_(None), Grant.role.in_(roles))
+    )
+    nodes: dict[tuple[str, str], set[str]] = {}
+    for person_id, kind, node_id in rows:
+        nodes.setdefault((kind, node_id), set()).add(person_id)
+    covering = [ids for node, ids in nodes.items() if canteen_id in Scope(frozenset({node})).canteens(session)]
+    found = set[str]().union(*covering)
+    return sorted(session.execute(select(Person).where(Person.id.in_(found))).scalars(), key=lambda one: one.name)
+
+
+def node_name(session: Session, kind: str, node_id: str) -> str:
+    """What people call a node; its id when it is gone."""
+    if kind not in _KINDS:
+        return node_id
+    name = session.execute(select(_KINDS[kind].name).where(_KINDS[kind].id == node_id)).scalar_one_or_none()
+    return name or node_id
+
+
+def _grant(session: Session, person_id: str, role: str, kind: str, node_id: str, by: str) -> bool:
+    if role not in ROLES or kind not in NODES:
+        raise Invalid("请选择角色和范围。")
+    if session.get(_KINDS[kind], node_id) is None:
+        raise NotCovered("没有找到这个区域、运营方或食堂，请核对。")
+    if not Reach.of(session, by).grants(session, role, kind, node_id):
+        raise NotCovered
+    live = guard.live_grants(session, person_id)
+    if any((held.role, held.node_kind, held.node_id) == (role, kind, node_id) for held in live):
+        return False
+    if any((held.role == "auditor") != (role == "auditor") for held in live):
+        raise AuditorApart
+    session.add(
+        Grant(
+            person_id=person_id,
+            role=role,
+            node_kind=kind,
+            node_id=node_id,
+            granted_by=by,
+            granted_at=clock.now(),
+            ended_at=None,
+            ended_by=None,
+        )
+    )
+    session.flush()
+    return True
+
+
+def _managed(session: Session, person_id: str, by: str, *, whole: bool = True) -> Person:
+    """The account, locked, if `by` decides over it. Raises OwnAccount, NoPerson, Forbidden."""
+    if person_id == by:
+        raise OwnAccount
+    person = session.get(Person, person_id, with_for_update=True)
+    if person is None:
+        raise NoPerson
+    reach = Reach.of(session, by)
+    if not reach.all:
+        seen(session, person_id, (reach.people, reach.staff), every=bool(reach.people))
+    if whole and not reach.manages(session, person_id):
+        raise Forbidden("此账号还有您范围以外的角色，请上级管理员办理。")
+    return person
+
+
+def _changed(session: Session, person: Person, kind: str, by: str) -> None:
+    person.changed_at = clock.now()
+    sessions.end_all(session, person.id)
+    _unlock(session, person)
+    events.record(session, kind, person.id, by=by)
+
+
+def _unlock(session: Session, person: Person) -> None:
+    pins.unlock(session, person.login)
+    pins.unlock(session, person.id)

@@ -1,0 +1,150 @@
+"""Logins kept on the server, so that logout is real and what changes holds from the next request on (P21).
+
+The browser holds a random token; the table holds its SHA-256. A desk session lives in the cookie 'desk' and idles
+out; a till session lives in the cookie 'till', belongs to one tablet, and is worth nothing without its signature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Update, delete, select, update
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response as BaseResponse
+
+from canteen import clock
+from canteen.auth.models import Person, WebSession
+from canteen.db import transaction
+from canteen.web import security
+
+IDLE = timedelta(minutes=15)  # desk; a tablet locks its own screen
+LONGEST = timedelta(hours=12)
+TOUCH = timedelta(seconds=60)  # how stale `seen_at` may be: a read request seldom writes
+KEPT = timedelta(days=30)  # how long a dead session's row is kept
+DEVICE_LIFE = timedelta(days=400)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as of this request."""
+
+    id: str
+    login: str
+    name: str
+    must_change: bool
+    session_id: str
+    csrf: str
+    tablet_id: str | None
+    seen_at: datetime
+
+
+def start(session: Session, person_id: str, tablet_id: str | None = None) -> str:
+    """Open a login of `person_id` and answer its new token: never one that the browser brought."""
+    token, now = secrets.token_urlsafe(32), clock.now()
+    session.execute(delete(WebSession).where(WebSession.person_id == person_id, WebSession.made_at < now - KEPT))
+    session.add(
+        WebSession(
+            id=_digest(token),
+            person_id=person_id,
+            tablet_id=tablet_id,
+            csrf=secrets.token_urlsafe(32),
+            made_at=now,
+            seen_at=now,
+            ended_at=None,
+        )
+    )
+    return token
+
+
+def find(session: Session, token: str | None, *, tablet_id: str | None = None) -> Caller | None:
+    """The caller behind a token: of a desk when `tablet_id` is None, else of that tablet alone.
+
+    None when the token is unknown, ended, too old, left idle, of another tablet, or its person disabled or changed.
+    """
+    if not token or len(token) > 128:
+        return None
+    row = session.execute(
+        select(WebSession, Person)
+        .join(Person, Person.id == WebSession.person_id)
+        .where(WebSession.id == _digest(token), WebSession.ended_at.is_(None))
+    ).first()
+    if row is None:
+        return None
+    login, person = row
+    if login.tablet_id != tablet_id or not _alive(login, person, clock.now()):
+        return None
+    return Caller(
+        id=person.id,
+        login=person.login,
+        name=person.name,
+        must_change=person.must_change,
+        session_id=login.id,
+        csrf=login.csrf,
+        tablet_id=login.tablet_id,
+        seen_at=login.seen_at,
+    )
+
+
+def touch(caller: Caller) -> None:
+    """Note that the session was used, at most once a minute."""
+    now = clock.now()
+    if now - caller.seen_at > TOUCH:
+        with transaction() as session:
+            session.execute(update(WebSession).where(WebSession.id == caller.session_id).values(seen_at=now))
+
+
+def end(session: Session, session_id: str) -> None:
+    """Log out: the token is dead on every host."""
+    session.execute(_ending().where(WebSession.id == session_id))
+
+
+def end_all(session: Session, person_id: str) -> None:
+    """Log a person out everywhere."""
+    session.execute(_ending().where(WebSession.person_id == person_id))
+
+
+def end_at_tills(session: Session, person_id: str) -> None:
+    """Log a person out of every tablet."""
+    session.execute(_ending().where(WebSession.person_id == person_id, WebSession.tablet_id.is_not(None)))
+
+
+def end_on_tablet(session: Session, tablet_id: str) -> None:
+    """Log everyone out of a tablet."""
+    session.execute(_ending().where(WebSession.tablet_id == tablet_id))
+
+
+def known_device(login: str) -> str:
+    """The id of this browser if `login` has logged in from it before, else '': strangers share one count (P22)."""
+    name, _, seal = (security.cookie("device") or "").partition(".")
+    return name if name and hmac.compare_digest(seal, _device_seal(name, login)) else ""
+
+
+def remember_device(response: BaseResponse, login: str) -> None:
+    """Let this browser be counted apart from strangers the next time `login` is tried."""
+    name = known_device(login) or secrets.token_hex(12)
+    security.set_cookie(
+        response, "device", f"{name}.{_device_seal(name, login)}", seconds=int(DEVICE_LIFE.total_seconds())
+    )
+
+
+def _device_seal(name: str, login: str) -> str:
+    return security.keyed("known device", name, login.casefold())
+
+
+def _alive(login: WebSession, person: Person, now: datetime) -> bool:
+    idle = login.tablet_id is None and now - login.seen_at > IDLE
+    return not (
+        idle or now - login.made_at > LONGEST or person.disabled_at is not None or login.made_at < person.changed_at
+    )
+
+
+def _ending() -> Update:
+    return update(WebSession).where(WebSession.ended_at.is_(None)).values(ended_at=clock.now())
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,284 @@
+"""Tablets: let in by a one-time code, known by the key that signs what they send, shut out at once when lost."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from flask import Request
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from canteen import clock, events, places
+from canteen.auth import sessions
+from canteen.auth.models import EnrolmentCode, LostEpoch, Tablet
+from canteen.db import transaction
+from canteen.errors import Conflict, Forbidden, Invalid, Missing
+from canteen.web.errors import LoginNeeded
+
+CODE_DIGITS = 12
+CODE_LIFE = timedelta(hours=1)
+TOUCH = timedelta(seconds=60)
+REVOKED = {"lost": "丢失或被盗", "broken": "损坏", "replaced": "换新", "closed": "餐厅停用"}
+SKEW_LIMIT = 2**40  # ms; beyond it the clock is not worth measuring
+
+
+class NoTablet(Missing):
+    code = "tablet_not_found"
+    message = "没有找到这台平板，请核对后再试。"
+
+
+class CodeRefused(Forbidden):
+    code = "enrolment_code_refused"
+    message = "启用码不对、已用过或已过期，请管理员重新生成。"
+
+
+class BadKey(Invalid):
+    code = "bad_public_key"
+    message = "平板的密钥格式不对，请在平板上重新启用。"
+
+
+class BadSignature(LoginNeeded):
+    code = "bad_signature"
+    message = "平板未启用或签名不对，请重新启用这台平板。"
+
+
+class TabletRevoked(LoginNeeded):
+    code = "tablet_revoked"
+    message = "这台平板已被停用，请联系管理员。"
+
+
+class EpochRefused(Conflict):
+    code = "epoch_refused"
+    message = "该编号段已申报过遗失，或须由另一人确认。"
+
+
+@dataclass(frozen=True, slots=True)
+class NewCode:
+    """Shown once: only its digest is kept."""
+
+    code: str
+    expires_at: datetime
+
+    @property
+    def grouped(self) -> str:
+        return f"{self.code[:4]} {self.code[4:8]} {self.code[8:]}"
+
+
+# --- letting in ---
+
+
+def make_code(canteen_id: str, name: str, *, by: str) -> NewCode:
+    """A one-time code that lets one tablet into a canteen within the hour."""
+    if not 1 <= len(name := name.strip()) <= 40:
+        raise Invalid("请填写平板名称（1 至 40 个字），例如“一号窗口”。")
+    with transaction() as session:
+        places.canteen(session, canteen_id)
+        code, now = "".join(secrets.choice("0123456789") for _ in range(CODE_DIGITS)), clock.now()
+        made = NewCode(code, now + CODE_LIFE)
+        session.add(
+            EnrolmentCode(
+                digest=_digest(code),
+                canteen_id=canteen_id,
+                name=name,
+                made_by=by,
+                made_at=now,
+                expires_at=made.expires_at,
+                tablet_id=None,
+            )
+        )
+        events.record(session, "tablet.code", canteen_id, by=by)
+    return made
+
+
+def enrol(code: str, public_key: bytes) -> str:
+    """Let a tablet in and answer its id. The same code with the same key again answers the same tablet.
+
+    public_key    uncompressed P-256 point, 65 bytes
+    Raises CodeRefused, BadKey.
+    """
+    _point(public_key)
+    digits = re.sub(r"[\s-]", "", code)
+    with transaction() as session:
+        row = session.execute(
+            select(EnrolmentCode).where(EnrolmentCode.digest == _digest(digits)).with_for_update()
+        ).scalar_one_or_none()
+        if row is None:
+            raise CodeRefused
+        if row.tablet_id is not None:
+            return _again(session, row.tablet_id, public_key)
+        if row.expires_at < clock.now():
+            raise CodeRefused
+        tablet = Tablet(
+            id=secrets.token_hex(8),
+            name=row.name,
+            canteen_id=row.canteen_id,
+            public_key=public_key,
+            enrolled_at=clock.now(),
+            enrolled_by=row.made_by,
+            seen_at=None,
+            revoked_at=None,
+            skew_ms=None,
+        )
+        session.add(tablet)
+        session.flush()
+        row.tablet_id = tablet.id
+        body = {"canteen": tablet.canteen_id, "key": hashlib.sha256(public_key).hexdigest()}
+        events.record(session, "tablet.enrol", tablet.id, by=row.made_by, body=body)
+        return tablet.id
+
+
+def revoke(tablet_id: str, *, by: str, reason: str) -> None:
+    """Shut a tablet out from its next request on, and log out whoever works on it. Safe to repeat.
+
+    reason    a key of REVOKED
+    """
+    if reason not in REVOKED:
+        raise Invalid("请选择停用原因。")
+    with transaction() as session:
+        tablet = session.get(Tablet, tablet_id, with_for_update=True)
+        if tablet is None:
+            raise NoTablet
+        if tablet.revoked_at is None:
+            tablet.revoked_at = clock.now()
+            sessions.end_on_tablet(session, tablet_id)
+            events.record(session, "tablet.revoke", tablet_id, by=by, body={"reason": reason})
+
+
+def _again(session: Session, tablet_id: str, public_key: bytes) -> str:
+    tablet = session.get(Tablet, tablet_id)
+    if tablet is None or tablet.public_key != public_key or tablet.revoked_at is not None:
+        raise CodeRefused
+    return tablet.id
+
+
+# --- knowing again ---
+
+
+def signed_text(method: str, path: str, at: str, body: bytes) -> bytes:
+    """What a tablet signs: method, path with its query if any, its own time, SHA-256 of the body; one a line."""
+    return f"{method}\n{path}\n{at}\n{hashlib.sha256(body).hexdigest()}".encode()
+
+
+def verify(session: Session, request: Request, *, revoked: bool = False) -> Tablet:
+    """The tablet whose key signed this request. Raises BadSignature, and unless `revoked` may come too, TabletRevoked.
+
+    Its clock may be wrong by days, so its time is not judged here; a request sent again reads or repeats, no more.
+    """
+    tablet_id, at = request.headers.get("X-Tablet", ""), request.headers.get("X-Tablet-At", "")
+    tablet = session.get(Tablet, tablet_id) if 0 < len(tablet_id) <= 64 else None
+    if tablet is None or len(at) > 64:
+        raise BadSignature
+    path = request.path + (f"?{request.query_string.decode('latin-1')}" if request.query_string else "")
+    signature = request.headers.get("X-Tablet-Signature", "")
+    if not signature_fits(tablet.public_key, signature, signed_text(request.method, path, at, request.get_data())):
+        raise BadSignature
+    if tablet.revoked_at is not None and not revoked:
+        raise TabletRevoked
+    return tablet
+
+
+def signature_fits(public_key: bytes, signature: str, signed: bytes) -> bool:
+    """Whether `signature` (base64url of r and s, 32 bytes each) over `signed` was made by the key's owner."""
+    try:
+        raw = base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4))
+    except (binascii.Error, ValueError):
+        return False
+    if len(raw) != 64:
+        return False
+    der = encode_dss_signature(int.from_bytes(raw[:32]), int.from_bytes(raw[32:]))
+    try:
+        _point(public_key).verify(der, signed, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def touch(tablet: Tablet, at: str) -> None:
+    """Note when the tablet was heard and how far its clock is off, at most once a minute."""
+    now = clock.now()
+    if tablet.seen_at is not None and now - tablet.seen_at <= TOUCH:
+        return
+    tablet_id = tablet.id
+    with transaction() as session:
+        session.execute(update(Tablet).where(Tablet.id == tablet_id).values(seen_at=now, skew_ms=_skew(at, now)))
+
+
+def _skew(at: str, now: datetime) -> int | None:
+    try:
+        theirs = datetime.fromisoformat(at)
+    except ValueError:
+        return None
+    if theirs.tzinfo is None:
+        return None
+    skew = round((theirs.astimezone(UTC) - now).total_seconds() * 1000)
+    return skew if abs(skew) < SKEW_LIMIT else None
+
+
+def _point(public_key: bytes) -> ec.EllipticCurvePublicKey:
+    if len(public_key) != 65:
+        raise BadKey
+    try:
+        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public_key)
+    except ValueError as error:
+        raise BadKey from error
+
+
+def _digest(code: str) -> str:
+    return hashlib.sha256(b"enrolment code\n" + code.encode()).hexdigest()
+
+
+# --- records that will never come ---
+
+
+def declare_lost(tablet_id: str, epoch: int, reason: str, *, by: str) -> None:
+    """Say that what a tablet numbered and never sent in `epoch` is lost for good. Holds once a second person confirms.
+
+    Raises NoTablet, EpochRefused, Invalid.
+    """
+    if not 4 <= len(reason := reason.strip()) <= 500:
+        raise Invalid("请写明遗失原因（至少 4 个字），例如“平板进水，无法开机”。")
+    with transaction() as session:
+        if session.get(Tablet, tablet_id, with_for_update=True) is None:
+            raise NoTablet
+        there = select(LostEpoch.id).where(LostEpoch.tablet_id == tablet_id, LostEpoch.epoch == epoch)
+        if session.execute(there).first():
+            raise EpochRefused("该编号段已申报过遗失，等待另一人确认或已确认。")
+        session.add(
+            LostEpoch(
+                tablet_id=tablet_id,
+                epoch=epoch,
+                reason=reason,
+                declared_by=by,
+                declared_at=clock.now(),
+                confirmed_by=None,
+                confirmed_at=None,
+            )
+        )
+        said = hashlib.sha256(reason.encode()).hexdigest()  # free words stay out of the chain
+        events.record(session, "tablet.declare_lost", tablet_id, by=by, body={"epoch": epoch, "reason": said})
+
+
+def confirm_lost(tablet_id: str, epoch: int, *, by: str) -> None:
+    """The second person's word. Raises NoTablet, EpochRefused (none declared, done already, or the same person)."""
+    with transaction() as session:
+        lost = session.execute(
+            select(LostEpoch).where(LostEpoch.tablet_id == tablet_id, LostEpoch.epoch == epoch).with_for_update()
+        ).scalar_one_or_none()
+        if lost is None:
+            raise NoTablet
+        if lost.confirmed_by is not None:
+            raise EpochRefused("该编号段的遗失已经确认。")
+        if lost.declared_by == by:
+            raise EpochRefused("申报人不能自己确认，请另一人办理。")
+        lost.confirmed_by, lost.confirmed_at = by, clock.now()
+        events.record(session, "tablet.confirm_lost", tablet_id, by=by, body={"epoch": epoch})

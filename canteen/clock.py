@@ -1,0 +1,106 @@
+"""The one now(), business days in Asia/Shanghai, and whole runs of days.
+
+An instant is an aware datetime in UTC. A day is a date in Asia/Shanghai. Ranges of days include both ends.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+EPOCH = date(1970, 1, 1)
+
+_moved = threading.local()
+_frozen_allowed = True
+
+
+def forbid_moving() -> None:
+    """From now on `at` is refused in this process: production tells only the true time."""
+    global _frozen_allowed  # noqa: PLW0603 - one switch a process, thrown once at start
+    _frozen_allowed = False
+
+
+def now() -> datetime:
+    """The present instant, in UTC. The only place that looks at the wall clock."""
+    fixed: datetime | None = getattr(_moved, "instant", None)
+    return fixed if fixed is not None else datetime.now(UTC)
+
+
+@contextmanager
+def at(instant: datetime) -> Iterator[None]:
+    """Let now() answer `instant` inside the block, for this thread. Raises RuntimeError in production."""
+    if not _frozen_allowed:
+        raise RuntimeError("clock.at is refused in production")
+    before = getattr(_moved, "instant", None)
+    _moved.instant = instant.astimezone(UTC)
+    try:
+        yield
+    finally:
+        _moved.instant = before
+
+
+def local(instant: datetime) -> datetime:
+    """The same instant as people in Asia/Shanghai read it."""
+    return instant.astimezone(SHANGHAI)
+
+
+def business_day(instant: datetime, *, turns_at: int = 0) -> date:
+    """The service day of an instant; the day turns `turns_at` minutes after midnight in Asia/Shanghai."""
+    return (local(instant) - timedelta(minutes=turns_at)).date()
+
+
+def minute_of_day(instant: datetime) -> int:
+    """Minutes since midnight in Asia/Shanghai, 0 to 1439."""
+    there = local(instant)
+    return there.hour * 60 + there.minute
+
+
+def instant(day: date, minute: int = 0) -> datetime:
+    """The UTC instant of `minute` minutes after midnight of `day` in Asia/Shanghai."""
+    return (datetime(day.year, day.month, day.day, tzinfo=SHANGHAI) + timedelta(minutes=minute)).astimezone(UTC)
+
+
+def today() -> date:
+    """The business day of now()."""
+    return business_day(now())
+
+
+def civil(day: date) -> int:
+    """Days since 1970-01-01: the number the engines reckon with."""
+    return (day - EPOCH).days
+
+
+def day_of(civil_day: int) -> date:
+    """The date of a civil-day number."""
+    return EPOCH + timedelta(days=civil_day)
+
+
+def month_of(day: date) -> str:
+    """'2026-11', the service month carried in keys."""
+    return f"{day.year:04d}-{day.month:02d}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A run of days, both ends included."""
+
+    first: date
+    last: date
+
+    def __contains__(self, day: date) -> bool:
+        return self.first <= day <= self.last
+
+    def __str__(self) -> str:
+        return f"{self.first.isoformat()}..{self.last.isoformat()}"
+
+    @classmethod
+    def month(cls, day: date) -> Span:
+        """The calendar month that holds `day`."""
+        first = day.replace(day=1)
+        following = (first + timedelta(days=32)).replace(day=1)
+        return cls(first, following - timedelta(days=1))

@@ -1,0 +1,59 @@
+"""canteen audit: the chain of events, verified against itself and against a head noted elsewhere (P25)."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+
+import click
+
+from canteen import events
+from canteen.commands import installation
+from canteen.db import db
+
+SHOWN = 100
+_HEAD = re.compile(r"(\d{1,15}):([0-9a-f]{64})")
+
+
+@click.group()
+def audit() -> None:
+    """The chain of what people did."""
+
+
+@audit.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def head(*, as_json: bool) -> None:
+    """Number and hash of the newest event. Keep it outside: it finds a tail that was cut off later."""
+    with installation():
+        number, digest = events.head(db.session())
+    click.echo(json.dumps({"number": number, "hash": digest}) if as_json else f"{number}:{digest}")
+
+
+@audit.command()
+@click.option("--head", "noted", metavar="NUMBER:HASH", help="A head noted before; it must still be in the chain.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def verify(noted: str | None, *, as_json: bool) -> None:
+    """Walk the whole chain; exit 1 and name each break when it does not hold."""
+    expected = _expected(noted)
+    with installation():
+        found = list(events.breaks(db.session(), expected_head=expected))
+        number, digest = events.head(db.session())
+    if as_json:
+        shown = [{"number": each.number, "reason": each.reason} for each in found[:SHOWN]]
+        click.echo(json.dumps({"events": number, "head": digest, "breaks": shown}, ensure_ascii=False))
+    elif not found:
+        click.echo(f"{number} events, unbroken, head {digest}")
+    for each in found[:SHOWN]:
+        click.echo(f"event {each.number}: {each.reason}", err=True)
+    if len(found) > SHOWN:
+        click.echo(f"and {len(found) - SHOWN} more", err=True)
+    sys.exit(1 if found else 0)
+
+
+def _expected(noted: str | None) -> tuple[int, str] | None:
+    if noted is None:
+        return None
+    if (read := _HEAD.fullmatch(noted)) is None:
+        raise click.BadParameter("write NUMBER:HASH as `canteen audit head` printed it", param_hint="--head")
+    return int(read[1]), read[2]

@@ -1,0 +1,136 @@
+"""canteen claims: list, export and move claims. Who acts proves it by password: a shell is nobody's right to approve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from flask import current_app
+from sqlalchemy import select
+
+from canteen.auth import guard, logins, people
+from canteen.commands import installation
+from canteen.commands.period import show
+from canteen.config import Config
+from canteen.db import db
+from canteen.errors import Forbidden
+from canteen.money import show as yuan
+from canteen.settlement import claims as standing
+from canteen.settlement import exports, steps, workflow
+from canteen.settlement.models import Claim
+from canteen.settlement.pages import INSIDERS
+from canteen.settlement.words import say
+
+DEVICE = "command line"
+
+
+def as_person(login: str, password: str, permission: str, contract_id: str) -> str:
+    """The id of who acts, proved by password, who must hold the permission at the contract. Raises WrongPassword, Forbidden."""
+    person = people.find(db.session(), login)
+    person_id, shut = person.id, person.disabled_at is not None
+    if shut or person.password_hash is None:
+        raise logins.WrongPassword
+    logins.confirm_password(person_id, password, device=DEVICE)
+    scope = guard.scope_of(db.session(), person_id, permission)
+    held = contract_id in scope.contracts(db.session())
+    db.session.rollback()
+    if not held:
+        raise Forbidden
+    return person_id
+
+
+def permission_for(act: str) -> str:
+    """The permission that a move or payout asks for."""
+    return str(guard.Permission[steps.PERMISSIONS[act]])
+
+
+def steps_here() -> steps.Steps:
+    """The steps in force at this installation."""
+    settings: Config = current_app.config["CANTEEN"]
+    return steps.of(settings)
+
+
+ACTS = tuple(act for act in steps.PERMISSIONS if act not in {"enter", "check"})
+login_option = click.option("--as", "login", required=True, help="Login of the person who acts.")
+password_option = click.option(
+    "--password", envvar="CANTEEN_PASSWORD", prompt=True, hide_input=True, help="Asked for when not given."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+@click.group()
+def claims() -> None:
+    """Claims of contracts: list, export, move."""
+
+
+@claims.command("list")
+@click.option("--contract", help="Of one contract.")
+@click.option(
+    "--state",
+    type=click.Choice(sorted({*steps.FINAL, "draft", "returned", "submitted", "reviewed", "determined", "approved"})),
+)
+@json_option
+def list_(contract: str | None, state: str | None, as_json: bool) -> None:
+    """Claims with their state and amounts, oldest first."""
+    with installation():
+        session = db.session()
+        query = select(Claim).order_by(Claim.from_day, Claim.number)
+        if contract is not None:
+            query = query.where(Claim.contract_id == contract)
+        rows = [_row(one, standing.state(session, one.id)) for one in session.execute(query).scalars()]
+    rows = [row for row in rows if state in {None, row["state"]}]
+    said = [
+        f"{row['number']}  {say('state', row['state'])}  {row['meals']} 人次  {yuan(row['fen'])} 元" for row in rows
+    ]
+    show(rows, as_json, said or ["No claims."])
+
+
+def _row(claim: Claim, state: str) -> dict[str, Any]:
+    return {
+        "number": claim.number,
+        "contract": claim.contract_id,
+        "from": claim.from_day.isoformat(),
+        "to": claim.to_day.isoformat(),
+        "state": state,
+        "meals": claim.meals,
+        "persons": claim.persons,
+        "fen": claim.fen,
+        "statement": claim.statement_hash,
+    }
+
+
+@claims.command("export")
+@click.argument("number")
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+@login_option
+@password_option
+@json_option
+def export(number: str, path: Path, login: str, password: str, as_json: bool) -> None:
+    """Write claim NUMBER with its meals to PATH (.xlsx). Who took it is recorded."""
+    with installation():
+        claim = standing.of_number(db.session(), number)
+        claim_id, contract = claim.id, claim.contract_id
+        person = as_person(login, password, guard.Permission.EXPORT, contract)
+        held = guard.permissions_of(grant.role for grant in guard.live_grants(db.session(), person))
+        written = exports.claim(claim_id, path, insider=not held.isdisjoint(INSIDERS))
+        exports.record(claim_id, written, by=person)
+        result = {"path": str(written.path), "sha256": written.hash, "meals": written.meals}
+        show(result, as_json, [f"{written.path}: {written.meals} meals, SHA-256 {written.hash}"])
+
+
+@claims.command("move")
+@click.argument("number")
+@click.argument("act", type=click.Choice(ACTS))
+@click.option("--reason", default="", help="Asked for when a claim is returned.")
+@login_option
+@password_option
+@json_option
+def move(number: str, act: str, reason: str, login: str, password: str, as_json: bool) -> None:
+    """Make one move of claim NUMBER."""
+    with installation():
+        claim = standing.of_number(db.session(), number)
+        claim_id, contract = claim.id, claim.contract_id
+        person = as_person(login, password, permission_for(act), contract)
+        state = workflow.move(claim_id, act, by=person, reason=reason, way=steps_here())
+        show({"number": number, "state": state}, as_json, [f"{number}: {say('state', state)}"])

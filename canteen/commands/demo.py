@@ -1,0 +1,53 @@
+"""canteen demo: a whole city to try things in, in a database of its own."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import click
+
+from canteen import clock
+from canteen.config import Config
+from canteen.db import db
+from canteen.demo import database, greeting
+from canteen.demo.build import Size
+from canteen.demo.build import build as build_city
+from canteen.demo.volume import add as add_volume
+
+SEED = 2026
+
+
+@click.command()
+@click.option("--force", is_flag=True, help="Build anew over a demo city that stands (SQLite).")
+@click.option("--seed", default=SEED, show_default=True, help="Another seed, another city.")
+@click.option("--today", type=click.DateTime(["%Y-%m-%d"]), help="The day on whose morning the story ends.")
+@click.option("--elders", default=Size().elders, show_default=True, type=click.IntRange(300), help="On the roster.")
+@click.option("--meals", default=Size().meals, show_default=True, type=click.IntRange(200), help="Eaten in all.")
+@click.option("--volume", type=click.IntRange(1), help="Besides, one month of so many meals at a canteen of its own.")
+def demo(*, force: bool, seed: int, today: datetime | None, elders: int, meals: int, volume: int | None) -> None:
+    """Build the demo city once and say who may log in; the second time only say so."""
+    config = database.of_environment()
+    if force or not database.stands(config):
+        _build(config, seed, today.date() if today else clock.today(), Size(elders, meals), volume, anew=force)
+    for line in greeting.who(config):
+        click.echo(line)
+    with database.opened(config):
+        for line in greeting.some_cards(db.session()):
+            click.echo(line)
+    click.echo(f"打开演示：CANTEEN_DEMO=1 CANTEEN_DATA={config.data_dir} canteen serve")
+
+
+def _build(config: Config, seed: int, today: date, size: Size, volume: int | None, *, anew: bool) -> None:
+    with database.building(config, anew=anew):
+        built = build_city(seed, today, greeting.cards_of(config), size, _tell)
+        if volume:
+            _tell(f"Adding a month of {volume} meals")
+            add_volume(seed, volume, built.story.closed[2])
+    _tell(
+        f"Built in {built.seconds:.0f} s: {built.elders} elders, {built.checkouts} checkouts, "
+        f"{built.claims} claims, {built.findings} findings"
+    )
+
+
+def _tell(text: str) -> None:
+    click.echo(f"    {text}", err=True)

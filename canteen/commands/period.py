@@ -1,0 +1,160 @@
+"""canteen period: close what is over, reckon a closed period a second way, tell how things stand."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import date
+from typing import Any
+
+import click
+from sqlalchemy import select
+
+from canteen import clock
+from canteen.commands import installation
+from canteen.db import db
+from canteen.ledger import periods
+from canteen.ledger.models import Period
+from canteen.places import Contract, NoContract
+from canteen.settlement import claims, closing, gaps, verify
+from canteen.settlement.models import Claim, Statement
+
+BY = "system"
+
+
+class Month(click.ParamType[date]):
+    """'2026-10', or a day '2026-10-15' of a period that is no calendar month; answers a day in it."""
+
+    name = "month"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        try:
+            return date.fromisoformat(value if len(value) > 7 else f"{value}-01")
+        except (TypeError, ValueError):
+            self.fail(f"{value!r} is neither a month like 2026-10 nor a day like 2026-10-15", param, ctx)
+
+
+MONTH = Month()
+
+
+def show(result: object, as_json: bool, lines: list[str]) -> None:
+    """One result, for people or for programs."""
+    click.echo(json.dumps(result, ensure_ascii=False, indent=2) if as_json else "\n".join(lines))
+
+
+@click.group()
+def period() -> None:
+    """Periods of contracts: close, verify, status."""
+
+
+@period.command("close")
+@click.argument("contract", required=False)
+@click.argument("month", type=MONTH, required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def close(contract: str | None, month: date | None, as_json: bool) -> None:
+    """Close MONTH (like 2026-10) of CONTRACT and draft its claim; without MONTH all that is over, oldest first.
+
+    Safe to repeat: a closed period is shown again, not closed twice.
+    """
+    with installation():
+        todo = [(contract, month)] if contract and month else _over(contract)
+        done = [closing.close(which, day, by=BY) for which, day in todo]
+        rows = [{"claim": one.claim, "statement": one.hash, "closed_now": one.flipped} for one in done]
+        said = [
+            f"{row['claim']}  {row['statement']}  {'closed' if row['closed_now'] else 'was closed'}" for row in rows
+        ]
+        show(rows, as_json, said or ["Nothing is over and open."])
+
+
+def _over(contract: str | None) -> list[tuple[str, date]]:
+    """What is over and not reckoned yet, of one contract or all."""
+    if contract is not None and db.session.get(Contract, contract) is None:
+        raise NoContract
+    found = closing.due(db.session(), clock.today())
+    killed = [db.session.get_one(Period, number) for number in closing.unfinished(db.session())]
+    todo = [(one.contract_id, one.to_day) for one in killed] + found
+    db.session.rollback()
+    return [(which, day) for which, day in todo if contract in {None, which}]
+
+
+@period.command("verify")
+@click.argument("contract")
+@click.argument("month", type=MONTH, required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def verify_(contract: str, month: date | None, as_json: bool) -> None:
+    """Reckon closed periods of CONTRACT a second way and name every difference; exit 1 if there is one."""
+    with installation():
+        numbers = _closed(contract, month)
+        results = [verify.period(number) for number in numbers]
+        rows = [
+            {
+                "period": one.period_id,
+                "sales": one.sales,
+                "fen": one.fen,
+                "differences": [[d.code, d.subject, d.there, d.expected] for d in one.differences],
+            }
+            for one in results
+        ]
+        said = []
+        for one in results:
+            said.append(f"period {one.period_id}: {one.sales} sales, {one.fen} fen, {len(one.differences)} differences")
+            said += [f"  {d.code} {d.subject}: {d.there} should be {d.expected}" for d in one.differences]
+        show(rows, as_json, said)
+    if any(one.differences for one in results):
+        click.echo("verify_differs: 复算不一致，请查看上列差异。", err=True)
+        sys.exit(1)
+
+
+def _closed(contract: str, month: date | None) -> list[int]:
+    """Ids of the closed periods asked for, oldest first. Raises NoPeriod when there is none."""
+    query = select(Period.id).where(Period.contract_id == contract, Period.state == "closed").order_by(Period.from_day)
+    if month is not None:
+        query = query.where(Period.from_day <= month, Period.to_day >= month)
+    numbers = list(db.session.execute(query).scalars())
+    db.session.rollback()
+    if not numbers:
+        raise periods.NoPeriod
+    return numbers
+
+
+@period.command("status")
+@click.argument("contract", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def status(contract: str | None, as_json: bool) -> None:
+    """Each period of each contract: open or closed, its claim, what tablets still owe."""
+    with installation():
+        query = select(Period).order_by(Period.contract_id, Period.from_day)
+        if contract is not None:
+            query = query.where(Period.contract_id == contract)
+        numbers = [row.id for row in db.session.execute(query).scalars()]
+        rows = [_status(number) for number in numbers]
+    said = [
+        f"{row['contract']} {row['from']}..{row['to']} {row['state']}"
+        f" claim={row['claim'] or '-'} {row['claim_state'] or ''} fen={row['fen']} gaps={row['gaps']}"
+        f" silent={','.join(row['silent']) or '-'}"
+        for row in rows
+    ]
+    show(rows, as_json, said or ["No periods."])
+
+
+def _status(period_id: int) -> dict[str, Any]:
+    row = db.session.get_one(Period, period_id)
+    claim = db.session.execute(select(Claim).where(Claim.period_id == period_id)).scalar_one_or_none()
+    statement = db.session.get(Statement, period_id)
+    found: dict[str, Any] = {
+        "period": period_id,
+        "contract": row.contract_id,
+        "from": row.from_day.isoformat(),
+        "to": row.to_day.isoformat(),
+        "state": row.state,
+        "statement": statement.hash if statement else None,
+        "claim": claim.number if claim else None,
+        "claim_state": claims.state(db.session(), claim.id) if claim else None,
+        "fen": claim.fen if claim else None,
+    }
+    over = row.to_day < clock.today()
+    db.session.expunge(row)
+    db.session.rollback()
+    found["gaps"] = [f"{gap.tablet}/{gap.epoch}/{gap.first}-{gap.last}" for gap in gaps.missing(row)] if over else []
+    found["silent"] = [one.tablet for one in gaps.silent(row)] if over else []
+    return found

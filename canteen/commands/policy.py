@@ -1,0 +1,143 @@
+"""canteen policy: price one case under a rulebook, or check a rulebook, without a database; the rest in policy_desk.
+
+RULEBOOK is a YAML file, or the id of one of the published schemes that come with the product.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from canteen import policy as engine
+from canteen.errors import Invalid
+from canteen.policy import canonical
+from canteen.policy.case import read_case
+from canteen.policy.quote import quote as priced
+from canteen.policy.quote import quote_doc, say
+from canteen.policy.refusals import Problem, Refused
+from canteen.policy.rulebook import lint as linted
+from canteen.policy.rulebook import load
+from canteen.rulebooks import reader
+from canteen.rulebooks.reader import Located, YamlFaulty
+
+SCHEMES = Path(engine.__file__).parent / "schemes"
+
+
+class CaseFaulty(Invalid):
+    code = "case_faulty"
+    message = "案例文件有误，请按提示修改后再试。"
+
+
+class FileMissing(Invalid):
+    code = "file_missing"
+    message = "没有这个文件，也没有这个编号的标准。"
+
+
+class WithDesk(click.Group):
+    """Loads the commands that need a database only when one of them is named."""
+
+    DESK = ("diff", "publish", "simulate")
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *self.DESK])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.DESK:
+            return super().get_command(ctx, cmd_name)
+        found: click.Command = getattr(importlib.import_module("canteen.commands.policy_desk"), cmd_name)
+        return found
+
+
+@click.group(cls=WithDesk)
+def policy() -> None:
+    """Rulebooks: check them, price a case under them, replay the past under them, compare and publish them."""
+
+
+@policy.command("quote")
+@click.argument("rulebook")
+@click.argument("case", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="The quote as JSON (quote.schema.json).")
+def quote_case(rulebook: str, case: Path, as_json: bool) -> None:
+    """Price the meal in CASE (JSON, case.schema.json) under RULEBOOK."""
+    book = _loaded(_text(rulebook))
+    found = priced(book, *_asked(case))
+    if as_json:
+        _print(quote_doc(found))
+        return
+    said = say(found)
+    click.echo(said.counter)
+    click.echo(said.audit)
+
+
+@policy.command("lint")
+@click.argument("rulebook")
+@click.option("--json", "as_json", is_flag=True, help="The problems as JSON, each with its line.")
+def lint_rulebook(rulebook: str, as_json: bool) -> None:
+    """Tell every problem of RULEBOOK by line; exit code 1 where one forbids publishing."""
+    found = problems(_text(rulebook))
+    if as_json:
+        _print({"problems": [{"line": one.line, **_shown(one.problem)} for one in found]})
+    else:
+        for one in found:
+            click.echo(str(one))
+        click.echo(f"共 {len(found)} 处待核。" if found else "未发现问题。")
+    if any(one.problem.severity == "error" for one in found):
+        sys.exit(1)
+
+
+def problems(text: str) -> list[Located]:
+    """What the reader or the lint says of a YAML text, each with its line."""
+    try:
+        document, lines = reader.read_with_lines(text)
+    except YamlFaulty as faulty:
+        return faulty.problems
+    return [Located(reader.line_of(one.path, lines), one) for one in linted(document)]
+
+
+def _text(rulebook: str) -> str:
+    """The YAML of a file or of a scheme that comes with the product. Raises FileMissing."""
+    for path in (Path(rulebook), SCHEMES / f"{rulebook}.yaml"):
+        if path.is_file():
+            return _decoded(path)
+    raise FileMissing(f"没有文件 {rulebook}，也没有这个编号的标准；请核对路径。")
+
+
+def _decoded(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise FileMissing(f"文件 {path} 不是 UTF-8 编码的文本，请另存为 UTF-8 后再试。") from error
+
+
+def _loaded(text: str) -> Any:
+    document = reader.read(text)
+    try:
+        return load(canonical.canonical(document))
+    except Refused as refused:
+        raise YamlFaulty([Located(1, refused.problem)]) from refused
+
+
+def _asked(path: Path) -> tuple[Any, Any, Any]:
+    if not path.is_file():
+        raise FileMissing(f"没有文件 {path}，请核对路径。")
+    try:
+        case = read_case(json.loads(_decoded(path)))
+    except Refused as refused:
+        raise CaseFaulty(f"案例文件有误：{refused.message}") from refused
+    except (ValueError, RecursionError) as error:
+        raise CaseFaulty("案例文件不是正确的 JSON，请检查括号和引号。") from error
+    return case.diner, case.meal, case.taken
+
+
+def _shown(problem: Problem) -> dict[str, str]:
+    names = ("code", "path", "message", "found", "expected", "severity")
+    return {name: getattr(problem, name) for name in names}
+
+
+def _print(document: object) -> None:
+    click.echo(json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True))

@@ -1,0 +1,82 @@
+"""canteen roster: files of elders, areas, canteens, contracts and staff, checked and applied."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from canteen.auth.people import SYSTEM
+from canteen.commands import installation
+from canteen.db import db, transaction
+from canteen.registry.imports import running, templates
+from canteen.registry.imports.running import KINDS, Report
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+SHOWN = 50  # bad rows printed; --json prints all that are kept
+
+kind_option = click.option("--kind", type=click.Choice(sorted(KINDS)), default="roster", show_default=True)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+@click.group()
+def roster() -> None:
+    """Rosters and the other files that come in by template."""
+
+
+@roster.command()
+@click.argument("file", type=FILE)
+@kind_option
+@json_option
+def check(file: Path, kind: str, as_json: bool) -> None:
+    """Tell what applying FILE (.xlsx or .csv) would do, and which rows are wrong. Writes nothing."""
+    with installation():
+        _show(running.check(file, kind, SYSTEM), as_json=as_json)
+
+
+@roster.command()
+@click.argument("file", type=FILE)
+@kind_option
+@json_option
+def apply(file: Path, kind: str, as_json: bool) -> None:
+    """Write the good rows of FILE, all at once. The same file a second time changes nothing."""
+    with installation():
+        _show(running.apply(file, kind, SYSTEM), as_json=as_json)
+
+
+@roster.command()
+@click.argument("out", type=click.Path(dir_okay=False, writable=True, path_type=Path))
+@kind_option
+def template(out: Path, kind: str) -> None:
+    """Write the empty template of a kind to OUT, .xlsx or .csv by its ending."""
+    with installation():
+        made = running.template_of(kind)
+        out.write_bytes(templates.separated(made) if out.suffix == ".csv" else templates.workbook(db.session(), made))
+    click.echo(str(out))
+
+
+@roster.command()
+@click.argument("run")
+def accept(run: str) -> None:
+    """Let the broken-off import RUN stand as far as it got, when its file is lost."""
+    with installation(), transaction() as session:
+        running.accept(session, run, SYSTEM)
+    click.echo(run)
+
+
+def _show(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({**report.doc(), "run": report.run, "secrets": report.secrets}, ensure_ascii=False))
+        return
+    if report.already:
+        click.echo("applied before: nothing changes")
+    click.echo(
+        f"{report.rows} rows: {report.new} new, {report.changed} changed, {report.same} the same, {report.bad} wrong"
+    )
+    for fault in report.faults[:SHOWN]:
+        click.echo(f"  第 {fault.row} 行 {fault.field} {fault.reason} ({fault.code})", err=True)
+    if len(report.faults) > SHOWN:
+        click.echo(f"  … {len(report.faults) - SHOWN} more, see --json", err=True)
+    for login, secret in report.secrets.items():
+        click.echo(f"  {login}: {secret}")

@@ -1,0 +1,35 @@
+"""canteen scheduler: the process that closes periods when they are due."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import click
+
+from canteen.app import create_app
+from canteen.commands import installation
+from canteen.settlement import jobs, schedule
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Do what is due now and end.")
+@click.option("--every", type=click.IntRange(1, 3600), default=schedule.TICK, help="Seconds between two ticks.")
+@click.option("--json", "as_json", is_flag=True, help="With --once: print what became of each job as JSON.")
+def scheduler(once: bool, every: int, as_json: bool) -> None:
+    """Close periods when they are due. Any number may run, on any hosts: each close happens once."""
+    if not once:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+        logging.getLogger("apscheduler").setLevel(logging.WARNING)  # it would tell of every tick
+        schedule.run(create_app(), every=every)
+        return
+    with installation() as app:
+        holder = jobs.holder_name()
+        outcomes = schedule.tick(app.config["CANTEEN"], holder) | schedule.on_request(holder)
+    if as_json:
+        click.echo(json.dumps(outcomes, ensure_ascii=False, indent=2))
+        return
+    for key, outcome in outcomes.items():
+        click.echo(f"{key} {outcome}")
+    if not outcomes:
+        click.echo("Nothing is due.")

@@ -1,0 +1,70 @@
+"""canteen serve: the web server, and beside it the scheduler, under one command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+from granian import Granian
+from granian.constants import Interfaces
+
+from canteen import config
+from canteen.commands import installation
+from canteen.demo import greeting
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True)
+@click.option("--workers", type=click.IntRange(1, 64), help="Processes; by default 1 on SQLite, 2 on PostgreSQL.")
+@click.option("--threads", type=click.IntRange(1, 64), default=8, show_default=True, help="Threads a process.")
+@click.option("--scheduler/--no-scheduler", default=True, help="Run the scheduler beside the web server.")
+@click.option("--certificate", type=click.Path(exists=True, dir_okay=False), help="Serve HTTPS with this certificate.")
+@click.option("--key", type=click.Path(exists=True, dir_okay=False), help="The certificate's private key.")
+def serve(
+    host: str,
+    port: int,
+    workers: int | None,
+    threads: int,
+    *,
+    scheduler: bool,
+    certificate: str | None,
+    key: str | None,
+) -> None:
+    """Serve the tablet, the desk and the API."""
+    settings = config.from_environment()
+    beside = subprocess.Popen([sys.executable, "-m", "canteen", "scheduler"]) if scheduler else None
+    address = f"{'https' if certificate else 'http'}://{host}:{port}"
+    click.echo(f"Serving on {address} (tablet /pos, desk /desk)", err=True)
+    if settings.demo:
+        _welcome(address)
+    server = Granian(
+        "wsgi:app",
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=workers or (1 if settings.sqlite else 2),
+        blocking_threads=threads,
+        working_dir=config.ROOT,
+        ssl_cert=Path(certificate) if certificate else None,
+        ssl_key=Path(key) if key else None,
+        respawn_failed_workers=True,
+        workers_kill_timeout=5,  # Ctrl-C reaches the workers twice, and one that hears it twice may not end
+        log_access=False,
+    )
+    try:
+        server.serve()
+    finally:
+        if beside is not None:
+            beside.terminate()
+            beside.wait()
+    click.echo("Stopped.", err=True)
+
+
+def _welcome(address: str) -> None:
+    """Say how to get into the demo city; a code for a tablet lives an hour, so each start makes one."""
+    with installation():
+        for line in greeting.tablet(address):
+            click.echo(line, err=True)

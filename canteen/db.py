@@ -1,0 +1,288 @@
+"""The database: column types that mean the same on SQLite and PostgreSQL, and transaction().
+
+Lock order inside a transaction, always: period gate, persons by id, amounts by key, event.
+Writers on SQLite take the lock at BEGIN IMMEDIATE; PostgreSQL runs READ COMMITTED with row locks.
+"""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from typing import Any, ClassVar, ParamSpec, TypeVar
+
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Connection,
+    Date,
+    DateTime,
+    Engine,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Text,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    select,
+    types,
+)
+from sqlalchemy import Uuid as SAUuid
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.engine import Dialect, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.pool import NullPool
+
+from canteen.config import ROOT, Config
+from canteen.errors import Refusal
+
+WAL_SAFE = (3, 51, 3)  # before it, WAL has a race that can lose committed writes (sqlite.org/wal.html#walresetbug)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class DatabaseAway(Refusal):
+    code = "database_away"
+    message = "系统数据库暂时无法使用，数据未保存，请稍后再试。"
+
+
+class Day(types.TypeDecorator[date]):
+    """A business day: DATE on PostgreSQL, ISO text on SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> types.TypeEngine[Any]:
+        return dialect.type_descriptor(Date() if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: date | None, dialect: Dialect) -> Any:
+        return value if value is None or dialect.name == "postgresql" else value.isoformat()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> date | None:
+        return value if value is None or dialect.name == "postgresql" else date.fromisoformat(value)
+
+
+class Instant(types.TypeDecorator[datetime]):
+    """An aware instant: TIMESTAMPTZ on PostgreSQL, fixed-width UTC text on SQLite, so that text order is time order."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> types.TypeEngine[Any]:
+        return dialect.type_descriptor(DateTime(timezone=True) if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("an instant must be aware")
+        value = value.astimezone(UTC)
+        return value if dialect.name == "postgresql" else value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if dialect.name == "postgresql":
+            return value.astimezone(UTC)  # type: ignore[no-any-return]
+        return datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+
+
+class Flag(types.TypeDecorator[bool]):
+    """True or false: BOOLEAN on PostgreSQL, 0 or 1 on SQLite."""
+
+    impl = Integer
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> types.TypeEngine[Any]:
+        return dialect.type_descriptor(Boolean() if dialect.name == "postgresql" else Integer())
+
+    def process_bind_param(self, value: bool | None, dialect: Dialect) -> Any:
+        return value if value is None or dialect.name == "postgresql" else int(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> bool | None:
+        return None if value is None else bool(value)
+
+
+class Uid(types.TypeDecorator[uuid.UUID]):
+    """A UUID: native on PostgreSQL, lower-case text with hyphens on SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> types.TypeEngine[Any]:
+        return dialect.type_descriptor(SAUuid() if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: uuid.UUID | None, dialect: Dialect) -> Any:
+        return value if value is None or dialect.name == "postgresql" else str(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> uuid.UUID | None:
+        return value if value is None or isinstance(value, uuid.UUID) else uuid.UUID(value)
+
+
+Big = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Base(DeclarativeBase):
+    """Plain Python types in `Mapped[...]` mean the same column on both databases; SQLite tables are STRICT."""
+
+    metadata: ClassVar[MetaData] = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        int: Big,
+        str: Text(),
+        bool: Flag(),
+        date: Day(),
+        datetime: Instant(),
+        uuid.UUID: Uid(),
+        bytes: LargeBinary(),
+    }
+
+
+class _Session(DeclarativeBase):
+    """What Flask-SQLAlchemy copies to make its own base; our tables hang on `Base` and share this metadata."""
+
+    metadata: ClassVar[MetaData] = Base.metadata
+
+
+db = SQLAlchemy(model_class=_Session, disable_autonaming=True)
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """One writing transaction: commits at the end of the block, rolls back on any exception.
+
+    Inside another one it joins it. A read that this session left open is ended first, so that on SQLite
+    the lock is taken at BEGIN IMMEDIATE and never upgraded.
+    """
+    session: Session = db.session()
+    if session.info.get("writing"):
+        yield session
+        return
+    session.rollback()
+    session.info["writing"] = True
+    try:
+        session.connection(execution_options={"writes": True})
+        yield session
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+    finally:
+        session.info["writing"] = False
+
+
+def intern(session: Session, model: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows whose primary key is not there yet; the others are left as they are."""
+    if not rows:
+        return
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(pg_insert(model).on_conflict_do_nothing(), list(rows))
+        return
+    (key,) = inspect(model).primary_key
+    wanted = {row[key.name]: row for row in rows}
+    there = set(session.execute(select(key).where(key.in_(wanted))).scalars())
+    if missing := [row for name, row in wanted.items() if name not in there]:
+        session.execute(insert(model), missing)
+
+
+RETRIED = {"40001", "40P01"}  # PostgreSQL: serialization failure, deadlock
+
+
+def retried(use_case: Callable[P, T]) -> Callable[P, T]:
+    """Run a use case again, whole, when the database chose it as a deadlock's victim; five times at most."""
+
+    @functools.wraps(use_case)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(4):
+            try:
+                return use_case(*args, **kwargs)
+            except DBAPIError as error:
+                if db.session().info.get("writing") or getattr(error.orig, "sqlstate", None) not in RETRIED:
+                    raise
+        return use_case(*args, **kwargs)
+
+    return run
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the error means that the database cannot be reached or written now, not that the request is wrong."""
+    if not isinstance(error, DBAPIError):
+        return False
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return error.connection_invalidated or isinstance(error, OperationalError) or state[:2] in {"08", "53", "57"}
+
+
+@event.listens_for(Engine, "connect")
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    if not isinstance(connection, sqlite3.Connection):
+        return
+    connection.isolation_level = None  # we say BEGIN ourselves
+    wal = sqlite3.sqlite_version_info >= WAL_SAFE
+    for pragma in (
+        "busy_timeout = 10000",
+        f"journal_mode = {'WAL' if wal else 'DELETE'}",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "recursive_triggers = ON",
+        "trusted_schema = OFF",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+@event.listens_for(Engine, "begin")
+def _begin_sqlite(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def engine_options(config: Config) -> dict[str, Any]:
+    """How the application's engine connects: as the app role on PostgreSQL, bounded pool, dead connections noticed."""
+    if config.sqlite:
+        return {
+            "pool_size": config.pool_size,
+            "max_overflow": 0,
+            "hide_parameters": True,  # an error's words go into logs: values may be personal data (P28)
+            "connect_args": {"timeout": 10},
+        }
+    options = "-c default_transaction_isolation=read\\ committed -c timezone=UTC"
+    if config.app_role:
+        options += f" -c role={config.app_role}"
+    return {
+        "pool_size": config.pool_size,
+        "max_overflow": 0,
+        "pool_timeout": 10,
+        "pool_pre_ping": True,
+        "hide_parameters": True,
+        "connect_args": {"options": options, "connect_timeout": 5, "prepare_threshold": 2},
+    }
+
+
+def owner_engine(url: str) -> Engine:
+    """An engine for migrations and checks, connecting as logged in."""
+    return create_engine(url, poolclass=NullPool)
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Bring the schema of the database at `url` to `revision`, with the rights of the login in the URL."""
+    settings = AlembicConfig()
+    settings.set_main_option("script_location", str(ROOT / "migrations"))
+    settings.attributes["url"] = make_url(url)
+    command.upgrade(settings, revision)

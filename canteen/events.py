@@ -1,0 +1,135 @@
+"""What people did, except sales: numbered without gaps, chained by hash, append-only (P25).
+
+A body is canonical JSON text, stored as written and hashed as stored; personal data stands in it
+only as ciphertext or keyed hash. The event is the last lock of a transaction (design 4).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Lock
+from typing import Generic, TypeVar
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from canteen import clock
+from canteen.db import Base
+
+V = TypeVar("V")
+
+FIRST = "0" * 64  # what the first event names as the one before it
+_LOCK = 7_340_001  # PostgreSQL advisory lock of the chain: held to the end of the transaction
+
+
+class Event(Base):
+    """One act: who (`actor`, a person id or 'system'), what (`kind`, as in 'claim.approve'), on what (`subject`)."""
+
+    __tablename__ = "event"
+    __table_args__ = {"sqlite_strict": True}
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # 1, 2, 3 …: trigger
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    kind: Mapped[str] = mapped_column(index=True)
+    subject: Mapped[str] = mapped_column(index=True)
+    body: Mapped[str]
+    previous: Mapped[str]  # hash of event number - 1: trigger
+    hash: Mapped[str] = mapped_column(unique=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Where the chain does not hold."""
+
+    number: int
+    reason: str
+
+
+def record(session: Session, kind: str, subject: str, *, by: str, body: Mapping[str, object] | None = None) -> int:
+    """Append one event inside the caller's transaction and answer its number.
+
+    Call it last: it takes the chain's lock and keeps it until the transaction ends.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    last = session.execute(select(Event.number, Event.hash).order_by(Event.number.desc()).limit(1)).first()
+    number, previous = (last[0] + 1, last[1]) if last else (1, FIRST)
+    event = Event(
+        number=number,
+        at=clock.now(),
+        actor=by,
+        kind=kind,
+        subject=subject,
+        body=json.dumps(body or {}, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False),
+        previous=previous,
+    )
+    event.hash = digest(event)
+    session.add(event)
+    session.flush()
+    return number
+
+
+def head(session: Session) -> tuple[int, str]:
+    """Number and hash of the newest event; (0, FIRST) when there is none."""
+    last = session.execute(_NEWEST).first()
+    return (last[0], last[1]) if last else (0, FIRST)
+
+
+_NEWEST = select(Event.number, Event.hash).order_by(Event.number.desc()).limit(1)
+
+
+class Kept(Generic[V]):
+    """Values read from the database that change by events alone, kept in this process until the next event.
+
+    The head's hash is in the key, so that an event which was rolled back leaves nothing behind. Safe among threads.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values: OrderedDict[Hashable, V] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, session: Session, at: tuple[int, str], key: Hashable, read: Callable[[], V]) -> V:
+        """The value of `key` as it stands at the head `at` of this session's database."""
+        whole = (session.get_bind().engine.url, at, key)
+        with self._lock:
+            if whole in self._values:
+                return self._values[whole]
+        value = read()
+        with self._lock:
+            self._values[whole] = value
+            if len(self._values) > self._most:
+                self._values.popitem(last=False)
+        return value
+
+
+def digest(event: Event) -> str:
+    """SHA-256 over the stored fields, each with its length in front, so that no two events read alike."""
+    at = event.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    fields = (str(event.number), at, event.actor, event.kind, event.subject, event.body, event.previous)
+    text_of = "".join(f"{len(field.encode())}:{field}" for field in fields)
+    return hashlib.sha256(text_of.encode()).hexdigest()
+
+
+def breaks(session: Session, *, expected_head: tuple[int, str] | None = None) -> Iterator[Break]:
+    """Walk the chain and name each break; `expected_head`, noted elsewhere before, finds a cut or rewritten tail."""
+    number, previous, met = 0, FIRST, expected_head is None
+    for event in session.execute(select(Event).order_by(Event.number).execution_options(yield_per=500)).scalars():
+        number += 1
+        if event.number != number:
+            yield Break(number, f"缺少第 {number} 号事件")
+            number = event.number
+        if event.previous != previous:
+            yield Break(number, "与前一事件的摘要不相接")
+        if event.hash != digest(event):
+            yield Break(number, "内容与摘要不符")
+        previous = event.hash
+        met = met or (expected_head == (event.number, event.hash))
+    if not met and expected_head is not None:
+        yield Break(expected_head[0], "找不到先前留存的链尾摘要")

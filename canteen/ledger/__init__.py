@@ -1,0 +1,1 @@
+"""Accounts, transfers, and the periods that they are booked to."""

@@ -1,0 +1,85 @@
+"""Tables of the ledger. No balance is stored: a balance is a sum of transfers."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import date, datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from canteen.db import Base
+
+KINDS = ("granted", "open", "claimed", "disallowed", "paid", "excluded", "elder", "cash", "mobile", "donated")
+MOVEMENTS = ("meal", "verdict", "void", "payment", "refund", "claim", "disallow", "pay", "hold")
+
+
+class Period(Base):
+    """From/to that a claim covers, both ends included. One gap-free chain a contract; only ever open -> closed."""
+
+    __tablename__ = "period"
+    __table_args__ = (
+        UniqueConstraint("contract_id", "from_day"),
+        CheckConstraint("to_day >= from_day", name="days"),
+        CheckConstraint("state IN ('open', 'closed')", name="state"),
+        CheckConstraint("(state = 'closed') = (closed_at IS NOT NULL)", name="closed_at"),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    contract_id: Mapped[str] = mapped_column(ForeignKey("contract.id"))
+    district_id: Mapped[str] = mapped_column(ForeignKey("area.id"))
+    from_day: Mapped[date]
+    to_day: Mapped[date]
+    state: Mapped[str] = mapped_column(default="open")
+    closed_at: Mapped[datetime | None]
+
+
+class Account(Base):
+    """One purse of a fund at a contract. `fund` is '' for the elders' own money."""
+
+    __tablename__ = "account"
+    __table_args__ = (
+        UniqueConstraint("contract_id", "fund", "kind"),
+        CheckConstraint(f"kind IN {KINDS}", name="kind"),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    contract_id: Mapped[str] = mapped_column(ForeignKey("contract.id"))
+    fund: Mapped[str]
+    kind: Mapped[str]
+
+
+class Transfer(Base):
+    """Money between two accounts, once and for ever. A mistake is answered by a counter-transfer (design 4).
+
+    Booked to the period of `service_day` if that is open, else to the earliest open one: trigger.
+    """
+
+    __tablename__ = "transfer"
+    __table_args__ = (
+        CheckConstraint("fen > 0", name="moves_money"),
+        CheckConstraint("source_id <> target_id", name="two_ends"),
+        CheckConstraint(f"movement IN {MOVEMENTS}", name="movement"),
+        Index("ix_transfer_period", "period_id", "movement"),
+        Index("ix_transfer_sale", "sale_id"),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    source_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    target_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    fen: Mapped[int]
+    movement: Mapped[str]
+    sale_id: Mapped[uuid.UUID | None]
+    share_n: Mapped[int | None]  # which share of the sale; null for a payment
+    fund: Mapped[str]
+    contract_id: Mapped[str] = mapped_column(ForeignKey("contract.id"))
+    district_id: Mapped[str]
+    service_month: Mapped[str]
+    service_day: Mapped[date]
+    period_id: Mapped[int] = mapped_column(ForeignKey("period.id"))
+    reason: Mapped[str]
+    cause: Mapped[str]  # what made it: 'sale:<id>', 'void:<id>', 'finding:<id>', 'decision:<claim>/<n>', …
+    at: Mapped[datetime]

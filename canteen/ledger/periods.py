@@ -1,0 +1,108 @@
+"""A contract's gap-free chain of periods, and the gate that a booking holds while it writes (design 4).
+
+Locks: `gate` shares the period's row, `flip` takes it alone; so a sale is wholly before a close or wholly after.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.orm import Session
+
+from canteen import clock
+from canteen.errors import Conflict, Missing
+from canteen.ledger.models import Period
+from canteen.places import Contract
+
+
+class NoPeriod(Missing):
+    code = "period_not_found"
+    message = "没有找到这个所属期，请核对后再试。"
+
+
+class PeriodNotOver(Conflict):
+    code = "period_not_over"
+    message = "这个所属期还没有结束，不能结账。"
+
+
+class EarlierPeriodOpen(Conflict):
+    code = "earlier_period_open"
+    message = "之前的所属期还没有结账，请先结前一期。"
+
+
+_OPEN_FROM = (  # built once: building it costs more than running it
+    select(Period)
+    .where(Period.contract_id == bindparam("contract"), Period.state == "open", Period.to_day >= bindparam("day"))
+    .order_by(Period.from_day)
+    .limit(1)
+    .with_for_update(read=True)
+    .execution_options(populate_existing=True)
+)
+
+
+def gate(session: Session, contract: Contract, day: date) -> Period:
+    """The period that a booking of service day `day` belongs to, its row shared until the transaction ends.
+
+    It is the period of the day if that is open, else the earliest open one; the chain grows as needed.
+    """
+    while True:
+        found = session.execute(_OPEN_FROM, {"contract": contract.id, "day": day}).scalar_one_or_none()
+        if found is not None:
+            return found
+        # none: the chain ends too early, or a close took the row while we waited for it; look again either way
+        _grow(session, contract, day)
+
+
+def _grow(session: Session, contract: Contract, day: date) -> None:
+    """Add periods until an open one ends on or after `day`. Two that grow at once make the same rows."""
+    last, open_to = session.execute(
+        select(func.max(Period.to_day), func.max(Period.to_day).filter(Period.state == "open")).where(
+            Period.contract_id == contract.id
+        )
+    ).one()
+    if open_to is not None and open_to >= day:
+        return
+    first = contract.from_day if last is None else last + timedelta(days=1)
+    row = {
+        "contract_id": contract.id,
+        "district_id": contract.district_id,
+        "from_day": first,
+        "to_day": clock.Span.month(first).last,
+        "state": "open",
+    }
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(pg_insert(Period).values(row).on_conflict_do_nothing())
+    else:
+        session.execute(insert(Period).values(row))
+
+
+def flip(session: Session, period_id: int) -> bool:
+    """Close the period: True if this call did it, False if it was closed before.
+
+    Waits for the bookings that hold its gate. Raises NoPeriod, PeriodNotOver, EarlierPeriodOpen.
+    """
+    period = session.execute(
+        select(Period).where(Period.id == period_id).with_for_update().execution_options(populate_existing=True)
+    ).scalar_one_or_none()
+    if period is None:
+        raise NoPeriod
+    if period.state == "closed":
+        return False
+    if clock.today() <= period.to_day:
+        raise PeriodNotOver
+    earlier = select(Period.id).where(
+        Period.contract_id == period.contract_id, Period.state == "open", Period.from_day < period.from_day
+    )
+    if session.execute(earlier).first():
+        raise EarlierPeriodOpen
+    session.execute(update(Period).where(Period.id == period_id).values(state="closed", closed_at=clock.now()))
+    return True
+
+
+def chain(session: Session, contract_id: str) -> list[Period]:
+    """All periods of a contract, oldest first."""
+    return list(
+        session.execute(select(Period).where(Period.contract_id == contract_id).order_by(Period.from_day)).scalars()
+    )

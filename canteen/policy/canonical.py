@@ -1,0 +1,76 @@
+"""Canonical JSON: one document, one sequence of bytes, in Python and in JavaScript.
+
+Objects with sorted ASCII keys, arrays, strings, whole numbers no larger than 2^53 - 1 either way, true, false, null.
+No spaces; in strings only `"`, `\\` and control characters are escaped, the short way where there is one;
+lone surrogates are refused. So the bytes can be hashed, stored, shipped, and compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TypeAlias
+
+from canteen.policy.refusals import Problem, Refused, shown
+
+Document: TypeAlias = dict[str, object]
+
+LARGEST = 2**53 - 1
+_DEEPEST = 60
+
+
+def canonical(document: object) -> bytes:
+    """The bytes of a document. Raises Refused `not_canonical` for what the form cannot hold."""
+    _hold(document, "", 0)
+    text = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode()
+
+
+def digest(body: bytes) -> str:
+    """The name of a document: SHA-256 of its canonical bytes, in hex."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def parse(body: bytes) -> object:
+    """The document of canonical bytes. Raises Refused `not_canonical` for any other writing of the same content."""
+    try:
+        document = json.loads(body.decode(), parse_float=_no_number, parse_constant=_no_number)
+        same = canonical(document) == body
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, Refused):
+            raise
+        raise Refused(Problem("not_canonical", "", "不是规范的 JSON 文本")) from error
+    if not same:
+        raise Refused(Problem("not_canonical", "", "不是规范的 JSON 写法，内容可能被改动过"))
+    return document
+
+
+def _no_number(text: str) -> object:
+    raise Refused(Problem("not_canonical", "", "只接受整数", shown(text)))
+
+
+def _hold(value: object, path: str, depth: int) -> None:
+    """Refuse what the form cannot hold, naming where."""
+    if depth > _DEEPEST:
+        raise Refused(Problem("not_canonical", path, "嵌套过深"))
+    if isinstance(value, str):
+        _hold_text(value, path)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str) or not key.isascii():
+                raise Refused(Problem("not_canonical", path, "字段名只能用 ASCII 字符", shown(key)))
+            _hold(inner, f"{path}.{key}" if path else key, depth + 1)
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            _hold(inner, f"{path}[{place}]", depth + 1)
+    elif value is None or isinstance(value, bool):
+        return
+    elif type(value) is not int or not -LARGEST <= value <= LARGEST:
+        raise Refused(Problem("not_canonical", path, "只接受整数，且不超过 2 的 53 次方", shown(value)))
+
+
+def _hold_text(text: str, path: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise Refused(Problem("not_canonical", path, "文字里有残缺的字符（孤立代理项）")) from error

@@ -1,0 +1,289 @@
+"""Conditions: from words of a rulebook to tests on a bill.
+
+A record of conditions holds if all its words hold; `all`, `any` and `not` take further records. Words are tried in
+alphabetical order, and a test answers with the first that fails, so a reason is the same wherever it is reckoned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from canteen.policy import days
+from canteen.policy.bill import Bill, code_at
+from canteen.policy.rules import Allowance, Base, Goods, Lean, Test
+
+Holds: TypeAlias = Callable[[Bill], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the words of one rulebook refer to: its age reckoning, its sets of goods, the allowances.
+
+    `leans` gathers the allowances that conditions look at, so that the caller knows to tell what was used of them.
+    """
+
+    reckoning: str = "birthday"
+    leap_day: str = "mar1"
+    sets: Mapping[str, Goods] = field(default_factory=dict)
+    allowances: Mapping[str, Allowance] = field(default_factory=dict)
+    leans: list[Lean] = field(default_factory=list)
+
+
+def test_of(document: Mapping[str, Any] | None, terms: Terms) -> Test | None:
+    """The test of a condition record; None, always met, for no record."""
+    if not document:
+        return None
+    parts = tuple((word, MAKERS[word](document[word], terms)) for word in sorted(document))
+    if len(parts) == 1:
+        [(word, holds)] = parts
+        return lambda bill: "" if holds(bill) else word
+
+    def test(bill: Bill) -> str:
+        for word, holds in parts:
+            if not holds(bill):
+                return word
+        return ""
+
+    return test
+
+
+def both(first: Test | None, second: Test | None) -> Test | None:
+    """The test that both are met."""
+    if first is None or second is None:
+        return first or second
+    return lambda bill: first(bill) or second(bill)
+
+
+# --- all, any, not ----------------------------------------------------------------------------------------------
+
+
+def _all(parts: list[dict[str, Any]], terms: Terms) -> Holds:
+    tests = [test_of(part, terms) for part in parts]
+    return lambda bill: all(test is None or not test(bill) for test in tests)
+
+
+def _any(parts: list[dict[str, Any]], terms: Terms) -> Holds:
+    tests = [test_of(part, terms) for part in parts]
+    return lambda bill: any(test is None or not test(bill) for test in tests)
+
+
+def _not(part: dict[str, Any], terms: Terms) -> Holds:
+    test = test_of(part, terms)
+    return lambda bill: test is not None and bool(test(bill))
+
+
+# --- the diner --------------------------------------------------------------------------------------------------
+
+
+def _age(span: dict[str, int], terms: Terms) -> Holds:
+    least, below, reckoning, leap_day = span.get("from", -1), span.get("below", 999), terms.reckoning, terms.leap_day
+
+    def holds(bill: Bill) -> bool:
+        years = bill.age(reckoning, leap_day)
+        return years is not None and least <= years < below
+
+    return holds
+
+
+def _kind(kinds: list[str], _terms: Terms) -> Holds:
+    return lambda bill: bill.diner.kind in kinds
+
+
+def _hukou(codes: list[str], _terms: Terms) -> Holds:
+    wanted = frozenset(codes)
+    return lambda bill: not wanted.isdisjoint(bill.diner.hukou)
+
+
+def _lives(codes: list[str], _terms: Terms) -> Holds:
+    wanted = frozenset(codes)
+    return lambda bill: not wanted.isdisjoint(bill.diner.residence)
+
+
+def _lived_months(months: int, _terms: Terms) -> Holds:
+    def holds(bill: Bill) -> bool:
+        since = bill.diner.residence_since
+        return since is not None and days.whole_months(since, bill.meal.day) >= months
+
+    return holds
+
+
+def _class(codes: list[str], _terms: Terms) -> Holds:
+    wanted = frozenset(codes)
+    return lambda bill: not wanted.isdisjoint(bill.diner.classes)
+
+
+def _level(span: dict[str, Any], _terms: Terms) -> Holds:
+    scale, least, below = span["scale"], span.get("from"), span.get("below")
+
+    def holds(bill: Bill) -> bool:
+        value = bill.diner.levels.get(scale)
+        return value is not None and (least is None or value >= least) and (below is None or value < below)
+
+    return holds
+
+
+def _draws(codes: list[str], _terms: Terms) -> Holds:
+    wanted = frozenset(codes)
+    return lambda bill: not wanted.isdisjoint(bill.diner.benefits)
+
+
+def _status(codes: list[str], _terms: Terms) -> Holds:
+    wanted = frozenset(codes)
+    return lambda bill: not wanted.isdisjoint(bill.diner.statuses)
+
+
+def _enrolled(codes: list[str], _terms: Terms) -> Holds:
+    """Ids, or @canteen, @street, @district, @city for this canteen and the places it lies in."""
+
+    def holds(bill: Bill) -> bool:
+        return any(_here(code, bill) in bill.diner.enrolled for code in codes)
+
+    return holds
+
+
+def _here(code: str, bill: Bill) -> str:
+    if not code.startswith("@"):
+        return code
+    return bill.meal.canteen.id if code == "@canteen" else code_at(code[1:], bill.meal.canteen.areas)
+
+
+def _used(span: dict[str, Any], terms: Terms) -> Holds:
+    """How many of an allowance were used in this window before: the n-th meal of a day, say."""
+    lean, least, below = Lean(terms.allowances[span["allowance"]], ""), span.get("from", 0), span.get("below")
+    terms.leans.append(lean)
+
+    def holds(bill: Bill) -> bool:
+        taken = bill.taken(lean, bill.window(lean.allowance))
+        used = taken.fen if lean.allowance.unit == "fen" else taken.count + len(set(taken.days))
+        return used >= least and (below is None or used < below)
+
+    return holds
+
+
+# --- the canteen ------------------------------------------------------------------------------------------------
+
+
+def _canteen(ids: list[str], _terms: Terms) -> Holds:
+    return lambda bill: bill.meal.canteen.id in ids
+
+
+def _canteen_class(codes: list[str], _terms: Terms) -> Holds:
+    return lambda bill: bill.meal.canteen.class_ in codes
+
+
+def _canteen_grade(codes: list[str], _terms: Terms) -> Holds:
+    return lambda bill: bill.meal.canteen.grade in codes
+
+
+def _canteen_level(span: dict[str, int], _terms: Terms) -> Holds:
+    least, below = span.get("from", 0), span.get("below", 9999)
+    return lambda bill: least <= bill.meal.canteen.level < below
+
+
+def _canteen_in(codes: list[str], _terms: Terms) -> Holds:
+    wanted = frozenset(codes)
+    return lambda bill: not wanted.isdisjoint(bill.meal.canteen.areas)
+
+
+def _same(span: dict[str, str], _terms: Terms) -> Holds:
+    """The canteen lies in the same village, street, district, city or province as the diner's hukou or residence."""
+    level, by_hukou = span["level"], span["of"] == "hukou"
+
+    def holds(bill: Bill) -> bool:
+        home = code_at(level, bill.diner.hukou if by_hukou else bill.diner.residence)
+        return home != "" and home == code_at(level, bill.meal.canteen.areas)
+
+    return holds
+
+
+# --- the meal ---------------------------------------------------------------------------------------------------
+
+
+def _period(periods: list[str], _terms: Terms) -> Holds:
+    return lambda bill: bill.meal.period in periods
+
+
+def _day_kind(kinds: list[str], _terms: Terms) -> Holds:
+    return lambda bill: bill.meal.day_kind in kinds
+
+
+def _weekday(numbers: list[int], _terms: Terms) -> Holds:
+    return lambda bill: days.weekday(bill.meal.day) in numbers
+
+
+def _days(span: dict[str, int], _terms: Terms) -> Holds:
+    first, last = span.get("from", days.EARLIEST), span.get("to", days.LATEST)
+    return lambda bill: first <= bill.meal.day <= last
+
+
+def _mode(modes: list[str], _terms: Terms) -> Holds:
+    return lambda bill: bill.meal.mode in modes
+
+
+def _bill(span: dict[str, Any], terms: Terms) -> Holds:
+    """The bill, or the part of it named, is at least, above or below so many fen."""
+    base = base_of(span, terms)
+    at_least, above, below = span.get("at_least", 0), span.get("above", -1), span.get("below")
+
+    def holds(bill: Bill) -> bool:
+        fen = bill.base(base, bill.left)
+        return fen >= at_least and fen > above and (below is None or fen < below)
+
+    return holds
+
+
+def _has_item(name: str, terms: Terms) -> Holds:
+    goods = terms.sets[name]
+    return lambda bill: any(goods.hold(line) for line in bill.meal.lines)
+
+
+def _ordered_by(cut_off: dict[str, int], _terms: Terms) -> Holds:
+    """Ordered at the cut-off minute or before, counted from the meal's midnight."""
+    last = cut_off["time"] - 1440 * cut_off.get("days_before", 0)
+    return lambda bill: bill.meal.ordered_at is not None and bill.meal.ordered_at <= last
+
+
+def base_of(document: Mapping[str, Any], terms: Terms, of: str = "left") -> Base:
+    """The part of the bill that `of`, `leave_out`, `only`, `but` and `first` name."""
+    return Base(
+        of=document.get("of", of),
+        leave_out=tuple(document.get("leave_out", ())),
+        only=terms.sets[document["only"]] if "only" in document else None,
+        but=terms.sets[document["but"]] if "but" in document else None,
+        first=document.get("first"),
+    )
+
+
+MAKERS: dict[str, Callable[[Any, Terms], Holds]] = {
+    "age": _age,
+    "all": _all,
+    "any": _any,
+    "bill": _bill,
+    "canteen": _canteen,
+    "canteen_class": _canteen_class,
+    "canteen_grade": _canteen_grade,
+    "canteen_in": _canteen_in,
+    "canteen_level": _canteen_level,
+    "class": _class,
+    "day_kind": _day_kind,
+    "days": _days,
+    "draws": _draws,
+    "enrolled": _enrolled,
+    "has_item": _has_item,
+    "hukou": _hukou,
+    "kind": _kind,
+    "level": _level,
+    "lived_months": _lived_months,
+    "lives": _lives,
+    "mode": _mode,
+    "not": _not,
+    "ordered_by": _ordered_by,
+    "period": _period,
+    "same": _same,
+    "status": _status,
+    "used": _used,
+    "weekday": _weekday,
+}
+"""Every word a condition may use; grammar.py says what may stand behind it."""

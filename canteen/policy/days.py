@@ -1,0 +1,121 @@
+"""Days as whole numbers: civil days since 1970-01-01, their years and months, ages, and the windows of limits.
+
+Own arithmetic, so that the tablet's engine reckons exactly the same. A week begins on Monday.
+"""
+
+from __future__ import annotations
+
+from canteen.policy.refusals import Problem, Refused
+
+EARLIEST = -36_524  # 1870-01-01
+LATEST = 84_005  # 2199-12-31
+
+RECKONINGS = ("birthday", "day_after", "month_first", "next_month_first", "year_difference")
+LEAP_DAYS = ("mar1", "feb28")
+WINDOWS = ("period", "day", "week", "month", "quarter", "year", "ever")
+
+_MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+
+def civil(year: int, month: int, day: int) -> int:
+    """The number of a day; the month's length is not checked here."""
+    shifted = year - 1 if month <= 2 else year
+    era = shifted // 400
+    of_era = shifted - era * 400
+    of_year = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5 + day - 1
+    return era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719_468
+
+
+def ymd(number: int) -> tuple[int, int, int]:
+    """The year, month and day of a civil-day number."""
+    shifted = number + 719_468
+    era = shifted // 146_097
+    of_era = shifted - era * 146_097
+    year_of_era = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365
+    of_year = of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    shifted_month = (5 * of_year + 2) // 153
+    day = of_year - (153 * shifted_month + 2) // 5 + 1
+    month = shifted_month + 3 if shifted_month < 10 else shifted_month - 9
+    return era * 400 + year_of_era + (1 if month <= 2 else 0), month, day
+
+
+def is_leap(year: int) -> bool:
+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+
+
+def of_iso(text: str) -> int:
+    """'2026-11-22' -> its civil number. Raises ValueError for anything that is not a day."""
+    parts = text.split("-")
+    if [len(part) for part in parts] != [4, 2, 2] or not text.isascii() or not "".join(parts).isdigit():
+        raise ValueError(text)
+    year, month, day = (int(part) for part in parts)
+    if not 1 <= month <= 12:
+        raise ValueError(text)
+    longest = 29 if month == 2 and is_leap(year) else _MONTH_DAYS[month - 1]
+    if not 1 <= day <= longest:
+        raise ValueError(text)
+    return civil(year, month, day)
+
+
+def iso(number: int) -> str:
+    """The civil number as 2026-11-22."""
+    year, month, day = ymd(number)
+    return f"{year:04d}-{month:02d}-{day:02d}"
+
+
+def weekday(number: int) -> int:
+    """1 for Monday to 7 for Sunday."""
+    return (number + 3) % 7 + 1
+
+
+def age(birth: int, on: int, reckoning: str = "birthday", leap_day: str = "mar1") -> int:
+    """Completed years on a day; negative before birth. How a year is completed is the rulebook's word."""
+    born, month, day = ymd(birth)
+    year = ymd(on)[0]
+    years = year - born
+    if reckoning == "year_difference":
+        return years
+    return years if on >= _reached(year, month, day, reckoning, leap_day) else years - 1
+
+
+def _reached(year: int, month: int, day: int, reckoning: str, leap_day: str) -> int:
+    """The day in (or just after) `year` on which the year's age is reached."""
+    if reckoning == "month_first":
+        return civil(year, month, 1)
+    if reckoning == "next_month_first":
+        return civil(year, month + 1, 1) if month < 12 else civil(year + 1, 1, 1)
+    if month == 2 and day == 29 and not is_leap(year):
+        birthday = civil(year, 3, 1) if leap_day == "mar1" else civil(year, 2, 28)
+    else:
+        birthday = civil(year, month, day)
+    return birthday + 1 if reckoning == "day_after" else birthday
+
+
+def whole_months(since: int, on: int) -> int:
+    """Whole months lived from `since` to `on`."""
+    from_year, from_month, from_day = ymd(since)
+    year, month, day = ymd(on)
+    return (year - from_year) * 12 + month - from_month - (1 if day < from_day else 0)
+
+
+def first_of(window: str, day: int) -> int:
+    """The first day of the window that holds `day`."""
+    if window in ("day", "period"):
+        return day
+    if window == "week":
+        return day - weekday(day) + 1
+    if window == "ever":
+        return 0
+    year, month, _ = ymd(day)
+    if window == "month":
+        return civil(year, month, 1)
+    if window == "quarter":
+        return civil(year, (month - 1) // 3 * 3 + 1, 1)
+    if window == "year":
+        return civil(year, 1, 1)
+    raise Refused(Problem("not_a_choice", "window", "没有这种期限", window, " / ".join(WINDOWS)))
+
+
+def window_name(window: str, day: int, period: str) -> str:
+    """How a window is written: the civil number of its first day, and the meal period where it is one."""
+    return f"{day}/{period}" if window == "period" else str(first_of(window, day))

@@ -1,0 +1,294 @@
+"""The canteen's side: operating and construction money, by the month, quarter, year or once; never on a bill.
+
+A funding scheme has lines. Each says which canteens it is for, what they must reach, how much it gives, and what is
+cut off. Amounts are whole fen; a pot is dealt out by largest remainder, so its parts are the pot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from canteen import money
+from canteen.policy.benefits import round_to
+from canteen.policy.canonical import Document
+from canteen.policy.refusals import Problem, Refused, shown
+from canteen.policy.shapes import (
+    Code,
+    Day,
+    Fen,
+    Flag,
+    ListOf,
+    OneOf,
+    Percent,
+    Problems,
+    Record,
+    Text,
+    Whole,
+    document_schema,
+)
+
+_WHOLE = 10_000
+EACH = ("month", "quarter", "year", "once")
+COUNTS = ("meals", "person_days", "persons", "subsidised_meals", "deliveries", "days")
+"""What is counted of a canteen: meals served, days on which each person ate, distinct persons, meals with a subsidy,
+meals delivered, days it served."""
+
+_MONEY = Fen(most=100_000_000_000)
+_CODES = ListOf(Code(), least=1)
+_GIVES = ("per", "fixed", "by_grade", "by_count", "construction", "pot")
+_STEP = Record(needed={"from": Whole(0), "fen": _MONEY}, maybe={"below": Whole(1)})
+
+LINE = Record(
+    needed={"id": Code(60), "label": Text(30), "clause": Text(120), "fund": Code(60), "each": OneOf(EACH)},
+    maybe={
+        "for": Record(
+            maybe={"class": _CODES, "grade": _CODES, "kitchen": _CODES}, some_of=("class", "grade", "kitchen")
+        ),
+        "at_least": Record(maybe={name: Whole(1) for name in COUNTS}, some_of=COUNTS),
+        "per": Record(needed={"count": OneOf(COUNTS), "fen": Fen()}),
+        "fixed": _MONEY,
+        "by_grade": ListOf(Record(needed={"grade": Code(), "fen": _MONEY}), least=1, most=20),
+        "by_count": Record(needed={"count": OneOf(COUNTS), "steps": ListOf(_STEP, least=1, most=30)}),
+        "construction": Record(
+            needed={
+                "by_area": ListOf(_STEP, least=1, most=30),
+                "stages": ListOf(Record(needed={"stage": Code(), "percent": Percent()}), least=1, most=10),
+            },
+            maybe={"within_audit": Flag()},
+        ),
+        "pot": Record(
+            needed={
+                "fen": _MONEY,
+                "weights": ListOf(Record(needed={"measure": Code(), "percent": Percent()}), least=1, most=10),
+            }
+        ),
+        "factor_by_grade": ListOf(Record(needed={"grade": Code(), "percent": Percent(most=30_000)}), least=1, most=20),
+        "most": _MONEY,
+        "penalties": ListOf(
+            Record(
+                needed={"code": Code(), "clause": Text(120)},
+                maybe={"fen": _MONEY, "percent": Percent()},
+                one_of=(("fen", "percent"),),
+            ),
+            most=20,
+        ),
+        "note": Text(300),
+    },
+    one_of=(_GIVES,),
+)
+FUNDING = Record(
+    needed={
+        "format": Whole(1, 1),
+        "id": Code(40),
+        "title": Text(80),
+        "source": Text(300),
+        "from": Day(),
+        "lines": ListOf(LINE, least=1, most=60),
+    },
+    maybe={"to": Day(), "place": Code()},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """What is known of one canteen for the span asked about.
+
+    `counts` by COUNTS; `measures` any further numbers a pot is dealt by (floor area, activities); `stage` of a building
+    and its audited cost in fen; `faults` how often each penalty was incurred.
+    """
+
+    canteen: str
+    class_: str = ""
+    grade: str = ""
+    kitchen: str = ""
+    area: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+    measures: Mapping[str, int] = field(default_factory=dict)
+    stage: str = ""
+    audited: int | None = None
+    faults: Mapping[str, int] = field(default_factory=dict)
+
+    def number(self, name: str) -> int:
+        return self.area if name == "area" else self.counts.get(name, self.measures.get(name, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a canteen is given by a line, in fen (0 where it falls short), and the reckoning in words."""
+
+    canteen: str
+    line: str
+    clause: str
+    fund: str
+    fen: int
+    why: str
+
+
+def reckon(scheme: Mapping[str, Any], each: str, on: int, worked: Sequence[Worked]) -> list[Grant]:
+    """What the scheme's lines of that rhythm give each canteen, in the scheme's order, canteens as given.
+
+    `on` is a day of the span. Raises Refused where the document is no funding scheme.
+    """
+    problems: Problems = []
+    FUNDING.check(scheme, "", problems)
+    if problems:
+        raise Refused(problems[0])
+    if not scheme["from"] <= on <= scheme.get("to", on):
+        return []
+    return [grant for line in scheme["lines"] if line["each"] == each for grant in _line(scheme["id"], line, worked)]
+
+
+def lint(scheme: object) -> list[Problem]:
+    """What is wrong with a funding scheme: its form, tiers that gap or overlap, shares of a pot or stages beyond 100 %."""
+    problems: Problems = []
+    FUNDING.check(scheme, "", problems)
+    if problems:
+        return problems
+    assert isinstance(scheme, dict)
+    for place, line in enumerate(scheme["lines"]):
+        path = f"lines[{place}]"
+        problems += _tiers(line.get("by_count", {}).get("steps", ()), f"{path}.by_count.steps")
+        building, pot = line.get("construction", {}), line.get("pot", {})
+        problems += _tiers(building.get("by_area", ()), f"{path}.construction.by_area")
+        for parts, where, exact in (
+            (building.get("stages"), "construction.stages", False),
+            (pot.get("weights"), "pot.weights", True),
+        ):
+            total = sum(part["percent"] for part in parts or ())
+            if parts and (total > _WHOLE or (exact and total != _WHOLE)):
+                problems.append(Problem("split_sum", f"{path}.{where}", "比例之和不对", f"{total // 100}%", "100%"))
+    return problems
+
+
+def _tiers(steps: Sequence[Mapping[str, int]], path: str) -> list[Problem]:
+    found, reached = list[Problem](), None
+    for step in sorted(steps, key=lambda one: one["from"]):
+        if reached is not None and step["from"] != reached:
+            code = "tier_gap" if step["from"] > reached else "tier_overlap"
+            found.append(Problem(code, path, "两档没有首尾相接", f"{reached} 与 {step['from']}", "首尾相接"))
+        reached = step.get("below", _NEVER)
+    return found
+
+
+_NEVER = 2**53 - 1
+
+
+def funding_schema() -> Document:
+    """The JSON Schema of a funding scheme (kept as funding.schema.json)."""
+    return document_schema(FUNDING, "FUNDING: operating and construction money")
+
+
+# --- one line ---------------------------------------------------------------------------------------------------
+
+
+def _line(scheme: str, line: Mapping[str, Any], worked: Sequence[Worked]) -> list[Grant]:
+    """The grants of a line; canteens it is not for have none, those that fall short have 0 and a reason."""
+    meant = [one for one in worked if _is_for(line.get("for", {}), one)]
+    short = {one.canteen: _shortfall(line.get("at_least", {}), one) for one in meant}
+    dealt = _dealt(line, [one for one in meant if not short[one.canteen]])
+    found = list[Grant]()
+    for one in meant:
+        fen, why = (0, short[one.canteen]) if short[one.canteen] else _cut(line, one, *dealt[one.canteen])
+        found.append(Grant(one.canteen, f"{scheme}/{line['id']}", line["clause"], line["fund"], fen, why))
+    return found
+
+
+def _is_for(wanted: Mapping[str, Sequence[str]], one: Worked) -> bool:
+    own = {"class": one.class_, "grade": one.grade, "kitchen": one.kitchen}
+    return all(own[word] in codes for word, codes in wanted.items())
+
+
+def _shortfall(at_least: Mapping[str, int], one: Worked) -> str:
+    for name in sorted(at_least):
+        if one.number(name) < at_least[name]:
+            return f"未达到条件：{NAMES[name]} {one.number(name)}，要求 {at_least[name]}"
+    return ""
+
+
+def _dealt(line: Mapping[str, Any], worked: Sequence[Worked]) -> dict[str, tuple[int, str]]:
+    """Fen of each canteen before factor, cap and penalties, and how they came about."""
+    if "pot" in line:
+        return _pot(line["pot"], worked)
+    return {one.canteen: _own(line, one) for one in worked}
+
+
+def _own(line: Mapping[str, Any], one: Worked) -> tuple[int, str]:
+    if "per" in line:
+        count, fen = one.number(line["per"]["count"]), line["per"]["fen"]
+        return count * fen, f"{count} {NAMES[line['per']['count']]} × {money.show(fen)} 元"
+    if "fixed" in line:
+        return line["fixed"], f"定额 {money.show(line['fixed'])} 元"
+    if "by_grade" in line:
+        fen = next((step["fen"] for step in line["by_grade"] if step["grade"] == one.grade), 0)
+        return fen, f"等级 {one.grade or '未评定'}，{money.show(fen)} 元"
+    if "by_count" in line:
+        name = line["by_count"]["count"]
+        fen = _band(line["by_count"]["steps"], one.number(name))
+        return fen, f"{NAMES[name]} {one.number(name)}，{money.show(fen)} 元"
+    return _construction(line["construction"], one)
+
+
+def _band(steps: Sequence[Mapping[str, int]], number: int) -> int:
+    return next((step["fen"] for step in steps if step["from"] <= number < step.get("below", _NEVER)), 0)
+
+
+def _construction(rule: Mapping[str, Any], one: Worked) -> tuple[int, str]:
+    """The band's amount, not above the audited cost where so ruled, in stages; the last stage takes the odd fen."""
+    whole = _band(rule["by_area"], one.area)
+    if rule.get("within_audit", False):
+        whole = min(whole, one.audited or 0)
+    names = [stage["stage"] for stage in rule["stages"]]
+    if one.stage not in names:
+        return 0, f"尚未到拨付阶段（{shown(one.stage) or '无'}）"
+    place = names.index(one.stage)
+    due = [
+        round_to(whole * sum(part["percent"] for part in rule["stages"][: last + 1]), _WHOLE, "down")
+        for last in range(place + 1)
+    ]
+    fen = due[-1] - (due[-2] if place else 0)
+    return (
+        fen,
+        f"建筑面积 {one.area} 平方米，核定 {money.show(whole)} 元，{one.stage} 阶段 {rule['stages'][place]['percent'] // 100}%",
+    )
+
+
+def _pot(pot: Mapping[str, Any], worked: Sequence[Worked]) -> dict[str, tuple[int, str]]:
+    """A fixed sum dealt out: first to its measures, each of those by what every canteen has of it."""
+    found = {one.canteen: 0 for one in worked}
+    weights = [part["percent"] for part in pot["weights"]]
+    for part, fen in zip(pot["weights"], money.split(pot["fen"], weights), strict=True):
+        numbers = [one.number(part["measure"]) for one in worked]
+        if sum(numbers) > 0:
+            for one, amount in zip(worked, money.split(fen, numbers), strict=True):
+                found[one.canteen] += amount
+    return {name: (fen, f"总额 {money.show(pot['fen'])} 元按权重分配") for name, fen in found.items()}
+
+
+def _cut(line: Mapping[str, Any], one: Worked, fen: int, why: str) -> tuple[int, str]:
+    """Grade factor, then penalties, then the cap; never below zero."""
+    factors = {step["grade"]: step["percent"] for step in line.get("factor_by_grade", ())}
+    if factors:
+        percent = factors.get(one.grade, 0)
+        fen, why = round_to(fen * percent, _WHOLE, "half_up"), f"{why} × 系数 {money.show(percent)}%"
+    for penalty in line.get("penalties", ()):
+        times = one.faults.get(penalty["code"], 0)
+        off = penalty.get("fen", 0) * times or round_to(
+            fen * min(_WHOLE, penalty.get("percent", 0) * times), _WHOLE, "half_up"
+        )
+        if off:
+            fen, why = max(0, fen - off), f"{why}，扣减 {money.show(min(off, fen))} 元（{penalty['clause']}）"
+    if fen > line.get("most", fen):
+        fen, why = line["most"], f"{why}，封顶 {money.show(line['most'])} 元"
+    return fen, why
+
+
+NAMES = {
+    "meals": "人次",
+    "person_days": "人天",
+    "persons": "人",
+    "subsidised_meals": "享受补贴人次",
+    "deliveries": "送餐人次",
+    "days": "服务天数",
+}

@@ -1,0 +1,405 @@
+"""What is wrong, or likely wrong, with a rulebook before a version may be published.
+
+First the form (shapes), then the names, then the sense: gaps and overlaps of tiers, splits that do not sum, classes
+named on a label, 八五折 entered as 85 % off. A finding that stands in the notice itself can be acknowledged in the
+rulebook with its clause; it is then told as a warning no longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from canteen import money
+from canteen.policy import days
+from canteen.policy.canonical import canonical, parse
+from canteen.policy.grammar import BENEFITS, RULEBOOK
+from canteen.policy.refusals import Problem, Refused
+from canteen.policy.saying import CLASS_WORDS
+from canteen.policy.shapes import Problems
+
+_WHOLE = 10_000
+_CHECKS = frozenset({"ceiling"})
+_STEPS = ("by_age", "by_level", "by_class")
+
+
+def lint(document: object) -> list[Problem]:
+    """Every problem of a rulebook document, errors first; one with an error may not be published."""
+    problems: Problems = []
+    RULEBOOK.check(document, "", problems)
+    if not problems:
+        try:
+            canonical(document)
+        except Refused as refused:
+            problems.append(refused.problem)
+    if problems:
+        return problems
+    assert isinstance(document, dict)
+    book = _Book(document)
+    found = [*_names(book), *_limits(book), *_funds(book), *_rules(book), *_groups(document), *_gaps(document)]
+    return sorted((one for one in found if not book.acknowledges(one)), key=lambda one: one.severity != "error")
+
+
+def lint_layers(layers: Sequence[bytes]) -> list[Problem]:
+    """What does not go together: an allowance or a fund that two layers, most general first, define differently."""
+    problems: Problems = []
+    known: dict[tuple[str, str], tuple[str, object]] = {}
+    for layer in layers:
+        document = parse(layer)
+        assert isinstance(document, dict)
+        for kind in ("allowances", "funds"):
+            for place, one in enumerate(document.get(kind, ())):
+                same = {key: value for key, value in one.items() if key not in ("note", "name", "when", "from")}
+                scheme, before = known.setdefault((kind, one["id"]), (document["id"], same))
+                if before != same:
+                    message = f"{document['id']} 与上级 {scheme} 对同一名称的定义不同"
+                    problems.append(Problem("layers_differ", f"{kind}[{place}]", message, one["id"], "与上级一致"))
+    return problems
+
+
+class _Book:
+    """A document whose form is right, with its names at hand."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+        self.rules = list(_walk(document["stages"], "stages"))
+        self.funds = {one["id"]: one for one in document.get("funds", ())}
+        self.allowances = {one["id"]: one for one in document.get("allowances", ())}
+        self.sets = {one["id"] for one in document.get("sets", ())}
+        self._known = {(one["code"], one["rule"]) for one in document.get("acknowledged", ())}
+
+    def acknowledges(self, problem: Problem) -> bool:
+        """The rulebook says itself, with a clause, that the notice is so. Errors of form cannot be waved through."""
+        if problem.code not in ("tier_gap", "tier_overlap", "large_off", "best_tie", "benefit_above_menu"):
+            return False
+        return any(
+            problem.path.startswith(path) and (problem.code, rule["id"]) in self._known for path, rule in self.rules
+        )
+
+
+def _walk(members: Sequence[dict[str, Any]], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every rule with its path."""
+    for place, member in enumerate(members):
+        here = f"{path}[{place}]"
+        if "rules" in member:
+            yield from _walk(member["rules"], f"{here}.rules")
+        else:
+            yield here, member
+
+
+def _steps(rule: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The tiers of a rule with their paths, or the rule itself."""
+    for word in _STEPS:
+        if word in rule:
+            steps = rule[word]["steps"] if word == "by_level" else rule[word]
+            inner = f"{path}.{word}.steps" if word == "by_level" else f"{path}.{word}"
+            for place, step in enumerate(steps):
+                yield f"{inner}[{place}]", step
+            return
+    yield path, rule
+
+
+def _verb(step: Mapping[str, Any]) -> str:
+    return next(word for word in BENEFITS if word in step)
+
+
+# --- names ------------------------------------------------------------------------------------------------------
+
+
+def _names(book: _Book) -> Iterator[Problem]:
+    """Ids that stand twice, and names that lead nowhere."""
+    document = book.document
+    for kind in ("funds", "allowances", "sets"):
+        yield from _twice([(f"{kind}[{place}]", one["id"]) for place, one in enumerate(document.get(kind, ()))])
+    stages = [(f"stages[{place}]", stage) for place, stage in enumerate(document["stages"])]
+    yield from _twice([(path, stage["id"]) for path, stage in stages])
+    groups = [group for path, stage in stages for group in _group_ids(stage["rules"], f"{path}.rules")]
+    yield from _twice([*((path, rule["id"]) for path, rule in book.rules), *groups])
+    known = {"fund": set(book.funds), "allowance": set(book.allowances), "set": book.sets}
+    for path, kind, name in _references(document, ""):
+        if name not in known[kind]:
+            message = {"fund": "没有定义这项资金", "allowance": "没有定义这项限额", "set": "没有定义这个餐品集合"}[kind]
+            yield Problem(f"unknown_{kind}", path, message, name, "、".join(sorted(known[kind])) or "先定义")
+    ids = {rule["id"] for _, rule in book.rules}
+    for path, rule in book.rules:
+        for name in rule.get("excludes", ()):
+            if name not in ids:
+                yield Problem("unknown_rule", f"{path}.excludes", "没有这条标准", name, "、".join(sorted(ids)))
+
+
+def _twice(ids: Sequence[tuple[str, str]]) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for path, name in ids:
+        if name in seen:
+            yield Problem("duplicate_id", f"{path}.id", "编号重复", name, "各不相同的编号")
+        seen.add(name)
+
+
+def _group_ids(members: Sequence[dict[str, Any]], path: str) -> Iterator[tuple[str, str]]:
+    for place, member in enumerate(members):
+        if "rules" in member:
+            yield f"{path}[{place}]", member["id"]
+            yield from _group_ids(member["rules"], f"{path}[{place}].rules")
+
+
+def _references(value: object, path: str) -> Iterator[tuple[str, str, str]]:
+    """Every place that names a fund, an allowance or a set."""
+    if isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from _references(inner, f"{path}[{place}]")
+    elif isinstance(value, dict):
+        for word, inner in value.items():
+            here = f"{path}.{word}" if path else word
+            kind = _REFERRING.get(word)
+            names = inner if isinstance(inner, list) else [inner]
+            if kind is not None and all(isinstance(name, str) for name in names):
+                yield from ((here, kind, name) for name in names)
+            else:
+                yield from _references(inner, here)
+
+
+_REFERRING = {
+    "fund": "fund", "instead": "fund", "next": "fund", "limits": "allowance", "credit": "allowance",
+    "allowance": "allowance", "only": "set", "but": "set", "has_item": "set", "set": "set",
+}  # fmt: skip
+
+
+# --- limits and funds -------------------------------------------------------------------------------------------
+
+
+def _limits(book: _Book) -> Iterator[Problem]:
+    for place, one in enumerate(book.document.get("allowances", ())):
+        path = f"allowances[{place}]"
+        if (one["unit"] == "fen") != ("limit_fen" in one) and "limit_level" not in one:
+            yield Problem("limit_unit", path, "限额的单位与数值不符", one["unit"], "fen 用 limit_fen，其余用 limit")
+        if "carry" in one and (one["unit"] == "day" or one["window"] in ("period", "ever")):
+            yield Problem(
+                "carry_window", f"{path}.carry", "这种限额不能结转", one["window"], "按周、月、季、年的次数或金额"
+            )
+        if "." not in one["id"]:
+            yield Problem(
+                "not_namespaced",
+                f"{path}.id",
+                "限额编号应带前缀，以免与其他标准混用",
+                one["id"],
+                "如 city.month",
+                "warning",
+            )
+    for path, rule in book.rules:
+        for step_path, step in _steps(rule, path):
+            allowance = book.allowances.get(step.get("credit", ""))
+            if allowance is not None and allowance["unit"] != "fen":
+                yield Problem("credit_unit", f"{step_path}.credit", "额度应以金额计", allowance["unit"], "unit: fen")
+    yield from _looked_at(book)
+    if book.document.get("guard") == "none":
+        yield Problem("no_guard", "guard", "取消了“每人每餐一次”的默认限制", "none", "保留 guard.meal", "warning")
+
+
+def _looked_at(book: _Book) -> Iterator[Problem]:
+    """Conditions on what was used, of an allowance that is counted apart for each rule or fund."""
+    for path, kind, name in _references(book.document, ""):
+        scope = book.allowances.get(name, {}).get("scope", "") if kind == "allowance" else ""
+        if path.endswith(".used.allowance") and scope in ("rule", "fund"):
+            yield Problem("used_scope", path, "条件只能看按人或按户计的限额", scope, "scope: person 或 household")
+
+
+def _funds(book: _Book) -> Iterator[Problem]:
+    for place, fund in enumerate(book.document.get("funds", ())):
+        budget = fund.get("budget")
+        if budget and (budget["at_end"] == "next") != ("next" in budget):
+            yield Problem(
+                "budget_next", f"funds[{place}].budget", "at_end: next 与 next 应同时写", "", "next: 接续的资金"
+            )
+        if fund["id"] in _followers(fund, book):
+            yield Problem("fund_circle", f"funds[{place}].budget.next", "接续的资金转回了自己", fund["id"], "不成环")
+
+
+def _followers(fund: dict[str, Any], book: _Book) -> set[str]:
+    found: set[str] = set()
+    name = fund.get("budget", {}).get("next")
+    while name in book.funds and name not in found:
+        found.add(name)
+        name = book.funds[name].get("budget", {}).get("next")
+    return found
+
+
+# --- rules ------------------------------------------------------------------------------------------------------
+
+
+def _rules(book: _Book) -> Iterator[Problem]:
+    if book.document.get("to", days.LATEST) < book.document["from"]:
+        yield Problem("ends_before_start", "to", "终止日早于起始日", days.iso(book.document["to"]), "不早于起始日")
+    for path, rule in book.rules:
+        if rule.get("to", days.LATEST) < rule.get("from", days.EARLIEST):
+            yield Problem("ends_before_start", f"{path}.to", "终止日早于起始日", days.iso(rule["to"]), "不早于起始日")
+        yield from _tiers(rule, path)
+        for step_path, step in _steps(rule, path):
+            yield from _words(step, step_path)
+            yield from _sense(step, step_path, book)
+            yield from _split(rule, step, step_path, book)
+
+
+def _words(step: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    for word in CLASS_WORDS:
+        if word in step.get("label", ""):
+            yield Problem(
+                "label_tells_class", f"{path}.label", "柜台用语不能透露人员类别", step["label"], "如“助餐补贴”"
+            )
+            return
+
+
+def _tiers(rule: dict[str, Any], path: str) -> Iterator[Problem]:
+    """Gaps and overlaps between steps that follow one another, and steps that are empty."""
+    word = next((word for word in ("by_age", "by_level") if word in rule), None)
+    if word is None:
+        return
+    steps = rule[word] if word == "by_age" else rule[word]["steps"]
+    spans = sorted(((one["from"], one.get("below")) for one in steps), key=lambda span: span[0])
+    for low, high in spans:
+        if high is not None and high <= low:
+            yield Problem("tier_empty", f"{path}.{word}", "这一档是空的", f"{low} 到 {high}", "below 大于 from")
+    for (_, high), (low, _) in pairwise(spans):
+        if high is None or high > low:
+            yield Problem("tier_overlap", f"{path}.{word}", "两档重叠", f"{low} 起与前一档", "首尾相接")
+        elif high < low:
+            yield Problem(
+                "tier_gap", f"{path}.{word}", "两档之间有空缺", f"{high} 到 {low}", "首尾相接，或写明出自原文"
+            )
+
+
+def _sense(step: Mapping[str, Any], path: str, book: _Book) -> Iterator[Problem]:
+    verb, value = _verb(step), step[_verb(step)]
+    if verb == "off" and value > _WHOLE // 2:
+        shown = f"{value // 100}%"
+        yield Problem(
+            "large_off",
+            f"{path}.off",
+            "优惠超过一半，是否把“打折后付”写成了“减去”",
+            shown,
+            "八五折写 pay_percent: 85%",
+            "warning",
+        )
+    if verb == "pay_percent" and value < _WHOLE // 2:
+        shown = f"{value // 100}%"
+        yield Problem(
+            "small_pay", f"{path}.pay_percent", "只付不到一半，请确认", shown, "减 15% 写 off: 15%", "warning"
+        )
+    menu = book.document.get("menu")
+    if menu is None:
+        return
+    if verb == "less" and value > menu["to"]:
+        yield Problem(
+            "benefit_above_menu",
+            f"{path}.less",
+            "补贴高于可能的最高餐价",
+            money.show(value),
+            f"不超过 {money.show(menu['to'])}",
+        )
+    if verb == "pay" and value >= menu["to"]:
+        yield Problem(
+            "benefit_above_menu",
+            f"{path}.pay",
+            "应付价不低于最高餐价，永远不会减免",
+            money.show(value),
+            f"低于 {money.show(menu['to'])}",
+        )
+
+
+def _split(rule: dict[str, Any], step: Mapping[str, Any], path: str, book: _Book) -> Iterator[Problem]:
+    """Somebody pays, all of it, and the rounding of a price is nobody's claim."""
+    verb = _verb(step)
+    split = step.get("split") or rule.get("split") or ([{"fund": rule["fund"], "rest": True}] if "fund" in rule else [])
+    if not split:
+        if verb not in _CHECKS:
+            yield Problem("no_fund", path, "没有写由谁承担", "", "fund 或 split")
+        return
+    if len({part["fund"] for part in split}) < len(split):
+        yield Problem("fund_twice", f"{path}.split", "同一项资金写了两次", "", "每项资金一行")
+    percents = sum(part.get("percent", 0) for part in split)
+    takes_rest = percents == _WHOLE or any("ratio" in part or "rest" in part for part in split)
+    if percents > _WHOLE:
+        yield Problem("split_sum", f"{path}.split", "分担比例之和超过 100%", f"{percents // 100}%", "100%")
+    fixed = sum(part.get("fen", 0) for part in split)
+    if not takes_rest and not (verb == "less" and fixed == step["less"] and not percents):
+        yield Problem("split_sum", f"{path}.split", "分担之和不等于补贴额", "", "比例合计 100%，或有一项 rest: yes")
+    payers = {book.funds[part["fund"]]["payer"] for part in split if part["fund"] in book.funds}
+    if verb == "round_price" and "subsidy" in payers:
+        yield Problem("gap_claimed", path, "抹零是让利，不能列入补贴", "", "由让利的资金承担")
+
+
+def _groups(document: dict[str, Any]) -> Iterator[Problem]:
+    """Two rules of a best-of group that give the same to the same people."""
+    for path, group in _best_groups(document["stages"], "stages"):
+        seen: dict[bytes, str] = {}
+        for place, rule in enumerate(group["rules"]):
+            if "rules" in rule:
+                continue
+            same = canonical({key: rule[key] for key in sorted(rule) if key in _TIE})
+            if same in seen:
+                found = f"{seen[same]}、{rule['id']}"
+                yield Problem(
+                    "best_tie",
+                    f"{path}.rules[{place}]",
+                    "两条标准优惠相同，分不出高低",
+                    found,
+                    "金额不同，或条件互斥",
+                    "warning",
+                )
+            seen.setdefault(same, rule["id"])
+
+
+def _gaps(document: dict[str, Any]) -> Iterator[Problem]:
+    """Ages between those that the rules of one group reach, where age alone decides."""
+    for path, group in _best_groups(document["stages"], "stages"):
+        spans, tiered = list[tuple[int, int]](), ""
+        for place, rule in enumerate(group["rules"]):
+            own = [(one["from"], one.get("below", 999)) for one in rule.get("by_age", ())]
+            if own and not tiered:
+                tiered = f"{path}.rules[{place}]"
+            if set(rule.get("when", {"age": {}})) == {"age"}:
+                when = rule.get("when", {"age": {}})["age"]
+                spans += own or [(when.get("from", 0), when.get("below", 999))]
+        yield from _holes(sorted(spans), len(group["rules"]), tiered)
+
+
+def _holes(spans: Sequence[tuple[int, int]], rules: int, path: str) -> Iterator[Problem]:
+    if rules < 2 or not path:
+        return
+    reached = spans[0][1] if spans else 0
+    for low, high in spans:
+        if low > reached:
+            wanted = "首尾相接，或写明出自原文"
+            yield Problem("tier_gap", f"{path}.by_age", "各条标准的年龄之间有空缺", f"{reached} 到 {low}", wanted)
+        reached = max(reached, high)
+
+
+_TIE = frozenset({*BENEFITS, *_STEPS, "when", "base", "most", "from", "to"})
+
+
+def _best_groups(members: Sequence[dict[str, Any]], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for place, member in enumerate(members):
+        if "rules" in member:
+            if member.get("pick", "best") == "best":
+                yield f"{path}[{place}]", member
+            yield from _best_groups(member["rules"], f"{path}[{place}].rules")
+
+
+def lint_versions(before: dict[str, Any], after: dict[str, Any]) -> list[Problem]:
+    """What a new version may not do to the one before it: lose or redefine an allowance that is being counted."""
+    kept = {one["id"]: one for one in after.get("allowances", ())}
+    problems: Problems = []
+    for old in before.get("allowances", ()):
+        new = kept.get(old["id"])
+        if new is None:
+            message = "上一版本的限额不见了，已用次数将不再计入"
+            problems.append(Problem("allowance_gone", "allowances", message, old["id"], "保留原编号", "warning"))
+        elif any(new[word] != old[word] for word in ("unit", "scope", "window")):
+            message = "限额的单位、范围或期限与上一版本不同，已用次数无法沿用"
+            problems.append(Problem("allowance_changed", "allowances", message, old["id"], "换一个编号"))
+    if before["id"] == after["id"] and after["from"] <= before["from"]:
+        message = "新版本的生效日不晚于上一版本"
+        problems.append(
+            Problem("versions_overlap", "from", message, days.iso(after["from"]), f"晚于 {days.iso(before['from'])}")
+        )
+    return problems

@@ -1,0 +1,219 @@
+"""The engine: what one meal costs this diner under a rulebook, who pays the rest, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from canteen.policy.bill import Bill
+from canteen.policy.canonical import Document
+from canteen.policy.case import Diner, Meal, Taken
+from canteen.policy.grammar import PAYERS, ROUND_BY, ROUND_TO
+from canteen.policy.outcome import Check, Passed, Rounded, Share, Use
+from canteen.policy.refusals import Problem, Refused
+from canteen.policy.rules import Lean, Rulebook
+from canteen.policy.saying import Sentences, sentences
+from canteen.policy.shapes import Code, Fen, Flag, ListOf, OneOf, Problems, Record, Text, Whole, document_schema
+from canteen.policy.stacking import Outcome, Running, judge
+
+__all__ = ["Quote", "Sentences", "Wanted", "quote", "quote_doc", "quote_schema", "read_quote", "say", "wanted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The price of one meal, in fen: `list` = `due` + the sum of all shares."""
+
+    list: int
+    shares: tuple[Share, ...]
+    passed: tuple[Passed, ...]
+    uses: tuple[Use, ...]
+    rounding: tuple[Rounded, ...]
+    checks: tuple[Check, ...]
+    due: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An allowance in a window of which the engine wants to know what was used."""
+
+    allowance: str
+    window: str
+    unit: str
+    scope: str
+
+
+def quote(book: Rulebook, diner: Diner, meal: Meal, taken: Sequence[Taken]) -> Quote:
+    """Price one meal under the rulebook in force on its day.
+
+    The stages of the book see, one after the other, the price that the earlier ones left. `taken` is what the diner
+    used of each allowance before; what is not there counts as unused. All shares together never exceed the price.
+    """
+    bill = Bill(diner, meal, taken)
+    running = Running(bill.list, {}, frozenset())
+    outcomes: list[Outcome] = []
+    for stage in book.stages:
+        outcome = judge(stage.group, bill, running, running.left)
+        running = running.after(outcome)
+        outcomes.append(outcome)
+    return Quote(
+        list=bill.list,
+        shares=tuple(share for one in outcomes for share in one.shares),
+        passed=tuple(passed for one in outcomes for passed in one.passed),
+        uses=_uses(bill, outcomes),
+        rounding=tuple(step for one in outcomes for step in one.rounding),
+        checks=(*(check for one in outcomes for check in one.checks), *_asked(book, outcomes)),
+        due=running.left,
+    )
+
+
+def _asked(book: Rulebook, outcomes: Sequence[Outcome]) -> list[Check]:
+    """Rules that are used up and want the elder asked before the meal is sold without them."""
+    if not book.asks:
+        return []
+    used_up = [one for outcome in outcomes for one in outcome.passed if one.why == "used_up" and one.rule in book.asks]
+    return [Check("ask", one.rule, one.clause, 0, 0, breach=False) for one in used_up]
+
+
+def _uses(bill: Bill, outcomes: Sequence[Outcome]) -> tuple[Use, ...]:
+    """Each allowance once, however many rules lean on it; amounts add up."""
+    found: dict[str, tuple[Lean, int, list[str]]] = {}
+    for outcome in outcomes:
+        for rule, lean, amount in outcome.used:
+            key = bill.key(lean)
+            _, before, rules = found.get(key, (lean, 0, []))
+            if rule not in rules:
+                rules.append(rule)
+            found[key] = (lean, before + amount if lean.allowance.unit == "fen" else 1, rules)
+    return tuple(
+        Use(
+            key, lean.allowance.unit, lean.allowance.scope, bill.window(lean.allowance), bill.limit(lean), amount,
+            tuple(rules), bill.meal.day,
+        )
+        for key, (lean, amount, rules) in found.items()
+    )  # fmt: skip
+
+
+def wanted(book: Rulebook, diner: Diner, meal: Meal) -> list[Wanted]:
+    """Every allowance and window whose use before may change this meal's price."""
+    bill, found = Bill(diner, meal, ()), dict[tuple[str, str], Wanted]()
+    for lean in book.leans:
+        allowance, key = lean.allowance, bill.key(lean)
+        for window in (*bill.carried_windows(allowance), bill.window(allowance)):
+            found[key, window] = Wanted(key, window, allowance.unit, allowance.scope)
+    return list(found.values())
+
+
+def say(quote: Quote) -> Sentences:
+    """Two Chinese sentences: one for the cashier to read aloud, free of classes, and one that an auditor can check."""
+    return sentences(quote.list, quote.shares, quote.passed, quote.checks, quote.due)
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------
+
+_AMOUNT = Fen(most=10_000_000_000)  # 50 lines of 99 things of 10,000 yuan each, and fees
+_RULE, _CLAUSE = Code(160), Text(120)
+_WORD = Code()
+QUOTE = Record(
+    needed={
+        "list": _AMOUNT,
+        "shares": ListOf(
+            Record(
+                needed={
+                    "fund": Code(),
+                    "payer": OneOf(PAYERS),
+                    "rule": _RULE,
+                    "clause": _CLAUSE,
+                    "stage": _RULE,
+                    "fen": Fen(least=1, most=10_000_000_000),
+                    "label": Text(80),
+                    "reason": Text(120),
+                }
+            ),
+            most=500,
+        ),
+        "passed": ListOf(
+            Record(needed={"rule": _RULE, "clause": _CLAUSE, "why": _WORD, "reason": Text(160)}), most=5000
+        ),
+        "uses": ListOf(
+            Record(
+                needed={
+                    "allowance": Code(240),
+                    "unit": OneOf(("meal", "day", "fen")),
+                    "scope": OneOf(("person", "rule", "fund", "household", "budget")),
+                    "window": _WORD,
+                    "limit": Whole(0),
+                    "amount": Whole(1),
+                    "rules": ListOf(_RULE, least=1, most=500),
+                    "day": Whole(-100_000, 100_000),
+                }
+            ),
+            most=500,
+        ),
+        "rounding": ListOf(
+            Record(
+                needed={
+                    "rule": _RULE,
+                    "to": OneOf(ROUND_TO),
+                    "by": OneOf(ROUND_BY),
+                    "before": _AMOUNT,
+                    "after": _AMOUNT,
+                    "fund": Code(),
+                }
+            ),
+            most=500,
+        ),
+        "checks": ListOf(
+            Record(
+                needed={
+                    "code": _WORD,
+                    "rule": _RULE,
+                    "clause": _CLAUSE,
+                    "limit": Whole(0),
+                    "found": Whole(0),
+                    "breach": Flag(),
+                }
+            ),
+            most=500,
+        ),
+        "due": _AMOUNT,
+    }
+)
+
+
+def quote_doc(quote: Quote) -> Document:
+    """The JSON of a quote."""
+    document: Document = _lists(asdict(quote))
+    return document
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lists(inner) for key, inner in value.items()}
+    return [_lists(inner) for inner in value] if isinstance(value, (tuple, list)) else value
+
+
+def read_quote(document: object) -> Quote:
+    """The quote of a JSON document, its sum checked. Raises Refused for anything else."""
+    problems: Problems = []
+    QUOTE.check(document, "", problems)
+    if problems:
+        raise Refused(problems[0])
+    assert isinstance(document, dict)
+    found = Quote(
+        list=document["list"],
+        shares=tuple(Share(**one) for one in document["shares"]),
+        passed=tuple(Passed(**one) for one in document["passed"]),
+        uses=tuple(Use(**{**one, "rules": tuple(one["rules"])}) for one in document["uses"]),
+        rounding=tuple(Rounded(**one) for one in document["rounding"]),
+        checks=tuple(Check(**one) for one in document["checks"]),
+        due=document["due"],
+    )
+    if found.list != found.due + sum(share.fen for share in found.shares):
+        raise Refused(Problem("does_not_add_up", "due", "原价不等于实付加各方分担"))
+    return found
+
+
+def quote_schema() -> Document:
+    """The JSON Schema of a quote (kept as quote.schema.json)."""
+    return document_schema(QUOTE, "QUOTE: list price, who pays what, what is due")

@@ -1,0 +1,186 @@
+"""A rulebook made ready: frozen, its conditions and benefits compiled once. Nothing here knows a single scheme."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from canteen.policy.bill import Bill
+    from canteen.policy.case import Line
+
+Test: TypeAlias = "Callable[[Bill], str]"
+"""Answers '' where a condition holds, else the word of the first part that does not."""
+
+Worth: TypeAlias = "Callable[[Bill, int, int], Exact]"
+"""From the bill, the benefit's base and the running price (fen) to what comes off the base, not yet rounded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """What comes off the base: `off` of it over `over` (so that nothing is rounded early)."""
+
+    off: int
+    over: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """To whole `unit` fen, by half_up, half_down, up or down; of the benefit, or of the price that is left."""
+
+    of: str = "benefit"
+    to: str = "fen"
+    by: str = "half_up"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """A limit with a stable id. `limit` in its unit, or read from the diner's `scale`."""
+
+    id: str
+    unit: str
+    scope: str
+    window: str
+    limit: int
+    scale: str = ""
+    where: str = "everywhere"
+    carry: int = 0
+    carry_most: int = 0
+    since: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a fund has in a window, and what happens when it ends."""
+
+    allowance: Allowance
+    warn: int
+    at_end: str
+    next: Fund | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fund:
+    """Who pays. `limits` hold for its shares alone; where `test` fails its share drops and the elder's price rises."""
+
+    id: str
+    name: str
+    payer: str
+    test: Test | None = None
+    limits: tuple[Lean, ...] = ()
+    budget: Budget | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A fund's part of a rule's benefit: fixed fen, hundredths of a percent of what those leave, or a weight of the rest."""
+
+    fund: Fund
+    how: str
+    amount: int
+    test: Test | None = None
+    instead: Fund | None = None
+    limits: tuple[Lean, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Goods:
+    """A named set of things on a menu: by item or by tag."""
+
+    items: frozenset[str]
+    tags: frozenset[str]
+
+    def hold(self, line: Line) -> bool:
+        return line.item in self.items or not self.tags.isdisjoint(line.tags)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Which part of the bill a benefit is reckoned on; see Bill.base."""
+
+    of: str = "left"
+    leave_out: tuple[str, ...] = ()
+    only: Goods | None = None
+    but: Goods | None = None
+    first: int | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Nothing is left out."""
+        return not (self.leave_out or self.only or self.but) and self.first is None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One tier of a rule: for whom, how much, and in which words."""
+
+    test: Test | None
+    verb: str
+    value: Any
+    worth: Worth
+    most: int | None
+    label: str
+    reason: str
+    clause: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Who gets what, paid by whom, how often."""
+
+    id: str
+    stage: str
+    first_day: int
+    last_day: int
+    test: Test | None
+    excludes: tuple[str, ...]
+    only_above: bool
+    base: Base
+    floor: int
+    rounding: Rounding
+    limits: tuple[Lean, ...]
+    stops: bool
+    steps: tuple[Step, ...]
+    clause: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rules of which the best counts, or their sum, the first that holds, or each on the price the one before left."""
+
+    id: str
+    pick: str
+    test: Test | None
+    members: tuple[Rule | Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A step of the reckoning; each sees the price that the earlier ones left."""
+
+    id: str
+    order: int
+    group: Group
+
+
+@dataclass(frozen=True, slots=True)
+class Lean:
+    """An allowance as a rule or fund uses it; `suffix` completes its key where the scope asks for it."""
+
+    allowance: Allowance
+    suffix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """Everything in force at a place: its stages in order, and how to find what a diner used before."""
+
+    id: str
+    title: str
+    hash: str
+    stages: tuple[Stage, ...]
+    leans: tuple[Lean, ...]
+    asks: frozenset[str] = frozenset()

@@ -1,0 +1,1 @@
+"""The counter: records from tablets, checkout, what a tablet needs."""

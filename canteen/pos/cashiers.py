@@ -1,0 +1,43 @@
+"""Whether who rang up a sale might sell there. A meal served is booked in any case: what is odd becomes a flag."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from canteen import events
+from canteen.auth.guard import ROLES, Permission
+from canteen.auth.models import Grant, Person
+from canteen.pos.pricing import Place
+
+_SELLERS = tuple(role for role, may in ROLES.items() if Permission.SELL in may)
+_Ends = tuple[datetime | None, ...]
+_kept: events.Kept[_Ends | None] = events.Kept(2000)
+
+
+def odd(session: Session, person_id: str, place: Place, at: datetime) -> str:
+    """'cashier_unknown', 'cashier_no_right' at this canteen at that instant, or ''.
+
+    A right counts from the start: people begin work before the desk has written it down. It ends when it was ended.
+    """
+    operator = place.contract.operator_id if place.contract else ""
+    key = (person_id, place.canteen.id, operator, place.areas)
+    ends = _kept.get(session, place.head, key, lambda: _read(session, person_id, place, operator))
+    if ends is None:
+        return "cashier_unknown"
+    return "" if any(end is None or end > at for end in ends) else "cashier_no_right"
+
+
+def _read(session: Session, person_id: str, place: Place, operator: str) -> _Ends | None:
+    """When each grant that covers the canteen ends; None when there is no such person."""
+    if session.get(Person, person_id) is None:
+        return None
+    nodes = {("canteen", place.canteen.id), ("operator", operator), *(("area", code) for code in place.areas)}
+    rows = session.execute(
+        select(Grant.node_kind, Grant.node_id, Grant.ended_at).where(
+            Grant.person_id == person_id, Grant.role.in_(_SELLERS)
+        )
+    )
+    return tuple(end for kind, node, end in rows if (kind, node) in nodes)

@@ -1,0 +1,155 @@
+"""The envelope of a record: numbered, chained by hash, read in one way for ever (protocol version 1).
+
+The hash of version 1 is SHA-256 over these texts joined by newlines: v, tablet, epoch, number, prev, at, mono,
+boot, kind, SHA-256 of the body. The tablet's twin is static/pos/model/envelope.js.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from canteen.errors import Invalid
+
+VERSION = 1
+FIRST = "0" * 64  # what the first record of an epoch names as the one before it
+KINDS = ("checkout", "void", "count")
+MOST_BYTES = 256 * 1024  # of one body
+
+_HEX = validate.Regexp(r"\A[0-9a-f]{64}\Z")
+_ID = validate.Regexp(r"\A[0-9A-Za-z-]{1,64}\Z")
+
+
+class EnvelopeMalformed(Invalid):
+    code = "envelope_malformed"
+    message = "平板发来的记录无法识别，请更新平板后重试，或联系系统运维。"
+
+
+class EnvelopeSchema(Schema):
+    class Meta:
+        unknown = RAISE
+
+    v = fields.Integer(required=True, strict=True, validate=validate.Equal(VERSION))
+    cipher = fields.String(required=True, validate=validate.Equal("none"))
+    key = fields.String(required=True, allow_none=True, validate=_ID)
+    tablet = fields.String(required=True, validate=_ID)
+    epoch = fields.Integer(required=True, strict=True, validate=validate.Range(1, 2**31))
+    number = fields.Integer(required=True, strict=True, validate=validate.Range(1, 2**53))
+    prev = fields.String(required=True, validate=_HEX)
+    at = fields.AwareDateTime(required=True, format="iso")
+    mono = fields.Integer(required=True, strict=True, validate=validate.Range(0, 2**53))
+    boot = fields.String(required=True, validate=_ID)
+    kind = fields.String(required=True, validate=validate.OneOf(KINDS))
+    body = fields.String(required=True)
+    hash = fields.String(required=True, validate=_HEX)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A record as a tablet sent it; `at` is the tablet's clock, `at_text` as it wrote it, `mono_ms` its monotonic one."""
+
+    tablet: str
+    epoch: int
+    number: int
+    previous: str
+    hash: str
+    at: datetime
+    at_text: str
+    mono_ms: int
+    boot: str
+    kind: str
+    body: bytes
+    version: int = VERSION
+    cipher: str = "none"
+    key_id: str | None = None
+
+    @property
+    def reference(self) -> str:
+        """'epoch/number', by which an answer names the record."""
+        return f"{self.epoch}/{self.number}"
+
+    @property
+    def whole(self) -> bool:
+        """Whether the hash is that of the content."""
+        return self.hash == record_hash(self)
+
+
+_schema = EnvelopeSchema()
+
+
+def read(document: object) -> Envelope:
+    """An envelope from decoded JSON. Raises EnvelopeMalformed naming the fields."""
+    try:
+        data: dict[str, Any] = _schema.load(document)  # type: ignore[arg-type]
+    except (ValidationError, OverflowError) as error:
+        fields_named = sorted(error.messages_dict) if isinstance(error, ValidationError) else []
+        raise EnvelopeMalformed(details={"fields": fields_named}) from error
+    assert isinstance(document, dict)
+    return Envelope(
+        tablet=data["tablet"],
+        epoch=data["epoch"],
+        number=data["number"],
+        previous=data["prev"],
+        hash=data["hash"],
+        at=data["at"],
+        at_text=document["at"],
+        mono_ms=data["mono"],
+        boot=data["boot"],
+        kind=data["kind"],
+        body=data["body"].encode("utf-8", "surrogatepass"),
+        key_id=data["key"],
+    )
+
+
+def record_hash(envelope: Envelope) -> str:
+    """The hash that version 1 gives to this content."""
+    parts = (
+        str(envelope.version),
+        envelope.tablet,
+        str(envelope.epoch),
+        str(envelope.number),
+        envelope.previous,
+        envelope.at_text,
+        str(envelope.mono_ms),
+        envelope.boot,
+        envelope.kind,
+        hashlib.sha256(envelope.body).hexdigest(),
+    )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def seal(
+    body: dict[str, Any],
+    *,
+    kind: str,
+    tablet: str,
+    epoch: int,
+    number: int,
+    previous: str,
+    at: datetime,
+    mono_ms: int,
+    boot: str,
+) -> dict[str, Any]:
+    """An envelope as a tablet would send it, ready for JSON: for the demo city and the tests."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    document: dict[str, Any] = {
+        "v": VERSION,
+        "cipher": "none",
+        "key": None,
+        "tablet": tablet,
+        "epoch": epoch,
+        "number": number,
+        "prev": previous,
+        "at": at.isoformat(timespec="milliseconds"),
+        "mono": mono_ms,
+        "boot": boot,
+        "kind": kind,
+        "body": text,
+        "hash": FIRST,
+    }
+    return {**document, "hash": record_hash(read(document))}

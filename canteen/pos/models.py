@@ -1,0 +1,287 @@
+"""Tables of the counter. All but `slot` and `amount_used` are facts: added once, never changed."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import date, datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from canteen.db import Base
+from canteen.places import MEALS
+
+MODES = ("dine_in", "take_away", "delivered", "collected")
+HOW_READ = ("camera", "wedge", "typed", "none")
+TENDERS = ("cash", "mobile", "free")
+
+
+class Record(Base):
+    """What a tablet sent, as sent. Two with one number and other content are both kept: a fork, named later (P6)."""
+
+    __tablename__ = "record"
+    __table_args__ = (
+        UniqueConstraint("tablet_id", "epoch", "number", "hash", "state"),
+        CheckConstraint("number >= 1 AND epoch >= 1", name="number"),
+        CheckConstraint("state IN ('accepted', 'quarantined')", name="state"),
+        Index("ix_record_chain", "tablet_id", "epoch", "number"),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tablet_id: Mapped[str] = mapped_column(ForeignKey("tablet.id"))
+    epoch: Mapped[int]
+    number: Mapped[int]
+    previous: Mapped[str]  # hash of the record before it on that tablet
+    hash: Mapped[str]
+    version: Mapped[int]  # protocol
+    cipher: Mapped[str]
+    key_id: Mapped[str | None]
+    kind: Mapped[str]
+    body: Mapped[bytes]  # the original bytes
+    tablet_at: Mapped[str]  # as the tablet wrote it
+    mono_ms: Mapped[int]
+    boot: Mapped[str]  # page load that mono_ms belongs to
+    arrived_at: Mapped[datetime]
+    state: Mapped[str]
+    reason: Mapped[str] = mapped_column(default="")  # why quarantined: a stable code
+    resolves: Mapped[int | None] = mapped_column(ForeignKey("record.id"))  # a quarantined one accepted later
+
+
+class SaleKey(Base):
+    """The idempotency key, for ever; never partitioned. Same id with another hash is a conflict (P1, P2)."""
+
+    __tablename__ = "sale_key"
+    __table_args__ = {"sqlite_strict": True}
+
+    sale_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    content_hash: Mapped[str]
+    service_month: Mapped[str]
+
+
+class QuoteInput(Base):
+    """The whole input of a quote (diner, meal, taken) as canonical JSON, interned by hash."""
+
+    __tablename__ = "quote_input"
+    __table_args__ = {"sqlite_strict": True}
+
+    hash: Mapped[str] = mapped_column(primary_key=True)
+    body: Mapped[str]
+
+
+class Payment(Base):
+    """One payment over the sales of one checkout."""
+
+    __tablename__ = "payment"
+    __table_args__ = (
+        CheckConstraint("fen >= 0", name="amount"),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    record_id: Mapped[int] = mapped_column(ForeignKey("record.id"), index=True)
+    contract_id: Mapped[str] = mapped_column(ForeignKey("contract.id"))
+    service_month: Mapped[str]
+    district_id: Mapped[str]
+    due: Mapped[int]  # sum of the sales' dues as the tablet reckoned it
+    fen: Mapped[int]  # sum of the tenders
+
+
+class Tender(Base):
+    """How a part of a payment was given; change is cash handed back."""
+
+    __tablename__ = "tender"
+    __table_args__ = (
+        CheckConstraint(f"kind IN {TENDERS}", name="kind"),
+        CheckConstraint("fen >= 0 AND given >= fen AND change = given - fen", name="change"),
+        {"sqlite_strict": True},
+    )
+
+    payment_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("payment.id"), primary_key=True)
+    n: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    fen: Mapped[int]
+    given: Mapped[int]
+    change: Mapped[int]
+    reference: Mapped[str] = mapped_column(default="")
+
+
+class Sale(Base):
+    """A meal eaten, as it happened. What of it may be claimed is a verdict: transfers, not columns."""
+
+    __tablename__ = "sale"
+    __table_args__ = (
+        CheckConstraint("(elder_id IS NULL) <> (guest IS NULL)", name="elder_or_guest"),
+        CheckConstraint("list_fen >= 0 AND due_fen >= 0 AND due_fen <= list_fen", name="money"),
+        CheckConstraint(f"period IN {MEALS}", name="period"),
+        CheckConstraint(f"mode IN {MODES}", name="mode"),
+        CheckConstraint(f"how_read IN {HOW_READ}", name="how_read"),
+        Index("ix_sale_contract_day", "contract_id", "service_day", "id"),
+        Index("ix_sale_elder_day", "elder_id", "service_day"),
+        Index("ix_sale_canteen_arrival", "canteen_id", "arrived_at"),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale_key.sale_id"), primary_key=True)
+    service_month: Mapped[str]
+    district_id: Mapped[str]
+    record_id: Mapped[int] = mapped_column(ForeignKey("record.id"), index=True)
+    payment_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("payment.id"))
+    arrival: Mapped[int] = mapped_column(index=True)  # order of arrival over the whole city: = record_id * 16 + place
+    contract_id: Mapped[str] = mapped_column(ForeignKey("contract.id"))
+    canteen_id: Mapped[str] = mapped_column(ForeignKey("canteen.id"))
+    point_id: Mapped[str | None]
+    elder_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("elder.id"))
+    guest: Mapped[str | None]  # kind of diner that is no elder: 'guest', 'staff', 'volunteer', 'spouse'
+    credential: Mapped[str | None]  # digest
+    how_read: Mapped[str]
+    cashier_id: Mapped[str]
+    service_day: Mapped[date]
+    period: Mapped[str]
+    mode: Mapped[str]
+    tablet_at: Mapped[datetime]
+    estimated_at: Mapped[datetime]
+    arrived_at: Mapped[datetime]
+    skew_ms: Mapped[int]
+    online: Mapped[bool]
+    amount: Mapped[int | None]  # 仅核销: rung up on another till, no lines
+    list_fen: Mapped[int]
+    due_fen: Mapped[int]
+    rulebook_hash: Mapped[str]  # sold under; joined
+    own_rulebook_hash: Mapped[str]  # in force by our books
+    sold_input_hash: Mapped[str] = mapped_column(ForeignKey("quote_input.hash"))
+    own_input_hash: Mapped[str] = mapped_column(ForeignKey("quote_input.hash"))
+    known_at: Mapped[int]  # event number our own quote's facts were read at
+    explanation: Mapped[str]
+    flags: Mapped[str] = mapped_column(default="")  # space-separated codes noted on arrival: clock, outside_window …
+
+
+class SaleLine(Base):
+    """What was on the tray, name and price as they were then."""
+
+    __tablename__ = "sale_line"
+    __table_args__ = (
+        CheckConstraint("fen >= 0 AND quantity >= 1", name="amounts"),
+        {"sqlite_strict": True},
+    )
+
+    sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale.id"), primary_key=True)
+    n: Mapped[int] = mapped_column(primary_key=True)
+    item_id: Mapped[str]
+    name: Mapped[str]
+    fen: Mapped[int]  # for one
+    quantity: Mapped[int]
+    tags: Mapped[str]
+
+
+class Share(Base):
+    """Who pays a part of a sale, by which rule and clause, as sold."""
+
+    __tablename__ = "share"
+    __table_args__ = (
+        CheckConstraint("fen > 0", name="moves_money"),
+        CheckConstraint("payer IN ('subsidy', 'concession', 'donation')", name="payer"),
+        {"sqlite_strict": True},
+    )
+
+    sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale.id"), primary_key=True)
+    n: Mapped[int] = mapped_column(primary_key=True)
+    service_month: Mapped[str]
+    district_id: Mapped[str]
+    fund: Mapped[str]
+    payer: Mapped[str]
+    rule: Mapped[str]
+    clause: Mapped[str]
+    stage: Mapped[str]
+    fen: Mapped[int]
+    label: Mapped[str]
+    reason: Mapped[str]
+
+
+class Slot(Base):
+    """One unit of an allowance in use: state, inserted on use, deleted when its use is voided (P11).
+
+    `n` is the least free number under the person's lock, or for a unit of days the civil day.
+    `limited_to` is the limit copied in, so that the row itself refuses to pass it.
+    """
+
+    __tablename__ = "slot"
+    __table_args__ = (
+        CheckConstraint("n >= 1 AND n <= limited_to", name="within_limit"),
+        Index("ix_slot_sale", "sale_id"),
+        {"sqlite_strict": True},
+    )
+
+    person_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)  # or the household, where the rule says so
+    allowance: Mapped[str] = mapped_column(primary_key=True)
+    window: Mapped[str] = mapped_column("window_start", primary_key=True)  # 'day/period', or the first day
+    n: Mapped[int] = mapped_column(primary_key=True)
+    limited_to: Mapped[int]
+    unit_day: Mapped[date | None]  # for a unit of days: which civil day this number stands for
+    sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale_key.sale_id"))
+
+
+class AmountUsed(Base):
+    """How much of an amount allowance is used in a window: one row, conditional update, never past the limit.
+
+    A budget has a row a canteen, and all of them together do not pass it.
+    """
+
+    __tablename__ = "amount_used"
+    __table_args__ = (
+        CheckConstraint("used >= 0 AND used <= limited_to", name="within_limit"),
+        Index("ix_amount_used_budget", "allowance", "window_start"),
+        {"sqlite_strict": True},
+    )
+
+    person_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)  # or the household, or a canteen's part of a budget
+    allowance: Mapped[str] = mapped_column(primary_key=True)
+    window: Mapped[str] = mapped_column("window_start", primary_key=True)
+    used: Mapped[int]
+    limited_to: Mapped[int]
+
+
+class SaleUse(Base):
+    """What a sale asked of an allowance and what it was granted: the fact from which slots can be rebuilt."""
+
+    __tablename__ = "sale_use"
+    __table_args__ = (
+        CheckConstraint("unit IN ('meal', 'day', 'fen')", name="unit"),
+        CheckConstraint("granted >= 0 AND granted <= asked", name="granted"),
+        Index("ix_sale_use_window", "person_id", "allowance", "window_start"),
+        {"sqlite_strict": True},
+    )
+
+    sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale.id"), primary_key=True)
+    allowance: Mapped[str] = mapped_column(primary_key=True)
+    window: Mapped[str] = mapped_column("window_start", primary_key=True)
+    person_id: Mapped[uuid.UUID]
+    unit: Mapped[str]
+    limited_to: Mapped[int]
+    asked: Mapped[int]
+    granted: Mapped[int]
+    n: Mapped[int | None]  # the slot taken
+    rules: Mapped[str]  # space-separated ids of the rules that lean on it
+
+
+class Void(Base):
+    """A counter-sale: the sale is undone, with a reason; one a sale."""
+
+    __tablename__ = "void"
+    __table_args__ = (
+        UniqueConstraint("sale_id"),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale.id"))
+    record_id: Mapped[int] = mapped_column(ForeignKey("record.id"), index=True)
+    service_month: Mapped[str]
+    district_id: Mapped[str]
+    cashier_id: Mapped[str]
+    approved_by: Mapped[str | None]  # a manager, when the cashier may not alone
+    reason: Mapped[str]
+    refund_fen: Mapped[int]
+    refund_kind: Mapped[str]
+    tablet_at: Mapped[datetime]
+    arrived_at: Mapped[datetime]

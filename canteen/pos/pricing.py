@@ -1,0 +1,248 @@
+"""The server's own quote of a sale: gathers what the engine needs, asks it, and keeps the whole input beside it.
+
+Values in, a Quote out; what was taken of the limits is read by the caller, under its locks (design 5).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from canteen import clock, events
+from canteen.errors import Invalid
+from canteen.places import Canteen, Contract
+from canteen.policy import case
+from canteen.policy import quote as engine
+from canteen.policy.case import Diner, Meal
+from canteen.policy.quote import Quote
+from canteen.policy.refusals import Refused
+from canteen.policy.rulebook import canonical, digest
+from canteen.pos import slots, timing
+from canteen.pos.here import here
+from canteen.pos.orders import Line
+from canteen.registry import credentials, elders
+from canteen.registry.elders import Known
+from canteen.rulebooks.layers import InForce
+
+_HOLDERS = uuid.UUID("0d4b9f0e-7a63-4d0b-9f5e-2c1d7a6e4b11")  # namespace of holders of limits that are no persons
+
+
+class CannotPrice(Invalid):
+    code = "cannot_price"
+    message = "这份餐无法计价，请核对所选套餐或金额。"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where and when: all that the sales of one checkout have in common. `contract` is None where none holds."""
+
+    canteen: Canteen
+    contract: Contract | None
+    areas: tuple[str, ...]
+    book: InForce
+    day: date
+    period: str
+    in_window: bool
+    flags: tuple[str, ...]
+    head: tuple[int, str]  # of the events, as all this is known
+    day_kind: str = "workday"
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A quote with its whole input: `body` is the canonical JSON that `hash` names."""
+
+    quote: Quote
+    document: dict[str, Any]
+    hash: str
+    body: str
+
+
+def place_at(session: Session, canteen_id: str, at: datetime) -> Place:
+    """Where and when a meal scanned at `at` belongs. Flags: outside_window, closed_day, no_contract. Raises NoCanteen."""
+    head = events.head(session)
+    found = here(session, canteen_id, clock.business_day(at), head)
+    day = clock.business_day(at, turns_at=found.canteen.day_turns_at)
+    if day != clock.business_day(at):
+        found = here(session, canteen_id, day, head)
+    period, in_window = timing.meal_period(found.windows, clock.minute_of_day(at))
+    odd = (("outside_window", not in_window), ("closed_day", not found.serves), ("no_contract", found.contract is None))
+    flags = tuple(name for name, holds in odd if holds)
+    served = in_window and found.serves
+    return Place(
+        found.canteen, found.contract, found.areas, found.book, day, period, served, flags, head, found.day_kind
+    )
+
+
+_known: events.Kept[Known] = events.Kept(20_000)
+_lives: events.Kept[credentials.Life] = events.Kept(20_000)
+
+
+def known(session: Session, elder_id: uuid.UUID, place: Place) -> Known:
+    """What is known of an elder on the place's day: most often read at the scan a moment before. Raises NoElder."""
+    return _known.get(session, place.head, (elder_id, place.day), lambda: elders.known(session, elder_id, place.day))
+
+
+def holder_of(session: Session, credential: str, place: Place, at: datetime) -> uuid.UUID | None:
+    """Whose credential this was at an instant; None when it was nobody's or dead then."""
+    life = _lives.get(session, place.head, credential, lambda: credentials.life(session, credential))
+    return credentials.holder(life, at=at)
+
+
+def meal_of(place: Place, mode: str, lines: Sequence[Line], amount: int | None) -> Meal:
+    """The meal as the rules see it."""
+    contract = place.contract
+    return case.Meal(
+        day=clock.civil(place.day),
+        period=place.period,
+        mode=mode,
+        canteen=case.MealCanteen(
+            id=place.canteen.id,
+            class_=contract.canteen_class if contract else "none",
+            grade=contract.grade if contract else "",
+            level=0,
+            areas=place.areas,
+        ),
+        day_kind=place.day_kind,
+        lines=tuple(case.Line(line.item, line.fen, line.quantity, tuple(sorted(line.tags))) for line in lines),
+        amount=amount,
+        flags=() if place.in_window else ("outside_window",),
+    )
+
+
+def holders(person: Known | None, place: Place) -> dict[str, tuple[uuid.UUID, ...]]:
+    """Whose rows a limit of each scope is counted in; the first of each is where a new use is written.
+
+    A guest has no rows; a budget has one at each canteen, and counts them all.
+    """
+    budget: dict[str, tuple[uuid.UUID, ...]] = {"budget": (uuid.uuid5(_HOLDERS, f"budget:{place.canteen.id}"),)}
+    if person is None:
+        return budget
+    root = person.root
+    return budget | {
+        "person": (root, *(each for each in person.ids if each != root)),
+        "household": (uuid.uuid5(_HOLDERS, f"household:{person.household}"),) if person.household else (root,),
+    }
+
+
+def holder(scope: str, of: dict[str, tuple[uuid.UUID, ...]]) -> uuid.UUID | None:
+    """In whose rows a new use of this scope is written; None for a guest, whom no limit of persons can count."""
+    found = of.get(scope) or of.get("person")
+    return found[0] if found else None
+
+
+def hold(session: Session, place: Place, eaten: Sequence[tuple[Known | None, Meal]]) -> None:
+    """Hold the households and budgets that these meals may lean on; after the persons. Raises slots.Again."""
+    leans = [lean.allowance for lean in place.book.book.leans if lean.allowance.scope in ("household", "budget")]
+    if not leans:
+        return
+    households, budgets = set[uuid.UUID](), dict[slots.Key, int]()
+    for person, meal in eaten:
+        for want in engine.wanted(place.book.book, diner_of(person), meal):
+            if want.scope == "budget":
+                budgets[want.allowance, want.window] = next(
+                    each.limit for each in leans if want.allowance in (each.id, _at(each.id, want.allowance))
+                )
+            elif want.scope == "household" and person is not None and person.household:
+                households.update(holders(person, place)["household"])
+    slots.hold(session, households, budgets, sum(meal.list_fen for _, meal in eaten))
+
+
+def _at(allowance: str, key: str) -> str:
+    """The key that the allowance has at the place that `key` names."""
+    return f"{allowance}@{key.rpartition('@')[2]}"
+
+
+def taken_now(session: Session, place: Place, person: Known | None, meal: Meal) -> slots.Taken:
+    """What of every limit that can change this price is taken. Read it under the locks when selling."""
+    wanted = engine.wanted(place.book.book, diner_of(person), meal)
+    budgets = {(want.allowance, want.window) for want in wanted if want.scope == "budget"}
+    if person is None:
+        return slots.taken(session, (), (), budgets=budgets) if budgets else {}
+    rest = [want for want in wanted if want.scope != "budget"]
+    whose = holders(person, place)
+    ids = sorted({each for want in rest for each in whose.get(want.scope, whose["person"])})
+    amounts = any(want.unit == "fen" for want in rest)
+    return slots.taken(session, ids, sorted({want.window for want in rest}), amounts=amounts, budgets=budgets)
+
+
+def diner_of(person: Known | None, kind: str = "guest") -> Diner:
+    """The person as the rules see them, or somebody who is no elder."""
+    return person.diner if person else Diner(kind=kind)
+
+
+def price(book: InForce, diner: Diner, meal: Meal, taken: slots.Taken) -> Priced:
+    """Quote one meal and keep the input beside it. Raises CannotPrice."""
+    told = tuple(
+        case.Taken(allowance, window, used.count, used.fen, tuple(sorted(clock.civil(day) for day in used.days)))
+        for (allowance, window), used in sorted(taken.items())
+    )
+    try:
+        quoted = engine.quote(book.book, diner, meal, told)
+        document = case.case_doc(diner, meal, told)
+        body = canonical(document)
+    except Refused as refused:
+        raise CannotPrice(details={"reason": refused.code}) from refused
+    return Priced(quoted, document, digest(body), body.decode())
+
+
+def sold_quote(document: dict[str, Any]) -> Quote:
+    """The quote that a sale was made under. Raises Refused."""
+    return engine.read_quote(document)
+
+
+def sold_input(document: dict[str, Any]) -> tuple[str, str]:
+    """Hash and canonical text of the input that a tablet quoted from. Raises Refused."""
+    body = canonical(document)
+    return digest(body), body.decode()
+
+
+def asks(quote: Quote) -> list[slots.Ask]:
+    """The uses of a quote, as slots are asked for."""
+    return [
+        slots.Ask(use.allowance, use.window, use.unit, use.limit, use.amount, tuple(use.rules), use.scope)
+        for use in quote.uses
+    ]
+
+
+Supposed = list[tuple[uuid.UUID, slots.Ask]]
+"""What the earlier sales of one checkout would take, and in whose rows."""
+
+
+def suppose(supposed: Supposed, quote: Quote, whose: dict[str, tuple[uuid.UUID, ...]]) -> None:
+    """Note a quote's uses, so that the next meal of one checkout sees them."""
+    for ask in asks(quote):
+        if (whom := holder(ask.scope, whose)) is not None:
+            supposed.append((whom, ask))
+
+
+def with_supposed(
+    taken: slots.Taken, supposed: Supposed, whose: dict[str, tuple[uuid.UUID, ...]], day: date
+) -> slots.Taken:
+    """What is taken if the earlier sales of the checkout are made."""
+    mine = {each for some in whose.values() for each in some}
+    for whom, ask in supposed:
+        if whom in mine:
+            slots.note(taken.setdefault((ask.allowance, ask.window), slots.Used()), whom, ask, day)
+    return taken
+
+
+def is_repeat(quote: Quote) -> bool:
+    """Whether no fund pays, and something was passed over only because it was had before; a canteen's own price stays."""
+    nothing_paid = all(share.payer == "concession" for share in quote.shares)
+    return nothing_paid and any(passed.why == "used_up" for passed in quote.passed)
+
+
+def say(quote: Quote) -> str:
+    """The sentence that a cashier can read aloud."""
+    return engine.say(quote).counter
+
+
+def explain(quote: Quote) -> str:
+    """The sentence that an auditor can check."""
+    return engine.say(quote).audit

@@ -1,0 +1,154 @@
+"""Quotes at the scan: reads, and promises nothing. The answer carries a stamp that the sale brings back (design 5)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from canteen import clock, places
+from canteen.errors import Invalid
+from canteen.money import Fen
+from canteen.places import MenuItem
+from canteen.pos import pricing, stamps
+from canteen.pos.orders import Line
+from canteen.pos.pricing import Place, Priced
+from canteen.registry import credentials, elders
+from canteen.registry.credentials import UnknownCard
+from canteen.registry.elders import Known, Title
+
+
+class ItemUnknown(Invalid):
+    code = "item_unknown"
+    message = "所选套餐今天没有供应，请刷新菜单后重选。"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One sale to be quoted: whose scan (or credential told by a former answer), or a guest; what is on the tray."""
+
+    scan: str | None
+    credential: str | None
+    guest: str | None
+    mode: str
+    items: tuple[tuple[str, int], ...]  # (menu item, quantity)
+    amount: Fen | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One sale quoted. `repeat`: what this person may have in this period was had before, so it is full price."""
+
+    elder_id: uuid.UUID | None
+    credential: str | None
+    title: Title | None
+    photo: bytes | None  # JPEG
+    guest: str | None
+    mode: str
+    lines: tuple[Line, ...]
+    amount: Fen | None
+    priced: Priced
+    rulebook: str
+    stamp: str
+    repeat: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """A whole checkout quoted at `at`; what is odd about it stands in the place's flags."""
+
+    at: datetime
+    place: Place
+    answers: tuple[Answer, ...]
+
+
+def quote(session: Session, canteen_id: str, asked: Sequence[Asked], *, tablet_id: str) -> Quoted:
+    """Quote a checkout as if sold now, the sales in their order; a person's second meal sees the first.
+
+    Raises NoCanteen, ScanMalformed, ScanForeign, UnknownCard, BlockedCard, UnboundCard, ItemUnknown, CannotPrice.
+    """
+    at = clock.now().replace(microsecond=0)
+    place = pricing.place_at(session, canteen_id, at)
+    menu = {item.id: item for item in menu_on(session, canteen_id, place)}
+    supposed: pricing.Supposed = []
+    answers = []
+    for each in asked:
+        who = _who(session, each, place)
+        lines = tuple(_line(menu, item, quantity) for item, quantity in each.items)
+        meal = pricing.meal_of(place, each.mode, lines, each.amount)
+        known, digest = who or (None, None)
+        whose = pricing.holders(known, place)
+        taken = pricing.taken_now(session, place, known, meal)
+        before = pricing.with_supposed(taken, supposed, whose, place.day)
+        priced = pricing.price(place.book, pricing.diner_of(known, each.guest or "guest"), meal, before)
+        stamp = _stamp(tablet_id, at, place, known, digest, priced, place.book.hash)
+        title = elders.title(session, known.root, place.day) if known is not None else None
+        answers.append(
+            Answer(
+                known.root if known else None,
+                digest,
+                title,
+                elders.photo(session, known.ids) if known and title and title.photo else None,
+                None if known else each.guest or "guest",
+                each.mode,
+                lines,
+                each.amount,
+                priced,
+                place.book.hash,
+                stamp,
+                pricing.is_repeat(priced.quote),
+            )
+        )
+        pricing.suppose(supposed, priced.quote, whose)
+    return Quoted(at, place, tuple(answers))
+
+
+def menu_on(session: Session, canteen_id: str, place: Place) -> list[MenuItem]:
+    """What is on the menu of the place's day, all periods, in its order."""
+    return list(
+        session.execute(
+            select(MenuItem)
+            .where(MenuItem.canteen_id == canteen_id, places.valid_on(MenuItem, place.day))
+            .order_by(MenuItem.position, MenuItem.id)
+        ).scalars()
+    )
+
+
+def _who(session: Session, asked: Asked, place: Place) -> tuple[Known, str] | None:
+    if asked.scan is not None:
+        found = credentials.resolve(session, asked.scan, on=place.day)
+        return pricing.known(session, found.elder_id, place), found.credential_digest
+    if asked.credential is not None:
+        holder = pricing.holder_of(session, asked.credential, place, clock.now())
+        if holder is None:
+            raise UnknownCard
+        return pricing.known(session, holder, place), asked.credential
+    return None
+
+
+def _line(menu: dict[str, MenuItem], item_id: str, quantity: int) -> Line:
+    item = menu.get(item_id)
+    if item is None:
+        raise ItemUnknown
+    return Line(item.id, item.name, item.fen, quantity, tuple(item.tags.split()))
+
+
+def _stamp(
+    tablet_id: str, at: datetime, place: Place, known: Known | None, digest: str | None, priced: Priced, book: str
+) -> str:
+    return stamps.issue(
+        stamps.Stamp(
+            tablet=tablet_id,
+            at_ms=round(at.timestamp() * 1000),
+            canteen=place.canteen.id,
+            elder=str(known.root) if known else None,
+            credential=digest,
+            input_hash=priced.hash,
+            rulebook=book,
+            due=priced.quote.due,
+        )
+    )

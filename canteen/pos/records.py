@@ -1,0 +1,204 @@
+"""The only way in for what tablets did: `accept` (design 4). Online is a batch of one.
+
+Each record is booked in its own transaction, so a bad one never blocks the next (P5). What cannot be booked
+is kept as sent, in quarantine, with a reason; what was booked before is answered again, for ever (P1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from canteen import clock
+from canteen.auth.models import Tablet
+from canteen.auth.tablets import TabletRevoked
+from canteen.db import db, is_away, retried, transaction
+from canteen.errors import Conflict, Refusal
+from canteen.ledger import transfers
+from canteen.pos import arrivals, checkout, envelope, orders, slots, voids
+from canteen.pos.arrivals import Arrival
+
+_log = structlog.get_logger()
+
+MOST_RECORDS = 100  # in one batch
+TRIES = 4  # where a unique row came first and the second look should find it
+TRIES_IN_A_CROWD = 40  # where each failure means that somebody else was served
+YEARS = range(1970, 3000)  # of a tablet's clock: a flat battery starts at 1970
+
+
+class HashWrong(Refusal):
+    code = "hash_wrong"
+    message = "记录在传送中损坏，已单独保存，请联系系统运维处理。"
+
+
+class ForeignTablet(Refusal):
+    code = "foreign_tablet"
+    message = "这条记录不是本平板所记，已单独保存，请联系系统运维处理。"
+
+
+class TooLarge(Refusal):
+    code = "record_too_large"
+    message = "这条记录过大，已单独保存，请联系系统运维处理。"
+
+
+class KindUnknown(Refusal):
+    code = "kind_unknown"
+    message = "系统还不认识这类记录，已单独保存，请更新系统后处理。"
+
+
+class ClockImpossible(Refusal):
+    code = "clock_impossible"
+    message = "平板记录的日期无法识别，已单独保存，请校准平板时间并联系系统运维。"
+
+
+class PaymentTaken(Conflict):
+    code = "payment_taken"
+    message = "这笔付款的编号已用于另一次结账，已单独保存，请联系系统运维核对。"
+
+
+class Unexpected(Refusal):
+    code = "unexpected"
+    message = "系统未能处理这条记录，已单独保存，请联系系统运维。"
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """Fen of a sale that its claim will not hold, and why."""
+
+    sale: str
+    fen: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one record: created, have, kept (with exclusions), quarantined, refused or later."""
+
+    id: str
+    outcome: str
+    sales: tuple[str, ...] = ()
+    excluded: tuple[Excluded, ...] = ()
+    reason: str | None = None
+    message: str | None = None
+
+
+def accept(batch: Sequence[object], tablet: Tablet) -> list[Result]:
+    """Book a tablet's records in the order given and answer one result each. Never raises for what a record says.
+
+    What a tablet that was shut out still brings waits in quarantine: whoever holds it may not book, and a meal
+    served before is not lost.
+    """
+    whose = (tablet.id, tablet.canteen_id, tablet.revoked_at is not None)
+    db.session.rollback()  # what was read to let the tablet in holds up no writer
+    return [_accept_one(document, *whose) for document in batch]
+
+
+def _accept_one(document: object, tablet_id: str, canteen_id: str, revoked: bool) -> Result:
+    try:
+        sent = envelope.read(document)
+    except envelope.EnvelopeMalformed as refusal:
+        return Result(_named(document), "refused", reason=refusal.code, message=refusal.message)
+    arrival = Arrival(sent, tablet_id, canteen_id, clock.now())
+    if revoked:
+        return _quarantine(arrival, TabletRevoked())
+    try:
+        return _book_surely(arrival)
+    except Refusal as refusal:
+        return _quarantine(arrival, refusal)
+    except Exception as error:  # noqa: BLE001 - whatever a record does to us, those behind it must get through (P5)
+        db.session.rollback()
+        if is_away(error):
+            return _later(arrival)
+        _log.exception("record.unexpected", record=sent.reference, tablet=arrival.tablet_id)
+        return _quarantine(arrival, Unexpected())
+
+
+def _later(arrival: Arrival) -> Result:
+    reference = arrival.envelope.reference
+    return Result(reference, "later", reason="database_away", message="网络或系统繁忙，稍后自动重传。")
+
+
+def _named(document: object) -> str:
+    """What an unreadable envelope calls itself, so that the tablet can tell which it was."""
+    if isinstance(document, dict):
+        return f"{str(document.get('epoch'))[:20]}/{str(document.get('number'))[:20]}"
+    return "?"
+
+
+def _book_surely(arrival: Arrival) -> Result:
+    """`_book`, again where another came first: the next look finds what it did.
+
+    Raises Conflict and PaymentTaken when the record never fits; a record that only met a crowd comes again later.
+    """
+    for tried in range(TRIES_IN_A_CROWD):
+        try:
+            return _book(arrival)
+        except slots.Again:
+            transfers.forget()
+        except IntegrityError as error:
+            db.session.rollback()
+            transfers.forget()
+            law = _law(error)
+            _log.warning("record.refused", record=arrival.envelope.reference, tablet=arrival.tablet_id, law=law)
+            if tried >= TRIES and not any(name in law for name in ("slot", "amount_used", "period_chained")):
+                raise (PaymentTaken if "payment" in law or "tender" in law else Conflict) from error
+    return _later(arrival)
+
+
+def _law(error: IntegrityError) -> str:
+    """The constraint that refused, without the values."""
+    return str(error.orig).splitlines()[0][:120]
+
+
+@retried
+def _book(arrival: Arrival) -> Result:
+    """One record, one transaction. Raises a Refusal for what must wait in quarantine."""
+    sent = arrival.envelope
+    _check(arrival)
+    if sent.kind == "checkout":
+        order = orders.read_checkout(sent.body)
+        with transaction() as session:
+            booked = checkout.ring_up(session, order, arrival)
+            return Result(
+                sent.reference,
+                booked.outcome,
+                tuple(str(sale.id) for sale in order.sales),
+                tuple(Excluded(str(sale), fen, reason) for sale, fen, reason in booked.excluded),
+            )
+    if sent.kind == "void":
+        void = orders.read_void(sent.body)
+        with transaction() as session:
+            outcome = voids.book(session, void, arrival)
+            return Result(sent.reference, outcome, (str(void.sale),))
+    raise KindUnknown
+
+
+def _check(arrival: Arrival) -> None:
+    sent = arrival.envelope
+    if len(sent.body) > envelope.MOST_BYTES:
+        raise TooLarge
+    if sent.tablet != arrival.tablet_id:
+        raise ForeignTablet
+    if not sent.whole:
+        raise HashWrong
+    if sent.at.year not in YEARS:
+        raise ClockImpossible
+
+
+def _quarantine(arrival: Arrival, refusal: Refusal) -> Result:
+    """Keep a record that cannot be booked, visible and whole; sent again it waits there still."""
+    sent = arrival.envelope
+    try:
+        with transaction() as session:
+            if arrivals.stored(session, arrival, state="quarantined") is None:
+                arrivals.keep(session, arrival, state="quarantined", reason=refusal.code)
+    except IntegrityError:
+        pass  # the same record came twice at once: the other one kept it
+    except DBAPIError as error:
+        if is_away(error):
+            return _later(arrival)
+        raise
+    return Result(sent.reference, "quarantined", reason=refusal.code, message=refusal.message)

@@ -1,0 +1,309 @@
+"""Slots and amounts in use: what keeps "one free meal a day" true under any number of tablets (P11).
+
+Under the person's row lock, read what is taken in a *later* statement than the lock, then take the least free
+number. The primary key of `slot` and its CHECK refuse whatever code would get wrong.
+
+A household and a budget have no person's row: `hold` takes a lock of their name instead. A budget is drawn on by
+every sale, so it has one row a canteen, and while it is far from its end many draw on it side by side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from sqlalchemy import bindparam, delete, func, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.orm import Session
+
+from canteen.pos.models import AmountUsed, SaleUse, Slot, Void
+from canteen.registry.models import Elder
+
+SIDE_BY_SIDE = 1000  # sales that may draw on a budget at one time: more than a database has connections
+LAST_PART = 20  # the last twentieth of a budget is drawn on by one sale at a time
+
+Key = tuple[str, str]  # allowance, window
+
+
+class Again(Exception):
+    """What the sale leant on changed before its locks were held: run the transaction again, whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a sale asks of an allowance: one meal or day, or an amount of fen, in a window."""
+
+    allowance: str
+    window: str
+    unit: str
+    limited_to: int
+    amount: int
+    rules: tuple[str, ...]
+    scope: str = "person"
+
+
+@dataclass(slots=True)
+class Used:
+    """What is taken of one (allowance, window): slots as (holder, number), the slot of each civil day, or fen."""
+
+    slots: set[tuple[uuid.UUID, int]] = field(default_factory=set)
+    days: dict[date, tuple[uuid.UUID, int]] = field(default_factory=dict)
+    fen: int = 0
+
+    @property
+    def count(self) -> int:
+        return len(self.slots)
+
+    def free(self, holder: uuid.UUID, ask: Ask) -> int | None:
+        """The holder's least free number; None when all have as many meals or civil days as the limit says."""
+        if (len(self.days) if ask.unit == "day" else self.count) >= ask.limited_to:
+            return None
+        own = {n for each, n in self.slots if each == holder}
+        return next((n for n in range(1, ask.limited_to + 1) if n not in own), None)
+
+
+Taken = dict[Key, Used]
+
+
+# The statements of every sale are built once: building them costs more than running them.
+_LOCKED = (
+    select(Elder.id)
+    .where(Elder.id.in_(bindparam("ids", expanding=True)))
+    .order_by(Elder.id)
+    .with_for_update(key_share=True)
+)
+_TAKEN = select(Slot.person_id, Slot.allowance, Slot.window, Slot.n, Slot.unit_day).where(
+    Slot.person_id.in_(bindparam("holders", expanding=True)), Slot.window.in_(bindparam("windows", expanding=True))
+)
+_SPENT = select(AmountUsed.allowance, AmountUsed.window, AmountUsed.used).where(
+    AmountUsed.person_id.in_(bindparam("holders", expanding=True)),
+    AmountUsed.window.in_(bindparam("windows", expanding=True)),
+)
+
+
+def lock(session: Session, persons: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+    """Hold the rows of these persons to the end of the transaction, by id, and answer which of them exist."""
+    wanted = sorted(set(persons))
+    if not wanted:
+        return set()
+    return set(session.execute(_LOCKED, {"ids": wanted}).scalars())
+
+
+def hold(session: Session, households: Collection[uuid.UUID], budgets: Mapping[Key, int], most: int) -> None:
+    """Hold, after the persons, what has no row of its own: households alone, budgets (with their limits) as needed.
+
+    most  the fen that this transaction may draw at most. Raises Again where a budget came near its end meanwhile.
+
+    A budget is held in common while more is left than all who may draw side by side could take; then by one sale
+    at a time, so that the sum over its canteens is exact. On SQLite there is one writer, and nothing to hold.
+    """
+    if session.get_bind().dialect.name != "postgresql" or not (households or budgets):
+        return
+    used = drawn(session, budgets)
+    common = {key for key, limit in budgets.items() if _ample(limit, used.get(key, 0), most)}
+    names = {_number("household", str(each)): False for each in households}
+    names |= {_number("budget", *key): key in common for key in budgets}
+    for number in sorted(names):
+        how = "pg_advisory_xact_lock_shared" if names[number] else "pg_advisory_xact_lock"
+        session.execute(text(f"SELECT {how}(:number)"), {"number": number})
+    used = drawn(session, common)
+    if not all(_ample(budgets[key], used.get(key, 0), most) for key in common):
+        raise Again
+
+
+def _ample(limit: int, used: int, most: int) -> bool:
+    """Whether this draw is small, and what is left holds as many such draws as there can be at one time."""
+    return most * SIDE_BY_SIDE * LAST_PART <= limit and (limit - used) * LAST_PART >= limit
+
+
+def _number(*name: str) -> int:
+    return int.from_bytes(hashlib.sha256("\n".join(name).encode()).digest()[:8], signed=True)
+
+
+def drawn(session: Session, budgets: Collection[Key]) -> dict[Key, int]:
+    """Fen drawn on these budgets, over all canteens."""
+    if not budgets:
+        return {}
+    rows = session.execute(
+        select(AmountUsed.allowance, AmountUsed.window, func.sum(AmountUsed.used))
+        .where(tuple_(AmountUsed.allowance, AmountUsed.window).in_(sorted(budgets)))
+        .group_by(AmountUsed.allowance, AmountUsed.window)
+    )
+    return {(allowance, window): int(fen) for allowance, window, fen in rows}
+
+
+def taken(
+    session: Session,
+    holders: Sequence[uuid.UUID],
+    windows: Sequence[str],
+    *,
+    amounts: bool = True,
+    budgets: Collection[Key] = (),
+) -> Taken:
+    """What these holders have taken in these windows, and what all have of the budgets.
+
+    Read it after `lock` and `hold`, in a later statement.
+    """
+    result: Taken = {key: Used(fen=fen) for key, fen in drawn(session, budgets).items()}
+    if not holders:
+        return result
+    asked = {"holders": list(holders), "windows": list(windows)}
+    slots = session.execute(_TAKEN, asked)
+    for holder, allowance, window, n, unit_day in slots:
+        used = result.setdefault((allowance, window), Used())
+        used.slots.add((holder, n))
+        if unit_day is not None:
+            used.days[unit_day] = (holder, n)
+    if not amounts:
+        return result
+    spent = session.execute(_SPENT, asked)
+    for allowance, window, fen in spent:
+        result.setdefault((allowance, window), Used()).fen += fen
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """What was granted of an ask: fen, or 1 with the slot `n` of `holder`; `new` where its row is yet to be written."""
+
+    holder: uuid.UUID
+    granted: int
+    n: int | None = None
+    new: bool = False
+
+
+def take(session: Session, holder: uuid.UUID, ask: Ask, before: Taken, day: date) -> Taking:
+    """Take what is asked and note it in `before`; nothing is granted when nothing is left, an amount also in part.
+
+    The row of a new number is the caller's to write: `row`.
+    """
+    taking = note(before.setdefault((ask.allowance, ask.window), Used()), holder, ask, day)
+    if ask.unit == "fen" and taking.granted:
+        _add_amount(session, holder, ask, taking.granted)
+    return taking
+
+
+def note(used: Used, holder: uuid.UUID, ask: Ask, day: date) -> Taking:
+    """What `used` still grants, noted in it. A civil day taken before is shared with the meal that took it."""
+    if ask.unit == "fen":
+        granted = max(0, min(ask.amount, ask.limited_to - used.fen))
+        used.fen += granted
+        return Taking(holder, granted)
+    if ask.unit == "day" and day in used.days:
+        return Taking(used.days[day][0], 1, used.days[day][1])
+    free = used.free(holder, ask)
+    if free is None:
+        return Taking(holder, 0)
+    used.slots.add((holder, free))
+    if ask.unit == "day":
+        used.days[day] = (holder, free)
+    return Taking(holder, 1, free, new=True)
+
+
+def row(holder: uuid.UUID, ask: Ask, n: int, day: date, sale_id: uuid.UUID) -> dict[str, object]:
+    """The row of a slot newly taken by a sale."""
+    return {
+        "person_id": holder,
+        "allowance": ask.allowance,
+        "window": ask.window,
+        "n": n,
+        "limited_to": ask.limited_to,
+        "unit_day": day if ask.unit == "day" else None,
+        "sale_id": sale_id,
+    }
+
+
+def _add_amount(session: Session, holder: uuid.UUID, ask: Ask, fen: int) -> None:
+    """Add to the one row, conditionally. Raises Again when somebody drew the rest between reading and this."""
+    key = {"person_id": holder, "allowance": ask.allowance, "window": ask.window}
+    upsert = pg_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
+    done = session.execute(
+        upsert(AmountUsed)
+        .values(**key, used=fen, limited_to=ask.limited_to)
+        .on_conflict_do_update(
+            index_elements=["person_id", "allowance", "window_start"],
+            set_={"used": AmountUsed.used + fen, "limited_to": ask.limited_to},
+            where=AmountUsed.used + fen <= ask.limited_to,
+        )
+        .returning(AmountUsed.used)
+    ).scalar_one_or_none()
+    if done is None:
+        raise Again
+
+
+def add_unwritten(before: Taken, rows: Iterable[Mapping[str, Any]], holders: Collection[uuid.UUID]) -> None:
+    """Note the slots that earlier sales of this checkout took: their rows are written with the whole."""
+    for each in rows:
+        if each["person_id"] in holders:
+            used = before.setdefault((each["allowance"], each["window"]), Used())
+            used.slots.add((each["person_id"], each["n"]))
+            if each["unit_day"] is not None:
+                used.days[each["unit_day"]] = (each["person_id"], each["n"])
+
+
+def households(session: Session, sale_id: uuid.UUID) -> list[uuid.UUID]:
+    """Holders of a sale's slots that are no persons."""
+    query = (
+        select(SaleUse.person_id)
+        .outerjoin(Elder, Elder.id == SaleUse.person_id)
+        .where(SaleUse.sale_id == sale_id, SaleUse.n.is_not(None), Elder.id.is_(None))
+        .distinct()
+    )
+    return list(session.execute(query).scalars())
+
+
+def release(session: Session, sale_id: uuid.UUID) -> None:
+    """Give back what a voided sale took. A day that another meal still uses stays taken. Call it under the person's lock."""
+    uses = session.execute(select(SaleUse).where(SaleUse.sale_id == sale_id, SaleUse.granted > 0)).scalars()
+    for use in uses:
+        if use.unit == "fen":
+            session.execute(
+                update(AmountUsed)
+                .where(
+                    AmountUsed.person_id == use.person_id,
+                    AmountUsed.allowance == use.allowance,
+                    AmountUsed.window == use.window,
+                )
+                .values(used=AmountUsed.used - use.granted)
+                .execution_options(synchronize_session=False)
+            )
+        else:
+            _release_slot(session, use)
+
+
+def _release_slot(session: Session, use: SaleUse) -> None:
+    key = (
+        Slot.person_id == use.person_id,
+        Slot.allowance == use.allowance,
+        Slot.window == use.window,
+        Slot.n == use.n,
+    )
+    other = _another_use(session, use)
+    if other is not None:
+        session.execute(update(Slot).where(*key).values(sale_id=other).execution_options(synchronize_session=False))
+    else:
+        session.execute(delete(Slot).where(*key).execution_options(synchronize_session=False))
+
+
+def _another_use(session: Session, use: SaleUse) -> uuid.UUID | None:
+    """A sale not voided that leans on the same slot: dinner on the day that lunch took."""
+    return session.execute(
+        select(SaleUse.sale_id)
+        .outerjoin(Void, Void.sale_id == SaleUse.sale_id)
+        .where(
+            SaleUse.person_id == use.person_id,
+            SaleUse.allowance == use.allowance,
+            SaleUse.window == use.window,
+            SaleUse.n == use.n,
+            SaleUse.granted > 0,
+            SaleUse.sale_id != use.sale_id,
+            Void.id.is_(None),
+        )
+        .order_by(SaleUse.sale_id)
+        .limit(1)
+    ).scalar_one_or_none()

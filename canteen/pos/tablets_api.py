@@ -1,0 +1,268 @@
+"""What a tablet asks before and beside selling: to be let in, what to show, who works on it, a manager's word."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import uuid
+from datetime import date
+from typing import Any
+
+from flask import Response, g, make_response
+from flask_smorest import Blueprint
+from marshmallow import fields, validate
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from canteen import clock, places
+from canteen.auth import approvals, guard, logins, people, sessions, tablets
+from canteen.auth.guard import Permission, allowed, public, tablet_signed
+from canteen.auth.models import LostEpoch, Tablet
+from canteen.auth.tablets import BadKey
+from canteen.db import db, transaction
+from canteen.places import Installation, MenuItem, ServingPoint
+from canteen.web import security
+from canteen.web.api import PREFIX, Strict
+
+bp = Blueprint("tablets", __name__, url_prefix=f"{PREFIX}/pos", description="Tablets and who works on them")
+
+
+class Named(Strict):
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+
+
+class CanteenShown(Named):
+    profile = fields.String(required=True)
+    day_turns_at = fields.Integer(required=True, metadata={"description": "minutes after midnight"})
+    serving = fields.Boolean(required=True, metadata={"description": "whether it serves today"})
+
+
+class Window(Strict):
+    period = fields.String(required=True)
+    starts = fields.Integer(required=True, metadata={"description": "minute of the day"})
+    ends = fields.Integer(required=True)
+    grace = fields.Integer(required=True, metadata={"description": "minutes either side that still count"})
+
+
+class Item(Named):
+    fen = fields.Integer(required=True)
+    period = fields.String(required=True)
+    tags = fields.List(fields.String(), required=True)
+
+
+class Boot(Strict):
+    incarnation = fields.String(required=True)
+    at = fields.String(required=True)
+    day = fields.Date(required=True)
+    tablet = fields.Nested(Named, required=True)
+    canteen = fields.Nested(CanteenShown, required=True)
+    points = fields.List(fields.Nested(Named), required=True)
+    windows = fields.List(fields.Nested(Window), required=True)
+    menu = fields.List(fields.Nested(Item), required=True)
+    cashiers = fields.List(fields.Nested(Named), required=True)
+    managers = fields.List(fields.Nested(Named), required=True)
+    session = fields.Nested(Named, required=True, allow_none=True)
+    lost_epochs = fields.List(fields.Integer(), required=True)
+
+
+class Heard(Strict):
+    incarnation = fields.String(required=True)
+    at = fields.String(
+        required=True, metadata={"description": "to the millisecond: tablets measure their clocks by it"}
+    )
+
+
+class Enrolment(Strict):
+    code = fields.String(required=True, validate=validate.Length(1, 40))
+    public_key = fields.String(required=True, validate=validate.Length(1, 200))
+
+
+class Enrolled(Strict):
+    tablet = fields.Nested(Named, required=True)
+    canteen = fields.Nested(Named, required=True)
+    incarnation = fields.String(required=True)
+    at = fields.String(required=True)
+
+
+class PinLogin(Strict):
+    person = fields.String(required=True, validate=validate.Length(1, 64))
+    pin = fields.String(required=True, validate=validate.Length(1, 16))
+
+
+class LoggedIn(Strict):
+    person = fields.Nested(Named, required=True)
+    manager = fields.Boolean(required=True)
+    until = fields.String(required=True)
+
+
+class NewPin(Strict):
+    pin = fields.String(required=True, validate=validate.Length(1, 16))
+    new_pin = fields.String(required=True, validate=validate.Length(1, 16))
+
+
+class Asking(Strict):
+    manager = fields.String(required=True, validate=validate.Length(1, 64))
+    pin = fields.String(required=True, validate=validate.Length(1, 16))
+    sale = fields.UUID(required=True)
+
+
+class Given(Strict):
+    approval = fields.String(required=True)
+    approved_by = fields.String(required=True)
+    at = fields.String(required=True)
+
+
+@bp.post("/tablets")
+@public("a tablet that is not let in yet brings a one-time code instead")
+@bp.arguments(Enrolment)
+@bp.response(201, Enrolled)
+def enrol(asked: dict[str, str]) -> dict[str, Any]:
+    """Let this tablet in. Repeating with the same code and key answers the same tablet."""
+    tablet_id = tablets.enrol(asked["code"], _key(asked["public_key"]))
+    session = db.session()
+    tablet = session.get_one(Tablet, tablet_id)
+    canteen = places.canteen(session, tablet.canteen_id)
+    return {
+        "tablet": _named(tablet),
+        "canteen": _named(canteen),
+        "incarnation": _incarnation(session),
+        "at": _now(),
+    }
+
+
+@bp.get("/ping")
+@tablet_signed
+@bp.response(200, Heard)
+def ping() -> dict[str, str]:
+    """Whether this tablet can reach us, asked every quarter of a minute; and what time it is."""
+    return {"incarnation": _incarnation(db.session()), "at": _now()}
+
+
+@bp.get("/boot")
+@tablet_signed
+@bp.response(200, Boot)
+def boot() -> dict[str, Any]:
+    """What the tablet shows today: canteen, points, windows, menu, who may log in."""
+    session, tablet = db.session(), g.tablet
+    canteen = places.canteen(session, tablet.canteen_id)
+    day = clock.business_day(clock.now(), turns_at=canteen.day_turns_at)
+    return {
+        "incarnation": _incarnation(session),
+        "at": _now(),
+        "day": day,
+        "tablet": _named(tablet),
+        "canteen": _named(canteen)
+        | {
+            "profile": canteen.profile,
+            "day_turns_at": canteen.day_turns_at,
+            "serving": places.serves_on(session, canteen.id, day),
+        },
+        "points": [_named(point) for point in _points(session, canteen.id)],
+        "windows": places.windows_on(session, canteen.id, day),
+        "menu": [_item(item) for item in _menu(session, canteen.id, day)],
+        "cashiers": [_named(person) for person in people.working_at(session, canteen.id, Permission.SELL)],
+        "managers": [_named(person) for person in people.working_at(session, canteen.id, Permission.VOID_ANY)],
+        "session": {"id": g.person.id, "name": g.person.name} if g.person else None,
+        "lost_epochs": _lost(session, tablet.id),
+    }
+
+
+@bp.post("/sessions")
+@tablet_signed
+@bp.arguments(PinLogin)
+@bp.response(201, LoggedIn)
+def log_in(asked: dict[str, str]) -> Response:
+    """A cashier's PIN opens a session on this tablet alone; the cookie `till` carries it."""
+    entered = logins.by_pin(asked["person"], asked["pin"], g.tablet, Permission.SELL)
+    session = db.session()
+    manager = guard.scope_of(session, entered.person_id, Permission.VOID_ANY).covers(g.tablet.canteen_id)
+    shown = {"person": {"id": entered.person_id, "name": entered.name}, "manager": manager, "until": logins.until()}
+    response = make_response(LoggedIn().dump(shown), 201)
+    security.set_cookie(response, "till", entered.token)
+    return response
+
+
+@bp.delete("/sessions")
+@tablet_signed
+@bp.response(204)
+def log_out() -> Response:
+    """End the cashier's session on the server. Without one nothing happens."""
+    if g.person is not None:
+        session_id = g.person.session_id
+        with transaction() as session:
+            sessions.end(session, session_id)
+    response = make_response("", 204)
+    security.drop_cookie(response, "till")
+    return response
+
+
+@bp.put("/pin")
+@tablet_signed
+@allowed(Permission.SELL)
+@bp.arguments(NewPin)
+@bp.response(204)
+def change_pin(asked: dict[str, str]) -> Response:
+    """The cashier chooses a PIN of his own; whoever else was logged in as him is logged out."""
+    person_id, tablet_id = g.person.id, g.tablet.id
+    logins.by_pin(person_id, asked["pin"], g.tablet, Permission.SELL, opens=False)
+    with transaction() as session:
+        people.set_own_pin(session, person_id, asked["new_pin"])
+        token = sessions.start(session, person_id, tablet_id)
+    response = make_response("", 204)
+    security.set_cookie(response, "till", token)
+    return response
+
+
+@bp.post("/approvals")
+@tablet_signed
+@allowed(Permission.VOID_OWN)
+@bp.arguments(Asking)
+@bp.response(201, Given)
+def approve(asked: dict[str, Any]) -> dict[str, str]:
+    """A manager's PIN allows the void of one sale from this tablet."""
+    sale_id: uuid.UUID = asked["sale"]
+    tablet_id = g.tablet.id
+    entered = logins.by_pin(asked["manager"], asked["pin"], g.tablet, Permission.VOID_ANY, opens=False)
+    token = approvals.give(entered.person_id, tablet_id=tablet_id, sale_id=sale_id)
+    return {"approval": token, "approved_by": entered.person_id, "at": _now()}
+
+
+def _key(text: str) -> bytes:
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadKey from error
+
+
+def _incarnation(session: Session) -> str:
+    row = session.get(Installation, 1)
+    return row.incarnation if row is not None else ""
+
+
+def _now() -> str:
+    return clock.local(clock.now()).isoformat(timespec="milliseconds")
+
+
+def _named(row: Any) -> dict[str, str]:
+    return {"id": row.id, "name": row.name}
+
+
+def _points(session: Session, canteen_id: str) -> list[ServingPoint]:
+    query = select(ServingPoint).where(ServingPoint.canteen_id == canteen_id).order_by(ServingPoint.id)
+    return list(session.execute(query).scalars())
+
+
+def _menu(session: Session, canteen_id: str, day: date) -> list[MenuItem]:
+    held = places.valid_on(MenuItem, day)
+    query = select(MenuItem).where(MenuItem.canteen_id == canteen_id, held).order_by(MenuItem.position, MenuItem.id)
+    return list(session.execute(query).scalars())
+
+
+def _item(item: MenuItem) -> dict[str, Any]:
+    return _named(item) | {"fen": item.fen, "period": item.period, "tags": item.tags.split()}
+
+
+def _lost(session: Session, tablet_id: str) -> list[int]:
+    query = select(LostEpoch.epoch).where(LostEpoch.tablet_id == tablet_id, LostEpoch.confirmed_by.is_not(None))
+    return sorted(session.execute(query).scalars())

@@ -1,0 +1,78 @@
+"""When a meal was really served: the server's stamp if there is one, else the tablet's clock corrected (design 4).
+
+A meal eaten is never moved for a wrong clock: the estimate stands, and what is odd becomes a flag for the close.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from canteen import clock
+from canteen.places import Window
+from canteen.pos.arrivals import Arrival
+from canteen.pos.orders import Checkout, SaleOrder
+from canteen.pos.stamps import Stamp
+
+ONLINE_WITHIN = timedelta(minutes=15)  # from the quote to the arrival
+LONGEST_SCAN = timedelta(minutes=30)  # from the quote to the payment, by the tablet's monotonic clock
+SKEW_NOTED = timedelta(minutes=5)  # ruling 4
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """`scanned_at` decides day and meal period; `estimated_at` is the payment. `skew_ms` = tablet minus estimate."""
+
+    scanned_at: datetime
+    estimated_at: datetime
+    skew_ms: int
+    online: bool
+    flags: tuple[str, ...]
+
+
+def of(sale: SaleOrder, order: Checkout, arrival: Arrival, stamp: Stamp | None) -> Times:
+    """The times of one sale. Flags: clock (over 5 minutes off), clock_day, clock_unmeasured."""
+    sent = arrival.envelope
+    flags: list[str] = []
+    if stamp is not None:
+        since = (
+            timedelta(milliseconds=max(0, sent.mono_ms - sale.quoted_mono)) if sale.quoted_mono is not None else None
+        )
+        estimated = stamp.at + min(since or timedelta(0), LONGEST_SCAN)
+        scanned = stamp.at
+    elif order.offset_boot == sent.boot and (shifted := _shifted(sent.at, order.offset_ms)) is not None:
+        estimated = scanned = shifted
+    else:
+        estimated = scanned = sent.at
+        flags.append("clock_unmeasured")
+    if estimated > arrival.at:
+        estimated, scanned = arrival.at, min(scanned, arrival.at)
+        if stamp is None:
+            flags.append("clock")
+    skew = sent.at - estimated
+    if abs(skew) > SKEW_NOTED and "clock" not in flags:
+        flags.append("clock")
+    if clock.business_day(sent.at) != clock.business_day(estimated):
+        flags.append("clock_day")
+    online = stamp is not None and arrival.at - stamp.at <= ONLINE_WITHIN
+    return Times(scanned, estimated, round(skew.total_seconds() * 1000), online, tuple(flags))
+
+
+def _shifted(at: datetime, offset_ms: int | None) -> datetime | None:
+    """Tablet time corrected by the offset it measured; None for no offset, or one that leads beyond all dates."""
+    try:
+        return None if offset_ms is None else at + timedelta(milliseconds=offset_ms)
+    except OverflowError:
+        return None
+
+
+def meal_period(windows: Sequence[Window], minute: int) -> tuple[str, bool]:
+    """The meal period at `minute` of the day, and whether it lies in a window; outside all, the nearest one's name."""
+    for window in windows:
+        if window.holds(minute):
+            return window.period, True
+    if not windows:
+        return ("breakfast" if minute < 10 * 60 else "lunch" if minute < 15 * 60 else "dinner"), False
+    nearest = min(windows, key=lambda w: min(abs(w.starts - minute), abs(w.ends - minute)))
+    return nearest.period, False

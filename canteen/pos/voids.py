@@ -1,0 +1,154 @@
+"""Undoing a sale: a counter-sale with a reason. Shares go back, slots are free again, the refund is booked.
+
+A cashier may undo an own sale within ten minutes alone; after that a manager approves (ruling 7, threat T6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session, aliased
+
+from canteen.auth import approvals
+from canteen.errors import Conflict, Forbidden, Missing
+from canteen.ledger import periods, transfers
+from canteen.ledger.models import Account, Transfer
+from canteen.ledger.transfers import Move
+from canteen.places import Contract
+from canteen.pos import arrivals, slots
+from canteen.pos.arrivals import Arrival
+from canteen.pos.models import Record, Sale, Void
+from canteen.pos.orders import VoidOrder
+from canteen.registry import elders
+
+ALONE_WITHIN = timedelta(minutes=10)
+
+
+class SaleUnknown(Missing):
+    code = "sale_unknown"
+    message = "要撤的这笔就餐还没有收到，已单独保存，待就餐记录到达后再处理。"
+
+
+class NeedsManager(Forbidden):
+    code = "void_needs_manager"
+    message = "超过十分钟或不是本人的就餐，须由食堂管理员输入口令同意后撤单。"
+
+
+class AlreadyVoided(Conflict):
+    code = "already_voided"
+    message = "这笔就餐已经撤过单了。"
+
+
+class RefundTooLarge(Conflict):
+    code = "refund_too_large"
+    message = "退款金额超过老人实付金额，请核对。"
+
+
+def book(session: Session, order: VoidOrder, arrival: Arrival) -> str:
+    """Book a void inside the caller's transaction: 'created', or 'have' if it came before.
+
+    Raises SaleUnknown, NeedsManager, AlreadyVoided, RefundTooLarge: the record waits in quarantine.
+    Raises slots.Again: run it again, whole.
+    """
+    sale = session.get(Sale, order.sale)
+    if sale is None or sale.canteen_id != arrival.canteen_id:
+        raise SaleUnknown
+    contract = session.get_one(Contract, sale.contract_id)
+    period = periods.gate(session, contract, sale.service_day)
+    _lock(session, sale)
+    before = session.execute(select(Void).where(Void.sale_id == sale.id)).scalar_one_or_none()
+    if before is not None:
+        if before.id == order.id:
+            return "have"
+        raise AlreadyVoided
+    if order.refund_fen > sale.due_fen:
+        raise RefundTooLarge
+    approver = _approver(session, order, sale, arrival)
+    record_id = arrivals.keep(session, arrival)
+    session.execute(
+        insert(Void).values(
+            id=order.id,
+            sale_id=sale.id,
+            record_id=record_id,
+            service_month=sale.service_month,
+            district_id=sale.district_id,
+            cashier_id=order.cashier,
+            approved_by=approver,
+            reason=order.reason,
+            refund_fen=order.refund_fen,
+            refund_kind=order.refund_kind,
+            tablet_at=arrival.envelope.at,
+            arrived_at=arrival.at,
+        )
+    )
+    slots.release(session, sale.id)
+    transfers.post(session, period, list(_moves(session, order, sale)))
+    return "created"
+
+
+def _lock(session: Session, sale: Sale) -> None:
+    """Hold the person and the household whose slots the sale took. Raises slots.Again after a merge meanwhile."""
+    if sale.elder_id is None:
+        return
+    person, _ = elders.cluster(session, sale.elder_id)
+    slots.lock(session, [person])
+    if elders.cluster(session, sale.elder_id)[0] != person:
+        raise slots.Again
+    slots.hold(session, slots.households(session, sale.id), {}, 0)
+
+
+def _approver(session: Session, order: VoidOrder, sale: Sale, arrival: Arrival) -> str | None:
+    """Who approved: None when the cashier may alone. Raises NeedsManager."""
+    if order.approval:
+        return approvals.check(order.approval, tablet_id=arrival.tablet_id, sale_id=sale.id).person_id
+    if order.cashier == sale.cashier_id and _elapsed(session, sale, arrival) <= ALONE_WITHIN:
+        return None
+    raise NeedsManager
+
+
+def _elapsed(session: Session, sale: Sale, arrival: Arrival) -> timedelta:
+    """Time between sale and void: by the tablet's monotonic clock within one page load, else by the best clocks."""
+    sold = session.get_one(Record, sale.record_id)
+    sent = arrival.envelope
+    if sold.tablet_id == arrival.tablet_id and _same_boot(sold, arrival) and sent.mono_ms >= sold.mono_ms:
+        return timedelta(milliseconds=sent.mono_ms - sold.mono_ms)
+    return max(arrival.at - sale.arrived_at, _tablet_gap(sold.tablet_at, sent.at))
+
+
+def _same_boot(sold: Record, arrival: Arrival) -> bool:
+    return sold.boot == arrival.envelope.boot
+
+
+def _tablet_gap(sold_at: str, voided_at: datetime) -> timedelta:
+    return voided_at - datetime.fromisoformat(sold_at)
+
+
+def _moves(session: Session, order: VoidOrder, sale: Sale) -> Iterator[Move]:
+    """Answer every share's balance by a counter-movement, from where its money stands now."""
+    about = {"cause": f"void:{order.id}", "service_day": sale.service_day, "sale_id": sale.id}
+    for (fund, kind, share_n), fen in sorted(_standing(session, sale).items()):
+        if fen > 0 and kind in {"open", "excluded", "disallowed", "donated"}:
+            yield Move(fund, kind, "granted", fen, "void", order.reason, share_n=share_n, **about)  # type: ignore[arg-type]
+    if order.refund_fen and order.refund_kind != "free":
+        cause = f"void:{order.id}"
+        yield Move("", order.refund_kind, "elder", order.refund_fen, "refund", order.reason, cause, sale.service_day)
+
+
+def _standing(session: Session, sale: Sale) -> dict[tuple[str, str, int], int]:
+    """Fen of each share by the kind of account it stands on, over all movements of the meal itself."""
+    source, target = aliased(Account), aliased(Account)
+    rows = session.execute(
+        select(Transfer.fund, source.kind, target.kind, Transfer.share_n, Transfer.fen)
+        .join(source, source.id == Transfer.source_id)
+        .join(target, target.id == Transfer.target_id)
+        .where(Transfer.sale_id == sale.id, Transfer.share_n.is_not(None))
+        .where(Transfer.movement.in_(("meal", "verdict", "void", "disallow")))
+    )
+    standing: dict[tuple[str, str, int], int] = {}
+    for fund, source_kind, target_kind, share_n, fen in rows:
+        for kind, sign in ((source_kind, -1), (target_kind, 1)):
+            key = (fund, kind, share_n or 0)
+            standing[key] = standing.get(key, 0) + sign * fen
+    return standing

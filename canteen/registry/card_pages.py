@@ -1,0 +1,138 @@
+"""Pages of cards: blank batches, cards for a whole area, sheets to print, and what became of one card."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Final
+
+from flask import Blueprint, Response, g, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from canteen import clock, events
+from canteen.auth import guard
+from canteen.auth.guard import NotCovered, Permission, allowed, reads_only
+from canteen.db import db, transaction
+from canteen.errors import Conflict, Invalid, Missing, Refusal
+from canteen.registry import card_print, credentials, lookup, printing
+from canteen.registry.credentials import BATCH_LIMIT
+from canteen.web import nav
+from canteen.web.errors import status_of
+from canteen.web.security import settings
+
+bp = Blueprint("cards", __name__)
+nav.add("cards.cards_page", "助餐卡", position=32)
+
+REFUSED: Final = (Invalid, Conflict, Missing)
+DONE: Final = {
+    "made": "已制卡，请下载打印。",
+    "none": "这个区域的老人都已有可用的卡，没有制新卡。",
+    "printed": "已确认打印，卡码已销毁。",
+}
+
+
+@bp.get("/desk/cards")
+@allowed(Permission.SEE_CARDS, Permission.CARDS)
+def cards_page() -> ResponseReturnValue:
+    return _page()
+
+
+@bp.post("/desk/cards/find")
+@allowed(Permission.SEE_CARDS, Permission.CARDS)
+@reads_only("a card's code stands in no address")
+def find_card() -> ResponseReturnValue:
+    """A card scanned or typed: its holder's page, or what it is."""
+    session = db.session()
+    try:
+        card = credentials.find(session, request.form.get("scan", ""))
+        standing = credentials.standing_of(session, card.id)
+        if standing.elder_id is None:
+            return _page(told=f"卡号 {card.number}：空白卡，{'已停用' if standing.blocked else '尚未登记给老人'}。")
+        areas = guard.scope(Permission.SEE_ELDERS).areas(session)
+        if not lookup.reached(session, standing.elder_id, areas):
+            raise NotCovered
+    except REFUSED as refusal:
+        return _page(refusal)
+    return redirect(url_for("registry.elder_page", elder_id=standing.elder_id))
+
+
+@bp.post("/desk/cards/blank")
+@allowed(Permission.CARDS)
+def make_blank() -> ResponseReturnValue:
+    """Numbered cards that are given to elders later."""
+    count = request.form.get("count", "")
+    try:
+        if not (count.isascii() and count.isdigit() and len(count) < 6):
+            raise Invalid(f"张数应为 1 到 {BATCH_LIMIT} 的整数。")
+        with transaction() as session:
+            credentials.blank(session, int(count), g.person.id)
+    except REFUSED as refusal:
+        return _page(refusal)
+    return redirect(url_for("cards.cards_page", done="made"))
+
+
+@bp.post("/desk/cards/issue")
+@allowed(Permission.CARDS)
+def issue_to_area() -> ResponseReturnValue:
+    """Cards for everybody who lives in an area and holds none that works."""
+    area = request.form.get("area", "").strip()
+    try:
+        if not guard.scope(Permission.CARDS).covers_area(area):
+            raise lookup.NoArea
+        living = lookup.living_in(db.session(), area, clock.today())
+        batch, made = credentials.new_batch(), 0
+        for start in range(0, len(living), BATCH_LIMIT):
+            with transaction() as session:
+                part = living[start : start + BATCH_LIMIT]
+                made += len(credentials.issue(session, part, g.person.id, batch=batch))
+    except REFUSED as refusal:
+        return _page(refusal)
+    return redirect(url_for("cards.cards_page", done="made" if made else "none"))
+
+
+@bp.post("/desk/cards/<batch>/sheets")
+@allowed(Permission.CARDS)
+def sheets(batch: str) -> ResponseReturnValue:
+    """One file of at most 500 cards. It holds codes, so the download is on record and never in an address."""
+    part = request.form.get("part", "1")
+    if not (part.isascii() and part.isdigit() and 1 <= int(part) <= BATCH_LIMIT):
+        raise NotCovered
+    first = (int(part) - 1) * card_print.FILE_LIMIT
+    faces = printing.faces(db.session(), batch)
+    chosen = list(itertools.islice(faces, first, first + card_print.FILE_LIMIT))
+    if not chosen:
+        raise printing.NoBatch
+    pdf = card_print.sheet(chosen, brand=settings().card_brand)
+    with transaction() as session:
+        events.record(session, "cards.download", batch, by=g.person.id, body={"part": int(part), "cards": len(chosen)})
+    name = {"Content-Disposition": f'attachment; filename="cards-{batch}-{part}.pdf"'}
+    return Response(pdf, mimetype="application/pdf", headers=name)
+
+
+@bp.post("/desk/cards/<batch>/printed")
+@allowed(Permission.CARDS)
+def confirm_printed(batch: str) -> ResponseReturnValue:
+    """The batch is on paper: its codes are destroyed."""
+    try:
+        with transaction() as session:
+            printing.printed(session, batch, g.person.id)
+    except REFUSED as refusal:
+        return _page(refusal)
+    return redirect(url_for("cards.cards_page", done="printed"))
+
+
+def _page(refusal: Refusal | None = None, told: str = "") -> ResponseReturnValue:
+    session, makes = db.session(), guard.may(Permission.CARDS)
+    covered = guard.scope(Permission.CARDS).areas(session)
+    page = render_template(
+        "registry/cards.html",
+        waiting=printing.waiting(session) if makes else [],
+        size=card_print.FILE_LIMIT,
+        makes=makes,
+        limit=BATCH_LIMIT,
+        areas=lookup.area_choices(session, covered, clock.today()) if makes else [],
+        form=request.form,
+        refusal=refusal,
+        told=told,
+        done=DONE.get(request.args.get("done", "")),
+    )
+    return page, status_of(refusal) if refusal else 200

@@ -1,0 +1,380 @@
+"""Credentials: making cards, giving them to elders, and telling whose card was scanned.
+
+A credential's row never changes; who holds it and whether it is dead stand in its facts, in the order recorded.
+Lost can be answered by found; blocked is for good. A card given to an elder ends that elder's former cards.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cache
+from typing import Final, Literal, TypeAlias, TypeVar
+
+from sqlalchemy import Select, bindparam, select
+from sqlalchemy.orm import Session
+
+from canteen import clock, events
+from canteen.errors import Conflict, Invalid, Missing
+from canteen.registry import cards, elders, keys
+from canteen.registry.models import CardCode, Credential, CredentialFact
+
+T = TypeVar("T")
+Life: TypeAlias = tuple[tuple[str, uuid.UUID | None, datetime], ...]
+
+BATCH_LIMIT = 5000  # cards made in one go
+REASONS: Final = {
+    "lost": "挂失",
+    "damaged": "损坏",
+    "replaced": "换新卡",
+    "returned": "交回",
+    "misuse": "他人冒用",
+    "mistake": "办错",
+    "other": "其他",
+}
+
+Report = Literal["lost", "found", "blocked"]
+
+
+class UnknownCard(Missing):
+    code = "card_unknown"
+    message = "没有这张卡的登记，请核对卡号，或请社区补办。"
+
+
+class BlockedCard(Conflict):
+    code = "card_blocked"
+    message = "此卡已停用，请联系社区"
+
+
+class UnboundCard(Conflict):
+    code = "card_unbound"
+    message = "这是一张空白卡，还没有登记给老人，请先办理绑定。"
+
+
+class CardTaken(Conflict):
+    code = "card_taken"
+    message = "这张卡已经登记给另一位老人，请换一张空白卡。"
+
+
+class BatchTooLarge(Invalid):
+    code = "batch_too_large"
+    message = f"一次最多制 {BATCH_LIMIT} 张卡，请分批办理。"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Whose credential was read. `how`: 'card' for its code, 'number' for the digits printed for people."""
+
+    elder_id: uuid.UUID
+    credential_digest: str
+    how: Literal["card", "number"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a credential's facts come to."""
+
+    elder_id: uuid.UUID | None = None
+    lost: bool = False
+    blocked: bool = False
+    printed: bool = False
+
+    @property
+    def works(self) -> bool:
+        return self.elder_id is not None and not self.lost and not self.blocked
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A card just made. `code` is what its QR will say: known here, and in card_code until printed."""
+
+    id: uuid.UUID
+    digest: str
+    number: str
+    code: str = field(repr=False)
+
+
+def resolve(session: Session, scan: str, *, on: date) -> Resolved:
+    """Tell who a scan belongs to on a day. Raises ScanMalformed, ScanForeign, UnknownCard, BlockedCard, UnboundCard.
+
+    The card of somebody recorded as deceased reads like any stopped card: registers err, and the person may stand
+    at the counter (ruling 12).
+    """
+    read = cards.read(scan)
+    digest, facts = _life_of(session, read)
+    standing = summed(facts)
+    if standing.blocked or standing.lost:
+        raise BlockedCard
+    if standing.elder_id is None:
+        raise UnboundCard
+    if elders.is_stopped(session, standing.elder_id, on):
+        raise BlockedCard
+    return Resolved(standing.elder_id, digest, read.how)
+
+
+def life(session: Session, digest: str) -> Life:
+    """All that was ever recorded of a credential, in the order recorded: (kind, elder, instant)."""
+    rows = session.execute(
+        select(CredentialFact.kind, CredentialFact.elder_id, CredentialFact.at)
+        .join(Credential, Credential.id == CredentialFact.credential_id)
+        .where(Credential.digest == digest)
+        .order_by(CredentialFact.id)
+    )
+    return tuple((kind, elder, at) for kind, elder, at in rows)
+
+
+def holder(life: Life, *, at: datetime) -> uuid.UUID | None:
+    """Whose credential this was at an instant; None when it was nobody's, lost or blocked then."""
+    standing = summed((kind, elder) for kind, elder, since in life if since <= at)
+    return standing.elder_id if standing.works else None
+
+
+def standing_of(session: Session, credential_id: uuid.UUID) -> Standing:
+    """Where a credential stands now."""
+    rows = session.execute(
+        select(CredentialFact.kind, CredentialFact.elder_id)
+        .where(CredentialFact.credential_id == credential_id)
+        .order_by(CredentialFact.id)
+    )
+    return summed(rows)
+
+
+def summed(facts: Iterable[tuple[str, uuid.UUID | None]]) -> Standing:
+    """Facts (kind, elder) in the order recorded, made one standing."""
+    elder_id, lost, blocked, printed = None, False, False, False
+    for kind, elder in facts:
+        if kind == "bound":
+            elder_id = elder
+        elif kind in {"lost", "found"}:
+            lost = kind == "lost"
+        else:
+            blocked, printed = blocked or kind == "blocked", printed or kind == "printed"
+    return Standing(elder_id, lost, blocked, printed)
+
+
+def make(session: Session, holders: Sequence[uuid.UUID | None], *, batch: str, by: str) -> list[Made]:
+    """Make one card for each holder, in that order; None makes a blank card. Nothing is printed yet.
+
+    Raises BatchTooLarge.
+    """
+    if len(holders) > BATCH_LIMIT:
+        raise BatchTooLarge
+    ring, at = keys.keyring(), clock.now()
+    numbers = _fresh_numbers(session, len(holders))
+    drawn = [(uuid.uuid4(), number, cards.new_code()) for number in numbers]
+    made = [Made(each, ring.digest(code), number, code) for each, number, code in drawn]
+    recorded = events.record(session, "cards.make", batch, by=by, body={"cards": len(made)})
+    session.add_all(_row(card, ring, at, recorded) for card in made)
+    session.flush()
+    for card, holder in zip(made, holders, strict=True):
+        sealed = ring.wrap.seal(card.code.encode(), f"card_code {card.id}")
+        session.add(CardCode(credential_id=card.id, cipher=sealed, key_id=ring.wrap.key_id, batch=batch))
+        if holder is not None:
+            session.add(_fact(card.id, "bound", by, recorded, elder_id=holder))
+    session.flush()
+    return made
+
+
+def issue(session: Session, elder_ids: Sequence[uuid.UUID], by: str, *, batch: str | None = None) -> list[Made]:
+    """Make a card for each of these elders who holds none that works. Safe to repeat."""
+    holding = _holding_cards(session, elder_ids)
+    wanting = [each for each in dict.fromkeys(elder_ids) if each not in holding]
+    return make(session, wanting, batch=batch or new_batch(), by=by) if wanting else []
+
+
+def blank(session: Session, count: int, by: str) -> str:
+    """Make numbered cards that are given to elders later, at the counter; answers the batch."""
+    if count < 1:
+        raise BatchTooLarge
+    batch = new_batch()
+    make(session, [None] * count, batch=batch, by=by)
+    return batch
+
+
+def replace(session: Session, digest: str, by: str, reason: str) -> Made:
+    """End a card for good and make a new one for the same elder; the new one must be printed.
+
+    Raises UnknownCard, UnboundCard, and BlockedCard when it was ended before.
+    """
+    old = by_digest(session, digest)
+    standing = standing_of(session, old.id)
+    if standing.blocked:
+        raise BlockedCard("此卡已永久停用，不能再换发。")
+    if standing.elder_id is None:
+        raise UnboundCard
+    report(session, digest, "blocked", by, reason)
+    return make(session, [standing.elder_id], batch=new_batch(), by=by)[0]
+
+
+def new_batch() -> str:
+    """A name for a batch of cards: the day and a few characters that tell two batches apart."""
+    return f"{clock.today():%Y%m%d}-{secrets.token_hex(3)}"
+
+
+def bind(session: Session, scan: str, elder_id: uuid.UUID, by: str) -> Credential:
+    """Give a blank card to an elder at the counter; the elder's former cards stop. Safe to repeat.
+
+    Raises UnknownCard, BlockedCard, CardTaken, elders.NoElder.
+    """
+    credential = _find(session, cards.read(scan))
+    elders.lock(session, elder_id)
+    standing = standing_of(session, credential.id)
+    if standing.blocked or standing.lost:
+        raise BlockedCard
+    if standing.elder_id == elder_id:
+        return credential
+    if standing.elder_id is not None:
+        raise CardTaken
+    former = [card for card, held in of_elder(session, elder_id) if card.kind == "card" and not held.blocked]
+    body = {"elder": str(elder_id), "ended": sorted(str(card.id) for card in former)}
+    recorded = events.record(session, "card.bind", str(credential.id), by=by, body=body)
+    if standing_of(session, credential.id) != standing:  # the chain's lock is held now: another counter came first
+        raise CardTaken
+    session.add(_fact(credential.id, "bound", by, recorded, elder_id=elder_id))
+    session.add_all(_fact(card.id, "blocked", by, recorded, reason="replaced") for card in former)
+    session.flush()
+    return credential
+
+
+def report(session: Session, digest: str, kind: Report, by: str, reason: str) -> Standing:
+    """Report a credential lost, found again, or blocked for good; the answer is where it stands then. Safe to repeat.
+
+    Raises UnknownCard. A blocked credential cannot be found again: BlockedCard.
+    """
+    credential = by_digest(session, digest)
+    standing = standing_of(session, credential.id)
+    if standing.blocked and kind != "blocked":
+        raise BlockedCard("此卡已永久停用，不能再启用，请换发新卡。")
+    done = {"lost": standing.lost, "found": not standing.lost, "blocked": standing.blocked}[kind]
+    if done:
+        return standing
+    recorded = events.record(session, f"card.{kind}", str(credential.id), by=by, body={"reason": reason})
+    session.add(_fact(credential.id, kind, by, recorded, reason=reason))
+    session.flush()
+    return standing_of(session, credential.id)
+
+
+def of_elder(session: Session, elder_id: uuid.UUID) -> list[tuple[Credential, Standing]]:
+    """The credentials last given to an elder, newest first, each with where it stands."""
+    ever = select(CredentialFact.credential_id).where(CredentialFact.elder_id == elder_id)
+    rows = session.execute(
+        select(Credential, CredentialFact.kind, CredentialFact.elder_id)
+        .join(CredentialFact, CredentialFact.credential_id == Credential.id)
+        .where(Credential.id.in_(ever))
+        .order_by(Credential.recorded.desc(), Credential.id, CredentialFact.id)
+    )
+    facts: dict[Credential, list[tuple[str, uuid.UUID | None]]] = {}
+    for credential, kind, elder in rows:
+        facts.setdefault(credential, []).append((kind, elder))
+    found = [(credential, summed(rows)) for credential, rows in facts.items()]
+    return [(credential, standing) for credential, standing in found if standing.elder_id == elder_id]
+
+
+def by_digest(session: Session, digest: str) -> Credential:
+    """Raises UnknownCard."""
+    found = session.execute(select(Credential).where(Credential.digest == digest)).scalar_one_or_none()
+    if found is None:
+        raise UnknownCard
+    return found
+
+
+def find(session: Session, scan: str) -> Credential:
+    """The credential that a scan or a typed number names, whatever its standing. Raises UnknownCard and scan errors."""
+    return _find(session, cards.read(scan))
+
+
+def _holding_cards(session: Session, elder_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of the elders who hold a card that works."""
+    holding = set[uuid.UUID]()
+    for part in _parts(list(elder_ids), 500):
+        ever = select(CredentialFact.credential_id).where(CredentialFact.elder_id.in_(part))
+        rows = session.execute(
+            select(CredentialFact.credential_id, CredentialFact.kind, CredentialFact.elder_id)
+            .join(Credential, Credential.id == CredentialFact.credential_id)
+            .where(Credential.kind == "card", Credential.id.in_(ever))
+            .order_by(CredentialFact.id)
+        )
+        facts: dict[uuid.UUID, list[tuple[str, uuid.UUID | None]]] = {}
+        for credential_id, kind, elder_id in rows:
+            facts.setdefault(credential_id, []).append((kind, elder_id))
+        holding |= {held.elder_id for held in map(summed, facts.values()) if held.works and held.elder_id}
+    return holding
+
+
+def _life_of(session: Session, read: cards.Code) -> tuple[str, list[tuple[str, uuid.UUID | None]]]:
+    """Digest and facts of the credential read, in one query. Raises UnknownCard."""
+    for text in _texts(read):
+        if rows := session.execute(_facts_by(read.how), {"text": text}).all():
+            return rows[0][0], [(kind, elder) for _, kind, elder in rows if kind is not None]
+    raise UnknownCard
+
+
+@cache
+def _facts_by(how: str) -> Select[str, str, uuid.UUID | None]:
+    """Built once: building it costs more than running it."""
+    named = (Credential.number if how == "number" else Credential.digest) == bindparam("text")
+    return (
+        select(Credential.digest, CredentialFact.kind, CredentialFact.elder_id)
+        .outerjoin(CredentialFact, CredentialFact.credential_id == Credential.id)
+        .where(named)
+        .order_by(CredentialFact.id)
+    )
+
+
+def _find(session: Session, read: cards.Code) -> Credential:
+    column = Credential.number if read.how == "number" else Credential.digest
+    found = session.execute(select(Credential).where(column.in_(_texts(read)))).scalar_one_or_none()
+    if found is None:
+        raise UnknownCard
+    return found
+
+
+def _texts(read: cards.Code) -> list[str]:
+    """What the credential may be stored under: its number, or its digest by each salt in use."""
+    ring = keys.keyring()
+    return [read.digits] if read.how == "number" else [ring.digest(read.digits, salt) for salt in ring.salts]
+
+
+def _row(card: Made, ring: keys.Keyring, at: datetime, recorded: int) -> Credential:
+    return Credential(
+        id=card.id,
+        kind="card",
+        digest=card.digest,
+        number=card.number,
+        salt_id=ring.salt_id,
+        row_key=ring.wrap.seal(ring.row_key(card.code), f"credential.row_key {card.id}"),
+        made_at=at,
+        recorded=recorded,
+    )
+
+
+def _fresh_numbers(session: Session, count: int) -> list[str]:
+    """Numbers for people that no card bears yet; the unique column stands behind."""
+    fresh = set[str]()
+    while len(fresh) < count:
+        drawn = {cards.new_number() for _ in range(count - len(fresh))}
+        for part in _parts(sorted(drawn), 500):
+            drawn -= set(session.execute(select(Credential.number).where(Credential.number.in_(part))).scalars())
+        fresh |= drawn
+    return list(fresh)
+
+
+def _parts(items: list[T], size: int) -> Iterable[list[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _fact(
+    credential_id: uuid.UUID, kind: str, by: str, recorded: int, *, elder_id: uuid.UUID | None = None, reason: str = ""
+) -> CredentialFact:
+    return CredentialFact(
+        credential_id=credential_id,
+        kind=kind,
+        elder_id=elder_id,
+        reason=reason,
+        by=by,
+        at=clock.now(),
+        recorded=recorded,
+    )

@@ -1,0 +1,442 @@
+"""Elders: registering them, adding dated facts, and telling who they are to the rules on a day.
+
+Writers take the session of an open transaction and record one event each, last.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from canteen import clock, events
+from canteen.errors import Conflict, Invalid, Missing
+from canteen.places import Area
+from canteen.policy.case import Diner
+from canteen.registry import facts as dated
+from canteen.registry import keys
+from canteen.registry.documents import NONE, Document
+from canteen.registry.facts import Fact
+from canteen.registry.folding import close_up, name_of
+from canteen.registry.models import Elder, ElderFact, ElderIdentity, ElderPhoto, IdentityKey, ImportRun
+from canteen.registry.paths import areas_above
+
+GRAND = 60  # from this age on an elder is called 奶奶 or 爷爷
+STOPPED: Final = ("deceased",)  # statuses that stop every credential
+_DOUBLE: Final = (
+    "欧阳太史端木上官司马东方独孤南宫万俟闻人夏侯诸葛尉迟公羊赫连澹台皇甫宗政濮阳公冶太叔申屠公孙慕容仲孙钟离长孙宇文司徒鲜于司空闾丘子车亓官司寇巫马公西颛孙壤驷公良漆雕乐正宰父谷梁拓跋夹谷轩辕令狐段干百里"
+    "呼延东郭南门羊舌微生公户公玉公仪梁丘公仲公上公门公山公坚左丘公伯西门公祖第五公乘贯丘公皙南荣东里东宫仲长子书子桑即墨达奚褚师纳兰叶赫那拉"
+)
+DOUBLE_SURNAMES: Final = frozenset(_DOUBLE[at : at + 2] for at in range(0, len(_DOUBLE), 2))
+
+
+class NoElder(Missing):
+    code = "elder_not_found"
+    message = "没有找到这位老人，请核对后再试。"
+
+
+class NumberTaken(Conflict):
+    code = "id_taken"
+    message = "这个证件号码已经登记过，请直接在名册中修改，不要重复登记。"
+
+
+class BadElder(Invalid):
+    code = "elder_malformed"
+    message = "老人信息填写有误，请检查后再试。"
+
+
+class FactGone(Conflict):
+    code = "fact_answered"
+    message = "这项信息已被更正过，请刷新后再看。"
+
+
+@dataclass(frozen=True, slots=True)
+class NewFact:
+    """A fact to add. `retracts` names the fact that it answers; a fact that only retracts has value ''."""
+
+    kind: str
+    value: str
+    from_day: date
+    to_day: date | None = None
+    retracts: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewElder:
+    """Somebody to register. Birth and sex in the document win over those given here, and must agree with them.
+
+    hukou, residence   area codes; '' where not known
+    facts              classes, levels, household and whatever else holds from the start
+    known_from         the first day for which hukou and residence are known to hold
+    """
+
+    name: str = field(repr=False)
+    document: Document = NONE
+    birth: date | None = None
+    sex: str | None = None
+    hukou: str = ""
+    residence: str = ""
+    known_from: date | None = None
+    phone: str = field(default="", repr=False)
+    pinyin: str = ""
+    facts: Sequence[NewFact] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A person on a day, as known at an event. Limits hang on `root`, and look at the past of all `ids`.
+
+    household   '' where none is known; so is sex
+    stopped     a status recorded of them stops their credentials
+    """
+
+    diner: Diner
+    root: uuid.UUID
+    ids: tuple[uuid.UUID, ...]
+    household: str
+    sex: str
+    stopped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Title:
+    """How the counter speaks to an elder: 李奶奶. `initial` stands in where there is no photo."""
+
+    surname_title: str
+    initial: str
+    name: str = field(repr=False)
+    photo: bool = False
+
+
+def register(session: Session, new: NewElder, by: str, *, source: str = "desk") -> uuid.UUID:
+    """Put somebody on the roster and answer their id. Raises BadElder, BadFact, BadName, NumberTaken."""
+    first = facts_of_new(session, new)
+    elder_id, mac = uuid.uuid4(), keys.keyring().mac(new.document.key) if new.document.number else None
+    if mac is not None and session.get(IdentityKey, mac) is not None:
+        raise NumberTaken
+    kinds = sorted({fact.kind for fact in first})
+    recorded = events.record(session, "elder.register", str(elder_id), by=by, body={"number": mac, "facts": kinds})
+    session.add(Elder(id=elder_id, made_at=clock.now(), recorded=recorded))
+    session.flush()
+    session.add(ElderIdentity(**identity_values(elder_id, new, recorded)))
+    if mac is not None:
+        session.add(IdentityKey(number_mac=mac, elder_id=elder_id))
+    session.add_all(ElderFact(**fact_values(elder_id, fact, source, recorded)) for fact in first)
+    try:
+        session.flush()
+    except IntegrityError as error:  # two desks at once: the key's row decides
+        raise NumberTaken from error
+    return elder_id
+
+
+def facts_of_new(session: Session, new: NewElder) -> list[NewFact]:
+    """The checked facts that registering somebody adds. Raises BadElder and BadFact."""
+    birth, sex = new.document.birth or new.birth, new.document.sex or new.sex
+    if birth is None or sex not in {"f", "m"}:
+        raise BadElder("缺少出生日期或性别，请补齐。")
+    if (new.birth or birth) != birth or (new.sex or sex) != sex:
+        raise BadElder("出生日期或性别与证件号码不一致，请对照证件核对。")
+    since = new.known_from or clock.today()
+    found = [NewFact("birth", birth.isoformat(), birth), NewFact("sex", sex, birth)]
+    for kind, area in (("hukou", new.hukou), ("residence", new.residence)):
+        if area:
+            require_area(session, area)
+            found.append(NewFact(kind, area, since))
+    found += new.facts
+    for fact in found:
+        dated.checked(fact.kind, fact.value, fact.from_day, fact.to_day)
+    return found
+
+
+def identity_values(elder_id: uuid.UUID, new: NewElder, recorded: int) -> dict[str, Any]:
+    """Name and number of an elder as they are stored: number and phone sealed, bound to this elder."""
+    ring, phone = keys.keyring(), close_up(new.phone)
+    number = new.document.number
+    return {
+        "elder_id": elder_id,
+        "name": name_of(new.name),
+        "pinyin": new.pinyin,
+        "document": new.document.kind,
+        "number_cipher": ring.identity.seal(number.encode(), f"elder.number {elder_id}") if number else None,
+        "number_mac": ring.mac(new.document.key) if number else None,
+        "number_masked": new.document.masked,
+        "key_id": ring.identity.key_id,
+        "phone_cipher": ring.identity.seal(phone.encode(), f"elder.phone {elder_id}") if phone else None,
+        "recorded": recorded,
+    }
+
+
+def add_fact(
+    session: Session,
+    elder_id: uuid.UUID,
+    kind: str,
+    value: str,
+    from_day: date,
+    to_day: date | None,
+    source: str,
+    recorded: int,
+    retracts: int | None = None,
+) -> ElderFact:
+    """Add one fact under an event that the caller has recorded. Raises BadFact, FactGone.
+
+    With `retracts` it answers that fact of the same elder and kind; value '' only takes it back.
+    """
+    if retracts is not None:
+        answered = session.get(ElderFact, retracts)
+        if answered is None or answered.elder_id != elder_id or answered.kind != kind:
+            raise dated.BadFact("要更正的信息不属于这位老人，请刷新后再试。")
+        if session.execute(select(ElderFact.id).where(ElderFact.retracts == retracts)).first():
+            raise FactGone
+    if value or retracts is None:
+        value = dated.checked(kind, value, from_day, to_day)
+    new = NewFact(kind, value, from_day, to_day, retracts)
+    row = ElderFact(**fact_values(elder_id, new, source, recorded))
+    session.add(row)
+    session.flush()
+    return row
+
+
+def note(session: Session, elder_id: uuid.UUID, facts: Sequence[NewFact], by: str, *, source: str = "desk") -> int:
+    """Add facts about an elder as one act and answer the event's number. Raises NoElder, BadFact, FactGone."""
+    merged = [uuid.UUID(fact.value) for fact in facts if fact.kind == "merged" and fact.value]
+    there = [each for each in merged if session.get(Elder, each) is not None]
+    persons = {cluster(session, each)[0] for each in (elder_id, *there)} if there else set()
+    for each in sorted({elder_id, *persons}):  # a merge waits for the sales of both: they hold who each was
+        lock(session, each)
+    for fact in facts:
+        if fact.kind in {"hukou", "residence"} and fact.value:
+            require_area(session, fact.value)
+        if fact.kind == "merged" and fact.value:
+            _may_merge(session, elder_id, uuid.UUID(fact.value))
+    body = {"facts": [{"kind": fact.kind, "retracts": fact.retracts} for fact in facts]}
+    recorded = events.record(session, "elder.note", str(elder_id), by=by, body=body)
+    for fact in facts:
+        add_fact(session, elder_id, fact.kind, fact.value, fact.from_day, fact.to_day, source, recorded, fact.retracts)
+    return recorded
+
+
+def visible() -> ColumnElement[bool]:
+    """The elders that may be listed: not those whom an import is still staging."""
+    staging = select(ImportRun.begun_event).where(ImportRun.state == "staged", ImportRun.begun_event.is_not(None))
+    return Elder.recorded.not_in(staging)
+
+
+def lock(session: Session, elder_id: uuid.UUID) -> None:
+    """Hold the elder's row to the end of the transaction. Raises NoElder."""
+    query = select(Elder.id).where(Elder.id == elder_id).with_for_update(key_share=True)
+    if session.execute(query).first() is None:
+        raise NoElder
+
+
+def require_area(session: Session, area_id: str) -> None:
+    """Raises BadFact when there is no such area."""
+    if session.get(Area, area_id) is None:
+        raise dated.BadFact("区划代码不在区划表中，请先登记该区划或核对代码。")
+
+
+def facts_about(session: Session, elder_id: uuid.UUID) -> list[Fact]:
+    """Every fact ever recorded about an elder and about those known to be the same person, retracted ones too.
+
+    One query for somebody who was never merged.
+    """
+    found, asked, asking = dict[int, Fact](), set[uuid.UUID](), {elder_id}
+    while asking:
+        found |= {fact.id: fact for fact in _rows(session, sorted(asking))}
+        asked |= asking
+        asking = _relatives(found.values()) - asked
+    return list(found.values())
+
+
+def facts_of_many(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Fact]]:
+    """Every fact ever recorded about each of these elders, without those about the same person under other ids."""
+    found: dict[uuid.UUID, list[Fact]] = {each: [] for each in ids}
+    rows = session.execute(select(*_FACT).where(ElderFact.elder_id.in_(ids)))
+    for row in rows:
+        found[row[1]].append(Fact(*row))
+    return found
+
+
+def cluster(
+    session: Session, elder_id: uuid.UUID, known_at: int | None = None
+) -> tuple[uuid.UUID, tuple[uuid.UUID, ...]]:
+    """The id that stands for a person, and all ids that are this person, sorted. Limits hang on the whole cluster."""
+    return cluster_in(facts_about(session, elder_id), elder_id, known_at)
+
+
+def cluster_in(
+    facts: Iterable[Fact], elder_id: uuid.UUID, known_at: int | None = None
+) -> tuple[uuid.UUID, tuple[uuid.UUID, ...]]:
+    """`cluster` from facts already read by `facts_about`."""
+    into = dated.merged_into(dated.standing(facts, known_at))
+    root = _root(str(elder_id), into)
+    same = {str(elder_id), root} | {each for each in into if _root(each, into) == root}
+    return uuid.UUID(root), tuple(uuid.UUID(each) for each in sorted(same))
+
+
+def as_diner(session: Session, elder_id: uuid.UUID, on: date, known_at: int | None = None) -> Diner:
+    """An elder as the rules see them on a day, as known at event `known_at` (None: now). Raises NoElder."""
+    return known(session, elder_id, on, known_at).diner
+
+
+def known(session: Session, elder_id: uuid.UUID, on: date, known_at: int | None = None) -> Known:
+    """`as_diner`, and what a sale asks besides: two short queries. Raises NoElder."""
+    facts = facts_about(session, elder_id)
+    root, ids = cluster_in(facts, elder_id, known_at)
+    holding = of_person(facts, elder_id, on, known_at)
+    one = {fact.kind: fact for fact in holding}
+    if "birth" not in one:
+        raise NoElder
+    many: dict[str, set[str]] = {}
+    for fact in holding:
+        many.setdefault(fact.kind, set()).add(fact.value)
+    paths = areas_above(session, [one[kind].value for kind in ("hukou", "residence") if kind in one], on)
+    diner = Diner(
+        kind="elder",
+        birth_day=clock.civil(date.fromisoformat(one["birth"].value)),
+        hukou=paths[one["hukou"].value] if "hukou" in one else (),
+        residence=paths[one["residence"].value] if "residence" in one else (),
+        residence_since=clock.civil(one["residence"].from_day) if "residence" in one else None,
+        classes=tuple(sorted(many.get("class", ()))),
+        levels=dict(sorted(_level(value) for value in many.get("level", ()))),
+        statuses=tuple(sorted(many.get("status", ()))),
+        enrolled=tuple(sorted(many.get("enrolled", ()))),
+        benefits=tuple(sorted(many.get("benefit", ()))),
+    )
+    household, sex = (one[kind].value if kind in one else "" for kind in ("household", "sex"))
+    return Known(diner, root, ids, household, sex, stopped=any(status in STOPPED for status in diner.statuses))
+
+
+def is_stopped(session: Session, elder_id: uuid.UUID, on: date) -> bool:
+    """Whether a status recorded of this person stops their credentials on a day."""
+    return stopped_in(facts_about(session, elder_id), elder_id, on)
+
+
+def stopped_in(facts: Sequence[Fact], elder_id: uuid.UUID, on: date) -> bool:
+    """`is_stopped` from facts already read by `facts_about`."""
+    return any(fact.kind == "status" and fact.value in STOPPED for fact in of_person(facts, elder_id, on))
+
+
+def of_person(facts: Sequence[Fact], elder_id: uuid.UUID, on: date, known_at: int | None = None) -> list[Fact]:
+    """The facts of a person (the whole cluster) that hold on a day as known at an event."""
+    _, ids = cluster_in(facts, elder_id, known_at)
+    return dated.on_day([fact for fact in dated.standing(facts, known_at) if fact.elder_id in ids], on)
+
+
+def title(session: Session, elder_id: uuid.UUID, on: date | None = None, person: Known | None = None) -> Title:
+    """How to speak to an elder on a day (today); `person`, when known already, saves reading. Raises NoElder."""
+    row = session.execute(_name_of_one(), {"elder": elder_id}).first()
+    if row is None:
+        raise NoElder
+    on = on or clock.today()
+    person = person or known(session, elder_id, on)
+    birth = clock.day_of(person.diner.birth_day) if person.diner.birth_day is not None else None
+    return title_of(row[0], person.sex, birth, on, photo=bool(row[1]))
+
+
+def photo(session: Session, ids: Sequence[uuid.UUID]) -> bytes | None:
+    """The newest portrait of a person, as JPEG."""
+    newest = select(ElderPhoto.jpeg).where(ElderPhoto.elder_id.in_(ids)).order_by(ElderPhoto.id.desc()).limit(1)
+    return session.execute(newest).scalar_one_or_none()
+
+
+def title_of(name: str, sex: str | None, birth: date | None, on: date, *, photo: bool = False) -> Title:
+    """李秀英, f, 82 -> 李奶奶. Before 60: 女士, 先生; sex not known: 李老."""
+    surname = surname_of(name)
+    grand = birth is None or on.year - birth.year - ((on.month, on.day) < (birth.month, birth.day)) >= GRAND
+    words = {("f", True): "奶奶", ("m", True): "爷爷", ("f", False): "女士", ("m", False): "先生"}
+    return Title(surname + words.get((sex or "", grand), "老"), surname[:1], name, photo)
+
+
+def surname_of(name: str) -> str:
+    """欧阳修 -> 欧阳, 李秀英 -> 李, 买买提·艾力 -> 买买提, John Smith -> John."""
+    if name.isascii():
+        return name.split(" ", maxsplit=1)[0]
+    if "·" in name:
+        return name.split("·", maxsplit=1)[0]
+    return name[:2] if name[:2] in DOUBLE_SURNAMES and len(name) > 2 else name[:1]
+
+
+def _level(value: str) -> tuple[str, int]:
+    scale, _, number = value.partition("=")
+    return scale, int(number)
+
+
+def fact_values(elder_id: uuid.UUID, fact: NewFact, source: str, recorded: int) -> dict[str, Any]:
+    """A fact as its row is stored."""
+    return {
+        "elder_id": elder_id,
+        "kind": fact.kind,
+        "value": fact.value,
+        "from_day": fact.from_day,
+        "to_day": fact.to_day,
+        "recorded": recorded,
+        "source": source,
+        "retracts": fact.retracts,
+    }
+
+
+def _rows(session: Session, ids: Iterable[uuid.UUID]) -> list[Fact]:
+    """The facts of these elders, and the merges into them: one query each, since hardly anybody is merged."""
+    found = list[Fact]()
+    for each in ids:
+        found += [Fact(*row) for row in session.execute(_facts_of_one(), {"elder": each, "text": str(each)})]
+    return found
+
+
+_FACT: Final = (
+    ElderFact.id,
+    ElderFact.elder_id,
+    ElderFact.kind,
+    ElderFact.value,
+    ElderFact.from_day,
+    ElderFact.to_day,
+    ElderFact.recorded,
+    ElderFact.source,
+    ElderFact.retracts,
+)
+
+# The statements of every scan are built once: building them costs more than running them.
+
+
+@cache
+def _facts_of_one() -> Select[*tuple[Any, ...]]:
+    merged_here = and_(ElderFact.kind == "merged", ElderFact.value == bindparam("text"))
+    return select(*_FACT).where(or_(ElderFact.elder_id == bindparam("elder"), merged_here))
+
+
+@cache
+def _name_of_one() -> Select[str, bool]:
+    """Newest name, and whether there is a portrait."""
+    portrait = exists().where(ElderPhoto.elder_id == ElderIdentity.elder_id)
+    own = ElderIdentity.elder_id == bindparam("elder")
+    return select(ElderIdentity.name, portrait).where(own).order_by(ElderIdentity.id.desc()).limit(1)
+
+
+def _relatives(facts: Iterable[Fact]) -> set[uuid.UUID]:
+    """Every elder that these facts name, as the one they are about or as the one merged into."""
+    merges = [fact for fact in facts if fact.kind == "merged" and fact.value]
+    return {fact.elder_id for fact in merges} | {uuid.UUID(fact.value) for fact in merges}
+
+
+def _root(elder: str, into: Mapping[str, str]) -> str:
+    seen = {elder}
+    while elder in into and into[elder] not in seen:
+        elder = into[elder]
+        seen.add(elder)
+    return elder
+
+
+def _may_merge(session: Session, elder_id: uuid.UUID, target: uuid.UUID) -> None:
+    """Raises NoElder; BadFact when the merge would run in a circle."""
+    if session.get(Elder, target) is None:
+        raise NoElder
+    root, _ = cluster(session, target)
+    if root == elder_id:
+        raise dated.BadFact("这两位已经合并为同一人，请刷新后再看。")

@@ -1,0 +1,127 @@
+"""What dated facts say on a day, as known at an event. Pure: facts in, facts out.
+
+A fact counts when it was recorded up to `known_at` and no fact that itself counts retracts it. It holds on the days
+from `from_day` to `to_day`, both included. Of a single-valued kind the one with the latest `from_day` holds, then
+the latest recorded.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+from canteen.errors import Invalid
+from canteen.registry.models import FACTS, SINGLE
+
+STATUSES: Final = {"deceased": "已停用", "institution": "入住养老机构", "moved_away": "迁出", "suspended": "暂停"}
+ONE_DAY = timedelta(days=1)
+_LEVEL = re.compile(r"[A-Za-z0-9._:-]{1,40}=-?\d{1,6}", re.ASCII)
+_CODE = re.compile(r"[A-Za-z0-9._:@#/-]{1,80}", re.ASCII)
+_AREA_KINDS = ("hukou", "residence")
+
+
+class BadFact(Invalid):
+    code = "fact_malformed"
+    message = "这项信息填写有误，请检查后再试。"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One row of elder_fact. `recorded` is an event number."""
+
+    id: int
+    elder_id: uuid.UUID
+    kind: str
+    value: str
+    from_day: date
+    to_day: date | None
+    recorded: int
+    source: str = ""
+    retracts: int | None = None
+
+    def holds(self, on: date) -> bool:
+        """A death counts from the day after it: what was eaten on the day itself was eaten before (ruling 11)."""
+        first = self.from_day + ONE_DAY if (self.kind, self.value) == ("status", "deceased") else self.from_day
+        return first <= on and (self.to_day is None or on <= self.to_day)
+
+
+def standing(facts: Iterable[Fact], known_at: int | None = None) -> list[Fact]:
+    """The facts that count as known at event `known_at` (None: now), in the order recorded.
+
+    Later ones are looked at first, so that a retraction that was itself retracted takes nothing away.
+    """
+    fallen, found = set[int](), list[Fact]()
+    for fact in sorted(facts, key=lambda fact: (fact.recorded, fact.id), reverse=True):
+        if (known_at is not None and fact.recorded > known_at) or fact.id in fallen:
+            continue
+        if fact.retracts is not None:
+            fallen.add(fact.retracts)
+        if fact.value:
+            found.append(fact)
+    return found[::-1]
+
+
+def on_day(facts: Iterable[Fact], on: date) -> list[Fact]:
+    """Of the facts that count, those that hold on a day: all of the many-valued kinds, one of each single-valued."""
+    holding = [fact for fact in facts if fact.holds(on)]
+    many = [fact for fact in holding if fact.kind not in SINGLE]
+    best: dict[str, Fact] = {}
+    for fact in holding:
+        if fact.kind in SINGLE and (fact.kind not in best or _rank(fact) >= _rank(best[fact.kind])):
+            best[fact.kind] = fact
+    return [*best.values(), *many]
+
+
+def merged_into(facts: Iterable[Fact]) -> dict[str, str]:
+    """Elder id -> the id it was merged into. A merge is about who someone is: it holds for all days, once known."""
+    latest: dict[str, Fact] = {}
+    for fact in facts:
+        key = str(fact.elder_id)
+        if fact.kind == "merged" and (key not in latest or _rank(fact) >= _rank(latest[key])):
+            latest[key] = fact
+    return {elder: fact.value for elder, fact in latest.items()}
+
+
+def checked(kind: str, value: str, from_day: date, to_day: date | None) -> str:
+    """The value in the form in which it is stored. Raises BadFact."""
+    if kind not in FACTS:
+        raise BadFact(f"不认识的信息种类：{kind}。")
+    if to_day is not None and to_day < from_day:
+        raise BadFact("截止日期早于开始日期，请核对。")
+    if not value or len(value) > 100 or not value.isprintable():
+        raise BadFact
+    if (kind == "sex" and value not in {"f", "m"}) or (kind == "status" and value not in STATUSES):
+        raise BadFact
+    if kind in _AREA_KINDS and not (value.isascii() and value.isalnum()):
+        raise BadFact("区划代码有误，请从区划表中选择。")
+    if kind == "birth":
+        value = _day(value).isoformat()
+    if kind == "merged":
+        value = _uuid(value)
+    if kind == "level" and not _LEVEL.fullmatch(value):
+        raise BadFact("等级应写成“量表=数字”，如 care=3。")
+    if kind in {"class", "benefit", "household", "enrolled"} and not _CODE.fullmatch(value):
+        raise BadFact("代码只能用英文字母、数字和 . _ - : @ # /，请从系统给出的选项中选择。")
+    return value
+
+
+def _rank(fact: Fact) -> tuple[date, int, int]:
+    return (fact.from_day, fact.recorded, fact.id)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise BadFact("日期有误，请按 1946-03-05 的样子填写。") from error
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError as error:
+        raise BadFact from error

@@ -1,0 +1,149 @@
+"""Pages of imports: a template to fill in, a file checked first and then applied, and what came of earlier ones."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from flask import Blueprint, Response, g, render_template, request
+from flask.typing import ResponseReturnValue
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from canteen.auth import guard
+from canteen.auth.guard import NotCovered, Permission, allowed
+from canteen.auth.models import Person
+from canteen.db import db
+from canteen.errors import Conflict, Invalid, Refusal
+from canteen.places import Area
+from canteen.registry.imports import running, templates
+from canteen.registry.imports.bounds import BadFile
+from canteen.registry.imports.running import Report
+from canteen.web import nav
+from canteen.web.errors import status_of
+
+bp = Blueprint("imports", __name__)
+nav.add("imports.imports_page", "导入", position=34)
+
+NEEDS: Final = {
+    "roster": Permission.ROSTER,
+    "areas": Permission.PLACES,
+    "canteens": Permission.PLACES,
+    "contracts": Permission.PLACES,
+    "staff": Permission.PEOPLE,
+}
+FAULTS_SHOWN: Final = 200
+
+
+@bp.get("/desk/imports")
+@allowed(Permission.ROSTER, Permission.PLACES, Permission.PEOPLE)
+def imports_page() -> ResponseReturnValue:
+    return _page(_kind(request.args.get("kind", "")))
+
+
+@bp.get("/desk/imports/<kind>.<ending>")
+@allowed(Permission.ROSTER, Permission.PLACES, Permission.PEOPLE)
+def template(kind: str, ending: str) -> Response:
+    """The empty template of a kind."""
+    guard.require(NEEDS.get(kind, Permission.ROSTER))
+    made = running.template_of(kind)
+    if ending == "xlsx":
+        body, mimetype = templates.workbook(db.session(), made), templates.XLSX
+    elif ending == "csv":
+        body, mimetype = templates.separated(made), "text/csv; charset=utf-8"
+    else:
+        raise NotCovered
+    return Response(
+        body, mimetype=mimetype, headers={"Content-Disposition": f'attachment; filename="{kind}-template.{ending}"'}
+    )
+
+
+@bp.post("/desk/imports")
+@allowed(Permission.ROSTER, Permission.PLACES, Permission.PEOPLE)
+def take() -> ResponseReturnValue:
+    """Check a file, or apply it when the form says so; with the hash that the check told, no other file passes."""
+    kind, applying = _kind(request.form.get("kind", "")), request.form.get("act") == "apply"
+    guard.require(NEEDS[kind])
+    try:
+        within = _within(db.session(), NEEDS[kind])
+        with _uploaded() as (path, name):
+            if applying:
+                expect = request.form.get("expect") or None
+                report = running.apply(path, kind, g.person.id, name=name, within=within, expect=expect)
+            else:
+                report = running.check(path, kind, g.person.id, within=within)
+    except (Invalid, Conflict) as refusal:
+        return _answer(kind, refusal=refusal)
+    return _answer(kind, report=report, applied=applying)
+
+
+@contextmanager
+def _uploaded() -> Iterator[tuple[Path, str]]:
+    """The file of the form, on this machine's disk while the block lasts, readable by nobody else."""
+    sent = request.files.get("file")
+    if sent is None or not sent.filename:
+        raise BadFile("请先选择文件。")
+    with tempfile.TemporaryDirectory(prefix="canteen-import-") as folder:
+        path = Path(folder) / "file"
+        sent.save(path)
+        yield path, sent.filename
+
+
+def _kind(asked: str) -> str:
+    """The kind asked for, or the first that the caller may import."""
+    if asked in NEEDS and guard.may(NEEDS[asked]):
+        return asked
+    return next(kind for kind, permission in NEEDS.items() if guard.may(permission))
+
+
+def _within(session: Session, permission: Permission) -> frozenset[str] | None:
+    """The areas that the caller answers for; None when these are all there are."""
+    covered = guard.scope(permission).areas(session)
+    everywhere = set(session.execute(select(Area.id)).scalars()) <= covered
+    session.rollback()
+    return None if everywhere else frozenset(covered)
+
+
+def _answer(
+    kind: str, *, report: Report | None = None, refusal: Refusal | None = None, applied: bool = False
+) -> ResponseReturnValue:
+    """The result alone where the page asked for it beside its form, else the whole page."""
+    if request.headers.get("HX-Request") == "true":
+        page = render_template(
+            "registry/_import_result.html",
+            kind=kind,
+            report=report,
+            refusal=refusal,
+            applied=applied,
+            shown=FAULTS_SHOWN,
+        )
+        return page, 200  # the browser shows a fragment only when all went well
+    return _page(kind, report=report, refusal=refusal, applied=applied)
+
+
+def _page(
+    kind: str, *, report: Report | None = None, refusal: Refusal | None = None, applied: bool = False
+) -> ResponseReturnValue:
+    session = db.session()
+    kinds = [(each, running.template_of(each).title) for each, permission in NEEDS.items() if guard.may(permission)]
+    allowed_kinds = {each for each, _ in kinds}
+    all_seen = {each for each in allowed_kinds if _within(session, NEEDS[each]) is None}
+    runs = [run for run in running.runs(session) if run.kind in all_seen or run.by == g.person.id]
+    names = select(Person.id, Person.name).where(Person.id.in_({run.by for run in runs}))
+    page = render_template(
+        "registry/imports.html",
+        kind=kind,
+        template=running.template_of(kind),
+        kinds=kinds,
+        titles=dict(kinds),
+        runs=runs,
+        people=dict(session.execute(names).all()),
+        report=report,
+        refusal=refusal,
+        applied=applied,
+        shown=FAULTS_SHOWN,
+    )
+    return page, status_of(refusal) if refusal else 200

@@ -1,0 +1,213 @@
+"""Canteens by template: where they stand, when they serve."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import ClassVar, Final
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from canteen import places
+from canteen.places import Area, Canteen, MealWindow, ServingDays
+from canteen.registry.folding import close_up
+from canteen.registry.imports.columns import BadCell, Column, Row, Template, code, day, one_of, text, whole
+from canteen.registry.words import PROFILES
+
+GRACE: Final = 15  # minutes
+_SPAN: Final = re.compile(r"(\d{1,2}):(\d{2})[-–—~至到](\d{1,2}):(\d{2})", re.ASCII)
+_WEEK: Final = "一二三四五六日"
+_MEALS: Final = {"breakfast": "早餐时间", "lunch": "午餐时间", "dinner": "晚餐时间"}
+
+
+def span(cell: str) -> tuple[int, int]:
+    """'10:30-13:00' as minutes of the day."""
+    found = _SPAN.fullmatch(close_up(cell))
+    if found is None:
+        raise BadCell("时间请写成 10:30-13:00 的样子。")
+    starts, ends = int(found[1]) * 60 + int(found[2]), int(found[3]) * 60 + int(found[4])
+    if not 0 <= starts < ends <= 24 * 60 or int(found[2]) > 59 or int(found[4]) > 59:
+        raise BadCell("结束时间应晚于开始时间，请核对。")
+    return starts, ends
+
+
+def week(cell: str) -> str:
+    """Seven characters from Monday, '1' serves: from 每天, 周一至周五, 一三五, or 1111100."""
+    cell = close_up(cell).replace("周", "").replace("星期", "").replace("天", "日").replace("、", "")
+    if cell == "每日":
+        return "1" * 7
+    if re.fullmatch(r"[01]{7}", cell) and "1" in cell:
+        return cell
+    if found := re.fullmatch(f"([{_WEEK}])[至到-]([{_WEEK}])", cell):
+        first, last = _WEEK.index(found[1]), _WEEK.index(found[2])
+        if first <= last:
+            return "".join("1" if first <= at <= last else "0" for at in range(7))
+    if cell and set(cell) <= set(_WEEK):
+        return "".join("1" if each in cell else "0" for each in _WEEK)
+    raise BadCell("请写成 每天、周一至周五 或 一三五 的样子。")
+
+
+CANTEENS: Final = Template(
+    "canteens",
+    "食堂",
+    (
+        Column("id", "食堂编号", code, "自编，登记后不变", required=True),
+        Column("name", "食堂名称", text(40), "", required=True, width=24),
+        Column("area", "所在区划代码", code, "所在社区或街道的区划代码", required=True, width=18),
+        Column("profile", "类型", one_of(PROFILES), "、".join(PROFILES.values()), required=True),
+        Column("seats", "座位数", whole(0, 5000), "", required=True, width=8),
+        Column("opened", "开业日期", day, "", required=True),
+        Column("breakfast", "早餐时间", span, "06:30-08:30；不供应不填"),
+        Column("lunch", "午餐时间", span, "10:30-13:00；不供应不填"),
+        Column("dinner", "晚餐时间", span, "16:30-18:30；不供应不填"),
+        Column("grace", "前后宽限分钟", whole(0, 120), f"不填为 {GRACE}"),
+        Column("week", "营业日", week, "每天、周一至周五、一三五；不填为每天"),
+        Column("since", "生效日期", day, "时间和营业日从哪一天起；不填按开业日期"),
+    ),
+    rows=5_000,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One canteen. `windows`: meal period, start and end, grace; only those that differ from what holds."""
+
+    kind: str
+    canteen_id: str
+    name: str
+    area: str
+    district: str
+    profile: str
+    seats: int
+    opened: date
+    since: date
+    windows: tuple[tuple[str, int, int, int], ...]
+    week: str | None
+
+
+class Canteens:
+    """One run over a file of canteens. `within`: the areas that the importer answers for; None is everywhere."""
+
+    template: ClassVar = CANTEENS
+    chunk: ClassVar = CANTEENS.rows
+
+    def __init__(self, session: Session, within: frozenset[str] | None, by: str) -> None:
+        self._within = within
+        self._areas = dict(session.execute(select(Area.id, Area.level)).all())
+        self._seen: dict[str, int] = {}
+
+    def plan(self, session: Session, rows: Sequence[Row]) -> list[Change]:
+        changes = []
+        for row in rows:
+            if row.faults:
+                continue
+            values = row.values
+            if (first := self._seen.setdefault(values["id"], row.number)) != row.number:
+                row.refuse("食堂编号", BadCell(f"与第 {first} 行相同，请只保留一行。"))
+            if values["area"] not in self._areas:
+                row.refuse("所在区划代码", BadCell("区划表中没有这个代码，请先导入区划。"))
+            elif self._within is not None and values["area"] not in self._within:
+                row.refuse("所在区划代码", BadCell("不在您负责的区域内，请交由上级管理员导入。"))
+            if not row.faults and (change := self._change(session, row)) is not None:
+                changes.append(change)
+        return changes
+
+    def write(self, session: Session, changes: Sequence[Change], recorded: int, by: str) -> None:
+        for change in changes:
+            known = session.get(Canteen, change.canteen_id)
+            if known is None:
+                session.add(
+                    Canteen(
+                        id=change.canteen_id,
+                        name=change.name,
+                        area_id=change.area,
+                        district_id=change.district,
+                        profile=change.profile,
+                        seats=change.seats,
+                        opened_on=change.opened,
+                    )
+                )
+            else:
+                known.name, known.profile, known.seats = change.name, change.profile, change.seats
+            session.flush()
+            self._serve(session, change)
+        session.flush()
+
+    def _serve(self, session: Session, change: Change) -> None:
+        """A window or week from the same day on is replaced, another one follows it."""
+        for period, starts, ends, grace in change.windows:
+            same = select(MealWindow).filter_by(canteen_id=change.canteen_id, period=period, from_day=change.since)
+            window = session.execute(same).scalar_one_or_none()
+            if window is None:
+                window = MealWindow(canteen_id=change.canteen_id, period=period, from_day=change.since, to_day=None)
+                session.add(window)
+            window.starts, window.ends, window.grace = starts, ends, grace
+        if change.week is not None:
+            same_week = select(ServingDays).filter_by(canteen_id=change.canteen_id, from_day=change.since)
+            days = session.execute(same_week).scalar_one_or_none()
+            if days is None:
+                days = ServingDays(canteen_id=change.canteen_id, from_day=change.since, to_day=None)
+                session.add(days)
+            days.week = change.week
+
+    def _change(self, session: Session, row: Row) -> Change | None:
+        values = row.values
+        since = values.get("since", values["opened"])
+        known = session.get(Canteen, values["id"])
+        if known is not None and (known.area_id, known.opened_on) != (values["area"], values["opened"]):
+            row.refuse("所在区划代码", BadCell("食堂已登记，所在区划和开业日期不能改；迁址请登记为新食堂。"))
+            return None
+        district = self._district(session, values["area"], since)
+        if district is None:
+            row.refuse("所在区划代码", BadCell("这个区划在生效日期不属于任何区县，请先补全区划。"))
+            return None
+        windows, days = self._differing(session, values, since, new=known is None)
+        kind = "new" if known is None else "same"
+        if known is not None:
+            before = (known.name, known.profile, known.seats)
+            if before != (values["name"], values["profile"], values["seats"]) or windows or days is not None:
+                kind = "changed"
+        return Change(
+            kind,
+            values["id"],
+            values["name"],
+            values["area"],
+            district,
+            values["profile"],
+            values["seats"],
+            values["opened"],
+            since,
+            windows,
+            days,
+        )
+
+    def _differing(
+        self, session: Session, values: dict[str, object], since: date, *, new: bool
+    ) -> tuple[tuple[tuple[str, int, int, int], ...], str | None]:
+        """The windows and the week that the row states and that do not hold yet."""
+        held = {} if new else {w.period: w for w in places.windows_on(session, str(values["id"]), since)}
+        grace = values.get("grace")
+        windows = []
+        for period in _MEALS:
+            stated = values.get(period)
+            if not isinstance(stated, tuple):
+                continue
+            now = held.get(period)
+            wanted = (*stated, grace if isinstance(grace, int) else now.grace if now else GRACE)
+            if now is None or (now.starts, now.ends, now.grace) != wanted:
+                windows.append((period, *wanted))
+        days = values.get("week")
+        if not isinstance(days, str):
+            return tuple(windows), None
+        query = select(ServingDays.week).where(
+            ServingDays.canteen_id == values["id"], places.valid_on(ServingDays, since)
+        )
+        now_week = session.execute(query.order_by(ServingDays.from_day.desc()).limit(1)).scalar_one_or_none()
+        return tuple(windows), None if days == now_week else days
+
+    def _district(self, session: Session, area: str, on: date) -> str | None:
+        above = places.path(session, area, on)
+        return next((each for each in above if self._areas.get(each) == "district"), None)

@@ -1,0 +1,185 @@
+"""Contracts by template: who runs a canteen, who is paid, from when. A contract once made only ever ends."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, ClassVar, Final
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from stdnum.cn import uscc
+
+from canteen.places import Canteen, Contract, Operator, Payee
+from canteen.registry import keys
+from canteen.registry.folding import close_up
+from canteen.registry.imports.columns import BadCell, Column, Row, Template, code, day, one_of, text
+from canteen.registry.words import CANTEEN_CLASSES, GRADES
+
+
+def credit_code(cell: str) -> str:
+    """统一社会信用代码, 18 characters with a check digit (GB 32100)."""
+    number = close_up(cell).upper()
+    if not uscc.is_valid(number):
+        raise BadCell("统一社会信用代码校验不符，请对照营业执照核对。")
+    return number
+
+
+def account(cell: str) -> str:
+    """A bank account: digits, as text."""
+    number = close_up(cell)
+    if not re.fullmatch(r"\d{6,32}", number, re.ASCII):
+        raise BadCell("账号应为 6 至 32 位数字，且该列须为文本格式，请核对。")
+    return number
+
+
+CONTRACTS: Final = Template(
+    "contracts",
+    "运营协议",
+    (
+        Column("id", "协议编号", code, "与纸质协议一致", required=True, width=18),
+        Column("canteen", "食堂编号", code, "", required=True),
+        Column("operator", "运营方名称", text(60), "", required=True, width=26),
+        Column("credit", "统一社会信用代码", credit_code, "村集体等没有的不填", width=22),
+        Column("payee", "收款单位", text(60), "补贴拨付给谁，可与运营方不同", required=True, width=26),
+        Column("bank", "开户行", text(60), "", required=True, width=22),
+        Column("account", "收款账号", account, "本列须为文本格式", required=True, width=24),
+        Column("class", "食堂类别", one_of(CANTEEN_CLASSES), "、".join(CANTEEN_CLASSES.values()), required=True),
+        Column("grade", "考核等级", one_of(GRADES), "、".join(GRADES.values()) + "；未考核不填"),
+        Column("from", "起始日期", day, "", required=True),
+        Column("to", "截止日期", day, "长期有效不填；终止协议时填写"),
+    ),
+    rows=5_000,
+)
+
+
+@dataclass(slots=True)
+class Change:
+    """One contract: made, or given an end."""
+
+    kind: str
+    values: dict[str, Any] = field(repr=False)
+
+
+class Contracts:
+    """One run over a file of contracts. `within`: the areas that the importer answers for; None is everywhere."""
+
+    template: ClassVar = CONTRACTS
+    chunk: ClassVar = CONTRACTS.rows
+
+    def __init__(self, session: Session, within: frozenset[str] | None, by: str) -> None:
+        self._within = within
+        self._canteens = {each.id: each for each in session.execute(select(Canteen)).scalars()}
+        self._spans: dict[str, list[tuple[str, date, date | None]]] = {}
+        for each in session.execute(select(Contract)).scalars():
+            self._spans.setdefault(each.canteen_id, []).append((each.id, each.from_day, each.to_day))
+
+    def plan(self, session: Session, rows: Sequence[Row]) -> list[Change]:
+        seen, changes = dict[str, int](), list[Change]()
+        for row in rows:
+            if row.faults:
+                continue
+            values = row.values
+            if (first := seen.setdefault(values["id"], row.number)) != row.number:
+                row.refuse("协议编号", BadCell(f"与第 {first} 行相同，请只保留一行。"))
+            canteen = self._canteens.get(values["canteen"])
+            if canteen is None or (self._within is not None and canteen.area_id not in self._within):
+                row.refuse("食堂编号", BadCell("没有这个食堂，或不在您负责的区域内，请核对。"))
+            self._check_days(row)
+            if not row.faults and (change := self._change(session, row)) is not None:
+                changes.append(change)
+        return changes
+
+    def write(self, session: Session, changes: Sequence[Change], recorded: int, by: str) -> None:
+        for change in changes:
+            values = change.values
+            known = session.get(Contract, values["id"])
+            if known is not None:
+                known.to_day = values.get("to")
+                continue
+            operator, payee = _operator(session, values), _payee(session, values)
+            session.add(
+                Contract(
+                    id=values["id"],
+                    canteen_id=values["canteen"],
+                    operator_id=operator.id,
+                    payee_id=payee.id,
+                    district_id=self._canteens[values["canteen"]].district_id,
+                    canteen_class=values["class"],
+                    grade=values.get("grade", ""),
+                    from_day=values["from"],
+                    to_day=values.get("to"),
+                )
+            )
+            session.flush()
+        session.flush()
+
+    def _check_days(self, row: Row) -> None:
+        first, last = row.values["from"], row.values.get("to")
+        if last is not None and last < first:
+            row.refuse("截止日期", BadCell("早于起始日期，请核对。"))
+            return
+        spans = self._spans.setdefault(row.values["canteen"], [])
+        for other, starts, ends in spans:
+            if other != row.values["id"] and starts <= (last or date.max) and first <= (ends or date.max):
+                row.refuse(
+                    "起始日期", BadCell(f"与协议 {other} 的期间重叠：同一食堂同一天只能有一份协议，请先终止前一份。")
+                )
+        spans[:] = [each for each in spans if each[0] != row.values["id"]] + [(row.values["id"], first, last)]
+
+    def _change(self, session: Session, row: Row) -> Change | None:
+        values = row.values
+        known = session.get(Contract, values["id"])
+        if known is None:
+            return Change("new", values)
+        operator, payee = session.get_one(Operator, known.operator_id), session.get_one(Payee, known.payee_id)
+        before = (known.canteen_id, known.canteen_class, known.from_day, operator.name, payee.name, payee.bank)
+        after = tuple(values[key] for key in ("canteen", "class", "from", "operator", "payee", "bank"))
+        if (
+            before != after
+            or _account_of(payee) != values["account"]
+            or known.grade != values.get("grade", known.grade)
+        ):
+            row.refuse("协议编号", BadCell("协议已登记，除截止日期外不能改；内容有变请终止后另立新协议。"))
+            return None
+        return Change("same" if known.to_day == values.get("to", known.to_day) else "changed", values)
+
+
+def _operator(session: Session, values: dict[str, Any]) -> Operator:
+    """The operator of this credit code, or of this name where there is none; made when new."""
+    query = select(Operator)
+    credit = values.get("credit")
+    query = query.where(Operator.credit_code == credit) if credit else query.where(Operator.name == values["operator"])
+    found = session.execute(query.limit(1)).scalar_one_or_none()
+    if found is None:
+        found = Operator(id=f"op-{secrets.token_hex(4)}", name=values["operator"], credit_code=credit)
+        session.add(found)
+        session.flush()
+    return found
+
+
+def _payee(session: Session, values: dict[str, Any]) -> Payee:
+    """The payee with this very account; made when new."""
+    alike = select(Payee).where(Payee.name == values["payee"], Payee.account_tail == values["account"][-4:])
+    for payee in session.execute(alike).scalars():
+        if payee.bank == values["bank"] and _account_of(payee) == values["account"]:
+            return payee
+    payee_id, box = f"payee-{secrets.token_hex(4)}", keys.keyring().identity
+    payee = Payee(
+        id=payee_id,
+        name=values["payee"],
+        bank=values["bank"],
+        account_cipher=box.seal(values["account"].encode(), f"payee.account {payee_id}"),
+        account_tail=values["account"][-4:],
+    )
+    session.add(payee)
+    session.flush()
+    return payee
+
+
+def _account_of(payee: Payee) -> str:
+    box = keys.keyring().identity
+    return box.open(payee.account_cipher, f"payee.account {payee.id}", box.key_id).decode()

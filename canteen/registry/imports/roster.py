@@ -1,0 +1,329 @@
+"""The roster: elders matched by ID number alone, new ones registered, known ones given the facts that differ.
+
+A row states what holds from its 生效日期 on. An empty cell states nothing; 无 in a list states that there is none.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from typing import Any, ClassVar, Final
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
+
+from canteen import clock
+from canteen.errors import Refusal
+from canteen.places import Area, Canteen
+from canteen.registry import documents, elders, facts, keys
+from canteen.registry.documents import Document
+from canteen.registry.elders import NewElder, NewFact
+from canteen.registry.facts import Fact
+from canteen.registry.folding import close_up, name_of
+from canteen.registry.imports.columns import (
+    BadCell,
+    Column,
+    Row,
+    Template,
+    code,
+    day,
+    listed,
+    one_of,
+    whole,
+)
+from canteen.registry.models import Elder, ElderFact, ElderIdentity, IdentityKey
+from canteen.registry.words import CLASSES, DOCUMENTS, SEXES, STATUSES, code_of
+
+SOURCE: Final = "import"
+CARE: Final = "care"  # the scale that 照护等级 is on
+NORMAL: Final = "normal"
+AHEAD: Final = 366  # days that a row may lie in the future
+ROUNDED: Final = "号码末三位是 000，多半被电子表格改写过，请按证件核对；确实如此的，请在“登记老人”页面单独登记。"
+
+
+class OutsideScope(BadCell):
+    code = "outside_scope"
+    message = "这位老人的户籍地和居住地都不在您负责的区域内，请交由所在区县导入。"
+
+
+class Repeated(BadCell):
+    code = "row_repeated"
+
+
+def _class(cell: str) -> str:
+    found = code_of(CLASSES, cell) or (cell if re.fullmatch(r"[A-Za-z0-9._-]{1,40}", cell, re.ASCII) else None)
+    if found is None:
+        raise BadCell(f"没有这一类，可填：{'、'.join(CLASSES.values())}；没有填“无”。")
+    return found
+
+
+def _phone(cell: str) -> str:
+    phone = close_up(cell)
+    if not re.fullmatch(r"\+?[\d-]{5,20}", phone, re.ASCII):
+        raise BadCell("电话只能是数字和短横线，请核对。")
+    return phone
+
+
+ROSTER: Final = Template(
+    "roster",
+    "老人名册",
+    (
+        Column("name", "姓名", name_of, "与身份证一致；少数民族姓名用“·”分隔", required=True),
+        Column("document", "证件类型", one_of(DOCUMENTS), "居民身份证（不填即是）、港澳台居民证件、外国人证件"),
+        Column(
+            "number",
+            "证件号码",
+            close_up,
+            "18 位身份证号码；本列须为文本格式",
+            required=True,
+            also=("身份证号", "身份证号码"),
+            width=24,
+        ),
+        Column("sex", "性别", one_of(SEXES), "女、男；身份证号码能判断时可不填", width=8),
+        Column("birth", "出生日期", day, "1946-03-05；身份证号码能判断时可不填"),
+        Column("hukou", "户籍区划代码", code, "见“区划代码”表，填到街道或社区", width=18),
+        Column("residence", "居住区划代码", code, "见“区划代码”表，填到街道或社区", width=18),
+        Column(
+            "classes",
+            "人员类别",
+            listed(_class),
+            f"{'、'.join(CLASSES.values())}；多项用“、”分隔；没有填“无”",
+            width=20,
+        ),
+        Column("class_until", "类别截止日期", day, "到期日；长期有效不填"),
+        Column("care", "照护等级", whole(0, 9), "0 至 9 的整数，按当地评估标准", width=10),
+        Column("household", "家庭编号", code, "低保等按户认定时填写，同户相同"),
+        Column("enrolled", "登记食堂", listed(code), "食堂编号；多项用“、”分隔；没有填“无”"),
+        Column("phone", "联系电话", _phone, "本人或家属电话", width=16),
+        Column("status", "状态", one_of({NORMAL: "正常", **STATUSES}), "正常、已故、入住养老机构、迁出、暂停"),
+        Column("status_from", "状态日期", day, "该状态从哪一天起；不填按生效日期"),
+        Column("since", "生效日期", day, "本行内容从哪一天起有效", required=True),
+    ),
+    rows=200_000,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one good row comes to. `kind`: 'new', 'changed' or 'same'."""
+
+    kind: str
+    elder_id: uuid.UUID
+    new: NewElder | None = field(default=None, repr=False)
+    facts: tuple[NewFact, ...] = ()
+    identity: NewElder | None = field(default=None, repr=False)
+
+
+@dataclass(slots=True)
+class _Present:
+    """What is known now of an elder of the file."""
+
+    elder_id: uuid.UUID
+    name: str
+    phone: str
+    document: Document
+    facts: list[Fact]
+
+
+class Roster:
+    """One run over a roster file. `within`: the areas that the importer answers for; None is everywhere."""
+
+    template: ClassVar = ROSTER
+    chunk: ClassVar = 500
+
+    def __init__(self, session: Session, within: frozenset[str] | None, by: str) -> None:
+        self._within = within
+        self._areas = set(session.execute(select(Area.id)).scalars())
+        self._canteens = set(session.execute(select(Canteen.id)).scalars())
+        self._seen: dict[str, int] = {}
+        self._today = clock.today()
+
+    def plan(self, session: Session, rows: Sequence[Row]) -> list[Change]:
+        """What these rows come to; rows that are at fault get their faults and no change."""
+        read = [(row, self._document(row)) for row in rows]
+        ring = keys.keyring()
+        macs = {id(row): ring.mac(document.key) for row, document in read if document is not None}
+        present = _present(session, set(macs.values()))
+        changes = []
+        for row, document in read:
+            if document is None:
+                continue
+            mac = macs[id(row)]
+            if (before := self._seen.setdefault(mac, row.number)) != row.number:
+                row.refuse("证件号码", Repeated(f"与第 {before} 行是同一个证件号码，请只保留一行。"))
+            self._check(row, document, mac in present)
+            if row.faults:
+                continue
+            try:
+                known = present.get(mac)
+                changes.append(self._change(row, document, known) if known else self._new(row, document))
+            except Refusal as refusal:
+                row.refuse("", refusal)
+        return changes
+
+    def write(self, session: Session, changes: Iterable[Change], recorded: int, by: str) -> None:
+        """Write what was planned, under the import's event."""
+        tables: dict[type[Any], list[dict[str, Any]]] = {Elder: [], ElderIdentity: [], IdentityKey: [], ElderFact: []}
+        at = clock.now()
+        for change in changes:
+            if change.new is not None:
+                tables[Elder].append({"id": change.elder_id, "made_at": at, "recorded": recorded})
+            if (identity := change.new or change.identity) is not None:
+                values = elders.identity_values(change.elder_id, identity, recorded)
+                tables[ElderIdentity].append(values)
+                if change.new is not None:
+                    tables[IdentityKey].append({"number_mac": values["number_mac"], "elder_id": change.elder_id})
+            tables[ElderFact] += [elders.fact_values(change.elder_id, each, SOURCE, recorded) for each in change.facts]
+        for model, values_of_all in tables.items():
+            if values_of_all:
+                session.execute(insert(model), values_of_all)
+
+    def _document(self, row: Row) -> Document | None:
+        number = row.values.get("number")
+        if number is None:
+            return None
+        try:
+            return documents.parse(row.values.get("document", "resident"), number, today=self._today)
+        except Refusal as refusal:
+            row.refuse("证件号码", refusal)
+            return None
+
+    def _check(self, row: Row, document: Document, known: bool) -> None:
+        """What one row must satisfy whoever it is about."""
+        values = row.values
+        if documents.looks_rounded(document.number) and not known:
+            row.refuse("证件号码", documents.RoundedNumber(ROUNDED))
+        for key, title, told in (("birth", "出生日期", document.birth), ("sex", "性别", document.sex)):
+            if told is not None and values.get(key, told) != told:
+                row.refuse(title, BadCell("与身份证号码不一致，请对照证件核对。"))
+        for key, title in (("hukou", "户籍区划代码"), ("residence", "居住区划代码")):
+            if key in values and values[key] not in self._areas:
+                row.refuse(title, BadCell("区划表中没有这个代码，请对照“区划代码”表核对。"))
+        if not set(values.get("enrolled", ())) <= self._canteens | self._areas:
+            row.refuse("登记食堂", BadCell("没有这个食堂编号，请核对。"))
+        if "since" in values:
+            self._check_days(row, values["since"])
+
+    def _check_days(self, row: Row, since: date) -> None:
+        values = row.values
+        status_from = values.get("status_from", since)
+        if values.get("class_until", since) < since:
+            row.refuse("类别截止日期", BadCell("早于生效日期，请核对。"))
+        for title, stated in (("生效日期", since), ("状态日期", status_from)):
+            if stated > self._today + timedelta(days=AHEAD):
+                row.refuse(title, BadCell("日期在一年以后，请核对年份。"))
+        if values.get("status") == "deceased" and status_from > self._today:
+            row.refuse("状态日期", BadCell("日期在今天以后，请核对。"))
+
+    def _new(self, row: Row, document: Document) -> Change:
+        values = row.values
+        since: date = values["since"]
+        birth, sex = document.birth or values.get("birth"), document.sex or values.get("sex")
+        if birth is None or sex is None:
+            raise BadCell("这种证件看不出出生日期和性别，请填写这两列。")
+        self._reach({values.get("hukou"), values.get("residence")})
+        first = [NewFact("birth", birth.isoformat(), birth), NewFact("sex", sex, birth)]
+        first += self._stated(row, since)
+        new = NewElder(values["name"], document, birth, sex, phone=values.get("phone", ""))
+        return Change("new", uuid.uuid4(), new=new, facts=tuple(first))
+
+    def _change(self, row: Row, document: Document, present: _Present) -> Change:
+        values = row.values
+        since: date = values["since"]
+        holding = facts.on_day(present.facts, since)
+        held = {fact.kind: fact.value for fact in holding}
+        for key, title in (("birth", "出生日期"), ("sex", "性别")):
+            told = values.get(key)
+            if told is not None and document.birth is None and str(told) != held.get(key):
+                raise BadCell(f"{title}与登记的不一致；如登记有误，请在老人页面更正。")
+        self._reach({held.get("hukou"), held.get("residence"), values.get("hukou"), values.get("residence")})
+        added = differences(self._stated(row, since), holding, since, row.values)
+        renamed = values["name"] != present.name or values.get("phone", present.phone) != present.phone
+        identity = NewElder(values["name"], document, phone=values.get("phone", present.phone)) if renamed else None
+        kind = "changed" if added or identity else "same"
+        return Change(kind, present.elder_id, facts=tuple(added), identity=identity)
+
+    def _reach(self, areas: set[str | None]) -> None:
+        if self._within is not None and not areas & self._within:
+            raise OutsideScope
+
+    def _stated(self, row: Row, since: date) -> list[NewFact]:
+        """The facts that a row states, as if nothing were known yet."""
+        values = row.values
+        stated = [NewFact(kind, values[kind], since) for kind in ("hukou", "residence", "household") if kind in values]
+        until = values.get("class_until")
+        stated += [NewFact("class", each, since, until) for each in values.get("classes", ())]
+        stated += [NewFact("enrolled", each, since) for each in values.get("enrolled", ())]
+        if "care" in values:
+            stated.append(NewFact("level", f"{CARE}={values['care']}", since))
+        if values.get("status", NORMAL) != NORMAL:
+            stated.append(NewFact("status", values["status"], values.get("status_from", since)))
+        return stated
+
+
+def differences(
+    stated: Sequence[NewFact], holding: Sequence[Fact], since: date, given: dict[str, Any]
+) -> list[NewFact]:
+    """The facts to add so that what is stated holds from `since` on, given what holds then. Pure.
+
+    holding   what holds on `since`
+    given     which cells the row filled: a list that is filled is whole, so what it lacks ends
+
+    Raises BadCell where a row would bring back somebody recorded as deceased.
+    """
+    added = list[NewFact]()
+    by_value = {(fact.kind, fact.value): fact for fact in holding}
+    for fact in stated:
+        held = by_value.get((fact.kind, fact.value))
+        if held is None:
+            added.append(fact)
+        elif fact.to_day is not None and held.to_day != fact.to_day:
+            added.append(NewFact(held.kind, held.value, held.from_day, fact.to_day, retracts=held.id))
+    wanted = {(fact.kind, fact.value) for fact in stated}
+    for held in holding:
+        if (held.kind, held.value) not in wanted and _ends(held, given):
+            added.append(_ended(held, since))
+    return added
+
+
+def _ends(held: Fact, given: dict[str, Any]) -> bool:
+    """Whether a fact that the row does not repeat ends by it."""
+    if held.kind == "status" and given.get("status") == NORMAL:
+        if held.value in elders.STOPPED:
+            raise BadCell("这位老人已登记停用；如系误报，请在老人页面更正，不能用名册恢复。")
+        return True
+    if held.kind == "level":
+        return "care" in given and held.value.startswith(f"{CARE}=")
+    column = {"class": "classes", "enrolled": "enrolled"}.get(held.kind)
+    return column is not None and column in given
+
+
+def _ended(held: Fact, since: date) -> NewFact:
+    """The fact that answers `held` so that it stops before `since`, or never was."""
+    if held.from_day < since:
+        return NewFact(held.kind, held.value, held.from_day, since - timedelta(days=1), retracts=held.id)
+    return NewFact(held.kind, "", held.from_day, None, retracts=held.id)
+
+
+def _present(session: Session, macs: set[str]) -> dict[str, _Present]:
+    """The elders known by these keyed hashes, with their facts that count."""
+    owners = select(IdentityKey.number_mac, IdentityKey.elder_id).where(IdentityKey.number_mac.in_(macs))
+    by_elder = {elder_id: mac for mac, elder_id in session.execute(owners)}
+    if not by_elder:
+        return {}
+    newest = select(func.max(ElderIdentity.id)).where(ElderIdentity.elder_id.in_(by_elder))
+    named = select(ElderIdentity).where(ElderIdentity.id.in_(newest.group_by(ElderIdentity.elder_id)))
+    ring, found = keys.keyring(), dict[str, _Present]()
+    for row in session.execute(named).scalars():
+        phone = ""
+        if row.phone_cipher is not None:
+            phone = ring.identity.open(row.phone_cipher, f"elder.phone {row.elder_id}", row.key_id).decode()
+        found[by_elder[row.elder_id]] = _Present(row.elder_id, row.name, phone, documents.NONE, [])
+        session.expunge(row)
+    for elder_id, known in elders.facts_of_many(session, list(by_elder)).items():
+        present = found[by_elder[elder_id]]
+        found[by_elder[elder_id]] = replace(present, facts=facts.standing(known))
+    return found

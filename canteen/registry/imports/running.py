@@ -1,0 +1,290 @@
+"""Importing a file in two steps: `check` writes nothing, `apply` makes all good rows visible at once.
+
+The same file a second time changes nothing (P31). Bad rows are named by number, field and reason, and left out.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar, Final, Protocol
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from canteen import clock, events
+from canteen.db import db, retried, transaction
+from canteen.errors import Conflict, Invalid, Missing
+from canteen.registry.imports import tables
+from canteen.registry.imports.areas import Areas
+from canteen.registry.imports.bounds import USUAL, Limits
+from canteen.registry.imports.canteens import Canteens
+from canteen.registry.imports.columns import Fault, Row, Template, rows_of
+from canteen.registry.imports.contracts import Contracts
+from canteen.registry.imports.roster import Roster
+from canteen.registry.imports.staff import Staff
+from canteen.registry.imports.tables import Table
+from canteen.registry.models import ImportRun
+
+AT_ONCE: Final = 2000  # new elders that one transaction writes: a fraction of a second
+FAULTS_KEPT: Final = 1000  # of a file where every row is wrong, so many are shown
+
+Within = frozenset[str] | None
+
+
+class NothingToApply(Invalid):
+    code = "import_nothing"
+    message = "没有一行可以导入，请按列出的问题修改后再试。"
+
+
+class Changed(Conflict):
+    code = "import_changed"
+    message = "文件内容与检查时不同，请重新检查后再导入。"
+
+
+class Unfinished(Conflict):
+    code = "import_unfinished"
+    message = "另一份名册正在导入，或导入时中断：请等它完成，或先重新导入那份文件，再导入这一份。"
+
+
+class NoRun(Missing):
+    code = "import_not_found"
+    message = "没有这次未完成的导入，请刷新后再看。"
+
+
+class UnknownKind(Invalid):
+    code = "import_kind"
+    message = "没有这种导入模板。"
+
+
+class Importer(Protocol):
+    """One run over a file of one kind. `plan` names faults on the rows and answers changes; `write` writes them."""
+
+    template: ClassVar[Template]
+    chunk: ClassVar[int]
+
+    def __init__(self, session: Session, within: Within, by: str) -> None: ...
+
+    def plan(self, session: Session, rows: Sequence[Row]) -> list[Any]: ...
+
+    def write(self, session: Session, changes: Sequence[Any], recorded: int, by: str) -> None: ...
+
+
+KINDS: Final[dict[str, type[Importer]]] = {
+    "roster": Roster,
+    "areas": Areas,
+    "canteens": Canteens,
+    "contracts": Contracts,
+    "staff": Staff,
+}
+
+
+@dataclass(slots=True)
+class Report:
+    """What a file comes to. `run` is the import's id once applied; `already`: this very file was applied before.
+
+    secrets   first passwords and PINs of new staff, by login: shown once, kept nowhere
+    """
+
+    kind: str
+    file_hash: str
+    rows: int = 0
+    new: int = 0
+    changed: int = 0
+    same: int = 0
+    bad: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    already: bool = False
+    run: str | None = None
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def doc(self) -> dict[str, Any]:
+        """JSON for commands and for the stored run; without secrets."""
+        counts = {name: getattr(self, name) for name in ("rows", "new", "changed", "same", "bad")}
+        faults = [fault.doc() for fault in self.faults]
+        return {"kind": self.kind, "file": self.file_hash, **counts, "already": self.already, "faults": faults}
+
+
+def check(path: Path, kind: str, by: str, *, within: Within = None, limits: Limits = USUAL) -> Report:
+    """Read a file through and say what applying it would do. Writes nothing. Raises BadFile and its kin, UnknownKind."""
+    with tables.opened(path, limits) as table:
+        return _looked_through(table, kind, by, within)
+
+
+def apply(
+    path: Path,
+    kind: str,
+    by: str,
+    *,
+    name: str = "",
+    within: Within = None,
+    expect: str | None = None,
+    limits: Limits = USUAL,
+) -> Report:
+    """Write the good rows of a file, visible all at once or not at all; a file applied before changes nothing.
+
+    expect   the hash that `check` answered: another content raises Changed
+    Raises BadFile and its kin, UnknownKind, NothingToApply.
+    """
+    with tables.opened(path, limits) as table:
+        if expect is not None and expect != table.hash:
+            raise Changed
+        if _unfinished(db.session(), kind, table.hash):
+            return _in_steps(table, by, name or path.name, within)
+        report = _looked_through(table, kind, by, within)
+        if not report.already and report.rows == report.bad:
+            raise NothingToApply(details={f"row {fault.row}": fault.reason for fault in report.faults[:20]})
+        if report.already or report.new + report.changed == 0:
+            return report
+        if kind == Roster.template.kind and report.new > AT_ONCE:
+            return _in_steps(table, by, name or path.name, within)
+        return _at_once(table, kind, by, name or path.name, within)
+
+
+def accept(session: Session, run_id: str, by: str) -> ImportRun:
+    """Let a broken-off import stand as far as it got, when its file cannot be had again. Raises NoRun."""
+    run = session.get(ImportRun, run_id, with_for_update=True)
+    if run is None or run.state != "staged":
+        raise NoRun
+    run.applied_event = events.record(session, "import.accept", run.id, by=by, body={"begun": run.begun_event})
+    run.state, run.at = "applied", clock.now()
+    session.flush()
+    return run
+
+
+def _unfinished(session: Session, kind: str, file_hash: str) -> bool:
+    """Whether this very file was broken off before. Raises Unfinished when another one was."""
+    query = select(ImportRun.file_hash, ImportRun.id, ImportRun.file_name).where(
+        ImportRun.state == "staged", ImportRun.kind == kind
+    )
+    for staged, run, name in session.execute(query):
+        if staged != file_hash:
+            raise Unfinished(details={"run": run, "file": name})
+        return True
+    return False
+
+
+def _looked_through(table: Table, kind: str, by: str, within: Within) -> Report:
+    session = db.session()
+    if (before := _applied(session, kind, table.hash)) is not None:
+        return _again(Report(kind, table.hash), before)
+    report, importer = Report(kind, table.hash), _importer(session, kind, within, by)
+    for rows in _chunks(importer, table):
+        _count(report, rows, importer.plan(session, rows))
+        session.rollback()  # on SQLite no reader outlives a page of rows
+    return report
+
+
+@retried
+def _at_once(table: Table, kind: str, by: str, name: str, within: Within) -> Report:
+    with transaction() as session:
+        report, importer = Report(kind, table.hash), _importer(session, kind, within, by)
+        if (before := _applied(session, kind, table.hash)) is not None:
+            return _again(report, before)
+        run = ImportRun(id=str(uuid.uuid4()), kind=kind, file_hash=table.hash, file_name=name[:200], by=by)
+        recorded = events.record(session, f"import.{kind}", run.id, by=by, body={"file": table.hash})
+        for rows in _chunks(importer, table):
+            changes = importer.plan(session, rows)
+            _count(report, rows, changes)
+            importer.write(session, [change for change in changes if change.kind != "same"], recorded, by)
+        report.secrets = getattr(importer, "secrets", {})
+        session.add(_applied_run(run, report, recorded))
+    return report
+
+
+def _in_steps(table: Table, by: str, name: str, within: Within) -> Report:
+    """A large roster: new elders are staged in short transactions, unseen until one flip, so that no till waits.
+
+    What changes of elders known before is written with the flip, under its event: what was known when stays exact.
+    Broken off, the same file goes on where it stopped: those staged are found by their numbers.
+    """
+    run, recorded = _begun(table, by, name)
+    report, importer = Report(Roster.template.kind, table.hash), _importer(db.session(), "roster", within, by)
+    waiting = list[Any]()
+    for rows in _chunks(importer, table):
+        try:
+            with transaction() as session:
+                changes = importer.plan(session, rows)
+                importer.write(session, [change for change in changes if change.kind == "new"], recorded, by)
+        except IntegrityError as error:  # the same file in two hands, or one of its elders registered just now
+            raise Unfinished from error
+        _count(report, rows, changes)
+        waiting += [change for change in changes if change.kind == "changed"]
+    with transaction() as session:
+        flipped = events.record(session, "import.roster", run, by=by, body={"file": table.hash, "begun": recorded})
+        importer.write(session, waiting, flipped, by)
+        _applied_run(session.get_one(ImportRun, run), report, flipped)
+    return report
+
+
+@retried
+def _begun(table: Table, by: str, name: str) -> tuple[str, int]:
+    """The staged run of this file, made or found again, and the event under which its new elders are written."""
+    with transaction() as session:
+        staged = select(ImportRun).where(ImportRun.file_hash == table.hash, ImportRun.state == "staged")
+        run = session.execute(staged).scalar_one_or_none()
+        if run is None:
+            run = ImportRun(id=str(uuid.uuid4()), kind="roster", file_hash=table.hash, file_name=name[:200], by=by)
+            run.state, run.at, run.rows, run.bad_rows, run.report = "staged", clock.now(), 0, 0, "{}"
+            run.begun_event = events.record(session, "import.begin", run.id, by=by, body={"file": table.hash})
+            session.add(run)
+        if run.begun_event is None:
+            raise Changed
+        return run.id, run.begun_event
+
+
+def template_of(kind: str) -> Template:
+    """Raises UnknownKind."""
+    if kind not in KINDS:
+        raise UnknownKind
+    return KINDS[kind].template
+
+
+def runs(session: Session, limit: int = 50) -> list[ImportRun]:
+    """The newest imports."""
+    return list(session.execute(select(ImportRun).order_by(ImportRun.at.desc(), ImportRun.id).limit(limit)).scalars())
+
+
+def _importer(session: Session, kind: str, within: Within, by: str) -> Importer:
+    if kind not in KINDS:
+        raise UnknownKind
+    return KINDS[kind](session, within, by)
+
+
+def _chunks(importer: Importer, table: Table) -> Iterator[list[Row]]:
+    rows = rows_of(importer.template, table.read())
+    while part := list(islice(rows, importer.chunk)):
+        yield part
+
+
+def _count(report: Report, rows: Sequence[Row], changes: Sequence[Any]) -> None:
+    report.rows += len(rows)
+    for change in changes:
+        setattr(report, change.kind, getattr(report, change.kind) + 1)
+    for row in rows:
+        report.bad += bool(row.faults)
+        report.faults += row.faults[: max(0, FAULTS_KEPT - len(report.faults))]
+
+
+def _applied(session: Session, kind: str, file_hash: str) -> ImportRun | None:
+    query = select(ImportRun).where(ImportRun.file_hash == file_hash, ImportRun.kind == kind)
+    return session.execute(query.where(ImportRun.state == "applied").limit(1)).scalar_one_or_none()
+
+
+def _again(report: Report, before: ImportRun) -> Report:
+    report.already, report.run = True, before.id
+    report.rows, report.bad = before.rows, before.bad_rows
+    report.same = before.rows - before.bad_rows
+    return report
+
+
+def _applied_run(run: ImportRun, report: Report, recorded: int) -> ImportRun:
+    report.run = run.id
+    run.state, run.at, run.applied_event = "applied", clock.now(), recorded
+    run.rows, run.bad_rows, run.report = report.rows, report.bad, json.dumps(report.doc(), ensure_ascii=False)
+    return run

@@ -1,0 +1,125 @@
+"""Staff by template: accounts with their first roles. First passwords and PINs are made here and shown once."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from canteen.auth import guard, people
+from canteen.auth.models import Person
+from canteen.auth.people import Reach
+from canteen.places import Area, Canteen, Operator
+from canteen.registry.folding import close_up
+from canteen.registry.imports.columns import BadCell, Column, Row, Template, code, one_of, text
+from canteen.registry.words import NODES, ROLES
+
+_TABLES: Final[dict[str, type[Area | Operator | Canteen]]] = {
+    "area": Area,
+    "operator": Operator,
+    "canteen": Canteen,
+}
+_AT_COUNTER: Final = ("cashier", "manager")  # roles that log in at a tablet, by PIN
+_READABLE: Final = "abcdefghjkmnpqrstuvwxyz23456789"
+
+
+def login(cell: str) -> str:
+    name = close_up(cell).lower()
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,31}", name, re.ASCII):
+        raise BadCell("登录名为 2 至 32 位小写字母、数字、点或短横线。")
+    return name
+
+
+STAFF: Final = Template(
+    "staff",
+    "工作人员",
+    (
+        Column("login", "登录名", login, "小写字母和数字；同一人多个角色时写多行", required=True),
+        Column("name", "姓名", text(40), "", required=True),
+        Column("role", "角色", one_of(ROLES), "、".join(ROLES.values()), required=True),
+        Column("node", "范围类型", one_of(NODES), "、".join(NODES.values()), required=True),
+        Column("place", "范围编号", code, "区划代码、运营方编号或食堂编号", required=True, width=18),
+    ),
+    rows=2_000,
+)
+
+
+@dataclass(slots=True)
+class Change:
+    """One role of one person; `person_id` None where the account is made by this file."""
+
+    kind: str
+    login: str
+    name: str
+    grant: tuple[str, str, str]
+    person_id: str | None
+
+
+class Staff:
+    """One run over a file of staff. `secrets`: what was made for new accounts, by login."""
+
+    template: ClassVar = STAFF
+    chunk: ClassVar = STAFF.rows
+
+    def __init__(self, session: Session, within: frozenset[str] | None, by: str) -> None:
+        self._reach = Reach.of(session, by)
+        self._seen: dict[tuple[str, str, str, str], int] = {}
+        self._names: dict[str, str] = {}
+        self.secrets: dict[str, str] = {}
+
+    def plan(self, session: Session, rows: Sequence[Row]) -> list[Change]:
+        changes = []
+        for row in rows:
+            if row.faults:
+                continue
+            grant = (row.values["role"], row.values["node"], row.values["place"])
+            person = session.execute(select(Person).where(Person.login == row.values["login"])).scalar_one_or_none()
+            self._check(session, row, grant, person)
+            if row.faults:
+                continue
+            held = guard.live_grants(session, person.id) if person else []
+            same = any((each.role, each.node_kind, each.node_id) == grant for each in held)
+            kind = "same" if same else "changed" if person else "new"
+            changes.append(Change(kind, row.values["login"], row.values["name"], grant, person.id if person else None))
+        return changes
+
+    def write(self, session: Session, changes: Sequence[Change], recorded: int, by: str) -> None:
+        fresh: dict[str, list[Change]] = {}
+        for change in changes:
+            if change.person_id is not None:
+                people.grant(change.person_id, *change.grant, by=by)
+            else:
+                fresh.setdefault(change.login, []).append(change)
+        for name, first in fresh.items():
+            self._create(name, first, by)
+
+    def _check(self, session: Session, row: Row, grant: tuple[str, str, str], person: Person | None) -> None:
+        name = row.values["login"]
+        if (first := self._seen.setdefault((name, *grant), row.number)) != row.number:
+            row.refuse("登录名", BadCell(f"与第 {first} 行相同，请只保留一行。"))
+        if self._names.setdefault(name, person.name if person else row.values["name"]) != row.values["name"]:
+            row.refuse("姓名", BadCell("这个登录名属于另一位工作人员，请换一个登录名。"))
+        role, kind, node = grant
+        if session.get(_TABLES[kind], node) is None or not self._reach.grants(session, role, kind, node):
+            row.refuse("范围编号", BadCell("没有这个编号，或不在您可以授权的范围内，请核对。"))
+
+    def _create(self, name: str, first: list[Change], by: str) -> None:
+        roles = {change.grant[0] for change in first}
+        pin = _pin() if roles & set(_AT_COUNTER) else None
+        password = None if roles == {"cashier"} else "".join(secrets.choice(_READABLE) for _ in range(12))
+        people.create(name, first[0].name, password=password, pin=pin, grants=[each.grant for each in first], by=by)
+        told = [f"初始密码 {password}"] if password else []
+        self.secrets[name] = "，".join(told + ([f"收银口令 {pin}"] if pin else []))
+
+
+def _pin() -> str:
+    """Six digits of at least four kinds, so that no rule against patterns refuses them."""
+    while True:
+        pin = f"{secrets.randbelow(10**6):06d}"
+        if len(set(pin)) >= 4 and pin not in "01234567890123456789" and pin not in "98765432109876543210":
+            return pin

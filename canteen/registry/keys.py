@@ -1,0 +1,113 @@
+"""The keys of the registry: ID numbers sealed and looked up by keyed hash, cards known by digest.
+
+None of these keys stands in the database. Whatever is sealed names the key that opens it and is bound to
+the row it belongs to, so that a ciphertext moved to another row does not open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from flask import current_app
+
+from canteen.config import Config
+from canteen.errors import Conflict
+
+NONCE = 12  # bytes in front of every ciphertext
+ROW_KEY = 32
+
+
+class Unreadable(Conflict):
+    code = "sealed_unreadable"
+    message = "加密内容无法打开：密钥不对或数据已损坏，请联系系统运维。"
+
+
+def derive(secret: bytes, salt: bytes, purpose: str, length: int = 32) -> bytes:
+    """HKDF-SHA-256 of `secret`; each `purpose` gives an output that tells nothing of the others."""
+    return HKDF(algorithm=hashes.SHA256(), length=length, salt=salt, info=purpose.encode()).derive(secret)
+
+
+class Box:
+    """AES-256-GCM under one current key; older keys, by their id, only open."""
+
+    def __init__(self, current: bytes, older: Iterable[bytes] = (), *, purpose: str) -> None:
+        self._keys = {_name(secret): AESGCM(derive(secret, b"", purpose)) for secret in older}
+        self.key_id = _name(current)
+        self._keys[self.key_id] = AESGCM(derive(current, b"", purpose))
+
+    def seal(self, plain: bytes, about: str) -> bytes:
+        """Nonce and ciphertext, bound to `about` (which table, field and row)."""
+        nonce = secrets.token_bytes(NONCE)
+        return nonce + self._keys[self.key_id].encrypt(nonce, plain, about.encode())
+
+    def open(self, sealed: bytes, about: str, key_id: str) -> bytes:
+        """Raises Unreadable: unknown key, other row, or altered bytes."""
+        key = self._keys.get(key_id)
+        if key is None or len(sealed) <= NONCE:
+            raise Unreadable
+        try:
+            return key.decrypt(sealed[:NONCE], sealed[NONCE:], about.encode())
+        except InvalidTag as error:
+            raise Unreadable from error
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """Every key that the registry uses.
+
+    identity   seals ID numbers, phone numbers and bank accounts
+    wrap       seals row keys and, until printed, card codes
+    salts      card salts by id; a card keeps the salt it was made with for life
+    """
+
+    identity: Box
+    wrap: Box
+    salts: Mapping[str, bytes]
+    salt_id: str
+    mac_key: bytes
+
+    def mac(self, text: str) -> str:
+        """The keyed hash under which an ID number is looked up: HMAC-SHA-256, hex."""
+        return hmac.new(self.mac_key, text.encode(), hashlib.sha256).hexdigest()
+
+    def digest(self, code: str, salt_id: str | None = None) -> str:
+        """How the system knows a card: HKDF-SHA-256 of its code and salt, hex. Sales hold this, never the code."""
+        return derive(code.encode("ascii"), self.salts[salt_id or self.salt_id], "canteen card digest").hex()
+
+    def row_key(self, code: str, salt_id: str | None = None) -> bytes:
+        """The key that seals this card's row on tablets; whoever holds the card can derive it."""
+        return derive(code.encode("ascii"), self.salts[salt_id or self.salt_id], "canteen card row", ROW_KEY)
+
+
+def of(config: Config) -> Keyring:
+    """The keyring of an installation, from the secrets in its keys directory."""
+    identity, wrap, salt = config.secret("identity"), config.secret("card-wrap"), config.secret("card-salt")
+    return Keyring(
+        identity=Box(identity, purpose="canteen identity seal"),
+        wrap=Box(wrap, purpose="canteen card wrap"),
+        salts={_name(salt): salt},
+        salt_id=_name(salt),
+        mac_key=derive(identity, b"", "canteen identity lookup"),
+    )
+
+
+def keyring() -> Keyring:
+    """The keyring of the current application, made once."""
+    found = current_app.extensions.get("canteen-keyring")
+    if not isinstance(found, Keyring):
+        config: Config = current_app.config["CANTEEN"]
+        found = current_app.extensions["canteen-keyring"] = of(config)
+    return found
+
+
+def _name(secret: bytes) -> str:
+    """A key's id: eight hex digits that tell keys apart and nothing about them."""
+    return derive(secret, b"", "canteen key id", 4).hex()

@@ -1,0 +1,303 @@
+"""Pages of elders: found by name, number or card; shown masked, with what is known since when; changed by facts."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import date
+from typing import Final
+
+from flask import Blueprint, Response, g, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
+
+from canteen import clock
+from canteen.auth import guard
+from canteen.auth.guard import NotCovered, Permission, allowed, reads_only
+from canteen.db import db, transaction
+from canteen.errors import Conflict, Invalid, Missing, Refusal
+from canteen.registry import credentials, documents, elders, identities, lookup, show
+from canteen.registry.credentials import REASONS
+from canteen.registry.documents import KINDS
+from canteen.registry.elders import NewElder, NewFact
+from canteen.registry.facts import BadFact
+from canteen.registry.imports.columns import BadCell, day
+from canteen.registry.words import CLASSES, SEXES, STATUSES
+from canteen.web import filters, nav
+from canteen.web.errors import status_of
+
+bp = Blueprint("registry", __name__)
+nav.add("registry.elders_page", "老人", position=30)
+filters.add_labels({f"reason.{code}": word for code, word in REASONS.items()})
+
+PHOTO_LIMIT: Final = 8 * 1024 * 1024  # bytes
+REFUSED: Final = (Invalid, Conflict, Missing)
+DONE: Final = {
+    "registered": "已登记。",
+    "noted": "已记录，立即生效。",
+    "taken_back": "已更正：这项记录不再计入，原记录保留可查。",
+    "amended": "姓名和电话已更新。",
+    "photo": "照片已更新。",
+    "merged": "已合并为同一人，享受次数合并计算。",
+    "issued": "已制卡，请到“助餐卡”页面打印。",
+    "holds_card": "已有可用的卡，没有重复制卡。",
+    "bound": "已绑定，新卡立即可用；原有的卡已停用。",
+    "lost": "已挂失，立即停用；找到后可以解除。",
+    "found": "已解除挂失，卡可以继续使用。",
+    "blocked": "已永久停用。",
+    "replaced": "旧卡已停用，新卡已制，请到“助餐卡”页面打印。",
+}
+
+
+@bp.route("/desk/elders", methods=["GET", "POST"])
+@allowed(Permission.SEE_ELDERS)
+@reads_only("names and numbers that are asked for stand in no address")
+def elders_page() -> ResponseReturnValue:
+    """The list; what is asked comes by POST, so that names and numbers stand in no address."""
+    session, asked = db.session(), request.form.get("q", "").strip()
+    found = lookup.find(session, asked, _areas(session, Permission.SEE_ELDERS))
+    if asked and len(found) == 1 and any(char.isdigit() for char in asked):
+        return redirect(url_for("registry.elder_page", elder_id=found[0].id))
+    full = len(found) == lookup.SHOWN
+    return render_template(
+        "registry/elders.html", found=found, asked=asked, full=full, makes=guard.may(Permission.ROSTER)
+    )
+
+
+@bp.get("/desk/elders/new")
+@allowed(Permission.ROSTER)
+def elder_form() -> ResponseReturnValue:
+    return _new_page()
+
+
+@bp.post("/desk/elders/new")
+@allowed(Permission.ROSTER)
+def register_elder() -> ResponseReturnValue:
+    """Put one person on the roster."""
+    form, session = request.form, db.session()
+    try:
+        kind = form.get("document", "")
+        classes = [NewFact("class", code, _day("since")) for code in form.getlist("class") if code in CLASSES]
+        new = NewElder(
+            form.get("name", ""),
+            documents.parse(kind, form.get("number", "")),
+            birth=_day("birth") if form.get("birth") else None,
+            sex=form.get("sex") or None,
+            hukou=form.get("hukou", "").strip(),
+            residence=form.get("residence", "").strip(),
+            known_from=_day("since"),
+            phone=form.get("phone", ""),
+            facts=classes,
+        )
+        if not {new.hukou, new.residence} & _areas(session, Permission.ROSTER):
+            raise BadFact("户籍地和居住地都不在您负责的区域内，请交由所在区县登记。")
+        with transaction() as writing:
+            elder_id = elders.register(writing, new, g.person.id)
+    except REFUSED as refusal:
+        return _new_page(refusal)
+    return redirect(url_for("registry.elder_page", elder_id=elder_id, done="registered"))
+
+
+@bp.get("/desk/elders/<uuid:elder_id>")
+@allowed(Permission.SEE_ELDERS)
+def elder_page(elder_id: uuid.UUID) -> ResponseReturnValue:
+    return _elder_page(elder_id)
+
+
+@bp.get("/desk/elders/<uuid:elder_id>/photo")
+@allowed(Permission.SEE_ELDERS)
+def photo(elder_id: uuid.UUID) -> Response:
+    _need(db.session(), elder_id, Permission.SEE_ELDERS)
+    jpeg = elders.photo(db.session(), [elder_id])
+    if jpeg is None:
+        raise NotCovered
+    return Response(jpeg, mimetype="image/jpeg")
+
+
+@bp.post("/desk/elders/<uuid:elder_id>/number")
+@allowed(Permission.SEE_ID_NUMBERS)
+def reveal(elder_id: uuid.UUID) -> ResponseReturnValue:
+    """Show the whole number once, on record."""
+    try:
+        with transaction() as session:
+            _need(session, elder_id, Permission.SEE_ID_NUMBERS)
+            number = identities.reveal(session, elder_id, request.form.get("reason", ""), g.person.id)
+    except Invalid as refusal:
+        return _elder_page(elder_id, refusal)
+    return _elder_page(elder_id, number=number or "无证件号码")
+
+
+@bp.post("/desk/elders/<uuid:elder_id>/<act>")
+@allowed(Permission.ROSTER, Permission.CARDS, Permission.CARD_COUNTER)
+def change_elder(elder_id: uuid.UUID, act: str) -> ResponseReturnValue:
+    """One act on an elder or their cards."""
+    if act not in ACTS:
+        raise NotCovered
+    permission, do = ACTS[act]
+    guard.require(permission)
+    try:
+        with transaction() as session:
+            _need(session, elder_id, permission)
+            done = do(session, elder_id)
+    except REFUSED as refusal:
+        if isinstance(refusal, NotCovered):
+            raise
+        return _elder_page(elder_id, refusal)
+    return redirect(url_for("registry.elder_page", elder_id=elder_id, done=done))
+
+
+# --- the acts, by name ---
+
+
+def _note(session: Session, elder_id: uuid.UUID) -> str:
+    form = request.form
+    kind, value = form.get("kind", ""), form.get("value", "").strip()
+    last = _day("to") if form.get("to") else None
+    if kind not in {"class", "status", "hukou", "residence", "household", "level"}:
+        raise BadFact
+    elders.note(session, elder_id, [NewFact(kind, value, _day("from"), last)], g.person.id)
+    return "noted"
+
+
+def _take_back(session: Session, elder_id: uuid.UUID) -> str:
+    number = request.form.get("fact", "")
+    fact = next((each for each in elders.facts_about(session, elder_id) if str(each.id) == number), None)
+    if fact is None or fact.elder_id != elder_id or fact.kind in {"birth", "sex"}:
+        raise BadFact("这项记录不能这样更正，请刷新后再试。")
+    elders.note(session, elder_id, [NewFact(fact.kind, "", fact.from_day, None, fact.id)], g.person.id)
+    return "taken_back"
+
+
+def _amend(session: Session, elder_id: uuid.UUID) -> str:
+    identities.amend(session, elder_id, request.form.get("name", ""), request.form.get("phone", ""), g.person.id)
+    return "amended"
+
+
+def _set_photo(session: Session, elder_id: uuid.UUID) -> str:
+    picture = request.files.get("photo")
+    identities.set_photo(session, elder_id, picture.read(PHOTO_LIMIT) if picture else b"", g.person.id)
+    return "photo"
+
+
+def _merge(session: Session, elder_id: uuid.UUID) -> str:
+    others = lookup.find(session, request.form.get("other", ""), _areas(session, Permission.ROSTER), limit=2)
+    if len(others) != 1 or others[0].id == elder_id or not any(char.isdigit() for char in request.form["other"]):
+        raise BadFact("请用另一登记的证件号码或卡号指明是哪一位。")
+    elders.note(session, elder_id, [NewFact("merged", str(others[0].id), clock.today())], g.person.id)
+    return "merged"
+
+
+def _issue(session: Session, elder_id: uuid.UUID) -> str:
+    return "issued" if credentials.issue(session, [elder_id], g.person.id) else "holds_card"
+
+
+def _bind(session: Session, elder_id: uuid.UUID) -> str:
+    credentials.bind(session, request.form.get("scan", ""), elder_id, g.person.id)
+    return "bound"
+
+
+def _report(kind: credentials.Report) -> Callable[[Session, uuid.UUID], str]:
+    def do(session: Session, elder_id: uuid.UUID) -> str:
+        reason = request.form.get("reason", "lost" if kind == "lost" else "other")
+        if reason not in REASONS:
+            raise Invalid
+        credentials.report(session, _own_card(session, elder_id), kind, g.person.id, reason)
+        return kind
+
+    return do
+
+
+def _replace(session: Session, elder_id: uuid.UUID) -> str:
+    credentials.replace(session, _own_card(session, elder_id), g.person.id, "replaced")
+    return "replaced"
+
+
+Act = tuple[Permission, Callable[[Session, uuid.UUID], str]]
+ACTS: Final[dict[str, Act]] = {
+    "note": (Permission.ROSTER, _note),
+    "take_back": (Permission.ROSTER, _take_back),
+    "amend": (Permission.ROSTER, _amend),
+    "set_photo": (Permission.ROSTER, _set_photo),
+    "merge": (Permission.ROSTER, _merge),
+    "issue": (Permission.CARDS, _issue),
+    "replace": (Permission.CARDS, _replace),
+    "block": (Permission.CARDS, _report("blocked")),
+    "bind": (Permission.CARD_COUNTER, _bind),
+    "lose": (Permission.CARD_COUNTER, _report("lost")),
+    "find": (Permission.CARD_COUNTER, _report("found")),
+}
+
+
+def _own_card(session: Session, elder_id: uuid.UUID) -> str:
+    """Digest of the card that the form names, if it is this elder's."""
+    asked = request.form.get("card", "")
+    for card, _ in credentials.of_elder(session, elder_id):
+        if str(card.id) == asked:
+            return card.digest
+    raise NotCovered
+
+
+# --- what pages are made of ---
+
+
+def _areas(session: Session, permission: Permission) -> set[str]:
+    return guard.scope(permission).areas(session)
+
+
+def _need(session: Session, elder_id: uuid.UUID, permission: Permission) -> None:
+    """Raises NotCovered, as if there were nobody, when the elder lies outside the caller's areas."""
+    if not lookup.reached(session, elder_id, _areas(session, permission)):
+        raise NotCovered
+
+
+def _day(name: str) -> date:
+    try:
+        return day(request.form.get(name, "").strip())
+    except BadCell as error:
+        raise BadFact("请填写日期，如 2026-01-05。") from error
+
+
+def _new_page(refusal: Refusal | None = None) -> ResponseReturnValue:
+    page = render_template(
+        "registry/elder_new.html",
+        refusal=refusal,
+        form=request.form,
+        documents=KINDS.items(),
+        sexes=SEXES.items(),
+        classes=CLASSES.items(),
+        areas=lookup.area_choices(db.session(), _areas(db.session(), Permission.ROSTER), clock.today()),
+        today=clock.today(),
+    )
+    return page, status_of(refusal) if refusal else 200
+
+
+def _elder_page(elder_id: uuid.UUID, refusal: Refusal | None = None, number: str = "") -> ResponseReturnValue:
+    session, today = db.session(), clock.today()
+    _need(session, elder_id, Permission.SEE_ELDERS)
+    facts = elders.facts_about(session, elder_id)
+    person = elders.known(session, elder_id, today)
+    identity = identities.current(session, elder_id)
+    lines = show.timeline(session, facts, today)
+    page = render_template(
+        "registry/elder.html",
+        elder_id=elder_id,
+        identity=identity,
+        phone=identities.phone_of(identity),
+        title=elders.title(session, elder_id, today, person),
+        merged=len(person.ids) > 1,
+        own={fact.id for fact in facts if fact.elder_id == elder_id},
+        lines=lines,
+        standing=show.standing(lines),
+        cards=credentials.of_elder(session, elder_id),
+        allows={act: guard.may(permission) for act, (permission, _) in ACTS.items()},
+        reveals=guard.may(Permission.SEE_ID_NUMBERS),
+        number=number,
+        refusal=refusal,
+        done=DONE.get(request.args.get("done", "")),
+        classes=CLASSES.items(),
+        statuses=STATUSES.items(),
+        reasons=REASONS.items(),
+        areas=lookup.area_choices(session, _areas(session, Permission.ROSTER), today),
+        today=today,
+    )
+    return page, status_of(refusal) if refusal else 200

@@ -1,0 +1,101 @@
+"""Which rulebooks are in force where and when: the published layers joined into one, interned by hash.
+
+A layer is published at an area or a canteen. From the most general to the canteen itself, each layer's
+newest publication of a scheme that holds on the day counts; a lower layer only adds shares (design 5).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from canteen import places
+from canteen.db import intern
+from canteen.errors import Missing
+from canteen.policy import rulebook as books
+from canteen.policy.rules import Rulebook
+from canteen.rulebooks.models import LAYERS, JoinedRulebook, Publication, RulebookVersion
+
+
+class NoRulebook(Missing):
+    code = "rulebook_not_in_force"
+    message = "当日没有生效的补贴标准，按原价就餐，请联系民政部门。"
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The joined rulebook of a place and day; `hash` names it for ever."""
+
+    book: Rulebook
+    hash: str
+    body: str
+    parts: tuple[str, ...]
+
+
+def in_force(session: Session, canteen_id: str, areas: Sequence[str], on: date) -> InForce:
+    """The rulebook that prices a meal on `on` at a canteen lying in `areas` (most general first).
+
+    An empty one, all at list price, where none is published.
+    """
+    parts = _parts(session, (*areas, canteen_id), on)
+    return _JOINED.get(parts) or _join(session, parts)
+
+
+def keep(session: Session, book: InForce) -> None:
+    """Intern the joined rulebook, so that the sale which names its hash can be priced again for ever.
+
+    Once it was seen in the database it is not asked for again: such rows are never removed.
+    """
+    seen = (session.get_bind().engine.url, book.hash)
+    if seen in _KEPT:
+        return
+    if session.execute(select(JoinedRulebook.hash).where(JoinedRulebook.hash == book.hash)).first():
+        _KEPT.add(seen)
+        return
+    intern(session, JoinedRulebook, [{"hash": book.hash, "body": book.body, "parts": json.dumps(list(book.parts))}])
+
+
+def _parts(session: Session, nodes: tuple[str, ...], on: date) -> tuple[str, ...]:
+    """Hashes of the rulebooks in force at the nodes, most general first, each scheme once a node."""
+    rows = session.execute(
+        select(Publication.layer, Publication.node_id, Publication.scheme, Publication.rulebook_hash)
+        .where(Publication.node_id.in_(nodes), places.valid_on(Publication, on))
+        .order_by(Publication.from_day, Publication.id)
+    )
+    newest = {(LAYERS.index(layer), nodes.index(node), scheme): digest for layer, node, scheme, digest in rows}
+    return tuple(newest[key] for key in sorted(newest))
+
+
+_KEPT: set[tuple[Any, str]] = set()
+_JOINED: dict[tuple[str, ...], InForce] = {}  # joining is pure: one answer a tuple of parts for the life of the process
+
+
+def _join(session: Session, parts: tuple[str, ...]) -> InForce:
+    found = dict(
+        session.execute(select(RulebookVersion.hash, RulebookVersion.body).where(RulebookVersion.hash.in_(parts))).all()
+    )
+    body = books.join([found[part].encode() for part in parts])
+    joined = InForce(books.load(body), books.digest(body), body.decode(), parts)
+    _JOINED[parts] = joined
+    return joined
+
+
+def stored(session: Session, digest: str) -> Rulebook:
+    """The rulebook that a sale names by its joined hash. Raises NoRulebook."""
+    body = session.execute(select(JoinedRulebook.body).where(JoinedRulebook.hash == digest)).scalar_one_or_none()
+    if body is None:
+        raise NoRulebook
+    return _load(digest, body)
+
+
+@lru_cache(maxsize=256)
+def _load(digest: str, body: str) -> Rulebook:
+    del digest
+    return books.load(body.encode())

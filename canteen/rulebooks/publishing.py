@@ -1,0 +1,120 @@
+"""Drafting a version and publishing it: by two people, from a day on, never into a closed period (P23)."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
+
+from canteen import clock, events
+from canteen.db import transaction
+from canteen.errors import Conflict, Forbidden, Invalid
+from canteen.ledger.models import Period
+from canteen.places import Canteen, Contract, below
+from canteen.policy import rulebook as books
+from canteen.rulebooks import reader
+from canteen.rulebooks.models import LAYERS, Publication, RulebookVersion
+
+
+class RulebookFaulty(Invalid):
+    code = "rulebook_faulty"
+    message = "补贴标准文件有误，请按提示修改后再试。"
+
+
+class SamePerson(Forbidden):
+    code = "same_person"
+    message = "经办人与复核人不能是同一人，请由另一位同事发布。"
+
+
+class ClosedPeriodTouched(Conflict):
+    code = "closed_period_touched"
+    message = "生效日期落在已结账的所属期内，不能发布；请改用之后的日期。"
+
+
+def draft(text: str, *, by: str) -> str:
+    """Keep a version of a scheme and answer its hash; the same content again is the same version.
+
+    Raises RulebookFaulty with every finding of the reader and the lint.
+    """
+    document = reader.read(text)
+    problems = [problem for problem in books.lint(document) if problem.severity == "error"]
+    if problems:
+        raise RulebookFaulty(details={"problems": [problem.message for problem in problems]})
+    body = books.canonical(document)
+    digest = books.digest(body)
+    with transaction() as session:
+        if session.get(RulebookVersion, digest) is None:
+            _keep(session, str(document["id"]), digest, body.decode(), text, by)
+    return digest
+
+
+def _keep(session: Session, scheme: str, digest: str, body: str, text: str, by: str) -> None:
+    recorded = events.record(session, "rulebook.draft", digest, by=by, body={"scheme": scheme})
+    newest = session.execute(select(func.max(RulebookVersion.version)).where(RulebookVersion.scheme == scheme)).scalar()
+    session.execute(
+        insert(RulebookVersion).values(
+            hash=digest,
+            scheme=scheme,
+            version=(newest or 0) + 1,
+            body=body,
+            yaml=text,
+            drafted_by=by,
+            drafted_at=clock.now(),
+            recorded=recorded,
+        )
+    )
+
+
+def publish(digest: str, *, layer: str, node_id: str, from_day: date, to_day: date | None = None, by: str) -> int:
+    """Put a drafted version in force at a place from `from_day` on, and answer the publication's id.
+
+    Raises SamePerson, ClosedPeriodTouched.
+    """
+    if layer not in LAYERS:
+        raise RulebookFaulty
+    with transaction() as session:
+        version = session.get(RulebookVersion, digest)
+        if version is None:
+            raise RulebookFaulty
+        if version.drafted_by == by:
+            raise SamePerson
+        _refuse_closed(session, layer, node_id, from_day)
+        recorded = events.record(
+            session,
+            "rulebook.publish",
+            digest,
+            by=by,
+            body={"layer": layer, "node": node_id, "from": from_day.isoformat()},
+        )
+        row = Publication(
+            rulebook_hash=digest,
+            scheme=version.scheme,
+            layer=layer,
+            node_id=node_id,
+            from_day=from_day,
+            to_day=to_day,
+            drafted_by=version.drafted_by,
+            published_by=by,
+            published_at=clock.now(),
+            recorded=recorded,
+        )
+        session.add(row)
+        session.flush()
+        return row.id
+
+
+def _refuse_closed(session: Session, layer: str, node_id: str, from_day: date) -> None:
+    """A version may not reach into a period already closed at any canteen it covers."""
+    if layer == "canteen":
+        covered = select(Canteen.id).where(Canteen.id == node_id)
+    else:
+        covered = select(Canteen.id).where(Canteen.area_id.in_(below(session, node_id, clock.today())))
+    closed = (
+        select(Period.id)
+        .join(Contract, Contract.id == Period.contract_id)
+        .where(Period.state == "closed", Period.to_day >= from_day, Contract.canteen_id.in_(covered))
+        .limit(1)
+    )
+    if session.execute(closed).first():
+        raise ClosedPeriodTouched

@@ -1,0 +1,141 @@
+"""From the YAML that a clerk writes to a rulebook document, strictly, and each place to its line.
+
+Every scalar is read as the text it is (no implicit types, so `no`, `1e3` and `09:30` are never surprises), keys may
+not repeat, anchors, tags and several documents are refused. Then the grammar turns texts into fen, days and codes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from canteen.errors import Invalid
+from canteen.policy.canonical import Document
+from canteen.policy.grammar import RULEBOOK
+from canteen.policy.refusals import Problem, Refused
+from canteen.policy.rulebook import canonical
+from canteen.policy.shapes import Shape
+
+_LONGEST = 400_000
+_DEEPEST = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A problem and the line of the file it is on, counted from 1."""
+
+    line: int
+    problem: Problem
+
+    def __str__(self) -> str:
+        return f"第 {self.line} 行 {self.problem}"
+
+
+class YamlFaulty(Invalid):
+    """The text is no rulebook. `problems` names every place by line."""
+
+    code = "rulebook_faulty"
+    message = "补贴标准文件有误，请按提示修改后再试。"
+
+    def __init__(self, problems: list[Located]) -> None:
+        self.problems = problems
+        super().__init__(
+            f"补贴标准文件有 {len(problems)} 处错误：{problems[0]}",
+            details={"problems": [str(problem) for problem in problems]},
+        )
+
+
+def read(text: str, shape: Shape = RULEBOOK) -> Document:
+    """The document of a YAML text. Raises YamlFaulty with every problem found."""
+    return read_with_lines(text, shape)[0]
+
+
+def read_with_lines(text: str, shape: Shape = RULEBOOK) -> tuple[Document, dict[str, int]]:
+    """The document, and the line of each path in it; `shape` says which kind it is. Raises YamlFaulty."""
+    tree, lines = _tree(text)
+    problems: list[Problem] = []
+    document = shape.parse(tree, "", problems)
+    if not problems:
+        try:
+            canonical(document)
+        except Refused as refused:
+            problems.append(refused.problem)
+    if problems:
+        raise YamlFaulty([Located(line_of(problem.path, lines), problem) for problem in problems])
+    assert isinstance(document, dict)
+    return document, lines
+
+
+def tree(text: str) -> object:
+    """Bare texts, lists and dicts of a YAML text, not yet held to the language. Raises YamlFaulty."""
+    return _tree(text)[0]
+
+
+def line_of(path: str, lines: dict[str, int]) -> int:
+    """The line of a path, or of the nearest place above it that the file has."""
+    while path and path not in lines:
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    return lines.get(path, 1)
+
+
+def _tree(text: str) -> tuple[object, dict[str, int]]:
+    if len(text) > _LONGEST:
+        raise _faulty(1, "too_long", "文件过大", f"不超过 {_LONGEST} 字")
+    try:
+        node = yaml.compose(text, Loader=_Composer)
+    except (yaml.YAMLError, UnicodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        raise _faulty(mark.line + 1 if mark else 1, "not_yaml", "不是正确的 YAML 写法", "缩进、冒号或引号") from error
+    except RecursionError as error:
+        raise _faulty(1, "too_deep", "嵌套过深", f"不超过 {_DEEPEST} 层") from error
+    if node is None:
+        raise _faulty(1, "empty", "文件是空的", "一份补贴标准")
+    lines: dict[str, int] = {}
+    return _plain(node, "", lines, 0), lines
+
+
+class _Composer(yaml.SafeLoader):
+    """Composes nodes only; aliases are refused, so no text can grow without bound."""
+
+    def compose_node(self, parent: Node | None, index: int) -> Node | None:
+        if self.check_event(yaml.events.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "alias", event.start_mark)
+        return super().compose_node(parent, index)
+
+
+def _plain(node: Node, path: str, lines: dict[str, int], depth: int) -> object:
+    """Texts, lists and dicts of a node; a tag of its own is refused."""
+    line = node.start_mark.line + 1
+    lines.setdefault(path, line)
+    if depth > _DEEPEST:
+        raise _faulty(line, "too_deep", "嵌套过深", f"不超过 {_DEEPEST} 层")
+    if node.tag.startswith("!"):
+        raise _faulty(line, "tag", "不能使用 YAML 标签", "普通写法")
+    if isinstance(node, ScalarNode):
+        return str(node.value).strip()
+    if isinstance(node, SequenceNode):
+        return [_plain(item, f"{path}[{place}]", lines, depth + 1) for place, item in enumerate(node.value)]
+    assert isinstance(node, MappingNode)
+    return _mapping(node, path, lines, depth)
+
+
+def _mapping(node: MappingNode, path: str, lines: dict[str, int], depth: int) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if not isinstance(key, ScalarNode):
+            raise _faulty(line, "key", "字段名应是一个词", "字段名")
+        name = str(key.value)
+        if name in found:
+            raise _faulty(line, "duplicate_key", f"字段 {name} 写了两次", "只写一次")
+        under = f"{path}.{name}" if path else name
+        lines[under] = line
+        found[name] = _plain(value, under, lines, depth + 1)
+    return found
+
+
+def _faulty(line: int, code: str, message: str, expected: str) -> YamlFaulty:
+    return YamlFaulty([Located(line, Problem(code, "", message, "", expected))])

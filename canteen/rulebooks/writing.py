@@ -1,0 +1,101 @@
+"""From a rulebook document back to the YAML that a clerk would write: what `reader` reads gives the same document again.
+
+Texts carry no quotes where none are needed; fields stand in the order of the grammar, what is long last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from canteen import money
+from canteen.policy import days
+from canteen.policy.grammar import RULEBOOK
+from canteen.policy.shapes import Day, Either, Fen, Flag, ListOf, MapOf, Minute, Named, Percent, Record, Shape
+
+_LAST = ("rules", "stages")  # what is long stands last
+_SHORT = 72  # a record that fits in so many marks stands on one line
+
+
+def write(document: Mapping[str, object]) -> str:
+    """The YAML of a document whose form is right."""
+    return dump(texts(document))
+
+
+def texts(value: object, shape: Shape = RULEBOOK) -> Any:
+    """The tree of bare texts that `shape` parses to `value`: the other way round of `Shape.parse`."""
+    shape = _meant(value, shape)
+    if isinstance(shape, Record) and isinstance(value, dict):
+        known = {**shape.needed, **shape.maybe}
+        ordered = sorted((name for name in known if name in value), key=lambda name: name in _LAST)
+        return {name: texts(value[name], known[name]) for name in ordered}
+    if isinstance(shape, MapOf) and isinstance(value, dict):
+        return {name: texts(inner, shape.inner) for name, inner in value.items()}
+    if isinstance(shape, ListOf) and isinstance(value, list):
+        return [texts(inner, shape.inner) for inner in value]
+    return _scalar(value, shape)
+
+
+def _meant(value: object, shape: Shape) -> Shape:
+    """The shape that a named or an alternative one stands for."""
+    while isinstance(shape, (Named, Either)):
+        if isinstance(shape, Named):
+            shape = shape.make()
+        else:
+            shape = shape.marked if isinstance(value, dict) and shape.mark in value else shape.other
+    return shape
+
+
+def _scalar(value: object, shape: Shape) -> str:
+    if isinstance(shape, Flag):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        if isinstance(shape, Fen):
+            return money.show(value)
+        if isinstance(shape, Percent):
+            return money.show(value).removesuffix(".00") + "%"
+        if isinstance(shape, Day):
+            return days.iso(value)
+        if isinstance(shape, Minute):
+            return f"{value // 60:02d}:{value % 60:02d}"
+    return str(value)
+
+
+def dump(tree: Mapping[str, object]) -> str:
+    """The YAML of a tree of texts, whether or not it is a good rulebook."""
+    return yaml.dump(dict(tree), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes every text as it is: nothing is guessed to be a number or a date, so nothing needs quotes for that."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:
+        return super().increase_indent(flow, False)
+
+
+def _short(value: object) -> bool:
+    parts = value.values() if isinstance(value, dict) else value
+    assert isinstance(parts, (list, type({}.values())))
+    flat = all(not isinstance(part, dict) and (not isinstance(part, list) or _short(part)) for part in parts)
+    return flat and len(str(value)) <= _SHORT
+
+
+def _list(dumper: yaml.SafeDumper, value: list[object]) -> yaml.Node:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=_short(value))
+
+
+def _dict(dumper: yaml.SafeDumper, value: dict[str, object]) -> yaml.Node:
+    return dumper.represent_mapping(
+        "tag:yaml.org,2002:map", value.items(), flow_style=_short(value) and "title" not in value
+    )
+
+
+_Dumper.add_representer(list, _list)
+_Dumper.add_representer(dict, _dict)

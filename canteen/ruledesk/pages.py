@@ -1,0 +1,476 @@
+"""The desk's pages of rulebooks: where and when, in words, compared, written, tried, published; the calendar of holidays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from flask import Blueprint, g, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import select
+
+from canteen import calendars, clock
+from canteen.auth import guard
+from canteen.auth.guard import NotCovered, Permission, allowed
+from canteen.auth.models import Person
+from canteen.db import db
+from canteen.errors import Conflict, Forbidden, Invalid, Missing, Refusal
+from canteen.places import Area, Canteen
+from canteen.policy import rulebook as books
+from canteen.registry.words import CANTEEN_CLASSES, CLASSES
+from canteen.rulebooks import reader, writing
+from canteen.rulebooks.models import LAYERS, Publication, RulebookDraft, RulebookVersion
+from canteen.rulebooks.publishing import RulebookFaulty
+from canteen.ruledesk import comparing, drafts, forms, prose, publishing, timeline, trying
+from canteen.ruledesk.proposing import Proposal
+from canteen.ruledesk.trying import Asked
+from canteen.web import filters, nav
+from canteen.web.errors import status_of
+
+bp = Blueprint("rules", __name__)
+nav.add("rules.home", "补贴标准", position=20)
+nav.add("rules.calendar", "节假日", position=22)
+
+REFUSED = (Invalid, Conflict, Forbidden, Missing)
+LAYER_WORDS = {"city": "市级", "district": "区县级", "street": "街道（乡镇）级", "canteen": "食堂级"}
+TEMPLATES = (
+    ("tiers", "按年龄分档"), ("classes", "按人员类别"), ("percent", "打折"), ("free", "高龄免费餐"), ("plain", "每餐补贴"),
+)  # fmt: skip
+DONE = {
+    "saved": "草稿已保存。",
+    "submitted": "已提交为新版本，等待另一位同事发布。",
+    "dropped": "草稿已删除。",
+    "published": "已发布。",
+    "arranged": "节假日安排已保存，从下一次计价起生效。",
+    "asked": "已开始模拟，完成后在本页显示结果。",
+    "cancelled": "已取消。",
+}
+filters.add_labels({f"layer.{code}": word for code, word in LAYER_WORDS.items()})
+
+
+def names() -> dict[str, str]:
+    """Names of every area and canteen."""
+    session = db.session()
+    found = dict(session.execute(select(Area.id, Area.name)).all())
+    return found | dict(session.execute(select(Canteen.id, Canteen.name)).all())
+
+
+def done() -> str:
+    return DONE.get(request.args.get("done", ""), "")
+
+
+def covers(permission: Permission, layer: str, node_id: str) -> bool:
+    """Whether the caller holds a permission over a whole place."""
+    kind = "canteen" if layer == "canteen" else "area"
+    return guard.scope(permission).covers_node(db.session(), kind, node_id)
+
+
+def need(permission: Permission, layer: str, node_id: str) -> None:
+    """Raises NotCovered, as if there were no such place."""
+    if layer not in LAYERS or not covers(permission, layer, node_id):
+        raise NotCovered
+
+
+def reachable(permission: Permission) -> list[tuple[str, str]]:
+    """('layer/node', name) of the places where the caller may act, most general first."""
+    session, scope = db.session(), guard.scope(permission)
+    areas = session.execute(select(Area).where(Area.level.in_(LAYERS[:3])).order_by(Area.id)).scalars()
+    within = scope.areas(session)
+    found = [(f"{one.level}/{one.id}", f"{LAYER_WORDS[one.level]} · {one.name}") for one in areas if one.id in within]
+    found.sort(key=lambda one: LAYERS.index(one[0].partition("/")[0]))
+    canteens = session.execute(select(Canteen).order_by(Canteen.id)).scalars()
+    own = scope.canteens(session)
+    return found + [(f"canteen/{one.id}", f"食堂级 · {one.name}") for one in canteens if one.id in own]
+
+
+def document_of(version: RulebookVersion) -> dict[str, Any]:
+    document = books.parse(version.body.encode())
+    assert isinstance(document, dict)
+    return document
+
+
+def _day(text: str, otherwise: date) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return otherwise
+
+
+# --- in force, and in words ---
+
+
+@bp.get("/desk/rules")
+@allowed(Permission.SEE_RULEBOOKS)
+def home() -> ResponseReturnValue:
+    """Where and when each rulebook holds; what is being written; what waits for a second person."""
+    session, today = db.session(), clock.today()
+    published = select(Publication.rulebook_hash)
+    waiting = session.execute(
+        select(RulebookVersion, Person.name)
+        .outerjoin(Person, Person.id == RulebookVersion.drafted_by)
+        .where(RulebookVersion.hash.not_in(published))
+        .order_by(RulebookVersion.drafted_at.desc())
+        .limit(50)
+    ).all()
+    return render_template(
+        "rules/home.html",
+        drawn=timeline.draw(session, names(), today),
+        waiting=[(row, document_of(row)["title"], who or row.drafted_by) for row, who in waiting],
+        drafts=drafts.open_ones(session, g.person.id),
+        places=reachable(Permission.RULEBOOKS),
+        templates=TEMPLATES,
+        names=names(),
+        today=today,
+        done=done(),
+    )
+
+
+@bp.get("/desk/rules/versions/<digest>")
+@allowed(Permission.SEE_RULEBOOKS)
+def version_page(digest: str) -> ResponseReturnValue:
+    """One version as people read it, the others of its scheme, where it was published, the YAML behind it."""
+    session = db.session()
+    version = drafts.version(session, digest)
+    document = document_of(version)
+    versions = session.execute(
+        select(RulebookVersion).where(RulebookVersion.scheme == version.scheme).order_by(RulebookVersion.version.desc())
+    ).scalars()
+    published = session.execute(
+        select(Publication).where(Publication.rulebook_hash == digest).order_by(Publication.from_day)
+    ).scalars()
+    people = dict(session.execute(select(Person.id, Person.name)).all())
+    return render_template(
+        "rules/version.html",
+        version=version,
+        document=document,
+        text=prose.read(document, names()),
+        limits={one["id"]: prose.allowance(one) for one in document.get("allowances", ())},
+        versions=list(versions),
+        published=list(published),
+        people=people,
+        names=names(),
+        places=reachable(Permission.RULEBOOKS),
+        publishes=reachable(Permission.PUBLISH),
+        done=done(),
+    )
+
+
+@bp.get("/desk/rules/compare")
+@allowed(Permission.SEE_RULEBOOKS)
+def compare_page() -> ResponseReturnValue:
+    """Two versions compared in meaning."""
+    session = db.session()
+    old = drafts.version(session, request.args.get("old", ""))
+    new = drafts.version(session, request.args.get("new", ""))
+    found = comparing.compare(document_of(old), document_of(new), names())
+    return render_template("rules/compare.html", old=old, new=new, differences=found)
+
+
+@bp.get("/desk/rules/publications/<int:number>")
+@allowed(Permission.SEE_RULEBOOKS)
+def publication_page(number: int) -> ResponseReturnValue:
+    """What the publisher had before the eyes."""
+    session = db.session()
+    row = session.get(Publication, number)
+    if row is None:
+        raise NotCovered
+    file = publishing.file_of(session, number)
+    return render_template(
+        "rules/publication.html",
+        publication=row,
+        version=drafts.version(session, row.rulebook_hash),
+        differences=json.loads(file.diff) if file else None,
+        gate=json.loads(file.gate) if file else None,
+        replay=json.loads(file.replay) if file and file.replay else None,
+        people=dict(session.execute(select(Person.id, Person.name)).all()),
+        names=names(),
+        done=done(),
+    )
+
+
+# --- drafts ---
+
+
+@bp.post("/desk/rules/drafts")
+@allowed(Permission.RULEBOOKS)
+def start() -> ResponseReturnValue:
+    """Begin a draft from a template, or from a version."""
+    layer, _, node = request.form.get("place", "").partition("/")
+    need(Permission.RULEBOOKS, layer, node)
+    if digest := request.form.get("from", ""):
+        version = drafts.version(db.session(), digest)
+        text, title = version.yaml, str(document_of(version)["title"])
+    else:
+        title = request.form.get("title", "").strip() or "新标准"
+        scheme = request.form.get("scheme", "").strip() or f"local-{node}"
+        first = clock.today().isoformat()
+        form = forms.template(request.form.get("template", ""), scheme=scheme, title=title, place=node, first_day=first)
+        text = writing.dump(forms.tree_of(form))
+    number = drafts.start(text, title, layer=layer, node_id=node, by=g.person.id)
+    return redirect(url_for("rules.draft_page", number=number))
+
+
+def _draft(number: int) -> RulebookDraft:
+    """The caller's own open draft; another's is as if it were not there."""
+    row = drafts.find(db.session(), number)
+    if row.by != g.person.id or row.state != "open":
+        raise drafts.NoDraft
+    return row
+
+
+@bp.get("/desk/rules/drafts/<int:number>")
+@allowed(Permission.RULEBOOKS)
+def draft_page(number: int) -> ResponseReturnValue:
+    """The form, with an elder to try beside it."""
+    row = _draft(number)
+    form = _form(row.yaml)
+    if form is None:
+        return redirect(url_for("rules.yaml_page", number=number, why="form"))
+    return _form_page(row, form, Asked())
+
+
+def _form(text: str) -> forms.Form | None:
+    try:
+        return forms.form_of(reader.tree(text))
+    except reader.YamlFaulty:
+        return None
+
+
+def _form_page(
+    row: RulebookDraft, form: forms.Form, asked: Asked, refusal: Refusal | None = None
+) -> ResponseReturnValue:
+    text = writing.dump(forms.tree_of(form))
+    document, faults = drafts.check(text)
+    tried, untried = _try(row, document, asked)
+    page = render_template(
+        "rules/form.html",
+        draft=row,
+        seen=-1 if isinstance(refusal, drafts.ChangedMeanwhile) else row.changes,
+        form=form,
+        faults=faults,
+        yaml=text,
+        asked=asked,
+        tried=tried,
+        untried=untried,
+        place_name=names().get(row.node_id, row.node_id),
+        canteens=_canteens(),
+        areas=[(one.id, one.name) for one in db.session.execute(select(Area).order_by(Area.id)).scalars()],
+        canteen=request.form.get("try-canteen", ""),
+        classes=CLASSES.items(),
+        canteen_classes=CANTEEN_CLASSES.items(),
+        prose=prose,
+        done=done(),
+        refusal=refusal,
+    )
+    return page, 200 if refusal is None else status_of(refusal)
+
+
+def _canteens() -> list[tuple[str, str]]:
+    within = guard.scope(Permission.RULEBOOKS).canteens(db.session())
+    rows = db.session.execute(select(Canteen.id, Canteen.name).order_by(Canteen.id)).all()
+    return [(number, name) for number, name in rows if number in within]
+
+
+def _try(row: RulebookDraft, document: Any, asked: Asked) -> tuple[trying.Tried | None, str]:
+    if document is None:
+        return None, "改正错误后才能试算。"
+    wanted = request.form.get("try-canteen", "")
+    known = dict(_canteens())
+    canteen = db.session.get(Canteen, wanted) if wanted in known else None
+    proposal = Proposal(row.layer, row.node_id, document)
+    try:
+        return trying.attempt(db.session(), proposal, canteen, asked, clock.today()), ""
+    except (Refusal, ValueError) as error:
+        return None, error.message if isinstance(error, Refusal) else "试算没有结果，请检查标准和所填内容。"
+
+
+def _asked(sent: Mapping[str, Any]) -> Asked:
+    return Asked(
+        age=sent.get("try-age", "75").strip(),
+        classes=tuple(code for code in request.form.getlist("try-classes") if code in CLASSES),
+        home=sent.get("try-home", "").strip(),
+        price=sent.get("try-price", "12.00").strip(),
+        period=sent.get("try-period", "lunch") if sent.get("try-period") in prose.PERIODS else "lunch",
+        alone=sent.get("try-alone") == "yes",
+    )
+
+
+@bp.post("/desk/rules/drafts/<int:number>")
+@allowed(Permission.RULEBOOKS)
+def change_draft(number: int) -> ResponseReturnValue:
+    """Save the form, add or take out a row, try an elder, or submit; the YAML behind it follows."""
+    row = _draft(number)
+    form, act = forms.of_request(request.form), request.form.get("act", "save")
+    if act == "try":
+        return _form_page(row, form, _asked(request.form))
+    forms.change(form, act)
+    seen = request.form.get("seen", "")
+    try:
+        drafts.save(
+            number, writing.dump(forms.tree_of(form)), seen=int(seen) if seen.isdecimal() else -1, by=g.person.id
+        )
+        if act == "submit":
+            return _submit(number)
+    except REFUSED as refusal:
+        return _form_page(_draft(number), form, _asked(request.form), refusal)
+    if act == "save":
+        return redirect(url_for("rules.draft_page", number=number, done="saved"))
+    return _form_page(_draft(number), form, _asked(request.form))
+
+
+def _submit(number: int) -> ResponseReturnValue:
+    digest = drafts.submit(number, by=g.person.id)
+    return redirect(url_for("rules.version_page", digest=digest, done="submitted"))
+
+
+@bp.get("/desk/rules/drafts/<int:number>/yaml")
+@allowed(Permission.RULEBOOKS)
+def yaml_page(number: int) -> ResponseReturnValue:
+    """The YAML itself."""
+    row = _draft(number)
+    return _yaml_page(row, row.yaml)
+
+
+def _yaml_page(row: RulebookDraft, text: str, refusal: Refusal | None = None) -> ResponseReturnValue:
+    document, faults = drafts.check(text)
+    page = render_template(
+        "rules/yaml.html",
+        draft=row,
+        seen=-1 if isinstance(refusal, drafts.ChangedMeanwhile) else row.changes,
+        yaml=text,
+        faults=faults,
+        text=prose.read(document, names())
+        if document and not [one for one in faults if one.severity == "error"]
+        else None,
+        limits={one["id"]: prose.allowance(one) for one in _listed(document)},
+        fits=_form(text) is not None,
+        done=done(),
+        refusal=refusal,
+    )
+    return page, 200 if refusal is None else status_of(refusal)
+
+
+def _listed(document: Any) -> list[dict[str, Any]]:
+    found = document.get("allowances", []) if isinstance(document, dict) else []
+    return list(found)
+
+
+@bp.post("/desk/rules/drafts/<int:number>/yaml")
+@allowed(Permission.RULEBOOKS)
+def change_yaml(number: int) -> ResponseReturnValue:
+    """Save the text, faulty or not; submit it; or drop the draft."""
+    row = _draft(number)
+    text, seen, act = request.form.get("yaml", ""), request.form.get("seen", ""), request.form.get("act", "save")
+    try:
+        if act == "drop":
+            drafts.drop(number, by=g.person.id)
+            return redirect(url_for("rules.home", done="dropped"))
+        drafts.save(number, text, seen=int(seen) if seen.isdecimal() else -1, by=g.person.id)
+        if act == "submit":
+            return _submit(number)
+    except RulebookFaulty as refusal:
+        return _yaml_page(_draft(number), text, refusal)
+    except REFUSED as refusal:
+        return _yaml_page(row, text, refusal)
+    return redirect(url_for("rules.yaml_page", number=number, done="saved"))
+
+
+# --- publishing ---
+
+
+@bp.get("/desk/rules/versions/<digest>/publish")
+@allowed(Permission.PUBLISH)
+def publish_page(digest: str) -> ResponseReturnValue:
+    return _publish_page(digest)
+
+
+def _publish_page(digest: str, refusal: Refusal | None = None) -> ResponseReturnValue:
+    sent = request.values
+    layer, _, node = sent.get("place", "").partition("/")
+    need(Permission.PUBLISH, layer, node)
+    tomorrow = date.fromordinal(clock.today().toordinal() + 1)
+    begins = clock.day_of(document_of(drafts.version(db.session(), digest))["from"])
+    first = _day(sent.get("from", ""), max(tomorrow, begins))
+    seen = publishing.review(db.session(), digest, layer, node, first, names())
+    version = drafts.version(db.session(), digest)
+    page = render_template(
+        "rules/publish.html",
+        version=version,
+        title=document_of(version)["title"],
+        review=seen,
+        place=f"{layer}/{node}",
+        place_name=names().get(node, node),
+        same=version.drafted_by == g.person.id,
+        drafter=db.session.execute(select(Person.name).where(Person.id == version.drafted_by)).scalar()
+        or version.drafted_by,
+        refusal=refusal,
+    )
+    return page, 200 if refusal is None else status_of(refusal)
+
+
+@bp.post("/desk/rules/versions/<digest>/publish")
+@allowed(Permission.PUBLISH)
+def publish(digest: str) -> ResponseReturnValue:
+    """Publish: by another person than the writer, after the gate."""
+    layer, _, node = request.form.get("place", "").partition("/")
+    need(Permission.PUBLISH, layer, node)
+    first = _day(request.form.get("from", ""), date.min)
+    try:
+        number = publishing.publish(digest, layer, node, first, names(), by=g.person.id)
+    except REFUSED as refusal:
+        return _publish_page(digest, refusal)
+    return redirect(url_for("rules.publication_page", number=number, done="published"))
+
+
+# --- the calendar ---
+
+
+@bp.get("/desk/calendar")
+@allowed(Permission.SEE_RULEBOOKS)
+def calendar() -> ResponseReturnValue:
+    return _calendar()
+
+
+def _calendar(refusal: Refusal | None = None) -> ResponseReturnValue:
+    today = clock.today()
+    wanted = request.args.get("year", "")
+    year = int(wanted) if wanted.isdecimal() and 2004 <= int(wanted) <= today.year + 2 else today.year
+    session = db.session()
+    page = render_template(
+        "rules/calendar.html",
+        year=year,
+        years=range(today.year - 1, today.year + 3),
+        told=calendars.year(session, year),
+        provisional=calendars.provisional(session, year),
+        kinds=calendars.WORDS,
+        may_arrange=_arranges(),
+        today=today,
+        form=request.form,
+        done=done(),
+        refusal=refusal,
+    )
+    return page, 200 if refusal is None else status_of(refusal)
+
+
+def _arranges() -> bool:
+    """One calendar holds for the whole city: who drafts for a city may change it."""
+    return any(place.startswith("city/") for place, _ in reachable(Permission.RULEBOOKS))
+
+
+@bp.post("/desk/calendar")
+@allowed(Permission.RULEBOOKS)
+def arrange() -> ResponseReturnValue:
+    """Say of some days what they are."""
+    if not _arranges():
+        raise Forbidden
+    first = _day(request.form.get("first", ""), date.min)
+    last = _day(request.form.get("last", ""), first)
+    try:
+        calendars.arrange(
+            first, last, request.form.get("kind", ""), request.form.get("name", "").strip(), by=g.person.id
+        )
+    except REFUSED as refusal:
+        return _calendar(refusal)
+    return redirect(url_for("rules.calendar", year=first.year, done="arranged"))

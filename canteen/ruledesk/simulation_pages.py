@@ -1,0 +1,178 @@
+"""The desk's pages of simulations: ask, watch, cancel, read, take away. No elder is named in full."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, g, redirect, render_template, request, send_file, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from canteen.auth import guard
+from canteen.auth.guard import NotCovered, Permission, allowed
+from canteen.db import db
+from canteen.policy.canonical import Document
+from canteen.registry.words import CLASSES
+from canteen.rulebooks.models import RulebookVersion, Simulation
+from canteen.ruledesk import charts, drafts, reports, simulating
+from canteen.ruledesk.pages import REFUSED, covers, document_of, done, names, need, reachable
+from canteen.settlement import details
+from canteen.web.errors import status_of
+
+bp = Blueprint("simulations", __name__)
+
+WHY = {
+    "rulebook_gone": "当时所用标准已无从查起",
+    "birth_day": "没有出生日期",
+    "level": "没有所要求的评定记录",
+    "residence_since": "没有居住起始日期",
+    "household": "当时没有记录住户",
+    "ordered_at": "当时没有记录预订时间",
+    "lines": "仅核销的餐次没有餐品明细",
+    "used_before": "期初已用次数或金额没有记录",
+}
+STATES = {"waiting": "等待开始", "running": "正在模拟", "done": "已完成", "failed": "未完成", "cancelled": "已取消"}
+
+
+@bp.get("/desk/rules/simulations")
+@allowed(Permission.RULEBOOKS)
+def simulations() -> ResponseReturnValue:
+    return _simulations()
+
+
+def _simulations(refusal: Any = None) -> ResponseReturnValue:
+    session = db.session()
+    rows = session.execute(select(Simulation).order_by(Simulation.id.desc()).limit(100)).scalars()
+    sent = request.values
+    place = sent.get("place", "")
+    if not place and sent.get("draft", "").isdecimal():
+        row = drafts.find(session, int(sent["draft"]))
+        place = f"{row.layer}/{row.node_id}"
+    page = render_template(
+        "rules/simulations.html",
+        rows=[row for row in rows if covers(Permission.RULEBOOKS, row.layer, row.node_id)],
+        states=STATES,
+        months=simulating.months(session),
+        places=reachable(Permission.RULEBOOKS),
+        drafts=drafts.open_ones(session, g.person.id),
+        versions=[(one.hash, f"{document_of(one)['title']} 第 {one.version} 版") for one in _versions(session)],
+        chosen=f"version:{sent['version']}"
+        if "version" in sent
+        else f"draft:{sent['draft']}"
+        if "draft" in sent
+        else "",
+        place=place,
+        names=names(),
+        done=done(),
+        refusal=refusal,
+    )
+    return page, 200 if refusal is None else status_of(refusal)
+
+
+def _versions(session: Session) -> list[RulebookVersion]:
+    return list(
+        session.execute(select(RulebookVersion).order_by(RulebookVersion.drafted_at.desc()).limit(50)).scalars()
+    )
+
+
+@bp.post("/desk/rules/simulations")
+@allowed(Permission.RULEBOOKS)
+def ask() -> ResponseReturnValue:
+    """Ask for a replay of chosen months."""
+    layer, _, node = request.form.get("place", "").partition("/")
+    need(Permission.RULEBOOKS, layer, node)
+    try:
+        number = simulating.ask(
+            _chosen(request.form.get("rulebook", "")), layer=layer, node_id=node,
+            over=request.form.getlist("month"), by=g.person.id,
+        )  # fmt: skip
+    except REFUSED as refusal:
+        return _simulations(refusal)
+    return redirect(url_for("simulations.simulation", number=number, done="asked"))
+
+
+def _chosen(text: str) -> Document:
+    kind, _, key = text.partition(":")
+    if kind == "version":
+        return document_of(drafts.version(db.session(), key))
+    row = drafts.find(db.session(), int(key) if key.isdecimal() else -1)
+    if row.by != g.person.id:
+        raise drafts.NoDraft
+    document, _ = drafts.check(row.yaml)
+    if document is None:
+        raise simulating.FaultyRulebook
+    return document
+
+
+def _own(number: int) -> Simulation:
+    row = simulating.find(db.session(), number)
+    if not covers(Permission.RULEBOOKS, row.layer, row.node_id):
+        raise NotCovered
+    return row
+
+
+@bp.get("/desk/rules/simulations/<int:number>")
+@allowed(Permission.RULEBOOKS)
+def simulation(number: int) -> ResponseReturnValue:
+    """Progress, and when it is done what was found."""
+    row = _own(number)
+    found = simulating.result(row)
+    called = names()
+    return render_template(
+        "rules/simulation.html",
+        row=row,
+        states=STATES,
+        place=called.get(row.node_id, row.node_id),
+        found=found,
+        why=WHY,
+        drawn=[(one, charts.bars(one.rows)) for one in reports.parts(found, called)] if found else [],
+        lines=charts.lines(found["by"].get("day", {})) if found else None,
+        people=_people(found) if found else {},
+        classes=CLASSES,
+        names=called,
+        fund_names=details.fund_names(),
+        may_export=guard.may(Permission.EXPORT),
+        done=done(),
+    )
+
+
+def _people(found: dict[str, Any]) -> dict[str, str]:
+    """Masked names of the elders in the lists: the surname alone."""
+    wanted = [uuid.UUID(one["elder"]) for one in (*found["most_gain"], *found["most_lose"])]
+    return {str(elder): name for elder, name in reports.masked(db.session(), wanted).items()} if wanted else {}
+
+
+@bp.post("/desk/rules/simulations/<int:number>/cancel")
+@allowed(Permission.RULEBOOKS)
+def cancel(number: int) -> ResponseReturnValue:
+    _own(number)
+    try:
+        simulating.cancel(number)
+    except simulating.IsOver:
+        return redirect(url_for("simulations.simulation", number=number))
+    return redirect(url_for("simulations.simulation", number=number, done="cancelled"))
+
+
+@bp.get("/desk/rules/simulations/<int:number>/export.xlsx")
+@allowed(Permission.EXPORT)
+def export(number: int) -> ResponseReturnValue:
+    """The whole result as a workbook."""
+    row = simulating.find(db.session(), number)
+    found = simulating.result(row)
+    if found is None or not covers(Permission.EXPORT, row.layer, row.node_id):
+        raise NotCovered
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "simulation.xlsx"
+        reports.workbook(row, found, names(), _people(found), WHY, path)
+        file = path.open("rb")  # stays readable after the folder is gone, and is closed with the answer
+    return send_file(
+        file,
+        mimetype="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        as_attachment=True,
+        download_name=f"模拟测算-{number}.xlsx",
+        max_age=0,
+    )

@@ -1,0 +1,1 @@
+"""Closing periods, statements, claims, their review and payment."""

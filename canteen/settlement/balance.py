@@ -1,0 +1,98 @@
+"""The trial balance of a contract: every subsidised fen stands in exactly one place (P7, P17)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from canteen.db import db
+from canteen.ledger import transfers
+from canteen.money import Fen
+from canteen.pos.models import Sale, Share, Void
+from canteen.settlement import carrying, paging
+from canteen.settlement.models import Claim, Decision, Payout, PayoutCheck
+
+HELD_BY = ("open", "claimed", "disallowed", "paid", "excluded")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What stands where, by fund: subsidies of sales that stand = open + claimed + disallowed + paid + excluded."""
+
+    fund: str
+    sold: Fen
+    standing: dict[str, Fen]
+
+    @property
+    def missing(self) -> Fen:
+        return self.sold - sum(self.standing.values())
+
+
+def trial(contract_id: str) -> list[Trial]:
+    """The trial balance by fund; `sold` is summed from the sales' shares, the rest from transfers."""
+    sold: Counter[str] = Counter()
+    months = [
+        row[0] for row in paging.once(select(Sale.service_month).where(Sale.contract_id == contract_id).distinct())
+    ]
+    for month in sorted(months):
+        query = (
+            select(Share.fund, func.sum(Share.fen))
+            .join(Sale, Sale.id == Share.sale_id)
+            .outerjoin(Void, Void.sale_id == Sale.id)
+            .where(
+                Sale.contract_id == contract_id,
+                Sale.service_month == month,
+                Share.payer == "subsidy",
+                Void.id.is_(None),
+            )
+            .group_by(Share.fund)
+        )
+        for fund, fen in paging.once(query):
+            sold[fund] += int(fen)
+    standing = transfers.balances(db.session(), contract_id)
+    db.session.rollback()
+    funds = sorted({fund for fund, kind in standing if kind in HELD_BY} | sold.keys())
+    return [Trial(fund, sold[fund], {kind: standing.get((fund, kind), 0) for kind in HELD_BY}) for fund in funds]
+
+
+def differences(contract_id: str) -> list[tuple[str, str, str, str]]:
+    """(code, subject, there, expected) where accounts are not what sales, decisions and payouts make them."""
+    rows = trial(contract_id)
+    found = [("trial_balance", row.fund, str(sum(row.standing.values())), str(row.sold)) for row in rows if row.missing]
+    approved, paid = _approved(contract_id)
+    for row in rows:
+        for kind, expected in (("claimed", approved[row.fund] - paid[row.fund]), ("paid", paid[row.fund])):
+            there = row.standing[kind]
+            found += [(kind, row.fund, str(there), str(expected))] if there != expected else []
+    vouchers = sum(
+        row[0]
+        for row in paging.once(
+            select(Payout.fen)
+            .join(PayoutCheck, PayoutCheck.payout_id == Payout.id)
+            .join(Claim, Claim.id == Payout.claim_id)
+            .where(Claim.contract_id == contract_id, PayoutCheck.outcome == "confirmed")
+        )
+    )
+    if vouchers != sum(paid.values()):
+        found.append(("payouts", contract_id, str(vouchers), str(sum(paid.values()))))
+    return found
+
+
+def _approved(contract_id: str) -> tuple[Counter[str], Counter[str]]:
+    """Approved and paid fen by fund, from lines, held meals and decisions."""
+    approved: Counter[str] = Counter()
+    paid: Counter[str] = Counter()
+    query = (
+        select(Claim.id, Decision.to_state)
+        .join(Decision, Decision.claim_id == Claim.id)
+        .where(Claim.contract_id == contract_id, Decision.to_state.in_(("approved", "settled", "paid")))
+    )
+    for claim_id, state in paging.once(query.order_by(Claim.id, Decision.n)):
+        for (fund, _), fen in carrying.approved_by_fund(claim_id).items():
+            if state in {"approved", "settled"}:
+                approved[fund] += fen
+            if state in {"paid", "settled"}:
+                paid[fund] += fen
+    return approved, paid

@@ -1,0 +1,424 @@
+"""What the desk's pages show of claims: lists, lines drilled to meals, meals to their explanation. Reads only."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from canteen import clock
+from canteen.auth.models import Person
+from canteen.ledger.models import Account, Period, Transfer
+from canteen.money import Fen
+from canteen.places import Canteen, Contract
+from canteen.pos.models import Sale
+from canteen.settlement import claims, closing, details, reading, steps, sums
+from canteen.settlement.claims import LineStanding
+from canteen.settlement.details import Meal
+from canteen.settlement.models import (
+    Claim,
+    ClaimLine,
+    Decision,
+    Finding,
+    FindingAnswer,
+    Held,
+    HeldAnswer,
+    Payout,
+    PayoutCheck,
+)
+from canteen.settlement.statement import Key
+
+SIZE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One claim in a list."""
+
+    claim: Claim
+    canteen: str
+    state: str
+    by_fund: dict[str, Fen]
+    findings: int
+    unanswered: int
+    held: Fen
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """All claims of a month within reach."""
+
+    month: str
+    months: list[str]
+    rows: list[Row]
+    after: str | None
+    funds: list[str]
+    totals: dict[str, Fen]
+    states: dict[str, int]
+    meals: int
+    fen: Fen
+
+
+def month(
+    session: Session, contracts: Collection[str], wanted: str | None, *, state: str | None, after: str | None
+) -> Month:
+    """The claims of a month, newest month unless told, by number; with sums over all of them, not just this page."""
+    reach = Claim.contract_id.in_(contracts)
+    days = session.execute(select(Claim.from_day).where(reach).distinct()).scalars()
+    months = sorted({clock.month_of(day) for day in days}, reverse=True)
+    chosen = wanted if wanted in months else (months[0] if months else "")
+    if not chosen:
+        return Month("", [], [], None, [], {}, {}, 0, 0)
+    span = clock.Span.month(date.fromisoformat(f"{chosen}-01"))
+    inside = and_(reach, Claim.from_day >= span.first, Claim.from_day <= span.last)
+    every = list(session.execute(select(Claim).where(inside).order_by(Claim.number)).scalars())
+    states = states_of(session, [claim.id for claim in every])
+    shown = [claim for claim in every if state in {None, states[claim.id]}]
+    page = [claim for claim in shown if after is None or claim.number > after]
+    rest = page[SIZE:]
+    rows = _rows(session, page[:SIZE], states)
+    totals = {
+        fund: int(fen)
+        for fund, fen in session.execute(
+            select(ClaimLine.fund, func.sum(ClaimLine.fen))
+            .join(Claim, Claim.id == ClaimLine.claim_id)
+            .where(inside)
+            .group_by(ClaimLine.fund)
+            .order_by(ClaimLine.fund)
+        )
+    }
+    return Month(
+        month=chosen,
+        months=months,
+        rows=rows,
+        after=rows[-1].claim.number if rest else None,
+        funds=list(totals),
+        totals=totals,
+        states={code: count for code in _STATES if (count := Counter(states.values())[code])},
+        meals=sum(claim.meals for claim in every),
+        fen=sum(claim.fen for claim in every),
+    )
+
+
+_STATES = ("draft", "returned", "submitted", "reviewed", "determined", "approved", "paid", "carried", "settled")
+
+
+def states_of(session: Session, claim_ids: Collection[int]) -> dict[int, str]:
+    """State of each claim."""
+    newest = select(Decision.claim_id, func.max(Decision.n).label("n")).group_by(Decision.claim_id).subquery()
+    query = (
+        select(Decision.claim_id, Decision.to_state)
+        .join(newest, (newest.c.claim_id == Decision.claim_id) & (newest.c.n == Decision.n))
+        .where(Decision.claim_id.in_(claim_ids))
+    )
+    known = dict(session.execute(query).all())
+    return {claim_id: known.get(claim_id, steps.START) for claim_id in claim_ids}
+
+
+def _rows(session: Session, page: Sequence[Claim], states: dict[int, str]) -> list[Row]:
+    ids = [claim.id for claim in page]
+    names = dict(
+        session.execute(
+            select(Contract.id, Canteen.name)
+            .join(Canteen, Canteen.id == Contract.canteen_id)
+            .where(Contract.id.in_([claim.contract_id for claim in page]))
+        ).all()
+    )
+    funds: dict[int, dict[str, Fen]] = {number: {} for number in ids}
+    for number, fund, fen in session.execute(
+        select(ClaimLine.claim_id, ClaimLine.fund, func.sum(ClaimLine.fen))
+        .where(ClaimLine.claim_id.in_(ids))
+        .group_by(ClaimLine.claim_id, ClaimLine.fund)
+    ):
+        funds[number][fund] = int(fen)
+    answered = select(FindingAnswer.finding_id).distinct().subquery()
+    counts = {
+        period: (int(all_), int(open_))
+        for period, all_, open_ in session.execute(
+            select(
+                Finding.period_id,
+                func.count(),
+                func.sum(case((and_(answered.c.finding_id.is_(None), Finding.code != "gap"), 1), else_=0)),
+            )
+            .outerjoin(answered, answered.c.finding_id == Finding.id)
+            .where(Finding.period_id.in_([claim.period_id for claim in page]))
+            .group_by(Finding.period_id)
+        )
+    }
+    held = {
+        number: int(fen)
+        for number, fen in session.execute(
+            select(Held.claim_id, func.sum(Held.fen)).where(Held.claim_id.in_(ids)).group_by(Held.claim_id)
+        )
+    }
+    return [
+        Row(
+            claim, names[claim.contract_id], states[claim.id], funds[claim.id], *counts.get(claim.period_id, (0, 0)),
+            held.get(claim.id, 0),
+        )
+        for claim in page
+    ]  # fmt: skip
+
+
+# --- one claim ---
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A decision as people read it."""
+
+    n: int
+    move: str
+    to_state: str
+    who: str
+    reason: str
+    at: datetime
+
+
+def history(session: Session, claim_id: int) -> list[Step]:
+    """The moves of a claim with names."""
+    rows = session.execute(
+        select(Decision, Person.name)
+        .outerjoin(Person, Person.id == Decision.by)
+        .where(Decision.claim_id == claim_id)
+        .order_by(Decision.n)
+    )
+    return [Step(row.n, row.move, row.to_state, name or row.by, row.reason, row.at) for row, name in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class LineMeals:
+    """A page of a line's meals, with the fen that this line holds of each."""
+
+    rows: list[tuple[Meal, Fen]]
+    after: str | None
+
+
+def line_meals(session: Session, claim: Claim, line: LineStanding, after: str | None) -> LineMeals:
+    """One page of the meals behind a line, by day and id; a carried line has none of its own."""
+    if line.kind in {"meals", "supplement"}:
+        found = _of_period(session, claim, line, after)
+    elif line.kind == "adjustment":
+        found = _taken_back(claim, line, after)
+    else:
+        found = _released(session, claim, line, after)
+    page, more = found[:SIZE], len(found) > SIZE
+    meals = {meal.id: meal for meal in details.by_ids([number for _, number, _ in page])}
+    last = f"{page[-1][0].isoformat()}~{page[-1][1]}" if more else None
+    return LineMeals([(meals[number], fen) for _, number, fen in page], last)
+
+
+Ref = tuple[date, uuid.UUID, Fen]
+
+
+def _of_period(session: Session, claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
+    accounts = [
+        row[0]
+        for row in session.execute(
+            select(Account.id).where(
+                Account.contract_id == claim.contract_id, Account.fund == line.fund, Account.kind == "open"
+            )
+        )
+    ]
+    signed = case((Transfer.target_id.in_(accounts), Transfer.fen), else_=-Transfer.fen)
+    net = (
+        select(func.sum(signed))
+        .where(
+            Transfer.sale_id == Sale.id,
+            Transfer.period_id == claim.period_id,
+            Transfer.movement.in_(sums.CLAIMABLE),
+            or_(Transfer.target_id.in_(accounts), Transfer.source_id.in_(accounts)),
+        )
+        .correlate(Sale)
+        .scalar_subquery()
+    )
+    period = closing.load(claim.period_id)
+    cut, _ = closing.cut_of(period)
+    late = line.kind == "supplement"
+    query = (
+        select(Sale.service_day, Sale.id, net)
+        .where(reading.belongs(period, cut), Sale.service_month == line.service_month, net > 0)
+        .where(Sale.service_day < claim.from_day if late else Sale.service_day >= claim.from_day)
+    )
+    if (start := _start(after)) is not None:
+        day, number = start
+        query = query.where(or_(Sale.service_day > day, and_(Sale.service_day == day, Sale.id > number)))
+    rows = session.execute(query.order_by(Sale.service_day, Sale.id).limit(SIZE + 1))
+    found = [(day, number, int(fen)) for day, number, fen in rows]
+    if late:
+        origins = sums.Origins(claim.contract_id)
+        found = [one for one in found if origins.of_day(one[0]) == line.origin]
+    return found
+
+
+def _start(after: str | None) -> tuple[date, uuid.UUID] | None:
+    try:
+        day, _, number = (after or "").partition("~")
+        return date.fromisoformat(day), uuid.UUID(number)
+    except ValueError:
+        return None
+
+
+def _past(found: list[Ref], after: str | None) -> list[Ref]:
+    ordered = sorted(found)
+    start = _start(after)
+    return ordered if start is None else [one for one in ordered if one[:2] > start]
+
+
+def _taken_back(claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
+    key = Key(line.kind, line.fund, line.service_month, line.origin)
+    period = closing.load(claim.period_id)
+    return _past([(day, sale, fen) for of, sale, day, fen in sums.late(period) if of == key and fen], after)
+
+
+def _released(session: Session, claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
+    number, _, n = line.origin.rpartition("/")
+    rows = session.execute(
+        select(Sale.service_day, Sale.id, func.sum(Held.fen))
+        .join(Held, Held.sale_id == Sale.id)
+        .join(Claim, Claim.id == Held.claim_id)
+        .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
+        .where(Claim.number == number, Claim.contract_id == claim.contract_id)
+        .where(Held.line_n == int(n) if n.isdigit() else Held.line_n < 0)
+        .where(or_(HeldAnswer.outcome == "released", HeldAnswer.held_id.is_(None)))
+        .group_by(Sale.service_day, Sale.id)
+    )
+    return _past([(day, sale, int(fen)) for day, sale, fen in rows], after)
+
+
+# --- held meals and payouts over all claims within reach ---
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRow:
+    """A held meal that waits for a word."""
+
+    held: Held
+    claim: str
+    canteen: str
+    day: date
+    fund: str
+    who: str
+
+
+def held_rows(session: Session, contracts: Collection[str]) -> list[HeldRow]:
+    """Held meals nobody cleared, oldest first."""
+    rows = session.execute(
+        select(Held, Claim.number, Canteen.name, Sale.service_day, ClaimLine.fund, Person.name)
+        .join(Claim, Claim.id == Held.claim_id)
+        .join(ClaimLine, and_(ClaimLine.claim_id == Held.claim_id, ClaimLine.n == Held.line_n))
+        .join(Sale, Sale.id == Held.sale_id)
+        .join(Canteen, Canteen.id == Sale.canteen_id)
+        .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
+        .outerjoin(Person, Person.id == Held.by)
+        .where(Held.outcome == "held", HeldAnswer.held_id.is_(None), Claim.contract_id.in_(contracts))
+        .order_by(Held.id)
+    )
+    return [HeldRow(held, number, name, day, fund, who or held.by) for held, number, name, day, fund, who in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class PayRow:
+    """A claim to be paid, or a payout with what was said of it."""
+
+    claim: Claim
+    canteen: str
+    approved: Fen
+    payout: Payout | None
+    check: PayoutCheck | None
+    entered_by: str
+    checked_by: str
+
+
+@dataclass(slots=True)
+class Paying:
+    """Claims waiting for a voucher, vouchers waiting for a second person, and what is done, newest first."""
+
+    to_enter: list[PayRow] = field(default_factory=list)
+    to_check: list[PayRow] = field(default_factory=list)
+    done: list[PayRow] = field(default_factory=list)
+
+
+def paying(session: Session, contracts: Collection[str]) -> Paying:
+    """Everything about payouts within reach; of what is done the newest hundred."""
+    paid = select(Decision.claim_id).where(Decision.to_state == "paid")
+    approved = select(Decision.claim_id).where(Decision.to_state == "approved", Decision.claim_id.not_in(paid))
+    found = Paying()
+    for row in _pay_rows(session, contracts, Claim.id.in_(approved), most=None):
+        if row.payout is not None and row.check is None:
+            found.to_check.append(row)
+    waiting = {row.claim.id for row in found.to_check}
+    query = select(Claim, Canteen.name).join(Contract, Contract.id == Claim.contract_id)
+    query = query.join(Canteen, Canteen.id == Contract.canteen_id)
+    query = query.where(Claim.contract_id.in_(contracts), Claim.id.in_(approved), Claim.id.not_in(waiting))
+    for claim, name in session.execute(query.order_by(Claim.from_day, Claim.number)):
+        fen = sum(line.approved for line in claims.lines(session, claim.id))
+        found.to_enter.append(PayRow(claim, name, fen, None, None, "", ""))
+    found.done = _pay_rows(session, contracts, PayoutCheck.payout_id.is_not(None), most=100)
+    return found
+
+
+def _pay_rows(
+    session: Session, contracts: Collection[str], which: ColumnElement[bool], *, most: int | None
+) -> list[PayRow]:
+    """Payouts within reach, newest first."""
+    entered, checked = aliased(Person), aliased(Person)
+    query = (
+        select(Claim, Canteen.name, Payout, PayoutCheck, entered.name, checked.name)
+        .join(Payout, Payout.claim_id == Claim.id)
+        .join(Contract, Contract.id == Claim.contract_id)
+        .join(Canteen, Canteen.id == Contract.canteen_id)
+        .outerjoin(PayoutCheck, PayoutCheck.payout_id == Payout.id)
+        .outerjoin(entered, entered.id == Payout.entered_by)
+        .outerjoin(checked, checked.id == PayoutCheck.checked_by)
+        .where(Claim.contract_id.in_(contracts), which)
+        .order_by(Payout.id.desc())
+        .limit(most)
+    )
+    return [
+        PayRow(claim, name, payout.fen, payout, check, who or payout.entered_by, second or "")
+        for claim, name, payout, check, who, second in session.execute(query)
+    ]
+
+
+def unchecked(session: Session, claim_ids: Collection[int]) -> set[int]:
+    """Those of the claims whose voucher waits for a second person."""
+    query = (
+        select(Payout.claim_id)
+        .outerjoin(PayoutCheck, PayoutCheck.payout_id == Payout.id)
+        .where(Payout.claim_id.in_(claim_ids), PayoutCheck.payout_id.is_(None))
+    )
+    return set(session.execute(query).scalars())
+
+
+def open_periods(session: Session, contracts: Collection[str], today: date) -> list[tuple[Period, str]]:
+    """Periods that are over and not closed, oldest first, with the canteen's name."""
+    rows = session.execute(
+        select(Period, Canteen.name)
+        .join(Contract, Contract.id == Period.contract_id)
+        .join(Canteen, Canteen.id == Contract.canteen_id)
+        .where(Period.contract_id.in_(contracts), Period.state == "open", Period.to_day < today)
+        .order_by(Period.from_day, Period.contract_id)
+    )
+    return [(period, name) for period, name in rows]
+
+
+def claim_of_sale(session: Session, sale_id: uuid.UUID) -> Claim | None:
+    """The claim that a sale's subsidy was booked to, once its period is closed."""
+    return session.execute(
+        select(Claim)
+        .join(Transfer, Transfer.period_id == Claim.period_id)
+        .where(Transfer.sale_id == sale_id, Transfer.movement == "meal")
+        .limit(1)
+    ).scalar_one_or_none()
+
+
+def contracts_of(session: Session, numbers: Collection[str]) -> list[tuple[str, str]]:
+    """(claim number, contract) of these claims."""
+    query = select(Claim.number, Claim.contract_id).where(Claim.number.in_(numbers))
+    return [(number, contract) for number, contract in session.execute(query)]

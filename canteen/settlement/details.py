@@ -1,0 +1,379 @@
+"""The meals behind a claim, as people read them: for exports and for the desk. Read by keyset pages."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import aliased
+
+from canteen.auth.models import Person, Tablet
+from canteen.db import db
+from canteen.ledger.models import Account, Period, Transfer
+from canteen.money import Fen
+from canteen.places import Area, Canteen, Contract, Operator, Payee
+from canteen.pos.models import Record, Sale, SaleLine, Share, Tender, Void
+from canteen.registry.models import Credential, ElderFact, ElderIdentity
+from canteen.rulebooks.models import RulebookVersion
+from canteen.settlement import claims, closing, judging, paging, reading, sums
+from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer
+from canteen.settlement.words import say
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Whose claim it is and of when."""
+
+    number: str
+    state: str
+    canteen: str
+    operator: str
+    district: str
+    payee: str
+    bank: str
+    account_tail: str
+    first: date
+    last: date
+    fen: Fen
+    meals: int
+    persons: int
+    fund_names: dict[str, str]
+
+    def heading(self) -> list[tuple[str, str]]:
+        """What stands above the table."""
+        return [
+            ("申报单号", self.number),
+            ("食堂", self.canteen),
+            ("运营方", self.operator),
+            ("区县", self.district),
+            ("收款单位", self.payee),
+            ("开户行", self.bank),
+            ("账号尾号", self.account_tail),
+            ("所属期", f"{self.first.isoformat()} 至 {self.last.isoformat()}"),
+            ("状态", say("state", self.state)),
+            ("服务人次", str(self.meals)),
+            ("服务人数", str(self.persons)),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One share of a meal with its reason."""
+
+    n: int
+    fund: str
+    payer: str
+    rule: str
+    clause: str
+    fen: Fen
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Meal:
+    """One meal of a claim as people read it; `claimable` is what stands in the claim, 0 when voided."""
+
+    id: uuid.UUID
+    day: date
+    period: str
+    canteen: str
+    card_tail: str
+    name: str
+    age: int | None
+    items: str
+    list_fen: Fen
+    due_fen: Fen
+    parts: tuple[Part, ...]
+    claimable: Fen
+    tenders: tuple[str, ...]
+    mode: str
+    cashier: str
+    online: bool
+    reference: str
+    rulebook: str
+    voided: bool
+    remark: str
+
+    @property
+    def subsidies(self) -> list[Part]:
+        return [part for part in self.parts if part.payer == "subsidy"]
+
+    @property
+    def concession(self) -> Fen:
+        return sum(part.fen for part in self.parts if part.payer == "concession")
+
+    @property
+    def donation(self) -> Fen:
+        return sum(part.fen for part in self.parts if part.payer == "donation")
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """An earlier meal in this claim: added late, or taken back."""
+
+    kind: str
+    sale: uuid.UUID
+    day: date
+    fund: str
+    origin: str
+    fen: Fen
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A finding with the newest answer; outcome '' while nobody answered."""
+
+    id: int
+    code: str
+    subject: str
+    sale: uuid.UUID | None
+    fen: Fen
+    body: dict[str, Any]
+    outcome: str
+    reason: str
+    by: str
+
+
+def about(claim: Claim) -> About:
+    """Names and dates of a claim."""
+    session = db.session()
+    contract = session.get_one(Contract, claim.contract_id)
+    payee = session.get_one(Payee, contract.payee_id)
+    district = session.get(Area, claim.district_id)
+    return About(
+        number=claim.number,
+        state=claims.state(session, claim.id),
+        canteen=session.get_one(Canteen, contract.canteen_id).name,
+        operator=session.get_one(Operator, contract.operator_id).name,
+        district=district.name if district else claim.district_id,
+        payee=payee.name,
+        bank=payee.bank,
+        account_tail=payee.account_tail,
+        first=claim.from_day,
+        last=claim.to_day,
+        fen=claim.fen,
+        meals=claim.meals,
+        persons=claim.persons,
+        fund_names=fund_names(),
+    )
+
+
+_FUNDS: dict[str, dict[str, str]] = {}  # by rulebook hash: a version never changes
+
+
+def fund_names() -> dict[str, str]:
+    """What the rulebooks call each fund; of two names the one drafted later holds."""
+    names: dict[str, str] = {}
+    hashes = [row[0] for row in paging.once(select(RulebookVersion.hash).order_by(RulebookVersion.recorded))]
+    if missing := [digest for digest in hashes if digest not in _FUNDS]:
+        query = select(RulebookVersion.hash, RulebookVersion.body).where(RulebookVersion.hash.in_(missing))
+        for digest, body in paging.once(query):
+            _FUNDS[digest] = {fund["id"]: fund["name"] for fund in json.loads(body).get("funds", ())}
+    for digest in hashes:
+        names |= _FUNDS[digest]
+    return names
+
+
+def funds(claim: Claim) -> list[str]:
+    """The funds of a claim's lines, in order."""
+    query = select(ClaimLine.fund).where(ClaimLine.claim_id == claim.id).distinct()
+    return sorted(row[0] for row in paging.once(query))
+
+
+def meals(claim: Claim) -> Iterator[list[Meal]]:
+    """All meals booked to the claim's period, by day and id, in pages."""
+    period = closing.load(claim.period_id)
+    cut, _ = closing.cut_of(period)
+    for page in reading.sales(period, cut):
+        yield by_ids([row.id for row in page])
+
+
+def by_ids(ids: Sequence[uuid.UUID]) -> list[Meal]:
+    """These meals, by day and id."""
+    rows = paging.once(
+        select(Sale, Canteen.name, Record.epoch, Record.number, Tablet.name, Person.name, Void.reason)
+        .join(Canteen, Canteen.id == Sale.canteen_id)
+        .join(Record, Record.id == Sale.record_id)
+        .join(Tablet, Tablet.id == Record.tablet_id)
+        .outerjoin(Person, Person.id == Sale.cashier_id)
+        .outerjoin(Void, Void.sale_id == Sale.id)
+        .where(paging.among(Sale.id, ids))
+        .order_by(Sale.service_day, Sale.id)
+        .execution_options(populate_existing=True)
+    )
+    names, births = _names(ids), _births(ids)
+    parts, items, tenders = _parts(ids), _items(ids), _tenders(ids)
+    tails, claimable, excluded = _tails(ids), _claimable(ids), _excluded(ids)
+    found = []
+    for sale, canteen, epoch, number, tablet, cashier, void_reason in rows:
+        found.append(
+            Meal(
+                id=sale.id,
+                day=sale.service_day,
+                period=sale.period,
+                canteen=canteen,
+                card_tail=tails.get(sale.id, ""),
+                name=names.get(sale.id, say("guest", sale.guest or "")),
+                age=_age(births.get(sale.id), sale.service_day),
+                items=items.get(sale.id, "仅核销"),
+                list_fen=sale.list_fen,
+                due_fen=sale.due_fen,
+                parts=tuple(parts.get(sale.id, ())),
+                claimable=claimable.get(sale.id, 0),
+                tenders=tenders.get(sale.id, ()),
+                mode=sale.mode,
+                cashier=cashier or sale.cashier_id,
+                online=sale.online,
+                reference=f"{tablet} {epoch}-{number}",
+                rulebook=sale.rulebook_hash,
+                voided=void_reason is not None,
+                remark="；".join(_remarks(sale.flags, void_reason, excluded.get(sale.id, ()))),
+            )
+        )
+    db.session.rollback()
+    return found
+
+
+def _remarks(flags: str, void_reason: str | None, excluded: Sequence[str]) -> Iterator[str]:
+    if void_reason is not None:
+        yield f"已撤单：{void_reason}"
+    for reason in excluded:
+        yield f"不予申报：{say('excluded', reason)}"
+    for flag in flags.split():
+        if flag not in excluded:
+            yield say("flag", flag)
+
+
+def _age(birth: date | None, day: date) -> int | None:
+    """Completed years on `day`."""
+    return None if birth is None else day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
+
+
+def _names(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
+    query = (
+        select(Sale.id, ElderIdentity.name)
+        .join(ElderIdentity, ElderIdentity.elder_id == Sale.elder_id)
+        .where(paging.among(Sale.id, ids))
+        .order_by(ElderIdentity.id)
+    )
+    return {row[0]: row[1] for row in paging.once(query)}
+
+
+def _births(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, date]:
+    query = (
+        select(Sale.id, ElderFact.value)
+        .join(ElderFact, ElderFact.elder_id == Sale.elder_id)
+        .where(paging.among(Sale.id, ids), ElderFact.kind == "birth", ElderFact.value != "")
+        .order_by(ElderFact.recorded)
+    )
+    return {row[0]: date.fromisoformat(row[1]) for row in paging.once(query)}
+
+
+def _parts(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Part]]:
+    found: dict[uuid.UUID, list[Part]] = defaultdict(list)
+    query = select(
+        Share.sale_id, Share.n, Share.fund, Share.payer, Share.rule, Share.clause, Share.fen, Share.label, Share.reason
+    ).where(paging.among(Share.sale_id, ids))
+    for row in paging.once(query.order_by(Share.sale_id, Share.n)):
+        sale, n, fund, payer, rule, clause, fen, label, reason = row
+        found[sale].append(Part(n, fund, payer, rule, clause, fen, label, reason))
+    return found
+
+
+def _items(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
+    found: dict[uuid.UUID, list[str]] = defaultdict(list)
+    query = select(SaleLine.sale_id, SaleLine.name, SaleLine.quantity).where(paging.among(SaleLine.sale_id, ids))
+    for sale, name, quantity in paging.once(query.order_by(SaleLine.sale_id, SaleLine.n)):
+        found[sale].append(name if quantity == 1 else f"{name}×{quantity}")
+    return {sale: "、".join(names) for sale, names in found.items()}
+
+
+def _tenders(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[str, ...]]:
+    query = (
+        select(Sale.id, Tender.kind)
+        .join(Tender, Tender.payment_id == Sale.payment_id)
+        .where(paging.among(Sale.id, ids))
+    )
+    found: dict[uuid.UUID, tuple[str, ...]] = {}
+    for sale, kind in paging.once(query.order_by(Sale.id, Tender.n)):
+        found[sale] = tuple(dict.fromkeys((*found.get(sale, ()), kind)))
+    return found
+
+
+def _tails(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
+    query = select(Sale.id, Credential.number).join(Credential, Credential.digest == Sale.credential)
+    return {sale: (number or "")[-4:] for sale, number in paging.once(query.where(paging.among(Sale.id, ids)))}
+
+
+def _claimable(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Fen]:
+    """What of each meal stands in `open` now, over all its shares."""
+    return {sale: sum(fen for _, fen in parts) for sale, parts in judging.standing(db.session(), ids).items()}
+
+
+def _excluded(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[str, ...]]:
+    target = aliased(Account)
+    query = (
+        select(Transfer.sale_id, Transfer.reason)
+        .join(target, target.id == Transfer.target_id)
+        .where(paging.among(Transfer.sale_id, ids), Transfer.movement == "verdict", target.kind == "excluded")
+        .order_by(Transfer.id)
+    )
+    found: dict[uuid.UUID, tuple[str, ...]] = {}
+    for sale, reason in paging.once(query):
+        if sale is not None:
+            found[sale] = tuple(dict.fromkeys((*found.get(sale, ()), reason)))
+    return found
+
+
+def others(claim: Claim) -> list[Other]:
+    """Earlier meals that the claim adds late or takes back."""
+    period = closing.load(claim.period_id)
+    result = []
+    for key, sale, day, fen in sums.late(period):
+        if fen:
+            result.append(Other(key.kind, sale, day, key.fund, key.origin, fen, _why(key.kind, sale)))
+    return sorted(result, key=lambda other: (other.kind, other.day, str(other.sale), other.fund))
+
+
+def _why(kind: str, sale: uuid.UUID) -> str:
+    if kind == "supplement":
+        return "迟到的就餐记录"
+    rows = paging.once(select(Void.reason).where(Void.sale_id == sale))
+    return f"撤单：{rows[0][0]}" if rows else "核实后冲减"
+
+
+def findings(claim: Claim) -> list[Found]:
+    """The findings of a claim's period with their newest answers, in the order of the close."""
+    newest = (
+        select(FindingAnswer.finding_id, func.max(FindingAnswer.n).label("n"))
+        .group_by(FindingAnswer.finding_id)
+        .subquery()
+    )
+    query = (
+        select(
+            Finding.id, Finding.code, Finding.subject, Finding.sale_id, Finding.fen, Finding.body,
+            FindingAnswer.outcome, FindingAnswer.reason, Person.name, FindingAnswer.by,
+        )
+        .outerjoin(newest, newest.c.finding_id == Finding.id)
+        .outerjoin(FindingAnswer, (FindingAnswer.finding_id == Finding.id) & (FindingAnswer.n == newest.c.n))
+        .outerjoin(Person, Person.id == FindingAnswer.by)
+        .where(Finding.period_id == claim.period_id)
+        .order_by(Finding.id)
+    )  # fmt: skip
+    return [
+        Found(number, code, subject, sale, fen, json.loads(body), outcome or "", reason or "", name or by or "")
+        for number, code, subject, sale, fen, body, outcome, reason, name, by in paging.once(query)
+    ]
+
+
+def period_of(claim: Claim) -> Period:
+    """The claim's last period."""
+    return closing.load(claim.period_id)

@@ -1,0 +1,303 @@
+"""What reviewers make of findings and of single meals: accepted, held, disallowed; and what becomes of held ones.
+
+Everything is named by (line, sale, share, fen). Nothing is taken back: a change of mind is another answer, and a
+held meal that is cleared goes to the next claim.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import case, func, select
+from sqlalchemy.orm import Session, aliased
+
+from canteen import clock, events
+from canteen.auth import humans
+from canteen.db import retried, transaction
+from canteen.errors import Conflict, Invalid, Missing
+from canteen.ledger import periods, transfers
+from canteen.ledger.models import Account, Period, Transfer
+from canteen.ledger.transfers import Move
+from canteen.money import Fen
+from canteen.places import Contract
+from canteen.pos.models import Sale, Void
+from canteen.settlement import claims, paging, sums
+from canteen.settlement.claims import MoveNotOpen, SamePerson, reason_given
+from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held, HeldAnswer
+
+OPEN_STATES = ("draft", "returned", "submitted", "reviewed")  # a claim's meals are judged until it is determined
+OUTCOMES = ("accepted", "held", "disallowed")
+
+
+class NoFinding(Missing):
+    code = "finding_not_found"
+    message = "没有找到这条待核实事项，请刷新后再试。"
+
+
+class NoHeld(Missing):
+    code = "held_not_found"
+    message = "没有找到这笔暂缓记录，请刷新后再试。"
+
+
+class NothingToHold(Conflict):
+    code = "nothing_to_hold"
+    message = "这笔就餐在本申报中已没有补贴金额（未享受、已撤单或已处理）。"
+
+
+class ClaimedBefore(Conflict):
+    code = "claimed_before"
+    message = "这笔就餐属于以前的申报，不能暂缓，只能核减（在下期冲减）或确认无误。"
+
+
+class HeldAnswered(Conflict):
+    code = "held_answered"
+    message = "这笔暂缓已经处理过，或已撤单自动冲抵。"
+
+
+@retried
+def answer(finding_id: int, outcome: str, *, reason: str, by: str) -> None:
+    """Judge a finding; held or disallowed also keeps its meal's subsidy out of the claim.
+
+    A meal of an earlier claim that is disallowed is excluded by a counter-transfer: a line below zero in the next
+    claim (ruling 11). Raises NoFinding, Invalid, NeedsReason, MoveNotOpen, NothingToHold, ClaimedBefore.
+    """
+    _check(outcome, reason)
+    with transaction() as session:
+        finding = session.get(Finding, finding_id)
+        if finding is None:
+            raise NoFinding
+        claim = session.execute(select(Claim).where(Claim.period_id == finding.period_id)).scalar_one()
+        gate = _gate(session, claim)
+        claim = _judged(session, claim.id)
+        if outcome != "accepted" and finding.sale_id is None:
+            raise Invalid("这条事项不对应单笔就餐，只能确认无误，或退回申报。")
+        number = events.record(
+            session, "finding.answer", f"claim:{claim.number}", by=by, body={"finding": finding_id, "outcome": outcome}
+        )
+        last = select(func.coalesce(func.max(FindingAnswer.n), 0)).where(FindingAnswer.finding_id == finding_id)
+        session.add(
+            FindingAnswer(
+                finding_id=finding_id,
+                n=session.execute(last).scalar_one() + 1,
+                outcome=outcome,
+                reason=reason.strip(),
+                by=by,
+                at=clock.now(),
+                recorded=number,
+            )
+        )
+        if finding.sale_id is None:
+            return
+        sale = session.get_one(Sale, finding.sale_id)
+        if _in_claim(session, claim, sale):
+            _settle_meal(session, claim, gate, sale, outcome, reason.strip(), by, number)
+        elif outcome == "held":
+            raise ClaimedBefore
+        elif outcome == "disallowed":
+            transfers.post(session, _gate_of(session, claim, sale), list(_taken_back(session, sale, finding)))
+
+
+@retried
+def hold(claim_id: int, sale_id: uuid.UUID, outcome: str, *, reason: str, by: str) -> None:
+    """Keep a meal's subsidy out of a claim: held for now, or disallowed. Raises as `answer` does."""
+    _check(outcome, reason)
+    with transaction() as session:
+        found = session.get(Claim, claim_id)
+        sale = session.get(Sale, sale_id)
+        if found is None or sale is None:
+            raise claims.NoClaim
+        gate = _gate(session, found)
+        claim = _judged(session, claim_id)
+        if not _in_claim(session, claim, sale):
+            raise NothingToHold
+        body = {"sale": str(sale_id), "outcome": outcome}
+        number = events.record(session, "sale.hold", f"claim:{claim.number}", by=by, body=body)
+        _settle_meal(session, claim, gate, sale, outcome, reason.strip(), by, number)
+
+
+@retried
+def clear(held_id: int, outcome: str, *, reason: str, by: str) -> None:
+    """Release a held meal to the next claim, or disallow it for good. Whoever held it does not release it.
+
+    Raises NoHeld, HeldAnswered, SamePerson, NeedsReason, Invalid.
+    """
+    if outcome not in {"released", "disallowed"}:
+        raise Invalid
+    reason = reason_given(reason, "请写明放行或核减的依据（至少 4 个字）。")
+    with transaction() as session:
+        held = session.get(Held, held_id)
+        if held is None:
+            raise NoHeld
+        found = session.get_one(Claim, held.claim_id)
+        gate = _gate(session, found)
+        claim = claims.locked(session, held.claim_id)
+        if outcome == "released" and humans.same(session, by, {held.by}):
+            raise SamePerson("这笔是您暂缓的，放行须由另一人办理。")
+        body = {"held": held_id, "outcome": outcome}
+        number = events.record(session, f"held.{outcome}", f"claim:{claim.number}", by=by, body=body)
+        _clear(session, held, gate, outcome, reason, by, number)
+
+
+def disallowed(session: Session, claim: Claim, cause: str) -> Iterator[Move]:
+    """open -> disallowed for each meal that a claim's reviewers struck out, unless it was voided meanwhile."""
+    rows = session.execute(
+        select(Held).where(Held.claim_id == claim.id, Held.outcome == "disallowed").order_by(Held.id)
+    ).scalars()
+    for held in rows:
+        yield from _strike(session, held, cause)
+
+
+def _check(outcome: str, reason: str) -> None:
+    if outcome not in OUTCOMES:
+        raise Invalid
+    if outcome != "accepted":
+        reason_given(reason, "暂缓或核减须写明原因（至少 4 个字）。")
+
+
+def _gate(session: Session, claim: Claim) -> Period:
+    """The open period that counter-transfers are booked to: the first of all locks."""
+    return periods.gate(session, session.get_one(Contract, claim.contract_id), claim.to_day)
+
+
+def _gate_of(session: Session, claim: Claim, sale: Sale) -> Period:
+    return periods.gate(session, session.get_one(Contract, claim.contract_id), sale.service_day)
+
+
+def _judged(session: Session, claim_id: int) -> Claim:
+    """The claim, locked. Raises MoveNotOpen when it is determined already."""
+    claim = claims.locked(session, claim_id)
+    if claims.state(session, claim_id) not in OPEN_STATES:
+        raise MoveNotOpen("这份申报已核定，不能再改核实结论；需要更正请先退回。")
+    return claim
+
+
+def _in_claim(session: Session, claim: Claim, sale: Sale) -> bool:
+    """Whether the sale's subsidy was booked to the claim's period."""
+    query = select(Transfer.id).where(
+        Transfer.sale_id == sale.id, Transfer.movement == "meal", Transfer.period_id == claim.period_id
+    )
+    return session.execute(query.limit(1)).first() is not None
+
+
+def _settle_meal(
+    session: Session, claim: Claim, gate: Period, sale: Sale, outcome: str, reason: str, by: str, number: int
+) -> None:
+    """Bring what is kept out of the claim into line with the newest word about one of its meals."""
+    kept = list(
+        session.execute(
+            select(Held)
+            .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
+            .where(Held.claim_id == claim.id, Held.sale_id == sale.id)
+            .order_by(Held.id)
+        ).scalars()
+    )
+    if not kept and outcome != "accepted":
+        _keep_out(session, claim, sale, outcome, reason, by)
+    for held in kept:
+        answered = session.get(HeldAnswer, held.id) is not None
+        if held.outcome == "held" and outcome != "held" and not answered:
+            _clear(session, held, gate, "released" if outcome == "accepted" else outcome, reason, by, number)
+        elif held.outcome == "disallowed" and outcome != "disallowed":
+            raise HeldAnswered("这笔已核减，不能改回；如有误请退回申报重新核实。")
+
+
+def _keep_out(session: Session, claim: Claim, sale: Sale, outcome: str, reason: str, by: str) -> None:
+    standing = open_shares(session, sale.id)
+    if not standing or session.execute(select(Void.id).where(Void.sale_id == sale.id)).first():
+        raise NothingToHold
+    for (fund, share_n), fen in sorted(standing.items()):
+        session.add(
+            Held(
+                claim_id=claim.id,
+                line_n=_line_of(session, claim, sale, fund),
+                sale_id=sale.id,
+                share_n=share_n,
+                fen=fen,
+                outcome=outcome,
+                reason=reason,
+                by=by,
+                at=clock.now(),
+            )
+        )
+    session.flush()
+
+
+def open_shares(session: Session, sale_id: uuid.UUID) -> dict[tuple[str, int], Fen]:
+    """Fen of a sale's shares that stand in `open`, by (fund, share)."""
+    return dict(standing(session, [sale_id]).get(sale_id, ()))
+
+
+def standing(session: Session, sale_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[tuple[tuple[str, int], Fen]]]:
+    """Of each sale: ((fund, share), fen) that stands in `open`. Approval moves sums, so it does not show here."""
+    source, target = aliased(Account), aliased(Account)
+    signed = case((target.kind == "open", Transfer.fen), (source.kind == "open", -Transfer.fen), else_=0)
+    rows = session.execute(
+        select(Transfer.sale_id, Transfer.fund, Transfer.share_n, func.sum(signed))
+        .join(source, source.id == Transfer.source_id)
+        .join(target, target.id == Transfer.target_id)
+        .where(paging.among(Transfer.sale_id, sale_ids), Transfer.share_n.is_not(None))
+        .where(Transfer.movement.in_((*sums.CLAIMABLE, "disallow")))
+        .group_by(Transfer.sale_id, Transfer.fund, Transfer.share_n)
+        .order_by(Transfer.sale_id, Transfer.fund, Transfer.share_n)
+    )
+    found: dict[uuid.UUID, list[tuple[tuple[str, int], Fen]]] = {}
+    for sale, fund, share_n, fen in rows:
+        if sale is not None and fen:
+            found.setdefault(sale, []).append(((fund, share_n or 0), int(fen)))
+    return found
+
+
+def _line_of(session: Session, claim: Claim, sale: Sale, fund: str) -> int:
+    """The claim's line that holds this meal's money from a fund."""
+    kind = "meals" if sale.service_day >= claim.from_day else "supplement"
+    query = select(ClaimLine.n).where(
+        ClaimLine.claim_id == claim.id,
+        ClaimLine.kind == kind,
+        ClaimLine.fund == fund,
+        ClaimLine.service_month == sale.service_month,
+    )
+    if kind == "supplement":
+        origin = sums.Origins(claim.contract_id).of_day(sale.service_day)
+        query = query.where(ClaimLine.origin == origin)
+    return session.execute(query).scalar_one()
+
+
+def _clear(session: Session, held: Held, gate: Period, outcome: str, reason: str, by: str, number: int) -> None:
+    voided = session.execute(select(Void.id).where(Void.sale_id == held.sale_id)).first()
+    if held.outcome != "held" or voided or session.get(HeldAnswer, held.id):
+        raise HeldAnswered
+    session.add(HeldAnswer(held_id=held.id, outcome=outcome, reason=reason, by=by, at=clock.now(), recorded=number))
+    session.flush()
+    if outcome == "disallowed":
+        transfers.post(session, gate, list(_strike(session, held, f"held:{held.id}")))
+
+
+def _strike(session: Session, held: Held, cause: str) -> Iterator[Move]:
+    for (fund, share_n), fen in open_shares(session, held.sale_id).items():
+        if share_n == held.share_n and fen > 0:
+            day = session.get_one(Sale, held.sale_id).service_day
+            yield Move(
+                fund,
+                "open",
+                "disallowed",
+                min(fen, held.fen),
+                "disallow",
+                held.reason,
+                cause,
+                day,
+                held.sale_id,
+                share_n,
+            )
+
+
+def _taken_back(session: Session, sale: Sale, finding: Finding) -> Iterator[Move]:
+    """open -> excluded for a meal of an earlier claim: the next claim takes it back."""
+    standing = open_shares(session, sale.id)
+    if not standing:
+        raise NothingToHold
+    for (fund, share_n), fen in sorted(standing.items()):
+        yield Move(
+            fund, "open", "excluded", fen, "verdict", finding.code, f"finding:{finding.id}", sale.service_day, sale.id,
+            share_n,
+        )  # fmt: skip

@@ -1,0 +1,236 @@
+"""Tables of settlement. Statements, claims, decisions and payouts are facts; `job_run` is state."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import date, datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from canteen.db import Base
+
+
+class Statement(Base):
+    """What a closed period came to: bytes and their hash, one a period, for ever the same (P16)."""
+
+    __tablename__ = "statement"
+    __table_args__ = {"sqlite_strict": True}
+
+    period_id: Mapped[int] = mapped_column(ForeignKey("period.id"), primary_key=True)
+    body: Mapped[str]  # canonical JSON
+    hash: Mapped[str]
+    sales_hash: Mapped[str]  # over the sorted content hashes of its sales
+    facts_at: Mapped[int]  # event number up to which facts were read
+    computed_at: Mapped[datetime]
+
+
+class Finding(Base):
+    """What a person must judge. Named once per period, code and subject."""
+
+    __tablename__ = "finding"
+    __table_args__ = (
+        UniqueConstraint("period_id", "code", "subject"),
+        Index("ix_finding_sale", "sale_id"),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    period_id: Mapped[int] = mapped_column(ForeignKey("period.id"))
+    code: Mapped[str]
+    subject: Mapped[str]  # 'sale:<id>', 'tablet:<id>/<epoch>/<number>', 'payment:<id>'
+    sale_id: Mapped[uuid.UUID | None]
+    fen: Mapped[int]
+    body: Mapped[str]  # canonical JSON: the figures compared
+    found_at: Mapped[datetime]
+
+
+class FindingAnswer(Base):
+    """What a reviewer made of a finding; the newest holds."""
+
+    __tablename__ = "finding_answer"
+    __table_args__ = (
+        UniqueConstraint("finding_id", "n"),
+        CheckConstraint("outcome IN ('accepted', 'held', 'disallowed')", name="outcome"),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    finding_id: Mapped[int] = mapped_column(ForeignKey("finding.id"))
+    n: Mapped[int]
+    outcome: Mapped[str]
+    reason: Mapped[str]
+    by: Mapped[str]
+    at: Mapped[datetime]
+    recorded: Mapped[int]
+
+
+class Claim(Base):
+    """What a contract's operator asks for a run of periods. Its state is that of its last decision."""
+
+    __tablename__ = "claim"
+    __table_args__ = (
+        UniqueConstraint("contract_id", "kind", "from_day", "to_day"),
+        UniqueConstraint("number"),
+        CheckConstraint("to_day >= from_day", name="days"),
+        CheckConstraint("kind IN ('meal')", name="kind"),
+        Index("ix_claim_district", "district_id", "from_day"),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[str]
+    contract_id: Mapped[str] = mapped_column(ForeignKey("contract.id"))
+    district_id: Mapped[str]
+    kind: Mapped[str]
+    from_day: Mapped[date]
+    to_day: Mapped[date]
+    period_id: Mapped[int] = mapped_column(ForeignKey("period.id"))
+    statement_hash: Mapped[str]
+    meals: Mapped[int]
+    persons: Mapped[int]
+    fen: Mapped[int]  # may be below zero: carried forward (ruling 10)
+    made_at: Mapped[datetime]
+
+
+class ClaimLine(Base):
+    """One line of a claim: a fund, of one service month; 'supplement' and 'adjustment' cite an earlier period."""
+
+    __tablename__ = "claim_line"
+    __table_args__ = (
+        CheckConstraint("kind IN ('meals', 'supplement', 'adjustment', 'released', 'carried')", name="kind"),
+        {"sqlite_strict": True},
+    )
+
+    claim_id: Mapped[int] = mapped_column(ForeignKey("claim.id"), primary_key=True)
+    n: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    fund: Mapped[str]
+    service_month: Mapped[str]
+    origin: Mapped[str]  # '' or the number of the claim and line that it follows
+    meals: Mapped[int]
+    persons: Mapped[int]
+    fen: Mapped[int]
+
+
+class Decision(Base):
+    """One move of a claim. `n` counts from 1 without gaps, so two people cannot move it at once."""
+
+    __tablename__ = "decision"
+    __table_args__ = (
+        CheckConstraint("n >= 1", name="n"),
+        {"sqlite_strict": True},
+    )
+
+    claim_id: Mapped[int] = mapped_column(ForeignKey("claim.id"), primary_key=True)
+    n: Mapped[int] = mapped_column(primary_key=True)
+    move: Mapped[str]
+    from_state: Mapped[str]
+    to_state: Mapped[str]
+    by: Mapped[str]
+    reason: Mapped[str]
+    at: Mapped[datetime]
+    recorded: Mapped[int]
+
+
+class Held(Base):
+    """A sale's fen kept out of a claim by a reviewer, by (line, sale, fen); goes to a later claim when cleared."""
+
+    __tablename__ = "held"
+    __table_args__ = (
+        UniqueConstraint("claim_id", "sale_id", "share_n"),
+        CheckConstraint("fen > 0", name="moves_money"),
+        CheckConstraint("outcome IN ('held', 'disallowed')", name="outcome"),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    claim_id: Mapped[int] = mapped_column(ForeignKey("claim.id"))
+    line_n: Mapped[int]
+    sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale.id"))
+    share_n: Mapped[int]
+    fen: Mapped[int]
+    outcome: Mapped[str]
+    reason: Mapped[str]
+    by: Mapped[str]
+    at: Mapped[datetime]
+
+
+class HeldAnswer(Base):
+    """A held sale cleared (released to the next claim) or disallowed for good: one answer each."""
+
+    __tablename__ = "held_answer"
+    __table_args__ = (
+        CheckConstraint("outcome IN ('released', 'disallowed')", name="outcome"),
+        {"sqlite_strict": True},
+    )
+
+    held_id: Mapped[int] = mapped_column(ForeignKey("held.id"), primary_key=True)
+    outcome: Mapped[str]
+    reason: Mapped[str]
+    by: Mapped[str]
+    at: Mapped[datetime]
+    recorded: Mapped[int]
+
+
+class Payout(Base):
+    """A payment of a claim by voucher, entered by one person; it counts only when another has checked it."""
+
+    __tablename__ = "payout"
+    __table_args__ = (
+        UniqueConstraint("claim_id", "attempt"),
+        CheckConstraint("fen > 0", name="moves_money"),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    claim_id: Mapped[int] = mapped_column(ForeignKey("claim.id"))
+    attempt: Mapped[int]
+    fen: Mapped[int]
+    voucher: Mapped[str]
+    paid_on: Mapped[date]
+    payee_name: Mapped[str]  # snapshot
+    bank: Mapped[str]
+    account_tail: Mapped[str]
+    entered_by: Mapped[str]
+    entered_at: Mapped[datetime]
+
+
+class PayoutCheck(Base):
+    """The second person's word on a payout."""
+
+    __tablename__ = "payout_check"
+    __table_args__ = (
+        CheckConstraint("outcome IN ('confirmed', 'refused')", name="outcome"),
+        CheckConstraint("checked_by <> entered_by", name="two_people"),
+        {"sqlite_strict": True},
+    )
+
+    payout_id: Mapped[int] = mapped_column(ForeignKey("payout.id"), primary_key=True)
+    outcome: Mapped[str]
+    reason: Mapped[str]
+    entered_by: Mapped[str]
+    checked_by: Mapped[str]
+    checked_at: Mapped[datetime]
+    recorded: Mapped[int]
+
+
+class JobRun(Base):
+    """What makes a job run once: unique (job, key), a lease, and a fencing token that only grows (P18)."""
+
+    __tablename__ = "job_run"
+    __table_args__ = (
+        CheckConstraint("state IN ('running', 'done', 'failed')", name="state"),
+        {"sqlite_strict": True},
+    )
+
+    job: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    token: Mapped[int]
+    holder: Mapped[str]
+    lease_until: Mapped[datetime]
+    tries: Mapped[int]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    error: Mapped[str] = mapped_column(default="")

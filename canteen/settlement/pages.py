@@ -1,0 +1,470 @@
+"""The desk's pages of settlement: a month's claims, one claim, its lines, its meals, findings, held meals, payouts."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, current_app, g, redirect, render_template, request, send_file, url_for
+from flask.typing import ResponseReturnValue
+
+from canteen import clock
+from canteen.auth import guard, humans
+from canteen.auth.guard import NotCovered, Permission, allowed, own_account
+from canteen.db import db
+from canteen.errors import Conflict, Forbidden, Invalid, Refusal
+from canteen.settlement import (
+    claims,
+    desk,
+    details,
+    explaining,
+    exports,
+    gaps,
+    judging,
+    payouts,
+    steps,
+    words,
+    workflow,
+)
+from canteen.settlement.models import Claim, Held, Payout
+from canteen.settlement.steps import Steps
+from canteen.web import nav
+from canteen.web.errors import status_of
+
+bp = Blueprint("settlement", __name__)
+nav.add("settlement.home", "结算", position=10)
+nav.add("settlement.held_page", "暂缓", position=12)
+nav.add("settlement.payouts_page", "拨付", position=14)
+
+REFUSED = (Invalid, Conflict, Forbidden)
+JUDGES = (Permission.REVIEW_CLAIM, Permission.DETERMINE)
+INSIDERS = (*JUDGES, Permission.APPROVE_CLAIM, Permission.SEE_ELDERS, Permission.SEE_AUDIT)
+DONE = {
+    "submit": "已申报，等待街道初审。",
+    "review": "初审已通过，等待核定。",
+    "return": "已退回食堂，退回原因已写明。",
+    "determine": "已核定，等待审批。",
+    "approve": "已审批。",
+    "answered": "核实结论已保存。",
+    "held": "已处理，结果计入申报。",
+    "entered": "拨付已录入，等待另一人复核。",
+    "confirmed": "复核通过，申报已拨付。",
+    "refused": "已退回这笔拨付，可重新录入。",
+}
+
+
+def way() -> Steps:
+    """The steps in force here."""
+    return steps.of(current_app.config["CANTEEN"])
+
+
+def _permission(act: str) -> Permission:
+    return Permission[steps.PERMISSIONS[act]]
+
+
+def reach(permission: Permission = Permission.SEE_CLAIMS) -> set[str]:
+    """Contracts at which the caller holds a permission."""
+    return guard.scope(permission).contracts(db.session())
+
+
+def find(number: str, *permissions: Permission) -> Claim:
+    """A claim within reach. Raises NotCovered as if it did not exist."""
+    try:
+        claim = claims.of_number(db.session(), number)
+    except claims.NoClaim as missing:
+        raise NotCovered from missing
+    if not any(claim.contract_id in reach(permission) for permission in permissions or (Permission.SEE_CLAIMS,)):
+        raise NotCovered
+    return claim
+
+
+def _insider(contract_id: str) -> bool:
+    """Whether the caller may read why: a canteen's own people see neither classes nor deaths (rulings 12 and 14)."""
+    return any(contract_id in reach(permission) for permission in INSIDERS)
+
+
+def _done() -> str:
+    return DONE.get(request.args.get("done", ""), "")
+
+
+# --- a month ---
+
+
+@bp.get("/desk")
+@own_account
+def front() -> ResponseReturnValue:
+    """The desk opens with the first page that the caller may see."""
+    return redirect(url_for("auth.home"))
+
+
+@bp.get("/desk/claims")
+@allowed(Permission.SEE_CLAIMS)
+def home() -> ResponseReturnValue:
+    """The claims of a month: state, counts, amounts by fund, findings; and what waits for the caller."""
+    contracts = reach()
+    session = db.session()
+    wanted, state = request.args.get("month"), request.args.get("state")
+    month = desk.month(session, contracts, wanted, state=state, after=request.args.get("after"))
+    unchecked = desk.unchecked(session, [row.claim.id for row in month.rows])
+    mine = {row.claim.id: _todo(row, unchecked) for row in month.rows}
+    waiting = desk.open_periods(session, contracts, clock.today())
+    return render_template(
+        "settlement/month.html",
+        month=month,
+        state=state,
+        mine=mine,
+        waiting=waiting,
+        fund_names=details.fund_names(),
+    )
+
+
+def _todo(row: desk.Row, unchecked: set[int]) -> str:
+    """The act that a claim waits for, if it is the caller's to do; '' otherwise."""
+    if row.state == "approved":
+        act = "check" if row.claim.id in unchecked else "enter"
+        return act if row.claim.contract_id in reach(_permission(act)) else ""
+    forward = [move for move in _moves(row.claim.contract_id, row.state) if move != "return"]
+    return forward[0] if forward else ""
+
+
+def _moves(contract_id: str, state: str) -> list[str]:
+    """The moves that the caller's rights open for a claim in `state`."""
+    return [move for move in way().moves_from(state) if contract_id in reach(_permission(move))]
+
+
+# --- one claim ---
+
+
+@bp.get("/desk/claims/<number>")
+@allowed(Permission.SEE_CLAIMS)
+def claim_page(number: str) -> ResponseReturnValue:
+    return _claim_page(number)
+
+
+def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnValue:
+    claim = find(number)
+    session = db.session()
+    claim_id, contract_id, period_id = claim.id, claim.contract_id, claim.period_id
+    state = claims.state(session, claim_id)
+    doers, me = claims.doers(session, claim_id), g.person.id
+    open_moves = _moves(contract_id, state)
+    barred = {
+        move: [
+            rival for rival in sorted(way().rivals(move)) if doers.get(rival) and humans.same(session, me, doers[rival])
+        ]
+        for move in open_moves
+    }
+    period = details.period_of(claim)
+    claim = find(number)
+    page = render_template(
+        "settlement/claim.html",
+        claim=claim,
+        about=details.about(claim),
+        state=state,
+        lines=claims.lines(session, claim_id),
+        history=desk.history(session, claim_id),
+        open_moves=open_moves,
+        barred=barred,
+        findings=details.findings(claim),
+        unanswered=claims.unanswered(session, period_id),
+        missing=gaps.missing(period) if state in {"draft", "returned"} else [],
+        quarantined=gaps.quarantined(period) if state in {"draft", "returned"} else 0,
+        silent=gaps.silent(period) if state in {"draft", "returned"} else [],
+        payouts=payouts.of_claim(session, claim_id),
+        may_export=contract_id in reach(Permission.EXPORT),
+        may_enter=state == "approved" and contract_id in reach(Permission.PAY_ENTER),
+        judges=any(contract_id in reach(permission) for permission in JUDGES),
+        insider=_insider(contract_id),
+        seen=len(desk.history(session, claim_id)),
+        done=_done(),
+        refusal=refusal,
+    )
+    return page, 200 if refusal is None else status_of(refusal)
+
+
+@bp.app_template_global()
+def finding_name(code: str, insider: bool) -> str:
+    return words.finding_name(code, insider=insider)
+
+
+@bp.post("/desk/claims/<number>/move")
+@allowed(*(_permission(move) for move in (*steps.ORDER, "return")))
+def move(number: str) -> ResponseReturnValue:
+    """Make a move; the form says how many decisions its reader had seen."""
+    act = request.form.get("move", "")
+    if act not in (*steps.ORDER, "return"):
+        raise NotCovered
+    claim_id = find(number, _permission(act)).id
+    seen = request.form.get("seen", "")
+    try:
+        workflow.move(
+            claim_id, act, by=g.person.id, reason=request.form.get("reason", ""), way=way(),
+            at=int(seen) if seen.isdecimal() else None,
+        )  # fmt: skip
+    except REFUSED as refusal:
+        return _claim_page(number, refusal)
+    return redirect(url_for("settlement.claim_page", number=number, done=act))
+
+
+@bp.get("/desk/claims/<number>/lines/<int:n>")
+@allowed(Permission.SEE_CLAIMS)
+def line_page(number: str, n: int) -> ResponseReturnValue:
+    """The meals behind one line."""
+    claim = find(number)
+    line = next((one for one in claims.lines(db.session(), claim.id) if one.n == n), None)
+    if line is None:
+        raise NotCovered
+    about = details.about(claim)
+    page = desk.line_meals(db.session(), find(number), line, request.args.get("after"))
+    return render_template("settlement/line.html", number=number, about=about, line=line, page=page)
+
+
+@bp.get("/desk/claims/<number>/export.xlsx")
+@allowed(Permission.EXPORT)
+def export(number: str) -> ResponseReturnValue:
+    """The claim and its meals as a workbook; who took it is recorded."""
+    found = find(number, Permission.EXPORT)
+    claim_id, insider = found.id, _insider(found.contract_id)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "claim.xlsx"
+        written = exports.claim(claim_id, path, insider=insider)
+        exports.record(claim_id, written, by=g.person.id)
+        file = path.open("rb")  # stays readable after the folder is gone, and is closed with the answer
+    return send_file(
+        file,
+        mimetype="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        as_attachment=True,
+        download_name=f"结算单-{number}.xlsx",
+        max_age=0,
+    )
+
+
+# --- findings ---
+
+
+@bp.get("/desk/claims/<number>/findings")
+@allowed(Permission.SEE_CLAIMS)
+def findings_page(number: str) -> ResponseReturnValue:
+    return _findings_page(number)
+
+
+def _findings_page(number: str, refusal: Refusal | None = None) -> ResponseReturnValue:
+    claim = find(number)
+    state = claims.state(db.session(), claim.id)
+    judges = any(claim.contract_id in reach(permission) for permission in JUDGES)
+    about, found = details.about(claim), details.findings(claim)
+    meals = {meal.id: meal for meal in details.by_ids([one.sale for one in found if one.sale])}
+    found.sort(key=lambda one: (meals[one.sale].day if one.sale in meals else about.first, one.id))
+    page = render_template(
+        "settlement/findings.html",
+        number=number,
+        about=about,
+        findings=found,
+        meals=meals,
+        judging=judges and state in judging.OPEN_STATES,
+        insider=_insider(claim.contract_id),
+        done=_done(),
+        refusal=refusal,
+        form=request.form,
+    )
+    return page, 200 if refusal is None else status_of(refusal)
+
+
+@bp.post("/desk/claims/<number>/findings")
+@allowed(*JUDGES)
+def answer(number: str) -> ResponseReturnValue:
+    """Judge the ticked findings alike, each by itself: one that cannot be answered leaves the others answered."""
+    claim = find(number, *JUDGES)
+    known = {found.id for found in details.findings(claim)}
+    ticked = [int(one) for one in request.form.getlist("finding") if one.isdecimal() and int(one) in known]
+    outcome, reason = request.form.get("outcome", ""), request.form.get("reason", "")
+    try:
+        if not ticked:
+            raise Invalid("请先勾选要处理的事项。")
+        for finding in ticked:
+            judging.answer(finding, outcome, reason=reason, by=g.person.id)
+    except REFUSED as refusal:
+        return _findings_page(number, refusal)
+    return redirect(url_for("settlement.findings_page", number=number, done="answered"))
+
+
+# --- one meal ---
+
+
+@bp.get("/desk/meals/<uuid:sale>")
+@allowed(Permission.SEE_CLAIMS, Permission.SEE_SALES)
+def meal_page(sale: uuid.UUID) -> ResponseReturnValue:
+    return _meal_page(sale)
+
+
+def _meal_page(sale: uuid.UUID, refusal: Refusal | None = None) -> ResponseReturnValue:
+    told = _told(sale)
+    (meal,) = details.by_ids([sale])
+    told = _told(sale)
+    contract_id = told.sale.contract_id
+    claim = _claim_of(told)
+    insider = _insider(contract_id)
+    judges = any(contract_id in reach(permission) for permission in JUDGES)
+    open_ = claim is not None and claims.state(db.session(), claim.id) in judging.OPEN_STATES
+    page = render_template(
+        "settlement/meal.html",
+        meal=meal,
+        told=told,
+        claim=claim,
+        insider=insider,
+        may_hold=judges and open_ and meal.claimable > 0 and not told.held,
+        fund_names=details.fund_names(),
+        done=_done(),
+        refusal=refusal,
+    )
+    return page, 200 if refusal is None else status_of(refusal)
+
+
+def _told(sale: uuid.UUID) -> explaining.Explanation:
+    told = explaining.of(db.session(), sale)
+    contracts = reach() | reach(Permission.SEE_SALES)
+    if told is None or told.sale.contract_id not in contracts:
+        raise NotCovered
+    return told
+
+
+def _claim_of(told: explaining.Explanation) -> Claim | None:
+    """The claim of the period that the meal was booked to, if that is closed."""
+    return desk.claim_of_sale(db.session(), told.sale.id)
+
+
+@bp.post("/desk/meals/<uuid:sale>/hold")
+@allowed(*JUDGES)
+def hold(sale: uuid.UUID) -> ResponseReturnValue:
+    """Keep one meal out of its claim."""
+    told = _told(sale)
+    claim = _claim_of(told)
+    if claim is None or not any(claim.contract_id in reach(permission) for permission in JUDGES):
+        raise NotCovered
+    outcome = request.form.get("outcome", "")
+    try:
+        if outcome not in {"held", "disallowed"}:
+            raise Invalid
+        judging.hold(claim.id, sale, outcome, reason=request.form.get("reason", ""), by=g.person.id)
+    except REFUSED as refusal:
+        return _meal_page(sale, refusal)
+    return redirect(url_for("settlement.meal_page", sale=sale, done="held"))
+
+
+# --- held meals ---
+
+
+@bp.get("/desk/held")
+@allowed(Permission.SEE_CLAIMS)
+def held_page() -> ResponseReturnValue:
+    return _held_page()
+
+
+def _held_page(refusal: Refusal | None = None) -> ResponseReturnValue:
+    rows = desk.held_rows(db.session(), reach())
+    judged = set[str]().union(*(reach(permission) for permission in JUDGES))
+    contracts = dict(desk.contracts_of(db.session(), [row.claim for row in rows]))
+    page = render_template(
+        "settlement/held.html",
+        rows=rows,
+        judged={row.held.id for row in rows if contracts[row.claim] in judged},
+        meals={meal.id: meal for meal in details.by_ids([row.held.sale_id for row in rows])},
+        fund_names=details.fund_names(),
+        form=request.form,
+        done=_done(),
+        refusal=refusal,
+    )
+    return page, 200 if refusal is None else status_of(refusal)
+
+
+@bp.post("/desk/held")
+@allowed(*JUDGES)
+def clear() -> ResponseReturnValue:
+    """Release the ticked held meals to the next claim, or strike them out, each by itself."""
+    ticked = [int(one) for one in request.form.getlist("held") if one.isdecimal()]
+    rows = [db.session.get(Held, number) for number in ticked]
+    if not all(row and _judged(db.session.get_one(Claim, row.claim_id).contract_id) for row in rows):
+        raise NotCovered
+    outcome, reason = request.form.get("outcome", ""), request.form.get("reason", "")
+    try:
+        if not ticked:
+            raise Invalid("请先勾选要处理的就餐。")
+        for number in ticked:
+            judging.clear(number, outcome, reason=reason, by=g.person.id)
+    except REFUSED as refusal:
+        return _held_page(refusal)
+    return redirect(url_for("settlement.held_page", done="held"))
+
+
+def _judged(contract_id: str) -> bool:
+    return any(contract_id in reach(permission) for permission in JUDGES)
+
+
+# --- payouts ---
+
+
+@bp.get("/desk/payouts")
+@allowed(Permission.SEE_CLAIMS)
+def payouts_page() -> ResponseReturnValue:
+    return _payouts_page()
+
+
+def _payouts_page(refusal: Refusal | None = None) -> ResponseReturnValue:
+    page = render_template(
+        "settlement/payouts.html",
+        paying=desk.paying(db.session(), reach()),
+        enters=reach(Permission.PAY_ENTER),
+        checks=reach(Permission.PAY_CHECK),
+        today=clock.today(),
+        form=request.form,
+        done=_done(),
+        refusal=refusal,
+    )
+    return page, 200 if refusal is None else status_of(refusal)
+
+
+@bp.post("/desk/claims/<number>/payouts")
+@allowed(Permission.PAY_ENTER)
+def enter_payout(number: str) -> ResponseReturnValue:
+    """Enter the voucher of an approved claim."""
+    claim_id = find(number, Permission.PAY_ENTER).id
+    return _paying(
+        lambda: payouts.enter(
+            claim_id, voucher=request.form.get("voucher", ""), paid_on=_day(request.form.get("paid_on", "")),
+            by=g.person.id, way=way(),
+        ),
+        "entered",
+    )  # fmt: skip
+
+
+@bp.post("/desk/payouts/<int:payout>/check")
+@allowed(Permission.PAY_CHECK)
+def check_payout(payout: int) -> ResponseReturnValue:
+    """The second person's word."""
+    row = db.session.get(Payout, payout)
+    if row is None or db.session.get_one(Claim, row.claim_id).contract_id not in reach(Permission.PAY_CHECK):
+        raise NotCovered
+    outcome = request.form.get("outcome", "")
+    return _paying(
+        lambda: payouts.check(payout, outcome, by=g.person.id, reason=request.form.get("reason", ""), way=way()),
+        outcome,
+    )
+
+
+def _paying(act: Callable[[], Any], done: str) -> ResponseReturnValue:
+    try:
+        act()
+    except REFUSED as refusal:
+        return _payouts_page(refusal)
+    return redirect(url_for("settlement.payouts_page", done=done))
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise payouts.BadPayDay("请填写拨付日期。") from None

@@ -1,0 +1,367 @@
+"""Gathers from the database the values that `reconcile` judges: sales, uses, payments, chains, deaths.
+
+Everything is read up to a cut: facts by event number, records by id. So a close that was killed and runs again
+reads the same.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.orm import aliased
+
+from canteen import clock
+from canteen.auth.models import Tablet
+from canteen.db import db
+from canteen.ledger.models import Period
+from canteen.places import Canteen, Contract
+from canteen.pos.models import Payment, Record, Sale, SaleKey, SaleUse, Share, Tender, Void
+from canteen.registry.models import ElderFact
+from canteen.settlement import paging
+from canteen.settlement.reconcile import Link, Paid, Part, Priced, Sold, Use
+from canteen.settlement.statement import Cut
+
+
+def belongs(period: Period, cut: Cut) -> ColumnElement[bool]:
+    """Sales booked to the period: of its days and come before its close, or earlier days and come after the close before."""
+    return and_(
+        Sale.contract_id == period.contract_id,
+        Sale.service_day <= period.to_day,
+        Sale.record_id <= cut.records,
+        or_(Sale.service_day >= period.from_day, Sale.record_id > cut.records_before),
+    )
+
+
+def sales(period: Period, cut: Cut) -> Iterator[Sequence[Any]]:
+    """Pages of the period's sales, by day and id, each row with the arrival of its void (None while it stands)."""
+    void = aliased(Void)
+    query = (
+        select(
+            Sale.service_day,
+            Sale.id,
+            Sale.elder_id,
+            Sale.tablet_at,
+            Sale.skew_ms,
+            Sale.flags,
+            Sale.list_fen,
+            Sale.due_fen,
+            Sale.own_input_hash,
+            Sale.own_rulebook_hash,
+            Sale.payment_id,
+            Sale.rulebook_hash,
+            Sale.arrival,
+            void.record_id.label("void_record"),
+        )
+        .outerjoin(void, and_(void.sale_id == Sale.id, void.record_id <= cut.records))
+        .where(belongs(period, cut))
+    )
+    return paging.rows(query, (Sale.service_day, Sale.id))
+
+
+def sold(rows: Iterable[Any], turns_at: int) -> list[Sold]:
+    """One page of sales as values, with their shares as sold. `turns_at`: minutes after midnight the day turns."""
+    rows = list(rows)
+    parts: dict[uuid.UUID, list[Part]] = defaultdict(list)
+    shares = select(Share.sale_id, Share.fund, Share.payer, Share.rule, Share.fen).where(
+        paging.among(Share.sale_id, [row.id for row in rows])
+    )
+    for sale, fund, payer, rule, fen in paging.once(shares.order_by(Share.sale_id, Share.n)):
+        parts[sale].append(Part(fund, payer, rule, fen))
+    return [
+        Sold(
+            id=str(row.id),
+            elder=str(row.elder_id) if row.elder_id else None,
+            day=row.service_day,
+            tablet_day=clock.business_day(row.tablet_at, turns_at=turns_at),
+            skew_ms=row.skew_ms,
+            flags=tuple(row.flags.split()),
+            priced=Priced(row.list_fen, row.due_fen, tuple(parts[row.id])),
+            own=(row.own_input_hash, row.own_rulebook_hash),
+            voided=row.void_record is not None,
+        )
+        for row in rows
+    ]
+
+
+def uses(sale_ids: Collection[uuid.UUID], clusters: Clusters, cut: Cut) -> list[Use]:
+    """All uses, anywhere in the city, of the persons and windows that these sales leaned on."""
+    mine = paging.once(
+        select(SaleUse.person_id, SaleUse.allowance, SaleUse.window)
+        .where(paging.among(SaleUse.sale_id, sale_ids))
+        .distinct()
+    )
+    keys = {(clusters.root(str(person)), allowance, window) for person, allowance, window in mine}
+    persons = {member for person, _, _ in mine for member in clusters.members(str(person))}
+    windows = {window for _, _, window in mine}
+    found: list[Use] = []
+    for some in _batches(sorted(persons), 500):
+        query = (
+            select(*_USE, Sale.service_day, Sale.arrival, Void.record_id.label("void_record"))
+            .join(Sale, Sale.id == SaleUse.sale_id)
+            .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= cut.records))
+            .where(
+                paging.among(SaleUse.person_id, [uuid.UUID(person) for person in some]),
+                paging.among(SaleUse.window, windows),
+                Sale.record_id <= cut.records,
+            )
+        )
+        found += [
+            _use(row)
+            for row in paging.once(query)
+            if (clusters.root(str(row.person_id)), row.allowance, row.window) in keys
+        ]
+    return found
+
+
+# Columns, not objects: an object read in a transaction that ended is read again, one by one, at its first use.
+_USE = (
+    SaleUse.sale_id,
+    SaleUse.person_id,
+    SaleUse.allowance,
+    SaleUse.window,
+    SaleUse.unit,
+    SaleUse.limited_to,
+    SaleUse.asked,
+    SaleUse.granted,
+    SaleUse.rules,
+)
+
+
+def _use(row: Any) -> Use:
+    return Use(
+        sale=str(row.sale_id),
+        person=str(row.person_id),
+        allowance=row.allowance,
+        window=row.window,
+        unit=row.unit,
+        limit=row.limited_to,
+        asked=row.asked,
+        granted=row.granted,
+        day=row.service_day,
+        rules=tuple(row.rules.split()),
+        arrival=row.arrival,
+        left=None if row.void_record is None else row.void_record * 16,  # as sales count their arrival
+    )
+
+
+class Clusters:
+    """Which elders are known, up to a cut, to be one person (ruling 42)."""
+
+    def __init__(self, parents: Mapping[str, str]) -> None:
+        self._parents = parents
+        self._members: dict[str, set[str]] = defaultdict(set)
+        for person in {*parents, *parents.values()}:
+            self._members[self.root(person)].add(person)
+
+    def root(self, person: str) -> str:
+        seen = {person}
+        while (parent := self._parents.get(person)) is not None and parent not in seen:
+            person = parent
+            seen.add(person)
+        return person
+
+    def members(self, person: str) -> set[str]:
+        return self._members.get(self.root(person)) or {person}
+
+    def roots(self) -> dict[str, str]:
+        """Everyone who is part of a cluster, with its root."""
+        return {person: self.root(person) for members in self._members.values() for person in members}
+
+
+def clusters(cut: Cut) -> Clusters:
+    """Merges as recorded up to the cut."""
+    query = select(ElderFact.elder_id, ElderFact.value).where(ElderFact.kind == "merged", *_stands(cut.facts))
+    return Clusters({str(elder): value for elder, value in paging.once(query.order_by(ElderFact.recorded))})
+
+
+def deaths(elders: Collection[str], known: Clusters, cut: Cut) -> dict[str, date]:
+    """Elder -> day of death as recorded up to the cut, also when recorded under an id merged with theirs."""
+    asked = {member for elder in elders for member in known.members(elder)}
+    days: dict[str, date] = {}
+    for some in _batches(sorted(asked), 500):
+        query = select(ElderFact.elder_id, func.min(ElderFact.from_day)).where(
+            ElderFact.kind == "status",
+            ElderFact.value == "deceased",
+            paging.among(ElderFact.elder_id, [uuid.UUID(elder) for elder in some]),
+            *_stands(cut.facts),
+        )
+        for elder, day in paging.once(query.group_by(ElderFact.elder_id)):
+            root = known.root(str(elder))
+            days[root] = min(days.get(root, date.max), _as_day(day))
+    return {elder: days[known.root(elder)] for elder in elders if known.root(elder) in days}
+
+
+def deaths_known_late(period: Period, cut: Cut) -> list[uuid.UUID]:
+    """Sales of the contract's earlier periods, still standing, after a death that was recorded since the close before."""
+    query = (
+        select(Sale.id)
+        .join(ElderFact, ElderFact.elder_id == Sale.elder_id)
+        .outerjoin(Void, Void.sale_id == Sale.id)
+        .where(
+            Sale.contract_id == period.contract_id,
+            Sale.service_day < period.from_day,
+            Sale.service_day > ElderFact.from_day,
+            Sale.record_id <= cut.records_before,
+            ElderFact.kind == "status",
+            ElderFact.value == "deceased",
+            ElderFact.recorded > cut.facts_before,
+            Void.id.is_(None),
+            *_stands(cut.facts),
+        )
+        .order_by(Sale.id)
+    )
+    return [row[0] for row in paging.once(query.distinct())]
+
+
+def by_id(ids: Collection[uuid.UUID], turns_at: int) -> list[Sold]:
+    """Sales by id, as values that stand."""
+    found: list[Sold] = []
+    for some in _batches(sorted(ids), 500):
+        query = select(
+            Sale.service_day,
+            Sale.id,
+            Sale.elder_id,
+            Sale.tablet_at,
+            Sale.skew_ms,
+            Sale.flags,
+            Sale.list_fen,
+            Sale.due_fen,
+            Sale.own_input_hash,
+            Sale.own_rulebook_hash,
+            func.nullif(Sale.record_id, Sale.record_id).label("void_record"),
+        ).where(paging.among(Sale.id, some))
+        found += sold(paging.once(query.order_by(Sale.id)), turns_at)
+    return found
+
+
+def _stands(facts: int) -> tuple[ColumnElement[bool], ...]:
+    """Facts recorded up to event `facts` and not answered by then."""
+    answer = aliased(ElderFact)
+    answered = select(answer.id).where(answer.retracts == ElderFact.id, answer.recorded <= facts).exists()
+    return ElderFact.recorded <= facts, ElderFact.value != "", ~answered
+
+
+def payments(payment_ids: Sequence[uuid.UUID]) -> list[Paid]:
+    """Payments with what their tenders and their sales come to."""
+    found: list[Paid] = []
+    for some in _batches(payment_ids, 500):
+        tendered = dict[uuid.UUID, int](
+            paging.once(
+                select(Tender.payment_id, func.sum(Tender.fen))
+                .where(paging.among(Tender.payment_id, some))
+                .group_by(Tender.payment_id)
+            )
+        )
+        dues: dict[uuid.UUID, list[tuple[str, int]]] = defaultdict(list)
+        for payment, sale, due in paging.once(
+            select(Payment.id, Sale.id, Sale.due_fen)
+            .join(Sale, Sale.record_id == Payment.record_id)
+            .where(paging.among(Payment.id, some))
+            .order_by(Sale.id)
+        ):
+            dues[payment].append((str(sale), due))
+        for number, due, fen in paging.once(
+            select(Payment.id, Payment.due, Payment.fen).where(paging.among(Payment.id, some)).order_by(Payment.id)
+        ):
+            mine = dues[number]
+            sales_of = tuple(sale for sale, _ in mine)
+            found.append(Paid(str(number), due, int(tendered.get(number, 0)), fen, sum(f for _, f in mine), sales_of))
+    return found
+
+
+def tenders(payment_ids: Sequence[uuid.UUID]) -> dict[str, int]:
+    """Fen by kind of tender over some payments."""
+    sums: dict[str, int] = defaultdict(int)
+    for some in _batches(payment_ids, 500):
+        query = (
+            select(Tender.kind, func.sum(Tender.fen)).where(paging.among(Tender.payment_id, some)).group_by(Tender.kind)
+        )
+        for kind, fen in paging.once(query):
+            sums[kind] += int(fen)
+    return sums
+
+
+def tablets(contract: Contract, first: date, last: date) -> list[str]:
+    """Tablets that stand at the contract's canteen or sold under the contract in these days."""
+    at_canteen = select(Tablet.id).where(
+        Tablet.canteen_id == contract.canteen_id,
+        Tablet.enrolled_at < clock.instant(last, 24 * 60),
+        or_(Tablet.revoked_at.is_(None), Tablet.revoked_at >= clock.instant(first)),
+    )
+    sold_here = (
+        select(Record.tablet_id)
+        .join(Sale, Sale.record_id == Record.id)
+        .where(Sale.contract_id == contract.id, Sale.service_day >= first, Sale.service_day <= last)
+        .distinct()
+    )
+    return sorted({row[0] for query in (at_canteen, sold_here) for row in paging.once(query)})
+
+
+def chains(
+    tablet_ids: Sequence[str], since: date, records: int | None = None
+) -> tuple[list[Link], dict[tuple[str, int], int]]:
+    """Links of the tablets' chains from the record before the first that came since `since`, and where each starts.
+
+    records  the last record id to look at; None for all there are now
+    """
+    links: list[Link] = []
+    starts: dict[tuple[str, int], int] = {}
+    until = [] if records is None else [Record.id <= records]
+    for tablet in tablet_ids:
+        came = paging.once(
+            select(Record.epoch, func.min(Record.number))
+            .where(Record.tablet_id == tablet, Record.arrived_at >= clock.instant(since), *until)
+            .group_by(Record.epoch)
+        )
+        for epoch, number in sorted(came):
+            ((before,),) = paging.once(
+                select(func.max(Record.number)).where(
+                    Record.tablet_id == tablet, Record.epoch == epoch, Record.number < number, *until
+                )
+            )
+            starts[tablet, epoch] = before or 1
+            links += _links(tablet, epoch, before or 1, until)
+    return links, starts
+
+
+def _links(tablet: str, epoch: int, first: int, until: list[ColumnElement[bool]]) -> Iterator[Link]:
+    query = select(Record.number, Record.hash, Record.previous, Record.tablet_at).where(
+        Record.tablet_id == tablet, Record.epoch == epoch, Record.number >= first, *until
+    )
+    for page in paging.rows(query, (Record.number, Record.hash), page=5000):
+        for number, digest, previous, at in page:
+            yield Link(tablet, epoch, number, digest, previous, clock.business_day(datetime.fromisoformat(at)))
+
+
+def content_hashes(period: Period, cut: Cut) -> Iterator[str]:
+    """Content hashes of the period's sales in sorted order; PostgreSQL sorts and streams, SQLite is read in pages."""
+    query = select(Sale.service_day, Sale.id, SaleKey.content_hash).join(SaleKey, SaleKey.sale_id == Sale.id)
+    query = query.where(belongs(period, cut))
+    if db.engine.dialect.name == "postgresql":
+        in_order = query.order_by(SaleKey.content_hash.collate("C")).execution_options(yield_per=5000)
+        for row in db.session.execute(in_order):
+            yield row[2]
+        db.session.rollback()
+        return
+    pages = paging.rows(query, (Sale.service_day, Sale.id), page=5000)
+    yield from sorted(row[2] for page in pages for row in page)
+
+
+def day_turns_at(contract: Contract) -> int:
+    """Minutes after midnight at which the canteen's day turns."""
+    ((minutes,),) = paging.once(select(Canteen.day_turns_at).where(Canteen.id == contract.canteen_id))
+    return int(minutes)
+
+
+def _as_day(value: date | str) -> date:
+    return date.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for at in range(0, len(items), size):
+        yield items[at : at + size]

@@ -1,0 +1,342 @@
+"""What a person must judge in a period. PURE: values in, findings out; same values, same findings.
+
+The reader (`reading.py`) gathers the values; nothing here knows a database, a clock or a file.
+Amounts are whole fen. `arrival` orders sales and voids over the whole city.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from canteen.money import Fen
+
+SKEW_MS = 300_000  # a clock off by more than five minutes is named (ruling 4)
+CODES = ("price_differs", "excess_slot", "gap", "fork", "clock", "after_death", "payment_differs", "seller")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One share of a price: who pays how much of it, by which rule."""
+
+    fund: str
+    payer: str  # 'subsidy', 'concession', 'donation'
+    rule: str
+    fen: Fen
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """What a quote came to."""
+
+    list_fen: Fen
+    due_fen: Fen
+    parts: tuple[Part, ...]
+
+    def by_fund(self) -> dict[str, Fen]:
+        """Subsidy fen by fund; funds that pay nothing are left out."""
+        sums: Counter[str] = Counter()
+        for part in self.parts:
+            if part.payer == "subsidy":
+                sums[part.fund] += part.fen
+        return {fund: fen for fund, fen in sorted(sums.items()) if fen}
+
+    def subsidy(self, rules: Iterable[str] | None = None) -> Fen:
+        """Subsidy fen, all or of some rules."""
+        wanted = None if rules is None else set(rules)
+        return sum(p.fen for p in self.parts if p.payer == "subsidy" and (wanted is None or p.rule in wanted))
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a sale asked of an allowance and was granted; `left` is the arrival of its void, None while it stands."""
+
+    sale: str
+    person: str
+    allowance: str
+    window: str
+    unit: str  # 'meal', 'day', 'fen'
+    limit: int
+    asked: int
+    granted: int
+    day: date  # for a unit of days the meals of one civil day share it
+    rules: tuple[str, ...]
+    arrival: int
+    left: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sold:
+    """A sale as booked. `own` names the interned input and rulebook of our own quote."""
+
+    id: str
+    elder: str | None
+    day: date
+    tablet_day: date  # the day by the tablet's own clock
+    skew_ms: int
+    flags: tuple[str, ...]
+    priced: Priced
+    own: tuple[str, str]  # (input hash, rulebook hash)
+    voided: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """A payment: what it said was due, what its tenders came to, what its sales were sold for."""
+
+    id: str
+    due: Fen
+    tendered: Fen
+    fen: Fen
+    sold: Fen
+    sales: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One record of a tablet's chain; `day` by the tablet's clock."""
+
+    tablet: str
+    epoch: int
+    number: int
+    hash: str
+    previous: str
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something for a person to judge. `fen` is the money in question, above zero where more was sold than is right."""
+
+    code: str
+    subject: str  # 'sale:<id>', 'tablet:<id>/<epoch>/<number>', 'payment:<id>'
+    sale: str | None
+    fen: Fen
+    body: Mapping[str, object] = field(default_factory=dict)
+
+
+def of_prices(
+    sales: Iterable[Sold], quotes: Mapping[tuple[str, str], Priced | None], excess: Mapping[str, frozenset[str]]
+) -> Iterator[Finding]:
+    """Sold against our own quote, of each sale that stands.
+
+    quotes  our quote of each distinct (input, rulebook); None when those books cannot price it
+    excess  rules of a sale that leaned on an allowance not granted: their part is named as excess, not here
+    """
+    for sale in sales:
+        if sale.voided:
+            continue
+        own = quotes[sale.own]
+        if own is None:
+            yield Finding("price_differs", f"sale:{sale.id}", sale.id, sale.priced.subsidy(), {"ours": None})
+            continue
+        sold, ours = _without(sale.priced, own, excess.get(sale.id, frozenset()))
+        if (sold.list_fen, sold.due_fen, sold.by_fund()) == (ours.list_fen, ours.due_fen, ours.by_fund()):
+            continue
+        body = {
+            "list": [sold.list_fen, ours.list_fen],
+            "due": [sold.due_fen, ours.due_fen],
+            "sold": sold.by_fund(),
+            "ours": ours.by_fund(),
+        }
+        yield Finding("price_differs", f"sale:{sale.id}", sale.id, sold.subsidy() - ours.subsidy(), body)
+
+
+def _without(sold: Priced, ours: Priced, rules: frozenset[str]) -> tuple[Priced, Priced]:
+    """Both prices with the parts of `rules` left to the elder, so that an excess meal is named once."""
+
+    def less(priced: Priced) -> Priced:
+        kept = tuple(part for part in priced.parts if part.rule not in rules)
+        lost = sum(part.fen for part in priced.parts) - sum(part.fen for part in kept)
+        return Priced(priced.list_fen, priced.due_fen + lost, kept)
+
+    return (less(sold), less(ours)) if rules else (sold, ours)
+
+
+@dataclass(slots=True)
+class _Window:
+    """How one allowance of one person stands while its uses are replayed."""
+
+    limit: int
+    days: Counter[date] = field(default_factory=Counter)
+    amount: int = 0
+
+    def adds(self, use: Use) -> int:
+        """What `use` as granted would add: nothing for a civil day that is in use already."""
+        return 0 if use.unit == "day" and self.days[use.day] else use.granted
+
+    def take(self, use: Use) -> None:
+        self.amount += self.adds(use)
+        self.days[use.day] += bool(use.granted)
+
+    def leave(self, use: Use) -> None:
+        self.days[use.day] -= bool(use.granted)
+        self.amount -= self.adds(use)
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """A use that its allowance does not hold. `beyond`: it was granted all the same (after a merge)."""
+
+    use: Use
+    beyond: bool
+    fits_now: bool
+    held_by: tuple[str, ...]
+
+    def body(self) -> dict[str, object]:
+        """The figures a reviewer judges by."""
+        return {
+            "allowance": self.use.allowance,
+            "unit": self.use.unit,
+            "window": self.use.window,
+            "limit": self.use.limit,
+            "asked": self.use.asked,
+            "granted": self.use.granted,
+            "held_by": list(self.held_by),
+            "fits_now": self.fits_now,
+            "beyond": self.beyond,
+        }
+
+
+def excess(uses: Iterable[Use], clusters: Mapping[str, str]) -> list[Excess]:
+    """Excess uses, replayed per person in order of arrival over the whole city.
+
+    uses      of every person who ate in the period, in each window touched, wherever they ate
+    clusters  person -> the one they are known to be the same as (ruling 42); absent means themselves
+
+    A use not granted although there was room was refused for another reason and is no excess.
+    """
+    groups: dict[tuple[str, str, str], list[Use]] = defaultdict(list)
+    for use in uses:
+        groups[clusters.get(use.person, use.person), use.allowance, use.window].append(use)
+    return [found for _, group in sorted(groups.items()) for found in _replay(group)]
+
+
+def _replay(group: Sequence[Use]) -> Iterator[Excess]:
+    ordered = sorted(group, key=lambda use: (use.arrival, use.sale))
+    window = _Window(limit=max(use.limit for use in ordered))
+    steps = [(use.arrival, 0, use) for use in ordered] + [(use.left, 1, use) for use in ordered if use.left is not None]
+    over: list[tuple[Use, bool]] = []
+    for _, leaving, use in sorted(steps, key=lambda step: (step[0], step[1], step[2].sale)):
+        if leaving:
+            window.leave(use)
+            continue
+        would_be = window.amount + window.adds(use) + use.asked - use.granted
+        beyond = window.amount + window.adds(use) > window.limit
+        window.take(use)
+        if use.left is None and would_be > window.limit:
+            over.append((use, beyond))
+    free = window.limit - window.amount
+    holders = [use.sale for use in ordered if use.left is None and use.granted]
+    for use, beyond in over:
+        lacking = use.asked - use.granted
+        fits = not beyond and 0 < lacking <= free
+        free -= lacking if fits else 0
+        yield Excess(use, beyond, fits, tuple(sale for sale in holders if sale != use.sale))
+
+
+def of_uses(found: Iterable[Excess], sold: Mapping[str, Priced]) -> Iterator[Finding]:
+    """One finding a sale for its excess uses, with the subsidy that leans on them and whether it would fit now.
+
+    sold  the sales of the period that stand: only these are named
+    """
+    named: dict[str, list[dict[str, object]]] = defaultdict(list)
+    fen: Counter[str] = Counter()
+    for one in found:
+        use = one.use
+        if use.sale in sold:
+            named[use.sale].append(one.body())
+            leaning = sold[use.sale].subsidy(use.rules)
+            fen[use.sale] += min(leaning, use.asked - use.granted) if use.unit == "fen" else leaning
+    for sale in sorted(named):
+        yield Finding("excess_slot", f"sale:{sale}", sale, fen[sale], {"uses": named[sale]})
+
+
+def excess_rules(found: Iterable[Excess]) -> dict[str, frozenset[str]]:
+    """Rules of each sale that leaned on an allowance with no room left."""
+    rules: dict[str, set[str]] = defaultdict(set)
+    for one in found:
+        rules[one.use.sale].update(one.use.rules)
+    return {sale: frozenset(named) for sale, named in rules.items()}
+
+
+def of_clocks(sales: Iterable[Sold]) -> Iterator[Finding]:
+    """Sales whose tablet's clock was off by more than five minutes, or told another day (ruling 4)."""
+    for sale in sales:
+        if sale.voided:
+            continue
+        if abs(sale.skew_ms) > SKEW_MS or sale.tablet_day != sale.day or "clock" in sale.flags:
+            body = {"skew_ms": sale.skew_ms, "tablet_day": sale.tablet_day.isoformat(), "day": sale.day.isoformat()}
+            yield Finding("clock", f"sale:{sale.id}", sale.id, sale.priced.subsidy(), body)
+
+
+def of_sellers(sales: Iterable[Sold]) -> Iterator[Finding]:
+    """Sales rung up by somebody who is not known, or had no right to sell at that canteen."""
+    for sale in sales:
+        odd = [flag for flag in ("cashier_unknown", "cashier_no_right") if flag in sale.flags]
+        if odd and not sale.voided:
+            yield Finding("seller", f"sale:{sale.id}", sale.id, sale.priced.subsidy(), {"flags": odd})
+
+
+def of_deaths(sales: Iterable[Sold], deaths: Mapping[str, date]) -> Iterator[Finding]:
+    """Meals dated after the day of death; a meal on that day stays (ruling 11)."""
+    for sale in sales:
+        died = deaths.get(sale.elder) if sale.elder else None
+        if died is not None and sale.day > died and not sale.voided:
+            body = {"died": died.isoformat(), "day": sale.day.isoformat()}
+            yield Finding("after_death", f"sale:{sale.id}", sale.id, sale.priced.subsidy(), body)
+
+
+def of_payments(payments: Iterable[Paid]) -> Iterator[Finding]:
+    """Payments that are not what their sales were sold for, or whose parts do not add up."""
+    for paid in payments:
+        if paid.fen == paid.tendered == paid.due == paid.sold:
+            continue
+        body = {"fen": paid.fen, "tendered": paid.tendered, "due": paid.due, "sold": paid.sold}
+        sale = paid.sales[0] if len(paid.sales) == 1 else None
+        yield Finding("payment_differs", f"payment:{paid.id}", sale, paid.fen - paid.sold, body)
+
+
+def of_chain(
+    links: Iterable[Link], first: date, last: date, starts: Mapping[tuple[str, int], int] | None = None
+) -> Iterator[Finding]:
+    """Gaps and forks in tablets' numbers that can touch the days `first` to `last`, both included.
+
+    starts  (tablet, epoch) -> the number from which its links are given; 1 where absent
+
+    A run of missing numbers is one gap, named by its first number; it lies between the days of its neighbours.
+    """
+    starts = starts or {}
+    chains: dict[tuple[str, int], dict[int, list[Link]]] = defaultdict(lambda: defaultdict(list))
+    for link in links:
+        chains[link.tablet, link.epoch][link.number].append(link)
+    for (tablet, epoch), numbers in sorted(chains.items()):
+        before: list[Link] = []
+        expected = starts.get((tablet, epoch), 1)
+        for number in sorted(numbers):
+            here = sorted(numbers[number], key=lambda link: link.hash)
+            days = [link.day for link in (*before, *here)]
+            touches = min(days) <= last and max(days) >= first
+            if number > expected and touches:
+                body = {"from": expected, "to": number - 1, "between": [min(days).isoformat(), max(days).isoformat()]}
+                yield Finding("gap", f"tablet:{tablet}/{epoch}/{expected}", None, 0, body)
+            if fork := _fork(before if number == expected else [], here):
+                touching = [link.day for link in here if first <= link.day <= last]
+                if touching:
+                    yield Finding("fork", f"tablet:{tablet}/{epoch}/{number}", None, 0, {"why": fork})
+            before, expected = here, number + 1
+
+
+def _fork(before: Sequence[Link], here: Sequence[Link]) -> str:
+    """Why `here` forks: two records with one number, or one that does not follow any record before it."""
+    if len(here) > 1:
+        return "two_records"
+    known = {link.hash for link in before}
+    return "not_following" if known and here[0].previous not in known else ""
+
+
+def ordered(findings: Iterable[Finding]) -> list[Finding]:
+    """One order for ever: by the list of codes, then subject."""
+    return sorted(findings, key=lambda finding: (CODES.index(finding.code), finding.subject))

@@ -1,0 +1,115 @@
+"""Which moves a claim can make, and who may not make two of them. Configuration, read and checked.
+
+The way of a claim: draft -> submit -> review (street) -> determine -> approve -> paid by a checked voucher.
+A bureau may leave out steps or keep more people apart; maker and approver are always two people (P23).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from canteen.config import Config
+from canteen.errors import Invalid
+
+START, RETURNED = "draft", "returned"
+FINAL = ("paid", "carried", "settled")
+APPROVED_TO = {1: "approved", 0: "settled", -1: "carried"}  # by the sign of what was approved
+FLOOR = (("submit", "approve"), ("determine", "approve"), ("enter", "check"))
+ORDER = ("submit", "review", "determine", "approve")
+PERMISSIONS = {
+    "submit": "SUBMIT_CLAIM",
+    "review": "REVIEW_CLAIM",
+    "return": "RETURN",
+    "determine": "DETERMINE",
+    "approve": "APPROVE_CLAIM",
+    "enter": "PAY_ENTER",
+    "check": "PAY_CHECK",
+}
+_REACHED = {"submit": "submitted", "review": "reviewed", "determine": "determined", "approve": "approved"}
+
+
+class BadSteps(Invalid):
+    code = "bad_workflow"
+    message = "审批流程配置有误，请系统运维检查。"
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The steps in force, in order, and the pairs of acts that one person may not both do on a claim."""
+
+    order: tuple[str, ...] = ORDER
+    apart: frozenset[frozenset[str]] = frozenset()
+
+    def sources(self, move: str) -> tuple[str, ...]:
+        """States from which `move` may be made; none when it is not a step here."""
+        if move == "return":
+            return tuple(_REACHED[step] for step in self.order[:-1])
+        if move not in self.order:
+            return ()
+        at = self.order.index(move)
+        return (START, RETURNED) if at == 0 else (_REACHED[self.order[at - 1]],)
+
+    def target(self, move: str, approved: int) -> str:
+        """The state that `move` leads to; an approval of nothing or less has nothing to pay (ruling 10)."""
+        if move == "return":
+            return RETURNED
+        return APPROVED_TO[(approved > 0) - (approved < 0)] if move == "approve" else _REACHED[move]
+
+    def moves_from(self, state: str) -> tuple[str, ...]:
+        """The moves open in `state`, the forward one first."""
+        return tuple(move for move in (*self.order, "return") if state in self.sources(move))
+
+    def rivals(self, move: str) -> frozenset[str]:
+        """Acts whose doer may not make `move`."""
+        return frozenset(other for pair in self.apart if move in pair for other in pair if other != move)
+
+
+def make(order: Sequence[str] = ORDER, apart: Iterable[Sequence[str]] | None = None) -> Steps:
+    """Steps in `order`; `apart` adds to the floor, and left out keeps all who move a claim apart.
+
+    Raises BadSteps for an unknown step, a missing submit or approve, or an order that is not ours.
+    """
+    if list(order) != [step for step in ORDER if step in order] or not {"submit", "approve"} <= set(order):
+        raise BadSteps("审批流程应依次包含申报（submit）与审批（approve），中间可设初审（review）、核定（determine）。")
+    pairs = _all_pairs(order) if apart is None else [tuple(pair) for pair in apart]
+    for pair in pairs:
+        if len(set(pair)) != 2 or not set(pair) <= PERMISSIONS.keys():
+            raise BadSteps(f"不相容岗位应为两个不同的步骤：{'、'.join(pair)}。")
+    return Steps(tuple(order), frozenset(frozenset(pair) for pair in (*pairs, *FLOOR)))
+
+
+def _all_pairs(order: Sequence[str]) -> list[tuple[str, ...]]:
+    return [(first, second) for at, first in enumerate(order) for second in order[at + 1 :]]
+
+
+def read(text: str) -> Steps:
+    """Steps from JSON: {"steps": ["submit", …], "apart": [["submit", "review"], …]}. Raises BadSteps."""
+    try:
+        given = json.loads(text)
+    except ValueError as error:
+        raise BadSteps from error
+    if not isinstance(given, Mapping) or not given.keys() <= {"steps", "apart"}:
+        raise BadSteps
+    order, apart = given.get("steps", ORDER), given.get("apart")
+    if not _texts(order) or not (apart is None or (isinstance(apart, list) and all(_texts(pair) for pair in apart))):
+        raise BadSteps
+    return make(order, apart)
+
+
+def of(config: Config) -> Steps:
+    """The steps in force at an installation: those of its file, or ours. Raises BadSteps."""
+    if config.workflow_file is None:
+        return DEFAULT
+    try:
+        return read(config.workflow_file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadSteps(f"找不到审批流程配置文件 {config.workflow_file.name}，请系统运维检查。") from error
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(one, str) for one in value)
+
+
+DEFAULT = make()

@@ -1,0 +1,101 @@
+"""The Chinese words of settlement, one a thing, for pages, exports and messages (rulings.md 4)."""
+
+from __future__ import annotations
+
+from canteen.policy import outcome
+from canteen.web import filters
+
+WORDS = {
+    "state.draft": "待申报",
+    "state.submitted": "待初审",
+    "state.reviewed": "待核定",
+    "state.determined": "待审批",
+    "state.approved": "待拨付",
+    "state.paid": "已拨付",
+    "state.returned": "已退回",
+    "state.carried": "结转下期",
+    "state.settled": "无需拨付",
+    "move.submit": "申报",
+    "move.review": "初审通过",
+    "move.return": "退回",
+    "move.determine": "核定",
+    "move.approve": "审批",
+    "move.enter": "录入拨付",
+    "move.check": "复核拨付",
+    "move.pay": "拨付",
+    "finding.price_differs": "计价不一致",
+    "finding.excess_slot": "超次享受",
+    "finding.gap": "流水缺号",
+    "finding.fork": "流水分叉",
+    "finding.clock": "时钟偏差",
+    "finding.after_death": "身故后就餐",
+    "finding.payment_differs": "收款不符",
+    "finding.seller": "收银员无权限",
+    "answer.accepted": "核实无误",
+    "answer.held": "暂缓支付",
+    "answer.disallowed": "核减",
+    "answer.released": "放行",
+    "line.meals": "当期就餐",
+    "line.supplement": "补录",
+    "line.adjustment": "冲减",
+    "line.released": "暂缓放行",
+    "line.carried": "上期结转",
+    "how.camera": "扫码",
+    "how.wedge": "扫码枪",
+    "how.typed": "手输卡号",
+    "how.none": "无卡",
+    "guest.guest": "散客",
+    "guest.staff": "工作人员",
+    "guest.volunteer": "志愿者",
+    "guest.spouse": "随行家属",
+    "payer.subsidy": "补贴",
+    "payer.concession": "食堂让利",
+    "payer.donation": "捐赠",
+    "account.granted": "补贴发生",
+    "account.open": "未结",
+    "account.claimed": "已核定待拨",
+    "account.disallowed": "核减",
+    "account.paid": "已拨付",
+    "account.excluded": "不予申报",
+    "account.donated": "捐赠",
+    "excluded.price_differs": "高于本系统计价",
+    "excluded.outside_window": "不在供餐时段",
+    "excluded.closed_day": "当日不供餐",
+    "excluded.no_contract": "当日无有效协议",
+    "excluded.no_credential": "无卡就餐",
+    "excluded.card_dead": "卡已停用",
+    "excluded.card_of_another": "卡与人不符",
+    "excluded.after_death": "身故后就餐",
+    "excluded.void": "撤单",
+    "flag.clock": "时钟偏差",
+    "flag.clock_day": "平板日期不符",
+    "flag.clock_unmeasured": "时钟未校准",
+    "flag.outside_window": "不在供餐时段",
+    "flag.closed_day": "当日不供餐",
+    "flag.no_contract": "当日无有效协议",
+    "flag.card_dead": "卡已停用",
+    "flag.card_of_another": "卡与人不符",
+    "flag.no_credential": "无卡就餐",
+    "flag.cashier_unknown": "收银员未登记",
+    "flag.cashier_no_right": "收银员在此食堂无权限",
+    "flag.input_differs": "计价依据与登记不符",
+    "pay.confirmed": "复核通过",
+    "pay.refused": "复核退回",
+    "unit.meal": "餐",
+    "unit.day": "天",
+    "unit.fen": "分",
+}
+
+WORDS.update({f"excluded.{code}": text for code, text in outcome.WHY.items() if f"excluded.{code}" not in WORDS})
+
+filters.add_labels(WORDS)
+
+
+def finding_name(code: str, *, insider: bool) -> str:
+    """What a finding is called; a canteen's own people are not told of deaths (ruling 12)."""
+    return say("finding", code) if insider or code != "after_death" else "身份待社区核实"
+
+
+def say(kind: str, code: str) -> str:
+    """The Chinese word of a code of that kind; the code itself where a scheme brought its own."""
+    return filters.label(code, kind)

@@ -1,0 +1,1 @@
+"""What every edge shares: doors, errors, security headers, filters, paging, health."""

@@ -1,0 +1,55 @@
+"""The API of programs: OpenAPI 3.1 at /api/v1/openapi.json, schemas that refuse what they do not know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+from flask_smorest import Api as SmorestApi
+from marshmallow import RAISE, Schema, fields
+
+from canteen.web.doors import list_public
+
+PREFIX = "/api/v1"
+TABLET_HEADERS = "X-Tablet, X-Tablet-At, X-Tablet-Signature (P-256, SHA-256, base64url of r and s)"
+
+
+class Strict(Schema):
+    """A schema that refuses fields it does not know."""
+
+    class Meta:
+        unknown = RAISE
+
+
+class Problem(Schema):
+    """RFC 9457. `code` is stable, `detail` is a Chinese sentence for people."""
+
+    type = fields.String(required=True)
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    code = fields.String(required=True)
+    detail = fields.String(required=True)
+    details = fields.Dict()
+
+
+class Api(SmorestApi):  # type: ignore[misc]
+    """flask-smorest, with errors told by canteen.web.errors alone."""
+
+    ERROR_SCHEMA = Problem
+
+    def _register_error_handlers(self) -> None:
+        """None of its own."""
+
+
+def register(app: Flask) -> Api:
+    """Describe the API of `app`; blueprints of flask-smorest are registered on what this answers."""
+    app.config.setdefault("API_TITLE", "敬老餐厅助餐与补贴结算")
+    app.config.setdefault("API_VERSION", "v1")
+    app.config.setdefault("OPENAPI_VERSION", "3.1.0")
+    app.config.setdefault("OPENAPI_URL_PREFIX", PREFIX)
+    app.config.setdefault("OPENAPI_JSON_PATH", "openapi.json")
+    options: dict[str, Any] = {"info": {"description": f"Tablets sign their requests: {TABLET_HEADERS}."}}
+    app.config.setdefault("API_SPEC_OPTIONS", options)
+    api = Api(app)
+    list_public(app, "api-docs.openapi_json", "the description of the API holds no data")
+    return api

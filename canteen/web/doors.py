@@ -1,0 +1,107 @@
+"""What a route demands of its caller, written on the view itself. A view without it is never served.
+
+The decorators only mark; `canteen.auth.guard` looks at the mark before the view or its schema is touched.
+They may stand in any order among decorators that keep a function's attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from flask import Flask
+from flask.typing import RouteCallable
+
+V = TypeVar("V", bound=Callable[..., Any])
+
+MARK = "__door__"
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """permissions: any one of them opens; tablet: the request must be signed by an enrolled tablet;
+    public: why anyone may pass; loopback: callers on this machine pass without a permission;
+    account: any logged-in person passes; revoked: a tablet that was shut out may still call;
+    reads: why a POST that only reads is no GET.
+    """
+
+    permissions: tuple[str, ...] = ()
+    tablet: bool = False
+    public: str = ""
+    loopback: bool = False
+    account: bool = False
+    revoked: bool = False
+    reads: str = ""
+
+
+def allowed(*permissions: str, loopback: bool = False) -> Callable[[V], V]:
+    """The caller must hold one of `permissions` somewhere; where exactly is a matter of the scope."""
+    if not permissions:
+        raise ValueError("a door needs a permission")
+    return _marking(permissions=tuple(permissions), loopback=loopback)
+
+
+def public(why: str) -> Callable[[V], V]:
+    """Anyone may call; `why` tells a reader of the list of routes."""
+    if not why:
+        raise ValueError("a public door needs its reason")
+    return _marking(public=why)
+
+
+def own_account(view: V) -> V:
+    """Any logged-in person may call: it concerns the caller's own account alone."""
+    return _marking(account=True)(view)
+
+
+def tablet_signed(view: V) -> V:
+    """The request must carry the signature of an enrolled tablet; with @allowed also a cashier's session on it."""
+    return _marking(tablet=True)(view)
+
+
+def even_revoked(view: V) -> V:
+    """With @tablet_signed: a tablet that was shut out may still call, as `g.tablet.revoked_at` tells the view."""
+    return _marking(revoked=True)(view)
+
+
+def reads_only(why: str) -> Callable[[V], V]:
+    """A POST that changes nothing: `why` it is no GET, most often because its words must not stand in an address (P28)."""
+    if not why:
+        raise ValueError("a reading POST needs its reason")
+    return _marking(reads=why)
+
+
+def door_of(app: Flask, endpoint: str, method: str) -> Door | None:
+    """The door of a route, or None when nobody wrote one."""
+    view: RouteCallable | None = app.view_functions.get(endpoint)
+    kind = getattr(view, "view_class", None)
+    marked: object = view if kind is None else getattr(kind, method.lower(), None)
+    return getattr(marked, MARK, None) or _listed(app).get(endpoint)
+
+
+def list_public(app: Flask, endpoint: str, why: str) -> None:
+    """Open an endpoint whose view is not ours to mark, such as Flask's static files."""
+    _listed(app)[endpoint] = Door(public=why)
+
+
+def undoored(app: Flask) -> Iterator[str]:
+    """'METHOD /rule endpoint' of every route that names no door."""
+    for rule in app.url_map.iter_rules():
+        for method in sorted((rule.methods or set()) - {"OPTIONS"}):
+            door = door_of(app, rule.endpoint, method)
+            if door is None or not (door.permissions or door.public or door.tablet or door.account):
+                yield f"{method} {rule.rule} {rule.endpoint}"
+
+
+def _listed(app: Flask) -> dict[str, Door]:
+    found: dict[str, Door] = app.extensions.setdefault("canteen-doors", {})
+    return found
+
+
+def _marking(**parts: Any) -> Callable[[V], V]:
+    def mark(view: V) -> V:
+        setattr(view, MARK, replace(getattr(view, MARK, None) or Door(), **parts))
+        return view
+
+    return mark

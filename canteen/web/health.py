@@ -1,0 +1,73 @@
+"""/healthz for balancers and people who wait for a start; /metrics for Prometheus, on this machine or by right."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from flask import Flask, Response, g, request
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from canteen.db import db
+from canteen.web.doors import allowed, public
+
+REQUESTS = Counter("canteen_requests_total", "Requests answered.", ["method", "endpoint", "status"])
+SECONDS = Histogram(
+    "canteen_request_seconds",
+    "Seconds from the request's arrival to its answer.",
+    ["endpoint"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+@public("balancers ask it; it tells only whether we can serve")
+def healthz() -> tuple[dict[str, str], int]:
+    """200 when the database answers, else 503."""
+    try:
+        db.session.execute(text("SELECT 1"))
+    except DBAPIError:
+        db.session.rollback()
+        return {"status": "database_away"}, 503
+    return {"status": "ok"}, 200
+
+
+@allowed("see_system", loopback=True)
+def metrics() -> Response:
+    """Counts and times of requests; of all worker processes when PROMETHEUS_MULTIPROC_DIR is set."""
+    registry: CollectorRegistry = REGISTRY
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def register(app: Flask) -> None:
+    """Add both addresses, and count every request."""
+    app.add_url_rule("/healthz", "healthz", healthz)
+    app.add_url_rule("/metrics", "metrics", metrics)
+    app.before_request(_begin)
+    app.after_request(_count)
+
+
+def _begin() -> None:
+    g.began = time.perf_counter()
+
+
+def _count(response: Response) -> Response:
+    endpoint = request.endpoint or "none"
+    method = request.method if request.method in METHODS else "other"
+    REQUESTS.labels(method, endpoint, str(response.status_code)).inc()
+    if (began := g.pop("began", None)) is not None:
+        SECONDS.labels(endpoint).observe(time.perf_counter() - began)
+    return response

@@ -1,0 +1,29 @@
+"""The menu of the desk: each package names its pages, the guard shows those the caller may open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import current_app
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Entry:
+    """A page in the menu; `position` orders it."""
+
+    position: int
+    endpoint: str
+    label: str
+
+
+_entries: dict[str, Entry] = {}
+
+
+def add(endpoint: str, label: str, *, position: int) -> None:
+    """Put a page into the menu; naming it again replaces it."""
+    _entries[endpoint] = Entry(position, endpoint, label)
+
+
+def entries() -> list[Entry]:
+    """The entries whose pages this application serves, in order."""
+    return [entry for entry in sorted(_entries.values()) if entry.endpoint in current_app.view_functions]

@@ -1,0 +1,129 @@
+// The camera: ten frames a second, 640 pixels wide, read by a worker. A card held before it is one scan.
+
+const WIDTH = 640
+const EVERY = 100
+const GONE = 2_000 // a card out of sight for so long may be scanned again
+
+/**
+ * @typedef {'off' | 'starting' | 'on' | 'refused' | 'none' | 'broken'} CameraState
+ *   refused  not allowed    none  there is no camera    broken  the reader of codes did not load
+ */
+
+export class Camera extends EventTarget {
+  /** @type {CameraState} */
+  state = 'off'
+  /** What it sees, to be shown wherever a screen wants. */
+  video = document.createElement('video')
+  /** @type {(text: string) => void} told of each card held before it, once */
+  heard = () => undefined
+  #canvas = document.createElement('canvas')
+  /** @type {MediaStream | null} */
+  #stream = null
+  /** @type {Worker | null} */
+  #worker = null
+  #busy = false
+  #last = { text: '', seen: -Infinity }
+  #lit = false
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #timer
+
+  /** @param {{worker: string, reader: string, wasm: string}} urls */
+  constructor(urls) {
+    super()
+    this.urls = urls
+    this.video.muted = true
+    this.video.playsInline = true
+    document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && this.#revive())
+  }
+
+  /** Start, or go on. Without a camera the other two ways of scanning remain. */
+  async start() {
+    if (this.state === 'on' || this.state === 'starting') return
+    if (!navigator.mediaDevices) return this.#turn('none')
+    this.#turn('starting')
+    try {
+      this.#stream = await navigator.mediaDevices.getUserMedia({
+        audio: false,
+        video: { facingMode: { ideal: 'environment' }, width: { ideal: 1280 }, height: { ideal: 720 } },
+      })
+    } catch (error) {
+      return this.#turn(error instanceof DOMException && error.name === 'NotFoundError' ? 'none' : 'refused')
+    }
+    for (const track of this.#stream.getVideoTracks()) track.onended = () => this.stop()
+    this.video.srcObject = this.#stream
+    await this.video.play().catch(() => undefined)
+    this.#work()
+    this.#timer = setInterval(() => this.#look(), EVERY)
+    this.#turn('on')
+  }
+
+  stop() {
+    clearInterval(this.#timer)
+    for (const track of this.#stream?.getTracks() ?? []) track.stop()
+    this.#stream = null
+    this.video.srcObject = null
+    this.#lit = false
+    this.#turn('off')
+  }
+
+  /** Whether this camera has a lamp. */
+  get lamp() {
+    const track = this.#stream?.getVideoTracks()[0]
+    return Boolean(track && 'torch' in (track.getCapabilities?.() ?? {}))
+  }
+
+  /** Turn the lamp on or off; answers whether it is lit. */
+  async toggleLamp() {
+    const track = this.#stream?.getVideoTracks()[0]
+    const lit = !this.#lit
+    const wish = /** @type {MediaTrackConstraints} */ (/** @type {unknown} */ ({ advanced: [{ torch: lit }] }))
+    await track?.applyConstraints(wish)
+    this.#lit = lit
+    return lit
+  }
+
+  #work() {
+    if (this.#worker) return
+    this.#worker = new Worker(this.urls.worker, { type: 'module' })
+    this.#worker.onmessage = ({ data }) => (data.failed ? this.#turn('broken') : this.#seen(data.text))
+    this.#worker.onerror = () => this.#turn('broken')
+    this.#worker.postMessage({ reader: this.urls.reader, wasm: this.urls.wasm })
+  }
+
+  #look() {
+    const { videoWidth, videoHeight } = this.video
+    if (this.#busy || !videoWidth || document.visibilityState !== 'visible') return
+    const height = Math.round((videoHeight * WIDTH) / videoWidth)
+    this.#canvas.width = WIDTH
+    this.#canvas.height = height
+    const context = this.#canvas.getContext('2d', { willReadFrequently: true })
+    if (!context) return
+    context.drawImage(this.video, 0, 0, WIDTH, height)
+    const frame = context.getImageData(0, 0, WIDTH, height)
+    this.#busy = true
+    this.#worker?.postMessage({ frame }, [frame.data.buffer])
+  }
+
+  /** @param {string} text  '' when the frame shows no code */
+  #seen(text) {
+    this.#busy = false
+    if (text === '') return
+    const now = performance.now()
+    const again = text === this.#last.text && now - this.#last.seen < GONE
+    this.#last = { text, seen: now }
+    if (!again) this.heard(text)
+  }
+
+  #revive() {
+    if (this.state === 'on' && this.#stream?.getVideoTracks().some((track) => track.readyState === 'ended')) {
+      this.stop()
+      this.start()
+    }
+  }
+
+  /** @param {CameraState} state */
+  #turn(state) {
+    this.state = state
+    this.dispatchEvent(new Event('turned'))
+  }
+}

@@ -1,0 +1,63 @@
+// A keyboard scanner anywhere on the page. Its keys are swallowed even when a field has the focus
+// or a Chinese input method is on; what its first keys typed before it was recognised is taken back.
+
+import { press, QUIET, rest, SILENCE } from '../model/burst.js'
+
+/** @typedef {{field: HTMLInputElement, value: string} | null} Before */
+
+/**
+ * @param {(scan: string) => void} heard
+ */
+export function listen(heard) {
+  let burst = QUIET
+  /** @type {Before} */
+  let before = null
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer
+
+  const end = () => {
+    const scan = rest(burst)
+    burst = QUIET
+    if (scan) heard(scan)
+  }
+
+  document.addEventListener(
+    'keydown',
+    (event) => {
+      if (event.ctrlKey || event.altKey || event.metaKey) return
+      const step = press(burst, keyOf(event), event.timeStamp)
+      if (step.burst.run === 1) before = fieldNow()
+      burst = step.burst
+      if (step.undo && before) takeBack(before)
+      if (step.swallow) {
+        event.preventDefault()
+        event.stopPropagation()
+      }
+      clearTimeout(timer)
+      if (step.scan) heard(step.scan)
+      else if (burst.run > 0) timer = setTimeout(end, SILENCE)
+    },
+    { capture: true },
+  )
+}
+
+/**
+ * The character a key stands for. Under an input method `key` is 'Process', yet the digit keys keep their place.
+ * @param {KeyboardEvent} event
+ */
+function keyOf({ key, code }) {
+  if ([...key].length === 1 || key === 'Enter' || key === 'Tab') return key
+  return /^(?:Digit|Numpad)([0-9])$/.exec(code)?.[1] ?? ''
+}
+
+/** @param {NonNullable<Before>} before */
+function takeBack({ field, value }) {
+  field.value = value
+  field.dispatchEvent(new Event('input', { bubbles: true }))
+}
+
+/** @returns {Before} */
+function fieldNow() {
+  const field = document.activeElement
+  return field instanceof HTMLInputElement ? { field, value: field.value } : null
+}

@@ -1,0 +1,248 @@
+// Conditions: from words of a rulebook to tests on a bill. The twin of canteen/policy/conditions.py.
+//
+// Words are tried in alphabetical order, and a test answers with the first that fails.
+
+import { codeAt } from './bill.js'
+import { EARLIEST, LATEST, weekday, wholeMonths } from './days.js'
+import { lookUp } from './refusals.js'
+import { holds as isOf } from './rules.js'
+
+/** @import {Bill} from './bill.js' */
+/** @import {Base, Terms, Test} from './rules.js' */
+
+/** @typedef {(bill: Bill) => boolean} Holds */
+/** @typedef {{from?: number, below?: number}} Span */
+
+/**
+ * The test of a condition record; null, always met, for no record.
+ * @param {Record<string, any> | undefined} document
+ * @param {Terms} terms
+ * @returns {Test | null}
+ */
+export function testOf(document, terms) {
+  const parts = Object.keys(document ?? {}).sort()
+    .map((word) => ({ word, holds: MAKERS[word](document?.[word], terms) }))
+  if (!parts.length) return null
+  if (parts.length === 1) {
+    const [{ word, holds }] = parts
+    return (bill) => (holds(bill) ? '' : word)
+  }
+  return (bill) => {
+    for (const { word, holds } of parts) if (!holds(bill)) return word
+    return ''
+  }
+}
+
+/**
+ * The test that both are met.
+ * @param {Test | null} first
+ * @param {Test | null} second
+ * @returns {Test | null}
+ */
+export function both(first, second) {
+  if (!first || !second) return first ?? second
+  return (bill) => first(bill) || second(bill)
+}
+
+// --- all, any, not ---------------------------------------------------------------------------------------------
+
+/** @type {(parts: Record<string, any>[], terms: Terms) => Holds} */
+function all(parts, terms) {
+  const tests = parts.map((part) => testOf(part, terms))
+  return (bill) => tests.every((test) => !test || !test(bill))
+}
+
+/** @type {(parts: Record<string, any>[], terms: Terms) => Holds} */
+function any(parts, terms) {
+  const tests = parts.map((part) => testOf(part, terms))
+  return (bill) => tests.some((test) => !test || !test(bill))
+}
+
+/** @type {(part: Record<string, any>, terms: Terms) => Holds} */
+function not(part, terms) {
+  const test = testOf(part, terms)
+  return (bill) => test !== null && test(bill) !== ''
+}
+
+// --- the diner -------------------------------------------------------------------------------------------------
+
+/** @type {(span: Span, terms: Terms) => Holds} */
+const age = ({ from = -1, below = 999 }, { reckoning, leapDay }) => (bill) => {
+  const years = bill.age(reckoning, leapDay)
+  return years !== null && from <= years && years < below
+}
+
+/** @type {(kinds: string[]) => Holds} */
+const kind = (kinds) => (bill) => kinds.includes(bill.diner.kind)
+
+/**
+ * One of the codes is among the diner's.
+ * @param {(bill: Bill) => readonly string[]} of
+ * @returns {(codes: string[]) => Holds}
+ */
+const among = (of) => (codes) => {
+  const wanted = new Set(codes)
+  return (bill) => of(bill).some((code) => wanted.has(code))
+}
+
+/** @type {(months: number) => Holds} */
+const livedMonths = (months) => ({ diner: { residence_since: since }, meal }) =>
+  since !== null && wholeMonths(since, meal.day) >= months
+
+/** @type {(span: Span & {scale: string}) => Holds} */
+const level = ({ scale, from, below }) => (bill) => {
+  const value = bill.level(scale)
+  return value !== undefined && (from === undefined || value >= from) && (below === undefined || value < below)
+}
+
+/**
+ * Ids, or `@canteen`, `@street`, `@district`, `@city` for this canteen and the places it lies in.
+ * @type {(codes: string[]) => Holds}
+ */
+const enrolled = (codes) => (bill) => codes.some((code) => bill.diner.enrolled.includes(here(code, bill)))
+
+/**
+ * @param {string} code
+ * @param {Bill} bill
+ */
+function here(code, { meal: { canteen } }) {
+  if (!code.startsWith('@')) return code
+  return code === '@canteen' ? canteen.id : codeAt(code.slice(1), canteen.areas)
+}
+
+/**
+ * How many of an allowance were used in this window before: the n-th meal of a day, say.
+ * @type {(span: Span & {allowance: string}, terms: Terms) => Holds}
+ */
+function used({ allowance: name, from = 0, below }, { allowances, leans }) {
+  const lean = { allowance: lookUp(allowances, name), suffix: '' }
+  leans.push(lean)
+  return (bill) => {
+    const taken = bill.taken(lean, bill.window(lean.allowance))
+    const count = lean.allowance.unit === 'fen' ? taken.fen : taken.count + new Set(taken.days).size
+    return count >= from && (below === undefined || count < below)
+  }
+}
+
+// --- the canteen -----------------------------------------------------------------------------------------------
+
+/** @type {(ids: string[]) => Holds} */
+const canteen = (ids) => (bill) => ids.includes(bill.meal.canteen.id)
+
+/** @type {(codes: string[]) => Holds} */
+const canteenClass = (codes) => (bill) => codes.includes(bill.meal.canteen.class)
+
+/** @type {(codes: string[]) => Holds} */
+const canteenGrade = (codes) => (bill) => codes.includes(bill.meal.canteen.grade ?? '')
+
+/** @type {(span: Span) => Holds} */
+const canteenLevel = ({ from = 0, below = 9999 }) => ({ meal: { canteen } }) =>
+  from <= canteen.level && canteen.level < below
+
+/**
+ * The canteen lies in the same village, street, district, city or province as the diner's hukou or residence.
+ * @type {(span: {level: string, of: string}) => Holds}
+ */
+const same = ({ level, of }) => ({ diner, meal }) => {
+  const home = codeAt(level, of === 'hukou' ? diner.hukou : diner.residence)
+  return home !== '' && home === codeAt(level, meal.canteen.areas)
+}
+
+// --- the meal --------------------------------------------------------------------------------------------------
+
+/** @type {(periods: string[]) => Holds} */
+const period = (periods) => (bill) => periods.includes(bill.meal.period)
+
+/** @type {(kinds: string[]) => Holds} */
+const dayKind = (kinds) => (bill) => kinds.includes(bill.meal.day_kind)
+
+/** @type {(numbers: number[]) => Holds} */
+const onWeekday = (numbers) => (bill) => numbers.includes(weekday(bill.meal.day))
+
+/** @type {(span: {from?: number, to?: number}) => Holds} */
+const days = ({ from = EARLIEST, to = LATEST }) => (bill) => from <= bill.meal.day && bill.meal.day <= to
+
+/** @type {(modes: string[]) => Holds} */
+const mode = (modes) => (bill) => modes.includes(bill.meal.mode)
+
+/**
+ * The bill, or the part of it named, is at least, above or below so many fen.
+ * @type {(span: Record<string, any>, terms: Terms) => Holds}
+ */
+function ofBill(span, terms) {
+  const base = baseOf(span, terms)
+  const { at_least: least = 0, above = -1, below } = span
+  return (bill) => {
+    const fen = bill.base(base, bill.left)
+    return fen >= least && fen > above && (below === undefined || fen < below)
+  }
+}
+
+/** @type {(name: string, terms: Terms) => Holds} */
+function hasItem(name, terms) {
+  const goods = lookUp(terms.sets, name)
+  return (bill) => bill.meal.lines.some((line) => isOf(goods, line))
+}
+
+/**
+ * Ordered at the cut-off minute or before, counted from the meal's midnight.
+ * @type {(cutOff: {time: number, days_before?: number}) => Holds}
+ */
+function orderedBy({ time, days_before: before = 0 }) {
+  const last = time - 1440 * before
+  return ({ meal: { ordered_at: at } }) => at !== null && at <= last
+}
+
+/**
+ * The part of the bill that `of`, `leave_out`, `only`, `but` and `first` name.
+ * @param {Record<string, any>} document
+ * @param {Terms} terms
+ * @param {string} [of]
+ * @returns {Base}
+ */
+export function baseOf(document, terms, of = 'left') {
+  const { leave_out: leaveOut = [], only, but, first = null } = document
+  return {
+    of: document.of ?? of,
+    leaveOut,
+    only: only === undefined ? null : lookUp(terms.sets, only),
+    but: but === undefined ? null : lookUp(terms.sets, but),
+    first,
+    whole: !leaveOut.length && only === undefined && but === undefined && first === null,
+  }
+}
+
+/**
+ * Every word a condition may use; grammar.js says what may stand behind it.
+ * @type {Record<string, (value: any, terms: Terms) => Holds>}
+ */
+const MAKERS = {
+  age,
+  all,
+  any,
+  bill: ofBill,
+  canteen,
+  canteen_class: canteenClass,
+  canteen_grade: canteenGrade,
+  canteen_in: among((bill) => bill.meal.canteen.areas),
+  canteen_level: canteenLevel,
+  class: among((bill) => bill.diner.classes),
+  day_kind: dayKind,
+  days,
+  draws: among((bill) => bill.diner.benefits),
+  enrolled,
+  has_item: hasItem,
+  hukou: among((bill) => bill.diner.hukou),
+  kind,
+  level,
+  lived_months: livedMonths,
+  lives: among((bill) => bill.diner.residence),
+  mode,
+  not,
+  ordered_by: orderedBy,
+  period,
+  same,
+  status: among((bill) => bill.diner.statuses),
+  used,
+  weekday: onWeekday,
+}

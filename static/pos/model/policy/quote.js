@@ -1,0 +1,109 @@
+// The engine: what one meal costs this diner under a rulebook, who pays the rest, and why.
+//
+// The twin of canteen/policy/quote.py: over tests/cases and thousands of generated cases both give the same bytes.
+
+import { Bill } from './bill.js'
+import { after, atFirst, judge } from './stacking.js'
+
+/** @import {Diner, Meal, Taken} from './case.js' */
+/** @import {Check, Passed, Rounded, Share, Use} from './outcome.js' */
+/** @import {Lean, Rulebook} from './rules.js' */
+/** @import {Outcome} from './stacking.js' */
+
+/**
+ * The price of one meal, in fen: `list` = `due` + the sum of all shares.
+ * @typedef {{list: number, shares: Share[], passed: Passed[], uses: Use[], rounding: Rounded[], checks: Check[],
+ *   due: number}} Quote
+ *
+ * An allowance in a window of which the engine wants to know what was used.
+ * @typedef {{allowance: string, window: string, unit: string, scope: string}} Wanted
+ */
+
+/**
+ * Price one meal under the rulebook in force on its day.
+ *
+ * The stages of the book see, one after the other, the price that the earlier ones left. `taken` is what the diner
+ * used of each allowance before; what is not there counts as unused. All shares together never exceed the price.
+ * @param {Rulebook} book
+ * @param {Diner} diner
+ * @param {Meal} meal
+ * @param {readonly Taken[]} taken
+ * @returns {Quote}
+ */
+export function quote(book, diner, meal, taken) {
+  const bill = new Bill(diner, meal, taken)
+  let running = atFirst(bill.list)
+  /** @type {Outcome[]} */
+  const outcomes = []
+  for (const { group } of book.stages) {
+    const outcome = judge(group, bill, running, running.left)
+    running = after(running, outcome)
+    outcomes.push(outcome)
+  }
+  return {
+    list: bill.list,
+    shares: outcomes.flatMap((one) => one.shares),
+    passed: outcomes.flatMap((one) => one.passed),
+    uses: uses(bill, outcomes),
+    rounding: outcomes.flatMap((one) => one.rounding),
+    checks: [...outcomes.flatMap((one) => one.checks), ...asked(book, outcomes)],
+    due: running.left,
+  }
+}
+
+/**
+ * Rules that are used up and want the elder asked before the meal is sold without them.
+ * @param {Rulebook} book
+ * @param {readonly Outcome[]} outcomes
+ */
+const asked = ({ asks }, outcomes) => outcomes.flatMap((one) => one.passed)
+  .filter(({ rule, why }) => why === 'used_up' && asks.has(rule))
+  .map(({ rule, clause }) => ({ code: 'ask', rule, clause, limit: 0, found: 0, breach: false }))
+
+/**
+ * Each allowance once, however many rules lean on it; amounts add up.
+ * @param {Bill} bill
+ * @param {readonly Outcome[]} outcomes
+ * @returns {Use[]}
+ */
+function uses(bill, outcomes) {
+  /** @type {Map<string, {lean: Lean, amount: number, rules: string[]}>} */
+  const found = new Map()
+  for (const { rule, lean, amount } of outcomes.flatMap((one) => one.used)) {
+    const key = bill.key(lean)
+    const before = found.get(key) ?? { lean, amount: 0, rules: [] }
+    const rules = before.rules.includes(rule) ? before.rules : [...before.rules, rule]
+    found.set(key, { lean, amount: lean.allowance.unit === 'fen' ? before.amount + amount : 1, rules })
+  }
+  return [...found].map(([key, { lean, amount, rules }]) => ({
+    allowance: key,
+    unit: lean.allowance.unit,
+    scope: lean.allowance.scope,
+    window: bill.window(lean.allowance),
+    limit: bill.limit(lean),
+    amount,
+    rules,
+    day: bill.meal.day,
+  }))
+}
+
+/**
+ * Every allowance and window whose use before may change this meal's price.
+ * @param {Rulebook} book
+ * @param {Diner} diner
+ * @param {Meal} meal
+ * @returns {Wanted[]}
+ */
+export function wanted(book, diner, meal) {
+  const bill = new Bill(diner, meal, [])
+  /** @type {Map<string, Wanted>} */
+  const found = new Map()
+  for (const lean of book.leans) {
+    const { allowance } = lean
+    const key = bill.key(lean)
+    for (const window of [...bill.carriedWindows(allowance), bill.window(allowance)]) {
+      found.set(`${key} ${window}`, { allowance: key, window, unit: allowance.unit, scope: allowance.scope })
+    }
+  }
+  return [...found.values()]
+}

@@ -1,0 +1,336 @@
+// From a canonical document to a rulebook ready to quote. The twin of canteen/policy/rulebook.py; layers are joined,
+// and books are linted, on the server alone.
+
+import { ON_LIST, worthOf } from './benefits.js'
+import { isRecord, parse } from './canonical.js'
+import { baseOf, both, testOf } from './conditions.js'
+import { LATEST } from './days.js'
+import { BENEFITS, JOINED, RULEBOOK } from './grammar.js'
+import { lookUp, problem, Refused } from './refusals.js'
+
+/** @import {Problem} from './refusals.js' */
+/** @import {Allowance, Budget, Fund, Goods, Group, Lean, Part, Rounding, Rule, Rulebook, Stage, Step, Terms, Test} from './rules.js' */
+
+/**
+ * A checked part of a rulebook document: grammar.js has told its form.
+ * @typedef {Record<string, any>} Doc
+ */
+
+const WHOLE = 10_000 // hundredths of a percent
+const MIDDLE = 500 // a stage's place among the layers where it names none
+
+/** @type {Rounding} */
+const TO_THE_FEN = { of: 'benefit', to: 'fen', by: 'half_up' }
+
+/**
+ * The rulebook of canonical bytes, of one scheme or joined. Throws Refused with the first problem found.
+ *
+ * Whoever stores the bytes knows their hash (`digest`): WebCrypto has no answer at once, and a quote needs none.
+ * @param {string | Uint8Array} body
+ * @returns {Rulebook}
+ */
+export function load(body) {
+  const document = parse(body)
+  const joined = isRecord(document) && Object.hasOwn(document, 'layers')
+  const problems = /** @type {Problem[]} */ ([])
+  ;(joined ? JOINED : RULEBOOK)(document, '', problems)
+  if (problems.length) throw new Refused(problems[0])
+  const checked = /** @type {Doc} */ (document)
+  const layers = /** @type {Doc[]} */ (joined ? checked.layers : [checked])
+  const shared = new Map()
+  const compiled = layers.map((layer) => new Layer(layer, shared))
+  const leans = compiled.flatMap((layer) => layer.leans)
+  return {
+    id: layers.map((layer) => layer.id).join('+'),
+    title: layers.map((layer) => layer.title).join('；'),
+    stages: compiled.flatMap((layer) => layer.stages).sort((a, b) => a.order - b.order),
+    asks: new Set(compiled.flatMap((layer) => layer.asks)),
+    leans: [...new Map(leans.map((lean) => [JSON.stringify(lean), lean])).values()],
+  }
+}
+
+/** One scheme being compiled. Throws Refused where a name leads nowhere. */
+class Layer {
+  /** @type {Lean[]} */
+  leans = []
+  /** @type {string[]} */
+  asks = []
+  /** @type {Map<string, Fund>} */
+  #funds = new Map()
+  /** @type {Set<string>} */
+  #opening = new Set()
+
+  /**
+   * @param {Doc} document
+   * @param {Map<string, Allowance>} shared  the allowances of the layers above; this one's are put beside them
+   */
+  constructor(document, shared) {
+    this.document = document
+    this.scheme = /** @type {string} */ (document.id)
+    this.firstDay = /** @type {number} */ (document.from)
+    this.lastDay = /** @type {number} */ (document.to ?? LATEST)
+    for (const one of document.allowances ?? []) {
+      if (!shared.has(one.id)) shared.set(one.id, allowanceOf(one, this.firstDay))
+    }
+    this.shared = shared
+    this.guard = this.#guard(document.guard ?? 'guard.meal')
+    this.terms = termsOf(document, shared, this.leans)
+    this.fundDocs = new Map((document.funds ?? []).map((/** @type {Doc} */ one) => [one.id, one]))
+    this.stages = document.stages.map((/** @type {Doc} */ one) => this.#stage(one))
+  }
+
+  /**
+   * One subsidised meal per person and period across all canteens, even where a scheme is silent.
+   * @param {string} name
+   * @returns {string | null}
+   */
+  #guard(name) {
+    if (name === 'none') return null
+    if (!this.shared.has(name)) {
+      this.shared.set(name, allowanceOf({ id: name, unit: 'meal', scope: 'person', window: 'period', limit: 1 }, 0))
+    }
+    return name
+  }
+
+  // --- stages, groups, rules -----------------------------------------------------------------------------------
+
+  /**
+   * @param {Doc} doc
+   * @returns {Stage}
+   */
+  #stage(doc) {
+    const id = `${this.scheme}/${doc.id}`
+    const test = both(testOf(this.document.when, this.terms), testOf(doc.when, this.terms))
+    const members = doc.rules.map((/** @type {Doc} */ one) => this.#member(one, id))
+    return { id, order: doc.order ?? MIDDLE, group: { id, pick: doc.pick ?? 'best', test, members } }
+  }
+
+  /**
+   * @param {Doc} doc
+   * @param {string} stage
+   * @returns {Rule | Group}
+   */
+  #member(doc, stage) {
+    if (!Object.hasOwn(doc, 'pick')) return this.#rule(doc, stage)
+    const members = doc.rules.map((/** @type {Doc} */ one) => this.#member(one, stage))
+    return { id: `${this.scheme}/${doc.id}`, pick: doc.pick, test: testOf(doc.when, this.terms), members }
+  }
+
+  /**
+   * @param {Doc} doc
+   * @param {string} stage
+   * @returns {Rule}
+   */
+  #rule(doc, stage) {
+    const id = `${this.scheme}/${doc.id}`
+    const steps = this.#steps(doc, id)
+    const credits = steps.filter(({ verb }) => verb === 'credit').map(({ value }) => value)
+    const limits = [...(doc.limits ?? []), ...credits]
+      .filter((name) => lookUp(this.shared, name).scope !== 'fund')
+      .map((name) => this.#lean(name, id))
+    if (doc.used_up === 'ask') this.asks.push(id)
+    const onList = steps.some(({ verb }) => ON_LIST.includes(verb))
+    return {
+      id,
+      stage,
+      firstDay: Math.max(this.firstDay, doc.from ?? this.firstDay),
+      lastDay: Math.min(this.lastDay, doc.to ?? this.lastDay),
+      test: testOf(doc.when, this.terms),
+      excludes: (doc.excludes ?? []).map((/** @type {string} */ one) => `${this.scheme}/${one}`),
+      onlyAbove: doc.only_if === 'bill_above_benefit',
+      base: baseOf(doc.base ?? {}, this.terms, onList ? 'list' : 'left'),
+      floor: Math.max(doc.floor ?? 0, this.document.floor ?? 0),
+      rounding: { ...TO_THE_FEN, ...this.document.rounding, ...doc.rounding },
+      limits: [...new Map(limits.map((lean) => [lean.allowance.id, lean])).values()],
+      stops: doc.used_up === 'stop' || doc.used_up === 'ask',
+      steps,
+      clause: doc.clause,
+      reason: doc.reason,
+    }
+  }
+
+  /**
+   * @param {Doc} doc
+   * @param {string} rule
+   */
+  #steps(doc, rule) {
+    return tiers(doc).map(({ own, when }) => this.#step(doc, own, testOf(when, this.terms), rule))
+  }
+
+  /**
+   * @param {Doc} doc
+   * @param {Doc} own  the tier's words, or the rule's where it has no tiers
+   * @param {Test | null} test
+   * @param {string} rule
+   * @returns {Step}
+   */
+  #step(doc, own, test, rule) {
+    const verb = /** @type {string} */ (BENEFITS.find((word) => Object.hasOwn(own, word)))
+    const caps = [doc.most, own.most].filter((most) => most !== undefined)
+    return {
+      test,
+      verb,
+      value: own[verb],
+      worth: worthOf(verb, own[verb], this.terms),
+      most: caps.length ? Math.min(...caps) : null,
+      label: own.label ?? doc.label,
+      reason: own.reason ?? doc.reason,
+      clause: own.clause ?? doc.clause,
+      parts: this.#parts(doc, own, rule),
+    }
+  }
+
+  // --- money ---------------------------------------------------------------------------------------------------
+
+  /**
+   * @param {Doc} doc
+   * @param {Doc} own
+   * @param {string} rule
+   * @returns {Part[]}
+   */
+  #parts(doc, own, rule) {
+    /** @type {Doc[]} */
+    const split = own.split ?? doc.split ?? (doc.fund === undefined ? [] : [{ fund: doc.fund, rest: true }])
+    if (split.reduce((sum, { percent = 0 }) => sum + percent, 0) > WHOLE) {
+      throw new Refused(problem('split_sum', '', '分担比例之和超过 100%', rule, '100%'))
+    }
+    const byFund = [...(doc.limits ?? []), ...(own.credit === undefined ? [] : [own.credit])]
+      .filter((/** @type {string} */ name) => lookUp(this.shared, name).scope === 'fund')
+    return split.map((part) => this.#part(part, rule, byFund))
+  }
+
+  /**
+   * @param {Doc} doc
+   * @param {string} rule
+   * @param {string[]} limits
+   * @returns {Part}
+   */
+  #part(doc, rule, limits) {
+    const fund = this.#fund(doc.fund)
+    const how = /** @type {Part['how']} */ (['fen', 'percent', 'ratio'].find((word) => Object.hasOwn(doc, word)) ?? 'ratio')
+    return {
+      fund,
+      how,
+      amount: doc[how] ?? 1,
+      test: testOf(doc.when, this.terms),
+      instead: doc.instead === undefined ? null : this.#fund(doc.instead),
+      limits: once(limits.map((name) => this.#lean(name, rule, fund.id)))
+        .filter((lean) => !fund.limits.some((one) => keyOf(one) === keyOf(lean))),
+    }
+  }
+
+  /**
+   * The fund, compiled once; one whose budget passes on to itself is refused.
+   * @param {string} id
+   * @returns {Fund}
+   */
+  #fund(id) {
+    const known = this.#funds.get(id)
+    if (known) return known
+    const doc = /** @type {Doc} */ (lookUp(this.fundDocs, id))
+    if (this.#opening.has(id)) {
+      throw new Refused(problem('fund_circle', 'funds', '预算用完后的接续资金转了一圈又回到自己', id))
+    }
+    this.#opening.add(id)
+    const limits = (doc.limits ?? []).map((/** @type {string} */ name) => this.#lean(name, '', id))
+    if (doc.payer === 'subsidy' && this.guard) limits.unshift(this.#lean(this.guard, '', id))
+    const budget = doc.budget ? this.#budget(doc.budget, id) : null
+    const fund = { id, name: doc.name, payer: doc.payer, test: testOf(doc.when, this.terms), limits: once(limits), budget }
+    this.#funds.set(id, fund)
+    return fund
+  }
+
+  /**
+   * @param {Doc} doc
+   * @param {string} fund
+   * @returns {Budget}
+   */
+  #budget(doc, fund) {
+    const { limit, window, where, warn = 0, at_end: atEnd, next } = doc
+    const allowance = allowanceOf({ id: `budget.${fund}`, unit: 'fen', scope: 'budget', window, limit, where }, 0)
+    this.leans.push({ allowance, suffix: '' })
+    return { allowance, warn, atEnd, next: next === undefined ? null : this.#fund(next) }
+  }
+
+  // --- limits --------------------------------------------------------------------------------------------------
+
+  /**
+   * @param {string} name
+   * @param {string} rule
+   * @param {string} [fund]
+   * @returns {Lean}
+   */
+  #lean(name, rule, fund = '') {
+    const allowance = lookUp(this.shared, name)
+    const suffix = allowance.scope === 'rule' ? `#${rule}` : allowance.scope === 'fund' ? `#${fund}` : ''
+    const lean = { allowance, suffix }
+    this.leans.push(lean)
+    return lean
+  }
+}
+
+/**
+ * Each allowance once: one named twice is not used twice.
+ * @param {Lean[]} leans
+ */
+const once = (leans) => [...new Map(leans.map((lean) => [keyOf(lean), lean])).values()]
+
+/** @param {Lean} lean */
+const keyOf = ({ allowance, suffix }) => `${allowance.id} ${suffix}`
+
+/**
+ * The tiers of a rule and for whom each is; the rule itself where it has none.
+ * @param {Doc} doc
+ * @returns {{own: Doc, when: Doc}[]}
+ */
+function tiers(doc) {
+  if (doc.by_age) return doc.by_age.map((/** @type {Doc} */ own) => ({ own, when: { age: span(own) } }))
+  if (doc.by_level) {
+    const { scale, steps } = doc.by_level
+    return steps.map((/** @type {Doc} */ own) => ({ own, when: { level: { scale, ...span(own) } } }))
+  }
+  if (!doc.by_class) return [{ own: doc, when: {} }]
+  return doc.by_class.map((/** @type {Doc} */ own) => ({
+    own,
+    when: own.class ? { ...own.when, class: own.class } : { ...own.when },
+  }))
+}
+
+/** @param {Doc} doc */
+function span({ from, below }) {
+  return { ...(from === undefined ? {} : { from }), ...(below === undefined ? {} : { below }) }
+}
+
+/**
+ * @param {Doc} doc
+ * @param {number} firstDay
+ * @returns {Allowance}
+ */
+function allowanceOf(doc, firstDay) {
+  const { windows = 0, most_fen: carryMost = 0 } = doc.carry ?? {}
+  return {
+    id: doc.id,
+    unit: doc.unit,
+    scope: doc.scope,
+    window: doc.window,
+    limit: doc.limit ?? doc.limit_fen ?? 0,
+    scale: doc.limit_level ?? '',
+    where: doc.where ?? 'everywhere',
+    carry: windows,
+    carryMost,
+    since: doc.from ?? firstDay,
+  }
+}
+
+/**
+ * @param {Doc} document
+ * @param {Map<string, Allowance>} allowances
+ * @param {Lean[]} leans
+ * @returns {Terms}
+ */
+function termsOf({ age = {}, sets = [] }, allowances, leans) {
+  /** @type {(doc: Doc) => [string, Goods]} */
+  const named = ({ id, items = [], tags = [] }) => [id, { items: new Set(items), tags: new Set(tags) }]
+  const { reckoning = 'birthday', leap_day: leapDay = 'mar1' } = age
+  return { reckoning, leapDay, sets: new Map(sets.map(named)), allowances, leans }
+}

@@ -1,0 +1,77 @@
+// A rulebook made ready: its conditions and benefits compiled once. The twin of canteen/policy/rules.py.
+
+/** @import {Bill} from './bill.js' */
+/** @import {Line} from './case.js' */
+/** @import {LeapDay, Reckoning, Window} from './days.js' */
+
+/**
+ * Answers '' where a condition holds, else the word of the first part that does not.
+ * @typedef {(bill: Bill) => string} Test
+ *
+ * What comes off the base: `off` of it over `over`, so that nothing is rounded early.
+ * @typedef {{off: number, over: number}} Exact
+ *
+ * From the bill, the benefit's base and the running price (fen) to what comes off the base, not yet rounded.
+ * @typedef {(bill: Bill, base: number, left: number) => Exact} Worth
+ *
+ * @typedef {'fen' | 'jiao' | 'yuan'} RoundTo
+ * @typedef {'half_up' | 'half_down' | 'up' | 'down'} RoundBy
+ * @typedef {{of: 'benefit' | 'price', to: RoundTo, by: RoundBy}} Rounding
+ *
+ * A limit with a stable id: `limit` in its unit, or read from the diner's `scale`.
+ * @typedef {{id: string, unit: 'meal' | 'day' | 'fen', scope: string, window: Window, limit: number, scale: string,
+ *   where: string, carry: number, carryMost: number, since: number}} Allowance
+ *
+ * An allowance as a rule or fund uses it; `suffix` completes its key where the scope asks for it.
+ * @typedef {{allowance: Allowance, suffix: string}} Lean
+ *
+ * What a fund has in a window, and what happens when it ends.
+ * @typedef {{allowance: Allowance, warn: number, atEnd: string, next: Fund | null}} Budget
+ *
+ * Who pays. `limits` hold for its shares alone; where `test` fails its share drops and the elder's price rises.
+ * @typedef {{id: string, name: string, payer: string, test: Test | null, limits: readonly Lean[],
+ *   budget: Budget | null}} Fund
+ *
+ * A fund's part of a benefit: fixed fen, hundredths of a percent of what those leave, or a weight of the rest.
+ * @typedef {{fund: Fund, how: 'fen' | 'percent' | 'ratio', amount: number, test: Test | null, instead: Fund | null,
+ *   limits: readonly Lean[]}} Part
+ *
+ * A named set of things on a menu: by item or by tag.
+ * @typedef {{items: ReadonlySet<string>, tags: ReadonlySet<string>}} Goods
+ *
+ * Which part of the bill a benefit is reckoned on; `whole` where nothing is left out.
+ * @typedef {{of: string, leaveOut: readonly ('delivery' | 'goods' | 'packaging')[], only: Goods | null,
+ *   but: Goods | null, first: number | null, whole: boolean}} Base
+ *
+ * One tier of a rule: for whom, how much, and in which words.
+ * @typedef {{test: Test | null, verb: string, value: any, worth: Worth, most: number | null, label: string,
+ *   reason: string, clause: string, parts: readonly Part[]}} Step
+ *
+ * Who gets what, paid by whom, how often.
+ * @typedef {{id: string, stage: string, firstDay: number, lastDay: number, test: Test | null,
+ *   excludes: readonly string[], onlyAbove: boolean, base: Base, floor: number, rounding: Rounding,
+ *   limits: readonly Lean[], stops: boolean, steps: readonly Step[], clause: string, reason: string}} Rule
+ *
+ * Rules of which the best counts, or their sum, the first that holds, or each on the price the one before left.
+ * @typedef {{id: string, pick: 'best' | 'sum' | 'first' | 'chain', test: Test | null,
+ *   members: readonly (Rule | Group)[]}} Group
+ *
+ * A step of the reckoning; each sees the price that the earlier ones left.
+ * @typedef {{id: string, order: number, group: Group}} Stage
+ *
+ * Everything in force at a place: its stages in order, and how to find what a diner used before.
+ * @typedef {{id: string, title: string, stages: readonly Stage[], leans: readonly Lean[],
+ *   asks: ReadonlySet<string>}} Rulebook
+ *
+ * What the words of one rulebook refer to: its age reckoning, its sets of goods, the allowances. `leans` gathers the
+ * allowances that conditions look at, so that the caller knows to tell what was used of them.
+ * @typedef {{reckoning: Reckoning, leapDay: LeapDay, sets: Map<string, Goods>,
+ *   allowances: Map<string, Allowance>, leans: Lean[]}} Terms
+ */
+
+/**
+ * Whether a line is of the set.
+ * @param {Goods} goods
+ * @param {Line} line
+ */
+export const holds = ({ items, tags }, line) => items.has(line.item) || line.tags.some((tag) => tags.has(tag))

@@ -1,0 +1,82 @@
+// What the outbox holds, told to people.
+
+/** @import {Envelope} from './envelope.js' */
+/** @import {Tender} from './types.js' */
+
+/**
+ * @typedef {'waiting' | 'settled' | 'quarantined'} State
+ *   waiting      not yet acknowledged by the server: it stays, whatever happens
+ *   settled      the server has it booked
+ *   quarantined  the server has it stored, and a person must look at it
+ * @typedef {{tablet: string, epoch: number, number: number, state: State, envelope: Envelope, titles: string[],
+ *   made: number, tries: number, settled: number | null, reason: string, message: string}} Row
+ *   titles  who it was for, as the screen said it: kept beside the record, never in it
+ *   made    tablet time, ms
+ *
+ * @typedef {{id: string, title: string, due: number, voided: boolean}} SaleShown
+ * @typedef {{row: Row, sales: SaleShown[], due: number, kind: Tender['kind'], change: number, cashier: string}} Shown
+ */
+
+/** So long an acknowledged record is kept, so that a restored server can be given it again (P33). */
+export const KEPT = 45 * 24 * 3600 * 1000
+
+/** @type {Record<Tender['kind'], string>} */
+export const KINDS = { cash: '现金', mobile: '手机', free: '免付' }
+
+/**
+ * The checkouts among `rows`, newest first, each sale knowing whether it was taken back.
+ * @param {Row[]} rows
+ * @returns {Shown[]}
+ */
+export function checkouts(rows) {
+  const voided = new Set(rows.filter(isKind('void')).map(({ envelope }) => JSON.parse(envelope.body).sale))
+  return rows
+    .filter(isKind('checkout'))
+    .map((row) => shown(row, voided))
+    .sort((a, b) => b.row.made - a.row.made || b.row.number - a.row.number)
+}
+
+/**
+ * The state of a record in words.
+ * @param {Row} row
+ */
+export function stateWords({ state, tries, message }) {
+  if (state === 'settled') return '已上传'
+  if (state === 'quarantined') return `已上传，待人工核对：${message || '请联系管理员'}`
+  if (message) return `待上传，服务器未接收：${message}`
+  return tries > 0 ? '待上传，正在重试' : '待上传'
+}
+
+/**
+ * The count of unsent records, in words.
+ * @param {number} count
+ */
+export function unsentWords(count) {
+  return count === 0 ? '全部已上传' : `${count} 笔待上传`
+}
+
+/** @param {string} kind */
+const isKind = (kind) => (/** @type {Row} */ row) => row.envelope.kind === kind
+
+/**
+ * @param {Row} row
+ * @param {Set<string>} voided
+ * @returns {Shown}
+ */
+function shown(row, voided) {
+  const { sales, payment, cashier } = JSON.parse(row.envelope.body)
+  const [tender] = payment.tenders
+  return {
+    row,
+    cashier,
+    due: payment.due,
+    kind: tender.kind,
+    change: tender.change,
+    sales: sales.map((/** @type {any} */ sale, /** @type {number} */ n) => ({
+      id: sale.id,
+      title: row.titles[n] ?? '',
+      due: sale.quote.due,
+      voided: voided.has(sale.id),
+    })),
+  }
+}

@@ -1,0 +1,31 @@
+// The shapes that travel between the server and the tablet. Amounts are whole fen.
+
+/**
+ * @typedef {{item: string, quantity: number}} Wanted
+ * @typedef {{item: string, name: string, fen: number, quantity: number, tags: string[]}} Line
+ * @typedef {{label: string, fen: number, [key: string]: unknown}} Share
+ * @typedef {{list: number, due: number, shares: Share[], [key: string]: unknown}} Quote
+ * @typedef {{title: string, initial: string, photo: string | null}} Diner
+ * @typedef {'camera' | 'wedge' | 'typed' | 'none'} How
+ *
+ * @typedef {{elder: string | null, credential: string | null, diner: Diner | null, guest: string | null,
+ *   lines: Line[], amount: number | null, quote: Quote, input: object, input_hash: string,
+ *   rulebook: string, stamp: string | null, say: string, repeat: boolean}} QuotedSale
+ * @typedef {{at: string, day: string, period: Period, flags: string[], sales: QuotedSale[]}} Quotes
+ *
+ * @typedef {'breakfast' | 'lunch' | 'dinner'} Period
+ * @typedef {{id: string, name: string, fen: number, period: Period, tags: string[]}} MenuItem
+ * @typedef {{period: Period, starts: number, ends: number, grace: number}} Window  minutes of the day
+ * @typedef {{id: string, name: string}} Named
+ * @typedef {{id: string, name: string, profile: 'counter' | 'partner' | 'village', serving: boolean}} Canteen
+ * @typedef {{incarnation: string, at: string, day: string, tablet: Named, canteen: Canteen, points: Named[],
+ *   windows: Window[], menu: MenuItem[], cashiers: Named[], managers: Named[], lost_epochs: number[]}} Boot
+ *
+ * @typedef {{kind: 'cash' | 'mobile' | 'free', fen: number, given: number, change: number,
+ *   reference: string}} Tender
+ * @typedef {'created' | 'have' | 'kept' | 'quarantined' | 'later'} Outcome
+ * @typedef {{id: string, outcome: Outcome, sales?: string[], excluded?: {sale: string, fen: number, reason: string}[],
+ *   reason?: string | null, message?: string | null}} Answer
+ */
+
+export {}

@@ -1,0 +1,34 @@
+// Taking back a sale: who may, and what the record says.
+
+/** A cashier may take back an own sale alone for so long. */
+export const ALONE = 10 * 60 * 1000
+
+export const REASONS = ['点错餐', '扫错卡', '重复收款', '不要了']
+
+/**
+ * Whether the cashier at the tablet may take a sale back without a manager.
+ * @param {{cashier: string, made: number}} sale  made: tablet time, ms
+ * @param {string} cashier
+ * @param {number} now  tablet time, ms
+ */
+export function mayAlone(sale, cashier, now) {
+  const age = now - sale.made
+  return sale.cashier === cashier && age >= 0 && age <= ALONE
+}
+
+/**
+ * The body of the record.
+ * @param {{id: string, sale: string, cashier: string, reason: string, fen: number,
+ *   kind: 'cash' | 'mobile' | 'free', approval?: {approved_by: string, approval: string}}} what
+ */
+export function voidBody({ id, sale, cashier, reason, fen, kind, approval }) {
+  return {
+    id,
+    sale,
+    cashier,
+    approved_by: approval?.approved_by ?? null,
+    approval: approval?.approval ?? null,
+    reason,
+    refund: { kind: fen === 0 ? 'free' : kind, fen },
+  }
+}

@@ -1,0 +1,37 @@
+// The tablet's key: made here, kept by the browser, never to be taken out. It signs what is sent.
+
+import { sha256 } from '../model/envelope.js'
+
+const ECDSA = { name: 'ECDSA', namedCurve: 'P-256' }
+const SHA256 = { name: 'ECDSA', hash: 'SHA-256' }
+
+/** @returns {Promise<CryptoKeyPair>} */
+export function makeKeys() {
+  return crypto.subtle.generateKey(ECDSA, false, ['sign', 'verify'])
+}
+
+/**
+ * The public half as the server keeps it: 65 bytes, an uncompressed point.
+ * @param {CryptoKeyPair} keys
+ */
+export async function publicPoint(keys) {
+  return base64url(await crypto.subtle.exportKey('raw', keys.publicKey))
+}
+
+/**
+ * Headers that prove which tablet asks.
+ * @param {{id: string, keys: CryptoKeyPair}} device
+ * @param {{method: string, path: string, body: string, at: string}} request
+ * @returns {Promise<Record<string, string>>}
+ */
+export async function signature(device, { method, path, body, at }) {
+  const text = [method, path, at, await sha256(body)].join('\n')
+  const signed = await crypto.subtle.sign(SHA256, device.keys.privateKey, new TextEncoder().encode(text))
+  return { 'X-Tablet': device.id, 'X-Tablet-At': at, 'X-Tablet-Signature': base64url(signed) }
+}
+
+/** @param {ArrayBuffer} bytes */
+function base64url(bytes) {
+  const text = btoa(String.fromCharCode(...new Uint8Array(bytes)))
+  return text.replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')
+}

@@ -1,0 +1,262 @@
+// What all screens share: the tablet's memory, its line to the server, and who is at the counter.
+
+import { day, offset, stamp } from '../model/clock.js'
+import { unsentWords } from '../model/rows.js'
+import { uuid } from '../model/uuid.js'
+import { append, leaveLost, metIncarnation, sweep, unsent } from '../store/outbox.js'
+import { forget, get, put } from '../store/settings.js'
+import { stayAwake } from '../devices/wake.js'
+import { asker, Refusal, Unreachable } from '../net/api.js'
+import { Line } from '../net/line.js'
+import { Sender } from '../net/sender.js'
+import { fill, slot } from './dom.js'
+import { closeDialogs } from './dialogs.js'
+
+/** @import {Camera} from '../devices/camera.js' */
+/** @import {Store} from '../store/db.js' */
+/** @import {Device, Shift} from '../store/settings.js' */
+/** @import {Boot, How, Named} from '../model/types.js' */
+/** @import {Kind} from '../model/envelope.js' */
+
+/** A tablet left alone for so long asks for the PIN again. */
+const IDLE = 15 * 60 * 1000
+const MINUTE = 60 * 1000
+/** A menu loaded so long ago is asked for again. */
+const FRESH = 10 * MINUTE
+
+/**
+ * @typedef {{root: HTMLElement, scan?: (text: string, how: How) => void, leave?: () => void,
+ *   refresh?: () => void}} Screen
+ * @typedef {(app: App) => Screen | Promise<Screen>} MakeScreen
+ */
+
+export class App {
+  /** Names this load of the page in the records: monotonic times compare only within one. */
+  boot = uuid()
+  /** @type {Device | null} */
+  device = null
+  /** @type {Boot | null} */
+  menu = null
+  /** @type {Shift | null} */
+  shift = null
+  /** whether the server no longer lets this tablet in */
+  shut = false
+  /** why the last shift ended, when the cashier did not end it */
+  ended = ''
+  /** @type {Screen | null} */
+  screen = null
+  /** @type {Record<string, MakeScreen>} */
+  screens = {}
+  #touched = Date.now()
+  #loaded = 0
+
+  /**
+   * @param {Store} store
+   * @param {Camera} camera
+   */
+  constructor(store, camera) {
+    this.store = store
+    this.camera = camera
+    this.line = new Line({
+      ask: () => this.ask,
+      incarnation: (incarnation) => this.#incarnation(incarnation),
+      refused: (error) => this.#told(error),
+    })
+    const heard = { heard: () => this.line.heard(), lost: () => this.line.lost() }
+    this.ask = asker(() => this.device, heard)
+    this.sender = new Sender(store, () => this.ask)
+    this.sender.addEventListener('changed', () => this.refresh())
+    this.sender.addEventListener('failed', (event) => this.#told(/** @type {CustomEvent} */ (event).detail))
+    this.line.addEventListener('turned', () => this.#turned())
+  }
+
+  /** Take up where the tablet was left: after a reload or a crash the same cashier goes on. */
+  async start() {
+    this.device = (await get(this.store, 'device')) ?? null
+    this.menu = (await get(this.store, 'boot')) ?? null
+    if (!this.device) return this.go('enrol')
+    void this.sender.start()
+    void this.line.check()
+    void this.load()
+    const shift = await get(this.store, 'shift')
+    if (shift && this.menu && Date.now() - shift.seen < IDLE) this.shift = shift
+    return this.go(this.shift ? 'counter' : 'who')
+  }
+
+  /**
+   * Show another screen.
+   * @param {string} name
+   */
+  async go(name) {
+    this.screen?.leave?.()
+    closeDialogs()
+    this.screen = null
+    const screen = await this.screens[name](this)
+    this.screen = screen
+    document.getElementById('screen')?.replaceChildren(screen.root)
+    document.body.dataset.screen = name
+    await this.refresh()
+  }
+
+  /**
+   * A code was read, wherever the focus is: it leads to the counter, unless a question is open.
+   * @param {string} text
+   * @param {How} how
+   */
+  async scanned(text, how) {
+    this.touch()
+    if (this.shift && !this.screen?.scan && !document.querySelector('dialog[open]')) await this.go('counter')
+    this.screen?.scan?.(text, how)
+  }
+
+  /** Menu, names and windows of today. Without the network those loaded last serve on. */
+  async load() {
+    this.#loaded = Date.now()
+    try {
+      const sent = performance.now()
+      /** @type {Boot} */
+      const boot = await this.ask('GET', '/api/v1/pos/boot')
+      this.line.met(boot.at, sent)
+      this.menu = boot
+      await put(this.store, { boot })
+      await leaveLost(this.store, boot.lost_epochs)
+      await this.#incarnation(boot.incarnation)
+      await this.refresh()
+    } catch (error) {
+      this.#told(error)
+    }
+  }
+
+  /**
+   * Someone takes over the counter.
+   * @param {Named} person
+   * @param {boolean} manager
+   * @param {Named | null} point
+   */
+  async begin(person, manager, point) {
+    this.shift = { person, manager, point, seen: Date.now() }
+    await put(this.store, { shift: this.shift })
+    void this.load()
+    await this.go('counter')
+  }
+
+  /**
+   * The cashier leaves; what is not yet sent stays and goes on being sent.
+   * @param {string} [why]  to be told to whoever stands there
+   */
+  async end(why = '') {
+    this.shift = null
+    this.ended = why
+    await forget(this.store, 'shift')
+    this.ask('DELETE', '/api/v1/pos/sessions').catch(() => undefined)
+    await this.go('who')
+  }
+
+  /** A tablet that was shut out, with nothing left to send, may be let in anew; what it sold stays kept here. */
+  async forgetDevice() {
+    if ((await unsent(this.store)) > 0) return false
+    for (const key of /** @type {const} */ (['device', 'chain', 'boot', 'shift', 'incarnation'])) {
+      await forget(this.store, key)
+    }
+    location.reload()
+    return true
+  }
+
+  /**
+   * Write a record to the outbox, and only then set out to send it.
+   * @param {Kind} kind
+   * @param {object} content
+   * @param {string[]} titles
+   */
+  async keep(kind, content, titles) {
+    const made = Date.now()
+    const moment = { at: stamp(made), mono: Math.round(performance.now()), boot: this.boot }
+    const row = await append(this.store, kind, content, moment, { titles, made })
+    this.sender.call()
+    return row
+  }
+
+  /** What a record says of the tablet's clock. */
+  clock() {
+    return { offset_ms: offset(this.line.measured, Date.now(), performance.now()), boot: this.boot }
+  }
+
+  /** The true time as well as the tablet can tell. */
+  now() {
+    return Date.now() + (offset(this.line.measured, Date.now(), performance.now()) ?? 0)
+  }
+
+  touch() {
+    this.#touched = Date.now()
+    if (this.shift && this.#touched - this.shift.seen > 60_000) {
+      this.shift.seen = this.#touched
+      void put(this.store, { shift: this.shift })
+    }
+  }
+
+  /** Called now and then: lock a tablet left alone, load the new day's menu and what was changed in it. */
+  async tick() {
+    if (document.visibilityState === 'visible' && this.shift) void stayAwake()
+    if (this.shift && Date.now() - this.#touched > IDLE) await this.end('平板闲置已锁定，请重新输入口令。')
+    if (!this.device || Date.now() - this.#loaded < (this.#newDay() ? MINUTE : FRESH)) return
+    await this.load()
+    await sweep(this.store, Date.now())
+  }
+
+  /** Write the bar anew: place, cashier, line, count of the unsent. */
+  async refresh() {
+    const bar = document.getElementById('bar')
+    if (!bar) return
+    const count = await unsent(this.store)
+    bar.hidden = !this.shift
+    bar.dataset.line = this.line.state
+    bar.dataset.unsent = count === 0 ? 'none' : 'some'
+    fill(bar, {
+      place: [this.menu?.canteen.name, this.shift?.point?.name].filter(Boolean).join(' · '),
+      cashier: this.shift ? `收银员 ${this.shift.person.name}` : '',
+      line: { unknown: '正在连接…', online: '网络正常', offline: '网络不通，暂不能查卡' }[this.line.state],
+      unsent: unsentWords(count),
+    })
+    for (const button of slot(bar, 'nav').querySelectorAll('button')) {
+      button.toggleAttribute('aria-current', button.dataset.act === document.body.dataset.screen)
+    }
+    this.screen?.refresh?.()
+  }
+
+  /** @param {string} incarnation */
+  async #incarnation(incarnation) {
+    document.getElementById('notice')?.toggleAttribute('hidden', true)
+    this.shut = false
+    if (await metIncarnation(this.store, incarnation)) this.sender.call()
+  }
+
+  #newDay() {
+    return this.menu !== null && day(this.now()) !== this.menu.day
+  }
+
+  #turned() {
+    if (this.line.state === 'online') this.sender.call()
+    else void this.refresh()
+  }
+
+  /** @param {unknown} error */
+  #told(error) {
+    const notice = document.getElementById('notice')
+    if (!notice || error instanceof Unreachable) return
+    const shut = error instanceof Refusal && ['tablet_revoked', 'bad_signature'].includes(error.code)
+    if (shut !== this.shut) void this.refresh()
+    this.shut = shut
+    notice.hidden = !shut
+    if (shut) notice.textContent = `${error.message} 尚未上传的记录都保存在本机，请不要清除浏览器数据。`
+  }
+}
+
+/**
+ * What to tell the cashier about a failure.
+ * @param {unknown} error
+ */
+export function sentence(error) {
+  if (error instanceof Refusal) return error.message
+  if (error instanceof Unreachable) return '网络不通，暂时办不了。请稍候再试。'
+  return `平板出错：${error instanceof Error ? error.message : error}`
+}

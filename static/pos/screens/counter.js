@@ -1,0 +1,319 @@
+// The counter: scan, see who and what it costs, one touch to take the money, done.
+
+import { add, change, customer, due, EMPTY, checkout, MOST, notice, priced, question, remove, titleOf } from '../model/basket.js'
+import { menuOf, minuteOfDay, periodAt, PERIODS } from '../model/meals.js'
+import { show as yuan } from '../model/money.js'
+import { read } from '../model/scan.js'
+import { uuid } from '../model/uuid.js'
+import { Refusal } from '../net/api.js'
+import { play } from '../devices/sounds.js'
+import { stayAwake } from '../devices/wake.js'
+import { sentence } from './app.js'
+import { bindBlank, reportLost } from './cards.js'
+import { showCustomers } from './customers.js'
+import { askNumber, choose, closeDialogs } from './dialogs.js'
+import { acts, clone, each, fill, say, show, slot } from './dom.js'
+import { showDone, showLatest } from './done.js'
+import { showTenders } from './pay.js'
+
+/** @import {App, Screen} from './app.js' */
+/** @import {Basket, Customer} from '../model/basket.js' */
+/** @import {Row} from '../model/rows.js' */
+/** @import {How, Quotes, Tender} from '../model/types.js' */
+
+/**
+ * @param {App} app
+ * @returns {Screen}
+ */
+export function counter(app) {
+  const till = new Till(app, clone('screen-counter'))
+  till.open()
+  return {
+    root: till.root,
+    scan: (text, how) => till.scan(text, how),
+    leave: () => till.close(),
+    refresh: () => till.refresh(),
+  }
+}
+
+class Till {
+  /** @type {Basket} */
+  basket = EMPTY
+  /** @type {string | null} whose meals are open to change */
+  opened = null
+  /** whether the next meal touched is added rather than taken instead */
+  adding = false
+  /** whether the next scan joins this checkout */
+  joining = false
+  /** @type {Row | null} the checkout just done */
+  done = null
+  #selling = false
+  #asked = 0
+  #refused = '' // code of the last refusal of a quote
+  #camera = () => this.#showCamera()
+
+  /**
+   * @param {App} app
+   * @param {HTMLElement} root
+   */
+  constructor(app, root) {
+    this.app = app
+    this.root = root
+  }
+
+  open() {
+    const { camera } = this.app
+    slot(this.root, 'viewfinder').prepend(camera.video)
+    camera.addEventListener('turned', this.#camera)
+    void camera.start()
+    void stayAwake()
+    acts(this.root, {
+      type: () => this.#type(),
+      guest: () => this.#admit({ guest: 'guest' }),
+      lost: () => this.#lost(),
+      another: () => this.#join(),
+      drop: () => this.#drop(),
+      lamp: () => camera.toggleLamp(),
+      undo: () => this.app.go('recent'),
+    })
+    this.#showCamera()
+    this.render()
+  }
+
+  close() {
+    this.app.camera.removeEventListener('turned', this.#camera)
+    this.app.camera.stop()
+  }
+
+  /**
+   * @param {string} text
+   * @param {How} how
+   */
+  async scan(text, how) {
+    const found = read(text)
+    if (found.kind === 'empty' || this.#selling) return
+    if (found.kind === 'foreign' || found.kind === 'malformed') return this.#refuse(found.message)
+    if (this.basket.customers.some((person) => person.scan === found.digits)) return
+    closeDialogs()
+    if (this.basket.customers.length > 0 && !this.joining && !(await this.#settleFormer())) return
+    await this.#admit({ scan: found.digits, how })
+  }
+
+  /** What was kept is on its way: say how far. */
+  refresh() {
+    void showLatest(this.app, this.root)
+    if (this.done) void showDone(this.app, this.root, this.done)
+    this.#invite()
+  }
+
+  /**
+   * Someone changes what a person takes.
+   * @param {string} key
+   * @param {Partial<Customer>} changes
+   */
+  async change(key, changes) {
+    const before = this.basket
+    this.basket = change(before, key, changes)
+    await this.#quote(before)
+  }
+
+  /** @param {string} key */
+  async remove(key) {
+    const before = this.basket
+    this.basket = remove(before, key)
+    this.opened = null
+    if (this.basket.customers.length === 0) return this.#drop()
+    await this.#quote(before)
+  }
+
+  /** @param {Tender} tender */
+  async sell(tender) {
+    const { shift, menu } = this.app
+    if (this.#selling || !shift || !menu || due(this.basket) === null) return
+    this.#selling = true
+    const titles = this.basket.customers.map((_, n) => titleOf(this.basket, n))
+    const here = {
+      canteen: menu.canteen.id,
+      point: shift.point?.id ?? null,
+      cashier: shift.person.id,
+      payment: uuid(),
+      clock: this.app.clock(),
+    }
+    try {
+      this.done = await this.app.keep('checkout', checkout(this.basket, tender, here), titles)
+      this.#empty()
+      play('done')
+      say(this.root, '')
+    } catch (error) {
+      this.#refuse(`没有存下这一单，请再点一次收款。若仍不行，请停止收款并联系系统运维。（${sentence(error)}）`)
+    } finally {
+      this.#selling = false
+      this.render()
+    }
+  }
+
+  render() {
+    const total = due(this.basket)
+    const empty = this.basket.customers.length === 0
+    show(this.root, 'idle', empty && !this.done)
+    show(this.root, 'done', empty && this.done !== null)
+    show(this.root, 'another', total !== null && this.basket.customers.length < MOST)
+    show(this.root, 'pay', !empty)
+    show(this.root, 'notice', notice(this.basket) !== '')
+    fill(this.root, { notice: notice(this.basket) })
+    this.root.dataset.paying = String(!empty)
+    this.root.dataset.busy = String(!empty && !this.basket.quotes)
+    slot(this.root, 'another').textContent = this.joining ? '请扫下一位' : '再加一人'
+    slot(this.root, 'another').setAttribute('aria-pressed', String(this.joining))
+    showCustomers(this)
+    showTenders(this, total)
+    this.refresh()
+  }
+
+  /** @returns {import('../model/types.js').MenuItem[]} */
+  get meals() {
+    const { menu } = this.app
+    if (!menu || menu.canteen.profile === 'partner') return []
+    return menuOf(menu.menu, this.basket.quotes?.period ?? this.period)
+  }
+
+  get period() {
+    return periodAt(this.app.menu?.windows ?? [], minuteOfDay(this.app.now()))
+  }
+
+  get byAmount() {
+    return this.app.menu?.canteen.profile === 'partner'
+  }
+
+  /**
+   * One more person at the counter, with the usual meal.
+   * @param {Partial<Customer>} known
+   */
+  async #admit(known) {
+    const before = this.basket
+    if (this.#selling || before.customers.length >= MOST) return
+    const usual = this.meals[0]
+    if (!usual && !this.byAmount) return this.#refuse('这一餐还没有菜单，请联系食堂负责人。')
+    const food = this.byAmount ? { amount: 0 } : { lines: [{ item: usual.id, quantity: 1 }] }
+    const person = customer(uuid(), { ...known, ...food })
+    this.basket = add(before, person)
+    this.joining = this.adding = false
+    if (await this.#quote(before)) this.#welcome()
+    else if (this.#refused === 'card_unbound' && known.scan) await this.#giveOut(known.scan, known)
+  }
+
+  /**
+   * The card is blank: give it to the person who stands there, and go on with them.
+   * @param {string} scan
+   * @param {Partial<Customer>} known
+   */
+  async #giveOut(scan, known) {
+    const told = await bindBlank(this.app, scan)
+    if (!told) return
+    say(this.root, told.text, told.kind)
+    if (told.kind === 'good') await this.#admit(known)
+  }
+
+  async #lost() {
+    const told = await reportLost(this.app)
+    if (told) say(this.root, told.text, told.kind)
+  }
+
+  #welcome() {
+    this.opened = null
+    this.done = null
+    const repeat = this.basket.quotes?.sales.slice(-1)[0].repeat
+    play(repeat ? 'already' : 'scanned')
+    this.render()
+  }
+
+  /**
+   * Ask the price of the basket as it stands; on a refusal go back to the basket before.
+   * @param {Basket} before
+   */
+  async #quote(before) {
+    const asked = ++this.#asked
+    say(this.root, '')
+    this.render()
+    try {
+      /** @type {Quotes} */
+      const quotes = await this.app.ask('POST', '/api/v1/pos/quotes', question(this.basket, this.app.menu?.canteen.id ?? ''))
+      if (asked !== this.#asked) return false
+      this.basket = priced(this.basket, quotes, performance.now())
+      this.render()
+      return true
+    } catch (error) {
+      if (asked !== this.#asked) return false
+      this.basket = before
+      this.#refused = error instanceof Refusal ? error.code : ''
+      if (error instanceof Refusal && error.status === 401) await this.app.end(error.message)
+      else this.#refuse(sentence(error))
+      if (error instanceof Refusal && error.code === 'item_unknown') void this.app.load()
+      return false
+    }
+  }
+
+  /** A card was scanned before the former person paid: what shall happen? */
+  async #settleFormer() {
+    const former = this.basket.customers.map((_, n) => titleOf(this.basket, n)).join('、')
+    const answer = await choose({ title: `${former} 还没有付款` }, [
+      { label: '两人一起付', value: 'join' },
+      { label: '不要上一单，换这一位', value: 'replace' },
+    ])
+    if (answer === 'replace') this.#empty()
+    return answer !== null
+  }
+
+  async #type() {
+    const digits = await askNumber()
+    if (digits) await this.scan(digits, 'typed')
+  }
+
+  #join() {
+    this.joining = !this.joining
+    this.render()
+  }
+
+  #drop() {
+    this.#asked += 1
+    this.#empty()
+    say(this.root, '')
+    this.render()
+  }
+
+  #empty() {
+    this.basket = EMPTY
+    this.opened = null
+    this.joining = this.adding = false
+  }
+
+  /** @param {string} message */
+  #refuse(message) {
+    play('refused')
+    say(this.root, message)
+    this.render()
+  }
+
+  #invite() {
+    const { period } = this
+    const meal = period ? `现在是${PERIODS[period]}。` : '今天没有设供餐时间。'
+    fill(this.root, { today: this.byAmount ? `${meal}扫卡后输入消费金额。` : meal })
+    each(slot(this.root, 'served'), this.byAmount ? [] : this.meals, 'part-price', (row, { name, fen }) =>
+      fill(row, { label: name, fen: yuan(fen) }),
+    )
+  }
+
+  #showCamera() {
+    const { camera } = this.app
+    const words = {
+      off: '',
+      starting: '正在打开摄像头…',
+      on: '',
+      refused: '摄像头未获允许，请用扫码枪或输入卡号。',
+      none: '没有摄像头，请用扫码枪或输入卡号。',
+      broken: '摄像头读码不可用，请用扫码枪或输入卡号。',
+    }
+    fill(this.root, { camera: words[camera.state] })
+    show(this.root, 'lamp', camera.lamp)
+  }
+}

@@ -1,0 +1,71 @@
+// Today's checkouts on this tablet, and taking a sale back.
+
+import { day, hour } from '../model/clock.js'
+import { show as yuan } from '../model/money.js'
+import { checkouts, KINDS, stateWords } from '../model/rows.js'
+import { since } from '../store/outbox.js'
+import { acts, clone, each, fill, say, slot } from './dom.js'
+import { takeBack } from './void.js'
+
+/** @import {App, Screen} from './app.js' */
+/** @import {SaleShown, Shown} from '../model/rows.js' */
+
+const A_DAY = 24 * 3600 * 1000
+
+/**
+ * @param {App} app
+ * @returns {Screen}
+ */
+export function recent(app) {
+  const root = clone('screen-recent')
+  let shown = ''
+  const refresh = async () => {
+    const rows = await since(app.store, Date.now() - A_DAY)
+    const state = rows.map(({ number, tries, state }) => `${number} ${tries} ${state}`).join()
+    if (state === shown) return // a button under the finger must not be replaced
+    shown = state
+    showRows(app, root, checkouts(rows).filter(({ row }) => day(row.made) === day(Date.now())))
+  }
+  return { root, refresh }
+}
+
+/**
+ * @param {App} app
+ * @param {HTMLElement} root
+ * @param {Shown[]} list
+ */
+function showRows(app, root, list) {
+  const standing = list.flatMap(({ sales }) => sales).filter(({ voided }) => !voided)
+  const total = standing.reduce((sum, { due }) => sum + due, 0)
+  fill(root, { sum: `共 ${standing.length} 份，实收 ${yuan(total)} 元。` })
+  each(slot(root, 'rows'), list, 'part-record', (part, shown) => {
+    fill(part, {
+      at: hour(shown.row.made),
+      paid: `${KINDS[shown.kind]} ${yuan(shown.due)} 元`,
+      state: stateWords(shown.row),
+    })
+    part.dataset.state = shown.row.state
+    each(slot(part, 'sales'), shown.sales, 'part-sale', (line, sale) => showSale(app, root, line, shown, sale))
+  })
+}
+
+/**
+ * @param {App} app
+ * @param {HTMLElement} root
+ * @param {HTMLElement} line
+ * @param {Shown} shown
+ * @param {SaleShown} sale
+ */
+function showSale(app, root, line, shown, sale) {
+  fill(line, { title: sale.title, due: `${yuan(sale.due)} 元` })
+  line.dataset.voided = String(sale.voided)
+  const button = /** @type {HTMLButtonElement} */ (line.querySelector('button'))
+  button.disabled = sale.voided
+  if (sale.voided) button.textContent = '已作废'
+  acts(line, {
+    void: async () => {
+      const said = await takeBack(app, shown, sale)
+      if (said) say(root, said.text, said.kind)
+    },
+  })
+}

@@ -1,0 +1,98 @@
+// The state of this tablet, for whoever looks after it.
+
+import { askToKeep } from '../devices/storage.js'
+import { hour } from '../model/clock.js'
+import { unsentWords } from '../model/rows.js'
+import { quarantined, unsent, waiting } from '../store/outbox.js'
+import { get } from '../store/settings.js'
+import { acts, clone, each, fill, say, show, slot } from './dom.js'
+import { updateWaits, takeUpdate } from './update.js'
+
+/** @import {App, Screen} from './app.js' */
+/** @import {Row} from '../model/rows.js' */
+
+/**
+ * @param {App} app
+ * @returns {Screen}
+ */
+export function status(app) {
+  const root = clone('screen-status')
+  acts(root, {
+    send: async () => {
+      say(root, '正在上传…', 'good')
+      await app.line.check()
+      app.sender.call()
+      say(root, app.line.state === 'online' ? '已通知上传。' : '网络不通，联网后会自动上传。', 'good')
+    },
+    export: () => exportWaiting(app, root),
+    update: () => takeUpdate(),
+  })
+  return { root, refresh: () => refresh(app, root) }
+}
+
+/**
+ * @param {App} app
+ * @param {HTMLElement} root
+ */
+async function refresh(app, root) {
+  const facts = await factsOf(app)
+  each(slot(root, 'facts'), facts, 'part-price', (row, [label, fen]) => fill(row, { label, fen }))
+  const held = await quarantined(app.store)
+  show(root, 'held', held.length > 0)
+  each(slot(root, 'heldRows'), held, 'part-item', (item, row) => {
+    item.textContent = `第 ${row.number} 号，${hour(row.made)}，${row.titles.join('、')}：${row.message || row.reason}`
+  })
+  show(root, 'update', await updateWaits())
+}
+
+/**
+ * @param {App} app
+ * @returns {Promise<[string, string][]>}
+ */
+async function factsOf(app) {
+  const { persisted, free } = await askToKeep()
+  const chain = await get(app.store, 'chain')
+  const { offset_ms } = app.clock()
+  return [
+    ['平板', app.device ? `${app.device.name}（${app.device.id.slice(0, 8)}）` : '未登记'],
+    ['待上传', unsentWords(await unsent(app.store))],
+    ['最近一条编号', chain ? `${chain.epoch}/${chain.number}` : '无'],
+    ['网络', { unknown: '正在连接', online: '正常', offline: '不通' }[app.line.state]],
+    ['记录保存', keepingWords(persisted)],
+    ['剩余空间', free === null ? '浏览器未告知' : `${Math.floor(free / 1_048_576)} 兆`],
+    ['安全连接', isSecureContext ? '是' : '否，请改用 https 网址'],
+    ['摄像头', { off: '未打开', starting: '正在打开', on: '正常', refused: '未获允许', none: '没有', broken: '读码不可用' }[app.camera.state]],
+    ['平板时钟', clockWords(offset_ms)],
+  ]
+}
+
+/** @param {boolean | null} persisted */
+function keepingWords(persisted) {
+  if (persisted === null) return '浏览器不支持长期保存，请更换浏览器'
+  return persisted ? '已允许长期保存' : '浏览器未允许长期保存，请把本页添加到主屏幕'
+}
+
+/** @param {number | null} offset  ms to be added */
+function clockWords(offset) {
+  if (offset === null) return '尚未与服务器核对'
+  const seconds = Math.round(Math.abs(offset) / 1000)
+  if (seconds < 120) return '准确'
+  return `${offset > 0 ? '慢' : '快'} ${Math.round(seconds / 60)} 分钟，请在系统设置中校准`
+}
+
+/**
+ * Unsent records as a file that can be handed to the server by other means.
+ * @param {App} app
+ * @param {HTMLElement} root
+ */
+async function exportWaiting(app, root) {
+  /** @type {Row[]} */
+  const rows = await waiting(app.store)
+  const text = JSON.stringify({ records: rows.map((row) => row.envelope) })
+  const link = document.createElement('a')
+  link.href = URL.createObjectURL(new Blob([text], { type: 'application/json' }))
+  link.download = `records-${app.device?.id.slice(0, 8)}-${Date.now()}.json`
+  link.click()
+  URL.revokeObjectURL(link.href)
+  say(root, `已导出 ${rows.length} 笔；本机仍保留，联网后照常上传。`, 'good')
+}

@@ -1,0 +1,79 @@
+// Taking a sale back: an own one within ten minutes alone, any other with a manager's PIN.
+
+import { show as yuan } from '../model/money.js'
+import { uuid } from '../model/uuid.js'
+import { mayAlone, REASONS, voidBody } from '../model/voids.js'
+import { play } from '../devices/sounds.js'
+import { sentence } from './app.js'
+import { askPin, choose } from './dialogs.js'
+
+/** @import {App} from './app.js' */
+/** @import {SaleShown, Shown} from '../model/rows.js' */
+/** @import {Tender} from '../model/types.js' */
+
+/** @typedef {{approved_by: string, approval: string}} Approval */
+
+/**
+ * @param {App} app
+ * @param {Shown} shown
+ * @param {SaleShown} sale
+ * @returns {Promise<{text: string, kind: 'good' | 'bad'} | null>}  what to tell; null: the cashier went back
+ */
+export async function takeBack(app, shown, sale) {
+  const cashier = app.shift?.person.id
+  if (!cashier) return null
+  const title = `作废 ${sale.title} ${yuan(sale.due)} 元`
+  const reason = await choose({ title, hint: '为什么作废？' }, REASONS.map((label) => ({ label, value: label })))
+  if (reason === null) return null
+  try {
+    const alone = mayAlone({ cashier: shown.cashier, made: shown.row.made }, cashier, Date.now())
+    const approval = alone ? undefined : await approved(app, sale)
+    if (approval === null) return null
+    const kind = await refund(title, shown.kind, sale.due)
+    if (kind === null) return null
+    const what = { id: uuid(), sale: sale.id, cashier, reason, fen: sale.due, kind, approval }
+    await app.keep('void', voidBody(what), [sale.title])
+    play('done')
+    await app.refresh()
+    return { text: sale.due === 0 ? '已作废。' : `已作废，请退给顾客 ${yuan(sale.due)} 元。`, kind: 'good' }
+  } catch (error) {
+    play('refused')
+    return { text: sentence(error), kind: 'bad' }
+  }
+}
+
+/**
+ * A manager stands by: name and PIN, asked of the server.
+ * @param {App} app
+ * @param {SaleShown} sale
+ * @returns {Promise<Approval | null>}
+ */
+async function approved(app, sale) {
+  const managers = app.menu?.managers ?? []
+  const hint = '超过十分钟，或不是您自己收的，需要负责人同意。'
+  const manager = await choose(
+    { title: '请负责人确认', hint },
+    managers.map((person) => ({ label: person.name, value: person })),
+  )
+  const pin = manager && (await askPin({ title: `${manager.name}，请输入口令`, hint: '同意作废这一单。' }))
+  if (!manager || !pin) return null
+  return app.ask('POST', '/api/v1/pos/approvals', { manager: manager.id, pin, sale: sale.id })
+}
+
+/**
+ * How the money goes back.
+ * @param {string} title
+ * @param {Tender['kind']} paid
+ * @param {number} fen
+ * @returns {Promise<Tender['kind'] | null>}
+ */
+function refund(title, paid, fen) {
+  const sum = yuan(fen)
+  /** @type {{label: string, value: Tender['kind']}} */
+  const cash = { label: `退现金 ${sum} 元，确认作废`, value: 'cash' }
+  /** @type {{label: string, value: Tender['kind']}} */
+  const mobile = { label: `手机已退 ${sum} 元，确认作废`, value: 'mobile' }
+  /** @type {{label: string, value: Tender['kind']}} */
+  const free = { label: '确认作废', value: 'free' }
+  return choose({ title }, fen === 0 ? [free] : paid === 'mobile' ? [mobile, cash] : [cash])
+}

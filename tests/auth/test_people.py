@@ -1,0 +1,263 @@
+"""Accounts and roles: given by someone else, within one's own places, and never by oneself (P23)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from canteen.auth import guard, people
+from canteen.auth.guard import NotCovered, Permission
+from canteen.auth.models import Grant, Person
+from canteen.auth.people import AuditorApart, BadLogin, LoginTaken, NoPerson, OwnAccount, Reach
+from canteen.auth.pins import WeakPin
+from canteen.config import Config
+from canteen.db import db
+from canteen.errors import Forbidden, Invalid
+from canteen.events import Event
+from tests.auth.house import CITY, EAST, PASSWORD, PIN, WEST, a_person
+
+
+def roles(person_id: str) -> set[tuple[str, str, str]]:
+    return {(each.role, each.node_kind, each.node_id) for each in guard.live_grants(db.session(), person_id)}
+
+
+def last_event() -> Event:
+    return db.session.execute(select(Event).order_by(Event.number.desc()).limit(1)).scalar_one()
+
+
+@pytest.fixture
+def root(city: None) -> str:
+    """The city's administrator."""
+    return a_person("root", ("admin", "area", CITY))
+
+
+@pytest.fixture
+def easterner(city: None) -> str:
+    """An administrator of one district."""
+    return a_person("easterner", ("admin", "area", EAST))
+
+
+@pytest.fixture
+def head(city: None) -> str:
+    """The manager of canteen 'east'."""
+    return a_person("head", ("manager", "canteen", "east"))
+
+
+def test_an_account_is_made_with_its_first_role_and_who_gave_it(root: str) -> None:
+    made = people.create(" Li.Na ", "李娜", password=PASSWORD, grants=[("finance", "area", EAST)], by=root)
+
+    person = db.session.get_one(Person, made)
+    grant = db.session.execute(select(Grant).where(Grant.person_id == made)).scalar_one()
+    assert (person.login, person.name, person.must_change) == ("li.na", "李娜", True)
+    assert (grant.role, grant.granted_by) == ("finance", root)
+
+
+def test_what_is_recorded_of_an_account_names_nobody(root: str) -> None:
+    made = people.create("lina", "李娜", password=PASSWORD, grants=[("finance", "area", EAST)], by=root)
+
+    event = last_event()
+
+    assert (event.kind, event.subject, event.actor) == ("person.create", made, root)
+    assert json.loads(event.body) == {"grants": [["finance", "area", EAST]]}
+
+
+@pytest.mark.parametrize("login", ["a", "李娜", "li na", "-lina", "x" * 33, "li/na", ""])
+def test_logins_are_plain(root: str, login: str) -> None:
+    with pytest.raises(BadLogin):
+        people.create(login, "李娜", password=PASSWORD, by="system")
+
+
+def test_production_makes_no_account_that_would_keep_it_from_starting(
+    app: Flask, config: Config, city: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.config, "CANTEEN", dataclasses.replace(config, production=True))
+
+    with pytest.raises(BadLogin):
+        people.create("demo-lina", "李娜", password=PASSWORD, by="system")
+
+
+def test_a_login_is_taken_once_however_it_is_written(root: str) -> None:
+    with pytest.raises(LoginTaken):
+        people.create("ROOT", "另一人", password=PASSWORD, by="system")
+
+
+def test_an_account_needs_a_way_in_and_a_first_role(root: str) -> None:
+    with pytest.raises(Invalid):
+        people.create("lina", "李娜", grants=[("finance", "area", EAST)], by=root)
+    with pytest.raises(Invalid):
+        people.create("lina", "李娜", password=PASSWORD, by=root)
+    with pytest.raises(WeakPin):
+        people.create("lina", "李娜", pin="111111", grants=[("cashier", "canteen", "east")], by=root)
+
+
+def test_a_refused_role_makes_no_account(easterner: str) -> None:
+    with pytest.raises(NotCovered):
+        people.create("lina", "李娜", password=PASSWORD, grants=[("admin", "area", CITY)], by=easterner)
+
+    with pytest.raises(NoPerson):
+        people.find(db.session(), "lina")
+
+
+@pytest.mark.parametrize("act", ["grant", "end", "disable", "password", "pin", "unlock"])
+def test_nobody_decides_over_their_own_account(root: str, act: str) -> None:
+    own = db.session.execute(select(Grant.id).where(Grant.person_id == root)).scalar_one()
+    acts = {
+        "grant": lambda: people.grant(root, "finance", "area", CITY, by=root),
+        "end": lambda: people.end_grant(root, own, by=root),
+        "disable": lambda: people.disable(root, by=root),
+        "password": lambda: people.reset_password(root, "walnut-harbour-77", by=root),
+        "pin": lambda: people.reset_pin(root, PIN, by=root),
+        "unlock": lambda: people.unlock(root, by=root),
+    }
+
+    with pytest.raises(OwnAccount):
+        acts[act]()
+
+
+def test_a_role_given_twice_is_held_once(root: str) -> None:
+    lina = a_person("lina", ("finance", "area", EAST))
+    people.grant(lina, "finance", "area", EAST, by=root)
+    people.grant(lina, "reviewer", "area", WEST, by=root)
+    people.grant(lina, "reviewer", "area", WEST, by=root)
+
+    assert len(guard.live_grants(db.session(), lina)) == 2
+
+
+def test_a_role_taken_back_stays_in_the_record(root: str) -> None:
+    lina = a_person("lina", ("finance", "area", EAST))
+    grant = db.session.execute(select(Grant.id).where(Grant.person_id == lina)).scalar_one()
+
+    people.end_grant(lina, grant, by=root)
+    people.end_grant(lina, grant, by="system")
+
+    held = db.session.get_one(Grant, grant)
+    assert held.ended_at is not None
+    assert held.ended_by == root
+    assert roles(lina) == set()
+    assert last_event().kind == "person.end_grant"
+
+
+def test_a_districts_administrator_gives_roles_in_the_district_alone(easterner: str) -> None:
+    lina = a_person("lina", ("finance", "area", EAST))
+
+    people.grant(lina, "manager", "canteen", "east", by=easterner)
+    people.grant(lina, "reviewer", "operator", "kang", by=easterner)
+    for kind, node in (("area", CITY), ("area", WEST), ("canteen", "west"), ("operator", "le"), ("canteen", "none")):
+        with pytest.raises(NotCovered):
+            people.grant(lina, "reviewer", kind, node, by=easterner)
+
+    assert roles(lina) == {
+        ("finance", "area", EAST),
+        ("manager", "canteen", "east"),
+        ("reviewer", "operator", "kang"),
+    }
+
+
+def test_people_of_another_district_do_not_exist_for_its_neighbour(easterner: str) -> None:
+    western = a_person("western", ("cashier", "canteen", "west"), pin=True)
+
+    for act in (
+        lambda: people.reset_pin(western, PIN, by=easterner),
+        lambda: people.disable(western, by=easterner),
+        lambda: people.grant(western, "cashier", "canteen", "east", by=easterner),
+    ):
+        with pytest.raises(NoPerson):
+            act()
+
+
+def test_a_district_cannot_take_over_an_account_with_wider_rights(root: str, easterner: str) -> None:
+    both = a_person("both", ("finance", "area", EAST), ("finance", "area", WEST))
+
+    with pytest.raises(Forbidden):
+        people.reset_password(both, "walnut-harbour-77", by=easterner)
+    with pytest.raises(NoPerson):
+        people.reset_password(root, "walnut-harbour-77", by=easterner)
+
+
+def test_a_manager_sees_to_the_cashiers_of_the_own_canteen_alone(head: str, root: str) -> None:
+    cashier = people.create("cashier", "刘洋", pin=PIN, grants=[("cashier", "canteen", "east")], by=head)
+    western = a_person("western", ("cashier", "canteen", "west"), pin=True)
+    auditor = a_person("auditor", ("auditor", "canteen", "east"))
+
+    people.reset_pin(cashier, "274951", by=head)
+    with pytest.raises(NotCovered):
+        people.grant(cashier, "manager", "canteen", "east", by=head)
+    with pytest.raises(NoPerson):
+        people.reset_pin(western, PIN, by=head)
+    with pytest.raises(Forbidden):
+        people.reset_password(auditor, "walnut-harbour-77", by=head)
+    with pytest.raises(NoPerson):
+        people.reset_password(root, "walnut-harbour-77", by=head)
+
+
+def test_whoever_has_no_right_over_people_decides_nothing(city: None) -> None:
+    clerk = a_person("clerk", ("finance", "area", CITY))
+    cashier = a_person("cashier", ("cashier", "canteen", "east"), pin=True)
+
+    with pytest.raises(NoPerson):
+        people.disable(cashier, by=clerk)
+    with pytest.raises(NotCovered):
+        people.create("lina", "李娜", password=PASSWORD, grants=[("admin", "area", CITY)], by=clerk)
+
+
+def test_an_auditor_holds_no_other_role(root: str) -> None:
+    auditor = a_person("auditor", ("auditor", "area", CITY))
+    clerk = a_person("clerk", ("finance", "area", CITY))
+
+    with pytest.raises(AuditorApart):
+        people.grant(auditor, "reviewer", "area", EAST, by=root)
+    with pytest.raises(AuditorApart):
+        people.grant(clerk, "auditor", "area", CITY, by=root)
+    people.grant(auditor, "auditor", "area", EAST, by=root)
+
+
+def test_a_shut_account_can_be_opened_again(root: str) -> None:
+    lina = a_person("lina", ("finance", "area", EAST))
+    people.disable(lina, by=root)
+    people.disable(lina, by=root)
+    assert db.session.get_one(Person, lina).disabled_at is not None
+
+    people.enable(lina, by=root)
+
+    assert db.session.get_one(Person, lina).disabled_at is None
+
+
+def test_a_list_shows_whoever_holds_or_held_a_role_in_the_places_looked_at(root: str, head: str) -> None:
+    east = a_person("east-cashier", ("cashier", "canteen", "east"))
+    a_person("west-cashier", ("cashier", "canteen", "west"))
+    a_person("nothing")
+    session = db.session()
+
+    staff = [Reach.of(session, head).staff]
+    assert [each.id for each in people.listed(session, staff)] == [east, head]
+    assert [each.login for each in people.listed(session, staff, search="EAST")] == ["east-cashier"]
+    every = [each.login for each in people.listed(session, [Reach.of(session, root).people], every=True)]
+    assert every == ["east-cashier", "head", "nothing", "root", "west-cashier"]
+
+
+def test_a_search_is_no_pattern(root: str) -> None:
+    a_person("a_b", ("cashier", "canteen", "east"))
+    scopes = [Reach.of(db.session(), root).people]
+
+    assert [each.login for each in people.listed(db.session(), scopes, search="_")] == ["a_b"]
+    assert people.listed(db.session(), scopes, search="%") == []
+
+
+def test_cashiers_of_a_canteen_come_from_every_node_above_it(city: None) -> None:
+    at_canteen = a_person("b", ("cashier", "canteen", "east"), pin=True)
+    at_operator = a_person("a", ("cashier", "operator", "kang"), pin=True)
+    at_district = a_person("c", ("manager", "area", EAST), pin=True)
+    a_person("no-pin", ("cashier", "canteen", "east"))
+    a_person("elsewhere", ("cashier", "canteen", "west"), pin=True)
+    shut = a_person("shut", ("cashier", "canteen", "east"), pin=True)
+    people.disable(shut, by="system")
+
+    def ids(permission: Permission) -> list[str]:
+        return [each.id for each in people.working_at(db.session(), "east", permission)]
+
+    assert ids(Permission.SELL) == [at_operator, at_canteen, at_district]
+    assert ids(Permission.VOID_ANY) == [at_district]

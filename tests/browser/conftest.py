@@ -1,0 +1,149 @@
+"""A canteen with a real server, two elders with cards, and tablets that cashiers work on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from playwright.sync_api import Page
+from sqlalchemy.orm import Session
+
+from canteen import clock, places
+from canteen.app import create_app
+from canteen.auth import people, tablets
+from canteen.config import Config
+from canteen.db import db, owner_engine, transaction
+from tests import world
+from tests.browser.tills import CASHIER, MANAGER, PIN, Till
+from tests.rigs.browsers import OpenPage
+from tests.rigs.servers import Serve, Server
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A canteen whose lunch lasts all day, so that the hour of the test does not matter. A meal is 12.00, 5.00 off."""
+
+    config: Config
+    server: Server
+    grandma: str  # what a scanner reads from the card of 李奶奶
+    grandpa: str
+    number: str  # printed on grandma's card
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Within the application, beside the server."""
+        app = create_app(self.config)
+        with app.app_context():
+            yield
+            db.session.remove()
+            db.engine.dispose()
+
+    def code(self) -> str:
+        """A fresh one-time code that lets a tablet in."""
+        with self.inside():
+            return tablets.make_code("c1", "一号窗口", by="p-admin").code
+
+    def rows(self, sql: str) -> list[tuple[object, ...]]:
+        """What the database holds, read from outside the application."""
+        engine = owner_engine(self.config.database_url)
+        with engine.connect() as connection:
+            found = [tuple(row) for row in connection.execute(sa.text(sql))]
+        engine.dispose()
+        return found
+
+    @property
+    def incarnation(self) -> str:
+        return str(self.rows("SELECT incarnation FROM installation")[0][0])
+
+    def run(self, sql: str) -> None:
+        """Change the database from outside the application, as a restore does."""
+        engine = owner_engine(self.config.database_url)
+        with engine.begin() as connection:
+            connection.execute(sa.text(sql))
+        engine.dispose()
+
+    def count(self, table: str) -> int:
+        return int(str(self.rows(f"SELECT count(*) FROM {table}")[0][0]))
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest) -> str:
+    """SQLite, unless the test asks for both."""
+    url: str = request.getfixturevalue(f"{getattr(request, 'param', 'sqlite')}_url")
+    return url
+
+
+@pytest.fixture
+def shop(config: Config, serve: Serve, profile: str) -> Iterator[Shop]:
+    app = create_app(config)
+    with app.app_context():
+        session = db.session()
+        grandma, grandpa, number = _furnish(session, profile)
+        db.session.remove()
+        db.engine.dispose()
+    server = serve(config, options=("--no-scheduler",))
+    yield Shop(config, server, grandma, grandpa, number)
+    server.kill()
+
+
+@pytest.fixture
+def profile() -> str:
+    """The kind of canteen; a test may ask for another."""
+    return "counter"
+
+
+def _furnish(session: Session, profile: str) -> tuple[str, str, str]:
+    world.make(session, profile=profile)
+    whole_day = {"starts": 0, "ends": 1440, "grace": 0, "from_day": date(2021, 1, 1)}
+    with transaction():
+        session.merge(places.Installation(id=1, incarnation="first", demo=False, made_at=clock.now()))
+        session.add(places.MealWindow(canteen_id="c1", period="lunch", **whole_day))
+        for n, (name, fen) in enumerate((("两荤一素", 1500), ("蛋花汤", 200)), 2):
+            item = {"id": f"c1-{n}", "name": name, "fen": fen, "position": n}
+            session.add(places.MenuItem(canteen_id="c1", period="lunch", tags="", from_day=date(2021, 1, 1), **item))
+    world.a_rulebook(session)
+    for login, name, role in (("wang", CASHIER, "cashier"), ("chen", MANAGER, "manager")):
+        people.create(login, name, pin=PIN, grants=[(role, "canteen", "c1")], by=people.SYSTEM)
+    codes = [world.a_card(session, world.an_elder(session)) for _ in range(2)]
+    number = session.execute(sa.text("SELECT number FROM credential ORDER BY made_at, recorded")).scalars().first()
+    return codes[0], codes[1], str(number)
+
+
+OpenTill = Callable[..., Till]
+
+
+@pytest.fixture
+def open_till(shop: Shop, open_page: OpenPage) -> OpenTill:
+    """open_till(camera=clip, **context): a tablet let in, with a cashier at the counter."""
+
+    def open_one(*, camera: Path | None = None, **context: object) -> Till:
+        # Playwright sees every request only where no service worker stands between
+        till = Till(open_page(camera=camera, **{"service_workers": "block", **context}), shop.server.url)
+        till.let_in(shop.code())
+        till.log_in()
+        return till
+
+    return open_one
+
+
+@pytest.fixture
+def till(open_till: OpenTill) -> Till:
+    return open_till()
+
+
+@pytest.fixture(autouse=True)
+def _no_errors_on_the_page(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A script that throws fails the test, whatever the screen shows."""
+    thrown: list[str] = []
+    page: Page
+    for name in ("till",):
+        if name in request.fixturenames:
+            page = request.getfixturevalue(name).page
+            page.on("pageerror", lambda error: thrown.append(str(error)))
+    yield
+    assert thrown == []

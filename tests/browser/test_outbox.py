@@ -1,0 +1,369 @@
+"""Nothing sold is lost and nothing is doubled: cut lines, swallowed answers, killed browsers, two tabs (P1, P3, P5, P6)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Error, Playwright, Route, expect
+
+from canteen import clock
+from tests.browser.conftest import OpenTill, Shop
+from tests.browser.tills import RECORDS, Till
+from tests.rigs.browsers import ARGUMENTS, TABLET, _found
+from tests.rigs.servers import Serve
+
+pytestmark = pytest.mark.browser
+LATER = '{"incarnation":"INCARNATION","at":"","results":[{"id":"1/1","outcome":"later","reason":"database_away","message":null}]}'
+SET_ASIDE = '{"incarnation":"INCARNATION","at":"","results":[{"id":"1/1","outcome":"quarantined","reason":"hash","message":"签名有误"}]}'
+WRITE_MANY = """
+() => {
+  const moment = { at: '2026-11-22T12:00:00.000+08:00', mono: 1, boot: 'b' }
+  const note = { titles: [], made: Date.now() }
+  window.all = (async () => {
+    const { openStore } = await import('/static/pos/store/db.js')
+    const { append } = await import('/static/pos/store/outbox.js')
+    const store = await openStore()
+    await Promise.all(Array.from({ length: 25 }, (_, n) => append(store, 'count', { n }, moment, note)))
+  })()
+}
+"""
+DISK_FULL = """
+() => {
+  window.add = IDBObjectStore.prototype.add
+  IDBObjectStore.prototype.add = () => { throw new DOMException('the disk is full', 'QuotaExceededError') }
+}
+"""
+BOTH = pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
+
+
+def test_a_line_cut_between_quote_and_pay_does_not_stop_the_sale(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+    till.cut()
+    till.pay()
+    till.unsent(1)
+    till.sees("已存在本机")
+    assert shop.count("sale") == 0
+    till.mend()
+    till.sent()
+    assert shop.rows("SELECT due_fen FROM sale") == [(700,)]
+
+
+def test_a_server_that_is_down_gets_the_sale_when_it_is_back(shop: Shop, serve: Serve, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+    shop.server.kill()
+    till.pay()
+    till.unsent(1)
+    serve(shop.config, port=shop.server.port, options=("--no-scheduler",))
+    till.sent()
+    assert shop.count("sale") == 1
+
+
+def test_without_a_line_a_new_card_cannot_be_looked_up_and_the_cashier_is_told(shop: Shop, till: Till) -> None:
+    till.cut()
+    till.scan(shop.grandma)
+    till.sees("网络不通")
+    assert till.outbox() == []
+
+
+@BOTH
+def test_an_answer_that_is_swallowed_is_asked_for_again_and_books_once(shop: Shop, till: Till) -> None:
+    swallowed: list[int] = []
+
+    def swallow(route: Route) -> None:
+        if len(swallowed) < 2:
+            swallowed.append(route.fetch().status)
+            route.abort()
+        else:
+            route.continue_()
+
+    till.page.route(RECORDS, swallow)
+    till.scan(shop.grandma)
+    till.pay()
+    till.sent()
+    assert swallowed == [200, 200]
+    assert (shop.count("sale"), shop.count("record"), shop.count("payment")) == (1, 1, 1)
+    assert [row["state"] for row in till.outbox()] == ["settled"]
+
+
+def test_a_record_that_the_server_will_not_read_does_not_hold_up_the_others(shop: Shop, till: Till) -> None:
+    paid: list[str] = []
+
+    def refuse_the_first(route: Route) -> None:
+        sent: Any = route.request.post_data_json
+        if len(paid) < 2:
+            route.abort()  # so that both wait, and go together
+        elif any(record["number"] == 1 for record in sent["records"]):
+            body = '{"code":"envelope_malformed","detail":"记录无法识别"}'
+            route.fulfill(status=422, content_type="application/problem+json", body=body)
+        else:
+            route.continue_()
+
+    till.page.route(RECORDS, refuse_the_first)
+    for card in (shop.grandma, shop.grandpa):
+        till.scan(card)
+        till.due("7.00 元")
+        till.pay()
+        paid.append(card)
+    expect(till.page.locator("[data-slot=done][data-state=settled][data-number='2']")).to_be_visible(timeout=60_000)
+    till.unsent(1)
+    assert shop.count("sale") == 1
+    till.page.click("text=今日记录")
+    till.sees("待上传，服务器未接收：记录无法识别")
+    till.page.unroute(RECORDS)
+    till.sent()
+    assert shop.count("sale") == 2
+
+
+def test_two_tabs_give_gapless_numbers_and_one_of_them_sends(shop: Shop, till: Till) -> None:
+    other = Till(till.page.context.new_page(), till.url)
+    other.open()
+    other.at_the_counter()
+    senders: list[str] = []
+    till.page.on("request", lambda request: senders.append("first") if "records" in request.url else None)
+    other.page.on("request", lambda request: senders.append("second") if "records" in request.url else None)
+    till.scan(shop.grandma)
+    other.scan(shop.grandpa)
+    till.due("7.00 元")
+    other.due("7.00 元")
+    till.pay()
+    other.pay()
+    till.sent()
+    other.sent()
+    assert set(senders) == {"first"}
+    assert [row["number"] for row in till.outbox()] == [1, 2]
+    assert shop.rows("SELECT number, state FROM record ORDER BY number") == [(1, "accepted"), (2, "accepted")]
+    assert shop.count("sale") == 2
+
+
+def test_two_tabs_writing_at_the_same_moment_give_each_number_once_in_one_chain(shop: Shop, till: Till) -> None:
+    other = Till(till.page.context.new_page(), till.url)
+    other.open()
+    other.at_the_counter()
+    till.cut()
+    other.cut()
+    for each in (till, other):
+        each.page.evaluate(WRITE_MANY)
+    for each in (till, other):
+        each.page.evaluate("() => window.all")
+    rows = till.outbox()
+    assert [row["number"] for row in rows] == list(range(1, 51))
+    hashes = [row["envelope"]["hash"] for row in rows]
+    assert [row["envelope"]["prev"] for row in rows] == ["0" * 64, *hashes[:-1]]
+
+
+def test_a_reload_keeps_the_cashier_and_what_is_not_sent(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+    till.cut()
+    till.pay()
+    till.open()
+    till.at_the_counter()
+    till.unsent(1)
+    till.sees("上一单")
+    till.mend()
+    till.sent()
+    assert shop.count("sale") == 1
+
+
+def test_a_sale_taken_back_before_either_was_sent_reaches_the_server_as_both(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+    till.cut()
+    till.pay()
+    till.page.click("text=这一单有误，作废")
+    till.page.click(".sold button")
+    till.page.click("dialog >> text=点错餐")
+    till.page.click("dialog >> text=确认作废")
+    till.unsent(2)
+    till.mend()
+    till.sent()
+    assert (shop.count("sale"), shop.count("void")) == (1, 1)
+    assert [row["state"] for row in till.outbox()] == ["settled", "settled"]
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+
+
+def test_a_cashier_who_leaves_leaves_what_is_not_sent_in_the_tablet(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+    till.cut()
+    till.pay()
+    till.page.click("text=交班")
+    till.sees("1 笔待上传，联网后自动上传，不会丢失。")
+    till.mend()
+    till.log_in()
+    till.sent()
+    assert shop.count("sale") == 1
+
+
+def test_a_server_that_cannot_book_just_now_is_asked_again(shop: Shop, till: Till) -> None:
+    answers = iter([(503, "{}"), (200, LATER.replace("INCARNATION", shop.incarnation))])
+
+    def busy(route: Route) -> None:
+        status, body = next(answers, (0, ""))
+        if status:
+            route.fulfill(status=status, content_type="application/json", body=body)
+        else:
+            route.continue_()
+
+    till.page.route(RECORDS, busy)
+    till.scan(shop.grandma)
+    till.pay()
+    till.unsent(1)
+    till.sent()
+    assert shop.count("sale") == 1
+
+
+def test_a_record_set_aside_by_the_server_is_listed_and_the_next_one_passes(shop: Shop, till: Till) -> None:
+    def set_aside(route: Route) -> None:
+        sent: Any = route.request.post_data_json
+        if sent["records"][0]["number"] == 1:
+            route.fulfill(content_type="application/json", body=SET_ASIDE.replace("INCARNATION", shop.incarnation))
+        else:
+            route.continue_()
+
+    till.page.route(RECORDS, set_aside)
+    till.scan(shop.grandma)
+    till.pay()
+    till.sent()
+    till.scan(shop.grandpa)
+    till.pay()
+    till.sent()
+    till.page.click("text=设备状态")
+    expect(till.page.locator(".held li")).to_have_text(re.compile("第 1 号.*李奶奶.*签名有误"))
+    assert [row["state"] for row in till.outbox()] == ["quarantined", "settled"]
+
+
+def test_a_server_restored_from_a_backup_gets_every_kept_record_again(shop: Shop, till: Till) -> None:
+    sent: list[Any] = []
+    till.page.on("request", lambda request: sent.append(request.post_data_json) if "records" in request.url else None)
+    till.scan(shop.grandma)
+    till.pay()
+    till.sent()
+    shop.run("UPDATE installation SET incarnation = 'restored'")
+    till.page.click("text=设备状态")
+    with till.page.expect_response(RECORDS) as answer:
+        till.page.click("text=立即上传")
+    assert answer.value.json()["results"][0]["outcome"] == "have"
+    till.sent()
+    assert [record["number"] for batch in sent for record in batch["records"]] == [1, 1]
+    assert shop.count("sale") == 1
+
+
+def test_a_record_that_the_disk_refuses_is_not_called_done(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+    till.page.evaluate(DISK_FULL)
+    till.page.click(".tender[data-kind=cash]")
+    till.sees("没有存下这一单")
+    expect(till.done).to_be_hidden()
+    till.due("7.00 元")
+    assert till.outbox() == []
+    till.page.evaluate("() => { IDBObjectStore.prototype.add = window.add }")
+    till.pay()
+    till.sent()
+    assert [row["number"] for row in till.outbox()] == [1]
+
+
+def test_a_tablet_a_day_ahead_sells_on_the_servers_day_and_is_flagged(shop: Shop, open_till: OpenTill) -> None:
+    till = open_till()
+    till.page.add_init_script("{ const now = Date.now; Date.now = () => now() + 26 * 3600_000 }")
+    till.open()
+    till.log_in()
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+    till.pay()
+    till.sent()
+    [(day, flags, skew)] = shop.rows("SELECT service_day, flags, skew_ms FROM sale")
+    assert str(day) == str(clock.today())
+    assert "clock" in str(flags)
+    assert abs(int(str(skew)) - 26 * 3600_000) < 60_000
+    body = json.loads(till.outbox()[0]["envelope"]["body"])
+    assert abs(body["clock"]["offset_ms"] + 26 * 3600_000) < 60_000
+
+
+class Killable:
+    """A browser with a profile of its own, which can be ended as a power switch does."""
+
+    def __init__(self, playwright: Playwright, profile: Path) -> None:
+        self.playwright = playwright
+        self.profile = profile
+
+    def start(self) -> BrowserContext:
+        return self.playwright.chromium.launch_persistent_context(
+            str(self.profile),
+            executable_path=_found(os.environ.get("CHROMIUM", "chromium")),
+            args=ARGUMENTS,
+            service_workers="block",
+            **TABLET,
+        )
+
+    def kill(self) -> None:
+        """SIGKILL to every process of this profile, and to no other."""
+        mark = f"--user-data-dir={self.profile}".encode()
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (folder / "cmdline").read_bytes():
+                    os.kill(int(folder.name), signal.SIGKILL)
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue
+
+
+@BOTH
+@pytest.mark.parametrize("arrived", [False, True], ids=["before it arrived", "after it was booked"])
+def test_a_browser_killed_between_pay_and_answer_loses_nothing_and_doubles_nothing(
+    shop: Shop, playwright: Playwright, tmp_path: Path, arrived: bool
+) -> None:
+    browser = Killable(playwright, tmp_path / "profile")
+    context = browser.start()
+    till = Till(context.pages[0], shop.server.url)
+    till.let_in(shop.code())
+    till.log_in()
+    killed: list[int] = []
+
+    def kill(route: Route) -> None:
+        killed.append(route.fetch().status if arrived else 0)
+        browser.kill()
+
+    till.page.route(RECORDS, kill)
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+    with context.expect_event("close"), contextlib.suppress(Error):
+        till.page.click(".tender[data-kind=cash]")
+    assert killed == [200 if arrived else 0]
+    assert shop.count("sale") == int(arrived)
+
+    again = Till(browser.start().pages[0], shop.server.url)
+    again.open()
+    again.at_the_counter()
+    again.sees("上一单")
+    again.sent()
+    assert (shop.count("sale"), shop.count("record"), shop.count("payment")) == (1, 1, 1)
+    assert [(row["number"], row["state"]) for row in again.outbox()] == [(1, "settled")]
+    again.page.context.close()
+
+
+def test_done_is_shown_only_after_the_record_is_on_the_disk(shop: Shop, playwright: Playwright, tmp_path: Path) -> None:
+    browser = Killable(playwright, tmp_path / "profile")
+    till = Till(browser.start().pages[0], shop.server.url)
+    till.let_in(shop.code())
+    till.log_in()
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+    till.cut()
+    till.pay()
+    browser.kill()
+    again = Till(browser.start().pages[0], shop.server.url)
+    again.open()
+    again.sent()
+    assert shop.count("sale") == 1
+    again.page.context.close()

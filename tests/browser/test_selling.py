@@ -1,0 +1,273 @@
+"""A cashier's day at the counter, on a real server, in a real browser."""
+
+from pathlib import Path
+
+import pytest
+import qrcode
+from playwright.sync_api import expect
+
+from canteen import clock
+from tests.browser.conftest import OpenTill, Shop
+from tests.browser.tills import CASHIER, MANAGER, PIN, Till
+from tests.rigs.browsers import CameraClip
+
+pytestmark = pytest.mark.browser
+HEARD = "() => document.querySelector('.customer') !== null"
+BOTH = pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
+
+
+@BOTH
+def test_a_card_before_the_camera_is_sold_a_meal_with_one_touch_and_reaches_the_server(
+    shop: Shop, open_till: OpenTill, camera_clip: CameraClip, tmp_path: Path
+) -> None:
+    picture = tmp_path / "card.png"
+    with picture.open("wb") as out:
+        qrcode.make(shop.grandma, version=2, error_correction=qrcode.constants.ERROR_CORRECT_H, border=8).save(out)
+    till = open_till(camera=camera_clip(picture))
+    till.sees("李奶奶")
+    till.due("7.00 元")
+    till.pay("cash")
+    till.sees("李奶奶 已完成")
+    till.sent()
+    assert shop.rows("SELECT how_read, list_fen, due_fen, flags FROM sale") == [("camera", 1200, 700, "")]
+    assert shop.rows("SELECT kind, fen, given, change FROM tender") == [("cash", 700, 700, 0)]
+
+
+def test_the_price_is_told_line_by_line_with_labels_safe_for_the_counter(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+    assert till.page.locator(".customer .price div").all_inner_texts() == [
+        "原价\n12.00",
+        "助餐补贴\n-5.00",
+        "本人付\n7.00",
+    ]
+
+
+def test_change_is_suggested_and_one_touch_takes_the_note(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.page.click(".tender[data-kind=round]:has-text('收 10')")
+    till.sees("找零 3.00 元")
+    till.sent()
+    assert shop.rows("SELECT kind, fen, given, change FROM tender") == [("cash", 700, 1000, 300)]
+
+
+def test_any_other_sum_of_cash_is_typed(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.page.click("text=其他现金")
+    till.press("dialog", "6.5")
+    expect(till.page.locator("dialog .primary")).to_be_disabled()
+    till.press("dialog", "0")
+    till.page.click("dialog [data-key=back] >> nth=0")
+    for _ in range(3):
+        till.page.click("dialog [data-key=back]")
+    till.press("dialog", "12")
+    till.page.click("dialog .primary")
+    till.sees("找零 5.00 元")
+
+
+def test_money_on_a_phone_is_one_touch_and_its_reference_is_optional(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.pay("mobile")
+    till.scan(shop.grandpa)
+    till.page.click("text=记流水号")
+    till.press("dialog", "8812")
+    till.page.click("dialog .primary")
+    expect(till.done).to_be_visible()
+    till.sent()
+    assert shop.rows("SELECT kind, reference FROM tender ORDER BY reference") == [("mobile", ""), ("mobile", "8812")]
+
+
+def test_the_printed_number_is_typed_on_a_large_pad(shop: Shop, till: Till) -> None:
+    till.page.click("button:has-text('输入卡号')")
+    till.press("dialog", shop.number)
+    till.page.click("dialog .primary")
+    till.due("7.00 元")
+    till.pay()
+    till.sent()
+    assert shop.rows("SELECT how_read FROM sale") == [("typed",)]
+
+
+def test_a_scanner_is_heard_and_swallowed_while_a_field_has_the_focus(shop: Shop, till: Till) -> None:
+    till.page.evaluate("document.body.prepend(Object.assign(document.createElement('input'), {id: 'field'}))")
+    for _ in range(10):
+        till.page.fill("#field", "7")
+        till.page.focus("#field")
+        till.type_like_a_scanner(shop.grandma)
+        if till.page.evaluate(HEARD):
+            break
+    assert till.page.input_value("#field") == "7"
+    till.due("7.00 元")
+
+
+def test_a_scanner_presses_no_button_that_has_the_focus(shop: Shop, till: Till) -> None:
+    for _ in range(10):
+        till.page.focus("[data-act=type]")
+        till.type_like_a_scanner(shop.grandma)
+        if till.page.evaluate(HEARD):
+            break
+        till.page.keyboard.press("Escape")
+    till.due("7.00 元")
+    assert till.page.locator("dialog[open]").count() == 0
+
+
+def test_a_scanner_is_heard_while_a_chinese_input_method_is_on(shop: Shop, till: Till) -> None:
+    till.page.evaluate(
+        """(digits) => {
+          for (const digit of digits) {
+            const event = { key: 'Process', code: `Digit${digit}`, keyCode: 229, bubbles: true, cancelable: true }
+            document.body.dispatchEvent(new KeyboardEvent('keydown', event))
+          }
+        }""",
+        shop.grandma,
+    )
+    till.due("7.00 元")
+
+
+def test_the_same_card_scanned_twice_is_one_scan(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+    assert till.page.locator(".customer").count() == 1
+
+
+def test_a_scan_on_another_screen_leads_to_the_counter(shop: Shop, till: Till) -> None:
+    till.page.click("nav >> text=今日记录")
+    till.sees("今日记录")
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+
+
+def test_a_repeat_in_the_period_is_shown_at_full_price(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.pay()
+    till.sent()
+    till.scan(shop.grandma)
+    till.sees("这一餐已享受过优惠，这一份不再享受。")
+    till.due("12.00 元")
+    assert till.page.evaluate("document.documentElement.dataset.sound") == "already"
+
+
+def test_on_a_day_announced_closed_a_meal_is_sold_at_full_price_and_the_cashier_is_told(shop: Shop, till: Till) -> None:
+    today = clock.today().isoformat()
+    shop.run(f"INSERT INTO closure (canteen_id, from_day, to_day, reason) VALUES ('c1', '{today}', '{today}', '检修')")
+    till.scan(shop.grandma)
+    till.sees("今天不供餐，按原价收。")
+    till.due("12.00 元")
+    till.pay()
+    till.sent()
+    assert shop.rows("SELECT due_fen FROM sale") == [(1200,)]
+
+
+def test_a_couple_pays_once_for_two_sales(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+    till.page.click("text=再加一人")
+    till.scan(shop.grandpa)
+    till.due("14.00 元")
+    till.pay("mobile")
+    till.sent()
+    assert (shop.count("sale"), shop.count("payment"), shop.count("record")) == (2, 1, 1)
+    assert shop.rows("SELECT due, fen FROM payment") == [(1400, 1400)]
+
+
+def test_a_second_card_before_the_first_paid_is_asked_about(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+    till.scan(shop.grandpa)
+    till.page.click("dialog >> text=不要上一单，换这一位")
+    till.due("7.00 元")
+    assert till.page.locator(".customer").count() == 1
+    till.pay()
+    till.sent()
+    assert shop.count("sale") == 1
+
+
+def test_a_guest_without_card_pays_full_price(shop: Shop, till: Till) -> None:
+    till.page.click("text=散客（无卡）")
+    till.due("12.00 元")
+    till.pay()
+    till.sent()
+    assert shop.rows("SELECT guest, elder_id, due_fen FROM sale") == [("guest", None, 1200)]
+
+
+def test_another_meal_is_one_touch_and_more_of_it_are_counted(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+    till.page.click(".meal:has-text('两荤一素')")
+    till.due("10.00 元")
+    till.page.click("text=再加一样")
+    till.page.click(".meal:has-text('蛋花汤')")
+    till.due("12.00 元")
+    till.pay()
+    till.sent()
+    assert shop.rows("SELECT name, quantity FROM sale_line ORDER BY n") == [("两荤一素", 1), ("蛋花汤", 1)]
+
+
+@pytest.mark.parametrize("profile", ["partner"])
+def test_a_partner_restaurant_types_the_amount_of_its_own_till(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.sees("李奶奶")
+    expect(till.page.locator(".tender")).to_have_count(0)
+    till.press(".customer", "25.5")
+    till.page.click(".customer .primary")
+    till.due("20.50 元")
+    till.pay("mobile")
+    till.sent()
+    assert shop.rows("SELECT amount, list_fen, due_fen FROM sale") == [(2550, 2550, 2050)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("https://pay.example.com/qr/123", "这不是敬老卡的二维码"),
+        ("12345678901234567890123456", "卡码没有读全"),
+        ("00000000", "卡"),
+    ],
+)
+def test_what_is_no_card_of_ours_is_refused_in_words_and_with_its_own_sound(till: Till, text: str, said: str) -> None:
+    till.scan(text)
+    expect(till.page.locator("[data-slot=message]")).to_contain_text(said)
+    assert till.page.evaluate("document.documentElement.dataset.sound") == "refused"
+
+
+def test_an_own_sale_is_taken_back_alone_within_ten_minutes(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.pay()
+    till.page.click("text=这一单有误，作废")
+    till.page.click(".sold button")
+    till.page.click("dialog >> text=扫错卡")
+    till.page.click("dialog >> text=退现金 7.00 元，确认作废")
+    till.sees("已作废，请退给顾客 7.00 元。")
+    till.sent()
+    assert shop.rows("SELECT reason, refund_fen, refund_kind, approved_by FROM void") == [("扫错卡", 700, "cash", None)]
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+
+
+def test_another_cashiers_sale_is_taken_back_with_the_managers_pin(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.pay()
+    till.sent()
+    till.page.click("text=交班")
+    till.log_in(MANAGER)
+    till.page.click("text=今日记录")
+    till.page.click(".sold button")
+    till.page.click("dialog >> text=重复收款")
+    till.page.click(f"dialog .choice:has-text('{MANAGER}')")
+    till.press("dialog", PIN)
+    till.page.click("dialog .primary")
+    till.page.click("dialog >> text=确认作废")
+    till.sees("已作废")
+    till.sent()
+    manager = shop.rows("SELECT id FROM person WHERE login = 'chen'")[0][0]
+    assert shop.rows("SELECT approved_by FROM void") == [(manager,)]
+
+
+def test_a_wrong_pin_is_told_and_lets_nobody_in(shop: Shop, till: Till) -> None:
+    till.page.click("text=交班")
+    till.page.click(f".choice:has-text('{CASHIER}')")
+    till.press("#screen", "246801")
+    till.page.click("#screen .primary")
+    till.sees("口令不正确")
+    expect(till.page.locator(".counter")).to_have_count(0)

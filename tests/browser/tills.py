@@ -1,0 +1,105 @@
+"""What a cashier does with a tablet, as steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import Locator, Page, expect
+
+expect.set_options(timeout=20_000)  # the machine may be busy with other tests
+CASHIER, MANAGER, PIN = "王秀兰", "陈志强", "135792"
+API = "**/api/**"
+RECORDS = "**/api/v1/records"
+
+OUTBOX = """
+() => new Promise((resolve, reject) => {
+  const opening = indexedDB.open('canteen-pos')
+  opening.onerror = () => reject(opening.error)
+  opening.onsuccess = () => {
+    const all = opening.result.transaction('outbox').objectStore('outbox').getAll()
+    all.onsuccess = () => { opening.result.close(); resolve(all.result) }
+  }
+})
+"""
+
+
+SCANNER = """
+(keys) => {
+  for (const key of keys) {
+    const event = new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true })
+    ;(document.activeElement ?? document.body).dispatchEvent(event)
+  }
+}
+"""
+
+
+class Till:
+    """A page at /pos; each step waits for what a person would see."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+
+    def open(self) -> None:
+        self.page.goto(f"{self.url}/pos")
+
+    def let_in(self, code: str) -> None:
+        self.open()
+        self.press("#screen", code)
+        self.page.click("#screen .primary")
+        expect(self.page.get_by_role("heading", name="请选您的姓名")).to_be_visible()
+
+    def log_in(self, name: str = CASHIER) -> None:
+        self.page.click(f".choice:has-text('{name}')")
+        self.press("#screen", PIN)
+        self.page.click("#screen .primary")
+        self.at_the_counter()
+
+    def at_the_counter(self) -> None:
+        expect(self.page.locator(".counter")).to_be_visible()
+
+    def press(self, within: str, keys: str) -> None:
+        """Touch the keys of a pad on the screen."""
+        for key in keys:
+            self.page.click(f"{within} [data-key='{key}']")
+
+    def scan(self, text: str) -> None:
+        """What a keyboard scanner does: all keys at once, whatever the machine is busy with."""
+        self.page.evaluate(SCANNER, [*text, "Enter"])
+
+    def type_like_a_scanner(self, text: str) -> None:
+        """Real keys, to see what reaches the focused element; a busy machine may be too slow for a scanner."""
+        self.page.keyboard.type(f"{text}\n")
+
+    def sees(self, text: str) -> None:
+        expect(self.page.locator("#screen").get_by_text(text).first).to_be_visible()
+
+    def due(self, text: str) -> None:
+        expect(self.page.locator("[data-slot=due]")).to_have_text(text)
+
+    def pay(self, kind: str = "cash") -> None:
+        self.page.click(f".tender[data-kind={kind}] >> nth=0")
+        expect(self.done).to_be_visible()
+
+    @property
+    def done(self) -> Locator:
+        return self.page.locator("[data-slot=done]")
+
+    def sent(self) -> None:
+        """All is with the server."""
+        expect(self.page.locator("#bar [data-slot=unsent]")).to_have_text("全部已上传", timeout=60_000)
+
+    def unsent(self, count: int) -> None:
+        expect(self.page.locator("#bar [data-slot=unsent]")).to_have_text(f"{count} 笔待上传")
+
+    def cut(self) -> None:
+        """The line behind the router is down: the browser does not notice, requests fail."""
+        self.page.route(API, lambda route: route.abort())
+
+    def mend(self) -> None:
+        self.page.unroute(API)
+
+    def outbox(self) -> list[dict[str, Any]]:
+        """Every record the tablet holds, oldest first."""
+        rows: list[dict[str, Any]] = self.page.evaluate(OUTBOX)
+        return rows

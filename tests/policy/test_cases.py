@@ -1,0 +1,100 @@
+"""Published prices and prices reckoned by hand come out of both engines, to the fen."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from canteen.policy import days
+from canteen.policy import rulebook as books
+from canteen.rulebooks import reader
+from tests.policy.tablet import ROOT, Tablet, ours
+
+CASES = ROOT / "tests" / "cases"
+SCHEMES = ROOT / "canteen" / "policy" / "schemes"
+DAYS = ("day", "birth_day", "residence_since")
+
+
+@pytest.fixture(scope="module")
+def tablet() -> Iterator[Tablet]:
+    with Tablet() as tablet:
+        yield tablet
+
+
+def scheme(name: str) -> bytes:
+    return books.canonical(reader.read((SCHEMES / f"{name}.yaml").read_text(encoding="utf-8")))
+
+
+def told() -> Iterator[Any]:
+    for path in sorted(CASES.glob("*.json")):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        for case in told["cases"]:
+            yield pytest.param(told, case, id=f"{path.stem}: {case['name']}")
+
+
+def case_of(usual: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "diner": numbered({**usual["diner"], **case.get("diner", {})}),
+        "meal": numbered(meal_of(usual["meal"], case.get("meal", {}))),
+        "taken": [
+            {**one, "window": window(one["window"]), "days": [days.of_iso(day) for day in one.get("days", ())]}
+            for one in case.get("taken", ())
+        ],
+    }
+
+
+def meal_of(usual: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    found = {**usual, **own}
+    if "amount" in own:
+        del found["lines"]
+    return found
+
+
+def numbered(part: dict[str, Any]) -> dict[str, Any]:
+    return {key: days.of_iso(value) if key in DAYS and value else value for key, value in part.items()}
+
+
+def window(text: str) -> str:
+    day, slash, period = text.partition("/")
+    return f"{days.of_iso(day)}{slash}{period}"
+
+
+@pytest.mark.parametrize(("told", "case"), list(told()))
+def test_the_price_is_the_one_told(tablet: Tablet, told: dict[str, Any], case: dict[str, Any]) -> None:
+    body = books.join([scheme(name) for name in told["books"]])
+    text = json.dumps(case_of(told["usual"], case))
+    mine, theirs = ours(body, [text]), tablet.answers(body, [text])
+    assert mine == theirs
+    quote = json.loads(mine["answers"][0]["quote"])
+
+    assert quote["due"] == case["due"], mine["answers"][0]["say"]["audit"]
+    if "shares" in case:
+        by_fund: dict[str, int] = {}
+        for share in quote["shares"]:
+            by_fund[share["fund"]] = by_fund.get(share["fund"], 0) + share["fen"]
+        assert by_fund == case["shares"]
+    passed = {one["rule"]: one["why"] for one in quote["passed"]}
+    assert {rule: passed.get(rule) for rule in case.get("passed", {})} == case.get("passed", {})
+    if "checks" in case:
+        assert {one["code"]: one["breach"] for one in quote["checks"]} == case["checks"]
+
+
+def test_every_case_tells_where_its_price_comes_from() -> None:
+    for one in told():
+        assert one.values[1]["origin"], one.id
+
+
+@pytest.mark.parametrize("path", sorted(SCHEMES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_scheme_may_be_published(path: Path) -> None:
+    document = reader.read(path.read_text(encoding="utf-8"))
+    assert document["id"] == path.stem
+    assert [str(problem) for problem in books.lint(document) if problem.severity == "error"] == []
+
+
+@pytest.mark.parametrize("path", sorted(SCHEMES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_scheme_has_cases(path: Path) -> None:
+    if path.stem.startswith("demo-"):
+        return
+    assert any(path.stem in json.loads(one.read_text(encoding="utf-8"))["books"] for one in CASES.glob("*.json"))

@@ -1,0 +1,100 @@
+"""canteen policy quote and lint: without a database, for people and for programs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from click.testing import CliRunner
+
+from canteen.cli import cli
+from canteen.errors import Refusal
+from canteen.policy import days
+from canteen.policy.quote import quote_schema
+
+CASE: dict[str, Any] = {
+    "diner": {"kind": "elder", "birth_day": days.of_iso("1950-05-01"), "hukou": ["620102"], "classes": ["dibao"]},
+    "meal": {
+        "day": days.of_iso("2026-03-02"),
+        "period": "lunch",
+        "canteen": {"id": "c1", "areas": ["620102"]},
+        "lines": [{"item": "set", "fen": 1500, "qty": 1}],
+    },
+}
+
+
+def kept(folder: Path, text: str, name: str = "case.json") -> str:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_a_case_is_priced_as_json(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["policy", "quote", "lanzhou", kept(tmp_path, json.dumps(CASE)), "--json"])
+    assert done.exit_code == 0
+    found = json.loads(done.stdout)
+    jsonschema.validate(found, quote_schema())
+    assert (found["list"], found["due"]) == (1500, 300)
+
+
+def test_a_case_is_told_in_two_sentences(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["policy", "quote", "lanzhou", kept(tmp_path, json.dumps(CASE))])
+    counter, audit = done.stdout.splitlines()
+    assert counter == "原价15.00元，助餐补贴12.00元，请付3.00元。"
+    assert "lanzhou/meal" in audit
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "不是正确的 JSON"),
+        ("[]", "应为一组字段"),
+        ("9" * 5000, "不是正确的 JSON"),
+        (json.dumps({**CASE, "diner": {"kind": "cat"}}), "diner.kind"),
+        (json.dumps({**CASE, "meal": {**CASE["meal"], "lines": []}}), "没有菜品明细"),
+        ("[" * 100_000, "不是正确的 JSON"),
+    ],
+)
+def test_a_faulty_case_is_refused_with_a_sentence(tmp_path: Path, text: str, words: str) -> None:
+    refused = CliRunner().invoke(cli, ["policy", "quote", "lanzhou", kept(tmp_path, text)]).exception
+    assert isinstance(refused, Refusal)
+    assert refused.code == "case_faulty"
+    assert words in refused.message
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    for arguments in (["lint", "nowhere"], ["quote", "lanzhou", str(tmp_path / "none.json")]):
+        refused = CliRunner().invoke(cli, ["policy", *arguments]).exception
+        assert isinstance(refused, Refusal)
+        assert refused.code == "file_missing"
+
+
+def test_a_sound_scheme_passes_the_lint() -> None:
+    done = CliRunner().invoke(cli, ["policy", "lint", "zengcheng"])
+    assert (done.exit_code, done.stdout) == (0, "未发现问题。\n")
+
+
+def test_the_lint_names_line_and_place_and_fails_on_an_error(tmp_path: Path) -> None:
+    scheme = (
+        "format: 1\nid: t\ntitle: 例\nsource: 例\nfrom: 2026-01-01\nstages:\n  - id: s\n    title: 例\n    rules:\n"
+    )
+    rule = "      - {id: a, label: 低保餐, reason: 例, clause: 例, less: 3.00, fund: city}\n"
+    done = CliRunner().invoke(cli, ["policy", "lint", kept(tmp_path, scheme + rule, "t.yaml"), "--json"])
+    assert done.exit_code == 1
+    problems = json.loads(done.stdout)["problems"]
+    assert [(one["line"], one["code"]) for one in problems] == [(10, "unknown_fund"), (10, "label_tells_class")]
+
+
+def test_a_text_that_is_no_yaml_is_told_by_line(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["policy", "lint", kept(tmp_path, "format: 1\nformat: 1\n", "t.yaml")])
+    assert done.exit_code == 1
+    assert done.stdout.startswith("第 2 行")
+
+
+def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_bytes("标题".encode("gb18030"))
+    refused = CliRunner().invoke(cli, ["policy", "lint", str(path)]).exception
+    assert isinstance(refused, Refusal)
+    assert "UTF-8" in refused.message

@@ -1,0 +1,260 @@
+"""What holds of every quote, over drawn rulebooks and cases."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from canteen import money
+from canteen.policy import days
+from canteen.policy.canonical import canonical, parse
+from canteen.policy.case import Case, Taken, case_doc, read_case
+from canteen.policy.quote import Quote, quote, quote_doc, read_quote, wanted
+from canteen.policy.refusals import Refused
+from canteen.policy.rulebook import join, lint, load
+from canteen.policy.rules import Group, Part, Rule, Rulebook
+from canteen.policy.splits import portions
+from tests.policy.generate import TODAY, Doc, a_case, a_scheme, a_taking
+
+CASES = 6
+
+Rounds = Callable[[int, int], int]
+
+
+def drawn(count: int, *, first: int = 0) -> Iterator[tuple[Random, Doc, Rulebook, Case]]:
+    """Schemes that load, each with cases."""
+    for seed in range(first, first + count):
+        rng = Random(seed)
+        scheme = a_scheme(rng)
+        try:
+            book = load(canonical(scheme))
+        except Refused:
+            continue
+        for _ in range(CASES):
+            document = a_case(rng)
+            case = read_case(document)
+            document["taken"] = a_taking(rng, wanted(book, case.diner, case.meal), case.meal.day)
+            yield rng, scheme, book, read_case(document)
+
+
+def quoted(book: Rulebook, case: Case) -> Quote:
+    return quote(book, case.diner, case.meal, case.taken)
+
+
+def rules(book: Rulebook) -> dict[str, Rule]:
+    def inside(member: Rule | Group) -> list[Rule]:
+        return [member] if isinstance(member, Rule) else [one for inner in member.members for one in inside(inner)]
+
+    return {rule.id: rule for stage in book.stages for rule in inside(stage.group)}
+
+
+def test_shares_and_due_are_the_list_price_and_no_share_is_empty(rounds: Rounds) -> None:
+    paid = 0
+    for _, _, book, case in drawn(rounds(250, 17_000)):
+        found = quoted(book, case)
+        assert found.list == case.meal.list_fen == found.due + sum(share.fen for share in found.shares)
+        assert all(share.fen > 0 for share in found.shares)
+        paid += bool(found.shares)
+    assert paid > rounds(300, 10_000)
+
+
+def test_the_elder_never_pays_less_than_nothing_nor_than_the_floor_of_a_rule_that_gave(rounds: Rounds) -> None:
+    for _, _, book, case in drawn(rounds(250, 17_000)):
+        found, known = quoted(book, case), rules(book)
+        assert found.due >= 0
+        floors = [known[share.rule].floor for share in found.shares]
+        assert found.due >= min([found.list, *floors])
+
+
+def test_a_quote_is_read_back_from_its_own_document(rounds: Rounds) -> None:
+    for _, _, book, case in drawn(rounds(250, 17_000)):
+        found = quoted(book, case)
+        assert read_quote(parse(canonical(quote_doc(found)))) == found
+
+
+def test_the_same_question_has_the_same_bytes(rounds: Rounds) -> None:
+    for _, scheme, book, case in drawn(rounds(150, 5000)):
+        again = read_case(parse(canonical(case_doc(case.diner, case.meal, case.taken))))
+        reloaded = load(canonical(dict(reversed(scheme.items()))))
+        assert canonical(quote_doc(quoted(book, case))) == canonical(quote_doc(quoted(reloaded, again)))
+
+
+def test_what_is_not_wanted_changes_no_price(rounds: Rounds) -> None:
+    for rng, scheme, book, case in drawn(rounds(300, 10_000)):
+        asked = {(one.allowance, one.window) for one in wanted(book, case.diner, case.meal)}
+        names = [one["id"] for one in scheme.get("allowances", ())]
+        windows = [str(days.first_of(kind, case.meal.day)) for kind in days.WINDOWS]
+        windows.append(f"{case.meal.day}/{case.meal.period}")
+        idle = tuple(
+            Taken(name, window, count=rng.randint(1, 9), fen=rng.randint(1, 9999), days=(case.meal.day,))
+            for name in names
+            for window in windows
+            if (name, window) not in asked
+        )
+        more = replace(case, taken=(*case.taken, *idle))
+        assert quoted(book, case) == quoted(book, more)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_parts_of_a_benefit_sum_to_it_where_one_takes_the_rest(seed: int) -> None:
+    rng = Random(seed)
+    parts = [a_part(rng, how) for how in rng.choices(("fen", "percent", "ratio"), k=rng.randint(0, 5))]
+    percents = sum(part.amount for part in parts if part.how == "percent")
+    parts.insert(rng.randint(0, len(parts)), a_part(rng, "ratio"))
+    fen = rng.choice([0, 1, 2, 99, 255, 1001, 4_952_000_000])
+    if percents > 10_000:
+        parts = [part for part in parts if part.how != "percent"]
+
+    dealt = portions(fen, parts)
+
+    assert sum(dealt) == fen
+    assert min(dealt) >= 0
+    assert all(got <= part.amount for got, part in zip(dealt, parts, strict=True) if part.how == "fen")
+
+
+def a_part(rng: Random, how: str) -> Part:
+    book = load(canonical(a_scheme(Random(2))))
+    fund = next(part.fund for rule in rules(book).values() for step in rule.steps for part in step.parts)
+    return Part(
+        fund, how, {"fen": rng.randint(0, 500), "percent": rng.randint(0, 6000), "ratio": rng.randint(1, 9)}[how]
+    )
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_a_split_sums_and_is_fair_to_the_fen(seed: int) -> None:
+    rng = Random(seed)
+    weights = [rng.randint(0, 10_000) for _ in range(rng.randint(1, 12))]
+    weights[0] += 1
+    fen = rng.choice([0, 1, 7, 100, 255, 99_999, 4_952_000_000])
+
+    parts = money.split(fen, weights)
+
+    assert sum(parts) == fen
+    for part, weight in zip(parts, weights, strict=True):
+        assert fen * weight // sum(weights) <= part <= fen * weight // sum(weights) + 1
+
+
+# --- more used, more to pay --------------------------------------------------------------------------------------
+
+JUMPY = frozenset({"used", "bill", "excludes", "only_if", "rounding", "round_price", "split", "next", "instead"})
+"""Words by which a used-up limit may rightly end in a lower price: the n-th meal, thresholds, exclusions, a rule that
+comes after in a group of `first`, a price rounded to the yuan."""
+
+
+def steady(value: object) -> object:
+    """The scheme without jumps."""
+    if isinstance(value, list):
+        return [steady(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: steady(inner) for key, inner in value.items() if key not in JUMPY}
+    if kept.get("pick") == "first":
+        kept["pick"] = "best"
+    if kept.get("at_end") == "next":
+        kept["at_end"] = "stop"
+    return kept
+
+
+def test_more_used_before_never_lowers_the_price(rounds: Rounds) -> None:
+    tried = raised = 0
+    for seed in range(rounds(600, 40_000)):
+        rng = Random(seed)
+        scheme = steady(a_scheme(rng))
+        try:
+            book = load(canonical(scheme))
+        except Refused:
+            continue
+        for _ in range(CASES):
+            case = read_case(a_case(rng))
+            asked = wanted(book, case.diner, case.meal)
+            before = read_case({**case_doc(case.diner, case.meal, ()), "taken": a_taking(rng, asked, case.meal.day)})
+            after = replace(before, taken=tuple(more(rng, one) for one in before.taken))
+            cheaper, dearer = quoted(book, before), quoted(book, after)
+            assert cheaper.due <= dearer.due, (seed, scheme, before, after)
+            tried += 1
+            raised += cheaper.due < dearer.due
+    assert tried > rounds(1000, 40_000)
+    assert raised > rounds(5, 400)
+
+
+def more(rng: Random, one: Taken) -> Taken:
+    days = tuple({*one.days, *([min(one.days) - 1] if one.days and rng.random() < 0.5 else [])})
+    return replace(one, count=one.count + (one.count > 0), fen=one.fen + (one.fen > 0) * rng.randint(0, 900), days=days)
+
+
+# --- versions ----------------------------------------------------------------------------------------------------
+
+
+def test_a_later_version_changes_no_earlier_quote(rounds: Rounds) -> None:
+    for rng, scheme, book, case in drawn(rounds(300, 10_000)):
+        if case.meal.day > TODAY:
+            continue
+        later = {**a_scheme(rng, "later"), "from": TODAY + 1, "allowances": [], "sets": [], "funds": []}
+        later = {**later, "stages": []} if not loads(later) else later
+        both = load(join([canonical(scheme), canonical(later)]))
+        now, then = quoted(book, case), quoted(both, case)
+        assert (now.due, now.shares, now.uses, now.rounding) == (then.due, then.shares, then.uses, then.rounding)
+
+
+def loads(scheme: Doc) -> bool:
+    try:
+        load(canonical(scheme))
+    except Refused:
+        return False
+    return True
+
+
+def a_rule(words: Doc, **allowance: object) -> Doc:
+    rule = {"id": "r", "label": "助餐", "reason": "助餐", "clause": "一", "fund": "city", **words}
+    limited = {"id": "t.month", "unit": "fen", "window": "month", "limit_fen": 500, **allowance}
+    return {
+        "format": 1, "id": "t", "title": "测试", "source": "测试", "from": TODAY - 9, "allowances": [limited],
+        "funds": [{"id": "city", "name": "市级", "payer": "subsidy"}],
+        "stages": [{"id": "s", "title": "补贴", "rules": [rule]}],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("scope", ["person", "rule", "fund", "household"])
+def test_a_credit_is_limited_whatever_its_scope(scope: str) -> None:
+    book = load(canonical(a_rule({"credit": "t.month"}, scope=scope)))
+    meal = {"day": TODAY, "period": "lunch", "canteen": {"id": "c"}, "amount": 1200}
+    case = read_case({"diner": {"kind": "elder"}, "meal": meal})
+    assert quoted(book, case).due == 700
+    [asked] = [one for one in wanted(book, case.diner, case.meal) if one.unit == "fen"]
+    spent = replace(case, taken=(Taken(asked.allowance, asked.window, fen=400),))
+    assert quoted(book, spent).due == 1100
+
+
+@pytest.mark.parametrize(("scope", "codes"), [("person", []), ("household", []), ("rule", ["used_scope"])])
+def test_a_condition_on_what_was_used_looks_at_persons_and_households(scope: str, codes: list[str]) -> None:
+    when = {"used": {"allowance": "t.month", "from": 1}}
+    assert [problem.code for problem in lint(a_rule({"less": 100, "when": when}, scope=scope))] == codes
+
+
+def test_a_split_over_the_whole_is_refused_when_loaded() -> None:
+    scheme = a_rule(
+        {"less": 100, "split": [{"fund": "city", "percent": 6000}, {"fund": "city", "percent": 4001}]}, scope="person"
+    )
+    with pytest.raises(Refused) as refused:
+        load(canonical(scheme))
+    assert refused.value.code == "split_sum"
+
+
+def test_the_dearest_meal_has_a_quote_that_reads_back() -> None:
+    book = load(canonical(a_rule({"free": "all"}, scope="person")))
+    lines = [{"item": "feast", "fen": 1_000_000, "qty": 99}] * 50
+    meal = {"day": TODAY, "period": "lunch", "canteen": {"id": "c"}, "lines": lines}
+    found = quoted(book, read_case({"diner": {"kind": "elder"}, "meal": meal}))
+    assert (found.list, found.due) == (4_950_000_000, 0)
+    assert read_quote(parse(canonical(quote_doc(found)))) == found
+
+
+def test_whatever_passes_lint_loads(rounds: Rounds) -> None:
+    passed = 0
+    for seed in range(rounds(300, 20_000)):
+        scheme = a_scheme(Random(seed))
+        if all(problem.severity != "error" for problem in lint(scheme)):
+            load(canonical(scheme))
+            passed += 1
+    assert passed > 0

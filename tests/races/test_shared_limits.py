@@ -1,0 +1,120 @@
+"""Limits that hang on no person's row, a household's and a budget's: exact under a crowd, and nobody in quarantine."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from canteen import clock
+from canteen.db import transaction
+from canteen.ledger import transfers
+from canteen.pos import slots
+from canteen.pos.models import AmountUsed, Sale, SaleUse
+from canteen.registry import elders
+from tests import world
+from tests.pos.books import book
+from tests.world import NOON, World
+
+CROWD = 12  # at one time
+
+
+@pytest.fixture
+def tills(app: Flask, session: Session) -> list[World]:
+    return [world.make(session, canteen=f"c{n}", contract=f"k{n}", tablet=f"t{n}") for n in range(1, 4)]
+
+
+def quoted(session: Session, tills: list[World], household: str = "") -> list[tuple[World, dict[str, Any]]]:
+    """CROWD elders, each quoted before any is sold to, at the canteens in turn."""
+    ids = [world.an_elder(session, household=household) for _ in range(CROWD)]
+    cards = [world.a_card(session, each) for each in ids]
+    with clock.at(NOON):
+        whose = [(tills[n % len(tills)], card) for n, card in enumerate(cards)]
+        return [(till, world.seal(till, world.checkout_body(till, [card]))) for till, card in whose]
+
+
+def at_once(app: Flask, records: list[tuple[World, dict[str, Any]]]) -> list[str]:
+    """The outcomes of bringing all at one moment, each from a thread with a connection of its own."""
+    # as many as the pool has connections: the others wait for theirs
+    start = Barrier(8)
+
+    def bring(n: int) -> str:
+        if n < start.parties:
+            start.wait()
+        with app.app_context(), clock.at(NOON + timedelta(minutes=1)):
+            return world.bring(records[n][0], records[n][1])[0].outcome
+
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(bring, range(len(records))))
+
+
+def open_fen(session: Session, tills: list[World]) -> int:
+    session.rollback()
+    return sum(transfers.balances(session, till.contract).get(("city", "open"), 0) for till in tills)
+
+
+@pytest.mark.parametrize("limit", ["unit: meal, limit: 5", "unit: fen, limit_fen: 23.00"])
+@pytest.mark.parametrize("held", [True, False])
+def test_a_household_is_granted_exactly_its_limit_by_the_lock_and_by_the_row_alone(
+    app: Flask, session: Session, tills: list[World], monkeypatch: pytest.MonkeyPatch, limit: str, held: bool
+) -> None:
+    """With the household's lock taken away, the slot's key and the conditional update refuse; the sale runs again."""
+    world.a_rulebook(session, book(f"id: t.home, {limit}, scope: household, window: month"))
+    if not held:
+        monkeypatch.setattr(slots, "hold", lambda *_: None)
+    outcomes = at_once(app, quoted(session, tills, household="H1"))
+    expected, whole = (2500, 5) if "meal" in limit else (2300, 4)
+    assert sorted(outcomes) == ["created"] * whole + ["kept"] * (CROWD - whole)
+    assert open_fen(session, tills) == expected
+    granted = select(func.sum(SaleUse.granted)).where(SaleUse.allowance == "t.home")
+    assert session.execute(granted).scalar_one() == (5 if "meal" in limit else 2300)
+
+
+@pytest.mark.parametrize("limit", ["23.00", "100000000.00"])
+def test_a_budget_over_several_canteens_is_never_passed_and_far_from_its_end_nobody_is_cut(
+    app: Flask, session: Session, tills: list[World], limit: str
+) -> None:
+    world.a_rulebook(session, book(budget=f"limit: {limit}, window: month, at_end: stop"))
+    outcomes = at_once(app, quoted(session, tills))
+    assert set(outcomes) <= {"created", "kept"}
+    assert open_fen(session, tills) == (2300 if limit == "23.00" else 500 * CROWD)
+    rows = session.execute(select(AmountUsed.used).where(AmountUsed.allowance == "budget.city")).scalars().all()
+    assert sum(rows) == open_fen(session, tills)
+
+
+def test_a_merge_among_sales_of_both_entries_grants_one_meal_or_was_later(
+    app: Flask, session: Session, tills: list[World]
+) -> None:
+    world.a_rulebook(session, book(f"id: t.month, {'unit: meal, limit: 1'}, scope: person, window: month"))
+    ids = [world.an_elder(session) for _ in range(2)]
+    cards = [world.a_card(session, each) for each in ids]
+    with clock.at(NOON):
+        records = [
+            (till, world.seal(till, world.checkout_body(till, [card])))
+            for till, card in zip(tills, cards, strict=False)
+        ]
+
+    def merge() -> str:
+        with app.app_context(), clock.at(NOON + timedelta(minutes=1)), transaction() as own:
+            elders.note(own, ids[1], [elders.NewFact("merged", str(ids[0]), NOON.date())], "p-admin")
+        return "merged"
+
+    def bring(record: tuple[World, dict[str, Any]]) -> str:
+        with app.app_context(), clock.at(NOON + timedelta(minutes=1)):
+            return world.bring(*record)[0].outcome
+
+    with ThreadPoolExecutor(3) as pool:
+        jobs = [pool.submit(bring, records[0]), pool.submit(merge), pool.submit(bring, records[1])]
+        outcomes = [job.result() for job in jobs]
+    assert {outcomes[0], outcomes[2]} <= {"created", "kept"}
+    session.rollback()
+    known_at = dict(session.execute(select(Sale.elder_id, Sale.known_at)).all())
+    merged_at = max(fact.recorded for fact in elders.facts_about(session, ids[1]) if fact.kind == "merged")
+    both_before = all(seen < merged_at for seen in known_at.values())
+    assert open_fen(session, tills) == (1000 if both_before else 500)

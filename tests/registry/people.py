@@ -1,0 +1,65 @@
+"""Builders for the registry's tests: made-up ID numbers, a few areas, elders, files."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from canteen.db import transaction
+from canteen.places import Area, AreaLink
+from canteen.registry import documents, elders
+from canteen.registry.elders import NewElder, NewFact
+from canteen.registry.imports import templates
+from canteen.registry.imports.roster import ROSTER
+
+CITY, DISTRICT, STREET, OTHER = "229900", "229901", "229901001", "229902"
+SINCE = date(2020, 1, 1)
+
+
+def number(born: str = "19460305", order: int = 102, region: str = "229901") -> str:
+    """An ID number with a right check digit, of a region that nobody has."""
+    head = f"{region}{born}{order:03d}"
+    return head + documents.check_digit(head)
+
+
+def some_areas(session: Session) -> None:
+    rows: tuple[tuple[str, str, str, str | None], ...] = (
+        (CITY, "演示市", "city", None),
+        (DISTRICT, "演示区", "district", CITY),
+    )
+    rows += ((STREET, "演示街道", "street", DISTRICT), (OTHER, "别处区", "district", CITY))
+    with transaction():
+        session.add_all(Area(id=code, name=name, level=level) for code, name, level, _ in rows)
+        session.flush()
+        session.add_all(
+            AreaLink(area_id=code, parent_id=parent, from_day=SINCE, to_day=None)
+            for code, _, _, parent in rows
+            if parent
+        )
+
+
+def an_elder(
+    session: Session, *facts: NewFact, order: int = 102, born: str = "19460305", name: str = "李秀英"
+) -> uuid.UUID:
+    """An elder of STREET since 2020."""
+    document = documents.parse("resident", number(born, order))
+    new = NewElder(name, document, hukou=STREET, residence=STREET, known_from=SINCE, facts=facts)
+    with transaction():
+        return elders.register(session, new, "p-admin")
+
+
+def cells(**values: str) -> list[str]:
+    """A row of the roster by column keys."""
+    usual = {"name": "李秀英", "number": number(), "hukou": STREET, "residence": STREET, "since": "2026-01-01"}
+    given = usual | values
+    return [given.get(column.key, "") for column in ROSTER.columns]
+
+
+def a_roster(folder: Path, *rows: Sequence[str], name: str = "roster.csv") -> Path:
+    path = folder / name
+    path.write_bytes(templates.separated(ROSTER, rows))
+    return path

@@ -1,0 +1,124 @@
+import uuid
+from datetime import date
+
+import pytest
+
+from canteen.registry import facts
+from canteen.registry.facts import BadFact, Fact
+
+LI, WANG = uuid.UUID(int=1), uuid.UUID(int=2)
+
+
+def fact(
+    number: int,
+    kind: str,
+    value: str,
+    since: str,
+    until: str | None = None,
+    *,
+    retracts: int | None = None,
+    of: uuid.UUID = LI,
+):
+    """A fact whose id is also the event that recorded it."""
+    last = date.fromisoformat(until) if until else None
+    return Fact(number, of, kind, value, date.fromisoformat(since), last, number, retracts=retracts)
+
+
+def values(known: list[Fact], on: str, known_at: int | None = None) -> list[str]:
+    return [each.value for each in facts.on_day(facts.standing(known, known_at), date.fromisoformat(on))]
+
+
+def test_both_ends_of_a_fact_hold():
+    poor = [fact(1, "class", "dibao", "2026-03-01", "2026-03-31")]
+    assert [values(poor, day) for day in ("2026-02-28", "2026-03-01", "2026-03-31", "2026-04-01")] == [
+        [],
+        ["dibao"],
+        ["dibao"],
+        [],
+    ]
+
+
+def test_of_a_single_valued_kind_the_latest_from_day_holds_then_the_latest_recorded():
+    moves = [
+        fact(1, "residence", "a", "2020-01-01"),
+        fact(2, "residence", "c", "2026-03-01"),
+        fact(3, "residence", "b", "2026-01-01"),
+        fact(4, "residence", "d", "2026-03-01"),
+    ]
+    assert values(moves, "2025-12-31") == ["a"]
+    assert values(moves, "2026-02-01") == ["b"]
+    assert values(moves, "2026-03-01") == ["d"]
+    assert values(moves, "2026-03-01", known_at=3) == ["c"]
+
+
+def test_many_valued_kinds_hold_together():
+    both = [fact(1, "class", "dibao", "2020-01-01"), fact(2, "class", "alone", "2020-01-01")]
+    assert values(both, "2026-01-01") == ["dibao", "alone"]
+
+
+def test_what_is_learned_late_is_not_known_before():
+    late = [fact(1, "class", "alone", "2020-01-01"), fact(9, "status", "deceased", "2026-01-01")]
+    assert values(late, "2026-02-01", known_at=8) == ["alone"]
+    assert values(late, "2026-02-01", known_at=9) == ["alone", "deceased"]
+
+
+def test_a_death_counts_from_the_day_after_it():
+    death = [fact(1, "status", "deceased", "2026-05-01")]
+    assert values(death, "2026-05-01") == []
+    assert values(death, "2026-05-02") == ["deceased"]
+
+
+def test_a_retraction_counts_from_when_it_was_recorded():
+    wrong = [fact(1, "status", "deceased", "2026-01-01"), fact(5, "status", "", "2026-01-01", retracts=1)]
+    assert values(wrong, "2026-02-01", known_at=4) == ["deceased"]
+    assert values(wrong, "2026-02-01", known_at=5) == []
+
+
+def test_a_retraction_may_put_something_else_in_its_place():
+    shorter = [
+        fact(1, "class", "dibao", "2026-01-01"),
+        fact(2, "class", "dibao", "2026-01-01", "2026-06-30", retracts=1),
+    ]
+    assert values(shorter, "2026-06-30") == ["dibao"]
+    assert values(shorter, "2026-07-01") == []
+
+
+def test_a_retraction_that_was_retracted_takes_nothing_away():
+    restored = [
+        fact(1, "class", "dibao", "2026-01-01"),
+        fact(2, "class", "", "2026-01-01", retracts=1),
+        fact(3, "class", "", "2026-01-01", retracts=2),
+    ]
+    assert values(restored, "2026-02-01") == ["dibao"]
+    assert values(restored, "2026-02-01", known_at=2) == []
+
+
+def test_a_merge_is_about_who_someone_is_whatever_the_day():
+    merge = [fact(3, "merged", str(LI), "2026-06-01", of=WANG)]
+    assert facts.merged_into(facts.standing(merge)) == {str(WANG): str(LI)}
+    assert facts.merged_into(facts.standing(merge, 2)) == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("birth", "1946-13-01"),
+        ("sex", "x"),
+        ("status", "gone"),
+        ("level", "care"),
+        ("level", "care=a"),
+        ("class", "低保"),
+        ("hukou", "22;99"),
+        ("merged", "somebody"),
+        ("nonsense", "x"),
+        ("class", ""),
+    ],
+)
+def test_a_value_that_the_rules_could_not_read_is_refused(kind: str, value: str):
+    with pytest.raises(BadFact):
+        facts.checked(kind, value, date(2026, 1, 1), None)
+
+
+def test_a_fact_that_ends_before_it_begins_is_refused():
+    with pytest.raises(BadFact):
+        facts.checked("class", "dibao", date(2026, 1, 2), date(2026, 1, 1))

@@ -1,0 +1,44 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from canteen.registry import keys
+from canteen.registry.keys import Box, Unreadable
+
+OLD, NEW = b"o" * 32, b"n" * 32
+
+
+@given(st.binary(max_size=200))
+def test_what_is_sealed_opens_again_and_never_looks_the_same(plain: bytes):
+    box = Box(NEW, purpose="test")
+    one, other = box.seal(plain, "row 1"), box.seal(plain, "row 1")
+    assert one != other
+    assert box.open(one, "row 1", box.key_id) == plain
+
+
+def test_a_ciphertext_moved_to_another_row_does_not_open():
+    box = Box(NEW, purpose="test")
+    with pytest.raises(Unreadable):
+        box.open(box.seal(b"x", "row 1"), "row 2", box.key_id)
+
+
+def test_an_altered_byte_does_not_open():
+    box = Box(NEW, purpose="test")
+    sealed = bytearray(box.seal(b"x", "row"))
+    sealed[-1] ^= 1
+    with pytest.raises(Unreadable):
+        box.open(bytes(sealed), "row", box.key_id)
+
+
+def test_what_an_older_key_sealed_opens_by_its_id_and_new_is_sealed_by_the_new():
+    before = Box(OLD, purpose="test")
+    now = Box(NEW, [OLD], purpose="test")
+    assert now.open(before.seal(b"x", "row"), "row", before.key_id) == b"x"
+    assert now.key_id != before.key_id
+    with pytest.raises(Unreadable):
+        before.open(now.seal(b"x", "row"), "row", now.key_id)
+
+
+def test_one_secret_gives_keys_that_tell_nothing_of_each_other():
+    assert keys.derive(NEW, b"s", "digest") != keys.derive(NEW, b"s", "row")
+    assert keys.derive(NEW, b"s", "digest") != keys.derive(NEW, b"t", "digest")

@@ -1,0 +1,257 @@
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from canteen import clock, places
+from canteen.auth import people
+from canteen.auth.models import Grant, Person
+from canteen.places import Area, Canteen, Contract, Operator, Payee
+from canteen.registry.imports import running, templates
+from canteen.registry.imports.bounds import BadFile
+from canteen.registry.imports.canteens import span, week
+from canteen.registry.imports.columns import BadCell
+from canteen.registry.imports.running import KINDS, Report
+from tests.registry.people import CITY, DISTRICT, STREET, some_areas
+
+DAY = date(2026, 6, 1)
+CREDIT = "91110000600037341L"  # a code that the standard's own check digit fits
+
+
+@pytest.fixture(autouse=True)
+def areas(session: Session):
+    some_areas(session)
+    with clock.at(clock.instant(date(2026, 11, 22), 600)):
+        yield
+
+
+def a_file(folder: Path, kind: str, *rows: dict[str, str], name: str = "f.csv") -> Path:
+    columns = KINDS[kind].template.columns
+    assert all(key in {column.key for column in columns} for row in rows for key in row)
+    path = folder / name
+    path.write_bytes(
+        templates.separated(KINDS[kind].template, [[row.get(column.key, "") for column in columns] for row in rows])
+    )
+    return path
+
+
+def apply(session: Session, folder: Path, kind: str, *rows: dict[str, str], name: str = "f.csv") -> Report:
+    path = a_file(folder, kind, *rows, name=name)
+    session.rollback()
+    return running.apply(path, kind, people.SYSTEM)
+
+
+def faults(
+    folder: Path, kind: str, *rows: dict[str, str], within: Sequence[str] | None = None
+) -> list[tuple[int, str]]:
+    inside = frozenset(within) if within is not None else None
+    report = running.check(a_file(folder, kind, *rows, name="bad.csv"), kind, people.SYSTEM, within=inside)
+    return [(fault.row, fault.field) for fault in report.faults]
+
+
+def area(**values: str) -> dict[str, str]:
+    return {"id": "229901002", "name": "新街道", "level": "街道", "parents": DISTRICT, "since": "2026-01-01"} | values
+
+
+def canteen(**values: str) -> dict[str, str]:
+    return {
+        "id": "c1",
+        "name": "康乐食堂",
+        "area": STREET,
+        "profile": "城市食堂",
+        "seats": "60",
+        "opened": "2025-01-01",
+        "lunch": "10:30-13:00",
+        "week": "周一至周六",
+    } | values
+
+
+def contract(**values: str) -> dict[str, str]:
+    return {
+        "id": "k1",
+        "canteen": "c1",
+        "operator": "康乐餐饮有限公司",
+        "credit": CREDIT,
+        "payee": "桂林街道办事处",
+        "bank": "建设银行",
+        "account": "6222020200112233445",
+        "class": "公建民营",
+        "grade": "良好",
+        "from": "2026-01-01",
+    } | values
+
+
+# --- areas ---
+
+
+def test_areas_come_in_any_order_of_rows_with_functional_areas_beside(session: Session, tmp_path: Path):
+    rows = [
+        area(id="229901002003", name="新社区", level="社区", parents="229901002、JK"),
+        area(),
+        area(id="JK", name="经开区", level="功能区", parents=CITY),
+    ]
+    assert apply(session, tmp_path, "areas", *rows).new == 3
+    assert set(places.path(session, "229901002003", DAY)) == {"229901002003", "229901002", "JK", DISTRICT, CITY}
+
+
+def test_an_area_moves_from_a_day_on_and_may_be_renamed(session: Session, tmp_path: Path):
+    apply(session, tmp_path, "areas", area())
+    moved = area(parents="229902", since="2026-07-01", name="改名街道")
+    assert apply(session, tmp_path, "areas", moved, name="b.csv").changed == 1
+    assert DISTRICT in places.path(session, "229901002", date(2026, 6, 30))
+    assert "229902" in places.path(session, "229901002", date(2026, 7, 1))
+    assert DISTRICT not in places.path(session, "229901002", date(2026, 7, 1))
+    assert session.get_one(Area, "229901002").name == "改名街道"
+    session.rollback()
+    assert apply(session, tmp_path, "areas", moved | {"name": "改名街道 "}, name="c.csv").same == 1
+
+
+def test_a_bad_area_is_named(tmp_path: Path):
+    assert faults(tmp_path, "areas", area(parents="1")) == [(2, "上级代码")]
+    assert faults(tmp_path, "areas", area(id="229901", level="市", parents="")) == [(2, "级别")]
+    assert faults(tmp_path, "areas", area(level="市", parents=DISTRICT)) == [(2, "上级代码")]
+    assert faults(tmp_path, "areas", area(), area()) == [(3, "区划代码")]
+    assert faults(tmp_path, "areas", area(), within=[STREET]) == [(2, "上级代码")]
+    assert faults(tmp_path, "areas", area(), within=[DISTRICT]) == []
+
+
+# --- canteens ---
+
+
+def test_a_canteen_serves_as_its_row_says(session: Session, tmp_path: Path):
+    assert apply(session, tmp_path, "canteens", canteen()).new == 1
+    made = session.get_one(Canteen, "c1")
+    assert (made.district_id, made.profile, made.seats) == (DISTRICT, "counter", 60)
+    assert [(w.period, w.starts, w.ends, w.grace) for w in places.windows_on(session, "c1", DAY)] == [
+        ("lunch", 630, 780, 15)
+    ]
+    assert places.serves_on(session, "c1", date(2026, 6, 6))
+    assert not places.serves_on(session, "c1", date(2026, 6, 7))
+
+
+def test_new_windows_hold_from_their_day(session: Session, tmp_path: Path):
+    apply(session, tmp_path, "canteens", canteen())
+    later = canteen(lunch="11:00-13:30", dinner="16:30-18:30", week="每天", since="2026-06-01")
+    assert apply(session, tmp_path, "canteens", later, name="b.csv").changed == 1
+    assert places.windows_on(session, "c1", date(2026, 5, 31))[0].starts == 630
+    assert [window.starts for window in places.windows_on(session, "c1", DAY)] == [660, 990]
+    assert places.serves_on(session, "c1", date(2026, 6, 7))
+    session.rollback()
+    assert apply(session, tmp_path, "canteens", later | {"name": "康乐食堂 "}, name="c.csv").same == 1
+
+
+def test_a_bad_canteen_is_named(session: Session, tmp_path: Path):
+    assert faults(tmp_path, "canteens", canteen(area="1")) == [(2, "所在区划代码")]
+    assert faults(tmp_path, "canteens", canteen(area=CITY)) == [(2, "所在区划代码")]
+    assert faults(tmp_path, "canteens", canteen(lunch="13:00-10:30")) == [(2, "午餐时间")]
+    assert faults(tmp_path, "canteens", canteen(week="有空")) == [(2, "营业日")]
+    assert faults(tmp_path, "canteens", canteen(seats="六十")) == [(2, "座位数")]
+    assert faults(tmp_path, "canteens", canteen(), within=["229902"]) == [(2, "所在区划代码")]
+    apply(session, tmp_path, "canteens", canteen())
+    assert faults(tmp_path, "canteens", canteen(area="229902")) == [(2, "所在区划代码")]
+
+
+@pytest.mark.parametrize(
+    ("cell", "days"),
+    [
+        ("每天", "1111111"),
+        ("周一至周五", "1111100"),
+        ("一三五", "1010100"),
+        ("周六、周日", "0000011"),
+        ("1111110", "1111110"),
+    ],
+)
+def test_weeks_are_read_as_people_write_them(cell: str, days: str):
+    assert week(cell) == days
+
+
+def test_times_of_day_are_read_in_full_width_too():
+    assert span("１０：３０—１３：００") == (630, 780)
+    with pytest.raises(BadCell):
+        span("25:00-26:00")
+
+
+# --- contracts ---
+
+
+@pytest.fixture
+def with_canteen(session: Session, tmp_path: Path):
+    apply(session, tmp_path, "canteens", canteen(), canteen(id="c2", name="长者食堂"))
+
+
+@pytest.mark.usefixtures("with_canteen")
+def test_contracts_share_operator_and_payee_and_keep_the_account_sealed(session: Session, tmp_path: Path):
+    assert apply(session, tmp_path, "contracts", contract(), contract(id="k2", canteen="c2")).new == 2
+    made = places.find_contract(session, "c1", DAY)
+    assert (made.canteen_class, made.grade, made.district_id) == ("public_private", "good", DISTRICT)
+    assert session.execute(select(Operator.credit_code)).scalars().all() == [CREDIT]
+    payee = session.execute(select(Payee)).scalar_one()
+    assert payee.account_tail == "3445"
+    assert b"6222020200112233445" not in payee.account_cipher
+
+
+@pytest.mark.usefixtures("with_canteen")
+def test_a_contract_once_made_only_ends(session: Session, tmp_path: Path):
+    apply(session, tmp_path, "contracts", contract())
+    assert faults(tmp_path, "contracts", contract(account="6222020200112233446")) == [(2, "协议编号")]
+    assert faults(tmp_path, "contracts", contract(payee="另一单位")) == [(2, "协议编号")]
+    assert apply(session, tmp_path, "contracts", contract(to="2026-06-30"), name="b.csv").changed == 1
+    follower = contract(id="k2", operator="另一餐饮", credit="", **{"from": "2026-07-01"})
+    assert apply(session, tmp_path, "contracts", follower, name="c.csv").new == 1
+    assert places.find_contract(session, "c1", date(2026, 7, 1)).id == "k2"
+    assert session.execute(select(Contract.to_day).where(Contract.id == "k1")).scalar_one() == date(2026, 6, 30)
+
+
+@pytest.mark.usefixtures("with_canteen")
+def test_a_bad_contract_is_named(tmp_path: Path):
+    assert faults(tmp_path, "contracts", contract(credit="91110000600037341X")) == [(2, "统一社会信用代码")]
+    assert faults(tmp_path, "contracts", contract(account="6.22202E+18")) == [(2, "收款账号")]
+    assert faults(tmp_path, "contracts", contract(canteen="c9")) == [(2, "食堂编号")]
+    assert faults(tmp_path, "contracts", contract(), contract(id="k2")) == [(3, "起始日期")]
+    assert faults(tmp_path, "contracts", contract(to="2025-12-31")) == [(2, "截止日期")]
+
+
+# --- staff ---
+
+
+def staff(**values: str) -> dict[str, str]:
+    return {"login": "wang", "name": "王芳", "role": "收银员", "node": "食堂", "place": "c1"} | values
+
+
+@pytest.mark.usefixtures("with_canteen")
+def test_staff_get_accounts_and_roles_and_their_first_secrets_are_told_once(session: Session, tmp_path: Path):
+    rows = [staff(), staff(place="c2"), staff(login="zhao", name="赵敏", role="街道审核", node="区划", place=STREET)]
+    report = apply(session, tmp_path, "staff", *rows)
+    assert report.new == 3
+    assert set(report.secrets) == {"wang", "zhao"}
+    assert "口令" in report.secrets["wang"]
+    assert "密码" in report.secrets["zhao"]
+    assert not any(secret in str(report.doc()) for secret in report.secrets.values())
+    assert len(session.execute(select(Grant)).scalars().all()) == 3
+    assert session.execute(select(Person.must_change).where(Person.login == "zhao")).scalar_one() is True
+    session.rollback()
+    more = apply(session, tmp_path, "staff", *rows, staff(role="食堂负责人"), name="b.csv")
+    assert (more.same, more.changed, more.secrets) == (3, 1, {})
+
+
+@pytest.mark.usefixtures("with_canteen")
+def test_bad_staff_are_named(session: Session, tmp_path: Path):
+    assert faults(tmp_path, "staff", staff(place="c9")) == [(2, "范围编号")]
+    assert faults(tmp_path, "staff", staff(role="经理")) == [(2, "角色")]
+    assert faults(tmp_path, "staff", staff(login="王")) == [(2, "登录名")]
+    assert faults(tmp_path, "staff", staff(), staff(name="李芳", place="c2")) == [(3, "姓名")]
+    assert faults(tmp_path, "staff", staff(), staff()) == [(3, "登录名")]
+
+
+# --- every kind ---
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_template_reads_back_empty_as_such(session: Session, tmp_path: Path, kind: str):
+    (path := tmp_path / "t.xlsx").write_bytes(templates.workbook(session, KINDS[kind].template))
+    session.rollback()
+    with pytest.raises(BadFile, match="没有数据"):
+        running.check(path, kind, people.SYSTEM)

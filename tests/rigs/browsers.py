@@ -1,0 +1,130 @@
+"""Debian's Chromium, driven by Playwright: as a tablet in Shanghai sees us, with a camera made of pictures.
+
+page           one page of a plain browser
+open_page      open_page(camera=clip, **context) -> Page, as many as the test wants
+camera_clip    camera_clip(png) -> the clip that a fake camera shows, over and over
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-domain-reliability",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-pings",
+]
+TABLET = {
+    "locale": "zh-CN",
+    "timezone_id": "Asia/Shanghai",
+    "has_touch": True,
+    "viewport": {"width": 1280, "height": 800},
+}
+OpenPage = Callable[..., Page]
+CameraClip = Callable[[Path], Path]
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    """A browser without a camera, shared by the worker's tests; each opens a context of its own."""
+    browser = _launch(playwright, [])
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def open_page(playwright: Playwright, request: pytest.FixtureRequest) -> Iterator[OpenPage]:
+    """open_page(camera=clip, **context): a page in a context of its own, in a browser of its own if it has a camera.
+
+    The context's default is a tablet lying down; `context` changes it (Playwright's names).
+    """
+    closing: list[Any] = []
+
+    def open_one(*, camera: Path | None = None, **context: Any) -> Page:
+        if camera is None:
+            browser: Browser = request.getfixturevalue("browser")
+        else:
+            browser = _launch(playwright, _camera(camera))
+            closing.append(browser)
+        made = browser.new_context(**{**TABLET, **context})
+        if camera is not None:
+            made.grant_permissions(["camera"])
+        closing.append(made)
+        return made.new_page()
+
+    yield open_one
+    for opened in reversed(closing):
+        opened.close()
+
+
+@pytest.fixture
+def page(open_page: OpenPage) -> Page:
+    """A page as on a tablet lying down."""
+    return open_page()
+
+
+@pytest.fixture
+def camera_clip(tmp_path: Path) -> CameraClip:
+    """camera_clip(png): half a second of an empty table, then the picture for two seconds, as .mjpeg at 1280x720."""
+
+    def film(png: Path) -> Path:
+        clip = tmp_path / f"{png.stem}.mjpeg"
+        fit = "scale=1280:720:force_original_aspect_ratio=decrease,pad=1280:720:(ow-iw)/2:(oh-ih)/2:color=white"
+        lead_in = "tpad=start_duration=0.5:start_mode=add:color=white"
+        command = [_found("ffmpeg"), "-nostdin", "-loglevel", "error", "-y", "-loop", "1", "-framerate", "10"]
+        command += [
+            "-t",
+            "2",
+            "-i",
+            str(png),
+            "-vf",
+            f"{fit},{lead_in}",
+            "-pix_fmt",
+            "yuvj420p",
+            "-q:v",
+            "3",
+            str(clip),
+        ]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        return clip
+
+    return film
+
+
+def _launch(playwright: Playwright, arguments: list[str]) -> Browser:
+    chromium = _found(os.environ.get("CHROMIUM", "chromium"))
+    return playwright.chromium.launch(executable_path=chromium, args=[*ARGUMENTS, *arguments])
+
+
+def _camera(clip: Path) -> list[str]:
+    return [
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={clip}",
+    ]
+
+
+def _found(program: str) -> str:
+    if path := shutil.which(program):
+        return path
+    raise RuntimeError(f"{program} is not installed: run tools/system")

@@ -1,0 +1,119 @@
+"""Real server processes: `canteen serve` on a free port, as people run it.
+
+server   one, on `database_url`
+serve    starts more: serve(config) -> Server, as many as the test wants, also on one database
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from canteen.config import ROOT, Config
+from tests.rigs.postgres import free_port
+
+COMMAND = Path(sys.executable).parent / "canteen"
+PATIENCE = 60  # seconds until a server that does not answer is given up
+
+
+@dataclass
+class Server:
+    """A running `canteen serve` and all its processes, in a process group of their own."""
+
+    config: Config
+    port: int
+    log: Path
+    process: subprocess.Popen[bytes] = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        """Ask it to end, as Ctrl-C does, and wait."""
+        self._signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End all its processes at once, as a power cut does."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, number)
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            raise
+
+    def wait(self) -> None:
+        """Until it answers. Raises AssertionError with its log when it does not."""
+        give_up = time.monotonic() + PATIENCE
+        while time.monotonic() < give_up and self.process.poll() is None:
+            try:
+                with urllib.request.urlopen(f"{self.url}/healthz", timeout=5) as answer:  # noqa: S310 - our own address
+                    if answer.status == 200:
+                        return
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                time.sleep(0.05)
+        raise AssertionError(f"the server does not answer:\n{self.log.read_text(errors='replace')}")
+
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """serve(config, port=None, options=(), **environment): a server that answers; all are ended with the test.
+
+    options   further words of `canteen serve`
+    """
+    running: list[Server] = []
+
+    def start(config: Config, *, port: int | None = None, options: tuple[str, ...] = (), **environment: str) -> Server:
+        port = port or free_port()
+        log = tmp_path / f"server-{len(running)}.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [COMMAND, "serve", "--port", str(port), *options],
+                cwd=ROOT,
+                env={**os.environ, **_environment(config), **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        running.append(Server(config, port, log, process))
+        running[-1].wait()
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.stop()
+
+
+@pytest.fixture
+def server(config: Config, serve: Serve) -> Server:
+    """`canteen serve` on `database_url`."""
+    return serve(config)
+
+
+def _environment(config: Config) -> Mapping[str, str]:
+    return {
+        "CANTEEN_DATABASE_URL": config.database_url,
+        "CANTEEN_DATA": str(config.data_dir),
+        "CANTEEN_KEYS": str(config.keys_dir),
+        "CANTEEN_DEMO": str(int(config.demo)),
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -1,0 +1,79 @@
+"""canteen policy diff, simulate, publish: 0 done, 1 refused with the reason on stderr, 2 wrong usage."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from canteen import cli, clock
+from canteen.config import Config
+from canteen.db import db
+from canteen.rulebooks import publishing
+from tests import world
+from tests.auth.house import a_person
+from tests.settlement.conftest import MADE, Town
+
+MORE = world.GUARDED.replace("less: 5.00", "less: 6.50")
+Ran = tuple[int, str, str]
+
+
+@pytest.fixture
+def canteen(
+    app: Flask, config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ran]:
+    """canteen("policy", "diff", …) as the shell runs it: exit code, stdout, stderr."""
+    monkeypatch.setenv("CANTEEN_DATABASE_URL", config.database_url)
+    monkeypatch.setenv("CANTEEN_DATA", str(config.data_dir))
+    monkeypatch.setenv("CANTEEN_KEYS", str(config.keys_dir))
+    monkeypatch.setenv("CANTEEN_PRODUCTION", "0")
+
+    def run(*words: str) -> Ran:
+        db.session.rollback()
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["canteen", "policy", *words])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as done:
+            code = int(done.code or 0)
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run
+
+
+def test_a_clerk_compares_simulates_and_publishes_from_the_shell(
+    canteen: Callable[..., Ran], session: Session, tmp_path: Path
+) -> None:
+    with clock.at(MADE):
+        town = Town(world.make(session), session)
+        old = world.a_rulebook(session)
+        town.elder()
+    town.sell(date(2026, 1, 5), town.cards[0])
+    a_person("chief", ("admin", "area", world.CITY))
+    a_person("other", ("admin", "area", world.OTHER_DISTRICT))
+    draft = tmp_path / "more.yaml"
+    draft.write_text(MORE, encoding="utf-8")
+    digest = publishing.draft(MORE, by="p-admin")
+    tomorrow = date.fromordinal(clock.today().toordinal() + 1).isoformat()
+
+    code, out, _ = canteen("diff", old[:12], str(draft))
+    assert (code, out) == (0, "标准 aged（第一条）：标准由“减 5.00 元”改为“减 6.50 元”\n")
+
+    code, out, _ = canteen("simulate", str(draft), world.DISTRICT, "2026-01", "--json")
+    assert (code, json.loads(out)["meals"]) == (0, 1)
+    assert canteen("simulate", str(draft), world.CITY, "2019-01")[0] == 1
+    assert canteen("simulate", str(draft), world.CITY)[0] == 2
+
+    code, _, err = canteen("publish", digest[:12], world.CITY, "2026-01-06", "--by", "chief")
+    assert (code, "back_dated" in err) == (1, True)
+    assert canteen("publish", digest[:12], world.CITY, tomorrow, "--by", "other")[0] == 1
+    code, out, _ = canteen("publish", digest[:12], world.CITY, tomorrow, "--by", "chief", "--json")
+    assert (code, json.loads(out)["rulebook"]) == (0, digest)

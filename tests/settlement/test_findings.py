@@ -1,0 +1,159 @@
+"""Each finding, planted through the real checkout, with the near miss beside it that must not be named."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from canteen import clock, events
+from canteen.db import transaction
+from canteen.ledger import transfers
+from canteen.pos import envelope
+from canteen.registry import elders
+from canteen.settlement.models import Finding
+from tests import world
+from tests.settlement.conftest import Town, at
+
+JAN5, JAN6 = date(2026, 1, 5), date(2026, 1, 6)
+
+
+def fact(town: Town, day: date, kind: str, value: str, from_day: date = date(1930, 1, 1)) -> None:
+    with clock.at(at(day, 9)), transaction() as session:
+        number = events.record(session, "elder.facts", "x", by="p-admin")
+        elders.add_fact(session, town.elders[0], kind, value, from_day, None, "社区", number)
+
+
+def named(town: Town) -> list[tuple[str, int]]:
+    town.close("2026-01")
+    return [(finding.code, finding.fen) for finding in town.findings("2026-01")]
+
+
+def body(finding: Finding) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(finding.body)
+    return found
+
+
+@pytest.mark.parametrize(("born", "expected"), [("1980-01-01", [("price_differs", 500)]), ("1945-01-01", [])])
+def test_a_price_quoted_before_a_correction_was_known_is_named_and_not_claimed(
+    town: Town, born: str, expected: list[tuple[str, int]]
+):
+    sold = town.sealed(JAN5, town.cards[0])
+    fact(town, JAN6, "birth", born, date(2021, 1, 1))
+    town.bring(at(JAN6), sold)
+
+    assert named(town) == expected
+    assert town.claim("2026-01").fen == (0 if expected else 500)
+    assert transfers.balances(town.session, "k1").get(("city", "excluded"), 0) == (500 if expected else 0)
+
+
+def test_a_second_lunch_sold_without_a_network_is_named_with_the_sale_that_holds_the_slot(town: Town):
+    second = town.sealed(JAN5, town.cards[0], minute=10)
+    (first,) = town.sell(JAN5, town.cards[0])
+    town.bring(at(JAN5, 13), second)
+    dinner = town.sealed(JAN6, town.cards[0], hour=11)
+    town.sell(JAN6, town.cards[0], hour=17)
+    town.bring(at(JAN6, 18), dinner)
+
+    assert named(town) == [("excess_slot", 500)]
+    (use,) = body(town.findings("2026-01")[0])["uses"]
+    assert (use["held_by"], use["fits_now"], use["asked"], use["granted"]) == ([first], False, 1, 0)
+
+
+def test_an_excess_meal_that_would_fit_after_a_void_is_named_so_and_not_promoted(town: Town):
+    second = town.sealed(JAN5, town.cards[0], minute=10)
+    (first,) = town.sell(JAN5, town.cards[0])
+    town.bring(at(JAN5, 13), second)
+    town.void(first, at(JAN5, 14))
+
+    assert named(town) == [("excess_slot", 500)]
+    assert body(town.findings("2026-01")[0])["uses"][0]["fits_now"] is True
+    assert town.claim("2026-01").fen == 0
+
+
+@pytest.mark.parametrize(("minutes", "expected"), [(6, ["clock"]), (4, [])])
+def test_a_tablet_s_clock_off_by_more_than_five_minutes_is_named(town: Town, minutes: int, expected: list[str]):
+    with clock.at(at(JAN5)):
+        checkout = world.checkout_body(town.till, [town.cards[0]])
+        wrong = world.seal(town.till, checkout, at=clock.local(clock.now() + timedelta(minutes=minutes)))
+        world.bring(town.till, wrong)
+
+    assert [code for code, _ in named(town)] == expected
+
+
+@pytest.mark.parametrize(("short", "expected"), [(100, [("payment_differs", -100)]), (0, [])])
+def test_a_payment_short_of_what_was_sold_is_named(town: Town, short: int, expected: list[tuple[str, int]]):
+    with clock.at(at(JAN5)):
+        checkout = world.checkout_body(town.till, [town.cards[0], None])
+        tender = checkout["payment"]["tenders"][0]
+        tender["fen"], tender["given"] = tender["fen"] - short, tender["given"] - short
+        world.bring(town.till, world.seal(town.till, checkout))
+
+    assert named(town) == expected
+
+
+@pytest.mark.parametrize(("died", "expected"), [(JAN5, [("after_death", 500)]), (JAN6, [])])
+def test_a_meal_dated_after_the_day_of_death_is_named(town: Town, died: date, expected: list[tuple[str, int]]):
+    town.sell(JAN5, town.cards[0])
+    town.sell(JAN6, town.cards[0])
+    fact(town, date(2026, 1, 20), "status", "deceased", died)
+
+    assert named(town) == expected
+
+
+def test_a_death_recorded_by_mistake_and_answered_is_not_named(town: Town):
+    town.sell(JAN6, town.cards[0])
+    with clock.at(at(JAN6)), transaction() as session:
+        number = events.record(session, "elder.facts", "x", by="p-admin")
+        wrong = elders.add_fact(session, town.elders[0], "status", "deceased", JAN5, None, "民政", number).id
+    with clock.at(at(JAN6, 15)), transaction() as session:
+        number = events.record(session, "elder.facts", "x", by="p-admin")
+        elders.add_fact(session, town.elders[0], "status", "", JAN5, None, "本人到场", number, retracts=wrong)
+
+    assert named(town) == []
+
+
+def test_two_records_with_one_number_are_both_kept_and_named(town: Town):
+    town.sell(JAN5, town.cards[0])
+    number, before = next(town.till.numbers), town.till.previous
+    sealed = []
+    for guests in (1, 2):
+        with clock.at(at(JAN5, 12)):
+            sealed.append(
+                envelope.seal(
+                    world.checkout_body(town.till, [None] * guests), kind="checkout", tablet="t1", epoch=1, number=number,
+                    previous=before, at=clock.local(clock.now()), mono_ms=2000, boot="boot-1",
+                )
+            )  # fmt: skip
+    town.bring(at(JAN5, 12), *sealed)
+
+    assert named(town) == [("fork", 0)]
+    assert town.findings("2026-01")[0].subject == "tablet:t1/1/2"
+
+
+def test_an_honest_month_has_no_finding(town: Town):
+    for day in range(5, 30):
+        town.sell(date(2026, 1, day), town.cards[0], None)
+        town.sell(date(2026, 1, day), town.cards[0], hour=17)
+
+    assert named(town) == []
+
+
+def test_a_distinct_input_is_priced_once(town: Town, monkeypatch: pytest.MonkeyPatch):
+    from canteen.settlement import closing, requoting  # noqa: PLC0415
+
+    for _ in range(5):
+        town.sell(JAN5, None)
+    made: list[requoting.Quotes] = []
+
+    class Counting(requoting.Quotes):
+        def __init__(self, *, own: bool = False) -> None:
+            super().__init__(own=own)
+            made.append(self)
+
+    monkeypatch.setattr(closing, "Quotes", Counting)
+    town.close("2026-01")
+
+    assert [quotes.priced for quotes in made] == [1]

@@ -1,0 +1,130 @@
+"""A job runs once, is caught up after an absence, and goes on after a kill."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from canteen import clock
+from canteen.config import Config
+from canteen.settlement import closing, jobs, schedule
+from canteen.settlement.models import Claim, JobRun
+from tests.settlement.conftest import Town, at
+
+JAN5 = date(2026, 1, 5)
+NOON = at(date(2026, 2, 5), 12)
+
+
+def test_a_job_that_is_held_is_not_taken_by_another(town: Town):
+    with clock.at(NOON):
+        first = jobs.take("close", "k1", "host-a")
+
+        assert first is not None
+        assert jobs.take("close", "k1", "host-b") is None
+
+
+def test_a_job_whose_holder_died_is_taken_over_when_its_lease_ends(town: Town):
+    with clock.at(NOON):
+        dead = jobs.take("close", "k1", "host-a")
+    with clock.at(NOON + jobs.LEASE + timedelta(seconds=1)):
+        heir = jobs.take("close", "k1", "host-b")
+
+        assert heir is not None
+        assert dead is not None
+        assert heir.token == dead.token + 1
+        assert jobs.finish(dead) is False
+        assert jobs.finish(heir) is True
+
+
+def test_a_job_that_is_done_is_not_run_again(town: Town):
+    ran: list[int] = []
+    with clock.at(NOON):
+        assert jobs.run_once("close", "k1", lambda lease: ran.append(lease.token), "host-a") == "done"
+    with clock.at(NOON + timedelta(days=40)):
+        assert jobs.run_once("close", "k1", lambda lease: ran.append(lease.token), "host-b") == "not_ours"
+
+    assert ran == [1]
+
+
+def test_a_job_that_failed_keeps_its_error_and_is_tried_again_after_a_pause_that_grows(town: Town):
+    def fail(_: jobs.Lease) -> None:
+        raise ValueError("disk full")
+
+    with clock.at(NOON):
+        assert jobs.run_once("close", "k1", fail, "a") == "failed"
+        assert jobs.take("close", "k1", "a") is None
+    row = town.session.get_one(JobRun, ("close", "k1"))
+    assert (row.state, row.error) == ("failed", "ValueError: disk full")
+    with clock.at(NOON + jobs.BACK_OFF + timedelta(seconds=1)):
+        assert jobs.run_once("close", "k1", fail, "a") == "failed"
+        assert jobs.take("close", "k1", "a") is None
+    with clock.at(NOON + 2 * jobs.BACK_OFF + timedelta(seconds=2)):
+        assert jobs.take("close", "k1", "a") is None
+
+
+@pytest.fixture
+def settings(config: Config) -> Config:
+    return config
+
+
+def test_a_period_is_closed_at_the_configured_day_and_hour_of_shanghai(town: Town, settings: Config):
+    town.sell(JAN5, town.cards[0])
+    assert clock.local(schedule.due_at(date(2026, 1, 31), settings)).isoformat() == "2026-02-03T06:00:00+08:00"
+
+    with clock.at(at(date(2026, 2, 3), 5, 59)):
+        assert schedule.tick(settings, "a") == {}
+    with clock.at(at(date(2026, 2, 3), 6, 0)):
+        assert schedule.tick(settings, "a") == {"k1/2026-01-31": "done"}
+        assert schedule.tick(settings, "b") == {}
+    assert town.claim("2026-01").fen == 500
+
+
+def test_a_scheduler_that_was_away_catches_up_oldest_first(town: Town, settings: Config):
+    town.sell(JAN5, town.cards[0])
+    town.sell(date(2026, 3, 9), town.cards[0])
+
+    with clock.at(at(date(2026, 4, 20))):
+        outcomes = schedule.tick(settings, "a")
+
+    assert list(outcomes.items()) == [("k1/2026-01-31", "done"), ("k1/2026-02-28", "done"), ("k1/2026-03-31", "done")]
+    assert town.session.execute(select(func.count()).select_from(Claim)).scalar_one() == 3
+
+
+def test_a_close_that_was_killed_in_the_middle_is_finished_at_a_later_tick(
+    town: Town, settings: Config, monkeypatch: pytest.MonkeyPatch
+):
+    town.sell(JAN5, town.cards[0])
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(closing, "settle", die)
+        with clock.at(at(date(2026, 2, 3), 6, 0)), pytest.raises(Killed):
+            schedule.tick(settings, "a")
+
+    with clock.at(at(date(2026, 2, 3), 6, 5)):
+        assert schedule.tick(settings, "b") == {"k1/2026-01-31": "not_ours"}
+    with clock.at(at(date(2026, 2, 3), 6, 20)):
+        assert schedule.tick(settings, "b") == {"k1/2026-01-31": "done"}
+    assert town.claim("2026-01").fen == 500
+
+
+def test_other_steps_come_from_the_installation_s_file(town: Town, tmp_path: Path):
+    from canteen.settlement import steps  # noqa: PLC0415
+
+    file = tmp_path / "workflow.json"
+    file.write_text('{"steps": ["submit", "approve"]}', encoding="utf-8")
+    config = Config(database_url="sqlite:///x", data_dir=tmp_path, keys_dir=tmp_path, workflow_file=file)
+
+    assert steps.of(config).order == ("submit", "approve")
+    with pytest.raises(steps.BadSteps):
+        steps.of(
+            Config(database_url="x", data_dir=tmp_path, keys_dir=tmp_path, workflow_file=tmp_path / "missing.json")
+        )

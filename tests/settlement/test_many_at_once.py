@@ -1,0 +1,166 @@
+"""Real processes closing one period at once, and one killed with SIGKILL inside its close."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import date
+
+import pytest
+from sqlalchemy import func, select
+
+from canteen import events
+from canteen.config import ROOT, Config
+from canteen.db import db
+from canteen.settlement import closing, statement, workflow
+from canteen.settlement.models import Claim, Decision, Finding, Statement
+from tests import world
+from tests.auth.house import PASSWORD, a_person
+from tests.settlement.conftest import Town, at
+
+JAN5 = date(2026, 1, 5)
+CLOSE = [sys.executable, "-m", "canteen", "period", "close", "k1", "2026-01", "--json"]
+
+# A close that kills its own process at a named point, as a power cut would.
+DIES = """
+import os, signal, sys
+from canteen.app import create_app
+from canteen.settlement import closing
+def die(*args, **kwargs):
+    os.kill(os.getpid(), signal.SIGKILL)
+where = sys.argv[1]
+if where == "after the flip":
+    closing.settle = die
+elif where == "while reckoning":
+    closing.reconcile.of_clocks = die
+else:
+    closing._claim = die
+with create_app().app_context():
+    closing.close("k1", __import__("datetime").date(2026, 1, 5), by="system")
+"""
+
+
+@pytest.fixture
+def environment(config: Config) -> dict[str, str]:
+    return {
+        **os.environ,
+        "CANTEEN_DATABASE_URL": config.database_url,
+        "CANTEEN_DATA": str(config.data_dir),
+        "CANTEEN_KEYS": str(config.keys_dir),
+    }
+
+
+def count(table: type) -> int:
+    db.session.rollback()
+    return int(db.session.execute(select(func.count()).select_from(table)).scalar_one())
+
+
+@pytest.fixture
+def sold(town: Town) -> Town:
+    """A January with eight meals and a gap, so that there is a finding too."""
+    for day in range(5, 13):
+        town.sell(date(2026, 1, day), town.cards[0])
+    town.kept = town.sealed(date(2026, 1, 13), None)  # type: ignore[attr-defined]
+    town.sell(date(2026, 1, 14), None)
+    db.session.rollback()
+    return town
+
+
+def test_eight_closes_at_once_make_one_claim(sold: Town, environment: dict[str, str]):
+    running = [
+        subprocess.Popen(CLOSE, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(8)
+    ]
+    answers = []
+    for process in running:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        answers += json.loads(out)
+
+    assert {answer["claim"] for answer in answers} == {"k1-202601"}
+    assert len({answer["statement"] for answer in answers}) == 1
+    assert sorted(answer["closed_now"] for answer in answers) == [False] * 7 + [True]
+    assert (count(Claim), count(Statement), count(Finding)) == (1, 1, 1)
+    kinds = select(func.count()).where(events.Event.kind.in_((closing.CLOSED, "claim.draft")))
+    assert db.session.execute(kinds).scalar_one() == 2
+    assert sold.claim("2026-01").fen == 4000
+
+
+@pytest.mark.parametrize("where", ["after the flip", "while reckoning", "while storing"])
+def test_a_close_killed_in_the_middle_resumes_to_the_bytes_of_a_clean_one(
+    sold: Town, environment: dict[str, str], where: str
+):
+    killed = subprocess.run([sys.executable, "-c", DIES, where], env=environment, cwd=ROOT, check=False, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    assert (count(Claim), count(Statement), count(Finding)) == (0, 0, 0)
+    clean = statement.digest(statement.body(closing.reckon(sold.period("2026-01").id)))
+    sold.sell(date(2026, 2, 2), sold.cards[0])
+    db.session.rollback()
+
+    resumed = subprocess.run(CLOSE, env=environment, cwd=ROOT, check=True, capture_output=True, text=True, timeout=120)
+
+    (answer,) = json.loads(resumed.stdout)
+    assert (answer["claim"], answer["statement"], answer["closed_now"]) == ("k1-202601", clean, False)
+    assert (count(Claim), count(Statement)) == (1, 1)
+    assert sold.claim("2026-01").fen == 4000
+
+
+def test_four_schedulers_at_once_close_each_period_once(sold: Town, environment: dict[str, str]):
+    command = [sys.executable, "-m", "canteen", "scheduler", "--once", "--json"]
+    running = [
+        subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    outcomes: list[tuple[str, str]] = []
+    for process in running:
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+        outcomes += json.loads(out).items()
+
+    done = [key for key, outcome in outcomes if outcome == "done"]
+    assert "k1/2026-01-31" in done
+    assert all(outcome in {"done", "not_ours"} for _, outcome in outcomes)
+    assert len(done) == len(set(done)) == count(Claim)
+    flips = select(func.count()).where(events.Event.kind == closing.CLOSED)
+    assert db.session.execute(flips).scalar_one() == count(Claim)
+
+
+def test_of_people_who_move_one_claim_at_once_one_does(sold: Town, environment: dict[str, str]):
+    makers = [f"maker{n}" for n in range(4)]
+    for login in makers:
+        a_person(login, ("finance", "area", world.DISTRICT))
+    subprocess.run(CLOSE, env=environment, cwd=ROOT, check=True, capture_output=True)
+    sold.bring(at(date(2026, 2, 6)), sold.kept)  # type: ignore[attr-defined]
+    claim_id = sold.claim("2026-01").id
+    workflow.move(claim_id, "submit", by="p-manager")
+    workflow.move(claim_id, "review", by="p-street")
+
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "canteen", "claims", "move", "k1-202601", "determine", "--as", login],
+            env={**environment, "CANTEEN_PASSWORD": PASSWORD}, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True,
+        )
+        for login in makers
+    ]  # fmt: skip
+    ends = [(process.communicate(timeout=120)[1], process.returncode) for process in running]
+
+    assert sorted(code for _, code in ends) == [0, 1, 1, 1]
+    assert all(err.startswith("move_not_open") for err, code in ends if code)
+    assert count(Decision) == 3
+
+
+def test_a_scheduler_closes_what_is_due_and_ends_when_it_is_told_to(sold: Town, environment: dict[str, str]):
+    command = [sys.executable, "-m", "canteen", "scheduler", "--every", "1"]
+    with subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = next(line for line in process.stderr if "close k1/2026-01-31" in line)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=120)
+
+    assert said.strip().endswith("done")
+    assert process.returncode == 0
+    assert sold.claim("2026-01").fen == 4000

@@ -1,0 +1,223 @@
+"""The desk's pages: each opens for whom it is meant, says what a clerk needs, and knows nothing of other places."""
+
+from __future__ import annotations
+
+import io
+import re
+from datetime import date
+
+import pytest
+from flask import Flask
+from python_calamine import CalamineWorkbook
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from canteen import clock, events
+from canteen.db import transaction
+from canteen.registry import elders
+from canteen.settlement import claims
+from canteen.settlement.models import Held
+from tests import world
+from tests.auth.house import Browser, a_person
+from tests.settlement.conftest import Town, at
+
+JAN5, JAN6 = date(2026, 1, 5), date(2026, 1, 6)
+CLAIM = "/desk/claims/k1-202601"
+PEOPLE = {
+    "manager": ("manager", "canteen", "c1"),
+    "street": ("reviewer", "area", world.STREET),
+    "maker": ("finance", "area", world.DISTRICT),
+    "chief": ("finance", "area", world.DISTRICT),
+    "payer": ("finance", "area", world.DISTRICT),
+    "checker": ("finance", "area", world.DISTRICT),
+    "auditor": ("auditor", "area", world.CITY),
+    "elsewhere": ("finance", "area", world.OTHER_DISTRICT),
+    "cashier2": ("cashier", "canteen", "c1"),
+}
+
+
+@pytest.fixture
+def month(town: Town) -> Town:
+    """January closed: two meals, of which one after the elder's death."""
+    for login, grant in PEOPLE.items():
+        a_person(login, grant)
+    town.sales = [town.sell(JAN5, town.cards[0])[0], town.sell(JAN6, town.cards[0])[0]]  # type: ignore[attr-defined]
+    with clock.at(at(date(2026, 1, 20))), transaction() as session:
+        number = events.record(session, "elder.facts", "x", by="p-admin")
+        elders.add_fact(session, town.elders[0], "status", "deceased", JAN5, None, "民政", number)
+    town.close("2026-01")
+    return town
+
+
+@pytest.fixture
+def desk(app: Flask, month: Town):
+    def enter(login: str) -> Browser:
+        browser = Browser(app.test_client())
+        browser.log_in(login)
+        return browser
+
+    return enter
+
+
+def text(answer: object) -> str:
+    """The words of a page without its marks."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.text))  # type: ignore[attr-defined]
+
+
+def test_the_month_s_page_shows_state_counts_amounts_by_fund_and_findings(desk):  # noqa: ANN001
+    page = text(desk("maker").get("/desk/claims"))
+
+    assert "2026年1月结算" in page
+    assert "康乐食堂 2 10.00 10.00 1 项待核 待申报" in page
+    assert "市级 10.00" in page
+
+
+def test_a_line_drills_to_its_meals_and_a_meal_to_its_explanation(desk, month: Town):  # noqa: ANN001
+    browser = desk("street")
+    line = browser.get(f"{CLAIM}/lines/1")
+    assert line.status_code == 200
+    assert "2026-01-05 午餐 李秀英 荤素套餐 12.00 7.00 5.00" in text(line)
+
+    meal = text(browser.get(f"/desk/meals/{month.sales[0]}"))  # type: ignore[attr-defined]
+    for words in (
+        "第一条",
+        "年满 60 周岁",
+        "本系统按当日标准复算：个人应付 7.00 元",
+        "出生日期",
+        "一号机 1-1",
+        "可申报金额 5.00 元",
+    ):
+        assert words in meal
+
+
+@pytest.mark.parametrize(
+    "page", ["/desk/claims", CLAIM, f"{CLAIM}/findings", f"{CLAIM}/lines/1", "/desk/held", "/desk/payouts"]
+)
+def test_every_page_opens_for_those_who_read_claims_and_for_no_cashier(desk, page: str):  # noqa: ANN001
+    for login in ("manager", "street", "maker", "auditor"):
+        assert desk(login).get(page).status_code == 200, login
+    assert desk("cashier2").get(page).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "page", [CLAIM, f"{CLAIM}/findings", f"{CLAIM}/lines/1", f"{CLAIM}/export.xlsx", "/desk/meals/{sale}"]
+)
+def test_another_district_s_claims_and_meals_do_not_exist(desk, month: Town, page: str):  # noqa: ANN001
+    assert desk("elsewhere").get(page.format(sale=month.sales[0])).status_code == 404  # type: ignore[attr-defined]
+
+
+def test_another_district_s_month_is_empty(desk):  # noqa: ANN001
+    page = text(desk("elsewhere").get("/desk/claims"))
+
+    assert "还没有结算单" in page
+    assert "康乐" not in page
+
+
+def test_buttons_stand_only_where_the_caller_may_press_them(desk):  # noqa: ANN001
+    def offered(login: str) -> list[str]:
+        return re.findall(r'name="move" value="(\w+)"', desk(login).get(CLAIM).text)
+
+    assert offered("manager") == ["submit"]
+    assert offered("street") == offered("maker") == offered("auditor") == []
+
+
+def test_a_move_outside_one_s_right_is_refused(desk, session: Session, month: Town):  # noqa: ANN001
+    assert desk("street").post(f"{CLAIM}/move", move="submit").status_code in {403, 404}
+    assert desk("auditor").post(f"{CLAIM}/move", move="submit").status_code == 403
+    assert claims.state(session, month.claim("2026-01").id) == "draft"
+
+
+def test_a_claim_goes_from_the_canteen_to_the_voucher_by_six_people(desk, session: Session, month: Town):  # noqa: ANN001
+    def press(login: str, move: str, **fields: str) -> str:
+        answer = desk(login).post(f"{CLAIM}/move", move=move, **fields)
+        return text(answer) if answer.status_code != 302 else answer.headers["Location"]
+
+    assert "done=submit" in press("manager", "submit", seen="0")
+    assert "还有待核实事项没有结论" in press("street", "review")
+    (finding,) = month.findings("2026-01")
+    answered = desk("street").post(
+        f"{CLAIM}/findings", finding=str(finding.id), outcome="disallowed", reason="已核对户籍"
+    )
+    assert answered.status_code == 302
+    assert "done=review" in press("street", "review")
+    assert "请刷新后查看" in press("maker", "determine", seen="1")
+    assert "done=determine" in press("maker", "determine", seen="2")
+    assert "须由另一人办理" in press("maker", "approve")
+    assert "须由另一人办理" in text(desk("maker").get(CLAIM))
+    assert "done=approve" in press("chief", "approve")
+
+    entered = desk("payer").post(f"{CLAIM}/payouts", voucher="2026-0137", paid_on=clock.today().isoformat())
+    assert "done=entered" in entered.headers["Location"]
+    assert "您录入的拨付须由另一人复核" in text(desk("payer").get("/desk/payouts"))
+    checked = desk("checker").post("/desk/payouts/1/check", outcome="confirmed")
+    assert "done=confirmed" in checked.headers["Location"]
+    assert claims.state(session, month.claim("2026-01").id) == "paid"
+    page = text(desk("auditor").get(CLAIM))
+    assert "已拨付，办理完毕" in page
+    assert "10.00 – 5.00 5.00" in page
+
+
+def test_a_held_meal_waits_on_its_page_until_another_person_releases_it(desk, session: Session, month: Town):  # noqa: ANN001
+    desk("street").post(f"/desk/meals/{month.sales[0]}/hold", outcome="held", reason="需要核实")  # type: ignore[attr-defined]
+    session.rollback()
+    held = session.execute(select(Held.id)).scalar_one()
+    assert "k1-202601 / 1" in text(desk("maker").get("/desk/held"))
+
+    refused = desk("street").post("/desk/held", held=str(held), outcome="released", reason="已经核对")
+    assert (refused.status_code, "放行须由另一人办理" in text(refused)) == (403, True)
+    released = desk("maker").post("/desk/held", held=str(held), outcome="released", reason="已经核对")
+
+    assert released.status_code == 302
+    assert "没有暂缓支付的就餐" in text(desk("maker").get("/desk/held"))
+
+
+def test_a_canteen_s_own_people_are_not_told_of_deaths(desk, month: Town):  # noqa: ANN001
+    for page in (CLAIM, f"{CLAIM}/findings", f"/desk/meals/{month.sales[1]}"):  # type: ignore[attr-defined]
+        assert "身故" not in desk("manager").get(page).text
+        assert "身故" in desk("street").get(page).text
+    with desk("manager").get(f"{CLAIM}/export.xlsx") as answer:
+        book = CalamineWorkbook.from_filelike(io.BytesIO(answer.data))
+    assert "身故" not in str([book.get_sheet_by_name(name).to_python() for name in book.sheet_names])
+
+
+def test_the_export_is_a_workbook_and_is_recorded(desk, session: Session):  # noqa: ANN001
+    with desk("maker").get(f"{CLAIM}/export.xlsx") as answer:
+        assert answer.status_code == 200
+        assert "k1-202601.xlsx" in answer.headers["Content-Disposition"]
+        assert CalamineWorkbook.from_filelike(io.BytesIO(answer.data)).sheet_names[0] == "结算汇总"
+    session.rollback()
+    event = session.execute(select(events.Event).where(events.Event.kind == "claim.export")).scalar_one()
+    assert event.actor == "id-maker"
+
+
+def test_a_form_without_its_token_changes_nothing(app: Flask, desk, session: Session, month: Town):  # noqa: ANN001
+    answer = desk("manager").client.post(f"{CLAIM}/move", data={"move": "submit"})
+
+    assert answer.status_code in {400, 403}
+    assert claims.state(session, month.claim("2026-01").id) == "draft"
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "words"),
+    [
+        (f"{CLAIM}/findings", {"outcome": "accepted"}, "请先勾选"),
+        (f"{CLAIM}/payouts", {"voucher": "=1", "paid_on": "2026-02-06"}, "凭证号"),
+        (f"{CLAIM}/payouts", {"voucher": "1", "paid_on": "soon"}, "拨付日期"),
+        (f"{CLAIM}/payouts", {"voucher": "1", "paid_on": "2026-02-06"}, "还没有审批"),
+    ],
+)
+def test_a_form_filled_in_badly_is_answered_with_a_sentence(desk, path: str, fields: dict[str, str], words: str):  # noqa: ANN001
+    answer = desk("maker").post(path, **fields)
+
+    assert answer.status_code in {409, 422}
+    assert words in text(answer)
+
+
+def test_records_that_could_not_be_booked_are_told_before_the_submission(desk, month: Town):  # noqa: ANN001
+    assert "未能入账" not in desk("manager").get(CLAIM).text
+    with clock.at(at(JAN6, 12)):
+        broken = world.seal(month.till, world.checkout_body(month.till, [None]))
+    broken["hash"] = "0" * 64
+    month.bring(at(JAN6, 12), broken)
+
+    assert "有 1 条平板记录未能入账" in text(desk("manager").get(CLAIM))

@@ -1,0 +1,54 @@
+"""The way of a claim is configuration; that maker and approver differ is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from canteen.settlement import steps
+
+
+def test_a_claim_goes_through_the_street_and_the_bureau_by_default():
+    state, way = "draft", []
+    while moves := [move for move in steps.DEFAULT.moves_from(state) if move != "return"]:
+        way.append(moves[0])
+        state = steps.DEFAULT.target(moves[0], 100)
+
+    assert way == ["submit", "review", "determine", "approve"]
+    assert state == "approved"
+
+
+def test_a_claim_may_be_returned_until_it_is_approved():
+    assert steps.DEFAULT.sources("return") == ("submitted", "reviewed", "determined")
+    assert steps.DEFAULT.moves_from("returned") == ("submit",)
+
+
+def test_a_small_bureau_may_leave_steps_out():
+    way = steps.read('{"steps": ["submit", "approve"]}')
+
+    assert way.sources("approve") == ("submitted",)
+    assert way.sources("review") == ()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"steps": ["approve", "submit"]}', '{"steps": ["submit"]}', '{"who": 1}',
+    '{"steps": ["submit", "bless", "approve"]}', '{"apart": [["submit"]]}', '{"apart": [["submit", "bless"]]}', '{"apart": "all"}'])  # fmt: skip
+def test_steps_that_are_not_ours_are_refused(text: str):
+    with pytest.raises(steps.BadSteps):
+        steps.read(text)
+
+
+@pytest.mark.parametrize("text", ['{"apart": []}', '{"steps": ["submit", "approve"], "apart": []}'])
+def test_maker_and_approver_stay_apart_whatever_is_configured(text: str):
+    way = steps.read(text)
+
+    assert {"submit", "determine"} <= way.rivals("approve")
+    assert "enter" in way.rivals("check")
+
+
+def test_by_default_nobody_makes_two_steps():
+    for move in steps.ORDER:
+        assert set(steps.ORDER) - {move} <= steps.DEFAULT.rivals(move)
+
+
+@pytest.mark.parametrize(("approved", "state"), [(1, "approved"), (0, "settled"), (-1, "carried")])
+def test_an_approval_of_nothing_or_less_has_nothing_to_pay(approved: int, state: str):
+    assert steps.DEFAULT.target("approve", approved) == state

@@ -1,0 +1,384 @@
+"""How a claim moves, who may move it, and what becomes of meals kept out of it."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import date, datetime
+
+import pytest
+from sqlalchemy import select
+
+from canteen import clock, events
+from canteen.auth import humans
+from canteen.ledger import transfers
+from canteen.settlement import claims, gaps, judging, payouts, steps, workflow
+from canteen.settlement.claims import MoveNotOpen, NeedsReason, SamePerson
+from canteen.settlement.models import Decision, Finding, Held
+from tests import world
+from tests.settlement.conftest import Town, at
+
+JAN5, JAN6 = date(2026, 1, 5), date(2026, 1, 6)
+FEB3 = date(2026, 2, 3)
+FEB6 = at(date(2026, 2, 6), 9)
+
+
+@pytest.fixture
+def claimed(town: Town) -> Town:
+    """January closed with two meals, 10.00 claimed."""
+    town.sales = [town.sell(JAN5, town.cards[0])[0], town.sell(JAN6, town.cards[0])[0]]  # type: ignore[attr-defined]
+    town.close("2026-01")
+    return town
+
+
+def go(town: Town, month: str, *acts: tuple[str, str], when: datetime = FEB6) -> str:
+    with clock.at(when):
+        for act, by in acts:
+            state = workflow.move(town.claim(month).id, act, by=by)
+    return state
+
+
+TO_REVIEW = (("submit", "p-manager"),)
+TO_APPROVED = (*TO_REVIEW, ("review", "p-street"), ("determine", "p-finance"), ("approve", "p-chief2"))
+
+
+def balances(town: Town) -> dict[tuple[str, str], int]:
+    town.session.rollback()
+    return {key: fen for key, fen in transfers.balances(town.session, "k1").items() if key[0] == "city" and fen}
+
+
+def test_an_approved_claim_moves_its_money_from_open_to_claimed(claimed: Town):
+    assert go(claimed, "2026-01", *TO_APPROVED) == "approved"
+
+    assert balances(claimed) == {("city", "granted"): -1000, ("city", "claimed"): 1000}
+
+
+def test_each_move_is_a_decision_with_its_number_and_an_event(claimed: Town):
+    go(claimed, "2026-01", *TO_APPROVED)
+
+    done = claims.decisions(claimed.session, claimed.claim("2026-01").id)
+    assert [(d.n, d.move, d.by, d.to_state) for d in done] == [
+        (1, "submit", "p-manager", "submitted"),
+        (2, "review", "p-street", "reviewed"),
+        (3, "determine", "p-finance", "determined"),
+        (4, "approve", "p-chief2", "approved"),
+    ]
+    kinds = [claimed.session.get_one(events.Event, decision.recorded).kind for decision in done]
+    assert kinds == ["claim.submit", "claim.review", "claim.determine", "claim.approve"]
+
+
+def test_a_move_out_of_turn_is_refused(claimed: Town):
+    with pytest.raises(MoveNotOpen):
+        go(claimed, "2026-01", ("approve", "p-chief2"))
+
+
+def test_a_move_made_on_an_old_view_is_refused(claimed: Town):
+    claim_id = claimed.claim("2026-01").id
+    go(claimed, "2026-01", *TO_REVIEW)
+
+    with clock.at(FEB6), pytest.raises(MoveNotOpen):
+        workflow.move(claim_id, "review", by="p-street", at=0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("submit", "review"), ("submit", "approve"), ("review", "determine"), ("determine", "approve")],
+)
+def test_nobody_makes_two_steps_of_a_claim(claimed: Town, first: str, second: str):
+    people = dict(TO_APPROVED) | {second: dict(TO_APPROVED)[first]}
+    order = list(steps.ORDER)
+
+    go(claimed, "2026-01", *[(act, people[act]) for act in order[: order.index(second)]])
+    with pytest.raises(SamePerson):
+        go(claimed, "2026-01", (second, people[second]))
+
+
+def test_two_accounts_of_one_human_are_one_person(claimed: Town):
+    humans.tie("p-finance", "p-chief2", by="p-admin")
+    go(claimed, "2026-01", *TO_APPROVED[:3])
+
+    with pytest.raises(SamePerson):
+        go(claimed, "2026-01", ("approve", "p-chief2"))
+
+
+def test_who_moved_a_returned_claim_stays_apart_in_the_next_round(claimed: Town):
+    go(claimed, "2026-01", *TO_APPROVED[:2])
+    with clock.at(FEB6):
+        workflow.move(claimed.claim("2026-01").id, "return", by="p-finance", reason="请补充说明")
+
+    with pytest.raises(SamePerson):
+        go(claimed, "2026-01", ("submit", "p-street"))
+
+
+def test_a_return_needs_a_reason(claimed: Town):
+    go(claimed, "2026-01", *TO_REVIEW)
+
+    with clock.at(FEB6), pytest.raises(NeedsReason):
+        workflow.move(claimed.claim("2026-01").id, "return", by="p-street", reason="  不 ")
+
+
+def test_a_gap_holds_the_submission_until_it_is_filled(town: Town):
+    town.sell(JAN5, town.cards[0])
+    kept = town.sealed(JAN5, None, hour=12)
+    town.sell(JAN6, town.cards[0])
+    town.close("2026-01")
+
+    assert [f.code for f in town.findings("2026-01")] == ["gap"]
+    with pytest.raises(workflow.GapHolds):
+        go(town, "2026-01", *TO_REVIEW)
+    town.bring(at(date(2026, 2, 6), 8), kept)
+    assert go(town, "2026-01", *TO_REVIEW) == "submitted"
+
+
+def test_a_gap_holds_no_longer_once_two_people_declared_its_epoch_lost(town: Town):
+    from canteen.auth import tablets  # noqa: PLC0415 - needs the application
+
+    town.sell(JAN5, town.cards[0])
+    town.sealed(JAN5, None, hour=12)
+    town.sell(JAN6, town.cards[0])
+    town.close("2026-01")
+
+    tablets.declare_lost("t1", 1, "平板进水无法开机", by="p-manager")
+    with pytest.raises(workflow.GapHolds):
+        go(town, "2026-01", *TO_REVIEW)
+    assert gaps.missing(town.period("2026-01"))[0].declared_by == "p-manager"
+    tablets.confirm_lost("t1", 1, by="p-street")
+    assert go(town, "2026-01", *TO_REVIEW) == "submitted"
+
+
+@pytest.fixture
+def doubtful(town: Town) -> Town:
+    """January with a finding: the tablet's clock was an hour off at one of two meals."""
+    town.sell(JAN5, town.cards[0])
+    sealed = town.sealed(JAN6, town.cards[0])
+    with clock.at(at(JAN6, 11, 31)):
+        body = world.checkout_body(town.till, [town.elder()])
+    with clock.at(at(JAN6, 12)):
+        wrong = world.seal(town.till, body, at=clock.local(at(JAN6, 13)))
+    town.bring(at(JAN6, 12), sealed, wrong)
+    town.close("2026-01")
+    assert [f.code for f in town.findings("2026-01")] == ["clock"]
+    return town
+
+
+def test_a_review_waits_until_every_finding_is_answered(doubtful: Town):
+    go(doubtful, "2026-01", *TO_REVIEW)
+    with pytest.raises(workflow.Unjudged):
+        go(doubtful, "2026-01", ("review", "p-street"))
+
+    judging.answer(doubtful.findings("2026-01")[0].id, "accepted", reason="", by="p-street")
+
+    assert go(doubtful, "2026-01", ("review", "p-street")) == "reviewed"
+
+
+def test_a_held_meal_is_named_left_out_and_released_into_the_next_claim(doubtful: Town):
+    (finding,) = doubtful.findings("2026-01")
+    go(doubtful, "2026-01", *TO_REVIEW)
+    judging.answer(finding.id, "held", reason="时钟需核实", by="p-street")
+    doubtful.session.rollback()
+    (held,) = doubtful.session.execute(select(Held)).scalars()
+    held_id = held.id
+    assert (held.line_n, held.sale_id, held.share_n, held.fen) == (1, finding.sale_id, 1, 500)
+
+    go(doubtful, "2026-01", *TO_APPROVED[1:])
+    assert balances(doubtful) == {("city", "granted"): -1500, ("city", "claimed"): 1000, ("city", "open"): 500}
+    with pytest.raises(SamePerson):
+        judging.clear(held_id, "released", reason="已经核对", by="p-street")
+    with clock.at(FEB6):
+        judging.clear(held_id, "released", reason="已经核对", by="p-finance")
+    doubtful.close("2026-02")
+
+    assert doubtful.lines("2026-02") == [("released", "city", "2026-01", "k1-202601/1", 1, 1, 500)]
+    go(doubtful, "2026-02", *TO_APPROVED, when=at(date(2026, 3, 6)))
+    assert balances(doubtful) == {("city", "granted"): -1500, ("city", "claimed"): 1500}
+
+
+def test_a_released_meal_is_in_one_claim_only(doubtful: Town):
+    (finding,) = doubtful.findings("2026-01")
+    judging.answer(finding.id, "held", reason="时钟需核实", by="p-street")
+    held_id = doubtful.session.execute(select(Held.id)).scalar_one()
+    judging.clear(held_id, "released", reason="已经核对", by="p-finance")
+    doubtful.close("2026-02")
+    doubtful.close("2026-03")
+
+    assert doubtful.lines("2026-03") == []
+    with pytest.raises(judging.HeldAnswered):
+        judging.clear(held_id, "disallowed", reason="再想一想", by="p-finance")
+
+
+def test_a_disallowed_meal_leaves_open_at_the_approval(doubtful: Town):
+    (finding,) = doubtful.findings("2026-01")
+    go(doubtful, "2026-01", *TO_REVIEW)
+    judging.answer(finding.id, "disallowed", reason="无人就餐", by="p-street")
+    go(doubtful, "2026-01", *TO_APPROVED[1:])
+
+    assert balances(doubtful) == {("city", "granted"): -1500, ("city", "claimed"): 1000, ("city", "disallowed"): 500}
+
+
+def test_a_held_meal_voided_later_comes_to_nothing_in_the_next_claim(doubtful: Town):
+    (finding,) = doubtful.findings("2026-01")
+    judging.answer(finding.id, "held", reason="时钟需核实", by="p-street")
+    go(doubtful, "2026-01", *TO_APPROVED)
+    doubtful.void(str(finding.sale_id), at(date(2026, 2, 11)))
+    doubtful.close("2026-02")
+
+    assert doubtful.lines("2026-02") == [
+        ("adjustment", "city", "2026-01", "k1-202601/1", 1, 1, -500),
+        ("released", "city", "2026-01", "k1-202601/1", 1, 1, 500),
+    ]
+
+
+def test_a_disallowed_meal_voided_later_takes_nothing_from_the_next_claim(doubtful: Town):
+    (finding,) = doubtful.findings("2026-01")
+    go(doubtful, "2026-01", *TO_REVIEW)
+    judging.answer(finding.id, "disallowed", reason="无人就餐", by="p-street")
+    go(doubtful, "2026-01", *TO_APPROVED[1:])
+    doubtful.void(str(finding.sale_id), at(date(2026, 2, 11)))
+    doubtful.close("2026-02")
+
+    assert doubtful.claim("2026-02").fen == 0
+    assert balances(doubtful) == {("city", "granted"): -1000, ("city", "claimed"): 1000}
+
+
+def test_holding_needs_a_reason_and_a_meal_with_money_in_the_claim(claimed: Town):
+    claim_id = claimed.claim("2026-01").id
+    sale = uuid.UUID(claimed.sales[0])  # type: ignore[attr-defined]
+    with pytest.raises(NeedsReason):
+        judging.hold(claim_id, sale, "held", reason="", by="p-street")
+    claimed.void(str(sale), at(date(2026, 2, 5)))
+
+    with pytest.raises(judging.NothingToHold):
+        judging.hold(claim_id, sale, "held", reason="需要核实", by="p-street")
+
+
+def test_nothing_is_held_once_the_claim_is_determined(claimed: Town):
+    go(claimed, "2026-01", *TO_APPROVED[:3])
+
+    with pytest.raises(MoveNotOpen):
+        judging.hold(claimed.claim("2026-01").id, uuid.UUID(claimed.sales[0]), "held", reason="需要核实", by="p-street")  # type: ignore[attr-defined]
+
+
+def test_a_meal_of_an_earlier_claim_found_after_a_death_is_taken_back_by_the_next(town: Town):
+    from canteen.db import transaction  # noqa: PLC0415
+    from canteen.registry import elders  # noqa: PLC0415 - needs the application
+
+    town.sell(JAN5, town.cards[0])
+    town.sell(JAN6, town.cards[0])
+    town.close("2026-01")
+    go(town, "2026-01", *TO_APPROVED)
+    with clock.at(at(date(2026, 2, 8))), transaction() as session:
+        number = events.record(session, "elder.facts", "x", by="p-admin")
+        elders.add_fact(session, town.elders[0], "status", "deceased", JAN5, None, "民政", number)
+    town.close("2026-02")
+    (found,) = town.findings("2026-02")
+    assert (found.code, found.fen) == ("after_death", 500)
+
+    with clock.at(at(date(2026, 3, 6))), pytest.raises(judging.ClaimedBefore):
+        judging.answer(found.id, "held", reason="先暂缓吧", by="p-street")
+    with clock.at(at(date(2026, 3, 6))):
+        judging.answer(found.id, "disallowed", reason="身故后就餐", by="p-street")
+    town.close("2026-03")
+
+    assert town.lines("2026-03") == [("adjustment", "city", "2026-01", "k1-202601/1", 1, 1, -500)]
+    assert balances(town)["city", "excluded"] == 500
+
+
+def test_a_claim_below_zero_is_carried_into_the_next(town: Town):
+    sale = town.sell(JAN5, town.cards[0])[0]
+    town.close("2026-01")
+    go(town, "2026-01", *TO_APPROVED)
+    town.void(sale, at(date(2026, 2, 11)))
+    town.close("2026-02")
+    assert go(town, "2026-02", *TO_APPROVED, when=at(date(2026, 3, 6))) == "carried"
+    town.sell(date(2026, 3, 9), town.cards[0])
+    town.sell(date(2026, 3, 10), town.cards[0])
+
+    town.close("2026-03")
+
+    assert town.lines("2026-03") == [
+        ("meals", "city", "2026-03", "", 2, 1, 1000),
+        ("carried", "city", "2026-01", "k1-202602", 0, 0, -500),
+    ]
+    assert go(town, "2026-03", *TO_APPROVED, when=at(date(2026, 4, 6))) == "approved"
+    assert balances(town) == {("city", "granted"): -1000, ("city", "claimed"): 1000}
+
+
+def test_an_empty_claim_needs_no_payment(town: Town):
+    town.close("2026-01")
+
+    assert go(town, "2026-01", *TO_APPROVED) == "settled"
+
+
+# --- payouts ---
+
+
+def enter(town: Town, by: str = "p-pay", *, day: date = date(2026, 2, 6)) -> int:
+    with clock.at(at(date(2026, 2, 7))):
+        return payouts.enter(town.claim("2026-01").id, voucher="2026-0137", paid_on=day, by=by)
+
+
+def test_a_claim_is_paid_only_when_a_second_person_has_checked_the_voucher(claimed: Town):
+    go(claimed, "2026-01", *TO_APPROVED)
+    payout = enter(claimed)
+    assert claims.state(claimed.session, claimed.claim("2026-01").id) == "approved"
+    with clock.at(FEB6), pytest.raises(SamePerson):
+        payouts.check(payout, "confirmed", by="p-pay")
+
+    with clock.at(FEB6):
+        assert payouts.check(payout, "confirmed", by="p-check") == "paid"
+
+    assert balances(claimed) == {("city", "granted"): -1000, ("city", "paid"): 1000}
+    (last,) = claimed.session.execute(select(Decision).where(Decision.move == "pay")).scalars()
+    assert (last.by, last.reason, last.to_state) == ("p-check", "2026-0137", "paid")
+
+
+def test_the_payee_is_kept_as_it_was(claimed: Town):
+    go(claimed, "2026-01", *TO_APPROVED)
+    enter(claimed)
+
+    (one,) = payouts.of_claim(claimed.session, claimed.claim("2026-01").id)
+    assert (one.payout.payee_name, one.payout.bank, one.payout.account_tail, one.payout.fen) == (
+        "康乐餐饮",
+        "工商银行",
+        "0001",
+        1000,
+    )
+
+
+def test_a_second_payout_is_entered_only_after_the_first_was_refused(claimed: Town):
+    go(claimed, "2026-01", *TO_APPROVED)
+    first = enter(claimed)
+    with pytest.raises(payouts.PayoutWaits):
+        enter(claimed)
+    with clock.at(FEB6):
+        payouts.check(first, "refused", by="p-check", reason="凭证号有误")
+
+    second = enter(claimed)
+
+    with clock.at(FEB6), pytest.raises(payouts.PayoutChecked):
+        payouts.check(first, "confirmed", by="p-check")
+    with clock.at(FEB6):
+        assert payouts.check(second, "confirmed", by="p-check") == "paid"
+
+
+def test_a_claim_that_is_not_approved_is_not_paid(claimed: Town):
+    with pytest.raises(MoveNotOpen):
+        enter(claimed)
+
+
+@pytest.mark.parametrize("day", [date(2026, 1, 31), date(2026, 2, 8)])
+def test_a_payment_day_before_the_period_ended_or_in_the_future_is_refused(claimed: Town, day: date):
+    go(claimed, "2026-01", *TO_APPROVED)
+
+    with pytest.raises(payouts.BadPayDay):
+        enter(claimed, day=day)
+
+
+def test_findings_are_facts(doubtful: Town):
+    (finding,) = doubtful.findings("2026-01")
+    doubtful.session.rollback()
+
+    found = doubtful.session.get_one(Finding, finding.id)
+    found.fen = 0
+    with pytest.raises(Exception, match=r"law|permission denied"):
+        doubtful.session.flush()
+    doubtful.session.rollback()
