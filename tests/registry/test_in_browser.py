@@ -69,6 +69,7 @@ def test_a_scanner_finds_an_elder_and_binds_a_blank_card(page: Page):
         li = elders.register(session, new, "system")
         card = credentials.make(session, [None], batch="b", by="system")[0]
     page.goto("/desk/elders")
+    expect(page.locator("#q")).to_be_focused()  # a browser under load focuses only after its first frame
     page.keyboard.type(f"{NUMBER}\n")
     page.wait_for_url(re.compile(str(li)))
     page.get_by_label("扫空白卡").click()
