@@ -37,7 +37,9 @@ class Diner:
     """Who eats, as the rules see them on the meal's day.
 
     Areas are codes of every place the person belongs to, most general first; days are civil-day numbers;
-    classes, statuses, enrolled and benefits are sorted codes; levels are ratings on named scales.
+    classes, statuses, enrolled and benefits are sorted codes; levels are ratings on named scales. `since` tells from
+    which day on without a break a 'class:', 'benefit:', 'enrolled:' or 'level:' has held, and the day of death for
+    'status:deceased'; what it does not name has held since always.
     """
 
     kind: str = "elder"
@@ -50,6 +52,7 @@ class Diner:
     statuses: tuple[str, ...] = ()
     enrolled: tuple[str, ...] = ()
     benefits: tuple[str, ...] = ()
+    since: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def guest(cls, kind: str = "guest") -> Diner:
@@ -157,6 +160,7 @@ DINER = Record(
         "statuses": _CODES,
         "enrolled": _CODES,
         "benefits": _CODES,
+        "since": MapOf(Day(), most=500, key=Code(100)),
     },
 )
 CANTEEN = Record(
@@ -237,6 +241,7 @@ def _diner(doc: dict[str, Any]) -> Diner:
         statuses=tuple(doc.get("statuses", ())),
         enrolled=tuple(doc.get("enrolled", ())),
         benefits=tuple(doc.get("benefits", ())),
+        since=dict(doc.get("since", {})),
     )
 
 
@@ -287,6 +292,7 @@ def diner_doc(diner: Diner) -> Document:
         "statuses": sorted(set(diner.statuses)),
         "enrolled": sorted(set(diner.enrolled)),
         "benefits": sorted(set(diner.benefits)),
+        "since": dict(diner.since),
     }
 
 

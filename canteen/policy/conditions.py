@@ -14,18 +14,23 @@ from canteen.policy import days
 from canteen.policy.bill import Bill, code_at
 from canteen.policy.rules import Allowance, Base, Goods, Lean, Test
 
+DECEASED = "deceased"
 Holds: TypeAlias = Callable[[Bill], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the words of one rulebook refer to: its age reckoning, its sets of goods, the allowances.
+    """What the words of one rulebook refer to: its reckoning of ages and of time, its sets of goods, the allowances.
 
+    approval   from when on what was approved counts: the same day, the next, the first of the next month
+    death      'date' or 'month_end': how long it goes on for somebody who died; '' where it does not say
     `leans` gathers the allowances that conditions look at, so that the caller knows to tell what was used of them.
     """
 
     reckoning: str = "birthday"
     leap_day: str = "mar1"
+    approval: str = "same_day"
+    death: str = ""
     sets: Mapping[str, Goods] = field(default_factory=dict)
     allowances: Mapping[str, Allowance] = field(default_factory=dict)
     leans: list[Lean] = field(default_factory=list)
@@ -54,6 +59,29 @@ def both(first: Test | None, second: Test | None) -> Test | None:
     if first is None or second is None:
         return first or second
     return lambda bill: first(bill) or second(bill)
+
+
+def living(terms: Terms) -> Test | None:
+    """The test that the diner is not dead, or not for longer than the rulebook goes on; None where it says nothing."""
+    if not terms.death:
+        return None
+    return lambda bill: "status" if _gone(bill, terms.death) else ""
+
+
+def _gone(bill: Bill, death: str) -> bool:
+    """Somebody is known to have died, and the rulebook's time after it is over. The day of death itself is not after."""
+    if DECEASED not in bill.diner.statuses:
+        return False
+    died = bill.diner.since.get(f"status:{DECEASED}")
+    return death != "month_end" or died is None or bill.meal.day >= days.next_month(died)
+
+
+def _begun(kind: str, code: str, bill: Bill, approval: str) -> bool:
+    """What was approved for the diner counts on the day of the meal."""
+    if approval == "same_day":
+        return True
+    since = bill.diner.since.get(f"{kind}:{code}")
+    return since is None or days.starts(since, approval) <= bill.meal.day
 
 
 # --- all, any, not ----------------------------------------------------------------------------------------------
@@ -109,36 +137,48 @@ def _lived_months(months: int, _terms: Terms) -> Holds:
     return holds
 
 
-def _class(codes: list[str], _terms: Terms) -> Holds:
-    wanted = frozenset(codes)
-    return lambda bill: not wanted.isdisjoint(bill.diner.classes)
+def _class(codes: list[str], terms: Terms) -> Holds:
+    wanted, approval = frozenset(codes), terms.approval
+    if approval == "same_day":
+        return lambda bill: not wanted.isdisjoint(bill.diner.classes)
+    return lambda bill: any(code in wanted and _begun("class", code, bill, approval) for code in bill.diner.classes)
 
 
-def _level(span: dict[str, Any], _terms: Terms) -> Holds:
-    scale, least, below = span["scale"], span.get("from"), span.get("below")
+def _level(span: dict[str, Any], terms: Terms) -> Holds:
+    scale, least, below, approval = span["scale"], span.get("from"), span.get("below"), terms.approval
 
     def holds(bill: Bill) -> bool:
         value = bill.diner.levels.get(scale)
-        return value is not None and (least is None or value >= least) and (below is None or value < below)
+        if value is None or (least is not None and value < least) or (below is not None and value >= below):
+            return False
+        return _begun("level", scale, bill, approval)
 
     return holds
 
 
-def _draws(codes: list[str], _terms: Terms) -> Holds:
-    wanted = frozenset(codes)
-    return lambda bill: not wanted.isdisjoint(bill.diner.benefits)
+def _draws(codes: list[str], terms: Terms) -> Holds:
+    wanted, approval = frozenset(codes), terms.approval
+    if approval == "same_day":
+        return lambda bill: not wanted.isdisjoint(bill.diner.benefits)
+    return lambda bill: any(code in wanted and _begun("benefit", code, bill, approval) for code in bill.diner.benefits)
 
 
-def _status(codes: list[str], _terms: Terms) -> Holds:
-    wanted = frozenset(codes)
-    return lambda bill: not wanted.isdisjoint(bill.diner.statuses)
+def _status(codes: list[str], terms: Terms) -> Holds:
+    """Any of the statuses; somebody who died has that one when the rulebook's time after a death is over."""
+    wanted, death = frozenset(codes), terms.death
+    if death != "month_end" or DECEASED not in wanted:
+        return lambda bill: not wanted.isdisjoint(bill.diner.statuses)
+    others = wanted - {DECEASED}
+    return lambda bill: not others.isdisjoint(bill.diner.statuses) or _gone(bill, death)
 
 
-def _enrolled(codes: list[str], _terms: Terms) -> Holds:
+def _enrolled(codes: list[str], terms: Terms) -> Holds:
     """Ids, or @canteen, @street, @district, @city for this canteen and the places it lies in."""
+    approval = terms.approval
 
     def holds(bill: Bill) -> bool:
-        return any(_here(code, bill) in bill.diner.enrolled for code in codes)
+        here = [_here(code, bill) for code in codes]
+        return any(code in bill.diner.enrolled and _begun("enrolled", code, bill, approval) for code in here)
 
     return holds
 

@@ -12,6 +12,8 @@ LATEST = 84_005  # 2199-12-31
 
 RECKONINGS = ("birthday", "day_after", "month_first", "next_month_first", "year_difference")
 LEAP_DAYS = ("mar1", "feb28")
+APPROVALS = ("same_day", "next_day", "next_month")
+DEATHS = ("date", "month_end")
 WINDOWS = ("period", "day", "week", "month", "quarter", "year", "ever")
 
 _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -83,7 +85,7 @@ def _reached(year: int, month: int, day: int, reckoning: str, leap_day: str) -> 
     if reckoning == "month_first":
         return civil(year, month, 1)
     if reckoning == "next_month_first":
-        return civil(year, month + 1, 1) if month < 12 else civil(year + 1, 1, 1)
+        return next_month(civil(year, month, 1))
     if month == 2 and day == 29 and not is_leap(year):
         birthday = civil(year, 3, 1) if leap_day == "mar1" else civil(year, 2, 28)
     else:
@@ -96,6 +98,19 @@ def whole_months(since: int, on: int) -> int:
     from_year, from_month, from_day = ymd(since)
     year, month, day = ymd(on)
     return (year - from_year) * 12 + month - from_month - (1 if day < from_day else 0)
+
+
+def starts(approved: int, approval: str) -> int:
+    """The first day on which what was approved on a day counts."""
+    if approval == "same_day":
+        return approved
+    return approved + 1 if approval == "next_day" else next_month(approved)
+
+
+def next_month(day: int) -> int:
+    """The first day of the month after."""
+    year, month, _ = ymd(day)
+    return civil(year, month + 1, 1) if month < 12 else civil(year + 1, 1, 1)
 
 
 def first_of(window: str, day: int) -> int:

@@ -267,6 +267,8 @@ RULEBOOK = Record(
         "to": Day(),
         "place": Code(),
         "age": Record(maybe={"reckoning": OneOf(days.RECKONINGS), "leap_day": OneOf(days.LEAP_DAYS)}),
+        "approval": OneOf(days.APPROVALS),
+        "death": OneOf(days.DEATHS),
         "rounding": ROUNDING,
         "floor": _AMOUNT,
         "menu": Record(needed={"from": _AMOUNT, "to": _AMOUNT}),

@@ -13,7 +13,7 @@ from typing import Any
 from canteen.policy import days
 from canteen.policy.benefits import ON_LIST, worth_of
 from canteen.policy.canonical import Document, canonical, digest, parse
-from canteen.policy.conditions import Terms, base_of, both, test_of
+from canteen.policy.conditions import Terms, base_of, both, living, test_of
 from canteen.policy.grammar import BENEFITS, FORMAT, JOINED, RULEBOOK
 from canteen.policy.lint import lint, lint_layers
 from canteen.policy.refusals import Problem, Refused
@@ -86,6 +86,8 @@ class _Layer:
         self.terms = Terms(
             reckoning=age.get("reckoning", "birthday"),
             leap_day=age.get("leap_day", "mar1"),
+            approval=document.get("approval", "same_day"),
+            death=document.get("death", ""),
             sets={one["id"]: _goods(one) for one in document.get("sets", ())},
             allowances=shared,
             leans=self.leans,
@@ -94,6 +96,7 @@ class _Layer:
         self._funds: dict[str, Fund] = {}
         self._opening: set[str] = set()
         try:
+            self.test = both(living(self.terms), test_of(document.get("when"), self.terms))
             self.stages = [self._stage(one) for one in document["stages"]]
         except KeyError as error:
             raise Refused(
@@ -109,7 +112,7 @@ class _Layer:
 
     def _stage(self, doc: dict[str, Any]) -> Stage:
         name = f"{self.scheme}/{doc['id']}"
-        test = both(test_of(self.document.get("when"), self.terms), test_of(doc.get("when"), self.terms))
+        test = both(self.test, test_of(doc.get("when"), self.terms))
         members = tuple(self._member(one, name) for one in doc["rules"])
         return Stage(name, doc.get("order", _MIDDLE), Group(name, doc.get("pick", "best"), test, members))
 

@@ -271,6 +271,7 @@ class MapOf(Shape):
 
     inner: Shape
     most: int = 50
+    key: Code = Code()
     wanted: str = "一组“代码: 值”"
 
     def check(self, value: Json, path: str, out: Problems) -> None:
@@ -280,7 +281,7 @@ class MapOf(Shape):
         if len(value) > self.most:
             out.append(Problem("bad_length", path, "项数过多", str(len(value)), f"至多 {self.most} 项"))
         for key in sorted(value, key=str)[: self.most]:
-            Code().check(key, path, out)
+            self.key.check(key, path, out)
             self.inner.check(value[key], f"{path}.{key}", out)
 
     def parse(self, tree: Json, path: str, out: Problems) -> Json:
@@ -293,7 +294,7 @@ class MapOf(Shape):
         return {
             "type": "object",
             "maxProperties": self.most,
-            "propertyNames": Code().schema(),
+            "propertyNames": self.key.schema(),
             "additionalProperties": self.inner.schema(),
         }
 

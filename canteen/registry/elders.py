@@ -289,7 +289,8 @@ def known(session: Session, elder_id: uuid.UUID, on: date, known_at: int | None 
     """`as_diner`, and what a sale asks besides: two short queries. Raises NoElder."""
     facts = facts_about(session, elder_id)
     root, ids = cluster_in(facts, elder_id, known_at)
-    holding = of_person(facts, elder_id, on, known_at)
+    own = [fact for fact in dated.standing(facts, known_at) if fact.elder_id in ids]
+    holding = dated.on_day(own, on)
     one = {fact.kind: fact for fact in holding}
     if "birth" not in one:
         raise NoElder
@@ -308,6 +309,7 @@ def known(session: Session, elder_id: uuid.UUID, on: date, known_at: int | None 
         statuses=tuple(sorted(many.get("status", ()))),
         enrolled=tuple(sorted(many.get("enrolled", ()))),
         benefits=tuple(sorted(many.get("benefit", ()))),
+        since={key: clock.civil(day) for key, day in sorted(dated.since(own, on).items())},
     )
     household, sex = (one[kind].value if kind in one else "" for kind in ("household", "sex"))
     return Known(diner, root, ids, household, sex, stopped=any(status in STOPPED for status in diner.statuses))

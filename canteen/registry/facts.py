@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
@@ -18,6 +18,7 @@ from canteen.errors import Invalid
 from canteen.registry.models import FACTS, SINGLE
 
 STATUSES: Final = {"deceased": "已停用", "institution": "入住养老机构", "moved_away": "迁出", "suspended": "暂停"}
+APPROVED: Final = ("class", "level", "status", "benefit", "enrolled")  # of these the rules ask since when
 ONE_DAY = timedelta(days=1)
 _LEVEL = re.compile(r"[A-Za-z0-9._:-]{1,40}=-?\d{1,6}", re.ASCII)
 _CODE = re.compile(r"[A-Za-z0-9._:@#/-]{1,80}", re.ASCII)
@@ -74,6 +75,28 @@ def on_day(facts: Iterable[Fact], on: date) -> list[Fact]:
         if fact.kind in SINGLE and (fact.kind not in best or _rank(fact) >= _rank(best[fact.kind])):
             best[fact.kind] = fact
     return [*best.values(), *many]
+
+
+def since(facts: Iterable[Fact], on: date) -> dict[str, date]:
+    """'class:dibao' -> the day from which, without a break, it has held until `on`; of a death, the day itself.
+
+    Facts that follow one another day by day are one run: a yearly review is no new approval. A level's run goes on
+    through other ratings on its scale.
+    """
+    by_key: dict[str, list[Fact]] = {}
+    for fact in facts:
+        if fact.kind in APPROVED and fact.from_day <= on:
+            by_key.setdefault(f"{fact.kind}:{fact.value.partition('=')[0]}", []).append(fact)
+    return {key: _run(run, on) for key, run in by_key.items() if any(fact.holds(on) for fact in run)}
+
+
+def _run(facts: Sequence[Fact], on: date) -> date:
+    """The first day of the unbroken run of days that ends with `on`."""
+    first = min(fact.from_day for fact in facts if fact.holds(on))
+    for fact in sorted(facts, key=lambda fact: fact.from_day, reverse=True):
+        if fact.from_day < first and (fact.to_day is None or fact.to_day >= first - ONE_DAY):
+            first = fact.from_day
+    return first
 
 
 def merged_into(facts: Iterable[Fact]) -> dict[str, str]:

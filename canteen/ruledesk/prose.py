@@ -38,6 +38,8 @@ RECKONINGS = {
     "birthday": "生日当天满岁", "day_after": "生日次日满岁", "month_first": "生日当月一日满岁",
     "next_month_first": "生日次月一日满岁", "year_difference": "按年份相减",
 }  # fmt: skip
+APPROVALS = {"same_day": "批准当日", "next_day": "批准次日", "next_month": "批准次月一日"}
+DEATHS = {"date": "身故当日之后", "month_end": "身故当月最后一天之后"}
 ENDS = {
     "stop": "停止补贴，按原价",
     "queue": "照常供餐，列队待补",
@@ -110,6 +112,10 @@ def facts(document: Mapping[str, Any], names: Names) -> Iterator[tuple[str, str]
         yield "年龄计算", RECKONINGS[age["reckoning"]]
     if "leap_day" in age:
         yield "二月二十九日生日", "平年按二月二十八日" if age["leap_day"] == "feb28" else "平年按三月一日"
+    if "approval" in document:
+        yield "批准后起算", APPROVALS[document["approval"]]
+    if "death" in document:
+        yield "身故后停止", DEATHS[document["death"]]
     if "floor" in document:
         yield "老人最低自付", _yuan(document["floor"])
     if "rounding" in document:

@@ -75,6 +75,7 @@ POOLS: dict[str, list[str]] = {
     "scale": ["care", "1", "__proto__", "constructor"],
     "item": ["rice", "soup", "1", "__proto__"],
     "tag": ["set", "meat", "hasOwnProperty"],
+    "since": ["class:dibao", "class:tekun", "status:deceased", "benefit:pension", "enrolled:c1", "level:care", "class:1"],
     "flag": ["outside_window", "late", "zero"],
     "fund": ["city", "street", "shop", "gift", "__proto__"],
     "allowance": ["city.meal", "city.month", "x.day", "x.week", "1", "guard.meal", "budget.city"],
@@ -84,7 +85,7 @@ OF_FIELD = {
     "hukou": "area", "lives": "area", "residence": "area", "canteen_in": "area", "areas": "area", "place": "area",
     "class": "class", "classes": "class", "draws": "benefit", "benefits": "benefit", "status": "status",
     "statuses": "status", "enrolled": "enrolled", "canteen": "canteen", "canteen_class": "canteen_class",
-    "canteen_grade": "grade", "grade": "grade", "scale": "scale", "limit_level": "scale", "levels": "scale",
+    "canteen_grade": "grade", "grade": "grade", "scale": "scale", "limit_level": "scale", "levels": "scale", "since": "since",
     "item": "item", "items": "item", "tags": "tag", "flags": "flag", "fund": "fund", "instead": "fund", "next": "fund",
     "limits": "allowance", "credit": "allowance", "allowance": "allowance", "only": "set", "but": "set",
     "has_item": "set", "set": "set",
@@ -99,7 +100,7 @@ OFTEN = {
     "budget": 0.25, "below": 0.6, "warn": 0.7, "next": 0.7, "guard": 0.1, "to": 0.1, "from": 0.1, "all": 0.03,
     "any": 0.03, "not": 0.03, "items": 0.8, "tags": 0.6, "birth_day": 0.95, "hukou": 0.8, "residence": 0.8,
     "classes": 0.7, "levels": 0.7, "areas": 0.9, "mode": 0.5, "day_kind": 0.5, "level": 0.6, "lines": 0.0,
-    "amount": 0.0, "fees": 0.4, "table": 0.3, "ordered_at": 0.5, "flags": 0.1, "residence_since": 0.6,
+    "amount": 0.0, "fees": 0.4, "table": 0.3, "ordered_at": 0.5, "flags": 0.1, "residence_since": 0.6, "since": 0.5,
     "carry": 0.4, "most_fen": 0.6, "rounding": 0.15, "order": 0.3, "pick": 0.8, "floor": 0.15, "base": 0.15, "enrolled": 0.4, "taken": 0.0,
 }  # fmt: skip
 """How often a field stands that need not; a tenth of the time if it is not named here, and less for conditions."""
@@ -160,6 +161,8 @@ class Writer:
 
     def _map(self, shape: MapOf, field: str, depth: int) -> Doc:
         keys = self.rng.sample(POOLS[OF_FIELD[field]], self.rng.randint(1, 3))
+        if field == "since":
+            return {key: self.rng.choice(NEAR) for key in keys}
         return {key: self.rng.choice([-1, 0, 1, 2, 3, 300, 1200, 1_000_000_000]) for key in keys}
 
     def _either(self, shape: Either, field: str, depth: int) -> Any:

@@ -53,7 +53,10 @@ def meal_of(usual: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 
 def numbered(part: dict[str, Any]) -> dict[str, Any]:
-    return {key: days.of_iso(value) if key in DAYS and value else value for key, value in part.items()}
+    found = {key: days.of_iso(value) if key in DAYS and value else value for key, value in part.items()}
+    if "since" in part:
+        found["since"] = {key: days.of_iso(value) for key, value in part["since"].items()}
+    return found
 
 
 def window(text: str) -> str:

@@ -28,7 +28,7 @@ FUNDS = [
 ]
 RULE = {"id": "it", "label": "助餐补贴", "reason": "例", "clause": "例"}
 STAGE = {"id": "it", "title": "例"}
-OF_BOOK = ("funds", "allowances", "sets", "age", "guard")
+OF_BOOK = ("funds", "allowances", "sets", "age", "guard", "approval", "death")
 OF_DINER = ("kind", "birth_day", "hukou", "residence", "residence_since", "classes", "levels", "statuses", "enrolled")
 DAYS = ("birth_day", "residence_since", "day")
 
@@ -64,7 +64,7 @@ def case_of(text: str) -> str:
     if "age" in own:
         own["birth_day"] = days.civil(2026 - own.pop("age"), 1, 1)
     diner = {"kind": "elder", "birth_day": days.civil(1951, 1, 1), "hukou": HOME, "residence": HOME}
-    diner |= {word: own.pop(word) for word in (*OF_DINER, "benefits") if word in own}
+    diner |= {word: own.pop(word) for word in (*OF_DINER, "benefits", "since") if word in own}
     canteen = {"id": "c1", "areas": HOME, **own.pop("canteen", {})}
     taken = [{**one, "window": window(one["window"])} for one in own.pop("taken", [])]
     usual = {"day": days.of_iso("2026-03-02"), "period": "lunch", "lines": [{"item": "set", "fen": 1200, "qty": 1}]}
@@ -77,7 +77,7 @@ def typed(value: Any, word: str = "") -> Any:
         return {key: typed(inner, key) for key, inner in value.items()}
     if isinstance(value, list):
         return [typed(inner, word) for inner in value]
-    if word in (*DAYS, "days"):
+    if word in (*DAYS, "days") or word.startswith(("class:", "status:")):
         return days.of_iso(value)
     return int(value) if word not in ("hukou", "residence", "areas") and re.fullmatch(r"-?\d+", value) else value
 

@@ -39,6 +39,22 @@ def test_the_rules_see_what_holds_on_the_day(session: Session):
     assert elders.as_diner(session, li, date(2026, 4, 30)).classes == ("alone", "dibao")
 
 
+def test_the_rules_see_since_when_what_was_approved_has_held(session: Session):
+    li = an_elder(
+        session,
+        NewFact("class", "dibao", date(2025, 1, 1), date(2025, 12, 31)),
+        NewFact("class", "dibao", date(2026, 1, 1)),
+        NewFact("level", "care=3", date(2026, 2, 1)),
+        NewFact("status", "deceased", date(2026, 3, 9)),
+    )
+    assert elders.as_diner(session, li, MAY).since == {
+        "class:dibao": clock.civil(date(2025, 1, 1)),
+        "level:care": clock.civil(date(2026, 2, 1)),
+        "status:deceased": clock.civil(date(2026, 3, 9)),
+    }
+    assert "status:deceased" not in elders.as_diner(session, li, date(2026, 3, 9)).since
+
+
 def test_what_was_not_yet_known_then_does_not_show(session: Session):
     li = an_elder(session)
     before = events.head(session)[0]

@@ -122,3 +122,32 @@ def test_a_value_that_the_rules_could_not_read_is_refused(kind: str, value: str)
 def test_a_fact_that_ends_before_it_begins_is_refused():
     with pytest.raises(BadFact):
         facts.checked("class", "dibao", date(2026, 1, 2), date(2026, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ([fact(1, "class", "dibao", "2026-03-05")], {"class:dibao": "2026-03-05"}),
+        (  # a yearly review that follows day by day is no new approval
+            [fact(1, "class", "dibao", "2025-01-01", "2025-12-31"), fact(2, "class", "dibao", "2026-01-01")],
+            {"class:dibao": "2025-01-01"},
+        ),
+        (  # one day without it is a break
+            [fact(1, "class", "dibao", "2025-01-01", "2025-12-30"), fact(2, "class", "dibao", "2026-01-01")],
+            {"class:dibao": "2026-01-01"},
+        ),
+        (  # facts that overlap, the shorter inside the longer
+            [fact(1, "class", "dibao", "2025-01-01"), fact(2, "class", "dibao", "2025-06-01", "2025-07-01")],
+            {"class:dibao": "2025-01-01"},
+        ),
+        (  # another rating on the scale goes on with the run
+            [fact(1, "level", "care=3", "2025-01-01", "2026-02-28"), fact(2, "level", "care=4", "2026-03-01")],
+            {"level:care": "2025-01-01"},
+        ),
+        ([fact(1, "status", "deceased", "2026-05-01")], {"status:deceased": "2026-05-01"}),
+        ([fact(1, "class", "dibao", "2026-06-01"), fact(2, "hukou", "220104", "2020-01-01")], {}),
+    ],
+)
+def test_since_when_something_has_held_without_a_break(known: list[Fact], expected: dict[str, str]):
+    found = facts.since(facts.standing(known), date(2026, 5, 2))
+    assert {key: day.isoformat() for key, day in found.items()} == expected

@@ -17,7 +17,7 @@ export const DAY_KINDS = ['workday', 'weekend', 'holiday', 'makeup']
  * Who eats, as the rules see them on the meal's day; days are civil-day numbers.
  * @typedef {{kind: string, birth_day: number | null, hukou: string[], residence: string[],
  *   residence_since: number | null, classes: string[], levels: Record<string, number>, statuses: string[],
- *   enrolled: string[], benefits: string[]}} Diner
+ *   enrolled: string[], benefits: string[], since: Record<string, number>}} Diner  `since` as in case.py
  *
  * @typedef {{id: string, class: string, grade: string | null, level: number, areas: string[]}} MealCanteen
  * @typedef {{item: string, fen: number, qty: number, tags: string[]}} Line  `fen` is for one
@@ -47,6 +47,7 @@ const DINER = record({
     statuses: codes,
     enrolled: codes,
     benefits: codes,
+    since: mapOf(day(), 500, code(100)),
   },
 })
 const CANTEEN = record({
@@ -146,6 +147,7 @@ function dinerOf(doc) {
     statuses: doc.statuses ?? [],
     enrolled: doc.enrolled ?? [],
     benefits: doc.benefits ?? [],
+    since: doc.since ?? {},
   }
 }
 

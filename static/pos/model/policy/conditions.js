@@ -3,12 +3,16 @@
 // Words are tried in alphabetical order, and a test answers with the first that fails.
 
 import { codeAt } from './bill.js'
-import { EARLIEST, LATEST, weekday, wholeMonths } from './days.js'
+import { EARLIEST, LATEST, nextMonth, starts, weekday, wholeMonths } from './days.js'
 import { lookUp } from './refusals.js'
 import { holds as isOf } from './rules.js'
 
 /** @import {Bill} from './bill.js' */
+/** @import {Diner} from './case.js' */
+/** @import {Approval, Death} from './days.js' */
 /** @import {Base, Terms, Test} from './rules.js' */
+
+const DECEASED = 'deceased'
 
 /** @typedef {(bill: Bill) => boolean} Holds */
 /** @typedef {{from?: number, below?: number}} Span */
@@ -43,6 +47,48 @@ export function both(first, second) {
   if (!first || !second) return first ?? second
   return (bill) => first(bill) || second(bill)
 }
+
+/**
+ * The test that the diner is not dead, or not for longer than the rulebook goes on; null where it says nothing.
+ * @param {Terms} terms
+ * @returns {Test | null}
+ */
+export function living({ death }) {
+  if (!death) return null
+  return (bill) => (gone(bill, death) ? 'status' : '')
+}
+
+/**
+ * Somebody is known to have died, and the rulebook's time after it is over. The day of death itself is not after.
+ * @param {Bill} bill
+ * @param {Death} death
+ */
+function gone({ diner, meal }, death) {
+  if (!diner.statuses.includes(DECEASED)) return false
+  const died = sinceOf(diner, 'status', DECEASED)
+  return death !== 'month_end' || died === undefined || meal.day >= nextMonth(died)
+}
+
+/**
+ * What was approved for the diner counts on the day of the meal.
+ * @param {string} kind
+ * @param {string} code
+ * @param {Bill} bill
+ * @param {Approval} approval
+ */
+function begun(kind, code, { diner, meal }, approval) {
+  if (approval === 'same_day') return true
+  const since = sinceOf(diner, kind, code)
+  return since === undefined || starts(since, approval) <= meal.day
+}
+
+/**
+ * @param {Diner} diner
+ * @param {string} kind
+ * @param {string} code
+ * @returns {number | undefined}
+ */
+const sinceOf = ({ since }, kind, code) => since[`${kind}:${code}`] // no property of objects has such a name
 
 // --- all, any, not ---------------------------------------------------------------------------------------------
 
@@ -85,21 +131,44 @@ const among = (of) => (codes) => {
   return (bill) => of(bill).some((code) => wanted.has(code))
 }
 
+/**
+ * One of the codes is among what was approved for the diner, and counts by now.
+ * @param {'class' | 'benefit'} kind
+ * @param {(bill: Bill) => readonly string[]} of
+ * @returns {(codes: string[], terms: Terms) => Holds}
+ */
+const approved = (kind, of) => (codes, { approval }) => {
+  const wanted = new Set(codes)
+  return (bill) => of(bill).some((code) => wanted.has(code) && begun(kind, code, bill, approval))
+}
+
+/**
+ * Any of the statuses; somebody who died has that one when the rulebook's time after a death is over.
+ * @type {(codes: string[], terms: Terms) => Holds}
+ */
+function status(codes, { death }) {
+  const wanted = new Set(codes)
+  const later = death === 'month_end' && wanted.delete(DECEASED)
+  return (bill) => bill.diner.statuses.some((code) => wanted.has(code)) || (later && gone(bill, 'month_end'))
+}
+
 /** @type {(months: number) => Holds} */
 const livedMonths = (months) => ({ diner: { residence_since: since }, meal }) =>
   since !== null && wholeMonths(since, meal.day) >= months
 
-/** @type {(span: Span & {scale: string}) => Holds} */
-const level = ({ scale, from, below }) => (bill) => {
+/** @type {(span: Span & {scale: string}, terms: Terms) => Holds} */
+const level = ({ scale, from, below }, { approval }) => (bill) => {
   const value = bill.level(scale)
-  return value !== undefined && (from === undefined || value >= from) && (below === undefined || value < below)
+  if (value === undefined || (from !== undefined && value < from) || (below !== undefined && value >= below)) return false
+  return begun('level', scale, bill, approval)
 }
 
 /**
  * Ids, or `@canteen`, `@street`, `@district`, `@city` for this canteen and the places it lies in.
- * @type {(codes: string[]) => Holds}
+ * @type {(codes: string[], terms: Terms) => Holds}
  */
-const enrolled = (codes) => (bill) => codes.some((code) => bill.diner.enrolled.includes(here(code, bill)))
+const enrolled = (codes, { approval }) => (bill) => codes.map((code) => here(code, bill))
+  .some((code) => bill.diner.enrolled.includes(code) && begun('enrolled', code, bill, approval))
 
 /**
  * @param {string} code
@@ -226,10 +295,10 @@ const MAKERS = {
   canteen_grade: canteenGrade,
   canteen_in: among((bill) => bill.meal.canteen.areas),
   canteen_level: canteenLevel,
-  class: among((bill) => bill.diner.classes),
+  class: approved('class', (bill) => bill.diner.classes),
   day_kind: dayKind,
   days,
-  draws: among((bill) => bill.diner.benefits),
+  draws: approved('benefit', (bill) => bill.diner.benefits),
   enrolled,
   has_item: hasItem,
   hukou: among((bill) => bill.diner.hukou),
@@ -242,7 +311,7 @@ const MAKERS = {
   ordered_by: orderedBy,
   period,
   same,
-  status: among((bill) => bill.diner.statuses),
+  status,
   used,
   weekday: onWeekday,
 }

@@ -5,10 +5,14 @@ export const LATEST = 84_005 // 2199-12-31
 
 /** @typedef {'birthday' | 'day_after' | 'month_first' | 'next_month_first' | 'year_difference'} Reckoning */
 /** @typedef {'mar1' | 'feb28'} LeapDay */
+/** @typedef {'same_day' | 'next_day' | 'next_month'} Approval */
+/** @typedef {'date' | 'month_end'} Death */
 /** @typedef {'period' | 'day' | 'week' | 'month' | 'quarter' | 'year' | 'ever'} Window */
 
 export const RECKONINGS = ['birthday', 'day_after', 'month_first', 'next_month_first', 'year_difference']
 export const LEAP_DAYS = ['mar1', 'feb28']
+export const APPROVALS = ['same_day', 'next_day', 'next_month']
+export const DEATHS = ['date', 'month_end']
 export const WINDOWS = ['period', 'day', 'week', 'month', 'quarter', 'year', 'ever']
 
 /**
@@ -83,7 +87,7 @@ export function age(birth, on, reckoning, leapDay) {
  */
 function reached(year, month, day, reckoning, leapDay) {
   if (reckoning === 'month_first') return civil(year, month, 1)
-  if (reckoning === 'next_month_first') return month < 12 ? civil(year, month + 1, 1) : civil(year + 1, 1, 1)
+  if (reckoning === 'next_month_first') return nextMonth(civil(year, month, 1))
   const missing = month === 2 && day === 29 && !isLeap(year)
   const birthday = !missing ? civil(year, month, day) : leapDay === 'mar1' ? civil(year, 3, 1) : civil(year, 2, 28)
   return reckoning === 'day_after' ? birthday + 1 : birthday
@@ -98,6 +102,25 @@ export function wholeMonths(since, on) {
   const [fromYear, fromMonth, fromDay] = ymd(since)
   const [year, month, day] = ymd(on)
   return (year - fromYear) * 12 + month - fromMonth - (day < fromDay ? 1 : 0)
+}
+
+/**
+ * The first day on which what was approved on a day counts.
+ * @param {number} approved
+ * @param {Approval} approval
+ */
+export function starts(approved, approval) {
+  if (approval === 'same_day') return approved
+  return approval === 'next_day' ? approved + 1 : nextMonth(approved)
+}
+
+/**
+ * The first day of the month after.
+ * @param {number} day
+ */
+export function nextMonth(day) {
+  const [year, month] = ymd(day)
+  return month < 12 ? civil(year, month + 1, 1) : civil(year + 1, 1, 1)
 }
 
 /**

@@ -1,7 +1,7 @@
 // The language of rulebooks: which words there are and where they may stand. The twin of canteen/policy/grammar.py.
 
 import { DAY_KINDS, KINDS, MODES, PERIODS } from './case.js'
-import { LEAP_DAYS, RECKONINGS, WINDOWS } from './days.js'
+import { APPROVALS, DEATHS, LEAP_DAYS, RECKONINGS, WINDOWS } from './days.js'
 import { code, day, either, fen, flag, listOf, minute, named, oneOf, percent, record, text, whole } from './shapes.js'
 
 /** @import {Shape} from './shapes.js' */
@@ -224,6 +224,8 @@ export const RULEBOOK = record({
     to: day(),
     place: code(),
     age: record({ maybe: { reckoning: oneOf(RECKONINGS), leap_day: oneOf(LEAP_DAYS) } }),
+    approval: oneOf(APPROVALS),
+    death: oneOf(DEATHS),
     rounding: ROUNDING,
     floor: amount,
     menu: record({ needed: { from: amount, to: amount } }),

@@ -3,7 +3,7 @@
 
 import { ON_LIST, worthOf } from './benefits.js'
 import { isRecord, parse } from './canonical.js'
-import { baseOf, both, testOf } from './conditions.js'
+import { baseOf, both, living, testOf } from './conditions.js'
 import { LATEST } from './days.js'
 import { BENEFITS, JOINED, RULEBOOK } from './grammar.js'
 import { lookUp, problem, Refused } from './refusals.js'
@@ -76,6 +76,7 @@ class Layer {
     this.guard = this.#guard(document.guard ?? 'guard.meal')
     this.terms = termsOf(document, shared, this.leans)
     this.fundDocs = new Map((document.funds ?? []).map((/** @type {Doc} */ one) => [one.id, one]))
+    this.test = both(living(this.terms), testOf(document.when, this.terms))
     this.stages = document.stages.map((/** @type {Doc} */ one) => this.#stage(one))
   }
 
@@ -100,7 +101,7 @@ class Layer {
    */
   #stage(doc) {
     const id = `${this.scheme}/${doc.id}`
-    const test = both(testOf(this.document.when, this.terms), testOf(doc.when, this.terms))
+    const test = both(this.test, testOf(doc.when, this.terms))
     const members = doc.rules.map((/** @type {Doc} */ one) => this.#member(one, id))
     return { id, order: doc.order ?? MIDDLE, group: { id, pick: doc.pick ?? 'best', test, members } }
   }
@@ -328,9 +329,9 @@ function allowanceOf(doc, firstDay) {
  * @param {Lean[]} leans
  * @returns {Terms}
  */
-function termsOf({ age = {}, sets = [] }, allowances, leans) {
+function termsOf({ age = {}, approval = 'same_day', death = '', sets = [] }, allowances, leans) {
   /** @type {(doc: Doc) => [string, Goods]} */
   const named = ({ id, items = [], tags = [] }) => [id, { items: new Set(items), tags: new Set(tags) }]
   const { reckoning = 'birthday', leap_day: leapDay = 'mar1' } = age
-  return { reckoning, leapDay, sets: new Map(sets.map(named)), allowances, leans }
+  return { reckoning, leapDay, approval, death, sets: new Map(sets.map(named)), allowances, leans }
 }

@@ -2,7 +2,7 @@
 
 /** @import {Bill} from './bill.js' */
 /** @import {Line} from './case.js' */
-/** @import {LeapDay, Reckoning, Window} from './days.js' */
+/** @import {Approval, Death, LeapDay, Reckoning, Window} from './days.js' */
 
 /**
  * Answers '' where a condition holds, else the word of the first part that does not.
@@ -65,7 +65,7 @@
  *
  * What the words of one rulebook refer to: its age reckoning, its sets of goods, the allowances. `leans` gathers the
  * allowances that conditions look at, so that the caller knows to tell what was used of them.
- * @typedef {{reckoning: Reckoning, leapDay: LeapDay, sets: Map<string, Goods>,
+ * @typedef {{reckoning: Reckoning, leapDay: LeapDay, approval: Approval, death: '' | Death, sets: Map<string, Goods>,
  *   allowances: Map<string, Allowance>, leans: Lean[]}} Terms
  */
 

@@ -119,9 +119,10 @@ const isOrdered = (value) => value.every((one, place) => place === 0 || byCodePo
  * An object from codes to one shape.
  * @param {Shape} inner
  * @param {number} [most]
+ * @param {Shape} [ofKey]
  * @returns {Shape}
  */
-export const mapOf = (inner, most = 50) => (value, path, out) => {
+export const mapOf = (inner, most = 50, ofKey = code()) => (value, path, out) => {
   if (!isRecord(value)) {
     out.push(problem('not_an_object', path, '应为一组字段', shown(value), '一组“代码: 值”'))
     return
@@ -129,7 +130,7 @@ export const mapOf = (inner, most = 50) => (value, path, out) => {
   const keys = Object.keys(value).sort(byCodePoint)
   if (keys.length > most) out.push(problem('bad_length', path, '项数过多', String(keys.length), `至多 ${most} 项`))
   for (const key of keys.slice(0, most)) {
-    code()(key, path, out)
+    ofKey(key, path, out)
     inner(value[key], `${path}.${key}`, out)
   }
 }
