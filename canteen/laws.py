@@ -14,12 +14,14 @@ FACTS = (
     "quote_input", "transfer", "account", "elder", "elder_fact", "elder_identity", "elder_photo", "identity_key",
     "credential", "credential_fact", "rulebook", "publication", "joined_rulebook", "statement", "finding",
     "finding_answer", "claim", "claim_line", "decision", "held", "held_answer", "payout", "payout_check",
-    "publication_file", "calendar_day",
+    "publication_file", "calendar_day", "revaluation", "revaluation_order", "revalued_sale", "revalued_share",
+    "added_use", "refund_given",
 )  # fmt: skip
 # What a new row must satisfy besides, by the name of its trigger; the conditions stand in the migrations.
 ON_INSERT = (
     "event_gapless", "period_chained", "transfer_period", "transfer_accounts", "claim_whole_periods",
-    "decision_in_turn", "decision_two_people", "payout_two_people",
+    "decision_in_turn", "decision_two_people", "payout_two_people", "revaluation_two_people", "revalued_period",
+    "revalued_standing",
 )  # fmt: skip
 
 # Tables that are state, not facts: the application may change their rows, and where named, remove them.
@@ -27,7 +29,7 @@ CHANGED = (
     "slot", "amount_used", "attempts", "web_session", "tablet", "person", "role_grant", "enrolment_code",
     "lost_epoch", "card_code", "import_run", "job_run", "area", "area_link", "operator", "payee", "canteen",
     "meal_window", "serving_days", "closure", "serving_point", "contract", "menu_item", "installation",
-    "rulebook_draft", "simulation",
+    "rulebook_draft", "simulation", "revaluation_run",
 )  # fmt: skip
 REMOVED = ("slot", "card_code", "attempts", "web_session")
 

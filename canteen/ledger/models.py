@@ -11,7 +11,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from canteen.db import Base
 
 KINDS = ("granted", "open", "claimed", "disallowed", "paid", "excluded", "elder", "cash", "mobile", "donated")
-MOVEMENTS = ("meal", "verdict", "void", "payment", "refund", "claim", "disallow", "pay", "hold")
+MOVEMENTS = ("meal", "verdict", "void", "payment", "refund", "claim", "disallow", "pay", "hold", "revalue")
+LATER = 1000  # numbers of shares from here on are differences: LATER x the revaluation + the place of the fund
 
 
 class Period(Base):
@@ -73,7 +74,7 @@ class Transfer(Base):
     fen: Mapped[int]
     movement: Mapped[str]
     sale_id: Mapped[uuid.UUID | None]
-    share_n: Mapped[int | None]  # which share of the sale; null for a payment
+    share_n: Mapped[int | None]  # which share of the sale, from LATER on a difference made later; null for a payment
     fund: Mapped[str]
     contract_id: Mapped[str] = mapped_column(ForeignKey("contract.id"))
     district_id: Mapped[str]

@@ -264,6 +264,29 @@ class SaleUse(Base):
     rules: Mapped[str]  # space-separated ids of the rules that lean on it
 
 
+class AddedUse(Base):
+    """A use that a sale was granted after it was made (rules or facts known late): it took a slot that was free."""
+
+    __tablename__ = "added_use"
+    __table_args__ = (
+        CheckConstraint("unit IN ('meal', 'day', 'fen')", name="unit"),
+        CheckConstraint("granted > 0", name="granted"),
+        Index("ix_added_use_window", "person_id", "allowance", "window_start"),
+        {"sqlite_strict": True},
+    )
+
+    sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale.id"), primary_key=True)
+    allowance: Mapped[str] = mapped_column(primary_key=True)
+    window: Mapped[str] = mapped_column("window_start", primary_key=True)
+    cause: Mapped[str] = mapped_column(primary_key=True)
+    person_id: Mapped[uuid.UUID]
+    unit: Mapped[str]
+    limited_to: Mapped[int]
+    granted: Mapped[int]
+    n: Mapped[int | None]  # the slot taken
+    rules: Mapped[str]  # space-separated ids of the rules that lean on it
+
+
 class Void(Base):
     """A counter-sale: the sale is undone, with a reason; one a sale."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import date, datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
@@ -128,3 +129,59 @@ class PublicationFile(Base):
     diff: Mapped[str]  # JSON: lines of Chinese
     gate: Mapped[str]  # JSON: what was compared of closed periods
     replay: Mapped[str | None]  # JSON of the simulation
+
+
+class Revaluation(Base):
+    """Rules or facts known late, asked to be reckoned for days that are wholly past. It never prices a meal (ruling 18).
+
+    cause     'notice': a rulebook in the place of its scheme's then version; 'facts': one elder as known now
+    made_by   who another person must confirm: the writer of the rulebook, or who asks
+    """
+
+    __tablename__ = "revaluation"
+    __table_args__ = (
+        CheckConstraint("to_day >= from_day", name="days"),
+        CheckConstraint("to_day < asked_on", name="wholly_past"),
+        CheckConstraint(
+            "(cause = 'notice' AND rulebook_hash IS NOT NULL AND elder_id IS NULL)"
+            " OR (cause = 'facts' AND rulebook_hash IS NULL AND elder_id IS NOT NULL)",
+            name="cause",
+        ),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    cause: Mapped[str]
+    title: Mapped[str]
+    reason: Mapped[str]  # the notice's number, or the evidence of the facts
+    rulebook_hash: Mapped[str | None] = mapped_column(ForeignKey("rulebook.hash"))
+    scheme: Mapped[str]
+    layer: Mapped[str]
+    node_id: Mapped[str]
+    elder_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("elder.id"))
+    from_day: Mapped[date]
+    to_day: Mapped[date]
+    made_by: Mapped[str]
+    asked_by: Mapped[str]
+    asked_at: Mapped[datetime]
+    asked_on: Mapped[date]
+    recorded: Mapped[int]
+
+
+class RevaluationOrder(Base):
+    """The second person's word, by which a revaluation counts, and what stood before the eyes. Facts are read up to it."""
+
+    __tablename__ = "revaluation_order"
+    __table_args__ = (
+        CheckConstraint('"by" <> made_by', name="two_people"),
+        {"sqlite_strict": True},
+    )
+
+    revaluation_id: Mapped[int] = mapped_column(ForeignKey("revaluation.id"), primary_key=True)
+    made_by: Mapped[str]
+    by: Mapped[str]
+    at: Mapped[datetime]
+    recorded: Mapped[int]
+    diff: Mapped[str]  # JSON: lines of Chinese
+    gate: Mapped[str]  # JSON: what was compared
+    preview: Mapped[str]  # JSON: counts and amounts that were shown

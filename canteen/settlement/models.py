@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from canteen.db import Base
@@ -94,11 +94,13 @@ class Claim(Base):
 
 
 class ClaimLine(Base):
-    """One line of a claim: a fund, of one service month; 'supplement' and 'adjustment' cite an earlier period."""
+    """One line of a claim: a fund, of one service month; all but 'meals' cite an earlier period or a revaluation."""
 
     __tablename__ = "claim_line"
     __table_args__ = (
-        CheckConstraint("kind IN ('meals', 'supplement', 'adjustment', 'released', 'carried')", name="kind"),
+        CheckConstraint(
+            "kind IN ('meals', 'supplement', 'adjustment', 'released', 'carried', 'revaluation')", name="kind"
+        ),
         {"sqlite_strict": True},
     )
 
@@ -234,3 +236,108 @@ class JobRun(Base):
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
     error: Mapped[str] = mapped_column(default="")
+
+
+class RevaluationRun(Base):
+    """A run of a revaluation, or a preview that books nothing: asked for, at work, or done. State: its progress."""
+
+    __tablename__ = "revaluation_run"
+    __table_args__ = (
+        CheckConstraint("state IN ('waiting', 'running', 'done', 'failed', 'cancelled')", name="state"),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    revaluation_id: Mapped[int] = mapped_column(ForeignKey("revaluation.id"))
+    preview: Mapped[bool]
+    by: Mapped[str]
+    asked_at: Mapped[datetime]
+    state: Mapped[str] = mapped_column(default="waiting")
+    meals: Mapped[int] = mapped_column(default=0)
+    of_meals: Mapped[int] = mapped_column(default=0)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    result: Mapped[str | None]  # JSON
+    error: Mapped[str] = mapped_column(default="")
+
+
+class RevaluedSale(Base):
+    """A sale whose price a revaluation changes, once a revaluation: the whole new quote, and what became of it.
+
+    due_before  what the elder had paid, less what earlier revaluations gave back
+    refund_fen  what the elder overpaid: never below zero, an elder is never asked afterwards
+    """
+
+    __tablename__ = "revalued_sale"
+    __table_args__ = (
+        UniqueConstraint("revaluation_id", "sale_id"),
+        CheckConstraint("outcome IN ('booked', 'due_rises', 'other_payer')", name="outcome"),
+        CheckConstraint(
+            "(outcome = 'booked' AND refund_fen = due_before - due_fen AND refund_fen >= 0)"
+            " OR (outcome <> 'booked' AND refund_fen = 0)",
+            name="never_asks_the_elder",
+        ),
+        Index("ix_revalued_sale_sale", "sale_id"),
+        Index("ix_revalued_sale_period", "period_id"),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    revaluation_id: Mapped[int] = mapped_column(ForeignKey("revaluation_order.revaluation_id"))
+    sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale.id"))
+    contract_id: Mapped[str]
+    service_day: Mapped[date]
+    period_id: Mapped[int] = mapped_column(ForeignKey("period.id"))  # that its differences are booked to
+    input_hash: Mapped[str] = mapped_column(ForeignKey("quote_input.hash"))
+    rulebook_hash: Mapped[str]  # joined
+    outcome: Mapped[str]
+    due_before: Mapped[int]
+    due_fen: Mapped[int]
+    refund_fen: Mapped[int]
+    at: Mapped[datetime]
+
+
+class RevaluedShare(Base):
+    """The difference of one fund: its new value less all that was booked before; `lacking_fen` found no free slot."""
+
+    __tablename__ = "revalued_share"
+    __table_args__ = (
+        ForeignKeyConstraint(["revaluation_id", "sale_id"], ["revalued_sale.revaluation_id", "revalued_sale.sale_id"]),
+        UniqueConstraint("revaluation_id", "sale_id", "fund"),
+        CheckConstraint("fen = 0 OR fen = new_fen - before_fen", name="difference"),
+        CheckConstraint("before_fen >= 0 AND new_fen >= 0 AND lacking_fen >= 0", name="amounts"),
+        CheckConstraint("share_n >= 1000", name="share_n"),
+        Index("ix_revalued_share_contract", "contract_id"),
+        {"sqlite_strict": True},
+    )
+
+    sale_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    share_n: Mapped[int] = mapped_column(primary_key=True)
+    revaluation_id: Mapped[int]
+    contract_id: Mapped[str]
+    fund: Mapped[str]
+    before_fen: Mapped[int]
+    new_fen: Mapped[int]
+    fen: Mapped[int]  # as booked: 0 where nothing was
+    lacking_fen: Mapped[int]
+    reason: Mapped[str]  # why some is lacking, or ''
+
+
+class RefundGiven(Base):
+    """Money that an elder overpaid, handed back at a canteen and signed for (退差). `n` counts from 1 without gaps."""
+
+    __tablename__ = "refund_given"
+    __table_args__ = (
+        CheckConstraint("fen > 0", name="moves_money"),
+        CheckConstraint("n >= 1", name="n"),
+        {"sqlite_strict": True},
+    )
+
+    canteen_id: Mapped[str] = mapped_column(ForeignKey("canteen.id"), primary_key=True)
+    elder_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("elder.id"), primary_key=True)
+    n: Mapped[int] = mapped_column(primary_key=True)
+    fen: Mapped[int]
+    meals: Mapped[int]
+    by: Mapped[str]
+    at: Mapped[datetime]
+    recorded: Mapped[int]
