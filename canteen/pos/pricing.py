@@ -126,8 +126,13 @@ def holders(person: Known | None, place: Place) -> dict[str, tuple[uuid.UUID, ..
     root = person.root
     return budget | {
         "person": (root, *(each for each in person.ids if each != root)),
-        "household": (uuid.uuid5(_HOLDERS, f"household:{person.household}"),) if person.household else (root,),
+        "household": (household_holder(person.household),) if person.household else (root,),
     }
+
+
+def household_holder(household: str) -> uuid.UUID:
+    """In whose name the limits of a household are counted."""
+    return uuid.uuid5(_HOLDERS, f"household:{household}")
 
 
 def holder(scope: str, of: dict[str, tuple[uuid.UUID, ...]]) -> uuid.UUID | None:
