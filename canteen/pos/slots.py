@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
-from canteen.pos.models import AmountUsed, SaleUse, Slot, Void
+from canteen.pos.models import AddedUse, AmountUsed, SaleUse, Slot, Void
 from canteen.registry.models import Elder
 
 SIDE_BY_SIDE = 1000  # sales that may draw on a budget at one time: more than a database has connections
@@ -248,18 +248,26 @@ def add_unwritten(before: Taken, rows: Iterable[Mapping[str, Any]], holders: Col
 
 def households(session: Session, sale_id: uuid.UUID) -> list[uuid.UUID]:
     """Holders of a sale's slots that are no persons."""
-    query = (
-        select(SaleUse.person_id)
-        .outerjoin(Elder, Elder.id == SaleUse.person_id)
-        .where(SaleUse.sale_id == sale_id, SaleUse.n.is_not(None), Elder.id.is_(None))
-        .distinct()
-    )
-    return list(session.execute(query).scalars())
+    found: set[uuid.UUID] = set()
+    for use in (SaleUse, AddedUse):
+        query = (
+            select(use.person_id)
+            .outerjoin(Elder, Elder.id == use.person_id)
+            .where(use.sale_id == sale_id, use.n.is_not(None), Elder.id.is_(None))
+        )
+        found |= set(session.execute(query).scalars())
+    return sorted(found)
 
 
 def release(session: Session, sale_id: uuid.UUID) -> None:
-    """Give back what a voided sale took. A day that another meal still uses stays taken. Call it under the person's lock."""
-    uses = session.execute(select(SaleUse).where(SaleUse.sale_id == sale_id, SaleUse.granted > 0)).scalars()
+    """Give back what a voided sale took, then or added later. A day that another meal still uses stays taken.
+
+    Call it under the person's lock.
+    """
+    uses = list[SaleUse | AddedUse](
+        session.execute(select(SaleUse).where(SaleUse.sale_id == sale_id, SaleUse.granted > 0)).scalars()
+    )
+    uses += session.execute(select(AddedUse).where(AddedUse.sale_id == sale_id)).scalars()
     for use in uses:
         if use.unit == "fen":
             session.execute(
@@ -276,7 +284,7 @@ def release(session: Session, sale_id: uuid.UUID) -> None:
             _release_slot(session, use)
 
 
-def _release_slot(session: Session, use: SaleUse) -> None:
+def _release_slot(session: Session, use: SaleUse | AddedUse) -> None:
     key = (
         Slot.person_id == use.person_id,
         Slot.allowance == use.allowance,
@@ -290,20 +298,22 @@ def _release_slot(session: Session, use: SaleUse) -> None:
         session.execute(delete(Slot).where(*key).execution_options(synchronize_session=False))
 
 
-def _another_use(session: Session, use: SaleUse) -> uuid.UUID | None:
+def _another_use(session: Session, use: SaleUse | AddedUse) -> uuid.UUID | None:
     """A sale not voided that leans on the same slot: dinner on the day that lunch took."""
-    return session.execute(
-        select(SaleUse.sale_id)
-        .outerjoin(Void, Void.sale_id == SaleUse.sale_id)
-        .where(
-            SaleUse.person_id == use.person_id,
-            SaleUse.allowance == use.allowance,
-            SaleUse.window == use.window,
-            SaleUse.n == use.n,
-            SaleUse.granted > 0,
-            SaleUse.sale_id != use.sale_id,
-            Void.id.is_(None),
+    found: set[uuid.UUID] = set()
+    for other in (SaleUse, AddedUse):
+        query = (
+            select(other.sale_id)
+            .outerjoin(Void, Void.sale_id == other.sale_id)
+            .where(
+                other.person_id == use.person_id,
+                other.allowance == use.allowance,
+                other.window == use.window,
+                other.n == use.n,
+                other.granted > 0,
+                other.sale_id != use.sale_id,
+                Void.id.is_(None),
+            )
         )
-        .order_by(SaleUse.sale_id)
-        .limit(1)
-    ).scalar_one_or_none()
+        found |= set(session.execute(query).scalars())
+    return min(found, default=None)

@@ -91,6 +91,7 @@ def book(session: Session, order: VoidOrder, arrival: Arrival) -> str:
 def _lock(session: Session, sale: Sale) -> None:
     """Hold the person and the household whose slots the sale took. Raises slots.Again after a merge meanwhile."""
     if sale.elder_id is None:
+        slots.hold(session, [sale.id], {}, 0)  # a guest has no row: what is booked of the sale later waits for this
         return
     person, _ = elders.cluster(session, sale.elder_id)
     slots.lock(session, [person])
@@ -129,8 +130,9 @@ def _moves(session: Session, order: VoidOrder, sale: Sale) -> Iterator[Move]:
     """Answer every share's balance by a counter-movement, from where its money stands now."""
     about = {"cause": f"void:{order.id}", "service_day": sale.service_day, "sale_id": sale.id}
     for (fund, kind, share_n), fen in sorted(_standing(session, sale).items()):
-        if fen > 0 and kind in {"open", "excluded", "disallowed", "donated"}:
-            yield Move(fund, kind, "granted", fen, "void", order.reason, share_n=share_n, **about)  # type: ignore[arg-type]
+        if fen and kind in {"open", "excluded", "disallowed", "donated"}:  # below zero: a difference to the fund's good
+            ends = (kind, "granted") if fen > 0 else ("granted", kind)
+            yield Move(fund, *ends, abs(fen), "void", order.reason, share_n=share_n, **about)  # type: ignore[arg-type]
     if order.refund_fen and order.refund_kind != "free":
         cause = f"void:{order.id}"
         yield Move("", order.refund_kind, "elder", order.refund_fen, "refund", order.reason, cause, sale.service_day)
@@ -144,7 +146,7 @@ def _standing(session: Session, sale: Sale) -> dict[tuple[str, str, int], int]:
         .join(source, source.id == Transfer.source_id)
         .join(target, target.id == Transfer.target_id)
         .where(Transfer.sale_id == sale.id, Transfer.share_n.is_not(None))
-        .where(Transfer.movement.in_(("meal", "verdict", "void", "disallow")))
+        .where(Transfer.movement.in_(("meal", "verdict", "void", "disallow", "revalue")))
     )
     standing: dict[tuple[str, str, int], int] = {}
     for fund, source_kind, target_kind, share_n, fen in rows:
