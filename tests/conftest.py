@@ -13,7 +13,8 @@ import pytest
 pytest_plugins = ["tests.rigs.databases", "tests.rigs.servers", "tests.rigs.browsers"]
 
 # A slow machine is no fault; what failed once is printed so that it can be run again.
-hypothesis.settings.register_profile("canteen", deadline=None, print_blob=True)
+SLOW = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile("canteen", deadline=None, print_blob=True, suppress_health_check=SLOW)
 hypothesis.settings.load_profile("canteen")
 
 

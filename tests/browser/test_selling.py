@@ -12,7 +12,6 @@ from tests.browser.tills import CASHIER, MANAGER, PIN, Till
 from tests.rigs.browsers import CameraClip
 
 pytestmark = pytest.mark.browser
-HEARD = "() => document.querySelector('.customer') !== null"
 BOTH = pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
 
 
@@ -89,23 +88,16 @@ def test_the_printed_number_is_typed_on_a_large_pad(shop: Shop, till: Till) -> N
 
 def test_a_scanner_is_heard_and_swallowed_while_a_field_has_the_focus(shop: Shop, till: Till) -> None:
     till.page.evaluate("document.body.prepend(Object.assign(document.createElement('input'), {id: 'field'}))")
-    for _ in range(10):
-        till.page.fill("#field", "7")
-        till.page.focus("#field")
-        till.type_like_a_scanner(shop.grandma)
-        if till.page.evaluate(HEARD):
-            break
+    till.page.fill("#field", "7")
+    till.page.focus("#field")
+    till.type_like_a_scanner(shop.grandma)
     assert till.page.input_value("#field") == "7"
     till.due("7.00 元")
 
 
 def test_a_scanner_presses_no_button_that_has_the_focus(shop: Shop, till: Till) -> None:
-    for _ in range(10):
-        till.page.focus("[data-act=type]")
-        till.type_like_a_scanner(shop.grandma)
-        if till.page.evaluate(HEARD):
-            break
-        till.page.keyboard.press("Escape")
+    till.page.focus("[data-act=type]")
+    till.type_like_a_scanner(shop.grandma)
     till.due("7.00 元")
     assert till.page.locator("dialog[open]").count() == 0
 

@@ -3,6 +3,8 @@
 page           one page of a plain browser
 open_page      open_page(camera=clip, **context) -> Page, as many as the test wants
 camera_clip    camera_clip(png) -> the clip that a fake camera shows, over and over
+
+Every step waits PATIENCE for what it expects: a machine that is busy with other things is no fault of the page.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
+PATIENCE = 120_000  # ms; a tablet that failed for a while asks again after up to a minute
+expect.set_options(timeout=PATIENCE)
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-dev-shm-usage",
@@ -66,7 +70,7 @@ def open_page(playwright: Playwright, request: pytest.FixtureRequest) -> Iterato
         else:
             browser = _launch(playwright, _camera(camera))
             closing.append(browser)
-        made = browser.new_context(**{**TABLET, **context})
+        made = patient(browser.new_context(**{**TABLET, **context}))
         if camera is not None:
             made.grant_permissions(["camera"])
         closing.append(made)
@@ -85,12 +89,12 @@ def page(open_page: OpenPage) -> Page:
 
 @pytest.fixture
 def camera_clip(tmp_path: Path) -> CameraClip:
-    """camera_clip(png): half a second of an empty table, then the picture for two seconds, as .mjpeg at 1280x720."""
+    """camera_clip(png): a moment of an empty table, then the picture for two seconds, as .mjpeg at 1280x720."""
 
     def film(png: Path) -> Path:
         clip = tmp_path / f"{png.stem}.mjpeg"
         fit = "scale=1280:720:force_original_aspect_ratio=decrease,pad=1280:720:(ow-iw)/2:(oh-ih)/2:color=white"
-        lead_in = "tpad=start_duration=0.5:start_mode=add:color=white"
+        lead_in = "tpad=start_duration=0.2:start_mode=add:color=white"
         command = [_found("ffmpeg"), "-nostdin", "-loglevel", "error", "-y", "-loop", "1", "-framerate", "10"]
         command += [
             "-t",
@@ -111,9 +115,27 @@ def camera_clip(tmp_path: Path) -> CameraClip:
     return film
 
 
+def patient(context: BrowserContext) -> BrowserContext:
+    """The same context, whose pages wait PATIENCE for what they are asked for."""
+    context.set_default_timeout(PATIENCE)
+    return context
+
+
+def lasting(playwright: Playwright, profile: Path) -> BrowserContext:
+    """A tablet's browser that keeps its storage in `profile` when it ends, however it ends."""
+    return patient(
+        playwright.chromium.launch_persistent_context(
+            str(profile), executable_path=_chromium(), args=ARGUMENTS, service_workers="block", **TABLET
+        )
+    )
+
+
 def _launch(playwright: Playwright, arguments: list[str]) -> Browser:
-    chromium = _found(os.environ.get("CHROMIUM", "chromium"))
-    return playwright.chromium.launch(executable_path=chromium, args=[*ARGUMENTS, *arguments])
+    return playwright.chromium.launch(executable_path=_chromium(), args=[*ARGUMENTS, *arguments])
+
+
+def _chromium() -> str:
+    return _found(os.environ.get("CHROMIUM", "chromium"))
 
 
 def _camera(clip: Path) -> list[str]:

@@ -10,6 +10,7 @@ import contextlib
 import getpass
 import os
 import pwd
+import secrets
 import shutil
 import socket
 import subprocess
@@ -45,7 +46,7 @@ class Server:
     def connect(self, database: str = "postgres") -> Iterator[psycopg.Connection]:
         """A connection outside any transaction, as the login that may make databases."""
         with psycopg.connect(
-            host="127.0.0.1", port=self.port, user=self.user, dbname=database, autocommit=True, connect_timeout=5
+            host="127.0.0.1", port=self.port, user=self.user, dbname=database, autocommit=True, connect_timeout=60
         ) as connection:
             yield connection
 
@@ -138,7 +139,10 @@ def _program(name: str) -> str:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that nobody has just now. It lies below those that the kernel gives to connections that go
+    out, so that a server may be ended and find it free again."""
+    while True:
+        port = 10_000 + secrets.randbelow(22_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

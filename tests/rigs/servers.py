@@ -23,7 +23,7 @@ from canteen.config import ROOT, Config
 from tests.rigs.postgres import free_port
 
 COMMAND = Path(sys.executable).parent / "canteen"
-PATIENCE = 60  # seconds until a server that does not answer is given up
+PATIENCE = 120  # seconds until a server that does not answer is given up
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page
+from playwright.sync_api import ConsoleMessage, Page, expect
 
 from canteen.app import create_app
 from canteen.auth import tablets
@@ -111,6 +111,7 @@ def test_the_keyboard_alone_logs_in_and_out(desk: str, open_page: OpenPage) -> N
     url, _, _ = desk.partition("#")
     page = open_page()
     page.goto(f"{url}/desk/people")
+    expect(page.locator("#login")).to_be_focused()  # a browser under load focuses only after its first frame
 
     page.keyboard.type("root")
     page.keyboard.press("Tab")

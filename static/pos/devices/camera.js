@@ -2,7 +2,7 @@
 
 const WIDTH = 640
 const EVERY = 100
-const GONE = 2_000 // a card out of sight for so long may be scanned again
+const GONE = 2_000 // a card that frames have not shown for so long may be scanned again
 
 /**
  * @typedef {'off' | 'starting' | 'on' | 'refused' | 'none' | 'broken'} CameraState
@@ -22,7 +22,10 @@ export class Camera extends EventTarget {
   /** @type {Worker | null} */
   #worker = null
   #busy = false
-  #last = { text: '', seen: -Infinity }
+  /** the card before it, '' when there is none */
+  #held = ''
+  /** @type {number | null} when the first frame came that does not show it */
+  #missed = null
   #lit = false
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #timer
@@ -63,6 +66,7 @@ export class Camera extends EventTarget {
     this.#stream = null
     this.video.srcObject = null
     this.#lit = false
+    this.#held = ''
     this.#turn('off')
   }
 
@@ -104,14 +108,23 @@ export class Camera extends EventTarget {
     this.#worker?.postMessage({ frame }, [frame.data.buffer])
   }
 
-  /** @param {string} text  '' when the frame shows no code */
+  /**
+   * A slow tablet may read a frame in seconds: only frames that do not show a card tell that it is gone.
+   * @param {string} text  '' when the frame shows no code
+   */
   #seen(text) {
     this.#busy = false
-    if (text === '') return
-    const now = performance.now()
-    const again = text === this.#last.text && now - this.#last.seen < GONE
-    this.#last = { text, seen: now }
-    if (!again) this.heard(text)
+    if (text === '') return this.#missing(performance.now())
+    this.#missed = null
+    if (text === this.#held) return
+    this.#held = text
+    this.heard(text)
+  }
+
+  /** @param {number} now */
+  #missing(now) {
+    this.#missed ??= now
+    if (now - this.#missed >= GONE) this.#held = ''
   }
 
   #revive() {

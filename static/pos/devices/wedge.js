@@ -3,6 +3,8 @@
 
 import { press, QUIET, rest, SILENCE } from '../model/burst.js'
 
+const LATE = 20 // ms; a timer so late says that the page was busy, and that keys may wait behind it
+
 /** @typedef {{field: HTMLInputElement, value: string} | null} Before */
 
 /**
@@ -21,6 +23,11 @@ export function listen(heard) {
     if (scan) heard(scan)
   }
 
+  const wait = () => {
+    const due = performance.now() + SILENCE
+    timer = setTimeout(() => (performance.now() > due + LATE ? wait() : end()), SILENCE)
+  }
+
   document.addEventListener(
     'keydown',
     (event) => {
@@ -35,7 +42,7 @@ export function listen(heard) {
       }
       clearTimeout(timer)
       if (step.scan) heard(step.scan)
-      else if (burst.run > 0) timer = setTimeout(end, SILENCE)
+      else if (burst.run > 0) wait()
     },
     { capture: true },
   )

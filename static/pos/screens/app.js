@@ -47,6 +47,8 @@ export class App {
   screen = null
   /** @type {Record<string, MakeScreen>} */
   screens = {}
+  /** Until the server has heard that the cashier before left: it must not hear it after the next one came. */
+  left = Promise.resolve()
   #touched = Date.now()
   #loaded = 0
 
@@ -148,7 +150,7 @@ export class App {
     this.shift = null
     this.ended = why
     await forget(this.store, 'shift')
-    this.ask('DELETE', '/api/v1/pos/sessions').catch(() => undefined)
+    this.left = this.ask('DELETE', '/api/v1/pos/sessions').catch(() => undefined)
     await this.go('who')
   }
 

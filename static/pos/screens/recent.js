@@ -21,10 +21,11 @@ export function recent(app) {
   let shown = ''
   const refresh = async () => {
     const rows = await since(app.store, Date.now() - A_DAY)
-    const state = rows.map(({ number, tries, state }) => `${number} ${tries} ${state}`).join()
-    if (state === shown) return // a button under the finger must not be replaced
-    shown = state
-    showRows(app, root, checkouts(rows).filter(({ row }) => day(row.made) === day(Date.now())))
+    const list = checkouts(rows).filter(({ row }) => day(row.made) === day(Date.now()))
+    const sold = list.map(({ row, sales }) => `${row.epoch}/${row.number} ${sales.map(({ voided }) => voided)}`).join()
+    if (sold !== shown) showRows(app, root, list)
+    else showStates(root, list) // a button under the finger must not be replaced
+    shown = sold
   }
   return { root, refresh }
 }
@@ -42,11 +43,22 @@ function showRows(app, root, list) {
     fill(part, {
       at: hour(shown.row.made),
       paid: `${KINDS[shown.kind]} ${yuan(shown.due)} 元`,
-      state: stateWords(shown.row),
     })
-    part.dataset.state = shown.row.state
     each(slot(part, 'sales'), shown.sales, 'part-sale', (line, sale) => showSale(app, root, line, shown, sale))
   })
+  showStates(root, list)
+}
+
+/**
+ * How far each checkout is on its way.
+ * @param {HTMLElement} root
+ * @param {Shown[]} list  as the rows stand
+ */
+function showStates(root, list) {
+  for (const [n, part] of [...slot(root, 'rows').children].entries()) {
+    fill(part, { state: stateWords(list[n].row) })
+    part.setAttribute('data-state', list[n].row.state)
+  }
 }
 
 /**

@@ -37,6 +37,7 @@ export function who(app) {
     if (!person) return
     say(root, '正在核对…')
     try {
+      await app.left
       const answer = await app.ask('POST', '/api/v1/pos/sessions', { person: person.id, pin: typed })
       await place(answer.person, answer.manager)
     } catch (error) {
