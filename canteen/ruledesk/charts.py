@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from canteen.ruledesk.reports import Day, Row
 
 WIDTH, LEFT, RIGHT, ROW = 1160, 300, 190, 62
 HEIGHT = 320
@@ -27,13 +29,13 @@ class Bars:
     height: int
 
 
-def bars(rows: Sequence[tuple[str, int, int]]) -> Bars:
+def bars(rows: Sequence[Row]) -> Bars:
     """Pairs of bars on one scale, in the order given."""
-    most = max((max(before, after) for _, before, after in rows), default=0) or 1
+    most = max((max(row.before, row.after) for row in rows), default=0) or 1
     room = WIDTH - LEFT - RIGHT
     pairs = [
-        Pair(label, place * ROW + 6, before, after, room * before // most, room * after // most)
-        for place, (label, before, after) in enumerate(rows)
+        Pair(row.name, place * ROW + 6, row.before, row.after, room * row.before // most, room * row.after // most)
+        for place, row in enumerate(rows)
     ]
     return Bars(tuple(pairs), len(rows) * ROW + 6)
 
@@ -49,19 +51,17 @@ class Lines:
     height: int = HEIGHT
 
 
-def lines(by_day: Mapping[str, Sequence[int]]) -> Lines | None:
+def lines(by_day: Sequence[Day]) -> Lines | None:
     """Cost added up day by day, before and after; None for less than two days."""
-    names = sorted(by_day)
-    if len(names) < 2:
+    if len(by_day) < 2:
         return None
-    sums, total = [], [0, 0]
-    for name in names:
-        total = [total[0] + by_day[name][1], total[1] + by_day[name][2]]
-        sums.append(total)
-    most = max(*sums[-1], 1)
+    most = max(by_day[-1].sum_before, by_day[-1].sum_after, 1)
     room, tall = WIDTH - 40, HEIGHT - 60
-    xs = [20 + room * place // (len(names) - 1) for place in range(len(names))]
-    points = [" ".join(f"{x},{20 + tall - tall * one[side] // most}" for x, one in zip(xs, sums, strict=True))
-              for side in (0, 1)]  # fmt: skip
-    step = max(1, len(names) // 8)
-    return Lines(points[0], points[1], tuple((xs[at], names[at]) for at in range(0, len(names), step)), most)
+    xs = [20 + room * place // (len(by_day) - 1) for place in range(len(by_day))]
+
+    def points(sums: Sequence[int]) -> str:
+        return " ".join(f"{x},{20 + tall - tall * fen // most}" for x, fen in zip(xs, sums, strict=True))
+
+    step = max(1, len(by_day) // 8)
+    named = tuple((xs[at], by_day[at].day.isoformat()) for at in range(0, len(by_day), step))
+    return Lines(points([one.sum_before for one in by_day]), points([one.sum_after for one in by_day]), named, most)

@@ -1,49 +1,42 @@
 """Past meals under another rulebook: what it would have cost, who gains or loses, when each budget would end.
 
-Each meal is priced twice, under the rulebook it had and under the proposal, in the order in which meals were eaten;
-what each of the two worlds used of its limits is counted as it goes. Each distinct input is quoted once a day. Meals
-are read by keyset pages, a day at a time, so memory stays flat and no read outlives a page.
+Beside each meal as it was booked stands what it would have cost under the proposal, priced day by day in the order
+of arrival, while that world's own use of limits is counted; a meal undone later holds its limits until then, as it
+did. Meals are read by keyset pages, a day at a time, so memory stays flat and no read outlives a page.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections import Counter, defaultdict
+import uuid
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import case as sql_case
 
-from canteen import clock
+from canteen import clock, events, places
 from canteen.clock import Span
 from canteen.db import db
+from canteen.ledger.models import Account, Transfer
 from canteen.places import Contract
 from canteen.policy import case, days
-from canteen.policy import quote as engine
 from canteen.policy.case import Diner, Meal, Taken
-from canteen.policy.outcome import Use
-from canteen.policy.rules import Rulebook
-from canteen.pos.models import QuoteInput, Sale, SaleUse, Void
-from canteen.registry.models import ElderFact
-from canteen.rulebooks import layers
+from canteen.pos import pricing
+from canteen.pos.models import QuoteInput, Sale, SaleUse, Share, Void
+from canteen.pos.writing import PLACES
+from canteen.ruledesk.lacking import LASTING, Households, Needs
 from canteen.ruledesk.proposing import Layers, Proposal, covered, on_any_day
-from canteen.settlement import paging
+from canteen.ruledesk.tallies import Tally
+from canteen.ruledesk.worlds import Funds, Holders, Outcome, World, base_id, subsidy_of
+from canteen.settlement import paging, reading
+from canteen.settlement.statement import Cut
 
 PAGE = 4000
-TOP = 20
-_PERSONS = 50_000  # diners kept parsed
-_BANDS = (
-    (0, 60, "60 岁以下"),
-    (60, 70, "60–69 岁"),
-    (70, 80, "70–79 岁"),
-    (80, 90, "80–89 岁"),
-    (90, 999, "90 岁及以上"),
-)
-_MONEY = frozenset({"week", "quarter", "year"})
+_PERSONS = 20_000  # diners kept parsed
 
 Progress = Callable[[int, int], bool]
 """Told how many meals are done of how many; answers whether to go on."""
@@ -53,131 +46,6 @@ class Cancelled(Exception):
     """Somebody asked the replay to stop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What matters of a quote."""
-
-    due: int
-    subsidy: int
-    funds: tuple[tuple[str, str, int], ...]  # fund, payer, fen
-    uses: tuple[Use, ...]
-
-
-@dataclass
-class World:
-    """One of the two: what was used of each limit so far, by holder, allowance and window."""
-
-    long: dict[tuple[Any, str, str], Taken] = field(default_factory=dict)
-    today: dict[tuple[Any, str, str], Taken] = field(default_factory=dict)
-    quotes: dict[tuple[Any, ...], Outcome] = field(default_factory=dict)
-    wanted: dict[tuple[str, str], list[engine.Wanted]] = field(default_factory=dict)
-    ended: dict[tuple[str, str], int] = field(default_factory=dict)
-    limits: dict[tuple[str, str], int] = field(default_factory=dict)
-    priced: int = 0
-
-    def next_day(self) -> None:
-        self.today.clear()
-        self.quotes.clear()
-        self.wanted.clear()
-
-    def price(self, book: Rulebook, diner: Diner, meal: Meal, texts: tuple[str, str], who: object) -> Outcome:
-        """The meal in this world, and its uses counted. `texts` are those that diner and meal were read from."""
-        wanted = self.wanted.get((book.hash, texts[1]))
-        if wanted is None:
-            wanted = self.wanted[book.hash, texts[1]] = engine.wanted(book, diner, meal)
-        taken = tuple(found for want in wanted if (found := self._taken(want, who)) is not None)
-        key = (book.hash, *texts, taken)
-        outcome = self.quotes.get(key)
-        if outcome is None:
-            outcome = self.quotes[key] = _outcome(engine.quote(book, diner, meal, taken))
-            self.priced += 1
-        for use in outcome.uses:
-            self._use(use, who, meal.day)
-        return outcome
-
-    def _taken(self, want: engine.Wanted, who: object) -> Taken | None:
-        holder = "budget" if want.scope == "budget" else who
-        if holder is None:
-            return None
-        key = (holder, want.allowance, want.window)
-        return (self.today if "/" in want.window else self.long).get(key)
-
-    def _use(self, use: Use, who: object, day: int) -> None:
-        holder = "budget" if use.scope == "budget" else who
-        if holder is None:
-            return
-        rows = self.today if "/" in use.window else self.long
-        key = (holder, use.allowance, use.window)
-        had = rows.get(key) or Taken(use.allowance, use.window)
-        if use.unit == "fen":
-            now = Taken(use.allowance, use.window, had.count, had.fen + use.amount, had.days)
-        elif use.unit == "day":
-            now = Taken(use.allowance, use.window, had.count, had.fen, tuple(sorted({*had.days, day})))
-        else:
-            now = Taken(use.allowance, use.window, had.count + 1, had.fen, had.days)
-        rows[key] = now
-        if use.scope == "budget":
-            self.limits[use.allowance, use.window] = use.limit
-            if now.fen >= use.limit:
-                self.ended.setdefault((use.allowance, use.window), day)
-
-
-def _outcome(quote: engine.Quote) -> Outcome:
-    return Outcome(
-        quote.due,
-        sum(share.fen for share in quote.shares if share.payer == "subsidy"),
-        tuple((share.fund, share.payer, share.fen) for share in quote.shares),
-        quote.uses,
-    )
-
-
-@dataclass
-class Tally:
-    """Sums of the replay."""
-
-    meals: int = 0
-    changed: int = 0
-    list_fen: int = 0
-    due: list[int] = field(default_factory=lambda: [0, 0])
-    subsidy: list[int] = field(default_factory=lambda: [0, 0])
-    funds: dict[str, list[Any]] = field(default_factory=dict)
-    by: dict[str, dict[str, list[int]]] = field(default_factory=lambda: defaultdict(dict))
-    people: dict[str, list[Any]] = field(default_factory=dict)  # elder -> [fen saved, meals, age, canteen]
-    open: Counter[str] = field(default_factory=Counter)
-    open_meals: int = 0
-
-    def add(self, sale: Any, diner: Diner, before: Outcome, after: Outcome) -> None:
-        self.meals += 1
-        self.changed += before.funds != after.funds
-        self.list_fen += sale.list_fen
-        for place, one in enumerate((before, after)):
-            self.due[place] += one.due
-            self.subsidy[place] += one.subsidy
-            for fund, payer, fen in one.funds:
-                self.funds.setdefault(fund, [0, 0, payer])[place] += fen
-        years = None if diner.birth_day is None else days.age(diner.birth_day, clock.civil(sale.service_day))
-        for kind, keys in (
-            ("district", (sale.district_id,)),
-            ("canteen", (sale.canteen_id,)),
-            ("age", (_band(years),)),
-            ("class", diner.classes or ("",)),
-            ("day", (sale.service_day.isoformat(),)),
-        ):
-            for key in keys:
-                row = self.by[kind].setdefault(key, [0, 0, 0])
-                row[0] += 1
-                row[1] += before.subsidy
-                row[2] += after.subsidy
-        if sale.elder_id is not None:
-            person = self.people.setdefault(str(sale.elder_id), [0, 0, years, sale.canteen_id])
-            person[0] += before.due - after.due
-            person[1] += 1
-
-
-def _band(years: int | None) -> str:
-    return "非老人" if years is None else next(word for low, high, word in _BANDS if low <= years < high or high == 999)
-
-
 def run(
     document: Mapping[str, Any], layer: str, node_id: str, months: Sequence[str], go_on: Progress
 ) -> dict[str, Any]:
@@ -185,251 +53,273 @@ def run(
     started = time.monotonic()
     spans = [Span.month(date.fromisoformat(f"{month}-01")) for month in sorted(months)]
     replay = _Replay(dict(document), layer, node_id, spans)
-    total = replay.count()
-    done = 0
+    total, done = replay.count(), 0
     if not go_on(0, total):
         raise Cancelled
-    for span in spans:
-        day = span.first
-        while day <= span.last:
+    for span in _joined(spans):
+        replay.begin(span.first)
+        for day in _days(span):
             for rows in replay.pages(day):
-                for row in rows:
-                    replay.meal(row)
-                done += sum(1 for row in rows if row.canteen_id in replay.here)
+                done += replay.page(rows)
                 if not go_on(done, total):
                     raise Cancelled
-            replay.next_day()
-            day += timedelta(days=1)
+        replay.end(span.last)
     return replay.result(time.monotonic() - started)
+
+
+def _joined(spans: Sequence[Span]) -> list[Span]:
+    """Months that follow one another as one stretch."""
+    found: list[Span] = []
+    for span in spans:
+        if found and found[-1].last + timedelta(days=1) == span.first:
+            found[-1] = Span(found[-1].first, span.last)
+        else:
+            found.append(span)
+    return found
+
+
+def _days(span: Span) -> Iterator[date]:
+    day = span.first
+    while day <= span.last:
+        yield day
+        day += timedelta(days=1)
 
 
 class _Replay:
     def __init__(self, document: dict[str, Any], layer: str, node_id: str, spans: Sequence[Span]) -> None:
         session = db.session()
         self.spans = spans
-        self.first = clock.civil(spans[0].first)
-        moved = on_any_day(document, self.first)
+        moved = on_any_day(document, clock.civil(spans[0].first))
         self.layers = Layers(session, Proposal(layer, node_id, moved))
-        self.document = document
-        self.here = {one.id for one in covered(session, layer, node_id, spans[-1].last)}
+        self.areas = {one.id: one.area_id for one in covered(session, layer, node_id, spans[-1].last)}
         rows = list(session.execute(select(Contract.id, Contract.canteen_id)))
-        self.contracts = [number for number, canteen in rows if canteen in self.here]
-        self.elsewhere = [number for number, canteen in rows if canteen not in self.here]
-        self.before, self.after, self.tally = World(), World(), Tally()
-        self._books: dict[str, Rulebook | None] = {}
-        self._diners: dict[str, Diner] = {}
-        self._meals: dict[str, Meal] = {}
-        self._needs = _Needs.of(document, session)
+        self.contracts = [number for number, canteen in rows if canteen in self.areas]
+        self.elsewhere = [number for number, canteen in rows if canteen not in self.areas]
+        self.needs = Needs.of(document, session)
+        head = events.head(session)[0]
         session.rollback()
-        self._elders: set[Any] = set()
+        self.world, self.tally, self.texts = World(), Tally(), _Texts()
+        self.clusters = reading.clusters(Cut(head, 0, 0, 0))
+        self.households = Households(self.clusters)
+        self.since = self.until = date.min
+        self.persons: set[uuid.UUID] = set()
         if self.elsewhere:
-            self._elders = {row[0] for row in paging.once(self._of_month(select(Sale.elder_id).distinct()))}
-        self._seed()
+            eaters = paging.once(self._of_months(select(Sale.elder_id).where(Sale.elder_id.is_not(None)).distinct()))
+            self.persons = {self._person(row[0]) for row in eaters}
 
-    def _of_month(self, query: Any) -> Any:
+    def _of_months(self, query: Any) -> Any:
         months = [clock.month_of(span.first) for span in self.spans]
         return query.where(Sale.contract_id.in_(self.contracts), Sale.service_month.in_(months))
 
+    def _person(self, elder: uuid.UUID) -> uuid.UUID:
+        return uuid.UUID(self.clusters.root(str(elder)))
+
     def count(self) -> int:
-        return int(paging.once(self._of_month(select(func.count()).select_from(Sale)))[0][0])
+        return int(paging.once(self._of_months(select(func.count()).select_from(Sale)))[0][0])
+
+    # --- a stretch of days --------------------------------------------------------------------------------------
+
+    def begin(self, first: date) -> None:
+        """A stretch of months begins: what was used of limits since the stretch before is the past's own fact."""
+        self.since = first
+        books = [self.layers.at(nodes, first).book for nodes in self._nodes(first)]
+        kinds = {lean.allowance.window for book in books for lean in book.leans} & set(LASTING)
+        for book in books:
+            self.world.know(book)
+        names = {str(days.first_of(kind, clock.civil(first))) for kind in kinds}
+        carried = {lean.allowance.id for book in books for lean in book.leans if lean.allowance.carry}
+        if names or carried:
+            leaning = {lean.allowance.id for book in books for lean in book.leans}
+            self._seed(first, names, leaning, carried)
+
+    def end(self, last: date) -> None:
+        self.until = last
+
+    def _nodes(self, on: date) -> set[tuple[str, ...]]:
+        """The areas of every canteen that the proposal counts at, with the canteen itself."""
+        session = db.session()
+        paths = {area: tuple(places.path(session, area, on)) for area in set(self.areas.values())}
+        session.rollback()
+        return {(*paths[area], canteen) for canteen, area in self.areas.items()}
+
+    def _seed(self, first: date, names: set[str], leaning: set[str], carried: set[str]) -> None:
+        columns = (SaleUse.person_id, SaleUse.allowance, SaleUse.window, Sale.service_day, SaleUse.unit)
+        query = (
+            select(*columns, func.sum(SaleUse.granted), func.count())
+            .join(Sale, Sale.id == SaleUse.sale_id)
+            .outerjoin(Void, Void.sale_id == Sale.id)
+            .where(Void.id.is_(None), SaleUse.granted > 0)
+            .where(Sale.service_day < first, Sale.service_day > self.until)
+            .group_by(*columns)
+        )
+        if not carried:
+            query = query.where(SaleUse.window.in_(names))
+        for rows in paging.rows(query, columns, page=PAGE):
+            for person, allowance, window, day, unit, fen, times in rows:
+                base = base_id(allowance)
+                if base in leaning and (window in names or base in carried):
+                    whole = (clock.civil(day),) * times if unit == "day" else ()
+                    taken = Taken(
+                        allowance, window, times if unit == "meal" else 0, int(fen) if unit == "fen" else 0, whole
+                    )
+                    self.world.seed(allowance, window, self._person(person), taken)
+
+    # --- meals --------------------------------------------------------------------------------------------------
 
     def pages(self, day: date) -> Iterator[Sequence[Any]]:
         """The meals of a day in order of arrival; of other canteens those of the same elders, for their limits."""
-        contracts = [*self.contracts, *self.elsewhere]
+        self.world.begin(clock.civil(day))
+        self.texts.begin()
         query = (
             select(
-                Sale.arrival, Sale.service_day, Sale.canteen_id, Sale.district_id, Sale.elder_id, Sale.list_fen,
-                Sale.own_rulebook_hash, QuoteInput.body,
+                Sale.arrival, Sale.id, Sale.service_day, Sale.canteen_id, Sale.district_id, Sale.elder_id,
+                Sale.list_fen, Sale.due_fen, QuoteInput.body, Void.record_id.label("void_record"),
+                Void.arrived_at.label("voided_at"),
             )
             .join(QuoteInput, QuoteInput.hash == Sale.own_input_hash)
             .outerjoin(Void, Void.sale_id == Sale.id)
-            .where(Sale.service_day == day, Sale.contract_id.in_(contracts), Void.id.is_(None))
+            .where(Sale.service_day == day)
         )  # fmt: skip
-        return paging.rows(query, [Sale.arrival], page=PAGE)
+        here: ColumnElement[bool] = Sale.contract_id.in_(self.contracts)
+        if self.elsewhere:
+            eaters = self._of_months(select(Sale.elder_id).where(Sale.elder_id.is_not(None))).scalar_subquery()
+            merged = [uuid.UUID(each) for each in self.clusters.roots()]
+            theirs = or_(Sale.elder_id.in_(eaters), Sale.elder_id.in_(merged))
+            here = or_(here, Sale.contract_id.in_(self.elsewhere) & theirs)
+        return paging.rows(query.where(here), [Sale.arrival], page=PAGE)
 
-    def _seed(self) -> None:
-        """What was used before the first day of windows that hold it: both worlds begin with the past's facts."""
-        names = {str(days.first_of(kind, self.first)) for kind in ("week", "month", "quarter", "year")} | {"0"}
-        query = (
-            select(
-                SaleUse.person_id, SaleUse.allowance, SaleUse.window, SaleUse.unit, Sale.service_day, SaleUse.granted
-            )
-            .join(Sale, Sale.id == SaleUse.sale_id)
-            .outerjoin(Void, Void.sale_id == Sale.id)
-            .where(SaleUse.window.in_(names), Sale.service_day < self.spans[0].first, SaleUse.granted > 0)
-            .where(Void.id.is_(None))
-        )
-        for person, allowance, window, unit, day, granted in paging.once(query):
-            holder = "budget" if allowance.startswith("budget.") else person
-            for world in (self.before, self.after):
-                key = (holder, allowance, window)
-                had = world.long.get(key) or Taken(allowance, window)
-                whole = tuple(sorted({*had.days, clock.civil(day)})) if unit == "day" else had.days
-                count, fen = had.count + (unit == "meal"), had.fen + (granted if unit == "fen" else 0)
-                world.long[key] = Taken(allowance, window, count, fen, whole)
+    def page(self, rows: Sequence[Any]) -> int:
+        """Replay a page of meals; answers how many of them count."""
+        inside = [row for row in rows if row.canteen_id in self.areas]
+        booked = _Booked([row.id for row in inside if row.void_record is None])
+        for row in rows:
+            self._meal(row, booked)
+        return len(inside)
 
-    def next_day(self) -> None:
-        self.before.next_day()
-        self.after.next_day()
-        self._meals.clear()
-        if len(self._diners) > _PERSONS:
-            self._diners.clear()
-
-    def meal(self, sale: Any) -> None:
-        here = sale.canteen_id in self.here
-        if not here and sale.elder_id not in self._elders:
+    def _meal(self, sale: Any, booked: _Booked) -> None:
+        here = sale.canteen_id in self.areas
+        person = None if sale.elder_id is None else self._person(sale.elder_id)
+        if not here and person not in self.persons:
             return
-        diner, meal, texts = self._read(sale.body)
-        old = self._book(sale.own_rulebook_hash)
-        new = self.layers.at((*meal.canteen.areas, sale.canteen_id), sale.service_day).book
-        reason = "rulebook_gone" if old is None else self._needs.missing(diner, meal, new, self.first)
-        if old is None or reason:
-            if here:
-                self.tally.open_meals += 1
-                self.tally.open[reason] += 1
+        self.world.pass_by((sale.service_day, sale.arrival))
+        diner, meal, texts = self.texts.read(sale.body)
+        why = self.needs.before(diner, meal)
+        book = self.layers.at((*meal.canteen.areas, sale.canteen_id), sale.service_day).book
+        who, known = self._holders(person, sale.service_day)
+        after = None if why else self.world.price(book, diner, meal, texts, who)
+        if after is not None and person is not None:
+            since = clock.civil(self.since)
+            why = self.needs.after(after.uses, book, meal.day, since, household=known)
+        if after is not None and not why:
+            self._use(sale, after, who, meal)
+        if not here:
             return
-        before = self.before.price(old, diner, meal, texts, sale.elder_id)
-        after = self.after.price(new, diner, meal, texts, sale.elder_id)
-        if here:
-            self.tally.add(sale, diner, before, after)
+        if sale.void_record is not None:
+            self.tally.voided += 1
+        elif after is None or why:
+            self.tally.open[why] += 1
+        else:
+            before, unsettled = booked.outcome(sale)
+            self.tally.unsettled += unsettled
+            self.tally.add(sale, person, diner, before, after)
 
-    def _read(self, body: str) -> tuple[Diner, Meal, tuple[str, str]]:
-        """Diner and meal of an input; canonical JSON lets each part be known by its text."""
-        who, _, rest = body.partition(',"meal":')
-        what, _, _ = rest.rpartition(',"taken":')
-        diner, meal = self._diners.get(who), self._meals.get(what)
-        if diner is None or meal is None:
-            asked = case.read_case(json.loads(body))
-            diner = self._diners[who] = asked.diner
-            meal = self._meals[what] = asked.meal
-        return diner, meal, (who, what)
+    def _holders(self, person: uuid.UUID | None, on: date) -> tuple[Holders, bool]:
+        """In whose name limits count, and whether the household is known."""
+        if person is None:
+            return Holders(None, None), False
+        household = self.households.of(person, on)
+        return Holders(person, pricing.household_holder(household) if household else person), household != ""
 
-    def _book(self, digest: str) -> Rulebook | None:
-        if digest not in self._books:
-            try:
-                self._books[digest] = layers.stored(db.session(), digest)
-            except layers.NoRulebook:
-                self._books[digest] = None
-            db.session.rollback()
-        return self._books[digest]
+    def _use(self, sale: Any, after: Outcome, who: Holders, meal: Meal) -> None:
+        self.world.use(after.uses, who, meal.day)
+        if sale.void_record is not None:
+            at = (clock.business_day(sale.voided_at), sale.void_record * PLACES)
+            self.world.void(at, after.uses, who, meal.day)
+
+    # --- what was found -----------------------------------------------------------------------------------------
 
     def result(self, seconds: float) -> dict[str, Any]:
         """Everything that the page, the workbook and the command show, as JSON."""
-        tally = self.tally
-        changes = {elder: row for elder, row in tally.people.items() if row[0]}
-        ordered = sorted(changes.items(), key=lambda one: (one[1][0], one[0]))
-        gain = [row[0] for row in changes.values() if row[0] > 0]
-        lose = [-row[0] for row in changes.values() if row[0] < 0]
-        return {
-            "meals": tally.meals,
-            "changed": tally.changed,
-            "list": tally.list_fen,
-            "due": tally.due,
-            "subsidy": tally.subsidy,
-            "funds": tally.funds,
-            "by": {kind: dict(sorted(rows.items())) for kind, rows in tally.by.items()},
-            "people": {
-                "gain": [len(gain), sum(gain)],
-                "lose": [len(lose), sum(lose)],
-                "same": [len(tally.people) - len(changes), 0],
-            },
-            "most_gain": [_person(one) for one in reversed(ordered[-TOP:]) if one[1][0] > 0],
-            "most_lose": [_person(one) for one in ordered[:TOP] if one[1][0] < 0],
+        return self.tally.told() | {
             "budgets": self._budgets(),
-            "open": tally.open_meals,
-            "open_why": dict(tally.open),
-            "notes": self._needs.notes,
-            "distinct": self.before.priced + self.after.priced,
+            "notes": self.needs.classes,
+            "distinct": self.world.priced,
             "seconds": round(seconds, 1),
-            "per_minute": round(tally.meals / seconds * 60) if seconds else 0,
+            "per_minute": round(self.tally.meals / seconds * 60) if seconds else 0,
         }
 
     def _budgets(self) -> list[dict[str, Any]]:
         """Each budget met, with what was used and the day it would end."""
         found = []
-        for (allowance, window), limit in sorted(self.after.limits.items()):
-            used = self.after.long[("budget", allowance, window)].fen
-            ended = self.after.ended.get((allowance, window))
+        for (allowance, window), limit in sorted(self.world.limits.items()):
+            ended = self.world.ended.get((allowance, window))
             found.append(
                 {
                     "fund": allowance.removeprefix("budget."),
                     "from": clock.day_of(int(window)).isoformat(),
                     "limit": limit,
-                    "used": used,
+                    "used": self.world.spent(allowance, window),
                     "ended": clock.day_of(ended).isoformat() if ended is not None else None,
                 }
             )
         return found
 
 
-def _person(one: tuple[str, list[Any]]) -> dict[str, Any]:
-    elder, (saved, meals, years, canteen) = one
-    return {"elder": elder, "fen": saved, "meals": meals, "age": years, "canteen": canteen}
+class _Booked:
+    """What some sales were booked with: shares as sold, less what was excluded from settlement."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Needs:
-    """What a rulebook asks of a meal that the past may not have noted."""
-
-    scales: frozenset[str]  # asked for, and never rated of anybody
-    lived: bool
-    ordered: bool
-    goods: bool
-    household: bool
-    known: frozenset[str]  # allowances that were counted in the past
-    notes: list[str]
-
-    @classmethod
-    def of(cls, document: Mapping[str, Any], session: Session) -> _Needs:
-        words = list(_words(document))
-        rated = {
-            str(value).partition(":")[0].partition("=")[0]
-            for value in session.execute(select(ElderFact.value).where(ElderFact.kind == "level").distinct()).scalars()
-        }
-        classes = set(session.execute(select(ElderFact.value).where(ElderFact.kind == "class").distinct()).scalars())
-        scales = {value for word, value in words if word in ("scale", "limit_level")}
-        asked = {code for word, value in words if word == "class" for code in value}
-        known = set(session.execute(select(SaleUse.allowance).distinct()).scalars())
-        return cls(
-            frozenset(scales - rated),
-            any(word == "lived_months" for word, _ in words),
-            any(word == "ordered_by" for word, _ in words),
-            any(word in ("has_item", "free_set", "prices", "only", "but") for word, _ in words),
-            any(word == "scope" and value == "household" for word, value in words),
-            frozenset(name.partition("@")[0].partition("#")[0] for name in known),
-            sorted(asked - classes),
+    def __init__(self, sales: Sequence[uuid.UUID]) -> None:
+        self._funds: dict[uuid.UUID, Funds] = defaultdict(dict)
+        self._excluded: dict[uuid.UUID, int] = {}
+        if not sales:
+            return
+        shares = select(Share.sale_id, Share.fund, Share.payer, func.sum(Share.fen)).group_by(
+            Share.sale_id, Share.fund, Share.payer
         )
+        for sale, fund, payer, fen in paging.once(shares.where(paging.among(Share.sale_id, sales))):
+            self._funds[sale][fund, payer] = int(fen)
+        for sale, fund, fen in paging.once(_EXCLUDED.where(paging.among(Transfer.sale_id, sales))):
+            if sale and fen:
+                self._funds[sale][fund, "subsidy"] -= int(fen)
+                self._excluded[sale] = self._excluded.get(sale, 0) + int(fen)
 
-    def missing(self, diner: Diner, meal: Meal, book: Rulebook, first: int) -> str:
-        """Why a meal must be left open; '' when the past knows all that is asked."""
-        if diner.kind == "elder" and (why := self._of_person(diner)):
-            return why
-        if self.ordered and meal.ordered_at is None:
-            return "ordered_at"
-        if self.goods and not meal.lines:
-            return "lines"
-        for lean in book.leans:
-            kind = lean.allowance.window
-            if kind in _MONEY and days.first_of(kind, meal.day) < first and lean.allowance.id not in self.known:
-                return "used_before"
-        return ""
-
-    def _of_person(self, diner: Diner) -> str:
-        if diner.birth_day is None:
-            return "birth_day"
-        if self.scales:
-            return "level"
-        if self.lived and diner.residence_since is None:
-            return "residence_since"
-        return "household" if self.household else ""
+    def outcome(self, sale: Any) -> tuple[Outcome, int]:
+        """The meal as booked, and the fen of subsidy that was sold but excluded."""
+        funds = {key: fen for key, fen in self._funds.get(sale.id, {}).items() if fen}
+        return Outcome(sale.due_fen, subsidy_of(funds), funds), self._excluded.get(sale.id, 0)
 
 
-def _words(value: object) -> Iterator[tuple[str, Any]]:
-    """Every word of a document with what it says."""
-    if isinstance(value, list):
-        for inner in value:
-            yield from _words(inner)
-    elif isinstance(value, dict):
-        for word, inner in value.items():
-            yield word, inner
-            yield from _words(inner)
+_EXCLUDED: Final = (
+    select(
+        Transfer.sale_id,
+        Transfer.fund,
+        func.sum(sql_case((Account.kind == "excluded", Transfer.fen), else_=-Transfer.fen)),
+    )
+    .join(Account, Account.id == Transfer.target_id)
+    .where(Transfer.movement == "verdict")
+    .group_by(Transfer.sale_id, Transfer.fund)
+)
+
+
+class _Texts:
+    """Diners and meals by the text that they were written as: canonical JSON lets each part be known by it."""
+
+    def __init__(self) -> None:
+        self._diners: OrderedDict[str, Diner] = OrderedDict()
+        self._meals: dict[str, Meal] = {}
+
+    def begin(self) -> None:
+        """A day begins: no meal of another day is asked for again."""
+        self._meals.clear()
+
+    def read(self, body: str) -> tuple[Diner, Meal, tuple[str, str]]:
+        who, _, rest = body.partition(',"meal":')
+        what, _, _ = rest.rpartition(',"taken":')
+        diner, meal = self._diners.get(who), self._meals.get(what)
+        if diner is None or meal is None:
+            asked = case.known_case(json.loads(body))
+            diner = self._diners[who] = asked.diner
+            meal = self._meals[what] = asked.meal
+            if len(self._diners) > _PERSONS:
+                self._diners.popitem(last=False)
+        return diner, meal, (who, what)

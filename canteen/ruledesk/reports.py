@@ -23,28 +23,65 @@ KINDS = (("district", "按区县"), ("canteen", "按食堂"), ("age", "按年龄
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """One line: a code ('' where the name says all) and its name, meals where they are counted, fen before and after."""
+
+    code: str
+    name: str
+    meals: int | None
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
-    """One table: rows of name, fen before, fen after. `meals` has the meals of each row where they are counted."""
+    """One table."""
 
     title: str
-    rows: tuple[tuple[str, int, int], ...]
-    meals: tuple[int, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def counted(self) -> bool:
+        """Whether meals are counted."""
+        return any(row.meals is not None for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One day's subsidies in fen, and the sums up to it."""
+
+    day: date
+    meals: int
+    before: int
+    after: int
+    sum_before: int
+    sum_after: int
 
 
 def parts(found: Mapping[str, Any], names: Mapping[str, str]) -> list[Part]:
     """Cost by fund, then subsidy by district, canteen, age band and class."""
     called = details.fund_names()
     funds = tuple(
-        (f"{called.get(fund, fund)}（{PAYERS[row[2]]}）", row[0], row[1])
+        Row(fund, f"{called.get(fund, fund)}（{PAYERS[row[2]]}）", None, row[0], row[1])
         for fund, row in sorted(found["funds"].items())
     )
-    tables = [Part("按资金", funds, ())]
-    for kind, title in KINDS:
-        rows = found["by"].get(kind, {})
-        words = {**names, **CLASSES, "": "无类别"}
-        told = tuple((words.get(key, key), row[1], row[2]) for key, row in rows.items())
-        tables.append(Part(title, told, tuple(row[0] for row in rows.values())))
-    return tables
+    return [Part("按资金", funds), *(_part(kind, title, found, names) for kind, title in KINDS)]
+
+
+def _part(kind: str, title: str, found: Mapping[str, Any], names: Mapping[str, str]) -> Part:
+    words = names if kind in ("district", "canteen") else {**CLASSES, "": "无类别"}
+    rows = found["by"].get(kind, {}).items()
+    return Part(title, tuple(Row("" if kind == "age" else key, words.get(key, key), *row) for key, row in rows))
+
+
+def by_day(found: Mapping[str, Any]) -> list[Day]:
+    """Day by day, with the running sums that the chart draws."""
+    told: list[Day] = []
+    sums = [0, 0]
+    for name, (meals, before, after) in sorted(found["by"].get("day", {}).items()):
+        sums = [sums[0] + before, sums[1] + after]
+        told.append(Day(date.fromisoformat(name), meals, before, after, sums[0], sums[1]))
+    return told
 
 
 def masked(session: Session, elders: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
@@ -61,36 +98,51 @@ def workbook(
     row: Simulation, found: Mapping[str, Any], names: Mapping[str, str], people: Mapping[str, str],
     why: Mapping[str, str], path: Path,
 ) -> None:  # fmt: skip
-    """Write everything as an .xlsx workbook: amounts as exact numbers."""
+    """Write everything as an .xlsx workbook: codes as text, amounts as exact numbers, the page's tables cell by cell."""
     book = Book(path)
     sheet = book.sheet("汇总", (28, 18, 18, 18))
     sheet.title(f"模拟测算：{row.title}")
-    place, meals = names.get(row.node_id, row.node_id), found["meals"]
-    for name, cell in (("范围", place), ("月份", row.months), ("餐次", meals), ("价格有变的餐次", found["changed"]),
-                       ("未决餐次", found["open"])):  # fmt: skip
+    place = names.get(row.node_id, row.node_id)
+    for name, cell in (("模拟编号", str(row.id)), ("标准摘要", row.hash), ("范围", place), ("范围编号", row.node_id),
+                       ("月份", row.months), ("餐次", found["meals"]), ("价格有变的餐次", found["changed"]),
+                       ("已撤单的餐次", found.get("voided", 0)), ("未决餐次", found["open"])):  # fmt: skip
         sheet.row((name, cell))
     sheet.gap()
-    sheet.head(("项目", "原标准", "新标准", "差额"))
+    sheet.head(("项目", "原标准（实际入账）", "新标准", "差额"))
     for name, key in (("补贴合计", "subsidy"), ("老人实付合计", "due")):
         before, after = found[key]
         sheet.row((name, yuan(before), yuan(after), yuan(after - before)))
     for part in parts(found, names):
-        sheet = book.sheet(part.title, (36, 12, 18, 18, 18))
-        sheet.head(("项目", "餐次", "原标准", "新标准", "差额"))
-        for place_in, (name, before, after) in enumerate(part.rows):
-            meals = part.meals[place_in] if part.meals else None
-            sheet.row((name, meals, yuan(before), yuan(after), yuan(after - before)))
+        sheet = book.sheet(part.title, (36, 22, 12, 18, 18, 18))
+        sheet.head(("项目", "编号", "餐次", "原标准", "新标准", "差额"))
+        for one in part.rows:
+            money = (yuan(one.before), yuan(one.after), yuan(one.after - one.before))
+            sheet.row((one.name, one.code, one.meals, *money))
+    _days(book, found)
     _people(book, found, names, people)
-    sheet = book.sheet("预算", (30, 14, 18, 18, 16))
-    sheet.head(("资金", "期初", "预算", "用去", "用完的日期"))
-    for one in found["budgets"]:
-        ended = date.fromisoformat(one["ended"]) if one["ended"] else "未用完"
-        sheet.row((one["fund"], date.fromisoformat(one["from"]), yuan(one["limit"]), yuan(one["used"]), ended))
-    sheet = book.sheet("未决", (40, 12))
+    _budgets(book, found)
+    sheet = book.sheet("未决", (60, 12))
     sheet.head(("原因", "餐次"))
     for code, count in found["open_why"].items():
         sheet.row((why.get(code, code), count))
     book.close()
+
+
+def _days(book: Book, found: Mapping[str, Any]) -> None:
+    sheet = book.sheet("逐日", (14, 12, 18, 18, 18, 18))
+    sheet.head(("日期", "餐次", "原标准", "新标准", "原标准累计", "新标准累计"))
+    for one in by_day(found):
+        sheet.row((one.day, one.meals, *map(yuan, (one.before, one.after, one.sum_before, one.sum_after))))
+
+
+def _budgets(book: Book, found: Mapping[str, Any]) -> None:
+    called = details.fund_names()
+    sheet = book.sheet("预算", (30, 22, 14, 18, 18, 16))
+    sheet.head(("资金", "编号", "期初", "预算", "用去", "用完的日期"))
+    for one in found["budgets"]:
+        ended = date.fromisoformat(one["ended"]) if one["ended"] else "未用完"
+        name, first = called.get(one["fund"], one["fund"]), date.fromisoformat(one["from"])
+        sheet.row((name, one["fund"], first, yuan(one["limit"]), yuan(one["used"]), ended))
 
 
 def _people(book: Book, found: Mapping[str, Any], names: Mapping[str, str], people: Mapping[str, str]) -> None:
@@ -100,7 +152,7 @@ def _people(book: Book, found: Mapping[str, Any], names: Mapping[str, str], peop
         count, fen = found["people"][key]
         sheet.row((name, count, None, None, yuan(fen)))
     sheet.gap()
-    sheet.head(("老人", "年龄", "常去食堂", "餐次", "少付（负数为多付）"))
+    sheet.head(("老人", "年龄", "最近就餐食堂", "餐次", "少付（负数为多付）"))
     for one in (*found["most_gain"], *found["most_lose"]):
         canteen = names.get(one["canteen"], one["canteen"])
         sheet.row((people.get(one["elder"], "＊＊"), one["age"], canteen, one["meals"], yuan(one["fen"])))

@@ -26,14 +26,13 @@ from canteen.web.errors import status_of
 bp = Blueprint("simulations", __name__)
 
 WHY = {
-    "rulebook_gone": "当时所用标准已无从查起",
     "birth_day": "没有出生日期",
     "level": "没有所要求的评定记录",
     "residence_since": "没有居住起始日期",
-    "household": "当时没有记录住户",
+    "household": "当天没有这位老人的家庭编号，按户限额无从核对",
     "ordered_at": "当时没有记录预订时间",
     "lines": "仅核销的餐次没有餐品明细",
-    "used_before": "期初已用次数或金额没有记录",
+    "used_before": "限额的期间在所选月份以前已经开始，那时没有这项限额的记录（从期间的第一个月起选，就能算全）",
 }
 STATES = {"waiting": "等待开始", "running": "正在模拟", "done": "已完成", "failed": "未完成", "cancelled": "已取消"}
 
@@ -122,6 +121,7 @@ def simulation(number: int) -> ResponseReturnValue:
     row = _own(number)
     found = simulating.result(row)
     called = names()
+    days = reports.by_day(found) if found else []
     return render_template(
         "rules/simulation.html",
         row=row,
@@ -130,7 +130,8 @@ def simulation(number: int) -> ResponseReturnValue:
         found=found,
         why=WHY,
         drawn=[(one, charts.bars(one.rows)) for one in reports.parts(found, called)] if found else [],
-        lines=charts.lines(found["by"].get("day", {})) if found else None,
+        days=days,
+        lines=charts.lines(days),
         people=_people(found) if found else {},
         classes=CLASSES,
         names=called,

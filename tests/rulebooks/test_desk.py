@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from datetime import date
 from typing import Any
 
@@ -334,4 +335,25 @@ def test_a_finished_simulation_is_shown_masked_and_taken_away_as_a_workbook(ente
     assert "30.00 → 39.00" in page.text
     with maker.get(f"/desk/rules/simulations/{number}/export.xlsx") as answer:
         book = CalamineWorkbook.from_filelike(io.BytesIO(answer.data))
-    assert book.get_sheet_by_name("按区县").to_python()[1][1:] == [6.0, 30.0, 39.0, 9.0]
+    assert book.get_sheet_by_name("按区县").to_python()[1] == ["朝阳区", world.DISTRICT, 6.0, 30.0, 39.0, 9.0]
+    for title, sheet in (
+        *((title, title) for title in ("按资金", "按区县", "按食堂", "按年龄", "按人员类别")),
+        ("补贴逐日数字", "逐日"),
+    ):
+        rows = book.get_sheet_by_name(sheet).to_python()[1:]
+        assert [_shown(row) for row in rows] == _table(page.text, title)
+
+
+def _shown(row: list[Any]) -> list[str]:
+    """A row of the workbook as the page shows it: no code, meals as whole numbers, yuan with two decimals."""
+    name = row[0].isoformat() if isinstance(row[0], date) else row[0]
+    cells = row[1:] if isinstance(row[1], float) else row[2:]
+    meals = [f"{int(cells[0]):,}"] if cells[0] != "" else []
+    return [name, *meals, *(f"{cell:,.2f}" for cell in cells[1:])]
+
+
+def _table(text: str, title: str) -> list[list[str]]:
+    """The body of the page's table of this caption."""
+    found = re.search(rf"<caption[^>]*>{title}</caption>.*?<tbody>(.*?)</tbody>", text, re.DOTALL)
+    assert found
+    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", found[1], re.DOTALL)]

@@ -1,0 +1,196 @@
+"""A past in which another rulebook had held: what was used of each limit, meal by meal, and given back by voids."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import uuid
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TypeAlias
+
+from canteen.policy import days
+from canteen.policy import quote as engine
+from canteen.policy.case import Diner, Meal, Taken
+from canteen.policy.outcome import Use
+from canteen.policy.rules import Allowance, Rulebook
+
+_KEPT = 10_000  # quotes remembered within a day
+_BUDGET = "budget"
+
+Funds: TypeAlias = dict[tuple[str, str], int]
+"""(fund, payer) -> fen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """In whose name limits are counted; None for a guest, whom none counts."""
+
+    person: uuid.UUID | None
+    household: uuid.UUID | None
+
+    def of(self, scope: str) -> Hashable | None:
+        if scope == _BUDGET:
+            return _BUDGET
+        return self.household if scope == "household" else self.person
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What matters of a meal: fen that the elder pays, fen by fund, what was used of limits."""
+
+    due: int
+    subsidy: int
+    funds: Funds
+    uses: tuple[Use, ...] = ()
+
+    @classmethod
+    def of(cls, quote: engine.Quote) -> Outcome:
+        funds: Funds = {}
+        for share in quote.shares:
+            key = (share.fund, share.payer)
+            funds[key] = funds.get(key, 0) + share.fen
+        return cls(quote.due, subsidy_of(funds), funds, quote.uses)
+
+
+def subsidy_of(funds: Funds) -> int:
+    """Public money among it, in fen."""
+    return sum(fen for (_, payer), fen in funds.items() if payer == "subsidy")
+
+
+_Row: TypeAlias = tuple[Hashable, str, str]  # holder, allowance, window
+_Position: TypeAlias = tuple[date, int]  # a day and a place in the order of arrival
+
+
+@dataclass
+class World:
+    """Limits as they are used up, by kind of window, so that a window that is over takes no memory."""
+
+    rows: dict[str, dict[_Row, Taken]] = field(default_factory=lambda: defaultdict(dict))
+    ended: dict[tuple[str, str], int] = field(default_factory=dict)
+    limits: dict[tuple[str, str], int] = field(default_factory=dict)
+    priced: int = 0
+    _day: int | None = None
+    _books: set[str] = field(default_factory=set)
+    _kinds: dict[str, str] = field(default_factory=dict)
+    _quotes: dict[tuple[object, ...], Outcome] = field(default_factory=dict)
+    _wanted: dict[tuple[str, str], list[engine.Wanted]] = field(default_factory=dict)
+    _undone: list[tuple[_Position, int, tuple[Use, ...], Holders, int]] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def begin(self, day: int) -> None:
+        """Forget the windows that ended before this civil day."""
+        for kind, rows in self.rows.items():
+            if kind != "kept" and self._day is not None and days.first_of(kind, self._day) != days.first_of(kind, day):
+                rows.clear()
+        self._day = day
+        self._quotes.clear()
+        self._wanted.clear()
+
+    def know(self, book: Rulebook) -> None:
+        """Learn how long the windows of a rulebook's limits last."""
+        if book.hash not in self._books:
+            self._books.add(book.hash)
+            for lean in book.leans:
+                self._kinds[lean.allowance.id] = kind_of(lean.allowance)
+
+    def price(self, book: Rulebook, diner: Diner, meal: Meal, texts: tuple[str, str], who: Holders) -> Outcome:
+        """The meal in this world, nothing used yet. `texts` are those that diner and meal were read from."""
+        self.know(book)
+        wanted = self._wanted.get((book.hash, texts[1]))
+        if wanted is None:
+            wanted = self._wanted[book.hash, texts[1]] = engine.wanted(book, diner, meal)
+        taken = tuple(found for want in wanted if (found := self._taken(want, who)) is not None)
+        key = (book.hash, *texts, taken)
+        outcome = self._quotes.get(key)
+        if outcome is None:
+            if len(self._quotes) >= _KEPT:
+                self._quotes.clear()
+            outcome = self._quotes[key] = Outcome.of(engine.quote(book, diner, meal, taken))
+            self.priced += 1
+        return outcome
+
+    def use(self, uses: Iterable[Use], who: Holders, day: int) -> None:
+        """Count what a meal used."""
+        for use in uses:
+            if (key := self._key(use, who)) is None:
+                continue
+            rows = self.rows[self._kind(use.allowance)]
+            rows[key] = now = _more(rows.get(key) or Taken(use.allowance, use.window), use, day)
+            if use.scope == _BUDGET:
+                self.limits[use.allowance, use.window] = use.limit
+                if now.fen >= use.limit:
+                    self.ended.setdefault((use.allowance, use.window), day)
+
+    def void(self, at: _Position, uses: tuple[Use, ...], who: Holders, day: int) -> None:
+        """Have what a meal used be free again from a point in time on: it was undone then."""
+        heapq.heappush(self._undone, (at, next(self._numbers), uses, who, day))
+
+    def pass_by(self, now: _Position) -> None:
+        """Give back what was undone before `now`."""
+        while self._undone and self._undone[0][0] < now:
+            _, _, uses, who, day = heapq.heappop(self._undone)
+            for use in uses:
+                self._give_back(use, who, day)
+
+    def seed(self, allowance: str, window: str, holder: uuid.UUID, taken: Taken) -> None:
+        """Begin with what the past has counted."""
+        rows = self.rows[self._kind(allowance)]
+        key: _Row = (_BUDGET if allowance.startswith("budget.") else holder, allowance, window)
+        had = rows.get(key) or Taken(allowance, window)
+        rows[key] = Taken(allowance, window, had.count + taken.count, had.fen + taken.fen, had.days + taken.days)
+
+    def spent(self, allowance: str, window: str) -> int:
+        """Fen drawn on a budget."""
+        found = self.rows[self._kind(allowance)].get((_BUDGET, allowance, window))
+        return found.fen if found else 0
+
+    def _give_back(self, use: Use, who: Holders, day: int) -> None:
+        key = self._key(use, who)
+        rows = self.rows[self._kind(use.allowance)]
+        if key is None or (had := rows.get(key)) is None:
+            return  # the window is over
+        rest = list(had.days)
+        if use.unit == "day" and day in rest:
+            rest.remove(day)
+        meals, fen = (1, 0) if use.unit == "meal" else (0, use.amount if use.unit == "fen" else 0)
+        rows[key] = now = Taken(use.allowance, use.window, had.count - meals, had.fen - fen, tuple(rest))
+        if use.scope == _BUDGET and now.fen < use.limit:
+            self.ended.pop((use.allowance, use.window), None)
+
+    def _taken(self, want: engine.Wanted, who: Holders) -> Taken | None:
+        holder = who.of(want.scope)
+        if holder is None:
+            return None
+        return self.rows[self._kind(want.allowance)].get((holder, want.allowance, want.window))
+
+    def _key(self, use: Use, who: Holders) -> _Row | None:
+        holder = who.of(use.scope)
+        return None if holder is None else (holder, use.allowance, use.window)
+
+    def _kind(self, allowance: str) -> str:
+        found = self._kinds.get(allowance)
+        if found is None:
+            found = self._kinds[allowance] = self._kinds.get(base_id(allowance), "kept")
+        return found
+
+
+def _more(had: Taken, use: Use, day: int) -> Taken:
+    """A civil day is noted once a meal, so that it stays used until its last meal is undone."""
+    if use.unit == "fen":
+        return Taken(had.allowance, had.window, had.count, had.fen + use.amount, had.days)
+    if use.unit == "day":
+        return Taken(had.allowance, had.window, had.count, had.fen, (*had.days, day))
+    return Taken(had.allowance, had.window, had.count + 1, had.fen, had.days)
+
+
+def base_id(allowance: str) -> str:
+    """The allowance itself, without the place and the rule or fund that its key ends with."""
+    return allowance.partition("@")[0].partition("#")[0]
+
+
+def kind_of(allowance: Allowance) -> str:
+    """How long its windows matter: 'kept' where earlier ones carry over, and for budgets, which are told at the end."""
+    return "kept" if allowance.carry or allowance.scope == _BUDGET else allowance.window
