@@ -15,7 +15,7 @@ import click
 from sqlalchemy import text
 
 from canteen import clock, config, laws
-from canteen.app import create_app
+from canteen.commands import installation
 from canteen.db import WAL_SAFE, db, owner_engine, transaction, upgrade
 from canteen.places import Installation
 
@@ -28,7 +28,7 @@ def init() -> None:
     settings = config.from_environment()
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     upgrade(settings.database_url)
-    with create_app(settings).app_context(), transaction() as session:
+    with installation(), transaction() as session:
         if session.get(Installation, 1) is None:
             session.add(Installation(id=1, incarnation=uuid.uuid4().hex, demo=settings.demo, made_at=clock.now()))
     click.echo(f"Database ready: {_plain(settings.database_url)}")
@@ -91,7 +91,7 @@ def _database(settings: config.Config, found: dict[str, Any]) -> list[str]:
         else:
             troubles += _sqlite(connection, found)
     engine.dispose()
-    with create_app(settings).app_context():
+    with installation():
         row = db.session.get(Installation, 1)
         found["incarnation"] = row.incarnation if row else None
         if row is None:
