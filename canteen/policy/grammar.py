@@ -236,9 +236,11 @@ FUND = Record(
     needed={"id": Code(60), "name": Text(30), "payer": OneOf(PAYERS)},
     maybe={"when": CONDITION, "limits": _CODES, "budget": BUDGET, "note": Text(300)},
 )
+ALLOWANCE_ID = Code(57)  # with @canteen (80) and #scheme/rule (40, 60) the key of a use has 240 marks at most
 ALLOWANCE = Record(
-    needed={"id": Code(60), "unit": OneOf(UNITS), "scope": OneOf(SCOPES), "window": OneOf(days.WINDOWS)},
+    needed={"id": ALLOWANCE_ID, "unit": OneOf(UNITS), "scope": OneOf(SCOPES), "window": OneOf(days.WINDOWS)},
     maybe={
+        "was": ALLOWANCE_ID,
         "limit": Whole(1, 1_000_000),
         "limit_fen": Fen(least=1),
         "limit_level": Code(),
@@ -272,7 +274,7 @@ RULEBOOK = Record(
         "rounding": ROUNDING,
         "floor": _AMOUNT,
         "menu": Record(needed={"from": _AMOUNT, "to": _AMOUNT}),
-        "guard": Code(60),
+        "guard": ALLOWANCE_ID,
         "when": CONDITION,
         "funds": ListOf(FUND, most=30),
         "allowances": ListOf(ALLOWANCE, most=40),

@@ -50,12 +50,15 @@ def lint_layers(layers: Sequence[bytes]) -> list[Problem]:
         assert isinstance(document, dict)
         for kind in ("allowances", "funds"):
             for place, one in enumerate(document.get(kind, ())):
-                same = {key: value for key, value in one.items() if key not in ("note", "name", "when", "from")}
-                scheme, before = known.setdefault((kind, one["id"]), (document["id"], same))
+                same = {key: value for key, value in one.items() if key not in _MAY_DIFFER}
+                scheme, before = known.setdefault((kind, stable_id(one)), (document["id"], same))
                 if before != same:
                     message = f"{document['id']} 与上级 {scheme} 对同一名称的定义不同"
                     problems.append(Problem("layers_differ", f"{kind}[{place}]", message, one["id"], "与上级一致"))
     return problems
+
+
+_MAY_DIFFER = frozenset({"id", "was", "note", "name", "when", "from"})
 
 
 class _Book:
@@ -112,6 +115,7 @@ def _names(book: _Book) -> Iterator[Problem]:
     document = book.document
     for kind in ("funds", "allowances", "sets"):
         yield from _twice([(f"{kind}[{place}]", one["id"]) for place, one in enumerate(document.get(kind, ()))])
+    yield from _renamed(document.get("allowances", ()))
     stages = [(f"stages[{place}]", stage) for place, stage in enumerate(document["stages"])]
     yield from _twice([(path, stage["id"]) for path, stage in stages])
     groups = [group for path, stage in stages for group in _group_ids(stage["rules"], f"{path}.rules")]
@@ -134,6 +138,15 @@ def _twice(ids: Sequence[tuple[str, str]]) -> Iterator[Problem]:
         if name in seen:
             yield Problem("duplicate_id", f"{path}.id", "编号重复", name, "各不相同的编号")
         seen.add(name)
+
+
+def _renamed(allowances: Sequence[dict[str, Any]]) -> Iterator[Problem]:
+    """Two allowances that would be counted as one."""
+    stable = [stable_id(one) for one in allowances]
+    for place, one in enumerate(allowances):
+        if "was" in one and stable.count(one["was"]) > 1:
+            message = "原编号已由另一项限额使用，两项会合在一起计数"
+            yield Problem("duplicate_id", f"allowances[{place}].was", message, one["was"], "各不相同的编号")
 
 
 def _group_ids(members: Sequence[dict[str, Any]], path: str) -> Iterator[tuple[str, str]]:
@@ -385,21 +398,59 @@ def _best_groups(members: Sequence[dict[str, Any]], path: str) -> Iterator[tuple
             yield from _best_groups(member["rules"], f"{path}[{place}].rules")
 
 
+def stable_id(allowance: Mapping[str, Any]) -> str:
+    """The id under which uses of an allowance are counted through all versions: its oldest."""
+    found: str = allowance.get("was", allowance["id"])
+    return found
+
+
 def lint_versions(before: dict[str, Any], after: dict[str, Any]) -> list[Problem]:
-    """What a new version may not do to the one before it: lose or redefine an allowance that is being counted."""
-    kept = {one["id"]: one for one in after.get("allowances", ())}
-    problems: Problems = []
-    for old in before.get("allowances", ()):
-        new = kept.get(old["id"])
-        if new is None:
-            message = "上一版本的限额不见了，已用次数将不再计入"
-            problems.append(Problem("allowance_gone", "allowances", message, old["id"], "保留原编号", "warning"))
-        elif any(new[word] != old[word] for word in ("unit", "scope", "window")):
-            message = "限额的单位、范围或期限与上一版本不同，已用次数无法沿用"
-            problems.append(Problem("allowance_changed", "allowances", message, old["id"], "换一个编号"))
+    """What a new version should not do to the one before it: lose or redefine what is being counted."""
+    problems = [*_kept_allowances(before, after), *_kept_names(before, after)]
     if before["id"] == after["id"] and after["from"] <= before["from"]:
-        message = "新版本的生效日不晚于上一版本"
-        problems.append(
-            Problem("versions_overlap", "from", message, days.iso(after["from"]), f"晚于 {days.iso(before['from'])}")
-        )
+        message = "新版本的起始日不晚于上一版本，两版都有效的日子以后发布的为准"
+        expected = f"晚于 {days.iso(before['from'])}"
+        problems.append(Problem("versions_overlap", "from", message, days.iso(after["from"]), expected, "warning"))
     return problems
+
+
+def _kept_allowances(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Problem]:
+    kept = {stable_id(one): (place, one) for place, one in enumerate(after.get("allowances", ()))}
+    for old in before.get("allowances", ()):
+        name = stable_id(old)
+        if name not in kept:
+            message = "上一版本的限额不见了，已用次数将不再计入"
+            expected = f"保留编号 {old['id']}；改了编号的写 was: {name}"
+            yield Problem("allowance_gone", "allowances", message, old["id"], expected, "warning")
+            continue
+        place, new = kept[name]
+        if any(new.get(word, "everywhere") != old.get(word, "everywhere") for word in _COUNTED):
+            message = "限额的单位、范围、期限或地点与上一版本不同，已用次数无法沿用"
+            yield Problem("allowance_changed", f"allowances[{place}]", message, old["id"], "换一个编号，不写 was")
+
+
+_COUNTED = ("unit", "scope", "window", "where")
+
+
+def _kept_names(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Problem]:
+    """Rules and funds that uses are counted apart for, and budgets: under another id they begin at nothing."""
+    scopes = {one["id"]: one["scope"] for one in before.get("allowances", ())}
+    limited = {
+        rule["id"]
+        for _, rule in _walk(before["stages"], "stages")
+        for name in (*rule.get("limits", ()), *(step["credit"] for _, step in _steps(rule, "") if "credit" in step))
+        if scopes.get(name) == "rule"
+    }
+    by_fund = "fund" in scopes.values()
+    counted = {one["id"] for one in before.get("funds", ()) if by_fund or "budget" in one}
+    kept = {
+        "rule": {rule["id"] for _, rule in _walk(after["stages"], "stages")},
+        "fund": {one["id"] for one in after.get("funds", ())},
+    }
+    for kind, names, path in (("rule", limited, "stages"), ("fund", counted, "funds")):
+        for name in sorted(names - kept[kind]):
+            message = f"上一版本按这{_KINDS[kind]}计数，编号不见了，已用的将不再计入"
+            yield Problem(f"{kind}_gone", path, message, name, "保留原编号", "warning")
+
+
+_KINDS = {"rule": "条标准", "fund": "项资金"}

@@ -2,7 +2,8 @@
 
 A joined book keeps its layers whole, most general first; each is compiled in its own terms. Rule and stage ids are
 qualified by their scheme; fund and allowance ids are common to all layers, so an allowance that two layers define
-is the one of the more general layer.
+is the one of the more general layer. An allowance that was called otherwise in an earlier version is known by that
+older id alone: whatever counts uses never hears of the new name.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from canteen.policy.benefits import ON_LIST, worth_of
 from canteen.policy.canonical import Document, canonical, digest, parse
 from canteen.policy.conditions import Terms, base_of, both, living, test_of
 from canteen.policy.grammar import BENEFITS, FORMAT, JOINED, RULEBOOK
-from canteen.policy.lint import lint, lint_layers
+from canteen.policy.lint import lint, lint_layers, lint_versions, stable_id
 from canteen.policy.refusals import Problem, Refused
 from canteen.policy.rules import (
     Allowance,
@@ -34,7 +35,7 @@ from canteen.policy.rules import (
 )
 from canteen.policy.shapes import Problems
 
-__all__ = ["GUARD", "Problem", "canonical", "digest", "join", "lint", "lint_layers", "load", "parse"]
+__all__ = ["GUARD", "Problem", "canonical", "digest", "join", "lint", "lint_layers", "lint_versions", "load", "parse"]
 
 GUARD = Allowance("guard.meal", "meal", "person", "period", 1)
 """One subsidised meal per person and period across all canteens, even where a scheme is silent."""
@@ -79,7 +80,8 @@ class _Layer:
         self.leans: list[Lean] = []
         self.asks: set[str] = set()
         for one in document.get("allowances", ()):
-            shared.setdefault(one["id"], _allowance(one, self.first_day))
+            known = shared.setdefault(stable_id(one), _allowance(one, self.first_day))
+            shared.setdefault(one["id"], known)
         self.shared = shared
         self.guard = self._guard(document.get("guard", GUARD.id))
         age = document.get("age", {})
@@ -244,7 +246,7 @@ class _Layer:
 def _allowance(doc: Mapping[str, Any], first_day: int) -> Allowance:
     carry = doc.get("carry", {})
     return Allowance(
-        id=doc["id"],
+        id=stable_id(doc),
         unit=doc["unit"],
         scope=doc["scope"],
         window=doc["window"],

@@ -179,6 +179,7 @@ def allowance(one: Mapping[str, Any]) -> str:
         carried += f"（至多 {_yuan(carry['most_fen'])}）"
     since = f"，自 {days.iso(one['from'])} 起计" if "from" in one else ""
     note = f"（{one['note']}）" if "note" in one else ""
+    note += f"（沿用 {one['was']} 的已用次数）" if "was" in one else ""
     return f"{SCOPES[one['scope']]}{WINDOWS[one['window']]} {amount}{_where(one)}{carried}{since}{note}"
 
 

@@ -104,7 +104,7 @@ def review(session: Session, digest: str, layer: str, node_id: str, first_day: d
     _refuse_wrong_place(session, layer, node_id)
     before = in_force_at(session, version.scheme, layer, node_id, first_day)
     old = _document(before) if before else None
-    problems = books.lint(document)
+    problems = [*books.lint(document), *(books.lint_versions(old, document) if old else ())]
     simulated = simulating.newest(session, digest, layer, node_id)
     found = Review(
         version,

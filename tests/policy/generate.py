@@ -78,6 +78,7 @@ POOLS: dict[str, list[str]] = {
     "since": ["class:dibao", "class:tekun", "status:deceased", "benefit:pension", "enrolled:c1", "level:care", "class:1"],
     "flag": ["outside_window", "late", "zero"],
     "fund": ["city", "street", "shop", "gift", "__proto__"],
+    "old": ["city.meal", "old.meal", "old.week", "__proto__"],
     "allowance": ["city.meal", "city.month", "x.day", "x.week", "1", "guard.meal", "budget.city"],
     "set": ["goods", "1", "dear"],
 }  # fmt: skip
@@ -87,7 +88,7 @@ OF_FIELD = {
     "statuses": "status", "enrolled": "enrolled", "canteen": "canteen", "canteen_class": "canteen_class",
     "canteen_grade": "grade", "grade": "grade", "scale": "scale", "limit_level": "scale", "levels": "scale", "since": "since",
     "item": "item", "items": "item", "tags": "tag", "flags": "flag", "fund": "fund", "instead": "fund", "next": "fund",
-    "limits": "allowance", "credit": "allowance", "allowance": "allowance", "only": "set", "but": "set",
+    "limits": "allowance", "was": "old", "credit": "allowance", "allowance": "allowance", "only": "set", "but": "set",
     "has_item": "set", "set": "set",
 }  # fmt: skip
 IN_FIELD: dict[tuple[str, str], Sequence[Any]] = {

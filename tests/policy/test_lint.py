@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from canteen.policy import rulebook as books
+from canteen.policy.case import Diner, Meal, MealCanteen, Taken, case_doc, read_case
 from canteen.policy.lint import lint_versions
+from canteen.policy.quote import quote, quote_doc, read_quote
 from canteen.policy.refusals import Problem, Refused
 from canteen.rulebooks import reader
 from canteen.rulebooks.reader import YamlFaulty
@@ -196,3 +198,86 @@ def test_a_joined_book_of_no_layers_gives_nothing_and_refuses_nothing() -> None:
 def test_a_book_that_names_what_is_not_there_is_not_loaded(text: str) -> None:
     with pytest.raises(Refused, match="unknown_name"):
         books.load(books.canonical(reader.read(scheme(rule(text)))))
+
+
+def mapped(limits: str, **words: str) -> dict[str, Any]:
+    """A later version with other limits."""
+    return dict(reader.read(scheme(rule("less: 3.00\nfund: city", **words), more=limits).replace("-01-01", "-07-01")))
+
+
+def test_a_limit_under_a_new_id_says_which_it_was() -> None:
+    first = a_version("window: day, limit: 1")
+    daily = "allowances:\n  - {id: t.daily, unit: meal, scope: person, window: day, limit: 2%s}\n"
+    [lost] = lint_versions(first, mapped(daily % ""))
+    assert (lost.code, lost.found, lost.expected) == (
+        "allowance_gone",
+        "t.day",
+        "保留编号 t.day；改了编号的写 was: t.day",
+    )
+    second = mapped(daily % ", was: t.day")
+    assert lint_versions(first, second) == []
+    # The third version names the oldest id, not the one in between: uses were counted under it all along.
+    third = {**second, "from": second["from"] + 1, "allowances": [{**second["allowances"][0], "id": "t.d"}]}
+    assert lint_versions(second, third) == []
+    skipped = {**third, "allowances": [{**third["allowances"][0], "was": "t.daily"}]}
+    assert [one.code for one in lint_versions(second, skipped)] == ["allowance_gone"]
+
+
+@pytest.mark.parametrize("change", ["unit: day", "scope: household", "window: week", "where: canteen"])
+def test_a_limit_that_is_mapped_counts_the_same_thing(change: str) -> None:
+    words = {"unit": "meal", "scope": "person", "window": "day"}
+    name, _, value = change.partition(": ")
+    said = ", ".join(f"{word}: {one}" for word, one in {**words, name: value}.items())
+    new = mapped(f"allowances:\n  - {{id: t.daily, was: t.day, limit: 1, {said}}}\n")
+    [found] = lint_versions(a_version("window: day, limit: 1"), new)
+    assert (found.code, found.path) == ("allowance_changed", "allowances[0]")
+
+
+def test_two_limits_may_not_count_as_one() -> None:
+    day = "unit: meal, scope: person, window: day, limit: 1"
+    more = f"allowances:\n  - {{id: t.a, {day}}}\n  - {{id: t.b, was: t.a, {day}}}\n"
+    [found] = [one for one in books.lint(mapped(more)) if one.severity == "error"]
+    assert (found.code, found.path) == ("duplicate_id", "allowances[1].was")
+
+
+def test_a_rule_and_a_fund_that_uses_are_counted_for_keep_their_ids() -> None:
+    more = "allowances:\n  - {id: t.day, unit: meal, scope: rule, window: day, limit: 1}\n"
+    before = reader.read(scheme(rule("less: 3.00\nfund: city\nlimits: t.day"), more=more))
+    after = reader.read(
+        scheme(rule("less: 3.00\nfund: city\nlimits: t.day", "b"), more=more).replace("-01-01", "-07-01")
+    )
+    assert [(one.code, one.found) for one in lint_versions(before, after)] == [("rule_gone", "a")]
+    budget = ", budget: {limit: 100.00, window: month, at_end: stop}}"
+    limited = reader.read(scheme(rule("less: 3.00\nfund: city")).replace("payer: subsidy}", "payer: subsidy" + budget))
+    renamed = reader.read(
+        scheme(rule("less: 3.00\nfund: town")).replace("{id: city", "{id: town").replace("-01", "-07")
+    )
+    assert [(one.code, one.found) for one in lint_versions(limited, renamed)] == [("fund_gone", "city")]
+
+
+def test_layers_that_call_one_limit_by_two_names_agree_on_it() -> None:
+    def layer(name: str, limit: int) -> bytes:
+        more = f"allowances:\n  - {{{name}, unit: meal, scope: person, window: day, limit: {limit}}}\n"
+        return books.canonical(mapped(more))
+
+    assert books.lint_layers([layer("id: t.day", 1), layer("id: t.daily, was: t.day", 1)]) == []
+    differ = books.lint_layers([layer("id: t.day", 1), layer("id: t.daily, was: t.day", 2)])
+    assert [one.code for one in differ] == ["layers_differ"]
+
+
+def test_the_longest_names_make_a_key_that_is_stored_whole() -> None:
+    longest = {"id": "x" * 40, "rule": "r" * 60, "allowance": "a" * 55 + ".b", "canteen": "c" * 80}
+    limit = f"{{id: {longest['allowance']}, unit: meal, scope: rule, window: day, limit: 1, where: canteen}}"
+    text = scheme(rule(f"less: 3.00\nfund: city\nlimits: {longest['allowance']}", longest["rule"]))
+    text = text.replace("id: t\n", f"id: {longest['id']}\n").replace("stages:", f"allowances:\n  - {limit}\nstages:")
+    document = reader.read(text)
+    assert books.lint(document) == []
+    meal = Meal(document["from"], "lunch", MealCanteen(longest["canteen"]), amount=1000)
+    found = quote(books.load(books.canonical(document)), Diner(), meal, ())
+    [use] = [one for one in found.uses if one.allowance != "guard.meal"]
+    assert len(use.allowance) == 240
+    assert read_quote(quote_doc(found)) == found  # and as such it comes back from a record
+    again = read_case(case_doc(Diner(), meal, (Taken(use.allowance, use.window, count=1),)))
+    assert quote(books.load(books.canonical(document)), again.diner, again.meal, again.taken).due == 1000
+    with pytest.raises(YamlFaulty, match="代码"):
+        reader.read(text.replace(longest["allowance"], "a" * 57 + ".b"))

@@ -187,9 +187,11 @@ const FUND = record({
   needed: { id: code(60), name: text(30), payer: oneOf(PAYERS) },
   maybe: { when: condition, limits: codes, budget: BUDGET, note: text(300) },
 })
+const allowanceId = code(57) // with @canteen (80) and #scheme/rule (40, 60) the key of a use has 240 marks at most
 const ALLOWANCE = record({
-  needed: { id: code(60), unit: oneOf(UNITS), scope: oneOf(SCOPES), window: oneOf(WINDOWS) },
+  needed: { id: allowanceId, unit: oneOf(UNITS), scope: oneOf(SCOPES), window: oneOf(WINDOWS) },
   maybe: {
+    was: allowanceId,
     limit: whole(1, 1_000_000),
     limit_fen: fen(10_000_000, 1),
     limit_level: code(),
@@ -229,7 +231,7 @@ export const RULEBOOK = record({
     rounding: ROUNDING,
     floor: amount,
     menu: record({ needed: { from: amount, to: amount } }),
-    guard: code(60),
+    guard: allowanceId,
     when: condition,
     funds: listOf(FUND, { most: 30 }),
     allowances: listOf(ALLOWANCE, { most: 40 }),

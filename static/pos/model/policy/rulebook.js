@@ -70,7 +70,8 @@ class Layer {
     this.firstDay = /** @type {number} */ (document.from)
     this.lastDay = /** @type {number} */ (document.to ?? LATEST)
     for (const one of document.allowances ?? []) {
-      if (!shared.has(one.id)) shared.set(one.id, allowanceOf(one, this.firstDay))
+      const known = shared.get(one.was ?? one.id) ?? allowanceOf(one, this.firstDay)
+      for (const name of [known.id, one.id]) if (!shared.has(name)) shared.set(name, known)
     }
     this.shared = shared
     this.guard = this.#guard(document.guard ?? 'guard.meal')
@@ -310,7 +311,7 @@ function span({ from, below }) {
 function allowanceOf(doc, firstDay) {
   const { windows = 0, most_fen: carryMost = 0 } = doc.carry ?? {}
   return {
-    id: doc.id,
+    id: doc.was ?? doc.id, // whatever counts uses never hears of the new name
     unit: doc.unit,
     scope: doc.scope,
     window: doc.window,
