@@ -304,15 +304,16 @@ def tablets(contract: Contract, first: date, last: date) -> list[str]:
 
 def chains(
     tablet_ids: Sequence[str], since: date, records: int | None = None
-) -> tuple[list[Link], dict[tuple[str, int], int]]:
+) -> tuple[Iterator[Link], dict[tuple[str, int], int]]:
     """Links of the tablets' chains from the record before the first that came since `since`, and where each starts.
 
     records  the last record id to look at; None for all there are now
+
+    Links are read while they are taken, in order of tablet, epoch, number and hash.
     """
-    links: list[Link] = []
     starts: dict[tuple[str, int], int] = {}
     until = [] if records is None else [Record.id <= records]
-    for tablet in tablet_ids:
+    for tablet in sorted(tablet_ids):
         came = paging.once(
             select(Record.epoch, func.min(Record.number))
             .where(Record.tablet_id == tablet, Record.arrived_at >= clock.instant(since), *until)
@@ -325,8 +326,7 @@ def chains(
                 )
             )
             starts[tablet, epoch] = before or 1
-            links += _links(tablet, epoch, before or 1, until)
-    return links, starts
+    return (link for (tablet, epoch), number in starts.items() for link in _links(tablet, epoch, number, until)), starts
 
 
 def _links(tablet: str, epoch: int, first: int, until: list[ColumnElement[bool]]) -> Iterator[Link]:

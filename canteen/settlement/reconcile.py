@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import groupby
 
 from canteen.money import Fen
 
@@ -304,19 +305,17 @@ def of_chain(
 ) -> Iterator[Finding]:
     """Gaps and forks in tablets' numbers that can touch the days `first` to `last`, both included.
 
+    links   by tablet, epoch, number and hash: two neighbours are held at a time, however long the chains
     starts  (tablet, epoch) -> the number from which its links are given; 1 where absent
 
     A run of missing numbers is one gap, named by its first number; it lies between the days of its neighbours.
     """
     starts = starts or {}
-    chains: dict[tuple[str, int], dict[int, list[Link]]] = defaultdict(lambda: defaultdict(list))
-    for link in links:
-        chains[link.tablet, link.epoch][link.number].append(link)
-    for (tablet, epoch), numbers in sorted(chains.items()):
+    for (tablet, epoch), chain in groupby(links, key=lambda link: (link.tablet, link.epoch)):
         before: list[Link] = []
         expected = starts.get((tablet, epoch), 1)
-        for number in sorted(numbers):
-            here = sorted(numbers[number], key=lambda link: link.hash)
+        for number, same in groupby(chain, key=lambda link: link.number):
+            here = list(same)
             days = [link.day for link in (*before, *here)]
             touches = min(days) <= last and max(days) >= first
             if number > expected and touches:
