@@ -237,12 +237,6 @@ def with_supposed(
     return taken
 
 
-def is_repeat(quote: Quote) -> bool:
-    """Whether no fund pays, and something was passed over only because it was had before; a canteen's own price stays."""
-    nothing_paid = all(share.payer == "concession" for share in quote.shares)
-    return nothing_paid and any(passed.why == "used_up" for passed in quote.passed)
-
-
 def say(quote: Quote) -> str:
     """The sentence that a cashier can read aloud."""
     return engine.say(quote).counter

@@ -14,7 +14,7 @@ from canteen import clock, places
 from canteen.errors import Invalid
 from canteen.money import Fen
 from canteen.places import MenuItem
-from canteen.pos import pricing, stamps
+from canteen.pos import pricing, repeats, stamps
 from canteen.pos.orders import Line
 from canteen.pos.pricing import Place, Priced
 from canteen.registry import credentials, elders
@@ -41,7 +41,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One sale quoted. `repeat`: what this person may have in this period was had before, so it is full price."""
+    """One sale quoted. `repeat`: what the counter is told where limits leave no support for it; '' for most."""
 
     elder_id: uuid.UUID | None
     credential: str | None
@@ -54,7 +54,7 @@ class Answer:
     priced: Priced
     rulebook: str
     stamp: str
-    repeat: bool
+    repeat: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def quote(session: Session, canteen_id: str, asked: Sequence[Asked], *, tablet_i
                 priced,
                 place.book.hash,
                 stamp,
-                pricing.is_repeat(priced.quote),
+                repeats.told(place.book.book, priced),
             )
         )
         pricing.suppose(supposed, priced.quote, whose)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from flask import Flask
 from sqlalchemy.orm import Session
@@ -42,8 +44,42 @@ def test_a_second_meal_in_the_period_is_told_whatever_the_canteen_itself_takes_o
         first = _quoted(session, till, card)
         world.sell(till, card)
         second = _quoted(session, till, card)
-    assert (first.repeat, second.repeat) == (False, True)
+    assert (first.repeat, second.repeat) == ("", "这一餐已享受过优惠，这一份不再享受。")
     assert {share.payer for share in second.priced.quote.shares} <= {"concession"}
+
+
+LIMITED = """\
+        limits: [test.limit]
+allowances:
+  - {id: test.limit, unit: UNIT, scope: SCOPE, window: WINDOW, LIMIT}
+"""
+
+
+@pytest.mark.parametrize(
+    ("unit", "scope", "window", "said"),
+    [
+        ("meal", "person", "day", "今天的享受次数已用完，这一份不再享受。"),
+        ("meal", "person", "week", "本周的享受次数已用完，这一份不再享受。"),
+        ("day", "person", "month", "本月的享受次数已用完，这一份不再享受。"),
+        ("fen", "person", "month", "本月的优惠金额已用完，这一份不再享受。"),
+        ("meal", "household", "month", "全家本月的享受次数已用完，这一份不再享受。"),
+        ("fen", "person", "year", "今年的优惠金额已用完，这一份不再享受。"),
+        ("meal", "person", "ever", "享受次数已用完，这一份不再享受。"),
+    ],
+)
+def test_a_limit_that_is_used_up_is_told_by_the_time_it_counts(
+    app: Flask, session: Session, unit: str, scope: str, window: str, said: str
+) -> None:
+    limit = "limit_fen: 5.00" if unit == "fen" else "limit: 1"
+    till = world.make(session)
+    limited = LIMITED.replace("UNIT", unit).replace("SCOPE", scope).replace("WINDOW", window).replace("LIMIT", limit)
+    world.a_rulebook(session, world.GUARDED + limited)
+    card = world.a_card(session, world.an_elder(session))
+    with clock.at(NOON):
+        world.sell(till, card)
+    with clock.at(NOON + timedelta(hours=6) if window == "day" else NOON + timedelta(days=1)):
+        later = _quoted(session, till, card)
+    assert later.repeat == said
 
 
 def _quoted(session: Session, till: World, card: str) -> Answer:

@@ -10,7 +10,7 @@
  *
  * @typedef {{elder: string | null, credential: string | null, diner: Diner | null, guest: string | null,
  *   lines: Line[], amount: number | null, quote: Quote, input: object, input_hash: string,
- *   rulebook: string, stamp: string | null, say: string, repeat: boolean}} QuotedSale
+ *   rulebook: string, stamp: string | null, say: string, repeat: string}} QuotedSale
  * @typedef {{at: string, day: string, period: Period, flags: string[], sales: QuotedSale[]}} Quotes
  *
  * @typedef {'breakfast' | 'lunch' | 'dinner'} Period

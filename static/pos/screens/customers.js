@@ -21,7 +21,8 @@ export function showCustomers(till) {
     const sale = till.basket.quotes?.sales[n] ?? null
     const open = till.opened === person.key || (till.byAmount ? !person.amount : till.basket.customers.length === 1)
     showFace(part, titleOf(till.basket, n), sale)
-    show(part, 'repeat', sale?.repeat ?? false)
+    fill(part, { repeat: sale?.repeat ?? '' })
+    show(part, 'repeat', Boolean(sale?.repeat))
     show(part, 'open', !open)
     slot(part, 'open').textContent = till.byAmount ? '改金额' : '改餐'
     show(part, 'remove', till.basket.customers.length > 1)

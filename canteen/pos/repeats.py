@@ -1,0 +1,63 @@
+"""What the counter is told when limits leave a meal without support: which time the limit counts, and no more.
+
+Fit for the counter: neither the rule nor the standing that it asks for is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from canteen.policy.bill import Bill
+from canteen.policy.case import known_case
+from canteen.policy.days import WINDOWS
+from canteen.policy.rules import Group, Lean, Rule, Rulebook
+from canteen.pos.pricing import Priced
+
+HAD = "这一餐已享受过优惠，这一份不再享受。"
+WHEN = {
+    "period": "这一餐", "day": "今天", "week": "本周", "month": "本月", "quarter": "本季度", "year": "今年", "ever": ""
+}  # fmt: skip
+
+
+def told(book: Rulebook, priced: Priced) -> str:
+    """The sentence for a meal that no fund pays because of a limit; '' for any other. A canteen's own price stays."""
+    over = {passed.rule for passed in priced.quote.passed if passed.why == "used_up"}
+    if not over or any(share.payer != "concession" for share in priced.quote.shares):
+        return ""
+    asked = known_case(priced.document)
+    bill = Bill(asked.diner, asked.meal, asked.taken)
+    ended = [lean for rule in _rules(book) if rule.id in over for lean in _leans(rule) if _ended(bill, lean)]
+    first = min(ended, key=lambda lean: WINDOWS.index(lean.allowance.window), default=None)
+    return _sentence(first) if first else HAD
+
+
+def _sentence(lean: Lean) -> str:
+    allowance = lean.allowance
+    whose = "全家" if allowance.scope == "household" else ""
+    if allowance.window == "period" and allowance.unit != "fen" and not whose:
+        return HAD
+    when = WHEN[allowance.window]
+    what = "优惠金额" if allowance.unit == "fen" else "享受次数"
+    return f"{whose}{when}{'的' if whose or when else ''}{what}已用完，这一份不再享受。"
+
+
+def _ended(bill: Bill, lean: Lean) -> bool:
+    taken = bill.taken(lean, bill.window(lean.allowance))
+    used = {"meal": taken.count, "fen": taken.fen, "day": len({*taken.days} - {bill.meal.day})}
+    return used[lean.allowance.unit] >= bill.limit(lean)
+
+
+def _leans(rule: Rule) -> Iterator[Lean]:
+    yield from rule.limits
+    for part in (part for step in rule.steps for part in step.parts):
+        yield from (*part.limits, *part.fund.limits)
+
+
+def _rules(book: Rulebook) -> Iterator[Rule]:
+    waiting: list[Rule | Group] = [stage.group for stage in book.stages]
+    while waiting:
+        member = waiting.pop()
+        if isinstance(member, Rule):
+            yield member
+        else:
+            waiting += member.members
