@@ -7,7 +7,7 @@ newest publication of a scheme that holds on the day counts; a lower layer only 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -48,6 +48,23 @@ def in_force(session: Session, canteen_id: str, areas: Sequence[str], on: date) 
     return _JOINED.get(parts) or _join(session, parts)
 
 
+def with_others(
+    session: Session, nodes: tuple[str, ...], on: date, instead: Mapping[tuple[str, str, str], str]
+) -> InForce:
+    """What would hold on a day if these rulebooks, by (layer, node, scheme), stood in the place of those that do."""
+    newest = _newest(session, nodes, on)
+    newest |= {_place(nodes, *key): digest for key, digest in instead.items() if key[1] in nodes}
+    parts = tuple(newest[key] for key in sorted(newest))
+    return _JOINED.get(parts) or _join(session, parts)
+
+
+def document(body: str) -> dict[str, Any]:
+    """The document of a stored body."""
+    found = books.parse(body.encode())
+    assert isinstance(found, dict)
+    return found
+
+
 def keep(session: Session, book: InForce) -> None:
     """Intern the joined rulebook, so that the sale which names its hash can be priced again for ever.
 
@@ -64,13 +81,22 @@ def keep(session: Session, book: InForce) -> None:
 
 def _parts(session: Session, nodes: tuple[str, ...], on: date) -> tuple[str, ...]:
     """Hashes of the rulebooks in force at the nodes, most general first, each scheme once a node."""
+    newest = _newest(session, nodes, on)
+    return tuple(newest[key] for key in sorted(newest))
+
+
+def _newest(session: Session, nodes: tuple[str, ...], on: date) -> dict[tuple[int, int, str], str]:
     rows = session.execute(
         select(Publication.layer, Publication.node_id, Publication.scheme, Publication.rulebook_hash)
         .where(Publication.node_id.in_(nodes), places.valid_on(Publication, on))
         .order_by(Publication.from_day, Publication.id)
     )
-    newest = {(LAYERS.index(layer), nodes.index(node), scheme): digest for layer, node, scheme, digest in rows}
-    return tuple(newest[key] for key in sorted(newest))
+    return {_place(nodes, layer, node, scheme): digest for layer, node, scheme, digest in rows}
+
+
+def _place(nodes: tuple[str, ...], layer: str, node: str, scheme: str) -> tuple[int, int, str]:
+    """Where a scheme's rulebook stands among the layers of a place."""
+    return LAYERS.index(layer), nodes.index(node), scheme
 
 
 _KEPT: set[tuple[Any, str]] = set()

@@ -12,6 +12,7 @@ from canteen.ledger import transfers
 from canteen.money import Fen
 from canteen.pos.models import Sale, Share, Void
 from canteen.settlement import carrying, paging
+from canteen.settlement.differences import by_fund
 from canteen.settlement.models import Claim, Decision, Payout, PayoutCheck
 
 HELD_BY = ("open", "claimed", "disallowed", "paid", "excluded")
@@ -31,7 +32,7 @@ class Trial:
 
 
 def trial(contract_id: str) -> list[Trial]:
-    """The trial balance by fund; `sold` is summed from the sales' shares, the rest from transfers."""
+    """The trial balance by fund; `sold` is summed from the sales' shares and their differences, the rest from transfers."""
     sold: Counter[str] = Counter()
     months = [
         row[0] for row in paging.once(select(Sale.service_month).where(Sale.contract_id == contract_id).distinct())
@@ -51,6 +52,8 @@ def trial(contract_id: str) -> list[Trial]:
         )
         for fund, fen in paging.once(query):
             sold[fund] += int(fen)
+    for fund, fen in by_fund(contract_id).items():
+        sold[fund] += fen
     standing = transfers.balances(db.session(), contract_id)
     db.session.rollback()
     funds = sorted({fund for fund, kind in standing if kind in HELD_BY} | sold.keys())

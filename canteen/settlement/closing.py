@@ -25,7 +25,7 @@ from canteen.ledger import periods
 from canteen.ledger.models import Period
 from canteen.places import Contract, NoContract
 from canteen.pos.models import Record
-from canteen.settlement import carrying, paging, reading, reconcile, statement, sums
+from canteen.settlement import carrying, differences, paging, reading, reconcile, statement, sums
 from canteen.settlement.models import Claim, ClaimLine, Statement
 from canteen.settlement.models import Finding as FindingRow
 from canteen.settlement.reconcile import Finding, Sold
@@ -146,7 +146,7 @@ def reckon(period_id: int) -> Figures:
         key: (counts.line_meals[key], len(counts.line_persons.get(key, ())), fen)
         for key, fen in sums.inside(period).items()
     }
-    lines |= sums.before(period) | carrying.lines(period, cut)
+    lines |= sums.before(period) | carrying.lines(period, cut) | differences.lines(period)
     sales, sales_hash = statement.sales_hash(reading.content_hashes(period, cut))
     return Figures(
         contract=period.contract_id,
@@ -241,6 +241,7 @@ def _judge(period: Period, contract: Contract, cut: Cut) -> tuple[_Counts, list[
         _count(counts, period, sales)
     findings += _of_earlier_sales(period, known, cut, turns_at)
     findings += of_tablets(period, contract, cut.records)
+    findings += differences.findings(period)
     return counts, findings
 
 

@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session, aliased
 
 from canteen import clock
 from canteen.auth.models import Person
-from canteen.ledger.models import Account, Period, Transfer
+from canteen.ledger.models import LATER, Account, Period, Transfer
 from canteen.money import Fen
 from canteen.places import Canteen, Contract
 from canteen.pos.models import Sale
-from canteen.settlement import claims, closing, details, reading, steps, sums
+from canteen.settlement import claims, closing, details, differences, reading, steps, sums
 from canteen.settlement.claims import LineStanding
 from canteen.settlement.details import Meal
 from canteen.settlement.models import (
@@ -205,6 +205,8 @@ def line_meals(session: Session, claim: Claim, line: LineStanding, after: str | 
         found = _of_period(session, claim, line, after)
     elif line.kind == "adjustment":
         found = _taken_back(claim, line, after)
+    elif line.kind == "revaluation":
+        found = _revalued(claim, line, after)
     else:
         found = _released(session, claim, line, after)
     page, more = found[:SIZE], len(found) > SIZE
@@ -232,6 +234,7 @@ def _of_period(session: Session, claim: Claim, line: LineStanding, after: str | 
             Transfer.sale_id == Sale.id,
             Transfer.period_id == claim.period_id,
             Transfer.movement.in_(sums.CLAIMABLE),
+            Transfer.share_n < LATER,
             or_(Transfer.target_id.in_(accounts), Transfer.source_id.in_(accounts)),
         )
         .correlate(Sale)
@@ -274,6 +277,14 @@ def _taken_back(claim: Claim, line: LineStanding, after: str | None) -> list[Ref
     key = Key(line.kind, line.fund, line.service_month, line.origin)
     period = closing.load(claim.period_id)
     return _past([(day, sale, fen) for of, sale, day, fen in sums.late(period) if of == key and fen], after)
+
+
+def _revalued(claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
+    key = Key(line.kind, line.fund, line.service_month, line.origin)
+    period = closing.load(claim.period_id)
+    return _past(
+        [(one.day, one.sale, one.fen) for one in differences.booked(period) if one.key == key and one.fen], after
+    )
 
 
 def _released(session: Session, claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:

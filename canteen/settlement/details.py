@@ -21,7 +21,7 @@ from canteen.places import Area, Canteen, Contract, Operator, Payee
 from canteen.pos.models import Record, Sale, SaleLine, Share, Tender, Void
 from canteen.registry.models import Credential, ElderFact, ElderIdentity
 from canteen.rulebooks.models import RulebookVersion
-from canteen.settlement import claims, closing, judging, paging, reading, sums
+from canteen.settlement import claims, closing, differences, judging, paging, reading, sums
 from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer
 from canteen.settlement.words import say
 
@@ -340,6 +340,11 @@ def others(claim: Claim) -> list[Other]:
     for key, sale, day, fen in sums.late(period):
         if fen:
             result.append(Other(key.kind, sale, day, key.fund, key.origin, fen, _why(key.kind, sale)))
+    titles = differences.titles()
+    for one in differences.booked(period):
+        if one.fen:
+            why = titles.get(one.key.origin.rpartition("/")[2], "")
+            result.append(Other(one.key.kind, one.sale, one.day, one.key.fund, one.key.origin, one.fen, why))
     return sorted(result, key=lambda other: (other.kind, other.day, str(other.sale), other.fund))
 
 

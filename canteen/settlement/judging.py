@@ -17,12 +17,12 @@ from canteen.auth import humans
 from canteen.db import retried, transaction
 from canteen.errors import Conflict, Invalid, Missing
 from canteen.ledger import periods, transfers
-from canteen.ledger.models import Account, Period, Transfer
+from canteen.ledger.models import LATER, Account, Period, Transfer
 from canteen.ledger.transfers import Move
 from canteen.money import Fen
 from canteen.places import Contract
 from canteen.pos.models import Sale, Void
-from canteen.settlement import claims, paging, sums
+from canteen.settlement import claims, differences, paging, sums
 from canteen.settlement.claims import MoveNotOpen, SamePerson, reason_given
 from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held, HeldAnswer
 
@@ -70,6 +70,8 @@ def answer(finding_id: int, outcome: str, *, reason: str, by: str) -> None:
         claim = session.execute(select(Claim).where(Claim.period_id == finding.period_id)).scalar_one()
         gate = _gate(session, claim)
         claim = _judged(session, claim.id)
+        if outcome != "accepted" and finding.code == "revaluation":
+            raise Invalid("重估后应付上升的就餐按规定不向老人追缴，也未调整资金；确认知悉即可，需要追回的请另行办理。")
         if outcome != "accepted" and finding.sale_id is None:
             raise Invalid("这条事项不对应单笔就餐，只能确认无误，或退回申报。")
         number = events.record(
@@ -92,10 +94,13 @@ def answer(finding_id: int, outcome: str, *, reason: str, by: str) -> None:
         sale = session.get_one(Sale, finding.sale_id)
         if _in_claim(session, claim, sale):
             _settle_meal(session, claim, gate, sale, outcome, reason.strip(), by, number)
+            _strike_differences(session, claim, sale, outcome, f"event:{number}")
         elif outcome == "held":
             raise ClaimedBefore
         elif outcome == "disallowed":
-            transfers.post(session, _gate_of(session, claim, sale), list(_taken_back(session, sale, finding)))
+            moves = list(_taken_back(session, sale, finding))
+            moves += differences.struck(session, sale, finding.code, f"finding:{finding.id}")
+            transfers.post(session, _gate_of(session, claim, sale), moves)
 
 
 @retried
@@ -114,6 +119,7 @@ def hold(claim_id: int, sale_id: uuid.UUID, outcome: str, *, reason: str, by: st
         body = {"sale": str(sale_id), "outcome": outcome}
         number = events.record(session, "sale.hold", f"claim:{claim.number}", by=by, body=body)
         _settle_meal(session, claim, gate, sale, outcome, reason.strip(), by, number)
+        _strike_differences(session, claim, sale, outcome, f"event:{number}")
 
 
 @retried
@@ -137,6 +143,7 @@ def clear(held_id: int, outcome: str, *, reason: str, by: str) -> None:
         body = {"held": held_id, "outcome": outcome}
         number = events.record(session, f"held.{outcome}", f"claim:{claim.number}", by=by, body=body)
         _clear(session, held, gate, outcome, reason, by, number)
+        _strike_differences(session, found, session.get_one(Sale, held.sale_id), outcome, f"event:{number}")
 
 
 def disallowed(session: Session, claim: Claim, cause: str) -> Iterator[Move]:
@@ -229,14 +236,14 @@ def open_shares(session: Session, sale_id: uuid.UUID) -> dict[tuple[str, int], F
 
 
 def standing(session: Session, sale_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[tuple[tuple[str, int], Fen]]]:
-    """Of each sale: ((fund, share), fen) that stands in `open`. Approval moves sums, so it does not show here."""
+    """Of each sale as sold: ((fund, share), fen) in `open`. Approval moves sums, so it does not show here."""
     source, target = aliased(Account), aliased(Account)
     signed = case((target.kind == "open", Transfer.fen), (source.kind == "open", -Transfer.fen), else_=0)
     rows = session.execute(
         select(Transfer.sale_id, Transfer.fund, Transfer.share_n, func.sum(signed))
         .join(source, source.id == Transfer.source_id)
         .join(target, target.id == Transfer.target_id)
-        .where(paging.among(Transfer.sale_id, sale_ids), Transfer.share_n.is_not(None))
+        .where(paging.among(Transfer.sale_id, sale_ids), Transfer.share_n < LATER)
         .where(Transfer.movement.in_((*sums.CLAIMABLE, "disallow")))
         .group_by(Transfer.sale_id, Transfer.fund, Transfer.share_n)
         .order_by(Transfer.sale_id, Transfer.fund, Transfer.share_n)
@@ -271,6 +278,13 @@ def _clear(session: Session, held: Held, gate: Period, outcome: str, reason: str
     session.flush()
     if outcome == "disallowed":
         transfers.post(session, gate, list(_strike(session, held, f"held:{held.id}")))
+
+
+def _strike_differences(session: Session, claim: Claim, sale: Sale, outcome: str, cause: str) -> None:
+    """What revaluations booked of a meal goes with it when it is struck out."""
+    if outcome == "disallowed":
+        moves = list(differences.struck(session, sale, "disallowed", cause))
+        transfers.post(session, _gate_of(session, claim, sale), moves)
 
 
 def _strike(session: Session, held: Held, cause: str) -> Iterator[Move]:

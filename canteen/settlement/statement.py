@@ -11,7 +11,7 @@ from datetime import date
 from canteen.money import Fen
 from canteen.settlement.reconcile import Finding
 
-KINDS = ("meals", "supplement", "adjustment", "released", "carried")
+KINDS = ("meals", "supplement", "adjustment", "released", "carried", "revaluation")
 VERSION = 1
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 
 from canteen import clock
 from canteen.db import db
-from canteen.ledger.models import Account, Period, Transfer
+from canteen.ledger.models import LATER, Account, Period, Transfer
 from canteen.money import Fen
 from canteen.pos.models import Sale
 from canteen.settlement import paging
@@ -137,7 +137,8 @@ def _signed(accounts: Iterable[int]) -> ColumnElement[int]:
 
 def _of(period: Period, accounts: list[int], low: int | None, high: int | None) -> list[ColumnElement[bool]]:
     touching = or_(Transfer.target_id.in_(accounts), Transfer.source_id.in_(accounts))
-    found = [Transfer.period_id == period.id, Transfer.movement.in_(CLAIMABLE), touching]
+    sold = Transfer.share_n < LATER  # differences made later have lines of their own
+    found = [Transfer.period_id == period.id, Transfer.movement.in_(CLAIMABLE), sold, touching]
     if low is not None and high is not None:
         found.append(and_(Transfer.id > low, Transfer.id <= high))
     return found

@@ -17,10 +17,10 @@ from typing import Any
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import aliased
 
-from canteen.ledger.models import Account, Period, Transfer
+from canteen.ledger.models import LATER, Account, Period, Transfer
 from canteen.money import Fen
 from canteen.pos.models import Payment, Record, Sale, SaleLine, SaleUse, Share, Slot, Tender, Void
-from canteen.settlement import balance, carrying, closing, paging, reading, statement
+from canteen.settlement import balance, carrying, closing, paging, reading, statement, verify_later
 from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held, Statement
 from canteen.settlement.reconcile import Part, Priced
 from canteen.settlement.requoting import Quotes
@@ -79,11 +79,26 @@ def period(period_id: int) -> Verified:
         found += _payments(payments, row.id, taken)
         _add_lines(lines, row, page, meals, cut)
     _add_taken_back(lines, row, cut, quotes)
+    found += _differences(row, quotes, lines)
     found += _lines(row, lines)
     found += _money_taken(row, taken)
     found += _statement(row, cut)
     found += [Difference(*one) for one in balance.differences(row.contract_id)]
     return Verified(row.id, sales, sum(lines.values()), tuple(found))
+
+
+def _differences(row: Period, quotes: Quotes, lines: Counter[LineKey]) -> Iterator[Difference]:
+    """What revaluations booked to the period, whatever month its sales are of."""
+    ids = verify_later.sales(row)
+    for at in range(0, len(ids), paging.PAGE):
+        page = ids[at : at + paging.PAGE]
+        claimable: dict[uuid.UUID, Counter[str]] = defaultdict(Counter)
+        meals, _ = _meals([_Ref(number) for number in page], quotes)
+        for meal in meals:
+            for part, fen in zip(meal.parts, meal.claimable, strict=True):
+                claimable[meal.id][part.fund] += fen
+        for told in verify_later.check(row, page, claimable, quotes, lines):
+            yield Difference(*told)
 
 
 # --- sales ---
@@ -197,7 +212,7 @@ def _transfers(meals: Sequence[_Meal]) -> Iterator[Difference]:
         select(Transfer.sale_id, Transfer.share_n, Transfer.movement, source.kind, target.kind, func.sum(Transfer.fen))
         .join(source, source.id == Transfer.source_id)
         .join(target, target.id == Transfer.target_id)
-        .where(paging.among(Transfer.sale_id, [meal.id for meal in meals]), Transfer.share_n.is_not(None))
+        .where(paging.among(Transfer.sale_id, [meal.id for meal in meals]), Transfer.share_n < LATER)
         .where(Transfer.cause.like("sale:%") | (Transfer.movement == "void"))
         .group_by(Transfer.sale_id, Transfer.share_n, Transfer.movement, source.kind, target.kind)
     )
