@@ -65,7 +65,39 @@ def _scalar(value: object, shape: Shape) -> str:
 
 def dump(tree: Mapping[str, object]) -> str:
     """The YAML of a tree of texts, whether or not it is a good rulebook."""
-    return yaml.dump(dict(tree), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return _dumped(dict(tree))
+
+
+def entry(name: str, value: object) -> str:
+    """A field as it stands in a block of its own: 'name: value' and the lines below, without a newline at the end."""
+    return _dumped(_Open({name: value})).rstrip("\n")
+
+
+def member(value: object) -> str:
+    """A list's member as it stands in a block of its own: '- value' and the lines below, without a newline at the end."""
+    return _dumped(_Listed([value])).rstrip("\n")
+
+
+def inline(value: object) -> str:
+    """A value on one line, as it stands between braces."""
+    listed = yaml.dump(_Flow([value]), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
+    return listed.strip().removeprefix("[").removesuffix("]")
+
+
+def _dumped(tree: object) -> str:
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+class _Open(dict[str, object]):
+    """A mapping on lines of its own, however short."""
+
+
+class _Listed(list[object]):
+    """A list on lines of its own, however short."""
+
+
+class _Flow(list[object]):
+    """A list on one line, however long."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -99,3 +131,16 @@ def _dict(dumper: yaml.SafeDumper, value: dict[str, object]) -> yaml.Node:
 
 _Dumper.add_representer(list, _list)
 _Dumper.add_representer(dict, _dict)
+
+
+def _open(dumper: yaml.SafeDumper, value: dict[str, object]) -> yaml.Node:
+    return dumper.represent_mapping("tag:yaml.org,2002:map", value.items(), flow_style=False)
+
+
+def _listed(dumper: yaml.SafeDumper, value: list[object]) -> yaml.Node:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=isinstance(value, _Flow))
+
+
+_Dumper.add_representer(_Open, _open)
+_Dumper.add_representer(_Listed, _listed)
+_Dumper.add_representer(_Flow, _listed)

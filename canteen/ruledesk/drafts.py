@@ -49,6 +49,13 @@ class Fault:
     found: str
     expected: str
     severity: str
+    code: str
+
+    @property
+    def told(self) -> str:
+        """The whole of it in one sentence."""
+        found = f"；现为“{self.found}”" if self.found else ""
+        return self.message + found + (f"；应为{self.expected}" if self.expected else "")
 
 
 def start(text: str, title: str, *, layer: str, node_id: str, by: str) -> int:
@@ -130,7 +137,7 @@ def check(text: str) -> tuple[Document | None, list[Fault]]:
 
 
 def _fault(line: int, problem: Problem) -> Fault:
-    return Fault(line, problem.path, problem.message, problem.found, problem.expected, problem.severity)
+    return Fault(line, problem.path, problem.message, problem.found, problem.expected, problem.severity, problem.code)
 
 
 def _own(session: Session, draft_id: int, by: str) -> RulebookDraft:

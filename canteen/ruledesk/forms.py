@@ -1,20 +1,19 @@
 """The form of a rulebook: who, how much, who pays, how often. It and the YAML are the same tree of texts.
 
-A form gives a tree (`tree_of`), and a tree gives a form only if that form gives the same rulebook back (`form_of`):
-so nothing that a form cannot show is ever lost by saving one.
+A tree gives a form (`form_of`); what a form cannot say is locked in it, piece by piece. A form changes a tree
+(applying.py) only where the form was changed, so that nothing it does not show is ever lost by saving one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
-from werkzeug.datastructures import MultiDict
-
-from canteen.policy.grammar import RULEBOOK
+from canteen.policy.grammar import ALLOWANCE, BENEFITS, FUND, RULE, STAGE
 from canteen.policy.refusals import Problem
+from canteen.policy.shapes import Shape
 
 VERBS = ("less", "off", "pay_percent", "pay", "free_up_to", "free", "ceiling")
 Tree = dict[str, Any]
@@ -54,6 +53,8 @@ class Part:
 
 @dataclass
 class Rule:
+    """`at`: its place in the tree it was read from, '' for a new one; `locked`: no form can say it (so of all pieces)."""
+
     id: str = ""
     label: str = "助餐补贴"
     reason: str = ""
@@ -70,6 +71,8 @@ class Rule:
     round_of: str = ""
     round_to: str = ""
     round_by: str = ""
+    at: str = field(default="", compare=False)
+    locked: str = field(default="", compare=False)
 
 
 @dataclass
@@ -79,6 +82,8 @@ class Stage:
     pick: str = "best"
     who: Who = field(default_factory=Who, metadata={"of": Who})
     rules: list[Rule] = field(default_factory=list, metadata={"of": Rule})
+    at: str = field(default="", compare=False)
+    locked: str = field(default="", compare=False)
 
 
 @dataclass
@@ -94,6 +99,8 @@ class Fund:
     budget_window: str = "month"
     budget_end: str = "queue"
     budget_warn: str = ""
+    at: str = field(default="", compare=False)
+    locked: str = field(default="", compare=False)
 
 
 @dataclass
@@ -104,6 +111,8 @@ class Limit:
     window: str = "day"
     limit: str = "1"
     note: str = ""
+    at: str = field(default="", compare=False)
+    locked: str = field(default="", compare=False)
 
 
 @dataclass
@@ -128,18 +137,14 @@ class Form:
 
 def tree_of(form: Form) -> Tree:
     """The tree that the YAML of this form reads as."""
-    return _some(
-        format="1",
-        id=form.id,
-        title=form.title,
-        source=form.source,
-        **{"from": form.first_day, "to": form.last_day},
-        place=form.place,
-        age=_some(reckoning=form.reckoning),
-        floor=form.floor,
-        funds=[_fund(one) for one in form.funds],
-        allowances=[_limit(one) for one in form.limits],
-    ) | {"stages": [_stage(one) for one in form.stages]}
+    lists = _some(funds=[_fund(one) for one in form.funds], allowances=[_limit(one) for one in form.limits])
+    stages = [_stage(one) | {"rules": [_rule(rule) for rule in one.rules]} for one in form.stages]
+    return {"format": "1"} | head_of(form) | lists | {"stages": stages}
+
+
+def head_of(form: Form) -> Tree:
+    texts = {word: getattr(form, name) for name, word in HEAD.items()}
+    return _some(**texts, age=_some(reckoning=form.reckoning))
 
 
 def _some(**parts: Any) -> Tree:
@@ -188,9 +193,7 @@ def _limit(limit: Limit) -> Tree:
 
 
 def _stage(stage: Stage) -> Tree:
-    return _some(id=stage.id, title=stage.title, pick=stage.pick, when=_who(stage.who)) | {
-        "rules": [_rule(one) for one in stage.rules]
-    }
+    return _some(id=stage.id, title=stage.title, pick=stage.pick, when=_who(stage.who))
 
 
 def _rule(rule: Rule) -> Tree:
@@ -230,21 +233,51 @@ def _payers(parts: list[Part]) -> Tree:
 
 
 def form_of(tree: object) -> Form | None:
-    """The form that says the same as a tree; None when no form does: then it is edited as YAML alone."""
-    if not isinstance(tree, dict):
+    """The form of a tree of texts, locked where no form says the same; None for what has not a rulebook's outline."""
+    if not isinstance(tree, dict) or not all(isinstance(tree.get(name, []), list) for name in LISTS):
         return None
-    level = _levelled(tree)
-    try:
-        form = _read_form(level)
-    except (TypeError, ValueError, KeyError, AttributeError):
-        return None
-    return form if _meant(tree_of(form)) == _meant(level) else None
+    age = tree.get("age", {})
+    form = Form(reckoning=_text(age.get("reckoning")) if isinstance(age, dict) else "")
+    for name, word in HEAD.items():
+        setattr(form, name, _text(tree.get(word)))
+    form.funds = [piece_of(FUNDS, each, place) for place, each in enumerate(tree.get("funds", []))]
+    form.limits = [piece_of(LIMITS, each, place) for place, each in enumerate(tree.get("allowances", []))]
+    for place, each in enumerate(tree.get("stages", [])):
+        stage = piece_of(STAGES, each, place)
+        rules = each.get("rules", []) if isinstance(each, dict) else None
+        if not isinstance(rules, list):
+            return None
+        stage.rules = [piece_of(RULES, rule, number) for number, rule in enumerate(rules)]
+        form.stages.append(stage)
+    return form
 
 
-def _meant(tree: object) -> object:
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def piece_of(kind: Kind, tree: Any, place: int) -> Any:
+    """The form of a piece of a rulebook, locked where it would not say the same."""
+    found = None
+    if isinstance(tree, dict):
+        shown = _levelled({name: tree[name] for name in tree if name in kind.words})
+        try:
+            found = kind.read(shown)
+            if _meant(kind.write(found), kind.shape) != _meant(shown, kind.shape) or not kind.fits(tree):
+                found = None
+        except (TypeError, ValueError, KeyError, AttributeError):
+            found = None
+    if found is None:
+        told = tree if isinstance(tree, dict) else {}
+        found = kind.make(**{name: _text(told.get(name)) for name in kind.told}, locked="yes")
+    found.at = str(place)
+    return found
+
+
+def _meant(tree: object, shape: Shape) -> object:
     """What the grammar makes of a tree; what it cannot read stays as it is written."""
     problems: list[Problem] = []
-    return RULEBOOK.parse(tree, "", problems)
+    return shape.parse(tree, "", problems)
 
 
 def _levelled(value: Any) -> Any:
@@ -262,22 +295,6 @@ def _levelled(value: Any) -> Any:
             for part in parts:
                 level |= part
     return level
-
-
-def _read_form(tree: Tree) -> Form:
-    return Form(
-        id=tree.get("id", ""),
-        title=tree.get("title", ""),
-        source=tree.get("source", ""),
-        first_day=tree.get("from", ""),
-        last_day=tree.get("to", ""),
-        place=tree.get("place", ""),
-        reckoning=tree.get("age", {}).get("reckoning", ""),
-        floor=tree.get("floor", ""),
-        funds=[_read_fund(one) for one in tree.get("funds", [])],
-        limits=[_read_limit(one) for one in tree.get("allowances", [])],
-        stages=[_read_stage(one) for one in tree.get("stages", [])],
-    )
 
 
 def _list(value: Any) -> list[Any]:
@@ -331,7 +348,6 @@ def _read_stage(tree: Tree) -> Stage:
         title=tree.get("title", ""),
         pick=tree.get("pick", ""),
         who=_read_who(tree.get("when", {})),
-        rules=[_read_rule(one) for one in tree.get("rules", [])],
     )
 
 
@@ -365,128 +381,52 @@ def _read_part(tree: Tree) -> Part:
     return Part(tree["fund"], how, "" if how == "rest" else tree[how])
 
 
-# --- the browser's fields --------------------------------------------------------------------------------------------
+# --- kinds of pieces -------------------------------------------------------------------------------------------------
 
 
-def of_request(sent: MultiDict[str, str]) -> Form:
-    """The form that a browser sent; field names say the place, like `stages-0-rules-1-who-age_from`."""
-    found = _bind(Form, "", sent)
-    assert isinstance(found, Form)
-    return found
+@dataclass(frozen=True)
+class Kind:
+    """A kind of piece: its shape in the language, the words of it that a form shows, and both ways between the two.
+
+    told  fields that say at least what a locked one is
+    fits  what else must hold of a tree for a form to show it
+    """
+
+    shape: Shape
+    words: frozenset[str]
+    make: Callable[..., Any]
+    read: Callable[[Tree], Any]
+    write: Callable[[Any], Tree]
+    told: tuple[str, ...]
+    fits: Callable[[Tree], bool] = lambda _tree: True
 
 
-def _bind(kind: type, prefix: str, sent: MultiDict[str, str]) -> Any:
-    values: dict[str, Any] = {}
-    for one in fields(kind):
-        name, of = f"{prefix}{one.name}", one.metadata.get("of")
-        if of is None:
-            values[one.name] = sent.get(name, "").strip()
-        elif of is str:
-            values[one.name] = sent.getlist(name)
-        elif one.default_factory is list:
-            numbers = sorted({int(found[1]) for key in sent if (found := re.match(rf"{name}-(\d+)-", key))})
-            values[one.name] = [_bind(of, f"{name}-{number}-", sent) for number in numbers[:60]]
-        else:
-            values[one.name] = _bind(of, f"{name}-", sent)
-    return kind(**values)
-
-
-def of_mapping(form: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """What a browser would send of a form."""
-    for one in fields(form):
-        value = getattr(form, one.name)
-        if isinstance(value, list):
-            for place, inner in enumerate(value):
-                if is_dataclass(inner):
-                    yield from of_mapping(inner, f"{prefix}{one.name}-{place}-")
-                else:
-                    yield f"{prefix}{one.name}", inner
-        elif is_dataclass(value):
-            yield from of_mapping(value, f"{prefix}{one.name}-")
-        else:
-            yield f"{prefix}{one.name}", value
-
-
-def change(form: Form, act: str) -> None:
-    """'add:stages-0-rules' puts a new row in, 'drop:stages-0-rules-1' takes one out; anything else is no change."""
-    verb, _, path = act.partition(":")
-    steps = path.split("-")
-    place: Any = form
-    for step in steps[:-1]:
-        place = _into(place, step)
-        if place is None:
-            return
-    last = steps[-1]
-    if verb == "add" and is_dataclass(place) and isinstance(getattr(place, last, None), list):
-        getattr(place, last).append(_new(last, getattr(place, last), form))
-    elif verb == "drop" and isinstance(place, list) and last.isdecimal() and int(last) < len(place):
-        del place[int(last)]
-
-
-def _into(place: Any, step: str) -> Any:
-    if isinstance(place, list):
-        return place[int(step)] if step.isdecimal() and int(step) < len(place) else None
-    return getattr(place, step, None)
-
-
-def _new(name: str, rows: list[Any], form: Form) -> Any:
-    """A fresh row with an id of its own."""
-    taken = {getattr(row, "id", "") for row in rows}
-    if name in ("rules", "stages"):
-        taken = {rule.id for stage in form.stages for rule in stage.rules} | {stage.id for stage in form.stages}
-    stem = {"funds": "fund", "limits": "limit", "rules": "rule", "stages": "stage"}.get(name, "")
-    number = next(n for n in range(1, 1000) if f"{stem}{n}" not in taken and f"{_scheme(form)}.{stem}{n}" not in taken)
-    fund = form.funds[0].id if form.funds else ""
-    made: Mapping[str, Any] = {
-        "funds": Fund(id=f"{_scheme(form)}.{stem}{number}", name="财政补贴"),
-        "limits": Limit(id=f"{_scheme(form)}.{stem}{number}"),
-        "stages": Stage(id=f"{stem}{number}", title="补贴"),
-        "rules": Rule(id=f"{stem}{number}", reason="每餐补贴", clause="第一条", value="1.00", parts=[Part(fund)]),
-        "tiers": Tier(age_from="60", value="1.00"),
-        "parts": Part(fund, "fen", "1.00"),
-    }
-    return made[name]
-
-
-def _scheme(form: Form) -> str:
-    return form.id or "scheme"
-
-
-# --- templates -------------------------------------------------------------------------------------------------------
-
-
-def template(name: str, *, scheme: str, title: str, place: str, first_day: str) -> Form:
-    """A form to start from: 'tiers', 'classes', 'percent', 'free'; any other is one plain rule."""
-    form = Form(id=scheme, title=title, source="（请填写文件名称和文号）", first_day=first_day, place=place)
-    fund = f"{scheme}.fund1"
-    form.funds = [Fund(id=fund, name="财政补贴")]
-    form.limits = [Limit(id=f"{scheme}.daily", note="每人每日一餐")]
-    form.stages = [Stage(id="subsidy", title="就餐补贴", rules=_rules(name, fund, f"{scheme}.daily"))]
-    return form
-
-
-def _rules(name: str, fund: str, limit: str) -> list[Rule]:
-    paid: dict[str, Any] = {"parts": [Part(fund)], "limits": [limit]}
-    aged = Who(age_from="60")
-    if name == "tiers":
-        tiers = [Tier("60", "70", "1.00"), Tier("70", "80", "2.00"), Tier("80", "", "3.00")]
-        reason = "六十周岁及以上老人按年龄分档补贴"
-        return [Rule(id="aged", reason=reason, clause="第一条", tiers=tiers, **paid)]
-    if name == "classes":
-        poor = Who(age_from="60", classes=["tekun", "dibao"])
-        return [
-            Rule(id="a", reason="特困、低保老人每餐补贴", clause="第一条", who=poor, value="5.00", **paid),
-            Rule(id="b", reason="六十周岁及以上老人每餐补贴", clause="第二条", who=aged, value="2.00", **paid),
-        ]
-    if name == "percent":
-        return [
-            Rule(id="aged", label="敬老价", reason="六十周岁及以上老人八五折", clause="第一条", who=aged,
-                 verb="pay_percent", value="85%", **paid)
-        ]  # fmt: skip
-    if name == "free":
-        oldest = Who(age_from="90")
-        return [
-            Rule(id="oldest", label="免费餐", reason="九十周岁及以上老人每日一餐免费", clause="第一条", who=oldest,
-                 verb="free", most="20.00", used_up="next", **paid)
-        ]  # fmt: skip
-    return [Rule(id="aged", reason="六十周岁及以上老人每餐补贴", clause="第一条", who=aged, value="2.00", **paid)]
+HEAD = {
+    "id": "id", "title": "title", "source": "source", "first_day": "from", "last_day": "to", "place": "place",
+    "floor": "floor",
+}  # fmt: skip
+_OTHERS = frozenset(BENEFITS) - frozenset(VERBS) | {"by_level", "by_class", "pick", "rules"}
+LISTS = ("funds", "allowances", "stages")
+FUNDS = Kind(FUND, frozenset(("id", "name", "payer", "when", "budget")), Fund, _read_fund, _fund, ("id", "name"))
+LIMITS = Kind(
+    ALLOWANCE,
+    frozenset(("id", "unit", "scope", "window", "limit", "limit_fen", "note")),
+    Limit,
+    _read_limit,
+    _limit,
+    ("id", "note"),
+    lambda tree: "limit_level" not in tree,
+)
+STAGES = Kind(STAGE, frozenset(("id", "title", "pick", "when")), Stage, _read_stage, _stage, ("id", "title", "pick"))
+RULES = Kind(
+    RULE,
+    frozenset(
+        ("id", "label", "reason", "clause", "when", *VERBS, "by_age", "most", "floor", "rounding", "limits", "used_up",
+         "fund", "split")
+    ),
+    Rule,
+    _read_rule,
+    _rule,
+    ("id", "reason", "clause"),
+    _OTHERS.isdisjoint,
+)  # fmt: skip

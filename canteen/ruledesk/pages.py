@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -23,7 +24,7 @@ from canteen.registry.words import CANTEEN_CLASSES, CLASSES
 from canteen.rulebooks import reader, writing
 from canteen.rulebooks.models import LAYERS, Publication, RulebookDraft, RulebookVersion
 from canteen.rulebooks.publishing import RulebookFaulty
-from canteen.ruledesk import comparing, drafts, forms, prose, publishing, timeline, trying
+from canteen.ruledesk import applying, comparing, drafts, filling, forms, patching, prose, publishing, timeline, trying
 from canteen.ruledesk.proposing import Proposal
 from canteen.ruledesk.trying import Asked
 from canteen.web import filters, nav
@@ -206,7 +207,9 @@ def start() -> ResponseReturnValue:
         title = request.form.get("title", "").strip() or "新标准"
         scheme = request.form.get("scheme", "").strip() or f"local-{node}"
         first = clock.today().isoformat()
-        form = forms.template(request.form.get("template", ""), scheme=scheme, title=title, place=node, first_day=first)
+        form = filling.template(
+            request.form.get("template", ""), scheme=scheme, title=title, place=node, first_day=first
+        )
         text = writing.dump(forms.tree_of(form))
     number = drafts.start(text, title, layer=layer, node_id=node, by=g.person.id)
     return redirect(url_for("rules.draft_page", number=number))
@@ -227,8 +230,8 @@ def draft_page(number: int) -> ResponseReturnValue:
     row = _draft(number)
     form = _form(row.yaml)
     if form is None:
-        return redirect(url_for("rules.yaml_page", number=number, why="form"))
-    return _form_page(row, form, Asked())
+        return redirect(url_for("rules.yaml_page", number=number))
+    return _form_page(row, form, row.yaml, Asked())
 
 
 def _form(text: str) -> forms.Form | None:
@@ -239,18 +242,23 @@ def _form(text: str) -> forms.Form | None:
 
 
 def _form_page(
-    row: RulebookDraft, form: forms.Form, asked: Asked, refusal: Refusal | None = None
+    row: RulebookDraft, form: forms.Form, text: str, asked: Asked, refusal: Refusal | None = None
 ) -> ResponseReturnValue:
-    text = writing.dump(forms.tree_of(form))
     document, faults = drafts.check(text)
     tried, untried = _try(row, document, asked)
+    tree = reader.tree(row.yaml)
+    assert isinstance(tree, dict)
     page = render_template(
         "rules/form.html",
         draft=row,
         seen=-1 if isinstance(refusal, drafts.ChangedMeanwhile) else row.changes,
         form=form,
         faults=faults,
-        yaml=text,
+        wrong=_wrong(faults),
+        fields=[_row_name(one.path) for one in faults],
+        said=_said(document) if document else {},
+        area_names=names(),
+        kept={place: writing.dump(rest) for place, rest in applying.kept(tree).items()},
         asked=asked,
         tried=tried,
         untried=untried,
@@ -265,6 +273,34 @@ def _form_page(
         refusal=refusal,
     )
     return page, 200 if refusal is None else status_of(refusal)
+
+
+def _wrong(faults: Sequence[drafts.Fault]) -> dict[str, list[str]]:
+    """What is wrong, by the field of the form that it stands beside."""
+    found: dict[str, list[str]] = {}
+    for one in faults:
+        path = f"{one.path}.{one.expected}".removeprefix(".") if one.code == "missing_field" else one.path
+        found.setdefault(applying.field_at(path), []).append(one.told)
+    return found
+
+
+_ROWS = {"funds": "资金", "limits": "限额", "stages": "步骤", "rules": "标准", "tiers": "年龄档", "parts": "承担方"}
+
+
+def _row_name(path: str) -> str:
+    """Which row of the form a path belongs to, as its headings count: '步骤 1 标准 2'."""
+    found = re.findall(r"(funds|limits|stages|rules|tiers|parts)-(\d+)", applying.field_at(path))
+    return " ".join(f"{_ROWS[kind]} {int(number) + 1}" for kind, number in found) or "这份标准"
+
+
+def _said(document: Mapping[str, Any]) -> dict[str, list[prose.Row]]:
+    """Each rule in words, by its place in the form."""
+    return {
+        f"stages-{place}-rules-{number}": list(prose.rows_of(rule, document, names()))
+        for place, stage in enumerate(document["stages"])
+        for number, rule in enumerate(stage["rules"])
+        if "rules" not in rule
+    }
 
 
 def _canteens() -> list[tuple[str, str]]:
@@ -300,24 +336,27 @@ def _asked(sent: Mapping[str, Any]) -> Asked:
 @bp.post("/desk/rules/drafts/<int:number>")
 @allowed(Permission.RULEBOOKS)
 def change_draft(number: int) -> ResponseReturnValue:
-    """Save the form, add or take out a row, try an elder, or submit; the YAML behind it follows."""
+    """Save the form, add or take out a row, try an elder, or submit; the YAML behind it changes where the form did."""
     row = _draft(number)
-    form, act = forms.of_request(request.form), request.form.get("act", "save")
+    form, act = filling.of_request(request.form), request.form.get("act", "save")
+    filling.change(form, act)
+    tree = reader.tree(row.yaml)
+    if not isinstance(tree, dict) or forms.form_of(tree) is None:
+        raise drafts.ChangedMeanwhile
+    text = patching.rewrite(row.yaml, applying.applied(tree, form))
     if act == "try":
-        return _form_page(row, form, _asked(request.form))
-    forms.change(form, act)
+        return _form_page(row, form, text, _asked(request.form))
     seen = request.form.get("seen", "")
     try:
-        drafts.save(
-            number, writing.dump(forms.tree_of(form)), seen=int(seen) if seen.isdecimal() else -1, by=g.person.id
-        )
+        drafts.save(number, text, seen=int(seen) if seen.isdecimal() else -1, by=g.person.id)
+        filling.settle(form)
         if act == "submit":
             return _submit(number)
     except REFUSED as refusal:
-        return _form_page(_draft(number), form, _asked(request.form), refusal)
+        return _form_page(_draft(number), form, text, _asked(request.form), refusal)
     if act == "save":
         return redirect(url_for("rules.draft_page", number=number, done="saved"))
-    return _form_page(_draft(number), form, _asked(request.form))
+    return _form_page(_draft(number), form, text, _asked(request.form))
 
 
 def _submit(number: int) -> ResponseReturnValue:

@@ -278,10 +278,10 @@ class _Booked:
         )
         for sale, fund, payer, fen in paging.once(shares.where(paging.among(Share.sale_id, sales))):
             self._funds[sale][fund, payer] = int(fen)
-        for sale, fund, fen in paging.once(_EXCLUDED.where(paging.among(Transfer.sale_id, sales))):
-            if sale and fen:
-                self._funds[sale][fund, "subsidy"] -= int(fen)
-                self._excluded[sale] = self._excluded.get(sale, 0) + int(fen)
+        for number, fund, fen in paging.once(_EXCLUDED.where(paging.among(Transfer.sale_id, sales))):
+            if number and fen:
+                self._funds[number][fund, "subsidy"] -= int(fen)
+                self._excluded[number] = self._excluded.get(number, 0) + int(fen)
 
     def outcome(self, sale: Any) -> tuple[Outcome, int]:
         """The meal as booked, and the fen of subsidy that was sold but excluded."""
