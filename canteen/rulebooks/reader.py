@@ -6,7 +6,8 @@ not repeat, anchors, tags and several documents are refused. Then the grammar tu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -24,13 +25,16 @@ _DEEPEST = 40
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A problem and the line of the file it is on, counted from 1."""
+    """A problem, the line it is on (counted from 1), and where known the clause and the file it stands in."""
 
     line: int
     problem: Problem
+    clause: str = ""
+    file: str = ""
 
     def __str__(self) -> str:
-        return f"第 {self.line} 行 {self.problem}"
+        clause = f"（{self.clause}）" if self.clause else ""
+        return f"{self.file} 第 {self.line} 行{clause} {self.problem}".lstrip()
 
 
 class YamlFaulty(Invalid):
@@ -47,14 +51,17 @@ class YamlFaulty(Invalid):
         )
 
 
-def read(text: str, shape: Shape = RULEBOOK) -> Document:
-    """The document of a YAML text. Raises YamlFaulty with every problem found."""
-    return read_with_lines(text, shape)[0]
+def read(text: str, shape: Shape = RULEBOOK, file: str = "") -> Document:
+    """The document of a YAML text. Raises YamlFaulty with every problem found; they name `file` where it is told."""
+    return read_with_lines(text, shape, file)[0]
 
 
-def read_with_lines(text: str, shape: Shape = RULEBOOK) -> tuple[Document, dict[str, int]]:
+def read_with_lines(text: str, shape: Shape = RULEBOOK, file: str = "") -> tuple[Document, dict[str, int]]:
     """The document, and the line of each path in it; `shape` says which kind it is. Raises YamlFaulty."""
-    tree, lines = _tree(text)
+    try:
+        tree, lines = _tree(text)
+    except YamlFaulty as faulty:
+        raise YamlFaulty([replace(one, file=file) for one in faulty.problems]) from faulty
     problems: list[Problem] = []
     document = shape.parse(tree, "", problems)
     if not problems:
@@ -63,7 +70,7 @@ def read_with_lines(text: str, shape: Shape = RULEBOOK) -> tuple[Document, dict[
         except Refused as refused:
             problems.append(refused.problem)
     if problems:
-        raise YamlFaulty([Located(line_of(problem.path, lines), problem) for problem in problems])
+        raise YamlFaulty([located(problem, tree, lines, file) for problem in problems])
     assert isinstance(document, dict)
     return document, lines
 
@@ -71,6 +78,26 @@ def read_with_lines(text: str, shape: Shape = RULEBOOK) -> tuple[Document, dict[
 def tree(text: str) -> object:
     """Bare texts, lists and dicts of a YAML text, not yet held to the language. Raises YamlFaulty."""
     return _tree(text)[0]
+
+
+def located(problem: Problem, tree: object, lines: dict[str, int], file: str = "") -> Located:
+    """The problem with its line and clause; `tree` is the document, or what was read of it."""
+    return Located(line_of(problem.path, lines), problem, clause_of(problem.path, tree), file)
+
+
+def clause_of(path: str, tree: object) -> str:
+    """The clause of the rule, tier or line that a path leads into; '' where none is told."""
+    found, here = "", tree
+    for name in re.findall(r"[^.\[\]]+", path):
+        if isinstance(here, dict):
+            here = here.get(name)
+        elif isinstance(here, list) and name.isdigit() and int(name) < len(here):
+            here = here[int(name)]
+        else:
+            break
+        clause = here.get("clause") if isinstance(here, dict) else None
+        found = clause if isinstance(clause, str) else found
+    return found
 
 
 def line_of(path: str, lines: dict[str, int]) -> int:
