@@ -15,7 +15,7 @@ _NOTHING = Taken("", "")
 class Bill:
     """One meal being priced. `left` is the running price in fen; whatever is reckoned twice is kept."""
 
-    __slots__ = ("_ages", "_taken", "_windows", "diner", "left", "list", "meal")
+    __slots__ = ("_ages", "_rooms", "_taken", "_windows", "diner", "left", "list", "meal")
 
     def __init__(self, diner: Diner, meal: Meal, taken: Sequence[Taken]) -> None:
         self.diner = diner
@@ -25,6 +25,7 @@ class Bill:
         self._taken = {(one.allowance, one.window): one for one in taken}
         self._ages: dict[tuple[str, str], int | None] = {}
         self._windows: dict[str, str] = {}
+        self._rooms: dict[str, bool] = {}
 
     def age(self, reckoning: str, leap_day: str) -> int | None:
         """Completed years on the meal's day by the rulebook's reckoning; None where the birthday is unknown."""
@@ -101,17 +102,22 @@ class Bill:
         return found[::-1]
 
     def room(self, lean: Lean, spent: int = 0) -> int:
-        """What may still be used: 0 or more meals, 0 or 1 for days, fen less those `spent` within this quote."""
-        allowance = lean.allowance
-        taken = self.taken(lean, self.window(allowance))
-        if allowance.unit == "fen":
-            return max(0, self.limit(lean) - taken.fen - spent)
-        if allowance.unit == "meal":
-            return max(0, self.limit(lean) - taken.count)
-        return 1 if self.meal.day in taken.days or len(set(taken.days)) < self.limit(lean) else 0
+        """Fen that may still be used of an amount limit, less those `spent` within this quote."""
+        taken = self.taken(lean, self.window(lean.allowance))
+        return max(0, self.limit(lean) - taken.fen - spent)
+
+    def is_used_up(self, lean: Lean) -> bool:
+        """No further meal or day is left of a count. Nothing within a quote changes that, so it is reckoned once."""
+        key = self.key(lean)
+        if key not in self._rooms:
+            taken, limit = self.taken(lean, self.window(lean.allowance)), self.limit(lean)
+            if lean.allowance.unit == "meal":
+                self._rooms[key] = taken.count >= limit
+            else:
+                self._rooms[key] = self.meal.day not in taken.days and len(set(taken.days)) >= limit
+        return self._rooms[key]
 
 
-@lru_cache(maxsize=10_000)
 def area_level(code: str) -> str:
     """'province', 'city', 'district', 'street' or 'village' by the form of an area's code; '' for a functional area."""
     if not (code.isascii() and code.isdigit()):
@@ -123,7 +129,8 @@ def area_level(code: str) -> str:
     return {2: "province", 4: "city", 9: "street", 12: "village"}.get(len(code), "")
 
 
-def code_at(level: str, areas: Sequence[str]) -> str:
+@lru_cache(maxsize=10_000)
+def code_at(level: str, areas: tuple[str, ...]) -> str:
     """The code among `areas` that is of the level; '' where there is none."""
     for code in areas:
         if area_level(code) == level:

@@ -6,7 +6,7 @@ alphabetical order, and a test answers with the first that fails, so a reason is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -40,7 +40,7 @@ def test_of(document: Mapping[str, Any] | None, terms: Terms) -> Test | None:
     """The test of a condition record; None, always met, for no record."""
     if not document:
         return None
-    parts = tuple((word, MAKERS[word](document[word], terms)) for word in sorted(document))
+    parts = _parts(document, terms)
     if len(parts) == 1:
         [(word, holds)] = parts
         return lambda bill: "" if holds(bill) else word
@@ -52,6 +52,24 @@ def test_of(document: Mapping[str, Any] | None, terms: Terms) -> Test | None:
         return ""
 
     return test
+
+
+def _parts(document: Mapping[str, Any], terms: Terms) -> tuple[tuple[str, Holds], ...]:
+    return tuple((word, MAKERS[word](document[word], terms)) for word in sorted(document))
+
+
+def _all_hold(document: Mapping[str, Any], terms: Terms) -> Holds:
+    """As test_of, where the word does not matter: within all, any and not."""
+    return _every([holds for _, holds in _parts(document, terms)])
+
+
+def _every(conditions: Sequence[Holds]) -> Holds:
+    """That each of them holds; made once, so that a quote walks no list."""
+    first, *more = conditions
+    if not more:
+        return first
+    others = _every(more)
+    return lambda bill: first(bill) and others(bill)
 
 
 def both(first: Test | None, second: Test | None) -> Test | None:
@@ -88,18 +106,17 @@ def _begun(kind: str, code: str, bill: Bill, approval: str) -> bool:
 
 
 def _all(parts: list[dict[str, Any]], terms: Terms) -> Holds:
-    tests = [test_of(part, terms) for part in parts]
-    return lambda bill: all(test is None or not test(bill) for test in tests)
+    return _every([_all_hold(part, terms) for part in parts])
 
 
 def _any(parts: list[dict[str, Any]], terms: Terms) -> Holds:
-    tests = [test_of(part, terms) for part in parts]
-    return lambda bill: any(test is None or not test(bill) for test in tests)
+    conditions = [_all_hold(part, terms) for part in parts]
+    return lambda bill: any(holds(bill) for holds in conditions)
 
 
 def _not(part: dict[str, Any], terms: Terms) -> Holds:
-    test = test_of(part, terms)
-    return lambda bill: test is not None and bool(test(bill))
+    holds = _all_hold(part, terms)
+    return lambda bill: not holds(bill)
 
 
 # --- the diner --------------------------------------------------------------------------------------------------

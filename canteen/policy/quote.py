@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from canteen.policy.bill import Bill
 from canteen.policy.canonical import Document
@@ -15,7 +14,7 @@ from canteen.policy.refusals import Problem, Refused
 from canteen.policy.rules import Lean, Rulebook
 from canteen.policy.saying import Sentences, sentences
 from canteen.policy.shapes import Code, Fen, Flag, ListOf, OneOf, Problems, Record, Text, Whole, document_schema
-from canteen.policy.stacking import Outcome, Running, judge
+from canteen.policy.stacking import Running, Used, judge
 
 __all__ = ["Quote", "Sentences", "Wanted", "quote", "quote_doc", "quote_schema", "read_quote", "say", "wanted"]
 
@@ -50,41 +49,38 @@ def quote(book: Rulebook, diner: Diner, meal: Meal, taken: Sequence[Taken]) -> Q
     used of each allowance before; what is not there counts as unused. All shares together never exceed the price.
     """
     bill = Bill(diner, meal, taken)
-    running = Running(bill.list, {}, frozenset())
-    outcomes: list[Outcome] = []
+    running = Running(bill.list, {}, ())
+    passed, used = list[Passed](), list[Used]()
+    rounding, checks = list[Rounded](), list[Check]()
     for stage in book.stages:
         outcome = judge(stage.group, bill, running, running.left)
         running = running.after(outcome)
-        outcomes.append(outcome)
+        passed += outcome.passed
+        used += outcome.used
+        rounding += outcome.rounding
+        checks += outcome.checks
+    if book.asks:
+        checks += _asked(book, passed)
     return Quote(
-        list=bill.list,
-        shares=tuple(share for one in outcomes for share in one.shares),
-        passed=tuple(passed for one in outcomes for passed in one.passed),
-        uses=_uses(bill, outcomes),
-        rounding=tuple(step for one in outcomes for step in one.rounding),
-        checks=(*(check for one in outcomes for check in one.checks), *_asked(book, outcomes)),
-        due=running.left,
+        bill.list, running.shares, tuple(passed), _uses(bill, used), tuple(rounding), tuple(checks), running.left
     )
 
 
-def _asked(book: Rulebook, outcomes: Sequence[Outcome]) -> list[Check]:
+def _asked(book: Rulebook, passed: Sequence[Passed]) -> list[Check]:
     """Rules that are used up and want the elder asked before the meal is sold without them."""
-    if not book.asks:
-        return []
-    used_up = [one for outcome in outcomes for one in outcome.passed if one.why == "used_up" and one.rule in book.asks]
+    used_up = [one for one in passed if one.why == "used_up" and one.rule in book.asks]
     return [Check("ask", one.rule, one.clause, 0, 0, breach=False) for one in used_up]
 
 
-def _uses(bill: Bill, outcomes: Sequence[Outcome]) -> tuple[Use, ...]:
+def _uses(bill: Bill, used: Sequence[Used]) -> tuple[Use, ...]:
     """Each allowance once, however many rules lean on it; amounts add up."""
     found: dict[str, tuple[Lean, int, list[str]]] = {}
-    for outcome in outcomes:
-        for rule, lean, amount in outcome.used:
-            key = bill.key(lean)
-            _, before, rules = found.get(key, (lean, 0, []))
-            if rule not in rules:
-                rules.append(rule)
-            found[key] = (lean, before + amount if lean.allowance.unit == "fen" else 1, rules)
+    for rule, lean, amount in used:
+        key = bill.key(lean)
+        _, before, rules = found.get(key, (lean, 0, []))
+        if rule not in rules:
+            rules.append(rule)
+        found[key] = (lean, before + amount if lean.allowance.unit == "fen" else 1, rules)
     return tuple(
         Use(
             key, lean.allowance.unit, lean.allowance.scope, bill.window(lean.allowance), bill.limit(lean), amount,
@@ -183,14 +179,15 @@ QUOTE = Record(
 
 def quote_doc(quote: Quote) -> Document:
     """The JSON of a quote."""
-    document: Document = _lists(asdict(quote))
-    return document
-
-
-def _lists(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _lists(inner) for key, inner in value.items()}
-    return [_lists(inner) for inner in value] if isinstance(value, (tuple, list)) else value
+    return {
+        "list": quote.list,
+        "shares": [one._asdict() for one in quote.shares],
+        "passed": [one._asdict() for one in quote.passed],
+        "uses": [{**one._asdict(), "rules": list(one.rules)} for one in quote.uses],
+        "rounding": [one._asdict() for one in quote.rounding],
+        "checks": [one._asdict() for one in quote.checks],
+        "due": quote.due,
+    }
 
 
 def read_quote(document: object) -> Quote:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from canteen.policy.bill import Bill
@@ -17,8 +17,7 @@ Worth: TypeAlias = "Callable[[Bill, int, int], Exact]"
 """From the bill, the benefit's base and the running price (fen) to what comes off the base, not yet rounded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exact:
+class Exact(NamedTuple):
     """What comes off the base: `off` of it over `over` (so that nothing is rounded early)."""
 
     off: int

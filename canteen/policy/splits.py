@@ -22,112 +22,128 @@ def portions(fen: int, parts: Sequence[Part]) -> list[int]:
     if len(parts) == 1 and parts[0].how == "ratio":
         return [fen]
     found, left = [0] * len(parts), fen
+    percents, ratios = list[int](), list[int]()
     for place, part in enumerate(parts):
         if part.how == "fen":
             found[place] = min(left, part.amount)
             left -= found[place]
-    percents = [place for place, part in enumerate(parts) if part.how == "percent"]
+        else:
+            (percents if part.how == "percent" else ratios).append(place)
     if percents:
         weights = [parts[place].amount for place in percents]
-        dealt = money.split(left, [*weights, _WHOLE - sum(weights)])
-        for place, amount in zip(percents, dealt, strict=False):
+        *dealt, rest = money.split(left, [*weights, _WHOLE - sum(weights)])
+        for place, amount in zip(percents, dealt, strict=True):
             found[place] = amount
-        left = dealt[-1]
-    ratios = [place for place, part in enumerate(parts) if part.how == "ratio"]
-    if ratios and left:
+        left = rest
+    if len(ratios) == 1:
+        found[ratios[0]] = left
+    elif ratios and left:
         for place, amount in zip(ratios, money.split(left, [parts[at].amount for at in ratios]), strict=True):
             found[place] = amount
     return found
 
 
 class Funding:
-    """One rule's benefit on its way to its funds: what each pays, what drops and why, what is used of limits."""
+    """One rule's benefit on its way to its funds: what each pays, what drops and why, what is used of limits.
 
-    __slots__ = ("bill", "checks", "dropped", "paid", "spent", "used")
+    `before` is what this quote spent of amount limits so far; `spent` holds the new totals of those drawn on here.
+    """
 
-    def __init__(self, bill: Bill, spent: Mapping[str, int]) -> None:
+    __slots__ = ("before", "bill", "checks", "dropped", "off_hours", "paid", "spent", "used")
+
+    def __init__(self, bill: Bill, before: Mapping[str, int]) -> None:
         self.bill = bill
-        self.spent = dict(spent)
+        self.off_hours = "outside_window" in bill.meal.flags
+        self.before = before
+        self.spent: dict[str, int] = {}
         self.paid: list[tuple[Fund, int]] = []
         self.dropped: list[tuple[Fund, str]] = []
         self.used: list[tuple[Lean, int]] = []
-        self.checks: list[tuple[str, Budget, int, int]] = []
+        self.checks: list[tuple[str, int, int]] = []
 
     def pay(self, part: Part, fen: int) -> None:
         """Let the part's fund pay, or the one that stands in for it, or nobody."""
-        fund, why = part.fund, self._barred(part.fund, part)
+        fund = part.fund
+        leans = (*part.limits, *fund.limits) if part.limits else fund.limits
+        why = self._barred(fund)
+        if not why and part.test is not None and part.test(self.bill):
+            why = "share_dropped"
         if why and part.instead is not None:
-            fund, why = part.instead, self._barred(part.instead, None)
+            leans = leans if part.instead is fund else part.instead.limits
+            fund = part.instead
+            why = self._barred(fund)
         if why:
             self.dropped.append((fund, why))
             return
-        leans = (*part.limits, *fund.limits) if fund is part.fund else fund.limits
         granted = self._within(fen, leans)
-        if granted < fen and granted == 0:
+        if granted == 0:
             self.dropped.append((fund, "used_up"))
-            return
-        self._from_budget(fund, granted, leans)
+        elif fund.budget is None:
+            self._settle(fund, granted, leans)
+        else:
+            self._from_budget(fund, fund.budget, granted, leans)
 
-    def _barred(self, fund: Fund, part: Part | None) -> str:
-        if fund.payer == "subsidy" and "outside_window" in self.bill.meal.flags:
+    def _barred(self, fund: Fund) -> str:
+        if self.off_hours and fund.payer == "subsidy":
             return "outside_window"
-        if part is not None and part.test is not None and part.test(self.bill):
-            return "share_dropped"
         return "share_dropped" if fund.test is not None and fund.test(self.bill) else ""
 
     def _within(self, fen: int, leans: Sequence[Lean]) -> int:
         """What the limits leave of `fen`."""
         for lean in leans:
-            room = self.bill.room(lean, self.spent.get(self.bill.key(lean), 0))
             if lean.allowance.unit == "fen":
-                fen = min(fen, room)
-            elif room == 0:
+                fen = min(fen, self.bill.room(lean, self._spent(lean)))
+            elif self.bill.is_used_up(lean):
                 return 0
         return fen
 
-    def _from_budget(self, fund: Fund, fen: int, leans: Sequence[Lean]) -> None:
+    def _spent(self, lean: Lean) -> int:
+        key = self.bill.key(lean)
+        return self.spent[key] if key in self.spent else self.before.get(key, 0)
+
+    def _from_budget(self, fund: Fund, budget: Budget, fen: int, leans: Sequence[Lean]) -> None:
         """Draw on the fund's budget; at its end stop, pass to the next fund, or go on and say so."""
-        budget = fund.budget
-        if budget is not None:
-            lean = Lean(budget.allowance, "")
-            room = self.bill.room(lean, self.spent.get(self.bill.key(lean), 0))
-            self._warn(budget, room, fen)
-            if room < fen and budget.at_end in ("stop", "next"):
-                self._settle(fund, room, (*leans, lean))
-                self._pass_on(fund, budget, fen - room)
-                return
-            self._settle(fund, fen, (*leans, lean))
-            return
-        self._settle(fund, fen, leans)
+        lean = Lean(budget.allowance, "")
+        room = self.bill.room(lean, self._spent(lean))
+        self._warn(budget, room, fen)
+        borne = min(fen, room) if budget.at_end in ("stop", "next") else fen
+        self._settle(fund, borne, (*leans, lean))
+        if borne < fen:
+            self._pass_on(fund, budget, fen - borne)
 
     def _pass_on(self, fund: Fund, budget: Budget, fen: int) -> None:
         """What the budget no longer bears: by the next fund, or by nobody."""
-        if budget.next is None:
+        following = budget.next
+        if following is None:
             self.dropped.append((fund, "budget_ended"))
-        elif self._barred(budget.next, None):
-            self.dropped.append((budget.next, "share_dropped"))
+        elif self._barred(following):
+            self.dropped.append((following, "share_dropped"))
         else:
-            self._from_budget(budget.next, self._within(fen, budget.next.limits), budget.next.limits)
+            fen = self._within(fen, following.limits)
+            if following.budget is None:
+                self._settle(following, fen, following.limits)
+            else:
+                self._from_budget(following, following.budget, fen, following.limits)
 
     def _warn(self, budget: Budget, room: int, fen: int) -> None:
         limit = budget.allowance.limit
         used = limit - room + fen
         if used > limit:
-            self.checks.append((f"budget_{budget.at_end}", budget, limit, used))
+            self.checks.append((f"budget_{budget.at_end}", limit, used))
         elif budget.warn and used * _WHOLE >= limit * budget.warn:
-            self.checks.append(("budget_warn", budget, limit, used))
+            self.checks.append(("budget_warn", limit, used))
 
     def _settle(self, fund: Fund, fen: int, leans: Sequence[Lean]) -> None:
         if fen == 0:
             return
         self.paid.append((fund, fen))
         for lean in leans:
-            amount = fen if lean.allowance.unit == "fen" else 1
-            self.used.append((lean, amount))
             if lean.allowance.unit == "fen":
-                key = self.bill.key(lean)
-                self.spent[key] = self.spent.get(key, 0) + fen
+                self.used.append((lean, fen))
+                self.spent[self.bill.key(lean)] = self._spent(lean) + fen
+            else:
+                self.used.append((lean, 1))
 
-    def checked(self, rule: str, clause: str) -> list[Check]:
+    def checked(self, rule: str, clause: str) -> tuple[Check, ...]:
         """What was seen of budgets."""
-        return [Check(code, rule, clause, limit, used, breach=used > limit) for code, _, limit, used in self.checks]
+        return tuple([Check(code, rule, clause, limit, used, used > limit) for code, limit, used in self.checks])

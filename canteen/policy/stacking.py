@@ -12,7 +12,8 @@ whole group gives nothing. Judging changes nothing: it answers an Outcome, and t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from canteen.policy.benefits import UNITS, round_to, rounded
 from canteen.policy.bill import Bill
@@ -22,46 +23,52 @@ from canteen.policy.splits import Funding, portions
 
 _WHOLE = 10_000
 
+Used: TypeAlias = tuple[str, Lean, int]
+"""A rule, the allowance it leans on, and what it takes of it: 1, or fen."""
+
 
 @dataclass(slots=True)
 class Running:
-    """Where the reckoning stands: the price left, fen spent of amount limits, the rules that gave something."""
+    """Where the reckoning stands: the price left, fen spent of amount limits, the shares given."""
 
     left: int
     spent: dict[str, int]
-    applied: frozenset[str]
+    shares: tuple[Share, ...]
 
     def after(self, outcome: Outcome) -> Running:
         if not outcome.shares:
             return self
-        applied = self.applied.union(share.rule for share in outcome.shares)
-        return Running(self.left - outcome.off, {**self.spent, **outcome.spent}, applied)
+        spent = {**self.spent, **outcome.spent} if outcome.spent else self.spent
+        return Running(self.left - outcome.off, spent, self.shares + outcome.shares)
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What a rule or group comes to on a given price. `spent` holds the new totals of amount limits."""
+    """What a rule or group comes to on a given price: nothing, unless said.
+
+    `spent` holds the new totals of the amount limits it drew on.
+    """
 
     id: str
-    off: int
-    public: int
-    holds: bool
-    stopped: bool
-    shares: tuple[Share, ...]
-    passed: tuple[Passed, ...]
-    used: tuple[tuple[str, Lean, int], ...]
-    spent: dict[str, int]
+    passed: tuple[Passed, ...] = ()
+    holds: bool = False
+    stopped: bool = False
+    off: int = 0
+    public: int = 0
+    shares: tuple[Share, ...] = ()
+    used: tuple[Used, ...] = ()
+    spent: dict[str, int] = field(default_factory=dict)
     rounding: tuple[Rounded, ...] = ()
     checks: tuple[Check, ...] = ()
 
 
 def judge(member: Rule | Group, bill: Bill, running: Running, price: int) -> Outcome:
     """What a member comes to; `price` is what sums reckon on, `running.left` what is left to take from."""
+    bill.left = running.left
     if isinstance(member, Rule):
         return _judge_rule(member, bill, running, price)
-    bill.left = running.left
     if member.test is not None and (why := member.test(bill)):
-        return _none(member.id, tuple(_pass(rule, why) for rule in _rules(member)))
+        return Outcome(member.id, tuple(_pass(rule, why) for rule in _rules(member)))
     if member.pick == "best":
         return _best(member, bill, running, price)
     if member.pick == "first":
@@ -74,21 +81,26 @@ def judge(member: Rule | Group, bill: Bill, running: Running, price: int) -> Out
 
 def _best(group: Group, bill: Bill, running: Running, price: int) -> Outcome:
     outcomes = [judge(member, bill, running, price) for member in group.members]
-    if any(one.stopped for one in outcomes):
+    won, stopped, holds = outcomes[0], False, False
+    if len(outcomes) == 1 and not won.stopped:
+        won.id = group.id
+        return won
+    for one in outcomes:
+        stopped, holds = stopped or one.stopped, holds or one.holds
+        if one is not won and (-one.off, one.public, one.id) < (-won.off, won.public, won.id):
+            won = one
+    if stopped:
         return _stop(group, outcomes)
-    if len(outcomes) == 1:
-        outcomes[0].id = group.id
-        return outcomes[0]
-    won = min(outcomes, key=lambda one: (-one.off, one.public, one.id))
-    passed = list[Passed]()
+    passed, checks = list[Passed](), list[Check]()
     for one in outcomes:
         passed += one.passed
+        if one is won or one.off == 0:
+            checks += one.checks
         if one is not won and one.shares:
             passed += _beaten(one)
     return Outcome(
-        group.id, won.off, won.public, any(one.holds for one in outcomes), stopped=False, shares=won.shares,
-        passed=tuple(passed), used=won.used, spent=won.spent, rounding=won.rounding,
-        checks=tuple(check for one in outcomes for check in one.checks if one is won or one.off == 0),
+        group.id, tuple(passed), holds, off=won.off, public=won.public, shares=won.shares, used=won.used,
+        spent=won.spent, rounding=won.rounding, checks=tuple(checks),
     )  # fmt: skip
 
 
@@ -104,12 +116,12 @@ def _first(group: Group, bill: Bill, running: Running, price: int) -> Outcome:
             passed += [_pass(rule, "after_first") for later in rest for rule in _rules(later)]
             one.passed = tuple(passed)
             return one
-    return _none(group.id, tuple(passed))
+    return Outcome(group.id, tuple(passed))
 
 
 def _together(group: Group, bill: Bill, running: Running, price: int) -> Outcome:
     """Sum or chain."""
-    total = _none(group.id, ())
+    total = Outcome(group.id)
     now = running
     for member in group.members:
         one = judge(member, bill, now, now.left if group.pick == "chain" else price)
@@ -117,8 +129,8 @@ def _together(group: Group, bill: Bill, running: Running, price: int) -> Outcome
             return _stop(group, [total, one])
         now = now.after(one)
         total = Outcome(
-            group.id, total.off + one.off, total.public + one.public, total.holds or one.holds, stopped=False,
-            shares=total.shares + one.shares, passed=total.passed + one.passed, used=total.used + one.used,
+            group.id, total.passed + one.passed, total.holds or one.holds, off=total.off + one.off,
+            public=total.public + one.public, shares=total.shares + one.shares, used=total.used + one.used,
             spent={**total.spent, **one.spent}, rounding=total.rounding + one.rounding,
             checks=total.checks + one.checks,
         )  # fmt: skip
@@ -131,7 +143,7 @@ def _stop(group: Group, outcomes: Sequence[Outcome]) -> Outcome:
     for one in outcomes:
         passed += one.passed
         passed += [Passed(share.rule, share.clause, "stopped", WHY["stopped"]) for share in _once(one.shares)]
-    return _none(group.id, tuple(passed), stopped=True)
+    return Outcome(group.id, tuple(passed), stopped=True)
 
 
 def _beaten(outcome: Outcome) -> list[Passed]:
@@ -151,14 +163,13 @@ def _rules(member: Rule | Group) -> list[Rule]:
 
 
 def _judge_rule(rule: Rule, bill: Bill, running: Running, price: int) -> Outcome:
-    bill.left = running.left
     if why := _barred(rule, bill, running):
-        return _none(rule.id, (_pass(rule, why),))
+        return Outcome(rule.id, (_pass(rule, why),))
     step = _step(rule, bill)
     if step is None:
-        return _none(rule.id, (_pass(rule, "tier"),))
-    if rule.limits and any(lean.allowance.unit != "fen" and bill.room(lean) == 0 for lean in rule.limits):
-        return _none(rule.id, (_pass(rule, "used_up", step),), stopped=rule.stops)
+        return Outcome(rule.id, (_pass(rule, "tier"),))
+    if rule.limits and any(lean.allowance.unit != "fen" and bill.is_used_up(lean) for lean in rule.limits):
+        return Outcome(rule.id, (_pass(rule, "used_up", step),), stopped=rule.stops)
     if step.verb == "ceiling":
         return _ceiling(rule, step, bill, running)
     if step.verb == "round_price":
@@ -172,7 +183,9 @@ def _barred(rule: Rule, bill: Bill, running: Running) -> str:
         return "not_in_force"
     if rule.test is not None and (why := rule.test(bill)):
         return why
-    return "" if running.applied.isdisjoint(rule.excludes) else "excluded"
+    if rule.excludes and any(share.rule in rule.excludes for share in running.shares):
+        return "excluded"
+    return ""
 
 
 def _step(rule: Rule, bill: Bill) -> Step | None:
@@ -186,16 +199,16 @@ def _pay_out(rule: Rule, step: Step, bill: Bill, running: Running, price: int) -
     base = bill.base(rule.base, price)
     exact = step.worth(bill, base, running.left)
     benefit = rounded(exact, base, rule.rounding)
-    if step.most is not None:
-        benefit = min(benefit, step.most)
+    if step.most is not None and step.most < benefit:
+        benefit = step.most
     if rule.only_above and base <= benefit:
-        return _none(rule.id, (_pass(rule, "bill_not_above_benefit", step),), holds=True)
+        return Outcome(rule.id, (_pass(rule, "bill_not_above_benefit", step),), holds=True)
     wanted = max(0, min(benefit, base if step.verb != "at_most" else benefit, running.left - rule.floor))
     if wanted == 0:
-        return _none(rule.id, (_pass(rule, "no_money", step),), holds=True)
+        return Outcome(rule.id, (_pass(rule, "no_money", step),), holds=True)
     fen = _within(rule, bill, running, wanted)
     if fen == 0:
-        return _none(rule.id, (_pass(rule, "used_up", step),), stopped=rule.stops)
+        return Outcome(rule.id, (_pass(rule, "used_up", step),), stopped=rule.stops)
     outcome = _fund(rule, step, bill, running, fen)
     if exact.off % exact.over and outcome.shares:
         outcome.rounding = (_gap(rule, step, price, fen),)
@@ -218,33 +231,40 @@ def _fund(rule: Rule, step: Step, bill: Bill, running: Running, fen: int) -> Out
     for part, amount in zip(step.parts, portions(fen, step.parts), strict=True):
         if amount:
             funding.pay(part, amount)
-    off = sum(amount for _, amount in funding.paid)
-    if off == 0:
+    if not funding.paid:
         why = funding.dropped[0][1] if funding.dropped else "no_money"
         stopped = rule.stops and why == "used_up"
-        return _none(rule.id, (_pass(rule, why, step),), stopped=stopped, holds=why not in ("used_up", "budget_ended"))
-    spent = funding.spent
-    own = {bill.key(lean) for lean in rule.limits}
-    used = [(rule.id, lean, amount) for lean, amount in funding.used if bill.key(lean) not in own]
-    for lean in rule.limits:
-        amount = off if lean.allowance.unit == "fen" else 1
-        used.append((rule.id, lean, amount))
-        if lean.allowance.unit == "fen":
-            spent[bill.key(lean)] = running.spent.get(bill.key(lean), 0) + off
-    shares = tuple(_share(rule, step, funding, place) for place in range(len(funding.paid)))
-    passed = tuple(Passed(rule.id, step.clause, why, f"{fund.name}：{WHY[why]}") for fund, why in funding.dropped)
-    public = sum(amount for fund, amount in funding.paid if fund.payer == "subsidy")
-    checks = tuple(funding.checked(rule.id, step.clause))
+        return Outcome(
+            rule.id, (_pass(rule, why, step),), stopped=stopped, holds=why not in ("used_up", "budget_ended")
+        )
+    off, public, shares = 0, 0, list[Share]()
+    for fund, amount in funding.paid:
+        off += amount
+        public += amount if fund.payer == "subsidy" else 0
+        label = step.label if len(step.parts) == 1 else f"{step.label}（{fund.name}）"
+        shares.append(Share(fund.id, fund.payer, rule.id, step.clause, rule.stage, amount, label, step.reason))
+    dropped = [Passed(rule.id, step.clause, why, f"{fund.name}：{WHY[why]}") for fund, why in funding.dropped]
+    used = _used(rule, bill, funding, off)
     return Outcome(
-        rule.id, off, public, holds=True, stopped=False, shares=shares, passed=passed, used=tuple(used), spent=spent,
-        checks=checks,
+        rule.id, tuple(dropped), holds=True, off=off, public=public, shares=tuple(shares), used=used,
+        spent=funding.spent, checks=funding.checked(rule.id, step.clause),
     )  # fmt: skip
 
 
-def _share(rule: Rule, step: Step, funding: Funding, place: int) -> Share:
-    fund, fen = funding.paid[place]
-    label = step.label if len(step.parts) == 1 else f"{step.label}（{fund.name}）"
-    return Share(fund.id, fund.payer, rule.id, step.clause, rule.stage, fen, label, step.reason)
+def _used(rule: Rule, bill: Bill, funding: Funding, off: int) -> tuple[Used, ...]:
+    """What is used of the funds' limits, then of the rule's own: those count the whole benefit, and once."""
+    if not rule.limits:
+        return tuple([(rule.id, lean, amount) for lean, amount in funding.used])
+    own = {bill.key(lean) for lean in rule.limits}
+    used = [(rule.id, lean, amount) for lean, amount in funding.used if bill.key(lean) not in own]
+    for lean in rule.limits:
+        if lean.allowance.unit == "fen":
+            key = bill.key(lean)
+            funding.spent[key] = funding.before.get(key, 0) + off
+            used.append((rule.id, lean, off))
+        else:
+            used.append((rule.id, lean, 1))
+    return tuple(used)
 
 
 def _gap(rule: Rule, step: Step, price: int, fen: int) -> Rounded:
@@ -255,7 +275,7 @@ def _ceiling(rule: Rule, step: Step, bill: Bill, running: Running) -> Outcome:
     """Measure the running price against a part of the list price; no money moves."""
     limit = bill.base(rule.base, running.left) * step.value // _WHOLE
     breach = running.left > limit
-    outcome = _none(rule.id, (), holds=True)
+    outcome = Outcome(rule.id, (), holds=True)
     outcome.checks = (Check("ceiling", rule.id, step.clause, limit, running.left, breach=breach),)
     return outcome
 
@@ -266,9 +286,9 @@ def _round_price(rule: Rule, step: Step, bill: Bill, running: Running) -> Outcom
     after = round_to(running.left, UNITS[to], by) * UNITS[to]
     gap = running.left - after
     if gap <= 0 or after < rule.floor:
-        return _none(rule.id, (_pass(rule, "no_money", step),), holds=True)
+        return Outcome(rule.id, (_pass(rule, "no_money", step),), holds=True)
     if _within(rule, bill, running, gap) < gap:
-        return _none(rule.id, (_pass(rule, "used_up", step),), stopped=rule.stops)
+        return Outcome(rule.id, (_pass(rule, "used_up", step),), stopped=rule.stops)
     outcome = _fund(rule, step, bill, running, gap)
     if outcome.shares:
         fund = outcome.shares[0].fund
@@ -278,7 +298,3 @@ def _round_price(rule: Rule, step: Step, bill: Bill, running: Running) -> Outcom
 
 def _pass(rule: Rule, why: str, step: Step | None = None) -> Passed:
     return Passed(rule.id, step.clause if step else rule.clause, why, WHY[why])
-
-
-def _none(id_: str, passed: tuple[Passed, ...], *, holds: bool = False, stopped: bool = False) -> Outcome:
-    return Outcome(id_, 0, 0, holds=holds, stopped=stopped, shares=(), passed=passed, used=(), spent={})
