@@ -19,10 +19,12 @@ from canteen.db import db
 from canteen.errors import Forbidden, Invalid, Missing
 from canteen.places import Area, Canteen
 from canteen.policy.canonical import Document
+from canteen.rulebooks import publishing as rulebooks
 from canteen.rulebooks import reader
 from canteen.rulebooks.models import RulebookVersion
 from canteen.ruledesk import comparing, drafts, publishing, simulating
-from canteen.ruledesk.pages import document_of, names
+from canteen.ruledesk.pages import document_of
+from canteen.ruledesk.publishing import names
 from canteen.settlement import jobs
 
 
@@ -105,7 +107,7 @@ def publish(version: str, place: str, from_day: datetime, by: str, check: bool, 
         person = _publisher(by, layer, node)
         digest = _version(version).hash
         seen = publishing.review(db.session(), digest, layer, node, first, names())
-        number = None if check else publishing.publish(digest, layer, node, first, names(), by=person)
+        number = None if check else rulebooks.publish(digest, layer=layer, node_id=node, from_day=first, by=person)
         if check:
             publishing.refuse_unfit(seen.gate)
         db.session.rollback()

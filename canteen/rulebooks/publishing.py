@@ -1,20 +1,26 @@
-"""Drafting a version and publishing it: by two people, from a day on, never into a closed period (P23)."""
+"""Drafting a version and publishing it: by two people, through one gate, from a day on, never into a closed period (P23).
+
+There is one way to publish. What may be published is judged by the gate, which looks at more than rulebooks know
+(closed periods, meals, the other layers): it is hung in here by `ruledesk.publishing`, and without it nobody publishes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import Select, func, insert, select
 from sqlalchemy.orm import Session
 
 from canteen import clock, events
-from canteen.db import transaction
+from canteen.db import db, transaction
 from canteen.errors import Conflict, Forbidden, Invalid
 from canteen.ledger.models import Period
 from canteen.places import Canteen, Contract, below
 from canteen.policy import rulebook as books
 from canteen.rulebooks import reader
-from canteen.rulebooks.models import LAYERS, Publication, RulebookVersion
+from canteen.rulebooks.models import LAYERS, Publication, PublicationFile, RulebookVersion
 
 
 class RulebookFaulty(Invalid):
@@ -29,7 +35,28 @@ class SamePerson(Forbidden):
 
 class ClosedPeriodTouched(Conflict):
     code = "closed_period_touched"
-    message = "生效日期落在已结账的所属期内，不能发布；请改用之后的日期。"
+    message = "生效日期落在已结账的所属期内，不能发布；请改用之后的日期，或按重估办理以前月份的补差。"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the publisher had before the eyes, as JSON: it is kept beside the publication."""
+
+    diff: str
+    gate: str
+    replay: str | None
+
+
+Gate = Callable[[RulebookVersion, str, str, date], Seen]
+"""(version, layer, node, first day) -> what was seen. Raises a Refusal where it may not be published."""
+
+_gates: list[Gate] = []
+
+
+def guarded_by(gate: Gate) -> Gate:
+    """Hang in the gate that every publication goes through."""
+    _gates[:] = [gate]
+    return gate
 
 
 def draft(text: str, *, by: str) -> str:
@@ -66,19 +93,23 @@ def _keep(session: Session, scheme: str, digest: str, body: str, text: str, by: 
     )
 
 
-def publish(digest: str, *, layer: str, node_id: str, from_day: date, to_day: date | None = None, by: str) -> int:
+def publish(digest: str, *, layer: str, node_id: str, from_day: date, by: str) -> int:
     """Put a drafted version in force at a place from `from_day` on, and answer the publication's id.
 
-    Raises SamePerson, ClosedPeriodTouched.
+    What the gate saw is kept beside it. Raises RulebookFaulty, SamePerson, ClosedPeriodTouched, and what the gate raises.
     """
+    if not _gates:
+        raise RuntimeError("nobody publishes without the gate")
     if layer not in LAYERS:
         raise RulebookFaulty
+    version = db.session().get(RulebookVersion, digest)
+    if version is None:
+        raise RulebookFaulty
+    if version.drafted_by == by:
+        raise SamePerson
+    seen = _gates[0](version, layer, node_id, from_day)
     with transaction() as session:
-        version = session.get(RulebookVersion, digest)
-        if version is None:
-            raise RulebookFaulty
-        if version.drafted_by == by:
-            raise SamePerson
+        version = session.get_one(RulebookVersion, digest)
         _refuse_closed(session, layer, node_id, from_day)
         recorded = events.record(
             session,
@@ -93,7 +124,7 @@ def publish(digest: str, *, layer: str, node_id: str, from_day: date, to_day: da
             layer=layer,
             node_id=node_id,
             from_day=from_day,
-            to_day=to_day,
+            to_day=None,
             drafted_by=version.drafted_by,
             published_by=by,
             published_at=clock.now(),
@@ -101,20 +132,27 @@ def publish(digest: str, *, layer: str, node_id: str, from_day: date, to_day: da
         )
         session.add(row)
         session.flush()
+        session.add(PublicationFile(publication_id=row.id, diff=seen.diff, gate=seen.gate, replay=seen.replay))
         return row.id
 
 
 def _refuse_closed(session: Session, layer: str, node_id: str, from_day: date) -> None:
     """A version may not reach into a period already closed at any canteen it covers."""
+    closed = _periods(session, layer, node_id).where(Period.to_day >= from_day, Period.state == "closed")
+    if session.execute(closed.limit(1)).first():
+        raise ClosedPeriodTouched
+
+
+def booked_at(session: Session, layer: str, node_id: str) -> bool:
+    """Whether anything was ever booked at a canteen that the place covers."""
+    return session.execute(_periods(session, layer, node_id).limit(1)).first() is not None
+
+
+def _periods(session: Session, layer: str, node_id: str) -> Select[int]:
+    """Periods of the canteens that a place covers."""
     if layer == "canteen":
         covered = select(Canteen.id).where(Canteen.id == node_id)
     else:
         covered = select(Canteen.id).where(Canteen.area_id.in_(below(session, node_id, clock.today())))
-    closed = (
-        select(Period.id)
-        .join(Contract, Contract.id == Period.contract_id)
-        .where(Period.state == "closed", Period.to_day >= from_day, Contract.canteen_id.in_(covered))
-        .limit(1)
-    )
-    if session.execute(closed).first():
-        raise ClosedPeriodTouched
+    of_contract = select(Period.id).join(Contract, Contract.id == Period.contract_id)
+    return of_contract.where(Contract.canteen_id.in_(covered))

@@ -21,11 +21,13 @@ from canteen.errors import Conflict, Forbidden, Invalid, Missing, Refusal
 from canteen.places import Area, Canteen
 from canteen.policy import rulebook as books
 from canteen.registry.words import CANTEEN_CLASSES, CLASSES
+from canteen.rulebooks import publishing as rulebooks
 from canteen.rulebooks import reader, writing
 from canteen.rulebooks.models import LAYERS, Publication, RulebookDraft, RulebookVersion
 from canteen.rulebooks.publishing import RulebookFaulty
 from canteen.ruledesk import applying, comparing, drafts, filling, forms, patching, prose, publishing, timeline, trying
 from canteen.ruledesk.proposing import Proposal
+from canteen.ruledesk.publishing import names
 from canteen.ruledesk.trying import Asked
 from canteen.web import filters, nav
 from canteen.web.errors import status_of
@@ -49,13 +51,6 @@ DONE = {
     "cancelled": "已取消。",
 }
 filters.add_labels({f"layer.{code}": word for code, word in LAYER_WORDS.items()})
-
-
-def names() -> dict[str, str]:
-    """Names of every area and canteen."""
-    session = db.session()
-    found = dict(session.execute(select(Area.id, Area.name)).all())
-    return found | dict(session.execute(select(Canteen.id, Canteen.name)).all())
 
 
 def done() -> str:
@@ -457,7 +452,7 @@ def publish(digest: str) -> ResponseReturnValue:
     need(Permission.PUBLISH, layer, node)
     first = _day(request.form.get("from", ""), date.min)
     try:
-        number = publishing.publish(digest, layer, node, first, names(), by=g.person.id)
+        number = rulebooks.publish(digest, layer=layer, node_id=node, from_day=first, by=g.person.id)
     except REFUSED as refusal:
         return _publish_page(digest, refusal)
     return redirect(url_for("rules.publication_page", number=number, done="published"))

@@ -1,7 +1,8 @@
 """Publishing at the desk: by a second person, after a look at what changes, at closed periods, and at the other layers.
 
-A publication never reaches into a closed period. A back-dated notice needs revaluation lines, which are not made
-here: it is refused with that sentence. What the publisher saw is kept beside the publication as a fact.
+`look` is the gate of `rulebooks.publishing.publish`: nobody publishes round it. A publication never reaches into a
+closed period, nor back to days on which meals were booked: a back-dated notice is a revaluation (`settlement.revaluing`).
+What the publisher saw is kept beside the publication as a fact.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from canteen import clock, places
-from canteen.db import db, transaction
+from canteen.db import db
 from canteen.errors import Conflict, Invalid
 from canteen.ledger.models import Period
 from canteen.places import Area, Canteen, Contract
@@ -25,6 +26,7 @@ from canteen.policy.canonical import Document
 from canteen.pos.models import Sale, Void
 from canteen.rulebooks import publishing
 from canteen.rulebooks.models import LAYERS, Publication, PublicationFile, RulebookVersion
+from canteen.rulebooks.publishing import Seen
 from canteen.ruledesk import comparing, drafts, simulating
 from canteen.ruledesk.comparing import Difference
 from canteen.ruledesk.proposing import Layers, Proposal, covered
@@ -32,14 +34,12 @@ from canteen.ruledesk.prose import Names
 from canteen.settlement import paging
 from canteen.settlement.requoting import Quotes
 
-_REPLAYED = 3000  # distinct inputs of the newest closed period that are priced again
-
 
 class BackDated(Conflict):
     code = "back_dated"
     message = (
         "生效日期在今天以前，已经就餐的餐次按当时的标准计价，不能改价。请把生效日期改为今天以后；"
-        "文件要求补发以前月份的，须按重估另行核算，本系统不直接倒签发布。"
+        "文件要求补发以前月份的，请对以前的日期办理“重估”，按差额补发，已结账的所属期不变。"
     )
 
 
@@ -71,7 +71,8 @@ class Gate:
     periods: int = 0
     days: int = 0
     changed: list[str] = field(default_factory=list)  # 'canteen day'
-    replayed: int = 0
+    replayed: int = 0  # meals of each canteen's newest closed period, all of them
+    priced: int = 0  # of them priced again: the others have the very same rulebook
     differing: int = 0
     span: str = ""
     problems: list[str] = field(default_factory=list)  # between layers
@@ -123,32 +124,36 @@ def review(session: Session, digest: str, layer: str, node_id: str, first_day: d
     return found
 
 
-def publish(digest: str, layer: str, node_id: str, first_day: date, names: Names, *, by: str) -> int:
-    """Publish a version and keep what stood beside it; answers the publication's id.
+@publishing.guarded_by
+def look(version: RulebookVersion, layer: str, node_id: str, first_day: date) -> Seen:
+    """The gate of every publication; answers what is kept beside it.
 
-    Raises BackDated, NotFit, PastChanges, WrongPlace, and SamePerson, ClosedPeriodTouched of rulebooks.publishing.
+    Raises BackDated, PublishedThatDay, NotFit, PastChanges, WrongPlace. Where nothing was ever booked, a first
+    publication may begin on a day that is past.
     """
     session = db.session()
-    version = drafts.version(session, digest)
-    if version.drafted_by == by:
-        raise publishing.SamePerson
-    if first_day < clock.today():
+    if first_day < clock.today() and publishing.booked_at(session, layer, node_id):
         raise BackDated
     same = select(Publication.id).where(
         Publication.scheme == version.scheme, Publication.layer == layer, Publication.node_id == node_id
     )
     if session.execute(same.where(Publication.from_day == first_day)).first():
         raise PublishedThatDay
-    seen = review(session, digest, layer, node_id, first_day, names)
+    seen = review(session, version.hash, layer, node_id, first_day, names())
     refuse_unfit(seen.gate)
-    simulated = simulating.newest(session, digest, layer, node_id)
-    replay = simulated.result if simulated else None
-    diff = json.dumps([one.doc for one in seen.differences], ensure_ascii=False)
-    with transaction() as writing:
-        number = publishing.publish(digest, layer=layer, node_id=node_id, from_day=first_day, by=by)
-        kept = json.dumps(asdict(seen.gate), ensure_ascii=False)
-        writing.add(PublicationFile(publication_id=number, diff=diff, gate=kept, replay=replay))
-    return number
+    simulated = simulating.newest(session, version.hash, layer, node_id)
+    return Seen(
+        json.dumps([one.doc for one in seen.differences], ensure_ascii=False),
+        json.dumps(asdict(seen.gate), ensure_ascii=False),
+        simulated.result if simulated else None,
+    )
+
+
+def names() -> dict[str, str]:
+    """Names of every area and canteen."""
+    session = db.session()
+    found = dict(session.execute(select(Area.id, Area.name)).all())
+    return found | dict(session.execute(select(Canteen.id, Canteen.name)).all())
 
 
 def _out_of_range(document: dict[str, Any], first_day: date) -> list[str]:
@@ -209,7 +214,7 @@ def _refuse_wrong_place(session: Session, layer: str, node_id: str) -> None:
 def gate(session: Session, proposal: Proposal) -> Gate:
     """Compare what holds on every day of every closed period with and without the publication.
 
-    The newest closed period's distinct inputs are priced under both; besides, the layers must go together.
+    All meals of the newest closed period are replayed; besides, the layers must go together.
     """
     found = Gate()
     before, after = Layers(session), Layers(session, proposal)
@@ -248,25 +253,43 @@ def _days(session: Session, found: Gate, canteen: Canteen, period: Period, befor
 
 
 def _replay(found: Gate, period: Period, canteens: Sequence[str], before: Layers, after: Layers) -> None:
-    """Distinct inputs of the newest closed period, priced under the book that holds and the one that would."""
+    """All meals of a closed period, day by day.
+
+    A meal whose rulebook would be the very same bytes costs the same; every other distinct input is priced under the
+    book that holds and the one that would.
+    """
     found.span = f"{period.from_day.isoformat()} 至 {period.to_day.isoformat()}"
-    query = (
-        select(Sale.own_input_hash, func.min(Sale.service_day), func.min(Sale.canteen_id))
-        .outerjoin(Void, Void.sale_id == Sale.id)
-        .where(Sale.canteen_id.in_(canteens), Void.id.is_(None))
-        .where(Sale.service_day >= period.from_day, Sale.service_day <= period.to_day)
-        .group_by(Sale.own_input_hash)
-        .limit(_REPLAYED)
-    )
-    rows = paging.once(query)
     session = db.session()
+    contracts = dict(
+        session.execute(select(Contract.id, Contract.canteen_id).where(Contract.canteen_id.in_(canteens))).all()
+    )
     homes = dict(session.execute(select(Canteen.id, Canteen.area_id).where(Canteen.id.in_(canteens))).all())
     paths = {area: tuple(places.path(session, area, period.to_day)) for area in set(homes.values())}
     session.rollback()
     quotes = Quotes()
-    for digest, day, canteen in rows:
-        nodes = (*paths[homes[canteen]], canteen)
-        now, would = before.at(nodes, day), after.at(nodes, day)
-        found.replayed += 1
-        if now.hash != would.hash and quotes.under(digest, now.book) != quotes.under(digest, would.book):
-            found.differing += 1
+    day = period.from_day
+    while day <= period.to_day:
+        of_day = (Sale.service_day == day, Void.id.is_(None))
+        groups = (
+            select(Sale.contract_id, Sale.own_rulebook_hash, func.count())
+            .outerjoin(Void, Void.sale_id == Sale.id)
+            .where(Sale.contract_id.in_(contracts), *of_day)
+            .group_by(Sale.contract_id, Sale.own_rulebook_hash)
+        )
+        for contract, digest, meals in paging.once(groups):
+            canteen = contracts[contract]
+            nodes = (*paths[homes[canteen]], canteen)
+            now, would = before.at(nodes, day), after.at(nodes, day)
+            found.replayed += meals
+            if would.hash not in (digest, now.hash):
+                mine = (Sale.contract_id == contract, Sale.own_rulebook_hash == digest)
+                inputs = (
+                    select(Sale.own_input_hash)
+                    .outerjoin(Void, Void.sale_id == Sale.id)
+                    .where(*mine, *of_day)
+                    .distinct()
+                )
+                for (input_hash,) in paging.once(inputs):
+                    found.priced += 1
+                    found.differing += quotes.under(input_hash, now.book) != quotes.under(input_hash, would.book)
+        day += timedelta(days=1)

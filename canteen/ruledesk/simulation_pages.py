@@ -19,7 +19,8 @@ from canteen.policy.canonical import Document
 from canteen.registry.words import CLASSES
 from canteen.rulebooks.models import RulebookVersion, Simulation
 from canteen.ruledesk import charts, drafts, reports, simulating
-from canteen.ruledesk.pages import REFUSED, covers, document_of, done, names, need, reachable
+from canteen.ruledesk.pages import REFUSED, covers, document_of, done, need, reachable
+from canteen.ruledesk.publishing import names
 from canteen.settlement import details
 from canteen.web.errors import status_of
 

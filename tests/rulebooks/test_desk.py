@@ -138,7 +138,7 @@ def version(text: str) -> str:
 
 
 def publish(digest: str, day: date, by: str = "p-chief", *, layer: str = "city", node: str = world.CITY) -> int:
-    return desk.publish(digest, layer, node, day, {}, by=by)
+    return publishing.publish(digest, layer=layer, node_id=node, from_day=day, by=by)
 
 
 def test_a_version_is_published_by_another_person_and_what_was_seen_is_kept(town: Town) -> None:
