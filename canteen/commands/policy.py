@@ -19,12 +19,13 @@ from canteen.policy import canonical
 from canteen.policy.case import read_case
 from canteen.policy.quote import quote as priced
 from canteen.policy.quote import quote_doc, say
-from canteen.policy.refusals import Problem, Refused
+from canteen.policy.refusals import Refused
 from canteen.policy.rulebook import lint as linted
 from canteen.policy.rulebook import load
 from canteen.rulebooks import reader
 from canteen.rulebooks.reader import Located, YamlFaulty
 
+_LARGEST = 4_000_000  # bytes: ten times what a rulebook may have
 SCHEMES = Path(engine.__file__).parent / "schemes"
 
 
@@ -41,7 +42,7 @@ class FileMissing(Invalid):
 class WithDesk(click.Group):
     """Loads the commands that need a database only when one of them is named."""
 
-    DESK = ("diff", "publish", "simulate")
+    DESK = {"diff": "desk", "publish": "desk", "revalue": "revalue", "simulate": "desk"}  # command -> its module
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), *self.DESK])
@@ -49,7 +50,8 @@ class WithDesk(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.DESK:
             return super().get_command(ctx, cmd_name)
-        found: click.Command = getattr(importlib.import_module("canteen.commands.policy_desk"), cmd_name)
+        module = importlib.import_module(f"canteen.commands.policy_{self.DESK[cmd_name]}")
+        found: click.Command = getattr(module, cmd_name)
         return found
 
 
@@ -64,7 +66,7 @@ def policy() -> None:
 @click.option("--json", "as_json", is_flag=True, help="The quote as JSON (quote.schema.json).")
 def quote_case(rulebook: str, case: Path, as_json: bool) -> None:
     """Price the meal in CASE (JSON, case.schema.json) under RULEBOOK."""
-    book = _loaded(_text(rulebook))
+    book = _loaded(text_of(rulebook), rulebook)
     found = priced(book, *_asked(case))
     if as_json:
         _print(quote_doc(found))
@@ -79,9 +81,9 @@ def quote_case(rulebook: str, case: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="The problems as JSON, each with its line.")
 def lint_rulebook(rulebook: str, as_json: bool) -> None:
     """Tell every problem of RULEBOOK by line; exit code 1 where one forbids publishing."""
-    found = problems(_text(rulebook))
+    found = problems(text_of(rulebook), rulebook)
     if as_json:
-        _print({"problems": [{"line": one.line, **_shown(one.problem)} for one in found]})
+        _print({"problems": [_shown(one) for one in found]})
     else:
         for one in found:
             click.echo(str(one))
@@ -90,16 +92,16 @@ def lint_rulebook(rulebook: str, as_json: bool) -> None:
         sys.exit(1)
 
 
-def problems(text: str) -> list[Located]:
-    """What the reader or the lint says of a YAML text, each with its line."""
+def problems(text: str, file: str) -> list[Located]:
+    """What the reader or the lint says of a YAML text, each with its line and clause."""
     try:
-        document, lines = reader.read_with_lines(text)
+        document, lines = reader.read_with_lines(text, file=file)
     except YamlFaulty as faulty:
         return faulty.problems
-    return [Located(reader.line_of(one.path, lines), one) for one in linted(document)]
+    return [reader.located(one, document, lines, file) for one in linted(document)]
 
 
-def _text(rulebook: str) -> str:
+def text_of(rulebook: str) -> str:
     """The YAML of a file or of a scheme that comes with the product. Raises FileMissing."""
     for path in (Path(rulebook), SCHEMES / f"{rulebook}.yaml"):
         if path.is_file():
@@ -108,18 +110,22 @@ def _text(rulebook: str) -> str:
 
 
 def _decoded(path: Path) -> str:
+    if path.stat().st_size > _LARGEST:
+        raise FileMissing(f"文件 {path} 过大（超过 {_LARGEST // 1_000_000} MB），不会是一份标准或案例；请核对路径。")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise FileMissing(f"文件 {path} 不是 UTF-8 编码的文本，请另存为 UTF-8 后再试。") from error
+    except OSError as error:
+        raise FileMissing(f"文件 {path} 读不出来，请核对路径和权限。") from error
 
 
-def _loaded(text: str) -> Any:
-    document = reader.read(text)
+def _loaded(text: str, file: str) -> Any:
+    document = reader.read(text, file=file)
     try:
         return load(canonical.canonical(document))
     except Refused as refused:
-        raise YamlFaulty([Located(1, refused.problem)]) from refused
+        raise YamlFaulty([Located(1, refused.problem, file=file)]) from refused
 
 
 def _asked(path: Path) -> tuple[Any, Any, Any]:
@@ -134,9 +140,11 @@ def _asked(path: Path) -> tuple[Any, Any, Any]:
     return case.diner, case.meal, case.taken
 
 
-def _shown(problem: Problem) -> dict[str, str]:
+def _shown(one: Located) -> dict[str, str | int]:
     names = ("code", "path", "message", "found", "expected", "severity")
-    return {name: getattr(problem, name) for name in names}
+    return {"file": one.file, "line": one.line, "clause": one.clause} | {
+        name: getattr(one.problem, name) for name in names
+    }
 
 
 def _print(document: object) -> None:

@@ -18,6 +18,8 @@ _WHOLE = 10_000  # hundredths of a percent
 UNITS = {"fen": 1, "jiao": 10, "yuan": 100}
 ON_LIST = frozenset({"at_most", "ceiling"})
 """Verbs that measure against the list price unless the rule says otherwise."""
+CEILINGS = frozenset({"ceiling", "ceiling_fen"})
+"""Verbs that measure and give nothing."""
 
 
 def worth_of(verb: str, value: Any, terms: Terms) -> Worth:
@@ -75,12 +77,14 @@ def _all_free(_all: str, _terms: Terms) -> Worth:
 
 
 def _free_set(named: dict[str, Any], terms: Terms) -> Worth:
-    """So many of a set are free, the dearest first; the rest of the bill keeps its price."""
+    """So many of a set are free, the dearest first; the rest of the bill keeps its list price, whatever was off before."""
     goods, free = terms.sets[named["set"]], named.get("qty", 1)
 
-    def worth(bill: Bill, _base: int, _left: int) -> Exact:
-        prices = [line.fen for line in bill.meal.lines if goods.hold(line) for _ in range(line.qty)]
-        return Exact(sum(sorted(prices, reverse=True)[:free]))
+    def worth(bill: Bill, base: int, left: int) -> Exact:
+        prices = sorted(
+            (line.fen for line in bill.meal.lines if goods.hold(line) for _ in range(line.qty)), reverse=True
+        )
+        return Exact(min(sum(prices[:free]), max(0, max(base, left) - (bill.list - sum(prices)))))
 
     return worth
 
@@ -116,6 +120,7 @@ def _nothing(_value: Any, _terms: Terms) -> Worth:
 MAKERS: dict[str, Callable[[Any, Terms], Worth]] = {
     "at_most": _at_most,
     "ceiling": _nothing,
+    "ceiling_fen": _nothing,
     "credit": _all_free,
     "free": _all_free,
     "free_set": _free_set,
@@ -128,5 +133,6 @@ MAKERS: dict[str, Callable[[Any, Terms], Worth]] = {
     "round_price": _nothing,
     "seat": _seat,
     "suggest": _all_free,
+    "top_up": _less,
 }
 """Every verb; grammar.py says what may stand behind it."""

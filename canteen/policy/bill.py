@@ -94,9 +94,12 @@ class Bill:
     def carried_windows(self, allowance: Allowance) -> list[str]:
         """The earlier windows whose leavings still count, oldest first."""
         first, found = days.first_of(allowance.window, self.meal.day), list[str]()
+        since = allowance.since
+        if allowance.carry_within:
+            since = max(since, days.first_of(allowance.carry_within, self.meal.day))
         for _ in range(allowance.carry):
             first = days.first_of(allowance.window, first - 1)
-            if first < allowance.since:
+            if first < since:
                 break
             found.append(str(first))
         return found[::-1]

@@ -154,6 +154,32 @@ def _lived_months(months: int, _terms: Terms) -> Holds:
     return holds
 
 
+def _lived(span: dict[str, Any], _terms: Terms) -> Holds:
+    """In one of the areas for so many whole months without a break, whichever homes there were in it."""
+    areas, months = span["in"], span["months"]
+
+    def holds(bill: Bill) -> bool:
+        diner = bill.diner
+        since = [diner.since.get(f"lives:{area}", diner.residence_since) for area in areas if area in diner.residence]
+        return any(day is not None and days.whole_months(day, bill.meal.day) >= months for day in since)
+
+    return holds
+
+
+def _birthday(kind: str, terms: Terms) -> Holds:
+    """The day itself, or its month."""
+    leap_day = terms.leap_day
+
+    def holds(bill: Bill) -> bool:
+        born, on = bill.diner.birth_day, bill.meal.day
+        if born is None:
+            return False
+        year, month, _ = days.ymd(on)
+        return days.ymd(born)[1] == month if kind == "month" else days.birthday(born, year, leap_day) == on
+
+    return holds
+
+
 def _class(codes: list[str], terms: Terms) -> Holds:
     wanted, approval = frozenset(codes), terms.approval
     if approval == "same_day":
@@ -209,12 +235,14 @@ def _here(code: str, bill: Bill) -> str:
 def _used(span: dict[str, Any], terms: Terms) -> Holds:
     """How many of an allowance were used in this window before: the n-th meal of a day, say."""
     lean, least, below = Lean(terms.allowances[span["allowance"]], ""), span.get("from", 0), span.get("below")
+    every = span.get("every")
     terms.leans.append(lean)
 
     def holds(bill: Bill) -> bool:
         taken = bill.taken(lean, bill.window(lean.allowance))
         used = taken.fen if lean.allowance.unit == "fen" else taken.count + len(set(taken.days))
-        return used >= least and (below is None or used < below)
+        at = used if every is None else used % every
+        return at >= least and (below is None or at < below)
 
     return holds
 
@@ -270,6 +298,21 @@ def _weekday(numbers: list[int], _terms: Terms) -> Holds:
     return lambda bill: days.weekday(bill.meal.day) in numbers
 
 
+def _month_day(numbers: list[int], _terms: Terms) -> Holds:
+    return lambda bill: days.ymd(bill.meal.day)[2] in numbers
+
+
+def _table(span: dict[str, int], _terms: Terms) -> Holds:
+    """At a table of so many seats."""
+    least, below = span.get("from", 1), span.get("below", 100)
+
+    def holds(bill: Bill) -> bool:
+        table = bill.meal.table
+        return table is not None and least <= table.seats < below
+
+    return holds
+
+
 def _days(span: dict[str, int], _terms: Terms) -> Holds:
     first, last = span.get("from", days.EARLIEST), span.get("to", days.LATEST)
     return lambda bill: first <= bill.meal.day <= last
@@ -318,6 +361,7 @@ MAKERS: dict[str, Callable[[Any, Terms], Holds]] = {
     "all": _all,
     "any": _any,
     "bill": _bill,
+    "birthday": _birthday,
     "canteen": _canteen,
     "canteen_class": _canteen_class,
     "canteen_grade": _canteen_grade,
@@ -332,14 +376,17 @@ MAKERS: dict[str, Callable[[Any, Terms], Holds]] = {
     "hukou": _hukou,
     "kind": _kind,
     "level": _level,
+    "lived": _lived,
     "lived_months": _lived_months,
     "lives": _lives,
     "mode": _mode,
+    "month_day": _month_day,
     "not": _not,
     "ordered_by": _ordered_by,
     "period": _period,
     "same": _same,
     "status": _status,
+    "table": _table,
     "used": _used,
     "weekday": _weekday,
 }

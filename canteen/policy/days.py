@@ -93,6 +93,12 @@ def _reached(year: int, month: int, day: int, reckoning: str, leap_day: str) -> 
     return birthday + 1 if reckoning == "day_after" else birthday
 
 
+def birthday(birth: int, year: int, leap_day: str) -> int:
+    """The birthday in a year."""
+    _, month, day = ymd(birth)
+    return _reached(year, month, day, "birthday", leap_day)
+
+
 def whole_months(since: int, on: int) -> int:
     """Whole months lived from `since` to `on`."""
     from_year, from_month, from_day = ymd(since)

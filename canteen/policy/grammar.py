@@ -68,7 +68,9 @@ _CONDITION = Record(
         "age": Record(maybe={"from": Whole(0, 150), "below": Whole(1, 151)}, some_of=("from", "below")),
         "hukou": _CODES,
         "lives": _CODES,
+        "lived": Record(needed={"in": _CODES, "months": Whole(1, 1200)}),
         "lived_months": Whole(1, 1200),
+        "birthday": OneOf(("day", "month")),
         "class": _CODES,
         "level": Record(
             needed={"scale": Code()},
@@ -87,20 +89,25 @@ _CONDITION = Record(
         "period": ListOf(OneOf(PERIODS), least=1),
         "day_kind": ListOf(OneOf(DAY_KINDS), least=1),
         "weekday": ListOf(Whole(1, 7), least=1, most=7),
+        "month_day": ListOf(Whole(1, 31), least=1, most=31),
         "days": Record(maybe={"from": Day(), "to": Day()}, some_of=("from", "to")),
+        "table": Record(maybe={"from": Whole(1, 99), "below": Whole(2, 100)}, some_of=("from", "below")),
         "mode": ListOf(OneOf(MODES), least=1),
         "bill": _BILL,
         "has_item": Code(),
         "ordered_by": Record(needed={"time": Minute()}, maybe={"days_before": Whole(0, 30)}),
         "kind": ListOf(OneOf(KINDS), least=1),
         "used": Record(
-            needed={"allowance": Code()}, maybe={"from": Whole(0), "below": Whole(1)}, some_of=("from", "below")
+            needed={"allowance": Code()},
+            maybe={"every": Whole(2, 1_000_000), "from": Whole(0), "below": Whole(1)},
+            some_of=("from", "below"),
         ),
     },
     some_of=(
-        "all", "any", "not", "age", "hukou", "lives", "lived_months", "class", "level", "draws", "status", "enrolled",
-        "canteen", "canteen_class", "canteen_grade", "canteen_level", "canteen_in", "same", "period", "day_kind",
-        "weekday", "days", "mode", "bill", "has_item", "ordered_by", "kind", "used",
+        "all", "any", "not", "age", "hukou", "lives", "lived", "lived_months", "birthday", "class", "level", "draws",
+        "status", "enrolled", "canteen", "canteen_class", "canteen_grade", "canteen_level", "canteen_in", "same",
+        "period", "day_kind", "weekday", "month_day", "days", "table", "mode", "bill", "has_item", "ordered_by", "kind",
+        "used",
     ),
 )  # fmt: skip
 
@@ -113,7 +120,7 @@ def _condition() -> Shape:
 
 BENEFITS = (
     "off", "pay_percent", "less", "pay", "at_most", "free", "free_set", "free_up_to", "credit", "prices", "seat",
-    "suggest", "ceiling", "round_price",
+    "top_up", "suggest", "ceiling", "ceiling_fen", "round_price",
 )  # fmt: skip
 """The verbs; a rule, or each of its steps, gives exactly one."""
 
@@ -130,7 +137,9 @@ _GIVES = {
     "prices": ListOf(Record(needed={"item": Code(), "price": _AMOUNT}), least=1),
     "seat": Record(needed={"price": _AMOUNT}),
     "suggest": _AMOUNT,
+    "top_up": _AMOUNT,
     "ceiling": Percent(),
+    "ceiling_fen": _AMOUNT,
     "round_price": Record(needed={"to": OneOf(ROUND_TO), "by": OneOf(ROUND_BY)}),
 }
 
@@ -245,7 +254,10 @@ ALLOWANCE = Record(
         "limit_fen": Fen(least=1),
         "limit_level": Code(),
         "where": OneOf(HERE),
-        "carry": Record(needed={"windows": Whole(1, 24)}, maybe={"most_fen": Fen(least=1)}),
+        "carry": Record(
+            needed={"windows": Whole(1, 24)},
+            maybe={"most_fen": Fen(least=1), "most": Whole(1, 1_000_000), "within": OneOf(("quarter", "year"))},
+        ),
         "from": Day(),
         "note": Text(300),
     },

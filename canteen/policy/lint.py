@@ -13,14 +13,14 @@ from typing import Any
 
 from canteen import money
 from canteen.policy import days
-from canteen.policy.canonical import canonical, parse
+from canteen.policy.benefits import CEILINGS
+from canteen.policy.canonical import canonical
 from canteen.policy.grammar import BENEFITS, RULEBOOK
 from canteen.policy.refusals import Problem, Refused
 from canteen.policy.saying import CLASS_WORDS
 from canteen.policy.shapes import Problems
 
 _WHOLE = 10_000
-_CHECKS = frozenset({"ceiling"})
 _STEPS = ("by_age", "by_level", "by_class")
 
 
@@ -37,28 +37,8 @@ def lint(document: object) -> list[Problem]:
         return problems
     assert isinstance(document, dict)
     book = _Book(document)
-    found = [*_names(book), *_limits(book), *_funds(book), *_rules(book), *_groups(document), *_gaps(document)]
+    found = [*_names(book), *_limits(book), *_funds(book), *_rules(book), *_groups(book), *_gaps(document)]
     return sorted((one for one in found if not book.acknowledges(one)), key=lambda one: one.severity != "error")
-
-
-def lint_layers(layers: Sequence[bytes]) -> list[Problem]:
-    """What does not go together: an allowance or a fund that two layers, most general first, define differently."""
-    problems: Problems = []
-    known: dict[tuple[str, str], tuple[str, object]] = {}
-    for layer in layers:
-        document = parse(layer)
-        assert isinstance(document, dict)
-        for kind in ("allowances", "funds"):
-            for place, one in enumerate(document.get(kind, ())):
-                same = {key: value for key, value in one.items() if key not in _MAY_DIFFER}
-                scheme, before = known.setdefault((kind, stable_id(one)), (document["id"], same))
-                if before != same:
-                    message = f"{document['id']} 与上级 {scheme} 对同一名称的定义不同"
-                    problems.append(Problem("layers_differ", f"{kind}[{place}]", message, one["id"], "与上级一致"))
-    return problems
-
-
-_MAY_DIFFER = frozenset({"id", "was", "note", "name", "when", "from"})
 
 
 class _Book:
@@ -66,7 +46,7 @@ class _Book:
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
-        self.rules = list(_walk(document["stages"], "stages"))
+        self.rules = list(rules_in(document["stages"], "stages"))
         self.funds = {one["id"]: one for one in document.get("funds", ())}
         self.allowances = {one["id"]: one for one in document.get("allowances", ())}
         self.sets = {one["id"] for one in document.get("sets", ())}
@@ -74,24 +54,24 @@ class _Book:
 
     def acknowledges(self, problem: Problem) -> bool:
         """The rulebook says itself, with a clause, that the notice is so. Errors of form cannot be waved through."""
-        if problem.code not in ("tier_gap", "tier_overlap", "large_off", "best_tie", "benefit_above_menu"):
+        if problem.code not in ("tier_gap", "tier_overlap", "large_off", "small_pay", "best_tie", "benefit_above_menu"):
             return False
         return any(
             problem.path.startswith(path) and (problem.code, rule["id"]) in self._known for path, rule in self.rules
         )
 
 
-def _walk(members: Sequence[dict[str, Any]], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def rules_in(members: Sequence[dict[str, Any]], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every rule with its path."""
     for place, member in enumerate(members):
         here = f"{path}[{place}]"
         if "rules" in member:
-            yield from _walk(member["rules"], f"{here}.rules")
+            yield from rules_in(member["rules"], f"{here}.rules")
         else:
             yield here, member
 
 
-def _steps(rule: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def steps_of(rule: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The tiers of a rule with their paths, or the rule itself."""
     for word in _STEPS:
         if word in rule:
@@ -130,6 +110,12 @@ def _names(book: _Book) -> Iterator[Problem]:
         for name in rule.get("excludes", ()):
             if name not in ids:
                 yield Problem("unknown_rule", f"{path}.excludes", "没有这条标准", name, "、".join(sorted(ids)))
+
+
+def stable_id(allowance: Mapping[str, Any]) -> str:
+    """The id under which uses of an allowance are counted through all versions: its oldest."""
+    found: str = allowance.get("was", allowance["id"])
+    return found
 
 
 def _twice(ids: Sequence[tuple[str, str]]) -> Iterator[Problem]:
@@ -190,6 +176,7 @@ def _limits(book: _Book) -> Iterator[Problem]:
             yield Problem(
                 "carry_window", f"{path}.carry", "这种限额不能结转", one["window"], "按周、月、季、年的次数或金额"
             )
+        yield from _carry(one, f"{path}.carry")
         if "." not in one["id"]:
             yield Problem(
                 "not_namespaced",
@@ -200,13 +187,23 @@ def _limits(book: _Book) -> Iterator[Problem]:
                 "warning",
             )
     for path, rule in book.rules:
-        for step_path, step in _steps(rule, path):
+        for step_path, step in steps_of(rule, path):
             allowance = book.allowances.get(step.get("credit", ""))
             if allowance is not None and allowance["unit"] != "fen":
                 yield Problem("credit_unit", f"{step_path}.credit", "额度应以金额计", allowance["unit"], "unit: fen")
     yield from _looked_at(book)
     if book.document.get("guard") == "none":
         yield Problem("no_guard", "guard", "取消了“每人每餐一次”的默认限制", "none", "保留 guard.meal", "warning")
+
+
+def _carry(one: dict[str, Any], path: str) -> Iterator[Problem]:
+    carry, window = one.get("carry", {}), one["window"]
+    wrong = "most" if one["unit"] == "fen" else "most_fen"
+    if wrong in carry:
+        expected = "fen 用 most_fen，其余用 most"
+        yield Problem("limit_unit", f"{path}.{wrong}", "结转上限的单位与限额不符", one["unit"], expected)
+    if carry.get("within") == window or (carry.get("within") == "quarter" and window == "year"):
+        yield Problem("carry_window", f"{path}.within", "在这一期之内没有可结转的前一期", window, "比限额更长的一期")
 
 
 def _looked_at(book: _Book) -> Iterator[Problem]:
@@ -247,7 +244,7 @@ def _rules(book: _Book) -> Iterator[Problem]:
         if rule.get("to", days.LATEST) < rule.get("from", days.EARLIEST):
             yield Problem("ends_before_start", f"{path}.to", "终止日早于起始日", days.iso(rule["to"]), "不早于起始日")
         yield from _tiers(rule, path)
-        for step_path, step in _steps(rule, path):
+        for step_path, step in steps_of(rule, path):
             yield from _words(step, step_path)
             yield from _sense(step, step_path, book)
             yield from _split(rule, step, step_path, book)
@@ -301,10 +298,10 @@ def _sense(step: Mapping[str, Any], path: str, book: _Book) -> Iterator[Problem]
     menu = book.document.get("menu")
     if menu is None:
         return
-    if verb == "less" and value > menu["to"]:
+    if verb in ("less", "top_up") and value > menu["to"]:
         yield Problem(
             "benefit_above_menu",
-            f"{path}.less",
+            f"{path}.{verb}",
             "补贴高于可能的最高餐价",
             money.show(value),
             f"不超过 {money.show(menu['to'])}",
@@ -324,7 +321,7 @@ def _split(rule: dict[str, Any], step: Mapping[str, Any], path: str, book: _Book
     verb = _verb(step)
     split = step.get("split") or rule.get("split") or ([{"fund": rule["fund"], "rest": True}] if "fund" in rule else [])
     if not split:
-        if verb not in _CHECKS:
+        if verb not in CEILINGS:
             yield Problem("no_fund", path, "没有写由谁承担", "", "fund 或 split")
         return
     if len({part["fund"] for part in split}) < len(split):
@@ -341,25 +338,63 @@ def _split(rule: dict[str, Any], step: Mapping[str, Any], path: str, book: _Book
         yield Problem("gap_claimed", path, "抹零是让利，不能列入补贴", "", "由让利的资金承担")
 
 
-def _groups(document: dict[str, Any]) -> Iterator[Problem]:
-    """Two rules of a best-of group that give the same to the same people."""
-    for path, group in _best_groups(document["stages"], "stages"):
-        seen: dict[bytes, str] = {}
-        for place, rule in enumerate(group["rules"]):
-            if "rules" in rule:
-                continue
-            same = canonical({key: rule[key] for key in sorted(rule) if key in _TIE})
-            if same in seen:
-                found = f"{seen[same]}、{rule['id']}"
-                yield Problem(
-                    "best_tie",
-                    f"{path}.rules[{place}]",
-                    "两条标准优惠相同，分不出高低",
-                    found,
-                    "金额不同，或条件互斥",
-                    "warning",
-                )
-            seen.setdefault(same, rule["id"])
+def _groups(book: _Book) -> Iterator[Problem]:
+    """Two rules of a best-of group between which only their ids decide: who benefits is the same, but not who pays."""
+    for path, group in _best_groups(book.document["stages"], "stages"):
+        rules = [(f"{path}.rules[{place}]", one) for place, one in enumerate(group["rules"]) if "rules" not in one]
+        for place, (at, rule) in enumerate(rules):
+            tied = next((one["id"] for _, one in rules[:place] if _tie(one, rule, book)), None)
+            if tied is not None:
+                message, expected = "两条标准可能同时符合，减得一样多，由谁出只凭编号先后", "金额不同，或条件互斥"
+                yield Problem("best_tie", at, message, f"{tied}、{rule['id']}", expected, "warning")
+
+
+def _tie(one: dict[str, Any], other: dict[str, Any], book: _Book) -> bool:
+    """They give the same, may hold for the same meal, and are not the same money."""
+    if any(one.get(word) != other.get(word) for word in _GIVEN) or _apart(one, other):
+        return False
+    same_case = all(one.get(word) == other.get(word) for word in ("when", "from", "to"))
+    paid = [(rule.get("fund"), rule.get("split"), rule.get("limits")) for rule in (one, other)]
+    return same_case or (paid[0] != paid[1] and _payers(one, book) == _payers(other, book))
+
+
+def _payers(rule: dict[str, Any], book: _Book) -> set[str]:
+    named = [part["fund"] for part in rule.get("split", ())] or [rule.get("fund", "")]
+    return {book.funds[name]["payer"] for name in named if name in book.funds}
+
+
+_GIVEN = frozenset({*BENEFITS, *_STEPS, "base", "most", "floor", "rounding", "only_if"})
+_SINGLE = ("kind", "period", "mode", "day_kind", "weekday", "month_day", "canteen", "canteen_class", "canteen_grade")
+
+
+def _apart(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """No meal can meet both, as far as their own conditions tell."""
+    if one.get("to", days.LATEST) < other.get("from", days.EARLIEST) or (
+        other.get("to", days.LATEST) < one.get("from", days.EARLIEST)
+    ):
+        return True
+    mine, theirs = one.get("when", {}), other.get("when", {})
+    if any(word in mine and word in theirs and set(mine[word]).isdisjoint(theirs[word]) for word in _SINGLE):
+        return True
+    one_scale = mine.get("level", {}).get("scale") == theirs.get("level", {}).get("scale")
+    spans = ("age", "canteen_level", "table", *(("level",) if one_scale else ()))
+    if any(word in mine and word in theirs and not _meet(mine[word], theirs[word]) for word in spans):
+        return True
+    return _denies(mine, theirs) or _denies(theirs, mine)
+
+
+def _meet(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    least = max(one.get("from", -_FAR), other.get("from", -_FAR))
+    return bool(least < min(one.get("below", _FAR), other.get("below", _FAR)))
+
+
+_FAR = 2**53
+
+
+def _denies(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """What the one rules out is among what the other asks for."""
+    barred = one.get("not", {})
+    return len(barred) == 1 and all(other.get(word) == value for word, value in barred.items())
 
 
 def _gaps(document: dict[str, Any]) -> Iterator[Problem]:
@@ -387,70 +422,9 @@ def _holes(spans: Sequence[tuple[int, int]], rules: int, path: str) -> Iterator[
         reached = max(reached, high)
 
 
-_TIE = frozenset({*BENEFITS, *_STEPS, "when", "base", "most", "from", "to"})
-
-
 def _best_groups(members: Sequence[dict[str, Any]], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for place, member in enumerate(members):
         if "rules" in member:
             if member.get("pick", "best") == "best":
                 yield f"{path}[{place}]", member
             yield from _best_groups(member["rules"], f"{path}[{place}].rules")
-
-
-def stable_id(allowance: Mapping[str, Any]) -> str:
-    """The id under which uses of an allowance are counted through all versions: its oldest."""
-    found: str = allowance.get("was", allowance["id"])
-    return found
-
-
-def lint_versions(before: dict[str, Any], after: dict[str, Any]) -> list[Problem]:
-    """What a new version should not do to the one before it: lose or redefine what is being counted."""
-    problems = [*_kept_allowances(before, after), *_kept_names(before, after)]
-    if before["id"] == after["id"] and after["from"] <= before["from"]:
-        message = "新版本的起始日不晚于上一版本，两版都有效的日子以后发布的为准"
-        expected = f"晚于 {days.iso(before['from'])}"
-        problems.append(Problem("versions_overlap", "from", message, days.iso(after["from"]), expected, "warning"))
-    return problems
-
-
-def _kept_allowances(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Problem]:
-    kept = {stable_id(one): (place, one) for place, one in enumerate(after.get("allowances", ()))}
-    for old in before.get("allowances", ()):
-        name = stable_id(old)
-        if name not in kept:
-            message = "上一版本的限额不见了，已用次数将不再计入"
-            expected = f"保留编号 {old['id']}；改了编号的写 was: {name}"
-            yield Problem("allowance_gone", "allowances", message, old["id"], expected, "warning")
-            continue
-        place, new = kept[name]
-        if any(new.get(word, "everywhere") != old.get(word, "everywhere") for word in _COUNTED):
-            message = "限额的单位、范围、期限或地点与上一版本不同，已用次数无法沿用"
-            yield Problem("allowance_changed", f"allowances[{place}]", message, old["id"], "换一个编号，不写 was")
-
-
-_COUNTED = ("unit", "scope", "window", "where")
-
-
-def _kept_names(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Problem]:
-    """Rules and funds that uses are counted apart for, and budgets: under another id they begin at nothing."""
-    scopes = {one["id"]: one["scope"] for one in before.get("allowances", ())}
-    limited = {
-        rule["id"]
-        for _, rule in _walk(before["stages"], "stages")
-        for name in (*rule.get("limits", ()), *(step["credit"] for _, step in _steps(rule, "") if "credit" in step))
-        if scopes.get(name) == "rule"
-    }
-    by_fund = "fund" in scopes.values()
-    counted = {one["id"] for one in before.get("funds", ()) if by_fund or "budget" in one}
-    kept = {
-        "rule": {rule["id"] for _, rule in _walk(after["stages"], "stages")},
-        "fund": {one["id"] for one in after.get("funds", ())},
-    }
-    for kind, names, path in (("rule", limited, "stages"), ("fund", counted, "funds")):
-        for name in sorted(names - kept[kind]):
-            message = f"上一版本按这{_KINDS[kind]}计数，编号不见了，已用的将不再计入"
-            yield Problem(f"{kind}_gone", path, message, name, "保留原编号", "warning")
-
-
-_KINDS = {"rule": "条标准", "fund": "项资金"}

@@ -16,7 +16,7 @@ from canteen.policy.benefits import ON_LIST, worth_of
 from canteen.policy.canonical import Document, canonical, digest, parse
 from canteen.policy.conditions import Terms, base_of, both, living, test_of
 from canteen.policy.grammar import BENEFITS, FORMAT, JOINED, RULEBOOK
-from canteen.policy.lint import lint, lint_layers, lint_versions, stable_id
+from canteen.policy.lint import lint, stable_id
 from canteen.policy.refusals import Problem, Refused
 from canteen.policy.rules import (
     Allowance,
@@ -34,6 +34,7 @@ from canteen.policy.rules import (
     Test,
 )
 from canteen.policy.shapes import Problems
+from canteen.policy.versions import lint_layers, lint_versions
 
 __all__ = ["GUARD", "Problem", "canonical", "digest", "join", "lint", "lint_layers", "lint_versions", "load", "parse"]
 
@@ -254,7 +255,8 @@ def _allowance(doc: Mapping[str, Any], first_day: int) -> Allowance:
         scale=doc.get("limit_level", ""),
         where=doc.get("where", "everywhere"),
         carry=carry.get("windows", 0),
-        carry_most=carry.get("most_fen", 0),
+        carry_most=carry.get("most_fen", carry.get("most", 0)),
+        carry_within=carry.get("within", ""),
         since=doc.get("from", first_day),
     )
 

@@ -46,6 +46,7 @@ class Allowance:
     where: str = "everywhere"
     carry: int = 0
     carry_most: int = 0
+    carry_within: str = ""
     since: int = 0
 
 

@@ -19,6 +19,7 @@ from canteen.policy.refusals import Problem, shown
 Problems: TypeAlias = list[Problem]
 Json: TypeAlias = object
 
+_END = r"$(?!\n)"  # some readers of patterns let $ stand before a last line break
 _CODE_MARKS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-:@#/")
 
 
@@ -145,7 +146,8 @@ class Text(Shape):
         return text
 
     def schema(self) -> dict[str, Json]:
-        return {"type": "string", "minLength": 1, "maxLength": self.longest}
+        marks = r"^[^\u0000-\u001f\u007f\ud800-\udfff]*" + _END
+        return {"type": "string", "minLength": 1, "maxLength": self.longest, "pattern": marks}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,7 @@ class Code(Shape):
         return text
 
     def schema(self) -> dict[str, Json]:
-        return {"type": "string", "pattern": f"^[A-Za-z0-9._:@#/-]{{1,{self.longest}}}$"}
+        return {"type": "string", "pattern": f"^[A-Za-z0-9._:@#/-]{{1,{self.longest}}}{_END}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +243,12 @@ class ListOf(Shape):
             out.append(Problem("bad_length", path, "项数不对", str(len(value)), f"{self.least} 到 {self.most} 项"))
         for place, inner in enumerate(value[: self.most]):
             self.inner.check(inner, f"{path}[{place}]", out)
-        if self.ordered and all(isinstance(inner, str) for inner in value) and value != sorted(set(value)):
-            out.append(Problem("not_ordered", path, "应按代码排序且不重复", shown(value), "排序后的列表"))
+        if not self.ordered or not all(isinstance(inner, str) for inner in value):
+            return
+        if len(set(value)) < len(value):
+            out.append(Problem("repeated", path, "同一项写了两次", shown(value), "不重复的列表"))
+        elif value != sorted(value):
+            out.append(Problem("not_ordered", path, "应按代码排序", shown(value), "排序后的列表"))
 
     def parse(self, tree: Json, path: str, out: Problems) -> Json:
         items = [tree] if isinstance(tree, str) else tree

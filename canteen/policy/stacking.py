@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from canteen.policy.benefits import UNITS, round_to, rounded
+from canteen.policy.benefits import CEILINGS, UNITS, round_to, rounded
 from canteen.policy.bill import Bill
 from canteen.policy.outcome import WHY, Check, Passed, Rounded, Share
 from canteen.policy.rules import Group, Lean, Rule, Step
@@ -170,7 +170,7 @@ def _judge_rule(rule: Rule, bill: Bill, running: Running, price: int) -> Outcome
         return Outcome(rule.id, (_pass(rule, "tier"),))
     if rule.limits and any(lean.allowance.unit != "fen" and bill.is_used_up(lean) for lean in rule.limits):
         return Outcome(rule.id, (_pass(rule, "used_up", step),), stopped=rule.stops)
-    if step.verb == "ceiling":
+    if step.verb in CEILINGS:
         return _ceiling(rule, step, bill, running)
     if step.verb == "round_price":
         return _round_price(rule, step, bill, running)
@@ -199,6 +199,8 @@ def _pay_out(rule: Rule, step: Step, bill: Bill, running: Running, price: int) -
     base = bill.base(rule.base, price)
     exact = step.worth(bill, base, running.left)
     benefit = rounded(exact, base, rule.rounding)
+    if step.verb == "top_up":
+        benefit -= sum(share.fen for share in running.shares if share.payer != "concession")
     if step.most is not None and step.most < benefit:
         benefit = step.most
     if rule.only_above and base <= benefit:
@@ -272,11 +274,14 @@ def _gap(rule: Rule, step: Step, price: int, fen: int) -> Rounded:
 
 
 def _ceiling(rule: Rule, step: Step, bill: Bill, running: Running) -> Outcome:
-    """Measure the running price against a part of the list price; no money moves."""
-    limit = bill.base(rule.base, running.left) * step.value // _WHOLE
-    breach = running.left > limit
+    """Measure the running price against a part of the list price, or so much of it as is named against an amount."""
+    base, found = bill.base(rule.base, running.left), running.left
+    limit = base * step.value // _WHOLE
+    if step.verb == "ceiling_fen":
+        limit, found = step.value, base
+    breach = found > limit
     outcome = Outcome(rule.id, (), holds=True)
-    outcome.checks = (Check("ceiling", rule.id, step.clause, limit, running.left, breach=breach),)
+    outcome.checks = (Check("ceiling", rule.id, step.clause, limit, found, breach=breach),)
     return outcome
 
 

@@ -297,7 +297,12 @@ def known(session: Session, elder_id: uuid.UUID, on: date, known_at: int | None 
     many: dict[str, set[str]] = {}
     for fact in holding:
         many.setdefault(fact.kind, set()).add(fact.value)
-    paths = areas_above(session, [one[kind].value for kind in ("hukou", "residence") if kind in one], on)
+    homes = [fact for fact in own if fact.kind == "residence" and "residence" in one]
+    areas = {one[kind].value: None for kind in ("hukou", "residence") if kind in one} | {
+        fact.value: None for fact in homes
+    }
+    paths = areas_above(session, list(areas), on)
+    lived = dated.lived_since(homes, one["residence"], paths) if len(homes) > 1 else {}
     diner = Diner(
         kind="elder",
         birth_day=clock.civil(date.fromisoformat(one["birth"].value)),
@@ -309,7 +314,7 @@ def known(session: Session, elder_id: uuid.UUID, on: date, known_at: int | None 
         statuses=tuple(sorted(many.get("status", ()))),
         enrolled=tuple(sorted(many.get("enrolled", ()))),
         benefits=tuple(sorted(many.get("benefit", ()))),
-        since={key: clock.civil(day) for key, day in sorted(dated.since(own, on).items())},
+        since={key: clock.civil(day) for key, day in sorted({**dated.since(own, on), **lived}.items())},
     )
     household, sex = (one[kind].value if kind in one else "" for kind in ("household", "sex"))
     return Known(diner, root, ids, household, sex, stopped=any(status in STOPPED for status in diner.statuses))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
@@ -88,6 +88,19 @@ def since(facts: Iterable[Fact], on: date) -> dict[str, date]:
         if fact.kind in APPROVED and fact.from_day <= on:
             by_key.setdefault(f"{fact.kind}:{fact.value.partition('=')[0]}", []).append(fact)
     return {key: _run(run, on) for key, run in by_key.items() if any(fact.holds(on) for fact in run)}
+
+
+def lived_since(homes: Sequence[Fact], home: Fact, paths: Mapping[str, Sequence[str]]) -> dict[str, date]:
+    """'lives:220104' -> the day from which somebody who lives at `home` has lived in the area without a break.
+
+    `paths` tells the areas of each home. An area that begins with the home itself is not named.
+    """
+    found, inside, first = dict[str, date](), set(paths[home.value]), home.from_day
+    while inside and (before := on_day(homes, first - ONE_DAY)):
+        inside &= set(paths[before[0].value])
+        first = before[0].from_day
+        found |= {f"lives:{area}": first for area in inside}
+    return found
 
 
 def _run(facts: Sequence[Fact], on: date) -> date:

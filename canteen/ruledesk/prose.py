@@ -175,8 +175,11 @@ def allowance(one: Mapping[str, Any]) -> str:
         amount = f"{one['limit']} {UNITS[one['unit']]}"
     carry = one.get("carry")
     carried = f"，未用的可结转 {carry['windows']} 期" if carry else ""
-    if carry and "most_fen" in carry:
-        carried += f"（至多 {_yuan(carry['most_fen'])}）"
+    if carry and ("most_fen" in carry or "most" in carry):
+        most = _yuan(carry["most_fen"]) if "most_fen" in carry else f"{carry['most']} {UNITS[one['unit']]}"
+        carried += f"（至多 {most}）"
+    if carry and "within" in carry:
+        carried += f"，限同一{'季度' if carry['within'] == 'quarter' else '年'}之内"
     since = f"，自 {days.iso(one['from'])} 起计" if "from" in one else ""
     note = f"（{one['note']}）" if "note" in one else ""
     note += f"（沿用 {one['was']} 的已用次数）" if "was" in one else ""
@@ -259,6 +262,8 @@ _GIVES: Mapping[str, Tell] = {
     "prices": lambda value: "按价目：" + "、".join(f"{one['item']} {_yuan(one['price'])}" for one in value),
     "seat": lambda value: f"按桌计价，每位 {_yuan(value['price'])}",
     "suggest": lambda value: f"自愿付费，建议 {_yuan(value)}",
+    "top_up": lambda value: f"补足到共减 {_yuan(value)}",
+    "ceiling_fen": lambda value: f"限价：不得高于 {_yuan(value)}（只核对，不出钱）",
     "ceiling": lambda value: f"限价：不得高于原价的 {percent(value)}（只核对，不出钱）",
     "round_price": lambda value: f"抹零到{ROUND_TO[value['to']]}（{ROUND_BY[value['by']]}）",
 }
@@ -404,6 +409,10 @@ _WORDS: Mapping[str, TellWith] = {
     "age": lambda value, _names: age(value),
     "hukou": _listed({}, "户籍在"),
     "lives": _listed({}, "居住在"),
+    "lived": lambda value, names: f"{_listed({}, '在', '')(value['in'], names)}连续居住满 {value['months']} 个月",
+    "birthday": lambda value, _names: "生日当天" if value == "day" else "生日当月",
+    "month_day": lambda value, _names: "每月 " + "、".join(str(one) for one in sorted(value)) + " 日",
+    "table": lambda value, _names: f"围桌就餐，每桌座位{_range(value)}",
     "lived_months": lambda value, _names: f"居住满 {value} 个月",
     "class": _listed(CLASSES),
     "level": lambda value, _names: f"评定“{value['scale']}”{_range(value)}",
@@ -425,5 +434,7 @@ _WORDS: Mapping[str, TellWith] = {
     "has_item": lambda value, _names: f"点了“{value}”",
     "ordered_by": _ordered,
     "kind": _listed(KINDS),
-    "used": lambda value, _names: f"“{value['allowance']}”已用{_range(value)}",
+    "used": lambda value, _names: (
+        f"“{value['allowance']}”" + (f"每 {value['every']} 次中" if "every" in value else "") + f"已用{_range(value)}"
+    ),
 }

@@ -75,7 +75,8 @@ POOLS: dict[str, list[str]] = {
     "scale": ["care", "1", "__proto__", "constructor"],
     "item": ["rice", "soup", "1", "__proto__"],
     "tag": ["set", "meat", "hasOwnProperty"],
-    "since": ["class:dibao", "class:tekun", "status:deceased", "benefit:pension", "enrolled:c1", "level:care", "class:1"],
+    "since": ["class:dibao", "class:tekun", "status:deceased", "benefit:pension", "enrolled:c1", "level:care", "class:1",
+              "lives:220104", "lives:2201"],
     "flag": ["outside_window", "late", "zero"],
     "fund": ["city", "street", "shop", "gift", "__proto__"],
     "old": ["city.meal", "old.meal", "old.week", "__proto__"],
@@ -84,7 +85,7 @@ POOLS: dict[str, list[str]] = {
 }  # fmt: skip
 OF_FIELD = {
     "hukou": "area", "lives": "area", "residence": "area", "canteen_in": "area", "areas": "area", "place": "area",
-    "class": "class", "classes": "class", "draws": "benefit", "benefits": "benefit", "status": "status",
+    "in": "area", "class": "class", "classes": "class", "draws": "benefit", "benefits": "benefit", "status": "status",
     "statuses": "status", "enrolled": "enrolled", "canteen": "canteen", "canteen_class": "canteen_class",
     "canteen_grade": "grade", "grade": "grade", "scale": "scale", "limit_level": "scale", "levels": "scale", "since": "since",
     "item": "item", "items": "item", "tags": "tag", "flags": "flag", "fund": "fund", "instead": "fund", "next": "fund",

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from canteen.cli import cli
+from canteen.commands.policy import SCHEMES
 from canteen.errors import Refusal
 from canteen.policy import days
 from canteen.policy.quote import quote_schema
@@ -84,12 +85,28 @@ def test_the_lint_names_line_and_place_and_fails_on_an_error(tmp_path: Path) -> 
     assert done.exit_code == 1
     problems = json.loads(done.stdout)["problems"]
     assert [(one["line"], one["code"]) for one in problems] == [(10, "unknown_fund"), (10, "label_tells_class")]
+    assert {(one["file"], one["clause"]) for one in problems} == {(str(tmp_path / "t.yaml"), "例")}
+
+
+def test_an_error_names_file_line_clause_what_is_there_and_what_should_be(tmp_path: Path) -> None:
+    text = (SCHEMES / "lanzhou.yaml").read_text(encoding="utf-8").replace("fund: district", "fund: town")
+    name = kept(tmp_path, text, "t.yaml")
+    done = CliRunner().invoke(cli, ["policy", "lint", name])
+    [line] = [one for one in done.stdout.splitlines() if "town" in one]
+    number = next(place for place, one in enumerate(text.splitlines(), 1) if "fund: town" in one)
+    clause = "收费标准"
+    assert line.startswith(f"{name} 第 {number} 行（{clause}） stages[0]")
+    assert "没有定义这项资金，现为“town”，应为" in line
+    broken = kept(tmp_path, text.replace("from: 20", "from: 2O", 1), "u.yaml")
+    refused = CliRunner().invoke(cli, ["policy", "quote", broken, broken]).exception
+    assert isinstance(refused, Refusal)
+    assert f"{broken} 第 " in refused.message
 
 
 def test_a_text_that_is_no_yaml_is_told_by_line(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["policy", "lint", kept(tmp_path, "format: 1\nformat: 1\n", "t.yaml")])
     assert done.exit_code == 1
-    assert done.stdout.startswith("第 2 行")
+    assert done.stdout.startswith(f"{tmp_path / 't.yaml'} 第 2 行")
 
 
 def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from canteen import policy
 from canteen.policy import days
 from canteen.policy.canonical import canonical
 from canteen.policy.funding import COUNTS, EACH, FUNDING, LINE, Worked, funding_schema, lint, reckon
-from canteen.policy.refusals import Refused
+from canteen.policy.refusals import Problem, Refused
 from canteen.rulebooks import reader
 
 SCHEMES = Path(policy.__file__).parent / "schemes" / "funding"
@@ -174,3 +174,52 @@ def test_every_word_of_funding_stands_in_the_manual() -> None:
     manual = (Path(policy.__file__).parents[2] / "docs" / "rulebook.md").read_text(encoding="utf-8")
     told = set(re.findall(r"`(\w+)(?:: \w+)?`", manual.partition("## 食堂一侧的钱")[2]))
     assert {*FUNDING.needed, *FUNDING.maybe, *LINE.needed, *LINE.maybe, *COUNTS, *EACH} <= told
+
+
+# --- the handbook ------------------------------------------------------------------------------------------------
+
+MANUAL = (SCHEMES.parents[3] / "docs" / "rulebook.md").read_text(encoding="utf-8")
+EXAMPLE = re.compile(r"^### `(\w+)`\n[^#]*?```money\n(.*?)```\n```grant\n(.*?)```", re.MULTILINE | re.DOTALL)
+EXAMPLES = [(word, fragment, line) for word, fragment, lines in EXAMPLE.findall(MANUAL) for line in lines.splitlines()]
+
+
+def worked_of(told: dict[str, Any], place: int) -> Worked:
+    """A canteen of the handbook: numbers and codes as they stand there."""
+
+    def numbers(word: str) -> dict[str, int]:
+        return {name: int(number) for name, number in told.get(word, {}).items()}
+
+    return Worked(
+        f"c{place}",
+        class_=told.get("class", ""),
+        grade=told.get("grade", ""),
+        kitchen=told.get("kitchen", ""),
+        area=int(told.get("area", 0)),
+        counts=numbers("counts"),
+        stage=told.get("stage", ""),
+        audited=int(told["audited"]) if "audited" in told else None,
+        faults=numbers("faults"),
+    )
+
+
+@pytest.mark.parametrize(("word", "fragment", "line"), EXAMPLES, ids=lambda text: text if len(text) < 30 else "")
+def test_the_example_of_the_handbook_comes_to_its_amounts(word: str, fragment: str, line: str) -> None:
+    written = reader.tree(fragment)
+    assert isinstance(written, dict)
+    assert word in written
+    usual = {"id": "a", "label": "运营补贴", "clause": "例", "fund": "city", "each": "month"}
+    document = {"format": "1", "id": "t", "title": "例", "source": "例", "from": "2020-01-01"}
+    problems: list[Problem] = []
+    scheme = FUNDING.parse({**document, "lines": [{**usual, **written}]}, "", problems)
+    assert problems == []
+    assert isinstance(scheme, dict)
+    assert lint(scheme) == []
+    case, _, amounts = line.partition(" => ")
+    told = reader.tree(case)
+    canteens = [worked_of(one, place) for place, one in enumerate(told if isinstance(told, list) else [told])]
+    found = given_to(scheme, *canteens, each=written.get("each", "month"))
+    assert ", ".join(f"{fen // 100}.{fen % 100:02d}" for fen in found) == amounts.replace("-", "")
+
+
+def test_every_word_of_canteen_money_has_an_example() -> None:
+    assert {word for word, _, _ in EXAMPLES} == {*LINE.needed, *LINE.maybe} - {"id", "label", "clause", "fund", "note"}

@@ -6,9 +6,9 @@ import pytest
 
 from canteen.policy import rulebook as books
 from canteen.policy.case import Diner, Meal, MealCanteen, Taken, case_doc, read_case
-from canteen.policy.lint import lint_versions
 from canteen.policy.quote import quote, quote_doc, read_quote
 from canteen.policy.refusals import Problem, Refused
+from canteen.policy.versions import lint_versions
 from canteen.rulebooks import reader
 from canteen.rulebooks.reader import YamlFaulty
 

@@ -54,7 +54,7 @@ def book_of(fragment: str) -> bytes:
 
 def rule_of(rule: dict[str, Any]) -> dict[str, Any]:
     whole = {**RULE, **rule}
-    if not {"fund", "split", "ceiling"} & set(whole):
+    if not {"fund", "split", "ceiling", "ceiling_fen"} & set(whole):
         whole["fund"] = "city"
     return whole
 
@@ -77,7 +77,7 @@ def typed(value: Any, word: str = "") -> Any:
         return {key: typed(inner, key) for key, inner in value.items()}
     if isinstance(value, list):
         return [typed(inner, word) for inner in value]
-    if word in (*DAYS, "days") or word.startswith(("class:", "status:")):
+    if word in (*DAYS, "days") or ":" in word:
         return days.of_iso(value)
     return int(value) if word not in ("hukou", "residence", "areas") and re.fullmatch(r"-?\d+", value) else value
 

@@ -1,5 +1,6 @@
 """The JSON Schema files say what the reader takes: kept equal, and judged alike over drawn and spoiled documents."""
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,20 +9,30 @@ from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from canteen import policy
 from canteen.policy.case import CASE, case_schema, read_case
+from canteen.policy.funding import FUNDING, funding_schema
 from canteen.policy.grammar import RULEBOOK, rulebook_schema
 from canteen.policy.quote import QUOTE, quote, quote_doc, quote_schema, read_quote
 from canteen.policy.refusals import Problem, Refused
 from canteen.policy.rulebook import load
 from canteen.policy.shapes import Shape
-from tests.policy.generate import a_book, a_case, a_scheme, spoiled
+from tests.policy.generate import Writer, a_book, a_case, a_scheme, spoiled
 from tests.policy.test_twin import drawn_cases
 
+
+def a_funding(rng: Random) -> dict[str, Any]:
+    """A funding scheme drawn from its grammar."""
+    found: dict[str, Any] = Writer(rng).of(FUNDING)
+    return found
+
+
 FILES = Path(policy.__file__).parent
-TIGHTER = {"not_ordered", "bad_character", "not_canonical"}
-"""What a JSON Schema cannot say: the order of a list, characters outside a plane."""
+TIGHTER = {"not_ordered"}
+"""What a JSON Schema cannot say: the order of a list."""
 
 
 def taken(shape: Shape, document: object) -> bool:
@@ -77,3 +88,58 @@ def test_a_quote_that_does_not_add_up_is_refused() -> None:
     problems: list[Problem] = []
     QUOTE.check({**whole, "due": "1000"}, "", problems)
     assert [one.code for one in problems] == ["not_a_number"]
+
+
+# --- whatever comes ----------------------------------------------------------------------------------------------
+
+TEXTS = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(
+        ["a\n", "\n", "a\tb", "a\x7f", "\u2028", "\x85", "é", "𠮷" * 30, "𠮷" * 31, "a" * 80, "a" * 81, "-", "#/@:"]
+    ),
+)
+NUMBERS = st.one_of(
+    st.integers(-2, 2),
+    st.integers(-(2**60), 2**60),
+    st.sampled_from([10_000, 10_001, 10_000_000, 10_000_001, 2**53 - 1, 2**53, 150, 151, 1440, 1441]),
+    st.floats(allow_nan=False, allow_infinity=False).filter(lambda one: not one.is_integer()),
+)
+ANYTHING = st.recursive(
+    st.one_of(st.none(), st.booleans(), NUMBERS, TEXTS),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXTS, inner, max_size=3)),
+    max_leaves=6,
+)
+DRAWS: list[tuple[Shape, Callable[[Random], dict[str, Any]], dict[str, Any]]] = [
+    (CASE, a_case, case_schema()),
+    (RULEBOOK, a_scheme, rulebook_schema()),
+    (FUNDING, a_funding, funding_schema()),
+]
+
+
+@pytest.mark.parametrize(("shape", "draw", "schema"), DRAWS, ids=["case", "rulebook", "funding"])
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 10**6), put=st.lists(st.tuples(st.integers(0, 10**6), ANYTHING), min_size=1, max_size=3))
+def test_no_document_at_all_is_judged_otherwise_by_schema_and_reader(
+    shape: Shape,
+    draw: Callable[[Random], dict[str, Any]],
+    schema: dict[str, Any],
+    seed: int,
+    put: list[tuple[int, Any]],
+) -> None:
+    document = draw(Random(seed))
+    for place, value in put:
+        places = [(holder, key) for holder in holders(document) for key in keys(holder)]
+        holder, key = places[place % len(places)]
+        holder[key] = copy.deepcopy(value)
+    assert jsonschema.Draft202012Validator(schema).is_valid(document) == taken(shape, document)
+
+
+def holders(value: Any) -> list[Any]:
+    """Every object and list of a document."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    own = [value] if isinstance(value, (dict, list)) and value else []
+    return own + [one for part in inner for one in holders(part)]
+
+
+def keys(holder: Any) -> list[Any]:
+    return list(holder) if isinstance(holder, dict) else list(range(len(holder)))

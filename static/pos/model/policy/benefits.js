@@ -74,13 +74,17 @@ const atMost = (percent) => (_bill, base, left) => exact(Math.max(0, left - Math
 /** @type {() => Worth} */
 const allFree = () => (_bill, base) => exact(base)
 
+/** @param {number[]} amounts */
+const sumOf = (amounts) => amounts.reduce((sum, fen) => sum + fen, 0)
+
 /** @type {(named: {set: string, qty?: number}, terms: Terms) => Worth} */
 function freeSet({ set, qty: free = 1 }, terms) {
   const goods = lookUp(terms.sets, set)
-  return (bill) => {
+  return (bill, base, left) => {
     const prices = bill.meal.lines.filter((line) => holds(goods, line)).flatMap(({ fen, qty }) => Array(qty).fill(fen))
     prices.sort((a, b) => b - a)
-    return exact(prices.slice(0, free).reduce((sum, fen) => sum + fen, 0))
+    const rest = bill.list - sumOf(prices)
+    return exact(Math.min(sumOf(prices.slice(0, free)), Math.max(0, Math.max(base, left) - rest)))
   }
 }
 
@@ -107,6 +111,7 @@ const nothing = () => () => exact(0)
 const MAKERS = {
   at_most: atMost,
   ceiling: nothing,
+  ceiling_fen: nothing,
   credit: allFree,
   free: allFree,
   free_set: freeSet,
@@ -119,4 +124,5 @@ const MAKERS = {
   round_price: nothing,
   seat,
   suggest: allFree,
+  top_up: less,
 }

@@ -143,12 +143,13 @@ export class Bill {
    * The earlier windows whose leavings still count, oldest first.
    * @param {Allowance} allowance
    */
-  carriedWindows({ window, carry, since }) {
+  carriedWindows({ window, carry, carryWithin, since }) {
     const found = []
+    const begin = carryWithin ? Math.max(since, firstOf(carryWithin, this.meal.day)) : since
     let first = firstOf(window, this.meal.day)
     for (let back = 0; back < carry; back++) {
       first = firstOf(window, first - 1)
-      if (first < since) break
+      if (first < begin) break
       found.push(String(first))
     }
     return found.reverse()

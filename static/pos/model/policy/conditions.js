@@ -3,7 +3,7 @@
 // Words are tried in alphabetical order, and a test answers with the first that fails.
 
 import { codeAt } from './bill.js'
-import { EARLIEST, LATEST, nextMonth, starts, weekday, wholeMonths } from './days.js'
+import { birthday as birthdayOf, EARLIEST, LATEST, nextMonth, starts, weekday, wholeMonths, ymd } from './days.js'
 import { lookUp } from './refusals.js'
 import { holds as isOf } from './rules.js'
 
@@ -156,6 +156,25 @@ function status(codes, { death }) {
 const livedMonths = (months) => ({ diner: { residence_since: since }, meal }) =>
   since !== null && wholeMonths(since, meal.day) >= months
 
+/**
+ * In one of the areas for so many whole months without a break, whichever homes there were in it.
+ * @type {(span: {in: string[], months: number}) => Holds}
+ */
+const lived = ({ in: areas, months }) => ({ diner, meal }) => areas.some((area) => {
+  const since = sinceOf(diner, 'lives', area) ?? diner.residence_since
+  return diner.residence.includes(area) && since !== null && wholeMonths(since, meal.day) >= months
+})
+
+/**
+ * The day itself, or its month.
+ * @type {(kind: 'day' | 'month', terms: Terms) => Holds}
+ */
+const birthday = (kind, { leapDay }) => ({ diner: { birth_day: born }, meal: { day } }) => {
+  if (born === null) return false
+  const [year, month] = ymd(day)
+  return kind === 'month' ? ymd(born)[1] === month : birthdayOf(born, year, leapDay) === day
+}
+
 /** @type {(span: Span & {scale: string}, terms: Terms) => Holds} */
 const level = ({ scale, from, below }, { approval }) => (bill) => {
   const value = bill.level(scale)
@@ -181,15 +200,16 @@ function here(code, { meal: { canteen } }) {
 
 /**
  * How many of an allowance were used in this window before: the n-th meal of a day, say.
- * @type {(span: Span & {allowance: string}, terms: Terms) => Holds}
+ * @type {(span: Span & {allowance: string, every?: number}, terms: Terms) => Holds}
  */
-function used({ allowance: name, from = 0, below }, { allowances, leans }) {
+function used({ allowance: name, every, from = 0, below }, { allowances, leans }) {
   const lean = { allowance: lookUp(allowances, name), suffix: '' }
   leans.push(lean)
   return (bill) => {
     const taken = bill.taken(lean, bill.window(lean.allowance))
     const count = lean.allowance.unit === 'fen' ? taken.fen : taken.count + new Set(taken.days).size
-    return count >= from && (below === undefined || count < below)
+    const at = every === undefined ? count : count % every
+    return at >= from && (below === undefined || at < below)
   }
 }
 
@@ -227,6 +247,16 @@ const dayKind = (kinds) => (bill) => kinds.includes(bill.meal.day_kind)
 
 /** @type {(numbers: number[]) => Holds} */
 const onWeekday = (numbers) => (bill) => numbers.includes(weekday(bill.meal.day))
+
+/** @type {(numbers: number[]) => Holds} */
+const monthDay = (numbers) => (bill) => numbers.includes(ymd(bill.meal.day)[2])
+
+/**
+ * At a table of so many seats.
+ * @type {(span: Span) => Holds}
+ */
+const table = ({ from = 1, below = 100 }) => ({ meal }) =>
+  meal.table !== null && from <= meal.table.seats && meal.table.seats < below
 
 /** @type {(span: {from?: number, to?: number}) => Holds} */
 const days = ({ from = EARLIEST, to = LATEST }) => (bill) => from <= bill.meal.day && bill.meal.day <= to
@@ -290,6 +320,7 @@ const MAKERS = {
   all,
   any,
   bill: ofBill,
+  birthday,
   canteen,
   canteen_class: canteenClass,
   canteen_grade: canteenGrade,
@@ -304,14 +335,17 @@ const MAKERS = {
   hukou: among((bill) => bill.diner.hukou),
   kind,
   level,
+  lived,
   lived_months: livedMonths,
   lives: among((bill) => bill.diner.residence),
   mode,
+  month_day: monthDay,
   not,
   ordered_by: orderedBy,
   period,
   same,
   status,
+  table,
   used,
   weekday: onWeekday,
 }

@@ -94,6 +94,17 @@ function reached(year, month, day, reckoning, leapDay) {
 }
 
 /**
+ * The birthday in a year.
+ * @param {number} birth
+ * @param {number} year
+ * @param {LeapDay} leapDay
+ */
+export function birthday(birth, year, leapDay) {
+  const [, month, day] = ymd(birth)
+  return reached(year, month, day, 'birthday', leapDay)
+}
+
+/**
  * Whole months lived from `since` to `on`.
  * @param {number} since
  * @param {number} on

@@ -46,7 +46,9 @@ const WORDS = {
   age: record({ maybe: { from: whole(0, 150), below: whole(1, 151) }, someOf: ['from', 'below'] }),
   hukou: codes,
   lives: codes,
+  lived: record({ needed: { in: codes, months: whole(1, 1200) } }),
   lived_months: whole(1, 1200),
+  birthday: oneOf(['day', 'month']),
   class: codes,
   level: record({
     needed: { scale: code() },
@@ -65,7 +67,9 @@ const WORDS = {
   period: listOf(oneOf(PERIODS), { least: 1 }),
   day_kind: listOf(oneOf(DAY_KINDS), { least: 1 }),
   weekday: listOf(whole(1, 7), { least: 1, most: 7 }),
+  month_day: listOf(whole(1, 31), { least: 1, most: 31 }),
   days: record({ maybe: { from: day(), to: day() }, someOf: ['from', 'to'] }),
+  table: record({ maybe: { from: whole(1, 99), below: whole(2, 100) }, someOf: ['from', 'below'] }),
   mode: listOf(oneOf(MODES), { least: 1 }),
   bill: BILL,
   has_item: code(),
@@ -73,7 +77,7 @@ const WORDS = {
   kind: listOf(oneOf(KINDS), { least: 1 }),
   used: record({
     needed: { allowance: code() },
-    maybe: { from: whole(0), below: whole(1) },
+    maybe: { every: whole(2, 1_000_000), from: whole(0), below: whole(1) },
     someOf: ['from', 'below'],
   }),
 }
@@ -84,7 +88,7 @@ const CONDITION = record({ maybe: WORDS, someOf: Object.keys(WORDS) })
 /** The verbs; a rule, or each of its steps, gives exactly one. */
 export const BENEFITS = [
   'off', 'pay_percent', 'less', 'pay', 'at_most', 'free', 'free_set', 'free_up_to', 'credit', 'prices', 'seat',
-  'suggest', 'ceiling', 'round_price',
+  'top_up', 'suggest', 'ceiling', 'ceiling_fen', 'round_price',
 ]
 
 /** @type {Record<string, Shape>} */
@@ -101,7 +105,9 @@ const GIVES = {
   prices: listOf(record({ needed: { item: code(), price: amount } }), { least: 1 }),
   seat: record({ needed: { price: amount } }),
   suggest: amount,
+  top_up: amount,
   ceiling: percent(),
+  ceiling_fen: amount,
   round_price: record({ needed: { to: oneOf(ROUND_TO), by: oneOf(ROUND_BY) } }),
 }
 
@@ -196,7 +202,10 @@ const ALLOWANCE = record({
     limit_fen: fen(10_000_000, 1),
     limit_level: code(),
     where: oneOf(HERE),
-    carry: record({ needed: { windows: whole(1, 24) }, maybe: { most_fen: fen(10_000_000, 1) } }),
+    carry: record({
+      needed: { windows: whole(1, 24) },
+      maybe: { most_fen: fen(10_000_000, 1), most: whole(1, 1_000_000), within: oneOf(['quarter', 'year']) },
+    }),
     from: day(),
     note: text(300),
   },

@@ -309,7 +309,7 @@ function span({ from, below }) {
  * @returns {Allowance}
  */
 function allowanceOf(doc, firstDay) {
-  const { windows = 0, most_fen: carryMost = 0 } = doc.carry ?? {}
+  const { windows = 0, most_fen: mostFen, most = 0, within: carryWithin = '' } = doc.carry ?? {}
   return {
     id: doc.was ?? doc.id, // whatever counts uses never hears of the new name
     unit: doc.unit,
@@ -319,7 +319,8 @@ function allowanceOf(doc, firstDay) {
     scale: doc.limit_level ?? '',
     where: doc.where ?? 'everywhere',
     carry: windows,
-    carryMost,
+    carryMost: mostFen ?? most,
+    carryWithin,
     since: doc.from ?? firstDay,
   }
 }

@@ -20,7 +20,7 @@
  *
  * A limit with a stable id: `limit` in its unit, or read from the diner's `scale`.
  * @typedef {{id: string, unit: 'meal' | 'day' | 'fen', scope: string, window: Window, limit: number, scale: string,
- *   where: string, carry: number, carryMost: number, since: number}} Allowance
+ *   where: string, carry: number, carryMost: number, carryWithin: '' | Window, since: number}} Allowance
  *
  * An allowance as a rule or fund uses it; `suffix` completes its key where the scope asks for it.
  * @typedef {{allowance: Allowance, suffix: string}} Lean

@@ -107,8 +107,11 @@ export const listOf = (inner, { least = 0, most = 200, ordered = false } = {}) =
     out.push(problem('bad_length', path, '项数不对', String(value.length), `${least} 到 ${most} 项`))
   }
   value.slice(0, most).forEach((one, place) => inner(one, `${path}[${place}]`, out))
-  if (ordered && value.every((one) => typeof one === 'string') && !isOrdered(value)) {
-    out.push(problem('not_ordered', path, '应按代码排序且不重复', shown(value), '排序后的列表'))
+  if (!ordered || !value.every((one) => typeof one === 'string')) return
+  if (new Set(value).size < value.length) {
+    out.push(problem('repeated', path, '同一项写了两次', shown(value), '不重复的列表'))
+  } else if (!isOrdered(value)) {
+    out.push(problem('not_ordered', path, '应按代码排序', shown(value), '排序后的列表'))
   }
 }
 

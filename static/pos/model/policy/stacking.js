@@ -12,8 +12,9 @@ import { Funding, portions } from './splits.js'
 const WHOLE = 10_000
 
 /**
- * Where the reckoning stands: the price left, fen spent of amount limits, the rules that gave something.
- * @typedef {{left: number, spent: ReadonlyMap<string, number>, applied: ReadonlySet<string>}} Running
+ * Where the reckoning stands: the price left, what others than the canteen gave, fen spent of amount limits, the rules
+ * that gave something.
+ * @typedef {{left: number, granted: number, spent: ReadonlyMap<string, number>, applied: ReadonlySet<string>}} Running
  *
  * What a rule or group comes to on a given price. `spent` holds the new totals of amount limits.
  * @typedef {{id: string, off: number, public: number, holds: boolean, stopped: boolean, shares: readonly Share[],
@@ -29,7 +30,7 @@ const NOTHING_SPENT = new Map()
  * @param {number} list
  * @returns {Running}
  */
-export const atFirst = (list) => ({ left: list, spent: NOTHING_SPENT, applied: new Set() })
+export const atFirst = (list) => ({ left: list, granted: 0, spent: NOTHING_SPENT, applied: new Set() })
 
 /**
  * @param {Running} running
@@ -39,8 +40,12 @@ export const atFirst = (list) => ({ left: list, spent: NOTHING_SPENT, applied: n
 export function after(running, { off, shares, spent }) {
   if (!shares.length) return running
   const applied = new Set(running.applied)
-  for (const share of shares) applied.add(share.rule)
-  return { left: running.left - off, spent: merged(running.spent, spent), applied }
+  let { granted } = running
+  for (const { rule, payer, fen } of shares) {
+    applied.add(rule)
+    if (payer !== 'concession') granted += fen
+  }
+  return { left: running.left - off, granted, spent: merged(running.spent, spent), applied }
 }
 
 /**
@@ -180,7 +185,7 @@ function judgeRule(rule, bill, running, price) {
   if (rule.limits.some((lean) => lean.allowance.unit !== 'fen' && bill.room(lean) === 0)) {
     return none(rule.id, { passed: [pass(rule, 'used_up', step)], stopped: rule.stops })
   }
-  if (step.verb === 'ceiling') return ceiling(rule, step, bill, running)
+  if (step.verb === 'ceiling' || step.verb === 'ceiling_fen') return ceiling(rule, step, bill, running)
   if (step.verb === 'round_price') return roundPrice(rule, step, bill, running)
   return payOut(rule, step, bill, running, price)
 }
@@ -203,7 +208,8 @@ function barred(rule, bill, running) {
 function payOut(rule, step, bill, running, price) {
   const base = bill.base(rule.base, price)
   const exact = step.worth(bill, base, running.left)
-  const whole = rounded(exact, base, rule.rounding)
+  const topped = step.verb === 'top_up' ? running.granted : 0
+  const whole = rounded(exact, base, rule.rounding) - topped
   const benefit = step.most === null ? whole : Math.min(whole, step.most)
   if (rule.onlyAbove && base <= benefit) {
     return none(rule.id, { passed: [pass(rule, 'bill_not_above_benefit', step)], holds: true })
@@ -309,9 +315,10 @@ const suggested = (rule, { clause, value }) =>
  * Measure the running price against a part of the list price; no money moves.
  * @type {(rule: Rule, step: Step, bill: Bill, running: Running) => Outcome}
  */
-function ceiling(rule, { clause, value }, bill, { left }) {
-  const limit = Math.floor((bill.base(rule.base, left) * value) / WHOLE)
-  const checks = [{ code: 'ceiling', rule: rule.id, clause, limit, found: left, breach: left > limit }]
+function ceiling(rule, { clause, value, verb }, bill, { left }) {
+  const base = bill.base(rule.base, left)
+  const [limit, found] = verb === 'ceiling_fen' ? [value, base] : [Math.floor((base * value) / WHOLE), left]
+  const checks = [{ code: 'ceiling', rule: rule.id, clause, limit, found, breach: found > limit }]
   return { ...none(rule.id, { holds: true }), checks }
 }
 
