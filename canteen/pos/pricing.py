@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from canteen import clock, events
 from canteen.errors import Invalid
 from canteen.places import Canteen, Contract
-from canteen.policy import case
+from canteen.policy import carrying, case
 from canteen.policy import quote as engine
 from canteen.policy.case import Diner, Meal
 from canteen.policy.quote import Quote
@@ -29,6 +29,7 @@ from canteen.registry import credentials, elders
 from canteen.registry.elders import Known
 from canteen.rulebooks.layers import InForce
 
+_LATER = uuid.UUID("5f0c1f52-6c0e-4a0c-8b43-0f7f6f1f9a2d")  # holds what later windows used of this one's leavings
 _HOLDERS = uuid.UUID("0d4b9f0e-7a63-4d0b-9f5e-2c1d7a6e4b11")  # namespace of holders of limits that are no persons
 
 
@@ -173,7 +174,22 @@ def taken_now(session: Session, place: Place, person: Known | None, meal: Meal) 
     whose = holders(person, place)
     ids = sorted({each for want in rest for each in whose.get(want.scope, whose["person"])})
     amounts = any(want.unit == "fen" for want in rest)
-    return slots.taken(session, ids, sorted({want.window for want in rest}), amounts=amounts, budgets=budgets)
+    later = carrying.later(place.book.book, diner_of(person), meal)
+    windows = sorted({want.window for want in (*rest, *later)})
+    found = slots.taken(session, ids, windows, amounts=amounts, budgets=budgets)
+    if later:
+        _withhold(found, carrying.lent(place.book.book, diner_of(person), meal, _told(found)))
+    return found
+
+
+def _withhold(taken: slots.Taken, lent: Sequence[carrying.Lent]) -> None:
+    """Count as taken what later windows already have of this one: a record that comes late finds the rest."""
+    for one in lent:
+        used = taken.setdefault((one.allowance, one.window), slots.Used())
+        if one.unit == "fen":
+            used.fen += one.amount
+        else:
+            used.slots |= {(_LATER, n) for n in range(one.amount)}
 
 
 def diner_of(person: Known | None, kind: str = "guest") -> Diner:
@@ -183,10 +199,7 @@ def diner_of(person: Known | None, kind: str = "guest") -> Diner:
 
 def price(book: InForce, diner: Diner, meal: Meal, taken: slots.Taken) -> Priced:
     """Quote one meal and keep the input beside it. Raises CannotPrice."""
-    told = tuple(
-        case.Taken(allowance, window, used.count, used.fen, tuple(sorted(clock.civil(day) for day in used.days)))
-        for (allowance, window), used in sorted(taken.items())
-    )
+    told = _told(taken)
     try:
         quoted = engine.quote(book.book, diner, meal, told)
         document = case.case_doc(diner, meal, told)
@@ -194,6 +207,14 @@ def price(book: InForce, diner: Diner, meal: Meal, taken: slots.Taken) -> Priced
     except Refused as refused:
         raise CannotPrice(details={"reason": refused.code}) from refused
     return Priced(quoted, document, digest(body), body.decode())
+
+
+def _told(taken: slots.Taken) -> tuple[case.Taken, ...]:
+    """What is taken, as the engine is told of it."""
+    return tuple(
+        case.Taken(allowance, window, used.count, used.fen, tuple(sorted(clock.civil(day) for day in used.days)))
+        for (allowance, window), used in sorted(taken.items())
+    )
 
 
 def sold_quote(document: dict[str, Any]) -> Quote:

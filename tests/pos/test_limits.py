@@ -179,6 +179,27 @@ def test_an_allowance_goes_on_counting_when_its_rulebook_changes_within_the_wind
     assert sell_at(till, card, at(date(2026, 5, 20)), at(date(2026, 5, 21))) == [500, 0]
 
 
+@pytest.mark.parametrize("limit", [f"{FEN}: 5.00", f"{MEALS}: 1"])
+@pytest.mark.parametrize(("in_june", "late"), [(2, 0), (1, 500)])
+@pytest.mark.parametrize("scope", ["person", "household"])
+def test_a_late_meal_has_only_what_the_next_month_did_not_spend_of_its_leavings(
+    session: Session, till: World, limit: str, in_june: int, late: int, scope: str
+) -> None:
+    """Offline in May, brought in June after June spent what May seemed to leave: one limit, never both."""
+    world.a_rulebook(session, book(f"id: t.carry, {limit}, scope: {scope}, window: month, carry: {{windows: 1}}"))
+    offline = world.make(session, canteen="c2", contract="k2", tablet="t2")
+    card = world.a_card(session, world.an_elder(session, household="H1"))
+    with clock.at(at(date(2026, 5, 30))):
+        sealed = world.seal(offline, world.checkout_body(offline, [card]))
+    days = [date(2026, 6, day) for day in (1, 2)][:in_june]
+    assert sell_at(till, card, *map(at, days)) == [500] * in_june
+    with clock.at(at(date(2026, 6, 3))):
+        result = world.bring(offline, sealed)[0]
+    assert [(each.fen, each.reason) for each in result.excluded] == ([] if late else [(500, "used_up")])
+    assert claimable(session) + claimable(session, "k2") == 500 * in_june + late == 1000
+    assert sell_at(till, card, at(date(2026, 6, 4))) == [0]
+
+
 def test_two_entries_found_to_be_one_person_between_quote_and_sale_share_one_limit(
     session: Session, till: World
 ) -> None:

@@ -1,0 +1,83 @@
+"""What later windows already used of what this one leaves, where a limit carries over.
+
+June may spend what May left. A meal of May whose record comes only then, from a tablet without a network, has what is
+left after June's spending: else both months would have had it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from canteen.policy import days
+from canteen.policy.bill import Bill
+from canteen.policy.case import Diner, Meal, Taken
+from canteen.policy.quote import Wanted
+from canteen.policy.rules import Allowance, Lean, Rulebook
+
+_LONGEST = {"day": 1, "week": 7, "month": 31, "quarter": 92, "year": 366}  # days
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """So many fen or meals of an allowance's window are no longer there: later windows have them."""
+
+    allowance: str
+    window: str
+    unit: str
+    amount: int
+
+
+def later(book: Rulebook, diner: Diner, meal: Meal) -> list[Wanted]:
+    """The later windows that may have used what this meal's window leaves; none where no limit carries over."""
+    bill = Bill(diner, meal, ())
+    return [
+        Wanted(bill.key(lean), str(first), lean.allowance.unit, lean.allowance.scope)
+        for lean in book.leans
+        for first in _following(lean.allowance, meal.day)
+    ]
+
+
+def lent(book: Rulebook, diner: Diner, meal: Meal, taken: Sequence[Taken]) -> list[Lent]:
+    """What this meal may not use although its own window left it. `taken` tells of the later windows too."""
+    bill, found = Bill(diner, meal, taken), dict[str, Lent]()
+    for lean in book.leans:
+        key, window = bill.key(lean), bill.window(lean.allowance)
+        used = _used(bill, lean, window)
+        kept = {first: _used(bill, lean, str(first)) for first in _following(lean.allowance, meal.day)}
+        if any(kept.values()):
+            room = max(0, bill.limit(lean) - used)
+            free = _most(lean, diner, meal, taken, {first: amount for first, amount in kept.items() if amount}, room)
+            found[key] = Lent(key, window, lean.allowance.unit, room - free)
+    return [one for one in found.values() if one.amount]
+
+
+def _most(lean: Lean, diner: Diner, meal: Meal, taken: Sequence[Taken], kept: dict[int, int], room: int) -> int:
+    """The most of `room` that may still be used so that every later window keeps what it used."""
+    own = Bill(diner, meal, taken)
+    key, window = own.key(lean), own.window(lean.allowance)
+    others = [one for one in taken if (one.allowance, one.window) != (key, window)]
+    used, low, high = _used(own, lean, window), 0, room
+    while low < high:
+        middle = (low + high + 1) // 2
+        told = (*others, Taken(key, window, count=used + middle, fen=used + middle))
+        bills = {first: Bill(diner, replace(meal, day=first), told) for first in kept}
+        if all(bills[first].limit(lean) >= amount for first, amount in kept.items()):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _used(bill: Bill, lean: Lean, window: str) -> int:
+    taken = bill.taken(lean, window)
+    return taken.fen if lean.allowance.unit == "fen" else taken.count
+
+
+def _following(allowance: Allowance, day: int) -> list[int]:
+    """The first days of the windows that this one's leavings may go to."""
+    first, found = days.first_of(allowance.window, day), list[int]()
+    for _ in range(allowance.carry):
+        first = days.first_of(allowance.window, first + _LONGEST[allowance.window])
+        found.append(first)
+    return found
