@@ -15,8 +15,9 @@ from canteen.pos import tablets_api
 from canteen.registry import api as card_counter
 from canteen.registry import card_pages, import_pages, pages
 from canteen.ruledesk import pages as rule_pages
-from canteen.ruledesk import simulation_pages
+from canteen.ruledesk import revaluation_pages, simulation_pages
 from canteen.settlement import pages as settlement_pages
+from canteen.settlement import refund_pages
 from canteen.web import api as web_api
 from canteen.web import errors, filters, health, security, vendor
 
@@ -59,7 +60,7 @@ def _edges(app: Flask, settings: Config) -> None:
     for part in (tablets_api.bp, pos_api.bp, card_counter.bp):
         api.register_blueprint(part)
     registry_pages = (pages.bp, card_pages.bp, import_pages.bp)
-    desk_pages = (settlement_pages.bp, rule_pages.bp, simulation_pages.bp)
+    desk_pages = (settlement_pages.bp, refund_pages.bp, rule_pages.bp, simulation_pages.bp, revaluation_pages.bp)
     for page in (auth_pages.bp, tablet_desk.bp, tablet_pages.bp, *desk_pages, *registry_pages):
         app.register_blueprint(page)
     guard.refuse_undoored(app)

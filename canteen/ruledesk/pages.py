@@ -439,6 +439,7 @@ def _publish_page(digest: str, refusal: Refusal | None = None) -> ResponseReturn
         same=version.drafted_by == g.person.id,
         drafter=db.session.execute(select(Person.name).where(Person.id == version.drafted_by)).scalar()
         or version.drafted_by,
+        yesterday=date.fromordinal(clock.today().toordinal() - 1),
         refusal=refusal,
     )
     return page, 200 if refusal is None else status_of(refusal)

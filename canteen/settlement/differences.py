@@ -137,9 +137,11 @@ def by_fund(contract_id: str) -> dict[str, Fen]:
 
 
 def titles() -> dict[str, str]:
-    """'R3' -> what the third revaluation is called, with its evidence."""
-    rows = paging.once(select(Revaluation.id, Revaluation.title, Revaluation.reason))
-    return {f"R{number}": f"{title}（{reason}）" for number, title, reason in rows}
+    """'R3' -> what the third revaluation is called, a notice with its number; of a person's papers nothing is told."""
+    rows = paging.once(select(Revaluation.id, Revaluation.cause, Revaluation.title, Revaluation.reason))
+    return {
+        f"R{number}": f"{title}（{reason}）" if cause == "notice" else title for number, cause, title, reason in rows
+    }
 
 
 def _batches(ids: Sequence[uuid.UUID]) -> Iterator[Sequence[uuid.UUID]]:

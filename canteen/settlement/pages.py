@@ -21,6 +21,7 @@ from canteen.settlement import (
     claims,
     desk,
     details,
+    differences,
     explaining,
     exports,
     gaps,
@@ -163,6 +164,7 @@ def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnVa
     page = render_template(
         "settlement/claim.html",
         claim=claim,
+        notices=differences.titles(),
         about=details.about(claim),
         state=state,
         lines=claims.lines(session, claim_id),
@@ -220,7 +222,8 @@ def line_page(number: str, n: int) -> ResponseReturnValue:
         raise NotCovered
     about = details.about(claim)
     page = desk.line_meals(db.session(), find(number), line, request.args.get("after"))
-    return render_template("settlement/line.html", number=number, about=about, line=line, page=page)
+    notices = differences.titles()
+    return render_template("settlement/line.html", number=number, about=about, line=line, page=page, notices=notices)
 
 
 @bp.get("/desk/claims/<number>/export.xlsx")
