@@ -238,35 +238,39 @@ def read_void(body: bytes) -> VoidOrder:
 
 
 def content_hash(document: object) -> str:
-    """SHA-256 of the canonical JSON: keys sorted, whole floats as integers, UUIDs and hex in lower case as sent."""
-    text = json.dumps(_plain(document), ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    """SHA-256 of the canonical JSON of what `_decode` read: keys sorted, whole floats as integers, texts as sent."""
+    try:
+        text = json.dumps(document, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    except RecursionError as error:
+        raise BodyMalformed from error
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, str) and (not value.isascii() or "\0" in value):
-        _storable(value)
-    return value
-
-
-def _storable(text: str) -> None:
-    """Raises ValueError for what no database keeps as text: half a character, or NUL."""
-    text.encode()
-    if "\0" in text:
-        raise ValueError("NUL")
+def _storable(value: object) -> None:
+    """Raises ValueError for texts that no database keeps: half a character, or NUL."""
+    if isinstance(value, str):
+        value.encode()
+        if "\0" in value:
+            raise ValueError("NUL")
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _storable(inner)
 
 
 def _decode(body: bytes) -> Any:
     try:
-        return _plain(json.loads(body.decode("utf-8"), parse_constant=_no_constant))
+        text = body.decode("utf-8")
+        document = json.loads(text, parse_constant=_no_constant, parse_float=_number)
+        if "\\u" in text:  # without an escape there can be neither: JSON and UTF-8 refuse them as they are
+            _storable(document)
     except (ValueError, RecursionError) as error:
         raise BodyMalformed from error
+    return document
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 def _no_constant(name: str) -> None:
