@@ -28,7 +28,7 @@ def test_every_file_that_the_shell_lists_is_served_here(client: FlaskClient) -> 
     listing = _listing(client)
     files = listing["files"]
     assert isinstance(files, list)
-    assert {"/static/pos/main.js", "/static/pos/pos.css", "/pos/decoder.js"} <= set(files)
+    assert {"/static/pos/main.js", "/static/pos/css/page.css", "/pos/decoder.js"} <= set(files)
     assert [path for path in [listing["page"], *files] if client.get(str(path), buffered=True).status_code != 200] == []
 
 
