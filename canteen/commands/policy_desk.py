@@ -15,6 +15,7 @@ from canteen.auth import guard
 from canteen.auth.guard import Permission
 from canteen.auth.models import Person
 from canteen.commands import installation
+from canteen.commands.policy import SCHEMES, text_of
 from canteen.db import db
 from canteen.errors import Forbidden, Invalid, Missing
 from canteen.places import Area, Canteen
@@ -125,15 +126,14 @@ def _print(result: object) -> None:
 
 
 def _document(name: str) -> Document:
-    """The document of a YAML file or of a version."""
-    path = Path(name)
-    if path.is_file():
-        return reader.read(path.read_text(encoding="utf-8"))
+    """The document of a YAML file, of a scheme that comes with the product, or of a version."""
+    if Path(name).is_file() or (SCHEMES / f"{name}.yaml").is_file():
+        return reader.read(text_of(name))
     return document_of(_version(name))
 
 
 def _version(start: str) -> RulebookVersion:
-    if len(start) < 8 or not start.isalnum():
+    if len(start) < 8 or not (start.isascii() and start.isalnum()):
         raise NoSuchRulebook
     found = db.session.execute(select(RulebookVersion).where(RulebookVersion.hash.startswith(start)).limit(2)).scalars()
     rows = list(found)

@@ -77,3 +77,73 @@ def test_a_clerk_compares_simulates_and_publishes_from_the_shell(
     assert canteen("publish", digest[:12], world.CITY, tomorrow, "--by", "other")[0] == 1
     code, out, _ = canteen("publish", digest[:12], world.CITY, tomorrow, "--by", "chief", "--json")
     assert (code, json.loads(out)["rulebook"]) == (0, digest)
+
+
+HOSTILE = {
+    "random.yaml": bytes(range(256)) * 20,
+    "huge.yaml": b"a: " + b"x" * 5_000_000,
+    "long.yaml": b"# x\n" * 150_000,
+    "bomb.yaml": b"a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n",
+    "deep.yaml": b"[" * 5000,
+    "nested.yaml": b"a: " + b"{a: " * 300 + b"1" + b"}" * 300,
+    "gbk.yaml": "title: 标准".encode("gbk"),
+    "utf16.yaml": "title: 标准".encode("utf-16"),
+    "tag.yaml": b'a: !!python/object/apply:os.system ["true"]\n',
+    "empty.yaml": b"",
+    "list.yaml": b"- a\n- b\n",
+    "nul.yaml": b"a: \x00\x01\n",
+    "surrogate.yaml": b'title: "\\ud800"\n',
+    "two.yaml": b"a: 1\n---\nb: 2\n",
+    "merge.yaml": b"<<: {format: 1}\n",
+    "twice.yaml": b"id: a\nid: b\n",
+}
+
+
+def test_whatever_a_file_holds_is_refused_in_a_sentence(
+    canteen: Callable[..., Ran], session: Session, tmp_path: Path
+) -> None:
+    with clock.at(MADE):
+        world.make(session)
+        world.a_rulebook(session)
+    good = tmp_path / "good.yaml"
+    good.write_text(MORE, encoding="utf-8")
+    case = tmp_path / "case.json"
+    case.write_text('{"diner": NaN}', encoding="utf-8")
+    for name, body in {**HOSTILE, "missing.yaml": None, "folder.yaml": "folder"}.items():
+        path = tmp_path / name
+        if isinstance(body, bytes):
+            path.write_bytes(body)
+        elif body:
+            path.mkdir()
+        with_file = [("lint", str(path)), ("quote", str(path), str(case)), ("quote", str(good), str(path))]
+        if name in ("random.yaml", "bomb.yaml", "missing.yaml", "folder.yaml"):  # these read files in the same way
+            with_file += [("diff", str(path), str(good)), ("simulate", str(path), world.CITY, "2026-01")]
+        for words in with_file:
+            code, out, err = canteen(*words, "--json")
+            assert code == 1, (words, out, err)
+            assert "Traceback" not in out + err, words
+            assert out or err.strip(), words
+
+
+def test_unknown_places_versions_months_and_people_are_refused_and_wrong_words_are_usage(
+    canteen: Callable[..., Ran], session: Session, tmp_path: Path
+) -> None:
+    with clock.at(MADE):
+        world.make(session)
+        digest = world.a_rulebook(session)
+    good = tmp_path / "good.yaml"
+    good.write_text(MORE, encoding="utf-8")
+    tomorrow = date.fromordinal(clock.today().toordinal() + 1).isoformat()
+    refused = [
+        ("simulate", str(good), "nowhere", "2026-01"), ("simulate", str(good), world.CITY, "二〇二六"),
+        ("simulate", "no-such-scheme", world.CITY, "2026-01"), ("diff", "ab", digest), ("diff", "'; --", digest),
+        ("publish", digest[:12], "nowhere", tomorrow, "--by", "x"), ("publish", "0" * 12, world.CITY, tomorrow, "--by", "x"),
+    ]  # fmt: skip
+    for words in refused:
+        code, out, err = canteen(*words, "--json")
+        assert (code, out) == (1, ""), (words, err)
+        assert err.strip()
+        assert "Traceback" not in err
+    for words in (("diff", digest), ("publish", digest, world.CITY, "tomorrow", "--by", "x"), ("nonsense",)):
+        assert canteen(*words)[0] == 2
+    assert canteen("diff", "changchun", "changchun", "--json") == (0, "[]\n", "")
