@@ -75,7 +75,7 @@ class Layers:
             self._parts[key] = self._reckon(nodes, on)
         return self._parts[key]
 
-    def _reckon(self, nodes: tuple[str, ...], on: date) -> tuple[str, ...]:
+    def _reckon(self, nodes: tuple[str, ...], on: date, below: int = len(LAYERS)) -> tuple[str, ...]:
         newest: dict[tuple[int, int, str], str] = {}
         for layer, node, scheme, first, last, digest in self._rows:
             if node in nodes and first <= on and (last is None or last >= on):
@@ -83,11 +83,17 @@ class Layers:
         one = self._proposal
         if one and one.node_id in nodes and (one.first_day is None or one.first_day <= on):
             newest[LAYERS.index(one.layer), nodes.index(one.node_id), one.scheme] = self._proposed
-        return tuple(newest[key] for key in sorted(newest))
+        return tuple(newest[key] for key in sorted(newest) if key[0] < below)
 
     def at(self, nodes: tuple[str, ...], on: date) -> Joined:
         """The joined rulebook of a canteen and a day."""
-        parts = self.parts(nodes, on)
+        return self._join(self.parts(nodes, on))
+
+    def above(self, nodes: tuple[str, ...], on: date, layer: str) -> Joined:
+        """What the more general layers alone would give there."""
+        return self._join(self._reckon(nodes, on, LAYERS.index(layer)))
+
+    def _join(self, parts: tuple[str, ...]) -> Joined:
         if parts not in self._joined:
             body = books.join([self._bodies[part] for part in parts])
             self._joined[parts] = Joined(books.load(body), books.digest(body), parts)

@@ -27,7 +27,7 @@ from canteen.pos.models import Sale, Void
 from canteen.rulebooks import publishing
 from canteen.rulebooks.models import LAYERS, Publication, PublicationFile, RulebookVersion
 from canteen.rulebooks.publishing import Seen
-from canteen.ruledesk import comparing, drafts, simulating
+from canteen.ruledesk import comparing, drafts, lowering, simulating
 from canteen.ruledesk.comparing import Difference
 from canteen.ruledesk.proposing import Layers, Proposal, covered
 from canteen.ruledesk.prose import Names
@@ -230,7 +230,7 @@ def gate(session: Session, proposal: Proposal) -> Gate:
         nodes = (*places.path(session, canteen.area_id, proposal.first_day or clock.today()), canteen.id)
         problems = after.conflicts(nodes, proposal.first_day or clock.today())
         conflicts |= {str(problem): None for problem in problems if problem.severity == "error"}
-    found.problems += list(conflicts)
+    found.problems += [*conflicts, *lowering.lowered(session, proposal, here, proposal.first_day or clock.today())]
     session.rollback()
     if newest is not None:
         _replay(found, newest, [canteen.id for canteen in here], before, after)

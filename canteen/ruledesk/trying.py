@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -14,7 +13,8 @@ from canteen.places import Canteen
 from canteen.policy import case
 from canteen.policy import quote as engine
 from canteen.policy.quote import Quote
-from canteen.ruledesk.proposing import Joined, Layers, Proposal, on_any_day
+from canteen.rulebooks.models import LAYERS
+from canteen.ruledesk.proposing import Layers, Proposal, on_any_day
 
 
 class BadTry(Invalid):
@@ -36,11 +36,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """The quote and both sentences."""
+    """The quote and both sentences; `above`: what the elder would pay under the more general layers alone, in fen."""
 
     quote: Quote
     counter: str
     audit: str
+    above: int | None = None
 
 
 def attempt(session: Session, proposal: Proposal, canteen: Canteen | None, asked: Asked, on: date) -> Tried:
@@ -67,17 +68,21 @@ def attempt(session: Session, proposal: Proposal, canteen: Canteen | None, asked
         areas=areas,
     )
     meal = case.Meal(day=day, period=asked.period, canteen=where, day_kind=calendars.kind_on(session, on), amount=fen)
-    quoted = engine.quote(_book(session, proposal, (*areas, where.id), on, alone=asked.alone).book, diner, meal, ())
+    nodes = (*areas, where.id)
+    begun = on_any_day(dict(proposal.document), day)
+    if asked.alone or proposal.node_id not in nodes:
+        alone = Layers(session, Proposal(proposal.layer, "*", begun))
+        return _told(engine.quote(alone.at(("*",), on).book, diner, meal, ()), None)
+    layers = Layers(session, Proposal(proposal.layer, proposal.node_id, begun))
+    quoted = engine.quote(layers.at(nodes, on).book, diner, meal, ())
+    if proposal.layer == LAYERS[0]:
+        return _told(quoted, None)
+    return _told(quoted, engine.quote(layers.above(nodes, on, proposal.layer).book, diner, meal, ()).due)
+
+
+def _told(quoted: Quote, above: int | None) -> Tried:
     said = engine.say(quoted)
-    return Tried(quoted, said.counter, said.audit)
-
-
-def _book(session: Session, proposal: Proposal, nodes: Sequence[str], on: date, *, alone: bool) -> Joined:
-    begun = on_any_day(dict(proposal.document), clock.civil(on))
-    if alone or proposal.node_id not in nodes:
-        layers = Layers(session, Proposal(proposal.layer, "*", begun))
-        return layers.at(("*",), on)
-    return Layers(session, Proposal(proposal.layer, proposal.node_id, begun)).at(tuple(nodes), on)
+    return Tried(quoted, said.counter, said.audit, above)
 
 
 def _born(on: date, years: int) -> date:

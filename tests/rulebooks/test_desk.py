@@ -183,6 +183,37 @@ def test_a_district_that_redefines_its_city_s_fund_is_refused(town: Town) -> Non
         publish(digest, date(2026, 3, 1), layer="district", node=world.DISTRICT)
 
 
+LOWERS = """\
+format: 1
+id: test-district
+title: 区里先减
+source: 测试
+from: 2020-01-01
+funds:
+  - {id: district, name: 区级, payer: subsidy}
+stages:
+  - id: early
+    title: 先减
+    order: 1
+    rules:
+      - {id: r, label: 助餐补贴, reason: 先减一元, clause: 第一条, less: 1.00, fund: district}
+"""
+
+
+def test_a_district_that_lowers_what_its_city_gives_is_told_so_and_not_published(town: Town) -> None:
+    ten = MORE.replace("when: {age: {from: 60}}", "when: {age: {from: 60}, bill: {at_least: 12.00}}")
+    with clock.at(MADE):
+        world.a_rulebook(town.session, ten, from_day=date(2026, 2, 1))
+    digest = version(LOWERS)
+    canteen = places.canteen(town.session, "c1")
+    proposal = Proposal("district", world.DISTRICT, reader.read(LOWERS))
+    tried = attempt(town.session, proposal, canteen, Asked(age="70", price="12.00"), date(2026, 2, 12))
+    assert tried.above is not None
+    assert tried.quote.due > tried.above
+    with clock.at(at(date(2026, 2, 10))), pytest.raises(desk.NotFit, match="只能加、不能减"):
+        publish(digest, date(2026, 3, 1), layer="district", node=world.DISTRICT)
+
+
 def test_the_gate_sees_a_day_of_a_closed_period_that_would_change(town: Town) -> None:
     town.close("2026-01")
     proposal = Proposal("city", world.CITY, reader.read(MORE), date(2026, 1, 6))
