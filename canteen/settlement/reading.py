@@ -21,6 +21,7 @@ from canteen.db import db
 from canteen.ledger.models import Period
 from canteen.places import Canteen, Contract
 from canteen.pos.models import Payment, Record, Sale, SaleKey, SaleUse, Share, Tender, Void
+from canteen.registry import facts as dated
 from canteen.registry.models import ElderFact
 from canteen.settlement import paging
 from canteen.settlement.reconcile import Link, Paid, Part, Priced, Sold, Use
@@ -175,8 +176,7 @@ class Clusters:
 
 def clusters(cut: Cut) -> Clusters:
     """Merges as recorded up to the cut."""
-    query = select(ElderFact.elder_id, ElderFact.value).where(ElderFact.kind == "merged", *_stands(cut.facts))
-    return Clusters({str(elder): value for elder, value in paging.once(query.order_by(ElderFact.recorded))})
+    return Clusters(dated.merged_into(dated.standing(_facts("merged"), cut.facts)))
 
 
 def deaths(elders: Collection[str], known: Clusters, cut: Cut) -> dict[str, date]:
@@ -184,38 +184,63 @@ def deaths(elders: Collection[str], known: Clusters, cut: Cut) -> dict[str, date
     asked = {member for elder in elders for member in known.members(elder)}
     days: dict[str, date] = {}
     for some in _batches(sorted(asked), 500):
-        query = select(ElderFact.elder_id, func.min(ElderFact.from_day)).where(
-            ElderFact.kind == "status",
-            ElderFact.value == "deceased",
-            paging.among(ElderFact.elder_id, [uuid.UUID(elder) for elder in some]),
-            *_stands(cut.facts),
-        )
-        for elder, day in paging.once(query.group_by(ElderFact.elder_id)):
-            root = known.root(str(elder))
-            days[root] = min(days.get(root, date.max), _as_day(day))
+        for fact in dated.standing(_facts("status", [uuid.UUID(elder) for elder in some]), cut.facts):
+            if fact.value == "deceased":
+                root = known.root(str(fact.elder_id))
+                days[root] = min(days.get(root, date.max), fact.from_day)
     return {elder: days[known.root(elder)] for elder in elders if known.root(elder) in days}
 
 
 def deaths_known_late(period: Period, cut: Cut) -> list[uuid.UUID]:
-    """Sales of the contract's earlier periods, still standing, after a death that was recorded since the close before."""
+    """Sales of the contract's earlier periods, still standing, after a death that has become known since the close before."""
     query = (
-        select(Sale.id)
+        select(Sale.id, Sale.elder_id, Sale.service_day)
         .join(ElderFact, ElderFact.elder_id == Sale.elder_id)
         .outerjoin(Void, Void.sale_id == Sale.id)
         .where(
             Sale.contract_id == period.contract_id,
             Sale.service_day < period.from_day,
-            Sale.service_day > ElderFact.from_day,
             Sale.record_id <= cut.records_before,
             ElderFact.kind == "status",
-            ElderFact.value == "deceased",
             ElderFact.recorded > cut.facts_before,
+            ElderFact.recorded <= cut.facts,
             Void.id.is_(None),
-            *_stands(cut.facts),
         )
         .order_by(Sale.id)
     )
-    return [row[0] for row in paging.once(query.distinct())]
+    eaten = paging.once(query.distinct())
+    died = _died_meanwhile({elder for _, elder, _ in eaten if elder}, cut)
+    return [sale for sale, elder, day in eaten if elder in died and day > died[elder]]
+
+
+def _died_meanwhile(elders: Collection[uuid.UUID], cut: Cut) -> dict[uuid.UUID, date]:
+    """Elder -> day of a death that counts at the cut and did not at the close before."""
+    days: dict[uuid.UUID, date] = {}
+    for some in _batches(sorted(elders), 500):
+        facts = _facts("status", some)
+        before = {fact.id for fact in dated.standing(facts, cut.facts_before)}
+        for fact in dated.standing(facts, cut.facts):
+            if fact.value == "deceased" and fact.id not in before:
+                days[fact.elder_id] = min(days.get(fact.elder_id, date.max), fact.from_day)
+    return days
+
+
+def _facts(kind: str, elders: Collection[uuid.UUID] | None = None) -> list[dated.Fact]:
+    """Facts of a kind with their retractions, which are of the same kind; the registry says which of them count."""
+    query = select(
+        ElderFact.id,
+        ElderFact.elder_id,
+        ElderFact.kind,
+        ElderFact.value,
+        ElderFact.from_day,
+        ElderFact.to_day,
+        ElderFact.recorded,
+        ElderFact.source,
+        ElderFact.retracts,
+    ).where(ElderFact.kind == kind)
+    if elders is not None:
+        query = query.where(paging.among(ElderFact.elder_id, elders))
+    return [dated.Fact(*row) for row in paging.once(query)]
 
 
 def by_id(ids: Collection[uuid.UUID], turns_at: int) -> list[Sold]:
@@ -237,13 +262,6 @@ def by_id(ids: Collection[uuid.UUID], turns_at: int) -> list[Sold]:
         ).where(paging.among(Sale.id, some))
         found += sold(paging.once(query.order_by(Sale.id)), turns_at)
     return found
-
-
-def _stands(facts: int) -> tuple[ColumnElement[bool], ...]:
-    """Facts recorded up to event `facts` and not answered by then."""
-    answer = aliased(ElderFact)
-    answered = select(answer.id).where(answer.retracts == ElderFact.id, answer.recorded <= facts).exists()
-    return ElderFact.recorded <= facts, ElderFact.value != "", ~answered
 
 
 def payments(payment_ids: Sequence[uuid.UUID]) -> list[Paid]:
@@ -356,10 +374,6 @@ def day_turns_at(contract: Contract) -> int:
     """Minutes after midnight at which the canteen's day turns."""
     ((minutes,),) = paging.once(select(Canteen.day_turns_at).where(Canteen.id == contract.canteen_id))
     return int(minutes)
-
-
-def _as_day(value: date | str) -> date:
-    return date.fromisoformat(value) if isinstance(value, str) else value
 
 
 def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -115,6 +115,24 @@ def test_a_death_recorded_by_mistake_and_answered_is_not_named(town: Town):
     assert named(town) == []
 
 
+def test_a_death_that_was_answered_and_then_confirmed_after_the_close_is_named_in_the_next(town: Town):
+    """A retraction that was itself retracted takes nothing away: the registry and the statement judge alike."""
+    town.sell(JAN6, town.cards[0])
+    death = status(town, date(2026, 1, 7), "deceased")
+    mistake = status(town, date(2026, 1, 8), "", answers=death)
+    assert named(town) == []
+    status(town, date(2026, 2, 9), "", answers=mistake)
+
+    town.close("2026-02")
+    assert [finding.code for finding in town.findings("2026-02")] == ["after_death"]
+
+
+def status(town: Town, day: date, value: str, *, answers: int | None = None) -> int:
+    with clock.at(at(day, 9)), transaction() as session:
+        number = events.record(session, "elder.facts", "x", by="p-admin")
+        return elders.add_fact(session, town.elders[0], "status", value, JAN5, None, "民政", number, answers).id
+
+
 def test_two_records_with_one_number_are_both_kept_and_named(town: Town):
     town.sell(JAN5, town.cards[0])
     number, before = next(town.till.numbers), town.till.previous
