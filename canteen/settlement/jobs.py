@@ -33,6 +33,7 @@ class Lease:
     key: str
     token: int
     holder: str
+    lasts: timedelta = LEASE
 
 
 def holder_name() -> str:
@@ -41,7 +42,7 @@ def holder_name() -> str:
 
 
 @retried
-def take(job: str, key: str, holder: str) -> Lease | None:
+def take(job: str, key: str, holder: str, lasts: timedelta = LEASE) -> Lease | None:
     """The lease of a job that is not done and not held; None otherwise. A failed one is taken again after a while."""
     now = clock.now()
     try:
@@ -52,23 +53,23 @@ def take(job: str, key: str, holder: str) -> Lease | None:
             if row is None:
                 session.add(
                     JobRun(
-                        job=job, key=key, state="running", token=1, holder=holder, lease_until=now + LEASE, tries=1,
+                        job=job, key=key, state="running", token=1, holder=holder, lease_until=now + lasts, tries=1,
                         started_at=now, finished_at=None,
                     )
                 )  # fmt: skip
-                return Lease(job, key, 1, holder)
+                return Lease(job, key, 1, holder, lasts)
             if row.state == "done" or row.lease_until > now:
                 return None
             row.state, row.token, row.holder = "running", row.token + 1, holder
-            row.lease_until, row.started_at, row.tries = now + LEASE, now, row.tries + 1
-            return Lease(job, key, row.token, holder)
+            row.lease_until, row.started_at, row.tries = now + lasts, now, row.tries + 1
+            return Lease(job, key, row.token, holder, lasts)
     except IntegrityError:  # another process made the row in the same moment
         return None
 
 
 def renew(lease: Lease) -> bool:
     """Hold a long job for another while; False when another holder has overtaken us."""
-    return _change(lease, lease_until=clock.now() + LEASE)
+    return _change(lease, lease_until=clock.now() + lease.lasts)
 
 
 def finish(lease: Lease) -> bool:
@@ -101,9 +102,12 @@ def _change(lease: Lease, **values: object) -> bool:
         return changed is not None
 
 
-def run_once(job: str, key: str, work: Callable[[Lease], None], holder: str) -> str:
-    """Run `work` if it is ours to run: 'done', 'failed', 'overtaken', or 'not_ours'. `work` must be safe to repeat."""
-    lease = take(job, key, holder)
+def run_once(job: str, key: str, work: Callable[[Lease], None], holder: str, lasts: timedelta = LEASE) -> str:
+    """Run `work` if it is ours to run: 'done', 'failed', 'overtaken', or 'not_ours'. `work` must be safe to repeat.
+
+    lasts  how long a holder that was killed keeps others away; longer than the longest silence between two `renew`
+    """
+    lease = take(job, key, holder, lasts)
     if lease is None:
         return "not_ours"
     try:
