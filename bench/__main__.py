@@ -7,16 +7,18 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench import checkouts, closes, embedded, quotes
+from bench import checkouts, closes, embedded, quotes, simulations
 from bench.report import Report, machine
 from tests.rigs import postgres
 
-PARTS = ("checkout", "embedded", "quotes", "close")
+PARTS = ("checkout", "embedded", "quotes", "close", "simulate")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--scale", type=float, default=1.0, help="million meals in the closed period (default 1)")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="million meals in the closed or replayed period (default 1)"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4, help="of each measurement")
     parser.add_argument("--clients", default="1,4,8")
@@ -37,6 +39,8 @@ def main() -> None:
             quotes.run(given.rounds, report)
         if "close" in wanted:
             closes.run(server, folder / "close", round(given.scale * 1_000_000), given.rounds, report)
+        if "simulate" in wanted:
+            simulations.run(server, folder / "simulate", round(given.scale * 1_000_000), report)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         server.stop()

@@ -31,12 +31,12 @@ def run(server: Server, folder: Path, meals: int, rounds: int, report: Report) -
     server.create(DATABASE, "template0")
     url = server.url(DATABASE)
     try:
-        loaded = _child("load", url, folder, meals)
+        loaded = child("load", url, folder, meals)
         with server.connect(DATABASE) as connection:
             connection.execute("VACUUM ANALYZE")
-        closed = _child("close", url, folder, meals)
-        parts = _child("parts", url, folder, rounds)
-        checked = _child("verify", url, folder, meals)
+        closed = child("close", url, folder, meals)
+        parts = child("parts", url, folder, rounds)
+        checked = child("verify", url, folder, meals)
     finally:
         server.drop(DATABASE)
     bare = median(parts["bare"])
@@ -69,7 +69,8 @@ def _over(parts: dict[str, Any], name: str) -> float:
     return median(each / bare for each, bare in zip(parts[name], parts["bare"], strict=True))
 
 
-def _child(what: str, url: str, folder: Path, number: int) -> dict[str, Any]:
+def child(what: str, url: str, folder: Path, number: int) -> dict[str, Any]:
+    """One part in a process of its own: what it measured."""
     done = subprocess.run(
         [sys.executable, "-m", "bench.closes", what, url, str(folder), str(number)],
         cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, text=True, check=True,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from canteen import clock
@@ -21,6 +23,8 @@ from canteen.settlement import jobs, schedule
 
 JOB = "rules.simulate"
 MOST_MONTHS = 12
+LEASE = timedelta(minutes=2)  # somebody waits at a page: what a killed process left is begun again soon
+TELL = 1.0  # seconds between two words about progress
 _OVER = ("done", "failed", "cancelled")
 
 
@@ -86,6 +90,12 @@ def find(session: Session, simulation_id: int) -> Simulation:
     return row
 
 
+def ahead(session: Session, row: Simulation) -> int:
+    """How many asked for earlier are not over."""
+    earlier = select(func.count()).where(Simulation.id < row.id, Simulation.state.in_(("waiting", "running")))
+    return session.execute(earlier).scalar_one()
+
+
 def result(row: Simulation) -> dict[str, Any] | None:
     """What a finished one found."""
     found: dict[str, Any] | None = json.loads(row.result) if row.result else None
@@ -110,7 +120,7 @@ def run(simulation_id: int, holder: str) -> str:
     def work(lease: jobs.Lease) -> None:
         said[0] = _work(simulation_id, lease)
 
-    outcome = jobs.run_once(JOB, str(simulation_id), work, holder)
+    outcome = jobs.run_once(JOB, str(simulation_id), work, holder, LEASE)
     if outcome == "failed":
         _finish(simulation_id, "failed", error="模拟没有完成，请联系系统运维查看日志后重新发起。")
     return said[0] if outcome == "done" else outcome
@@ -122,12 +132,12 @@ def _work(simulation_id: int, lease: jobs.Lease) -> str:
     db.session.rollback()
     if not _progress(simulation_id, 0, 0):
         return "cancelled"
-    told = [0]
+    told = [0.0]
 
     def go_on(done: int, total: int) -> bool:
-        if done and done < total and done - told[0] < replaying.PAGE:
+        if done and done < total and time.monotonic() - told[0] < TELL:
             return True
-        told[0] = done
+        told[0] = time.monotonic()
         return jobs.renew(lease) and _progress(simulation_id, done, total)
 
     try:

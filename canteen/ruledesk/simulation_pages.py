@@ -129,6 +129,7 @@ def simulation(number: int) -> ResponseReturnValue:
         states=STATES,
         place=called.get(row.node_id, row.node_id),
         found=found,
+        ahead=simulating.ahead(db.session(), row) if row.state == "waiting" else 0,
         why=WHY,
         drawn=[(one, charts.bars(one.rows)) for one in reports.parts(found, called)] if found else [],
         days=days,

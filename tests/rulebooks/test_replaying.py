@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from datetime import date
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from canteen.db import transaction
 from canteen.registry import elders
 from canteen.registry.elders import NewFact
 from canteen.rulebooks import reader
-from canteen.ruledesk import replaying
+from canteen.ruledesk import replaying, simulating
+from canteen.settlement import jobs
 from tests import world
 from tests.settlement.conftest import MADE, Town, at, people
 
@@ -153,3 +155,38 @@ def test_limits_used_at_another_canteen_count_and_its_meals_do_not(town: Town) -
     found = replay(MORE, layer="canteen", node="c2")
 
     assert (found["meals"], found["subsidy"]) == (1, [0, 0])
+
+
+def asked(text: str, by: str = "p-admin") -> int:
+    return simulating.ask(reader.read(text), layer="city", node_id=world.CITY, over=["2026-01"], by=by)
+
+
+def test_what_a_killed_process_left_is_begun_again_when_its_lease_is_over(town: Town) -> None:
+    town.elder()
+    town.sell(JAN5, town.cards[0])
+    number = asked(MORE)
+    assert jobs.take(simulating.JOB, str(number), "killed", simulating.LEASE)
+
+    assert simulating.tick("other") == {}
+    with clock.at(clock.now() + simulating.LEASE + timedelta(seconds=1)):
+        assert simulating.tick("other") == {f"{simulating.JOB}/{number}": "done"}
+
+
+def test_two_simulations_asked_for_at_once_are_each_run_once_by_two_schedulers(app: Flask, town: Town) -> None:
+    town.elder()
+    town.sell(JAN5, town.cards[0])
+    numbers = [asked(MORE), asked(world.GUARDED, by="p-chief")]
+    assert simulating.ahead(town.session, simulating.find(town.session, numbers[1])) == 1
+    town.session.rollback()
+
+    def work(holder: str) -> dict[str, str]:
+        with app.app_context():
+            return simulating.tick(holder)
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = [outcome for each in pool.map(work, ("one", "two")) for outcome in each.items()]
+
+    assert sorted(outcomes) == [(f"{simulating.JOB}/{number}", "done") for number in numbers]
+    town.session.expire_all()
+    results = [simulating.result(simulating.find(town.session, number)) for number in numbers]
+    assert [found["subsidy"] for found in results if found] == [[500, 650], [500, 500]]
