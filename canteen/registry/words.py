@@ -41,15 +41,6 @@ LEVELS: Final[Mapping[str, str]] = {
 }
 DOCUMENTS: Final[Mapping[str, str]] = {"resident": "居民身份证", "hmt": "港澳台居民证件", "foreign": "外国人证件"}
 SEXES: Final[Mapping[str, str]] = {"f": "女", "m": "男"}
-ROLES: Final[Mapping[str, str]] = {
-    "cashier": "收银员",
-    "manager": "食堂负责人",
-    "reviewer": "街道审核",
-    "finance": "财务",
-    "admin": "管理员",
-    "auditor": "审计",
-    "operator_it": "系统运维",
-}
 NODES: Final[Mapping[str, str]] = {"area": "区划", "operator": "运营方", "canteen": "食堂"}
 
 # What people write besides the words above.

@@ -17,7 +17,7 @@ from canteen.auth.people import Reach
 from canteen.places import Area, Canteen, Operator
 from canteen.registry.folding import close_up
 from canteen.registry.imports.columns import BadCell, Column, Row, Template, code, one_of, text
-from canteen.registry.words import NODES, ROLES
+from canteen.registry.words import NODES
 
 _TABLES: Final[dict[str, type[Area | Operator | Canteen]]] = {
     "area": Area,
@@ -41,7 +41,7 @@ STAFF: Final = Template(
     (
         Column("login", "登录名", login, "小写字母和数字；同一人多个角色时写多行", required=True),
         Column("name", "姓名", text(40), "", required=True),
-        Column("role", "角色", one_of(ROLES), "、".join(ROLES.values()), required=True),
+        Column("role", "角色", one_of(guard.ROLE_NAMES), "、".join(guard.ROLE_NAMES.values()), required=True),
         Column("node", "范围类型", one_of(NODES), "、".join(NODES.values()), required=True),
         Column("place", "范围编号", code, "区划代码、运营方编号或食堂编号", required=True, width=18),
     ),
