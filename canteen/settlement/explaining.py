@@ -136,6 +136,12 @@ def _area_names(session: Session, codes: tuple[str, ...]) -> str:
     return " / ".join(names.get(code, code) for code in codes)
 
 
+def _why(row: Transfer) -> str:
+    if row.movement == "revalue":
+        return f"重估 R{row.cause.rpartition(':')[2]}"
+    return say("excluded", row.reason) if row.movement == "verdict" else row.reason
+
+
 def _moves(session: Session, sale_id: uuid.UUID) -> list[Move]:
     source, target = aliased(Account), aliased(Account)
     rows = session.execute(
@@ -148,7 +154,7 @@ def _moves(session: Session, sale_id: uuid.UUID) -> list[Move]:
     return [
         Move(
             row.at, say("account", from_kind), say("account", to_kind), row.fund, row.fen, row.movement,
-            row.reason if row.movement != "verdict" else say("excluded", row.reason),
+            _why(row),
         )
         for row, from_kind, to_kind in rows
     ]  # fmt: skip
