@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 
 from bench import world
 from canteen import clock
@@ -22,6 +22,7 @@ from canteen.auth.models import Tablet
 from canteen.config import Config
 from canteen.db import db
 from canteen.pos import envelope, records
+from canteen.prepared import Form, Values
 
 WARM = 40  # checkouts before the one that is listened to
 NUMBER = 700_000_001  # a record number that is found again in the statements
@@ -51,7 +52,12 @@ def _heard(lines: Sequence[str], tablet: Tablet) -> tuple[dict[str, Any], list[t
     def listen(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
         statements.append((statement, parameters))
 
+    def prepared(form: Form, connection: Connection, values: Values) -> list[tuple[Any, ...]]:
+        statements.append((form.sql.decode(), form.in_order(values)))
+        return run(form, connection, values)
+
     event.listen(db.engine, "before_cursor_execute", listen)
+    run, Form.rows = Form.rows, prepared  # type: ignore[method-assign,assignment]
     for n, line in enumerate(lines):
         statements.clear()
         document = json.loads(line)
@@ -91,8 +97,7 @@ def _inline(sql: str, values: Any, names: Mapping[str, str]) -> str:
     if isinstance(values, Mapping):
         text = re.sub(r"%\((\w+)\)s", lambda found: _literal(values[found.group(1)], names), sql)
     else:
-        given = iter(values or ())
-        text = re.sub(r"%s", lambda _: _literal(next(given), names), sql)
+        text = re.sub(r"\$(\d+)", lambda found: _literal(values[int(found.group(1)) - 1], names), sql)
     return text.replace("%%", "%").replace("\n", " ")
 
 

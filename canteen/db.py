@@ -42,6 +42,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import NullPool
 
+from canteen import prepared
 from canteen.config import ROOT, Config
 from canteen.errors import Refusal
 
@@ -178,7 +179,7 @@ def transaction() -> Iterator[Session]:
     session.rollback()
     session.info["writing"] = True
     try:
-        session.connection(execution_options={"writes": True})
+        session.info["connection"] = session.connection(execution_options={"writes": True})
         yield session
         session.commit()
     except BaseException:
@@ -186,6 +187,7 @@ def transaction() -> Iterator[Session]:
         raise
     finally:
         session.info["writing"] = False
+        session.info.pop("connection", None)
 
 
 def intern(session: Session, model: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -202,7 +204,7 @@ def intern(session: Session, model: type[Base], rows: Sequence[Mapping[str, Any]
         session.execute(insert(model), missing)
 
 
-RETRIED = {"40001", "40P01"}  # PostgreSQL: serialization failure, deadlock
+RETRIED = {"40001", "40P01", prepared.FORGOTTEN}  # PostgreSQL: serialization failure, deadlock
 
 
 def retried(use_case: Callable[P, T]) -> Callable[P, T]:
@@ -269,7 +271,6 @@ def engine_options(config: Config) -> dict[str, Any]:
         "pool_size": config.pool_size,
         "max_overflow": 0,
         "pool_timeout": 10,
-        "pool_pre_ping": True,
         "hide_parameters": True,
         "connect_args": {"options": options, "connect_timeout": 5, "prepare_threshold": 2},
     }

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from canteen import clock
 from canteen.db import Base
+from canteen.prepared import Prepared, database_of
 
 V = TypeVar("V")
 
@@ -77,11 +78,11 @@ def record(session: Session, kind: str, subject: str, *, by: str, body: Mapping[
 
 def head(session: Session) -> tuple[int, str]:
     """Number and hash of the newest event; (0, FIRST) when there is none."""
-    last = session.execute(_NEWEST).first()
-    return (last[0], last[1]) if last else (0, FIRST)
+    last = _NEWEST.rows(session, {})
+    return (last[0][0], last[0][1]) if last else (0, FIRST)
 
 
-_NEWEST = select(Event.number, Event.hash).order_by(Event.number.desc()).limit(1)
+_NEWEST = Prepared(select(Event.number, Event.hash).order_by(Event.number.desc()).limit(1))
 
 
 class Kept(Generic[V]):
@@ -97,7 +98,7 @@ class Kept(Generic[V]):
 
     def get(self, session: Session, at: tuple[int, str], key: Hashable, read: Callable[[], V]) -> V:
         """The value of `key` as it stands at the head `at` of this session's database."""
-        whole = (session.get_bind().engine.url, at, key)
+        whole = (database_of(session), at, key)
         with self._lock:
             if whole in self._values:
                 return self._values[whole]

@@ -15,6 +15,7 @@ from canteen import clock
 from canteen.errors import Conflict, Missing
 from canteen.ledger.models import Period
 from canteen.places import Contract
+from canteen.prepared import Prepared
 
 
 class NoPeriod(Missing):
@@ -32,25 +33,26 @@ class EarlierPeriodOpen(Conflict):
     message = "之前的所属期还没有结账，请先结前一期。"
 
 
-_OPEN_FROM = (  # built once: building it costs more than running it
-    select(Period)
+_OPEN_FROM = Prepared(
+    select(Period.id, Period.district_id, Period.from_day, Period.to_day)
     .where(Period.contract_id == bindparam("contract"), Period.state == "open", Period.to_day >= bindparam("day"))
     .order_by(Period.from_day)
     .limit(1)
     .with_for_update(read=True)
-    .execution_options(populate_existing=True)
 )
 
 
 def gate(session: Session, contract: Contract, day: date) -> Period:
     """The period that a booking of service day `day` belongs to, its row shared until the transaction ends.
 
-    It is the period of the day if that is open, else the earliest open one; the chain grows as needed.
+    It is the period of the day if that is open, else the earliest open one; the chain grows as needed. The answer
+    tells the row and is none of the session's.
     """
     while True:
-        found = session.execute(_OPEN_FROM, {"contract": contract.id, "day": day}).scalar_one_or_none()
-        if found is not None:
-            return found
+        for number, district, first, last in _OPEN_FROM.rows(session, {"contract": contract.id, "day": day}):
+            return Period(
+                id=number, contract_id=contract.id, district_id=district, from_day=first, to_day=last, state="open"
+            )
         # none: the chain ends too early, or a close took the row while we waited for it; look again either way
         _grow(session, contract, day)
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, aliased
 from canteen import clock
 from canteen.ledger.models import Account, Period, Transfer
 from canteen.money import Fen
+from canteen.prepared import database_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def rows(session: Session, period: Period, moves: Sequence[Move]) -> list[dict[s
 
 def _accounts(session: Session, contract_id: str, ends: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
     """Ids of a contract's accounts by (fund, kind); those that are missing are opened."""
-    where = (session.get_bind().engine.url, contract_id)
+    where = (database_of(session), contract_id)
     if ends <= _seen.get(where, {}).keys():
         return _seen[where]
     query = select(Account.fund, Account.kind, Account.id).where(Account.contract_id == contract_id)

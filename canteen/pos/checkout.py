@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -33,6 +34,7 @@ from canteen.pos.orders import Checkout, SaleOrder
 from canteen.pos.pricing import Place, Priced
 from canteen.pos.timing import Times
 from canteen.pos.writing import Checked, Row
+from canteen.prepared import Prepared
 from canteen.registry.elders import Known, NoElder
 from canteen.rulebooks import layers
 
@@ -148,8 +150,10 @@ def _persons(session: Session, order: Checkout, place: Place) -> dict[uuid.UUID,
 
 
 _HEAD = select(func.coalesce(func.max(events.Event.number), 0).label("head")).subquery()
-_HEAD_AND_KEYS = select(_HEAD.c.head, SaleKey.sale_id, SaleKey.content_hash).select_from(
-    _HEAD.outerjoin(SaleKey, SaleKey.sale_id.in_(bindparam("ids", expanding=True)))
+_HEAD_AND_KEYS = Prepared(
+    select(_HEAD.c.head, SaleKey.sale_id, SaleKey.content_hash).select_from(
+        _HEAD.outerjoin(SaleKey, SaleKey.sale_id.in_(bindparam("ids", expanding=True)))
+    )
 )
 
 
@@ -159,8 +163,8 @@ def _before(session: Session, order: Checkout, place: Place) -> Booked | None:
     Raises slots.Again when something happened since the place was read: a merge may have changed whose locks to hold.
     """
     wanted = {sale.id: sale.content_hash for sale in order.sales}
-    rows = session.execute(_HEAD_AND_KEYS, {"ids": list(wanted)}).all()
-    if rows[0].head != place.head[0]:
+    rows = _HEAD_AND_KEYS.rows(session, {"ids": list(wanted)})
+    if rows[0][0] != place.head[0]:
         raise slots.Again
     known = {sale: content for _, sale, content in rows if sale is not None}
     if not known:
@@ -208,12 +212,13 @@ def _judge(
     earlier: Sequence[dict[str, Any]],
     seller: str,
 ) -> Judged:
-    sold, sold_input = _sold(sale)
+    sold = _sold(sale)
     before = pricing.taken_now(session, place, person, meal)
     if earlier:
         whose = pricing.holders(person, place).values()
         slots.add_unwritten(before, earlier, {each for some in whose for each in some})
     own = pricing.price(place.book, pricing.diner_of(person, sale.guest or "guest"), meal, before)
+    sold_input = _sold_input(sale, own)
     barred = _barred(session, sale, times, place, person)
     verdicts = tuple(_verdicts(sold, own.quote, barred))
     new: list[dict[str, Any]] = []
@@ -223,17 +228,29 @@ def _judge(
     return Judged(sale, times, sold, own, verdicts, uses, tuple(new), person, sold_input, flags)
 
 
-def _sold(sale: SaleOrder) -> tuple[Quote, tuple[str, str]]:
-    """The quote the sale was made under, and its input by hash. Raises QuoteInconsistent where figures do not agree."""
+def _sold(sale: SaleOrder) -> Quote:
+    """The quote the sale was made under. Raises QuoteInconsistent where figures do not agree."""
+    with _readable():
+        sold = pricing.sold_quote(sale.quote)
+    if sold.list != sale.list_fen or sold.list != sold.due + sum(share.fen for share in sold.shares):
+        raise QuoteInconsistent
+    return sold
+
+
+def _sold_input(sale: SaleOrder, own: Priced) -> tuple[str, str]:
+    """The input the sale was quoted from: hash and text. Raises QuoteInconsistent."""
+    with _readable():
+        return pricing.sold_input(sale.input, own)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
     try:
-        sold, sold_input = pricing.sold_quote(sale.quote), pricing.sold_input(sale.input)
+        yield
     except Refused as error:
         raise QuoteInconsistent(details={"reason": error.code}) from error
     except RecursionError as error:
         raise QuoteInconsistent(details={"reason": "too_deep"}) from error
-    if sold.list != sale.list_fen or sold.list != sold.due + sum(share.fen for share in sold.shares):
-        raise QuoteInconsistent
-    return sold, sold_input
 
 
 def _barred(session: Session, sale: SaleOrder, times: Times, place: Place, person: Known | None) -> str:

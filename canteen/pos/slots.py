@@ -22,6 +22,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
 from canteen.pos.models import AddedUse, AmountUsed, SaleUse, Slot, Void
+from canteen.prepared import Prepared, connection_of
 from canteen.registry.models import Elder
 
 SIDE_BY_SIDE = 1000  # sales that may draw on a budget at one time: more than a database has connections
@@ -70,19 +71,22 @@ class Used:
 Taken = dict[Key, Used]
 
 
-# The statements of every sale are built once: building them costs more than running them.
-_LOCKED = (
+_LOCKED = Prepared(
     select(Elder.id)
     .where(Elder.id.in_(bindparam("ids", expanding=True)))
     .order_by(Elder.id)
     .with_for_update(key_share=True)
 )
-_TAKEN = select(Slot.person_id, Slot.allowance, Slot.window, Slot.n, Slot.unit_day).where(
-    Slot.person_id.in_(bindparam("holders", expanding=True)), Slot.window.in_(bindparam("windows", expanding=True))
+_TAKEN = Prepared(
+    select(Slot.person_id, Slot.allowance, Slot.window, Slot.n, Slot.unit_day).where(
+        Slot.person_id.in_(bindparam("holders", expanding=True)), Slot.window.in_(bindparam("windows", expanding=True))
+    )
 )
-_SPENT = select(AmountUsed.allowance, AmountUsed.window, AmountUsed.used).where(
-    AmountUsed.person_id.in_(bindparam("holders", expanding=True)),
-    AmountUsed.window.in_(bindparam("windows", expanding=True)),
+_SPENT = Prepared(
+    select(AmountUsed.allowance, AmountUsed.window, AmountUsed.used).where(
+        AmountUsed.person_id.in_(bindparam("holders", expanding=True)),
+        AmountUsed.window.in_(bindparam("windows", expanding=True)),
+    )
 )
 
 
@@ -91,7 +95,7 @@ def lock(session: Session, persons: Iterable[uuid.UUID]) -> set[uuid.UUID]:
     wanted = sorted(set(persons))
     if not wanted:
         return set()
-    return set(session.execute(_LOCKED, {"ids": wanted}).scalars())
+    return {found for (found,) in _LOCKED.rows(session, {"ids": wanted})}
 
 
 def hold(session: Session, households: Collection[uuid.UUID], budgets: Mapping[Key, int], most: int) -> None:
@@ -102,7 +106,7 @@ def hold(session: Session, households: Collection[uuid.UUID], budgets: Mapping[K
     A budget is held in common while more is left than all who may draw side by side could take; then by one sale
     at a time, so that the sum over its canteens is exact. On SQLite there is one writer, and nothing to hold.
     """
-    if session.get_bind().dialect.name != "postgresql" or not (households or budgets):
+    if not (households or budgets) or connection_of(session).dialect.name != "postgresql":
         return
     used = drawn(session, budgets)
     common = {key for key, limit in budgets.items() if _ample(limit, used.get(key, 0), most)}
@@ -153,16 +157,14 @@ def taken(
     if not holders:
         return result
     asked = {"holders": list(holders), "windows": list(windows)}
-    slots = session.execute(_TAKEN, asked)
-    for holder, allowance, window, n, unit_day in slots:
+    for holder, allowance, window, n, unit_day in _TAKEN.rows(session, asked):
         used = result.setdefault((allowance, window), Used())
         used.slots.add((holder, n))
         if unit_day is not None:
             used.days[unit_day] = (holder, n)
     if not amounts:
         return result
-    spent = session.execute(_SPENT, asked)
-    for allowance, window, fen in spent:
+    for allowance, window, fen in _SPENT.rows(session, asked):
         result.setdefault((allowance, window), Used()).fen += fen
     return result
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Insert, TextClause, insert, inspect, text
+from sqlalchemy import Insert, insert, inspect, text
 from sqlalchemy.orm import Session
 
 from canteen.db import Base, intern
 from canteen.ledger.models import Transfer
 from canteen.pos.models import Payment, QuoteInput, Record, Sale, SaleKey, SaleLine, SaleUse, Share, Slot, Tender
+from canteen.prepared import Prepared, connection_of
 
 Row = Mapping[str, Any]
 ORDER: tuple[type[Base], ...] = (
@@ -43,9 +44,9 @@ _WAITING = text(_SAME_WAITING.replace("x.", ":"))  # the same record, kept when 
 
 def write(session: Session, rows: Checked) -> None:
     """Insert the record and everything that hangs on it. Whatever a constraint refuses, refuses all."""
-    if session.get_bind().dialect.name == "postgresql":
+    if connection_of(session).dialect.name == "postgresql":
         told = {model.__tablename__: _json(model, rows.tables.get(model, ())) for model in ORDER}
-        session.execute(_statement(), {"record": _json(Record, [rows.record]), **told})
+        _statement().rows(session, {"record": _json(Record, [rows.record]), **told})
         return
     record = {**rows.record, "resolves": session.execute(_WAITING, dict(rows.record)).scalar_one_or_none()}
     connection = session.connection()
@@ -76,13 +77,13 @@ def _insert(model: type[Base]) -> Insert:
 
 
 @cache
-def _statement() -> TextClause:
+def _statement() -> Prepared:
     """The one statement, built once: a part for each table, all seeing the new record's id."""
     parts = [f"new_record AS (INSERT INTO record {_selected(Record)} RETURNING id)"]
     for model in ORDER:
         ending = " ON CONFLICT DO NOTHING" if model in INTERNED else ""
         parts.append(f"new_{model.__tablename__} AS (INSERT INTO {model.__tablename__} {_selected(model)}{ending})")
-    return text("WITH " + ",\n".join(parts) + "\nSELECT id FROM new_record")
+    return Prepared(text("WITH " + ",\n".join(parts) + "\nSELECT id FROM new_record"))
 
 
 def _selected(model: type[Base]) -> str:

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from canteen import clock, events
 from canteen.errors import Conflict, Invalid, Missing
+from canteen.prepared import Prepared
 from canteen.registry import cards, elders, keys
 from canteen.registry.models import CardCode, Credential, CredentialFact
 
@@ -117,13 +118,17 @@ def resolve(session: Session, scan: str, *, on: date) -> Resolved:
 
 def life(session: Session, digest: str) -> Life:
     """All that was ever recorded of a credential, in the order recorded: (kind, elder, instant)."""
-    rows = session.execute(
+    return tuple((kind, elder, at) for kind, elder, at in _life().rows(session, {"digest": digest}))
+
+
+@cache
+def _life() -> Prepared:
+    return Prepared(
         select(CredentialFact.kind, CredentialFact.elder_id, CredentialFact.at)
         .join(Credential, Credential.id == CredentialFact.credential_id)
-        .where(Credential.digest == digest)
+        .where(Credential.digest == bindparam("digest"))
         .order_by(CredentialFact.id)
     )
-    return tuple((kind, elder, at) for kind, elder, at in rows)
 
 
 def holder(life: Life, *, at: datetime) -> uuid.UUID | None:

@@ -20,6 +20,7 @@ from canteen import clock, events
 from canteen.errors import Conflict, Invalid, Missing
 from canteen.places import Area
 from canteen.policy.case import Diner
+from canteen.prepared import Prepared
 from canteen.registry import facts as dated
 from canteen.registry import keys
 from canteen.registry.documents import NONE, Document
@@ -393,7 +394,7 @@ def _rows(session: Session, ids: Iterable[uuid.UUID]) -> list[Fact]:
     """The facts of these elders, and the merges into them: one query each, since hardly anybody is merged."""
     found = list[Fact]()
     for each in ids:
-        found += [Fact(*row) for row in session.execute(_facts_of_one(), {"elder": each, "text": str(each)})]
+        found += [Fact(*row) for row in _facts_of_one().rows(session, {"elder": each, "text": str(each)})]
     return found
 
 
@@ -413,9 +414,9 @@ _FACT: Final = (
 
 
 @cache
-def _facts_of_one() -> Select[*tuple[Any, ...]]:
+def _facts_of_one() -> Prepared:
     merged_here = and_(ElderFact.kind == "merged", ElderFact.value == bindparam("text"))
-    return select(*_FACT).where(or_(ElderFact.elder_id == bindparam("elder"), merged_here))
+    return Prepared(select(*_FACT).where(or_(ElderFact.elder_id == bindparam("elder"), merged_here)))
 
 
 @cache

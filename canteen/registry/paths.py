@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cache
 
-from sqlalchemy import Select, and_, bindparam, or_, select
+from sqlalchemy import and_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from canteen.db import Day
 from canteen.places import AreaLink
+from canteen.prepared import Prepared
 
 DEEPEST = 8  # levels of areas: province to village are five
 
@@ -20,7 +21,7 @@ def areas_above(session: Session, areas: Sequence[str], on: date) -> dict[str, t
     parents: dict[str, set[str]] = {}
     for pair in (areas[at : at + 2] for at in range(0, len(areas), 2)):
         asked = {"one": pair[0], "other": pair[-1], "on": on}
-        for child, parent in session.execute(_links_up(), asked):
+        for child, parent in _links_up().rows(session, asked):
             parents.setdefault(child, set()).add(parent)
     return {area: _path(area, parents) for area in areas}
 
@@ -37,7 +38,7 @@ def _path(area: str, parents: Mapping[str, set[str]]) -> tuple[str, ...]:
 
 
 @cache
-def _links_up() -> Select[str, str]:
+def _links_up() -> Prepared:
     """Links from two areas upwards, valid on a day."""
     on = bindparam("on", type_=Day())
     valid = and_(AreaLink.from_day <= on, or_(AreaLink.to_day.is_(None), AreaLink.to_day >= on))
@@ -45,4 +46,4 @@ def _links_up() -> Select[str, str]:
     up = select(AreaLink.area_id, AreaLink.parent_id).where(start, valid).cte("up", recursive=True)
     further = select(AreaLink.area_id, AreaLink.parent_id).join(up, AreaLink.area_id == up.c.parent_id)
     up = up.union(further.where(valid))
-    return select(up.c.area_id, up.c.parent_id)
+    return Prepared(select(up.c.area_id, up.c.parent_id))

@@ -1,0 +1,221 @@
+"""Statements of the hot path, a checkout and a scan: built once, prepared once a connection, run without detours.
+
+On PostgreSQL such a statement goes to libpq as it is, on the session's own connection and in its transaction: of the
+time that a process spends on a short statement, five sixths went into making cursors and results (`make bench`).
+On SQLite the session runs it like any other.
+"""
+
+from __future__ import annotations
+
+import itertools
+import select
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any, NoReturn
+
+import psycopg
+from psycopg import pq
+from sqlalchemy import ClauseElement, Connection, Engine, Executable, event
+from sqlalchemy.dialects.postgresql import psycopg as dialects
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry, Pool
+
+FORGOTTEN = "26000"  # the server knows no such statement any more: whoever runs the transaction again prepares it again
+TRUSTED = 30.0  # seconds that a connection may lie unused and not be asked whether it lives
+
+Values = Mapping[str, Any]
+Loader = Callable[[bytes], Any]
+_DIALECT = dialects.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+_GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
+_IDLE = pq.TransactionStatus.IDLE
+_numbers = itertools.count()  # of names of statements: none is given twice
+
+
+class Prepared:
+    """One statement of SQLAlchemy, with named parameters; those of an IN are lists."""
+
+    def __init__(self, statement: Executable) -> None:
+        self._statement = statement
+        self._forms: dict[tuple[int, ...], Form] = {}
+
+    def rows(self, session: Session, values: Values) -> list[tuple[Any, ...]]:
+        """What the statement answers, row by row. Raises DBAPIError as the session would."""
+        connection = connection_of(session)
+        if connection.dialect.name != "postgresql":
+            return [tuple(row) for row in session.execute(self._statement, dict(values))]
+        if session.autoflush:
+            session.flush()
+        lengths = tuple(len(value) for value in values.values() if type(value) is list)
+        form = self._forms.get(lengths)
+        if form is None:
+            form = self._forms[lengths] = Form(self._statement, values)
+        return form.rows(connection, values)
+
+
+def connection_of(session: Session) -> Connection:
+    """The connection of the session's transaction."""
+    held: Connection | None = session.info.get("connection")
+    return held if held is not None else session.connection()
+
+
+def database_of(session: Session) -> str:
+    """A name of the session's database, to be part of keys; told once a connection, since writing it out takes long."""
+    info = connection_of(session).info
+    if "database" not in info:
+        info["database"] = str(connection_of(session).engine.url)
+    name: str = info["database"]
+    return name
+
+
+class Form:
+    """A statement as PostgreSQL reads it, for lists of certain lengths."""
+
+    def __init__(self, statement: Executable, example: Values) -> None:
+        assert isinstance(statement, ClauseElement)
+        compiled = statement.compile(dialect=_DIALECT)
+        told = compiled.construct_expanded_state(dict(example))  # type: ignore[attr-defined]
+        parts = {each: (name, n) for name, some in told.parameter_expansion.items() for n, each in enumerate(some)}
+        self.sql = told.statement.encode()
+        self._order = [parts.get(name, (name, None)) for name in told.positiontup or ()]
+        given = {name for name, _ in self._order} & example.keys()
+        self._loaders: list[Loader] | None = None
+        self._constants = {name: value for name, value in told.parameters.items() if name not in given | parts.keys()}
+
+    def in_order(self, values: Values) -> list[Any]:
+        """The values as $1, $2 … of `sql` stand for them."""
+        known = {**self._constants, **values}
+        return [known[key] if n is None else known[key][n] for key, n in self._order]
+
+    def rows(self, connection: Connection, values: Values) -> list[tuple[Any, ...]]:
+        raw: psycopg.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+        try:
+            if raw.pgconn.transaction_status == _IDLE:
+                _checked(raw.pgconn.exec_(b"BEGIN"))
+            name = self._prepared(raw.pgconn, connection.info.setdefault("prepared", {}))
+            told = [_dumped(value) for value in self.in_order(values)]
+            result = _checked(raw.pgconn.exec_prepared(name, told))  # type: ignore[arg-type]  # None is NULL
+        except psycopg.Error as error:
+            _refuse(connection, raw, error)
+        if self._loaders is None:
+            self._loaders = [_LOADERS[result.ftype(at)] for at in range(result.nfields)]
+        return _loaded(result, self._loaders)
+
+    def _prepared(self, server: pq.abc.PGconn, names: dict[bytes, bytes]) -> bytes:
+        """The name by which this connection knows the statement."""
+        name = names.get(self.sql)
+        if name is None:
+            name = b"canteen_%d" % next(_numbers)
+            _checked(server.prepare(name, self.sql))
+            names[self.sql] = name
+        return name
+
+
+def _dumped(value: Any) -> bytes | None:
+    """A value as PostgreSQL reads it. Raises DataError for NUL, which would end the text for libpq."""
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        return b"\\x" + value.hex().encode()
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().encode()
+    text = str(value)
+    if "\0" in text:
+        raise psycopg.DataError("PostgreSQL text fields cannot contain NUL")
+    return text.encode()
+
+
+_LOADERS: dict[int, Loader] = {
+    16: lambda text: text == b"t",
+    20: int,
+    23: int,
+    25: bytes.decode,
+    1043: bytes.decode,
+    1082: lambda text: date.fromisoformat(text.decode()),
+    1184: lambda text: datetime.fromisoformat(text.decode()).astimezone(UTC),
+    1700: int,  # a sum of whole numbers
+    2950: lambda text: uuid.UUID(text.decode()),
+}
+"""By the type's number in pg_type: bool, bigint, integer, text, varchar, date, timestamptz, numeric, uuid."""
+
+
+def _loaded(result: pq.abc.PGresult, loaders: Sequence[Loader]) -> list[tuple[Any, ...]]:
+    value, columns = result.get_value, tuple(enumerate(loaders))
+    return [
+        tuple([None if (text := value(row, at)) is None else load(text) for at, load in columns])
+        for row in range(result.ntuples)
+    ]
+
+
+def _checked(result: pq.abc.PGresult) -> pq.abc.PGresult:
+    if result.status not in _GOOD:
+        raise psycopg.errors.error_from_result(result)
+    return result
+
+
+def _refuse(connection: Connection, raw: psycopg.Connection, error: psycopg.Error) -> NoReturn:
+    """Raise what SQLAlchemy would have raised."""
+    if error.sqlstate == FORGOTTEN:
+        connection.info.pop("prepared", None)
+    if raw.closed:
+        connection.exec_driver_sql("SELECT 1")  # it notices by itself, renews the pool and raises
+    raise DBAPIError.instance(
+        None, None, error, psycopg.Error, hide_parameters=True, dialect=connection.dialect
+    ) from error
+
+
+# --- the end of a transaction, and its connection's life ---
+
+
+@event.listens_for(Engine, "commit")
+def _commit(connection: Connection) -> None:
+    """Said here and now: the driver finds nothing left to say."""
+    if (raw := _busy(connection)) is not None:
+        try:
+            _checked(raw.pgconn.exec_(b"COMMIT"))
+        except psycopg.Error as error:
+            _refuse(connection, raw, error)
+
+
+@event.listens_for(Engine, "rollback")
+def _roll_back(connection: Connection) -> None:
+    """Said here, since the driver, where it says so, makes the server forget every prepared statement, ours too."""
+    if (raw := _busy(connection)) is not None:
+        raw.pgconn.exec_(b"ROLLBACK")
+
+
+def _busy(connection: Connection) -> psycopg.Connection | None:
+    """The driver's connection if it is PostgreSQL's, alive, and in a transaction."""
+    if connection.invalidated:
+        return None
+    raw = connection.connection.driver_connection
+    if not isinstance(raw, psycopg.Connection) or raw.closed:
+        return None
+    return raw if raw.pgconn.transaction_status != _IDLE else None
+
+
+@event.listens_for(Pool, "checkin")
+def _left(_connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info["left"] = time.monotonic()
+
+
+@event.listens_for(Pool, "checkout")
+def _look(raw: Any, record: ConnectionPoolEntry, _held: Any) -> None:
+    """Notice a dead connection before it is used: a server that ended it has said so, and it lies there to be read.
+
+    One that lay unused for long is asked besides: a network that went away says nothing.
+    """
+    if not isinstance(raw, psycopg.Connection):
+        return
+    if raw.closed:
+        raise InvalidatePoolError
+    waiting = select.poll()
+    waiting.register(raw.fileno(), select.POLLIN)
+    fresh = time.monotonic() - record.info.get("left", 0.0) < TRUSTED
+    if fresh and not waiting.poll(0):
+        return
+    raw.pgconn.exec_(b"")
+    if raw.closed:
+        raise InvalidatePoolError
