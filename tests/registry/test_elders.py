@@ -176,6 +176,15 @@ def test_a_move_to_another_district_counts_from_its_day(session: Session):
     assert (moved.residence, moved.residence_since) == ((CITY, OTHER), clock.civil(MAY))
 
 
+def test_the_rules_see_since_when_somebody_lives_in_the_city_after_a_move_within_it(session: Session):
+    li = an_elder(session)
+    with transaction():
+        elders.note(session, li, [NewFact("residence", OTHER, MAY)], "p-admin")
+    moved = elders.as_diner(session, li, MAY)
+    assert moved.since == {f"lives:{CITY}": clock.civil(date(2020, 1, 1))}
+    assert elders.as_diner(session, li, date(2026, 4, 30)).since == {}
+
+
 def test_the_counter_learns_title_and_initial(session: Session):
     li = an_elder(session)
     title = elders.title(session, li, MAY)

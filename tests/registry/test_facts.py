@@ -151,3 +151,39 @@ def test_a_fact_that_ends_before_it_begins_is_refused():
 def test_since_when_something_has_held_without_a_break(known: list[Fact], expected: dict[str, str]):
     found = facts.since(facts.standing(known), date(2026, 5, 2))
     assert {key: day.isoformat() for key, day in found.items()} == expected
+
+
+PATHS = {"x": ("22", "2201", "220104", "x"), "y": ("22", "2201", "220104", "y"), "z": ("22", "2201", "220105", "z")}
+
+
+@pytest.mark.parametrize(
+    ("homes", "expected"),
+    [
+        ([("y", "2026-01-01")], {}),
+        (  # from street to street: in the district since the first
+            [("x", "2025-01-01"), ("y", "2026-01-01")],
+            {"22": "2025-01-01", "2201": "2025-01-01", "220104": "2025-01-01"},
+        ),
+        (  # from another district: in the city since then
+            [("z", "2024-01-01"), ("x", "2025-01-01"), ("y", "2026-01-01")],
+            {"22": "2024-01-01", "2201": "2024-01-01", "220104": "2025-01-01"},
+        ),
+        (  # away and back: only since coming back
+            [("x", "2024-01-01"), ("z", "2025-01-01"), ("x", "2026-01-01")],
+            {"22": "2024-01-01", "2201": "2024-01-01"},
+        ),
+    ],
+)
+def test_since_when_somebody_lives_in_an_area_whatever_homes_there_were(
+    homes: list[tuple[str, str]], expected: dict[str, str]
+):
+    known = [fact(number, "residence", home, since) for number, (home, since) in enumerate(homes)]
+    found = facts.lived_since(known, known[-1], PATHS)
+    assert {key: day.isoformat() for key, day in found.items()} == {
+        f"lives:{area}": day for area, day in expected.items()
+    }
+
+
+def test_a_day_without_a_home_breaks_the_stay():
+    known = [fact(1, "residence", "x", "2024-01-01", "2025-06-30"), fact(2, "residence", "y", "2025-07-02")]
+    assert facts.lived_since(known, known[-1], PATHS) == {}
