@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from canteen.policy import days
 from canteen.policy.case import Diner, Meal
+from canteen.policy.lint import stable_id
 from canteen.policy.outcome import Use
 from canteen.policy.rules import Rulebook
 from canteen.pos.models import SaleUse
@@ -48,14 +49,19 @@ class Needs:
         classes = set(session.execute(select(ElderFact.value).where(ElderFact.kind == "class").distinct()).scalars())
         scales = {value for word, value in words if word in ("scale", "limit_level")}
         asked = {code for word, value in words if word == "class" for code in value}
+        counted = {one["id"]: stable_id(one) for one in document.get("allowances", ())}
         known = set(session.execute(select(SaleUse.allowance).distinct()).scalars())
         return cls(
             frozenset(scales - rated),
-            any(word == "lived_months" for word, _ in words),
+            any(word in ("lived", "lived_months") for word, _ in words),
             any(word == "ordered_by" for word, _ in words),
             any(word in ("has_item", "free_set", "prices", "only", "but") for word, _ in words),
             frozenset(base_id(name) for name in known),
-            frozenset(value["allowance"] for word, value in words if word == "used" and isinstance(value, dict)),
+            frozenset(
+                counted.get(value["allowance"], value["allowance"])
+                for word, value in words
+                if word == "used" and isinstance(value, dict)
+            ),
             sorted(asked - classes),
         )
 
