@@ -113,8 +113,7 @@ def _parts(rounds: int) -> dict[str, Any]:
         db.session.rollback()
 
     def claim() -> None:
-        sums.inside(period)
-        sums.before(period)
+        sums.booked(period)
         carrying.lines(period, cut)
 
     found: dict[str, list[float]] = {"bare": [], "claim": []}

@@ -142,11 +142,9 @@ def reckon(period_id: int) -> Figures:
     db.session.rollback()
     cut, silent = cut_of(period)
     counts, findings = _judge(period, contract, cut)
-    lines = {
-        key: (counts.line_meals[key], len(counts.line_persons.get(key, ())), fen)
-        for key, fen in sums.inside(period).items()
-    }
-    lines |= sums.before(period) | carrying.lines(period, cut) | differences.lines(period)
+    own, earlier = sums.booked(period)
+    lines = {key: (counts.line_meals[key], len(counts.line_persons.get(key, ())), fen) for key, fen in own.items()}
+    lines |= earlier | carrying.lines(period, cut) | differences.lines(period)
     sales, sales_hash = statement.sales_hash(reading.content_hashes(period, cut))
     return Figures(
         contract=period.contract_id,

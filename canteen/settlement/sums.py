@@ -26,19 +26,26 @@ CLAIMABLE = ("meal", "verdict", "void")  # movements that decide what of a meal 
 PAGE = 20_000
 
 
-def inside(period: Period) -> dict[Key, Fen]:
-    """Fen that went to `open` less what left it, of meals served in the period's own days, by line."""
-    accounts = _accounts(period.contract_id, "open")
-    sums: dict[Key, Fen] = defaultdict(int)
+def booked(period: Period) -> tuple[dict[Key, Fen], dict[Key, tuple[int, int, Fen]]]:
+    """Fen that went to `open` less what left it, by line: of meals served in the period's own days, and of earlier ones.
+
+    The transfers are gone through once, summed by their two accounts (whose fund is theirs, by law); what was booked
+    of earlier days is looked into only where there is any.
+    """
+    sums: dict[Key, Fen] = {}
+    first = period.from_day
+    funds = _funds(period.contract_id, "open")
+    own = func.sum(Transfer.fen).filter(Transfer.service_day >= period.from_day)
+    groups = (Transfer.source_id, Transfer.target_id, Transfer.service_month)
     for low, high in _ranges(period):
-        query = (
-            select(Transfer.fund, Transfer.service_month, func.sum(_signed(accounts)))
-            .where(*_of(period, accounts, low, high), Transfer.service_day >= period.from_day)
-            .group_by(Transfer.fund, Transfer.service_month)
-        )
-        for fund, month, fen in paging.once(query):
-            sums[Key("meals", fund, month)] += int(fen)
-    return sums
+        query = select(*groups, own, func.min(Transfer.service_day)).where(*_sold(period, low, high))
+        for source, target, month, fen, day in paging.once(query.group_by(*groups)):
+            first = min(first, day)
+            for account, sign in ((target, 1), (source, -1)) if fen else ():
+                if fund := funds.get(account):
+                    key = Key("meals", fund, month)
+                    sums[key] = sums.get(key, 0) + sign * int(fen)
+    return sums, _before(period) if first < period.from_day else {}
 
 
 def standing(period: Period, sale_ids: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, Key]]:
@@ -58,7 +65,7 @@ def standing(period: Period, sale_ids: Sequence[uuid.UUID]) -> list[tuple[uuid.U
     return [(sale, Key("meals", fund, month)) for sale, fund, month in paging.once(query) if sale is not None]
 
 
-def before(period: Period) -> dict[Key, tuple[int, int, Fen]]:
+def _before(period: Period) -> dict[Key, tuple[int, int, Fen]]:
     """Of meals served before the period, by line: (meals, persons, fen).
 
     A late sale is a supplement that names the claim of its day; what takes back or gives again an earlier
@@ -76,7 +83,7 @@ def before(period: Period) -> dict[Key, tuple[int, int, Fen]]:
 
 
 def late(period: Period) -> Iterator[tuple[Key, uuid.UUID, date, Fen]]:
-    """Meal by meal what `before` sums: (line, sale, day, fen)."""
+    """Meal by meal what `booked` sums of earlier days: (line, sale, day, fen)."""
     for key, sale, _, day, amount in _late(period):
         yield key, sale, day, amount
 
@@ -124,11 +131,14 @@ def excluded(period: Period) -> dict[str, Fen]:
     return {reason: fen for reason, fen in sorted(result.items()) if fen}
 
 
+def _funds(contract_id: str, kind: str) -> dict[int, str]:
+    """The contract's accounts of a kind, and the fund of each."""
+    accounts = select(Account.id, Account.fund).where(Account.contract_id == contract_id, Account.kind == kind)
+    return dict(paging.once(accounts))
+
+
 def _accounts(contract_id: str, kind: str) -> list[int]:
-    return [
-        row[0]
-        for row in paging.once(select(Account.id).where(Account.contract_id == contract_id, Account.kind == kind))
-    ]
+    return list(_funds(contract_id, kind))
 
 
 def _signed(accounts: Iterable[int]) -> ColumnElement[int]:
@@ -137,8 +147,12 @@ def _signed(accounts: Iterable[int]) -> ColumnElement[int]:
 
 def _of(period: Period, accounts: list[int], low: int | None, high: int | None) -> list[ColumnElement[bool]]:
     touching = or_(Transfer.target_id.in_(accounts), Transfer.source_id.in_(accounts))
+    return [*_sold(period, low, high), touching]
+
+
+def _sold(period: Period, low: int | None, high: int | None) -> list[ColumnElement[bool]]:
     sold = Transfer.share_n < LATER  # differences made later have lines of their own
-    found = [Transfer.period_id == period.id, Transfer.movement.in_(CLAIMABLE), sold, touching]
+    found = [Transfer.period_id == period.id, Transfer.movement.in_(CLAIMABLE), sold]
     if low is not None and high is not None:
         found.append(and_(Transfer.id > low, Transfer.id <= high))
     return found
