@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from canteen import clock, events, places
 from canteen.auth.models import Grant, Person, Tablet
 from canteen.db import db, transaction
-from canteen.policy import quote as engine
+from canteen.demo import tills
 from canteen.pos import envelope, quoting, records
 from canteen.pos.quoting import Asked
 from canteen.registry import credentials, elders
@@ -233,42 +233,12 @@ def checkout_body(
     asked = [Asked(scan, None, None if scan else "guest", "dine_in", wanted, amount) for scan in scans]
     quoted = quoting.quote(session, world.canteen, asked, tablet_id=world.tablet)
     session.rollback()
-    sales = []
-    for scan, answer in zip(scans, quoted.answers, strict=True):
-        sales.append(
-            {
-                "id": str(uuid.uuid4()),
-                "canteen": world.canteen,
-                "point": None,
-                "elder": str(answer.elder_id) if answer.elder_id else None,
-                "credential": answer.credential,
-                "guest": answer.guest,
-                "how": "camera" if scan else "none",
-                "mode": answer.mode,
-                "day": quoted.place.day.isoformat(),
-                "period": quoted.place.period,
-                "lines": [
-                    {"item": e.item, "name": e.name, "fen": e.fen, "quantity": e.quantity, "tags": list(e.tags)}
-                    for e in answer.lines
-                ],
-                "amount": answer.amount,
-                "quote": engine.quote_doc(answer.priced.quote),
-                "input": answer.priced.document,
-                "input_hash": answer.priced.hash,
-                "rulebook": answer.rulebook,
-                "stamp": answer.stamp,
-                "quoted_mono": 1000,
-                "flags": [],
-            }
-        )
-    due = sum(answer.priced.quote.due for answer in quoted.answers)
+    ids = [uuid.uuid4() for _ in (*quoted.answers, "payment")]
+    due = tills.due_of(quoted)
     tender = {"kind": "cash", "fen": due, "given": due, "change": 0, "reference": ""}
-    return {
-        "sales": sales,
-        "payment": {"id": str(uuid.uuid4()), "due": due, "tenders": [tender]},
-        "cashier": world.cashier,
-        "clock": {"offset_ms": 0, "boot": "boot-1"},
-    }
+    return tills.checkout_body(
+        quoted, ids, cashier=world.cashier, tender=tender, how="camera", mono=1000, boot="boot-1"
+    )
 
 
 def void_body(sale: str, *, fen: int = 700, cashier: str = "p-cashier", approval: str | None = None) -> dict[str, Any]:

@@ -46,6 +46,55 @@ class Rung:
     at: datetime
 
 
+def checkout_body(
+    quoted: Quoted, ids: Sequence[uuid.UUID], *, cashier: str, tender: Document, how: str, mono: int, boot: str
+) -> Document:
+    """What a tablet's checkout record says: the sales as quoted and one payment. The tablet's own is `basket.js`.
+
+    ids         of the sales in their order, and last of the payment
+    how, mono   how the cards were read, and the monotonic ms at which the quote came
+    """
+    *sales, payment = map(str, ids)
+    return {
+        "sales": [_sale(quoted, answer, sale, how, mono) for answer, sale in zip(quoted.answers, sales, strict=True)],
+        "payment": {"id": payment, "due": due_of(quoted), "tenders": [tender]},
+        "cashier": cashier,
+        "clock": {"offset_ms": 0, "boot": boot},
+    }
+
+
+def due_of(quoted: Quoted) -> int:
+    """Fen to be paid for a whole checkout."""
+    return sum(answer.priced.quote.due for answer in quoted.answers)
+
+
+def _sale(quoted: Quoted, answer: Answer, sale: str, how: str, mono: int) -> Document:
+    return {
+        "id": sale,
+        "canteen": quoted.place.canteen.id,
+        "point": None,
+        "elder": str(answer.elder_id) if answer.elder_id else None,
+        "credential": answer.credential,
+        "guest": answer.guest,
+        "how": how if answer.elder_id else "none",
+        "mode": answer.mode,
+        "day": quoted.place.day.isoformat(),
+        "period": quoted.place.period,
+        "lines": [
+            {"item": e.item, "name": e.name, "fen": e.fen, "quantity": e.quantity, "tags": list(e.tags)}
+            for e in answer.lines
+        ],
+        "amount": answer.amount,
+        "quote": engine.quote_doc(answer.priced.quote),
+        "input": answer.priced.document,
+        "input_hash": answer.priced.hash,
+        "rulebook": answer.rulebook,
+        "stamp": answer.stamp,
+        "quoted_mono": mono,
+        "flags": list(quoted.place.flags),
+    }
+
+
 @dataclass(slots=True)
 class Till:
     """One tablet with its chain of records and its outbox."""
@@ -134,40 +183,10 @@ class Till:
         return quoted
 
     def _body(self, quoted: Quoted, pays: str, how: str, at: datetime) -> Document:
-        due = sum(answer.priced.quote.due for answer in quoted.answers)
-        mono = self._mono(at)
-        return {
-            "sales": [self._sale(quoted, answer, how, mono) for answer in quoted.answers],
-            "payment": {"id": str(uid(self.rng)), "due": due, "tenders": [self._tender(due, pays)]},
-            "cashier": self.cashier,
-            "clock": {"offset_ms": 0, "boot": self._boot(at)},
-        }
-
-    def _sale(self, quoted: Quoted, answer: Answer, how: str, mono: int) -> Document:
-        return {
-            "id": str(uid(self.rng)),
-            "canteen": self.canteen,
-            "point": None,
-            "elder": str(answer.elder_id) if answer.elder_id else None,
-            "credential": answer.credential,
-            "guest": answer.guest,
-            "how": how if answer.elder_id else "none",
-            "mode": answer.mode,
-            "day": quoted.place.day.isoformat(),
-            "period": quoted.place.period,
-            "lines": [
-                {"item": e.item, "name": e.name, "fen": e.fen, "quantity": e.quantity, "tags": list(e.tags)}
-                for e in answer.lines
-            ],
-            "amount": answer.amount,
-            "quote": engine.quote_doc(answer.priced.quote),
-            "input": answer.priced.document,
-            "input_hash": answer.priced.hash,
-            "rulebook": answer.rulebook,
-            "stamp": answer.stamp,
-            "quoted_mono": mono,
-            "flags": list(quoted.place.flags),
-        }
+        ids = [uid(self.rng) for _ in (*quoted.answers, "payment")]
+        tender = self._tender(due_of(quoted), pays)
+        mono, boot = self._mono(at), self._boot(at)
+        return checkout_body(quoted, ids, cashier=self.cashier, tender=tender, how=how, mono=mono, boot=boot)
 
     def _tender(self, due: int, pays: str) -> Document:
         if due == 0:
