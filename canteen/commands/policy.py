@@ -140,7 +140,7 @@ def _asked(path: Path) -> tuple[Any, Any, Any]:
     return case.diner, case.meal, case.taken
 
 
-def _shown(one: Located) -> dict[str, str | int]:
+def _shown(one: Located) -> dict[str, object]:
     names = ("code", "path", "message", "found", "expected", "severity")
     return {"file": one.file, "line": one.line, "clause": one.clause} | {
         name: getattr(one.problem, name) for name in names

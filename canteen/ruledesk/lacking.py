@@ -58,7 +58,7 @@ class Needs:
             any(word in ("has_item", "free_set", "prices", "only", "but") for word, _ in words),
             frozenset(base_id(name) for name in known),
             frozenset(
-                counted.get(value["allowance"], value["allowance"])
+                counted.get(str(value["allowance"]), str(value["allowance"]))
                 for word, value in words
                 if word == "used" and isinstance(value, dict)
             ),

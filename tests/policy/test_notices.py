@@ -51,7 +51,8 @@ def body_of(path: Path) -> bytes:
 
 def shown_check(check: dict[str, Any]) -> str:
     amount = f" {yuan(check['limit'])}" if check["code"] == "suggested" else ""
-    return check["code"] + amount + (" breach" if check["code"] == "ceiling" and check["breach"] else "")
+    breach = " breach" if check["code"] == "ceiling" and check["breach"] else ""
+    return f"{check['code']}{amount}{breach}"
 
 
 def yuan(fen: int) -> str:
