@@ -43,7 +43,7 @@ class Bill:
         whole = self.list if base.of == "list" else price
         if base.whole:
             return whole
-        eligible = max(0, whole - self._left_out(base))
+        eligible = max(0, whole - self._left_out(base) - base.over)
         return eligible if base.first is None else min(eligible, base.first)
 
     def _left_out(self, base: Base) -> int:

@@ -352,6 +352,7 @@ def base_of(document: Mapping[str, Any], terms: Terms, of: str = "left") -> Base
         leave_out=tuple(document.get("leave_out", ())),
         only=terms.sets[document["only"]] if "only" in document else None,
         but=terms.sets[document["but"]] if "but" in document else None,
+        over=document.get("over", 0),
         first=document.get("first"),
     )
 

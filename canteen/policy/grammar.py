@@ -181,6 +181,7 @@ _BASE = Record(
         "leave_out": _LEFT_OUT,
         "only": Code(),
         "but": Code(),
+        "over": _AMOUNT,
         "first": _AMOUNT,
     }
 )

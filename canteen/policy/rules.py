@@ -103,12 +103,13 @@ class Base:
     leave_out: tuple[str, ...] = ()
     only: Goods | None = None
     but: Goods | None = None
+    over: int = 0
     first: int | None = None
 
     @property
     def whole(self) -> bool:
         """Nothing is left out."""
-        return not (self.leave_out or self.only or self.but) and self.first is None
+        return not (self.leave_out or self.only or self.but or self.over) and self.first is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -330,6 +330,8 @@ def _base(base: Mapping[str, Any]) -> str:
         parts.append(f"只算“{base['only']}”")
     if "but" in base:
         parts.append(f"不算“{base['but']}”")
+    if "over" in base:
+        parts.append(f"只算超出 {_yuan(base['over'])} 的部分")
     if "first" in base:
         parts.append(f"只算前 {_yuan(base['first'])}")
     return "，".join(parts)

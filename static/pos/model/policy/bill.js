@@ -73,7 +73,7 @@ export class Bill {
   base(base, price) {
     const whole = base.of === 'list' ? this.list : price
     if (base.whole) return whole
-    const eligible = Math.max(0, whole - this.#leftOut(base))
+    const eligible = Math.max(0, whole - this.#leftOut(base) - base.over)
     return base.first === null ? eligible : Math.min(eligible, base.first)
   }
 

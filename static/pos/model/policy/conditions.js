@@ -300,14 +300,15 @@ function orderedBy({ time, days_before: before = 0 }) {
  * @returns {Base}
  */
 export function baseOf(document, terms, of = 'left') {
-  const { leave_out: leaveOut = [], only, but, first = null } = document
+  const { leave_out: leaveOut = [], only, but, over = 0, first = null } = document
   return {
     of: document.of ?? of,
     leaveOut,
     only: only === undefined ? null : lookUp(terms.sets, only),
     but: but === undefined ? null : lookUp(terms.sets, but),
+    over,
     first,
-    whole: !leaveOut.length && only === undefined && but === undefined && first === null,
+    whole: !leaveOut.length && only === undefined && but === undefined && !over && first === null,
   }
 }
 

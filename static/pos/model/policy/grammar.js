@@ -141,7 +141,7 @@ const LEVEL_STEP = record({
 const CLASS_STEP = record({ maybe: { class: codes, when: condition, ...STEP }, oneOf: [BENEFITS] })
 
 const BASE = record({
-  maybe: { of: oneOf(['left', 'list']), leave_out: feesLeftOut, only: code(), but: code(), first: amount },
+  maybe: { of: oneOf(['left', 'list']), leave_out: feesLeftOut, only: code(), but: code(), over: amount, first: amount },
 })
 const ROUNDING = record({ maybe: { of: oneOf(['benefit', 'price']), to: oneOf(ROUND_TO), by: oneOf(ROUND_BY) } })
 

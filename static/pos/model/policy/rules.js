@@ -41,7 +41,7 @@
  *
  * Which part of the bill a benefit is reckoned on; `whole` where nothing is left out.
  * @typedef {{of: string, leaveOut: readonly ('delivery' | 'goods' | 'packaging')[], only: Goods | null,
- *   but: Goods | null, first: number | null, whole: boolean}} Base
+ *   but: Goods | null, over: number, first: number | null, whole: boolean}} Base
  *
  * One tier of a rule: for whom, how much, and in which words.
  * @typedef {{test: Test | null, verb: string, value: any, worth: Worth, most: number | null, label: string,
