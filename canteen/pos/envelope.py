@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
-
 from canteen.errors import Invalid
+from canteen.pos import reading
 
 VERSION = 1
 FIRST = "0" * 64  # what the first record of an epoch names as the one before it
 KINDS = ("checkout", "void", "count")
 MOST_BYTES = 256 * 1024  # of one body
 
-_HEX = validate.Regexp(r"\A[0-9a-f]{64}\Z")
-_ID = validate.Regexp(r"\A[0-9A-Za-z-]{1,64}\Z")
+_HEX = reading.like("[0-9a-f]{64}")
+_ID = reading.like("[0-9A-Za-z-]{1,64}")
 
 
 class EnvelopeMalformed(Invalid):
@@ -30,23 +29,23 @@ class EnvelopeMalformed(Invalid):
     message = "平板发来的记录无法识别，请更新平板后重试，或联系系统运维。"
 
 
-class EnvelopeSchema(Schema):
-    class Meta:
-        unknown = RAISE
-
-    v = fields.Integer(required=True, strict=True, validate=validate.Equal(VERSION))
-    cipher = fields.String(required=True, validate=validate.Equal("none"))
-    key = fields.String(required=True, allow_none=True, validate=_ID)
-    tablet = fields.String(required=True, validate=_ID)
-    epoch = fields.Integer(required=True, strict=True, validate=validate.Range(1, 2**31))
-    number = fields.Integer(required=True, strict=True, validate=validate.Range(1, 2**53))
-    prev = fields.String(required=True, validate=_HEX)
-    at = fields.AwareDateTime(required=True, format="iso")
-    mono = fields.Integer(required=True, strict=True, validate=validate.Range(0, 2**53))
-    boot = fields.String(required=True, validate=_ID)
-    kind = fields.String(required=True, validate=validate.OneOf(KINDS))
-    body = fields.String(required=True)
-    hash = fields.String(required=True, validate=_HEX)
+_read = reading.record(
+    {
+        "v": reading.whole(VERSION, VERSION),
+        "cipher": reading.among(("none",)),
+        "key": reading.or_null(_ID),
+        "tablet": _ID,
+        "epoch": reading.whole(1, 2**31),
+        "number": reading.whole(1, 2**53),
+        "prev": _HEX,
+        "at": reading.instant,
+        "mono": reading.whole(0, 2**53),
+        "boot": _ID,
+        "kind": reading.among(KINDS),
+        "body": reading.text(),
+        "hash": _HEX,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +78,12 @@ class Envelope:
         return self.hash == record_hash(self)
 
 
-_schema = EnvelopeSchema()
-
-
 def read(document: object) -> Envelope:
     """An envelope from decoded JSON. Raises EnvelopeMalformed naming the fields."""
     try:
-        data: dict[str, Any] = _schema.load(document)  # type: ignore[arg-type]
-    except (ValidationError, OverflowError) as error:
-        fields_named = sorted(error.messages_dict) if isinstance(error, ValidationError) else []
-        raise EnvelopeMalformed(details={"fields": fields_named}) from error
+        data: dict[str, Any] = _read(document)
+    except reading.Wrong as error:
+        raise EnvelopeMalformed(details={"fields": error.fields}) from error
     assert isinstance(document, dict)
     return Envelope(
         tablet=data["tablet"],

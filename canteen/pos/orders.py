@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
-
 from canteen.errors import Invalid
 from canteen.money import Fen
 from canteen.places import MEALS
+from canteen.pos import reading
 from canteen.pos.models import HOW_READ, MODES, TENDERS
 
 MOST_FEN = 10_000_00  # of one sale: a till that says more is asking for the wrong unit
@@ -29,90 +28,67 @@ class BodyMalformed(Invalid):
     message = "这条记录的内容无法识别，已单独保存，请联系系统运维处理。"
 
 
-class Closed(Schema):
-    class Meta:
-        unknown = RAISE
-
-
-def _text(most: int, least: int = 1) -> validate.Length:
-    return validate.Length(min=least, max=most)
-
-
-_FEN = validate.Range(0, MOST_FEN)
-_HEX = validate.Regexp(r"\A[0-9a-f]{64}\Z")
-
-
-class LineSchema(Closed):
-    item = fields.String(required=True, validate=_text(64))
-    name = fields.String(required=True, validate=_text(80))
-    fen = fields.Integer(strict=True, required=True, validate=_FEN)
-    quantity = fields.Integer(strict=True, required=True, validate=validate.Range(1, 99))
-    tags = fields.List(fields.String(validate=_text(40)), load_default=list, validate=validate.Length(max=20))
-
-
-class SaleSchema(Closed):
-    id = fields.UUID(required=True)
-    canteen = fields.String(required=True, validate=_text(64))
-    point = fields.String(required=True, allow_none=True, validate=_text(64))
-    elder = fields.UUID(required=True, allow_none=True)
-    credential = fields.String(required=True, allow_none=True, validate=_HEX)
-    guest = fields.String(
-        required=True, allow_none=True, validate=validate.OneOf(("guest", "staff", "volunteer", "spouse"))
-    )
-    how = fields.String(required=True, validate=validate.OneOf(HOW_READ))
-    mode = fields.String(required=True, validate=validate.OneOf(MODES))
-    day = fields.Date(required=True, format="iso")
-    period = fields.String(required=True, validate=validate.OneOf(MEALS))
-    lines = fields.List(fields.Nested(LineSchema), required=True, validate=validate.Length(max=20))
-    amount = fields.Integer(strict=True, required=True, allow_none=True, validate=_FEN)
-    quote = fields.Dict(required=True)
-    input = fields.Dict(required=True)
-    input_hash = fields.String(required=True, validate=_HEX)
-    rulebook = fields.String(required=True, validate=_HEX)
-    stamp = fields.String(required=True, allow_none=True, validate=_text(2000))
-    quoted_mono = fields.Integer(strict=True, required=True, allow_none=True, validate=validate.Range(0, 2**53))
-    flags = fields.List(fields.String(validate=validate.Regexp(r"\A[a-z_]{1,40}\Z")), load_default=list)
-
-
-class TenderSchema(Closed):
-    kind = fields.String(required=True, validate=validate.OneOf(TENDERS))
-    fen = fields.Integer(strict=True, required=True, validate=_FEN)
-    given = fields.Integer(strict=True, required=True, validate=_FEN)
-    change = fields.Integer(strict=True, required=True, validate=_FEN)
-    reference = fields.String(load_default="", validate=_text(64, 0))
-
-
-class PaymentSchema(Closed):
-    id = fields.UUID(required=True)
-    due = fields.Integer(strict=True, required=True, validate=validate.Range(0, MOST_FEN * MOST_SALES))
-    tenders = fields.List(fields.Nested(TenderSchema), required=True, validate=validate.Length(1, 4))
-
-
-class TabletClockSchema(Closed):
-    offset_ms = fields.Integer(strict=True, required=True, allow_none=True)
-    boot = fields.String(required=True, validate=_text(64))
-
-
-class CheckoutSchema(Closed):
-    sales = fields.List(fields.Nested(SaleSchema), required=True, validate=validate.Length(1, MOST_SALES))
-    payment = fields.Nested(PaymentSchema, required=True)
-    cashier = fields.String(required=True, validate=_text(64))
-    clock = fields.Nested(TabletClockSchema, required=True)
-
-
-class RefundSchema(Closed):
-    kind = fields.String(required=True, validate=validate.OneOf(TENDERS))
-    fen = fields.Integer(strict=True, required=True, validate=_FEN)
-
-
-class VoidSchema(Closed):
-    id = fields.UUID(required=True)
-    sale = fields.UUID(required=True)
-    cashier = fields.String(required=True, validate=_text(64))
-    approved_by = fields.String(required=True, allow_none=True, validate=_text(64))
-    approval = fields.String(required=True, allow_none=True, validate=_text(2000))
-    reason = fields.String(required=True, validate=_text(200))
-    refund = fields.Nested(RefundSchema, required=True)
+_FEN = reading.whole(0, MOST_FEN)
+_HEX = reading.like("[0-9a-f]{64}")
+_CODE = reading.text(64, 1)
+_NAMED = reading.or_null(_CODE)
+_GUESTS = ("guest", "staff", "volunteer", "spouse")
+_LINE = reading.record(
+    {"item": _CODE, "name": reading.text(80, 1), "fen": _FEN, "quantity": reading.whole(1, 99)},
+    {"tags": (reading.many(reading.text(40, 1), 20), ())},
+)
+_SALE = reading.record(
+    {
+        "id": reading.uid,
+        "canteen": _CODE,
+        "point": _NAMED,
+        "elder": reading.or_null(reading.uid),
+        "credential": reading.or_null(_HEX),
+        "guest": reading.or_null(reading.among(_GUESTS)),
+        "how": reading.among(HOW_READ),
+        "mode": reading.among(MODES),
+        "day": reading.day,
+        "period": reading.among(MEALS),
+        "lines": reading.many(_LINE, 20),
+        "amount": reading.or_null(_FEN),
+        "quote": reading.mapping,
+        "input": reading.mapping,
+        "input_hash": _HEX,
+        "rulebook": _HEX,
+        "stamp": reading.or_null(reading.text(2000, 1)),
+        "quoted_mono": reading.or_null(reading.whole(0, 2**53)),
+    },
+    {"flags": (reading.many(reading.like("[a-z_]{1,40}")), ())},
+)
+_TENDER = reading.record(
+    {"kind": reading.among(TENDERS), "fen": _FEN, "given": _FEN, "change": _FEN},
+    {"reference": (reading.text(64), "")},
+)
+_CHECKOUT = reading.record(
+    {
+        "sales": reading.many(_SALE, MOST_SALES, 1),
+        "payment": reading.record(
+            {
+                "id": reading.uid,
+                "due": reading.whole(0, MOST_FEN * MOST_SALES),
+                "tenders": reading.many(_TENDER, 4, 1),
+            }
+        ),
+        "cashier": _CODE,
+        "clock": reading.record({"offset_ms": reading.or_null(reading.whole()), "boot": _CODE}),
+    }
+)
+_VOID = reading.record(
+    {
+        "id": reading.uid,
+        "sale": reading.uid,
+        "cashier": _CODE,
+        "approved_by": _NAMED,
+        "approval": reading.or_null(reading.text(2000, 1)),
+        "reason": reading.text(200, 1),
+        "refund": reading.record({"kind": reading.among(TENDERS), "fen": _FEN}),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +169,10 @@ class VoidOrder:
     refund_fen: Fen
 
 
-_checkout, _void = CheckoutSchema(), VoidSchema()
-
-
 def read_checkout(body: bytes) -> Checkout:
     """Raises BodyMalformed naming the fields."""
     document = _decode(body)
-    data = _load(_checkout, document)
+    data = _load(_CHECKOUT, document)
     payment = data["payment"]
     if len({sale["id"] for sale in data["sales"]}) != len(data["sales"]):
         raise BodyMalformed(details={"fields": ["sales.id"]})
@@ -232,7 +205,7 @@ def _sale(data: dict[str, Any], raw: dict[str, Any], around: dict[str, Any]) -> 
 
 def read_void(body: bytes) -> VoidOrder:
     """Raises BodyMalformed naming the fields."""
-    data = _load(_void, _decode(body))
+    data = _load(_VOID, _decode(body))
     refund = data.pop("refund")
     return VoidOrder(**data, refund_kind=refund["kind"], refund_fen=refund["fen"])
 
@@ -277,10 +250,9 @@ def _no_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _load(schema: Schema, document: Any) -> dict[str, Any]:
+def _load(reader: reading.Reader, document: Any) -> dict[str, Any]:
     try:
-        data: dict[str, Any] = schema.load(document)
-    except (ValidationError, OverflowError) as error:
-        named = sorted(map(str, error.messages_dict)) if isinstance(error, ValidationError) else []
-        raise BodyMalformed(details={"fields": named}) from error
+        data: dict[str, Any] = reader(document)
+    except reading.Wrong as error:
+        raise BodyMalformed(details={"fields": error.fields}) from error
     return data
