@@ -15,7 +15,7 @@ from canteen import clock
 from canteen.auth import approvals
 from canteen.clock import Span
 from canteen.db import db
-from canteen.demo import calendar, city, elders, plan, plants, settling, staff
+from canteen.demo import calendar, city, elders, notice, plan, plants, settling, staff
 from canteen.demo.calendar import Story
 from canteen.demo.draw import source
 from canteen.demo.elders import Somebody
@@ -87,6 +87,7 @@ def build(seed: int, today: date, cards: Path, size: Size, tell: Callable[[str],
         *stage.acts(),
         stage.late(_last_weekday(story.closed[0])),
         *settling.acts(story, who),
+        *notice.acts(story, who),
     ]
     _play(sorted(timeline, key=lambda act: act.at), story, tell)
     claims, findings = _counted()

@@ -28,6 +28,8 @@ from canteen.ledger.models import Period
 from canteen.places import Installation
 from canteen.pos.models import Record, Sale, Void
 from canteen.registry.models import CardCode
+from canteen.rulebooks.models import RulebookDraft, Simulation
+from canteen.ruledesk import drafts, simulating
 from canteen.settlement import claims, verify
 from canteen.settlement.models import Claim, ClaimLine, Finding, Payout, PayoutCheck
 from tests.rigs import postgres
@@ -208,3 +210,18 @@ def test_a_demo_that_stands_is_left_alone(city: City) -> None:
     assert database.stands(city.config)
     with city.opened() as session:
         assert session.execute(select(Installation.made_at)).scalar_one() < before
+
+
+def test_a_draft_of_next_year_s_notice_and_a_finished_simulation_of_it_stand_at_the_rule_desk(city: City) -> None:
+    with city.opened() as session:
+        draft = session.execute(select(RulebookDraft)).scalar_one()
+        simulated = session.execute(select(Simulation)).scalar_one()
+        found = simulating.result(simulated)
+    document, faults = drafts.check(draft.yaml)
+    assert (draft.state, faults, draft.yaml.startswith("# 征求意见稿的读法")) == ("open", [], True)
+    assert document is not None
+    assert found is not None
+    assert (simulated.state, found["open"]) == ("done", 0)
+    assert found["meals"] > 0
+    assert found["subsidy"][1] >= found["subsidy"][0] > 0
+    assert [one["fund"] for one in found["budgets"]] == ["demo.city"]
