@@ -120,8 +120,8 @@ def test_the_same_record_through_two_hosts_at_once_is_booked_once(
 def test_a_close_among_sales_leaves_every_fen_in_exactly_one_period(
     app: Flask, session: Session, rounds: Rounds
 ) -> None:
-    world.a_rulebook(session)
     till = world.make(session)
+    world.a_rulebook(session)
     cards = [world.a_card(session, world.an_elder(session)) for _ in range(4)]
     tries = rounds(5, 200)
     sold = 0
