@@ -107,6 +107,36 @@ def test_a_day_ends_at_midnight_in_shanghai(session: Session, till: World) -> No
     assert sell_at(till, card, *instants) == [500, 0, 500]
 
 
+@pytest.mark.parametrize(
+    ("window", "last"),
+    [
+        pytest.param("week", date(2026, 8, 2), id="Sunday, and Monday of the same month"),
+        pytest.param("week", date(2027, 1, 3), id="a week that holds New Year"),
+        pytest.param("month", date(2028, 2, 29), id="the 29th of February"),
+        pytest.param("month", date(2026, 2, 28), id="the 28th where it is the last"),
+        pytest.param("quarter", date(2026, 9, 30), id="a quarter"),
+        pytest.param("year", date(2026, 12, 31), id="a year"),
+    ],
+)
+def test_a_window_ends_at_midnight_in_shanghai_to_the_second(
+    session: Session, till: World, window: str, last: date
+) -> None:
+    """Where the canteen serves round midnight; in UTC it is four in the afternoon."""
+    world.a_rulebook(session, book(f"id: t.edge, {MEALS}: 1, scope: person, window: {window}"))
+    with transaction():
+        for period, starts, ends in (("dinner", 1400, 1440), ("breakfast", 0, 40)):
+            session.add(
+                places.MealWindow(
+                    canteen_id="c1", period=period, starts=starts, ends=ends, grace=0, from_day=date(2026, 1, 1)
+                )
+            )
+    card = world.a_card(session, world.an_elder(session))
+    midnight = at(last, 24 * 60)
+    instants = (at(last), midnight - timedelta(seconds=1), midnight, midnight + timedelta(seconds=1))
+    assert sell_at(till, card, *instants) == [500, 0, 500, 0]
+    assert claimable(session) == 1000
+
+
 def test_lunch_and_dinner_of_a_day_share_it_and_the_last_void_frees_it(session: Session, till: World) -> None:
     world.a_rulebook(session, book(f"id: t.days, {DAYS}: 1, scope: person, window: month"))
     card = world.a_card(session, world.an_elder(session))
@@ -133,6 +163,20 @@ def test_two_rules_on_one_allowance_take_it_once_and_fall_together(session: Sess
     assert (first.outcome, sum(each.fen for each in second.excluded)) == ("created", 1000)
     assert claimable(session) == 1000
     assert len(list(session.execute(select(Slot).where(Slot.allowance == "t.once")).scalars())) == 1
+
+
+def test_two_rules_on_one_amount_draw_it_down_together_in_one_sale(session: Session, till: World) -> None:
+    world.a_rulebook(session, book(f"id: t.sum, {FEN}: 12.00, scope: person, window: month", rules=2))
+    card = world.a_card(session, world.an_elder(session))
+    with clock.at(NOON):
+        late = world.seal(till, world.checkout_body(till, [card]))
+    dinner = NOON + timedelta(hours=6)
+    assert sell_at(till, card, dinner, dinner + timedelta(days=1)) == [1000, 200]
+    with clock.at(dinner + timedelta(days=2)):
+        result = world.bring(till, late)[0]
+    assert sum(each.fen for each in result.excluded) == 1000
+    assert claimable(session) == 1200
+    assert session.execute(select(AmountUsed.used).where(AmountUsed.allowance == "t.sum")).scalars().all() == [1200]
 
 
 @pytest.mark.parametrize("limit", [f"{MEALS}: 1", f"{FEN}: 5.00", f"{DAYS}: 1"])
@@ -230,6 +274,7 @@ def budget(end: str, limit: str = "12.00") -> str:
         ("stop", (), [500, 500, 200, 0], {"city": 1200}),
         ("next, next: district", ("district",), [500, 500, 500, 500], {"city": 1200, "district": 800}),
         ("queue", (), [500, 500, 500, 500], {"city": 2000}),
+        ("prorate", (), [500, 500, 500, 500], {"city": 2000}),
     ],
 )
 def test_a_budget_that_ends_shows_at_the_next_quote(
@@ -282,3 +327,85 @@ def test_a_couple_sees_one_budget_in_one_quote(session: Session, till: World) ->
     granted = select(SaleUse.granted).where(SaleUse.allowance == "budget.city").order_by(SaleUse.granted)
     session.rollback()
     assert list(session.execute(granted).scalars()) == [300, 500]
+
+
+def test_a_budget_warns_from_its_level_on_and_says_what_is_over_at_its_end(session: Session, till: World) -> None:
+    """80 % of 20 yuan are reached by the fourth meal; the fifth finds nothing left and is queued."""
+    world.a_rulebook(session, book(budget="limit: 20.00, window: month, at_end: queue, warn: 80%"))
+    checks = []
+    for _ in range(5):
+        with clock.at(NOON):
+            body = world.checkout_body(till, [world.a_card(session, world.an_elder(session))])
+            assert world.bring(till, world.seal(till, body))[0].outcome == "created"
+        checks.append([(one["code"], one["found"], one["breach"]) for one in body["sales"][0]["quote"]["checks"]])
+    assert checks == [[], [], [], [("budget_warn", 2000, False)], [("budget_queue", 2500, True)]]
+    assert claimable(session) == 2500
+
+
+@pytest.mark.parametrize("end", ["stop", "next, next: district"])
+def test_a_budget_is_never_claimed_beyond_its_end_however_many_were_quoted_before(
+    session: Session, till: World, end: str
+) -> None:
+    """The bound: what stands open of the fund is at most its budget. What was sold beyond it is served, and excluded."""
+    then = ("district",) if "next" in end else ()
+    world.a_rulebook(session, book(budget=budget(end, "12.00"), then=then))
+    cards = [world.a_card(session, world.an_elder(session)) for _ in range(5)]
+    with clock.at(NOON):
+        bodies = [world.checkout_body(till, [card]) for card in cards]
+        assert {body["sales"][0]["quote"]["due"] for body in bodies} == {700}
+        results = [world.bring(till, world.seal(till, body))[0] for body in bodies]
+    excluded = [each.fen for result in results for each in result.excluded]
+    assert (claimable(session), excluded) == (1200, [300, 500, 500])
+    balances = transfers.balances(session, "k1")
+    assert (balances["city", "excluded"], balances.get(("district", "open"), 0)) == (1300, 0)
+
+
+def test_a_guest_draws_on_budgets_alone(session: Session, till: World) -> None:
+    """A limit of persons can count nobody without a card; the fund's pot is as empty for a guest as for an elder."""
+    text = book(f"id: t.month, {MEALS}: 1, scope: person, window: month", budget=budget("stop", "12.00"))
+    world.a_rulebook(session, text.replace("age: {from: 60}", "kind: [elder, guest]"))
+    dues = []
+    for _ in range(4):
+        with clock.at(NOON):
+            body = world.checkout_body(till, [None])
+            assert world.bring(till, world.seal(till, body))[0].outcome == "created"
+        dues.append(body["sales"][0]["quote"]["due"])
+    assert dues == [700, 700, 1000, 1200]
+    assert claimable(session) == 1200
+    assert set(session.execute(select(SaleUse.allowance)).scalars()) == {"budget.city"}
+    assert not session.execute(select(Slot)).first()
+
+
+def test_a_merge_counts_what_both_had_and_taking_it_back_leaves_each_their_own(session: Session, till: World) -> None:
+    """Two of three meals used by each entry: as one person they are over; apart again, one is left to each."""
+    world.a_rulebook(session, book(f"id: t.month, {MEALS}: 3, scope: person, window: month"))
+    ids = [world.an_elder(session) for _ in range(2)]
+    cards = [world.a_card(session, each) for each in ids]
+    for card in cards:
+        assert sell_at(till, card, at(date(2026, 5, 11)), at(date(2026, 5, 12))) == [500, 500]
+    with clock.at(at(date(2026, 5, 13))), transaction():
+        elders.note(session, ids[1], [elders.NewFact("merged", str(ids[0]), date(2020, 1, 1))], "p-admin")
+    assert [sell_at(till, card, at(date(2026, 5, 14)))[0] for card in cards] == [0, 0]
+    merge = next(fact.id for fact in elders.facts_about(session, ids[1]) if fact.kind == "merged")
+    session.rollback()
+    with clock.at(at(date(2026, 5, 15))), transaction():
+        elders.note(session, ids[1], [elders.NewFact("merged", "", date(2020, 1, 1), retracts=merge)], "p-admin")
+    assert [sell_at(till, card, at(date(2026, 5, 16)))[0] for card in cards] == [500, 500]
+    assert [sell_at(till, card, at(date(2026, 5, 18)))[0] for card in cards] == [0, 0]
+    assert claimable(session) == 3000
+
+
+def test_a_void_after_a_merge_gives_back_to_the_person_they_now_are(session: Session, till: World) -> None:
+    world.a_rulebook(session, book(f"id: t.month, {MEALS}: 2, scope: person, window: month"))
+    ids = [world.an_elder(session, household="H1") for _ in range(2)]
+    cards = [world.a_card(session, each) for each in ids]
+    sold = []
+    for card in cards:
+        with clock.at(NOON):
+            sold.append(world.sell(till, card).sales[0])
+    with clock.at(NOON + timedelta(hours=1)), transaction():
+        elders.note(session, ids[1], [elders.NewFact("merged", str(ids[0]), date(2020, 1, 1))], "p-admin")
+    assert sell_at(till, cards[0], NOON + timedelta(hours=6)) == [0]
+    with clock.at(NOON + timedelta(hours=7)):
+        assert world.bring(till, world.seal(till, world.void_body(sold[1]), kind="void"))[0].outcome == "created"
+    assert sell_at(till, cards[0], NOON + timedelta(days=1), NOON + timedelta(days=2)) == [500, 0]
