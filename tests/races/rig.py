@@ -74,7 +74,7 @@ def fire(shots: Sequence[Shot]) -> list[dict[str, Any]]:
 
     def send(prepared: tuple[str, bytes, dict[str, str]]) -> dict[str, Any]:
         host, body, headers = prepared
-        connection = http.client.HTTPConnection(host, timeout=120)
+        connection = http.client.HTTPConnection(host, timeout=600)
         connection.connect()
         start.wait()
         connection.request("POST", "/api/v1/records", body, headers)

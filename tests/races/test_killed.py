@@ -27,7 +27,7 @@ def send_and_hang(shot: Shot) -> socket.socket:
     parts = urlsplit(shot.url)
     assert parts.hostname is not None
     assert parts.port is not None
-    line = socket.create_connection((parts.hostname, parts.port), timeout=60)
+    line = socket.create_connection((parts.hostname, parts.port), timeout=600)
     line.sendall(request.encode() + body)
     return line
 
