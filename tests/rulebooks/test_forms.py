@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,7 @@ def test_what_is_wrong_is_said_beside_its_field(path: str, field: str) -> None:
     assert applying.field_at(path) == field
 
 
-VALUES = st.one_of(st.just("7.00"), st.just("新的：写法 #1"), st.just(["a", "b"]), st.just({"id": "z", "when": {"age": {"from": "6"}}}))  # fmt: skip
+VALUES = st.one_of(st.just("7.00"), st.just("新的：写法 #1"), st.just(["a", "b"]), st.just({"id": "z", "when": {"age": {"from": "6"}}})).map(copy.deepcopy)  # fmt: skip
 
 
 @given(st.sampled_from(SCHEMES), st.data())
