@@ -23,7 +23,6 @@ from canteen.registry.facts import Fact
 from canteen.registry.models import ElderFact
 from canteen.ruledesk.worlds import base_id
 from canteen.settlement import paging
-from canteen.settlement.reading import Clusters
 
 LASTING = ("week", "month", "quarter", "year", "ever")
 """Windows that may have begun before the months replayed."""
@@ -112,19 +111,18 @@ def _words(value: object) -> Iterator[tuple[str, Any]]:
 class Households:
     """Who lived with whom on a day, by the facts that stand now; the facts of merged persons are one person's."""
 
-    def __init__(self, known: Clusters) -> None:
-        self._known = known
-        self._facts: dict[str, list[Fact]] = defaultdict(list)
+    def __init__(self, roots: Mapping[uuid.UUID, uuid.UUID]) -> None:
+        self._facts: dict[uuid.UUID, list[Fact]] = defaultdict(list)
         columns = (
             ElderFact.id, ElderFact.elder_id, ElderFact.kind, ElderFact.value, ElderFact.from_day, ElderFact.to_day,
             ElderFact.recorded, ElderFact.source, ElderFact.retracts,
         )  # fmt: skip
         for rows in paging.rows(select(*columns).where(ElderFact.kind == "household"), [ElderFact.id]):
             for row in rows:
-                self._facts[known.root(str(row.elder_id))].append(Fact(*row))
+                self._facts[roots.get(row.elder_id, row.elder_id)].append(Fact(*row))
 
     def of(self, person: uuid.UUID, on: date) -> str:
         """The household's code; '' where none is known for that day."""
-        found = self._facts.get(str(person))
+        found = self._facts.get(person)
         holding = facts.on_day(facts.standing(found), on) if found else []
         return holding[0].value if holding else ""

@@ -99,8 +99,9 @@ class _Replay:
         head = events.head(session)[0]
         session.rollback()
         self.world, self.tally, self.texts = World(), Tally(), _Texts()
-        self.clusters = reading.clusters(Cut(head, 0, 0, 0))
-        self.households = Households(self.clusters)
+        merged = reading.clusters(Cut(head, 0, 0, 0)).roots()
+        self.roots = {uuid.UUID(one): uuid.UUID(root) for one, root in merged.items()}
+        self.households = Households(self.roots)
         self.since = self.until = date.min
         self.persons: set[uuid.UUID] = set()
         if self.elsewhere:
@@ -112,7 +113,7 @@ class _Replay:
         return query.where(Sale.contract_id.in_(self.contracts), Sale.service_month.in_(months))
 
     def _person(self, elder: uuid.UUID) -> uuid.UUID:
-        return uuid.UUID(self.clusters.root(str(elder)))
+        return self.roots.get(elder, elder)
 
     def count(self) -> int:
         return int(paging.once(self._of_months(select(func.count()).select_from(Sale)))[0][0])
@@ -183,8 +184,7 @@ class _Replay:
         here: ColumnElement[bool] = Sale.contract_id.in_(self.contracts)
         if self.elsewhere:
             eaters = self._of_months(select(Sale.elder_id).where(Sale.elder_id.is_not(None))).scalar_subquery()
-            merged = [uuid.UUID(each) for each in self.clusters.roots()]
-            theirs = or_(Sale.elder_id.in_(eaters), Sale.elder_id.in_(merged))
+            theirs = or_(Sale.elder_id.in_(eaters), Sale.elder_id.in_(self.roots))
             here = or_(here, Sale.contract_id.in_(self.elsewhere) & theirs)
         return paging.rows(query.where(here), [Sale.arrival], page=PAGE)
 
