@@ -352,7 +352,18 @@ def test_others_drafts_and_simulations_are_as_if_not_there(enter, session: Sessi
     assert far.get(f"/desk/rules/simulations/{asked}").status_code == 404
     assert far.post("/desk/calendar", first="2099-01-01", kind="holiday").status_code == 403
     assert auditor.get("/desk/rules").status_code == 200
-    assert auditor.get("/desk/rules/simulations").status_code == 403
+
+
+def test_who_may_see_rulebooks_reads_simulations_and_neither_asks_nor_cancels(enter, session: Session) -> None:  # noqa: ANN001
+    asked = simulating.ask(reader.read(MORE), layer="city", node_id=world.CITY, over=["2026-01"], by="id-maker")
+    auditor = enter("auditor")
+    listed, shown = auditor.get("/desk/rules/simulations"), auditor.get(f"/desk/rules/simulations/{asked}")
+    assert f"/desk/rules/simulations/{asked}" in listed.text
+    assert "开始模拟" not in listed.text
+    assert "取消</button>" not in shown.text
+    assert auditor.post(f"/desk/rules/simulations/{asked}/cancel").status_code == 403
+    place = {"place": f"city/{world.CITY}", "month": "2026-01"}
+    assert auditor.post("/desk/rules/simulations", rulebook="", **place).status_code == 403
 
 
 def test_a_finished_simulation_is_shown_masked_and_taken_away_as_a_workbook(enter, session: Session) -> None:  # noqa: ANN001
