@@ -96,6 +96,7 @@ def _names(book: _Book) -> Iterator[Problem]:
     for kind in ("funds", "allowances", "sets"):
         yield from _twice([(f"{kind}[{place}]", one["id"]) for place, one in enumerate(document.get(kind, ()))])
     yield from _renamed(document.get("allowances", ()))
+    yield from _reserved(document.get("allowances", ()))
     stages = [(f"stages[{place}]", stage) for place, stage in enumerate(document["stages"])]
     yield from _twice([(path, stage["id"]) for path, stage in stages])
     groups = [group for path, stage in stages for group in _group_ids(stage["rules"], f"{path}.rules")]
@@ -133,6 +134,15 @@ def _renamed(allowances: Sequence[dict[str, Any]]) -> Iterator[Problem]:
         if "was" in one and stable.count(one["was"]) > 1:
             message = "原编号已由另一项限额使用，两项会合在一起计数"
             yield Problem("duplicate_id", f"allowances[{place}].was", message, one["was"], "各不相同的编号")
+
+
+def _reserved(allowances: Sequence[dict[str, Any]]) -> Iterator[Problem]:
+    """Ids under which the funds' own budgets are counted."""
+    for place, one in enumerate(allowances):
+        for word in ("id", "was"):
+            if one.get(word, "").startswith("budget."):
+                message = "budget. 开头的编号留给资金的预算，两者会合在一起计数"
+                yield Problem("reserved_id", f"allowances[{place}].{word}", message, one[word], "别的编号")
 
 
 def _group_ids(members: Sequence[dict[str, Any]], path: str) -> Iterator[tuple[str, str]]:
