@@ -176,17 +176,22 @@ def taken_now(session: Session, place: Place, person: Known | None, meal: Meal) 
     whose = holders(person, place)
     ids = sorted({each for want in rest for each in whose.get(want.scope, whose["person"])})
     amounts = any(want.unit == "fen" for want in rest)
-    later = carrying.later(place.book.book, diner_of(person), meal)
-    windows = sorted({want.window for want in (*rest, *later)})
-    found = slots.taken(session, ids, windows, amounts=amounts, budgets=budgets)
-    if later:
-        _withhold(found, carrying.lent(place.book.book, diner_of(person), meal, _told(found)))
+    windows = {want.window for want in rest} | later_windows(place.book, diner_of(person), meal)
+    found = slots.taken(session, ids, sorted(windows), amounts=amounts, budgets=budgets)
+    withhold(found, place.book, diner_of(person), meal)
     return found
 
 
-def _withhold(taken: slots.Taken, lent: Sequence[carrying.Lent]) -> None:
-    """Count as taken what later windows already have of this one: a record that comes late finds the rest."""
-    for one in lent:
+def later_windows(book: InForce, diner: Diner, meal: Meal) -> set[str]:
+    """The windows that may have used what this meal's windows leave, to be read besides its own."""
+    return {want.window for want in carrying.later(book.book, diner, meal)}
+
+
+def withhold(taken: slots.Taken, book: InForce, diner: Diner, meal: Meal) -> None:
+    """Count as taken what later windows already have of this meal's: whoever comes late finds the rest."""
+    if not later_windows(book, diner, meal):
+        return
+    for one in carrying.lent(book.book, diner, meal, _told(taken)):
         used = taken.setdefault((one.allowance, one.window), slots.Used())
         if one.unit == "fen":
             used.fen += one.amount

@@ -15,7 +15,17 @@ from itertools import groupby
 from canteen.money import Fen
 
 SKEW_MS = 300_000  # a clock off by more than five minutes is named (ruling 4)
-CODES = ("price_differs", "excess_slot", "gap", "fork", "clock", "after_death", "payment_differs", "seller", "revaluation")
+CODES = (
+    "price_differs",
+    "excess_slot",
+    "gap",
+    "fork",
+    "clock",
+    "after_death",
+    "payment_differs",
+    "seller",
+    "revaluation",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -302,7 +302,8 @@ class Work:
         book, diner = self._book_of(session, meal, before), self._diner(session, meal, before)
         wants = engine.wanted(book.book, diner, before.asked.meal)
         own, whose = revalued.own_uses(session, meal.id), pricing.holders(person, place)
-        taken = self._taken(session, wants, place, person)
+        taken = self._taken(session, wants, place, person, pricing.later_windows(book, diner, before.asked.meal))
+        pricing.withhold(taken, book, diner, before.asked.meal)
         known = self._known_then(session, meal, before)
         told = {(one.allowance, one.window): one for one in before.asked.taken}
         wished = engine.quote(book.book, diner, before.asked.meal, before.asked.taken)
@@ -335,13 +336,15 @@ class Work:
         wants = engine.wanted(book, before.asked.diner, before.asked.meal) if book else []
         return {(want.allowance, want.window) for want in wants}
 
-    def _taken(self, session: Session, wants: Sequence[Wanted], place: Place, person: Known | None) -> slots.Taken:
-        """What of these limits is taken now, with what the preview supposes."""
+    def _taken(
+        self, session: Session, wants: Sequence[Wanted], place: Place, person: Known | None, later: set[str]
+    ) -> slots.Taken:
+        """What of these limits is taken now, in these windows and `later` ones, with what the preview supposes."""
         whose = pricing.holders(person, place)
         budgets = {(want.allowance, want.window) for want in wants if want.scope == "budget"}
         rest = [want for want in wants if want.scope != "budget"] if person else []
         ids = sorted({each for want in rest for each in whose.get(want.scope, whose["person"])})
-        found = slots.taken(session, ids, sorted({want.window for want in rest}), budgets=budgets)
+        found = slots.taken(session, ids, sorted({want.window for want in rest} | later), budgets=budgets)
         for key in {(want.allowance, want.window) for want in wants} if self.supposed else ():
             for holder in {*ids, *whose["budget"]}:
                 for ask, day in self.supposed.get((holder, key), ()) if self.supposed else ():

@@ -243,6 +243,20 @@ def test_a_new_benefit_takes_only_free_slots_and_says_what_is_lacking(town: Town
     assert verified(town, "2026-02").differences == ()
 
 
+CARRIED = LIMIT.replace("unit: meal", "unit: fen").replace("limit: 2", "limit_fen: 5.00, carry: {windows: 1}")
+
+
+def test_what_the_next_month_spent_of_a_months_leavings_is_not_granted_again(town: Town) -> None:
+    two = world.GUARDED.replace("less: 5.00", "less: 2.00") + CARRIED
+    world.a_rulebook(town.session, two, from_day=JAN[0])
+    town.sell(DAY, town.cards[0])
+    for day in (1, 2, 3, 4):
+        town.sell(date(2026, 2, day), town.cards[0])
+    _, found = late.notice(two.replace("less: 2.00", "less: 5.00"), *JAN)
+    assert found["funds"] == {}
+    assert found["lacking"] == [1, 300]
+
+
 def test_a_preview_tells_what_the_run_will_book_and_books_nothing(town: Town) -> None:
     for day in (12, 13, 14):
         town.sell(date(2026, 1, day), town.cards[0])
