@@ -272,7 +272,12 @@ def engine_options(config: Config) -> dict[str, Any]:
         "max_overflow": 0,
         "pool_timeout": 10,
         "hide_parameters": True,
-        "connect_args": {"options": options, "connect_timeout": 5, "prepare_threshold": 2},
+        "connect_args": {
+            "options": options,
+            "client_encoding": "utf8",  # whatever the server's own: prepared.py reads and writes its bytes
+            "connect_timeout": 5,
+            "prepare_threshold": 2,
+        },
     }
 
 

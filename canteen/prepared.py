@@ -171,10 +171,14 @@ def _refuse(connection: Connection, raw: psycopg.Connection, error: psycopg.Erro
 
 @event.listens_for(Engine, "commit")
 def _commit(connection: Connection) -> None:
-    """Said here and now: the driver finds nothing left to say."""
+    """Said here and now: the driver finds nothing left to say.
+
+    A transaction that an error ended is answered with ROLLBACK and no error: nobody may take that for a commit.
+    """
     if (raw := _busy(connection)) is not None:
         try:
-            _checked(raw.pgconn.exec_(b"COMMIT"))
+            if _checked(raw.pgconn.exec_(b"COMMIT")).command_status != b"COMMIT":
+                raise psycopg.errors.InFailedSqlTransaction("the transaction had failed before it was committed")
         except psycopg.Error as error:
             _refuse(connection, raw, error)
 
