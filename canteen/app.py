@@ -19,7 +19,7 @@ from canteen.ruledesk import revaluation_pages, simulation_pages
 from canteen.settlement import pages as settlement_pages
 from canteen.settlement import refund_pages
 from canteen.web import api as web_api
-from canteen.web import errors, filters, health, security, vendor
+from canteen.web import errors, filters, health, numbers, security, vendor
 
 
 def create_app(settings: Config | None = None) -> Flask:
@@ -50,6 +50,7 @@ def create_app(settings: Config | None = None) -> Flask:
 
 def _edges(app: Flask, settings: Config) -> None:
     """Everything that answers to the outside."""
+    numbers.register(app)
     security.register(app, settings)
     errors.register(app)
     filters.register(app)

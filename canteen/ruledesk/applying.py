@@ -23,6 +23,7 @@ from canteen.ruledesk.forms import (
     head_of,
     piece_of,
 )
+from canteen.web.numbers import whole
 
 
 def applied(tree: Tree, form: Form) -> Tree:
@@ -64,7 +65,7 @@ def _pieces(kind: Kind, old: Sequence[Tree], was: Sequence[Any], now: Sequence[A
 
 
 def _known(piece: Any, old: Sequence[Tree]) -> bool:
-    return piece.at.isdecimal() and int(piece.at) < len(old)
+    return 0 <= whole(piece.at) < len(old)
 
 
 def _merged(old: Tree, was: Tree, now: Tree) -> Tree:

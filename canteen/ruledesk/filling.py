@@ -10,6 +10,7 @@ from typing import Any
 from werkzeug.datastructures import MultiDict
 
 from canteen.ruledesk.forms import Form, Fund, Limit, Part, Rule, Stage, Tier, Who
+from canteen.web.numbers import whole
 
 
 def of_request(sent: MultiDict[str, str]) -> Form:
@@ -63,8 +64,8 @@ def change(form: Form, act: str) -> None:
     last = steps[-1]
     if verb == "add" and is_dataclass(place) and isinstance(getattr(place, last, None), list):
         getattr(place, last).append(_new(last, getattr(place, last), form))
-    elif verb == "drop" and isinstance(place, list) and last.isdecimal() and int(last) < len(place):
-        del place[int(last)]
+    elif verb == "drop" and isinstance(place, list) and 0 <= whole(last) < len(place):
+        del place[whole(last)]
 
 
 def settle(form: Form) -> None:
@@ -77,7 +78,7 @@ def settle(form: Form) -> None:
 
 def _into(place: Any, step: str) -> Any:
     if isinstance(place, list):
-        return place[int(step)] if step.isdecimal() and int(step) < len(place) else None
+        return place[whole(step)] if 0 <= whole(step) < len(place) else None
     return getattr(place, step, None)
 
 

@@ -31,6 +31,7 @@ from canteen.ruledesk.publishing import names
 from canteen.ruledesk.trying import Asked
 from canteen.web import filters, nav
 from canteen.web.errors import status_of
+from canteen.web.numbers import whole
 
 bp = Blueprint("rules", __name__)
 nav.add("rules.home", "补贴标准", position=20)
@@ -343,7 +344,7 @@ def change_draft(number: int) -> ResponseReturnValue:
         return _form_page(row, form, text, _asked(request.form))
     seen = request.form.get("seen", "")
     try:
-        drafts.save(number, text, seen=int(seen) if seen.isdecimal() else -1, by=g.person.id)
+        drafts.save(number, text, seen=whole(seen), by=g.person.id)
         filling.settle(form)
         if act == "submit":
             return _submit(number)
@@ -401,7 +402,7 @@ def change_yaml(number: int) -> ResponseReturnValue:
         if act == "drop":
             drafts.drop(number, by=g.person.id)
             return redirect(url_for("rules.home", done="dropped"))
-        drafts.save(number, text, seen=int(seen) if seen.isdecimal() else -1, by=g.person.id)
+        drafts.save(number, text, seen=whole(seen), by=g.person.id)
         if act == "submit":
             return _submit(number)
     except RulebookFaulty as refusal:
@@ -471,7 +472,7 @@ def calendar() -> ResponseReturnValue:
 def _calendar(refusal: Refusal | None = None) -> ResponseReturnValue:
     today = clock.today()
     wanted = request.args.get("year", "")
-    year = int(wanted) if wanted.isdecimal() and 2004 <= int(wanted) <= today.year + 2 else today.year
+    year = whole(wanted) if 2004 <= whole(wanted) <= today.year + 2 else today.year
     session = db.session()
     page = render_template(
         "rules/calendar.html",

@@ -26,6 +26,7 @@ from canteen.ruledesk.pages import REFUSED, covers, document_of, done, need, rea
 from canteen.ruledesk.publishing import names
 from canteen.settlement import details
 from canteen.web.errors import status_of
+from canteen.web.numbers import whole
 
 bp = Blueprint("simulations", __name__)
 
@@ -52,8 +53,8 @@ def _simulations(refusal: Any = None) -> ResponseReturnValue:
     rows = session.execute(select(Simulation).order_by(Simulation.id.desc()).limit(100)).scalars()
     sent = request.values
     place = sent.get("place", "")
-    if not place and sent.get("draft", "").isdecimal():
-        row = drafts.find(session, int(sent["draft"]))
+    if not place and whole(sent.get("draft", "")) >= 0:
+        row = drafts.find(session, whole(sent["draft"]))
         place = f"{row.layer}/{row.node_id}"
     page = render_template(
         "rules/simulations.html",
@@ -102,7 +103,7 @@ def _chosen(text: str) -> Document:
     kind, _, key = text.partition(":")
     if kind == "version":
         return document_of(drafts.version(db.session(), key))
-    row = drafts.find(db.session(), int(key) if key.isdecimal() else -1)
+    row = drafts.find(db.session(), whole(key))
     if row.by != g.person.id:
         raise drafts.NoDraft
     document, _ = drafts.check(row.yaml)

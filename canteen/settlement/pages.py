@@ -35,6 +35,7 @@ from canteen.settlement.models import Claim, Held, Payout
 from canteen.settlement.steps import Steps
 from canteen.web import nav
 from canteen.web.errors import status_of
+from canteen.web.numbers import whole
 
 bp = Blueprint("settlement", __name__)
 nav.add("settlement.home", "结算", position=10)
@@ -205,7 +206,7 @@ def move(number: str) -> ResponseReturnValue:
     try:
         workflow.move(
             claim_id, act, by=g.person.id, reason=request.form.get("reason", ""), way=way(),
-            at=int(seen) if seen.isdecimal() else None,
+            at=whole(seen) if seen.isdecimal() else None,
         )  # fmt: skip
     except REFUSED as refusal:
         return _claim_page(number, refusal)
@@ -283,7 +284,7 @@ def answer(number: str) -> ResponseReturnValue:
     """Judge the ticked findings alike, each by itself: one that cannot be answered leaves the others answered."""
     claim = find(number, *JUDGES)
     known = {found.id for found in details.findings(claim)}
-    ticked = [int(one) for one in request.form.getlist("finding") if one.isdecimal() and int(one) in known]
+    ticked = [whole(one) for one in request.form.getlist("finding") if whole(one) in known]
     outcome, reason = request.form.get("outcome", ""), request.form.get("reason", "")
     try:
         if not ticked:
@@ -388,7 +389,7 @@ def _held_page(refusal: Refusal | None = None) -> ResponseReturnValue:
 @allowed(*JUDGES)
 def clear() -> ResponseReturnValue:
     """Release the ticked held meals to the next claim, or strike them out, each by itself."""
-    ticked = [int(one) for one in request.form.getlist("held") if one.isdecimal()]
+    ticked = [whole(one) for one in request.form.getlist("held") if one.isdecimal()]
     rows = [db.session.get(Held, number) for number in ticked]
     if not all(row and _judged(db.session.get_one(Claim, row.claim_id).contract_id) for row in rows):
         raise NotCovered

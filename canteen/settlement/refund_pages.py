@@ -20,6 +20,7 @@ from canteen.places import Canteen
 from canteen.settlement import refunds
 from canteen.web import nav
 from canteen.web.errors import status_of
+from canteen.web.numbers import whole
 
 bp = Blueprint("refunds", __name__)
 nav.add("refunds.home", "退差", position=16)
@@ -72,7 +73,7 @@ def give(canteen: str, elder: uuid.UUID) -> ResponseReturnValue:
         raise NotCovered
     fen = request.form.get("fen", "")
     try:
-        refunds.give(canteen, elder, int(fen) if fen.isascii() and fen.isdecimal() else -1, by=g.person.id)
+        refunds.give(canteen, elder, whole(fen), by=g.person.id)
     except REFUSED as refusal:
         return _home(refusal)
     return redirect(url_for("refunds.home", canteen=canteen, done="given"))

@@ -399,3 +399,19 @@ def _table(text: str, title: str) -> list[list[str]]:
     found = re.search(rf"<caption[^>]*>{title}</caption>.*?<tbody>(.*?)</tbody>", text, re.DOTALL)
     assert found
     return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", found[1], re.DOTALL)]
+
+
+def test_a_number_that_no_column_holds_names_nothing_and_breaks_nothing(enter, session: Session) -> None:  # noqa: ANN001
+    number = drafts.start(MORE, "草稿", layer="city", node_id=world.CITY, by="id-maker")
+    maker = enter("maker")
+    for large in (str(2**31), "9" * 40, "9" * 5000):
+        for page in ("drafts", "publications", "simulations"):
+            assert maker.get(f"/desk/rules/{page}/{large}").status_code == 404
+        assert maker.get(f"/desk/rules/simulations?draft={large}").status_code == 200
+        assert maker.get(f"/desk/calendar?year={large}").status_code == 200
+        where = {"place": f"city/{world.CITY}", "month": "2026-01"}
+        assert maker.post("/desk/rules/simulations", rulebook=f"draft:{large}", **where).status_code == 404
+        assert maker.post(f"/desk/rules/drafts/{number}/yaml", yaml=MORE, seen=large).status_code == 409
+        tried = maker.post(f"/desk/rules/drafts/{number}", **{"act": "try", "stages-0-at": large})
+        assert tried.status_code == 200
+        assert maker.post(f"/desk/rules/drafts/{number}", act=f"drop:funds-{large}", seen=large).status_code == 409
