@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from canteen.errors import Missing
@@ -44,11 +44,12 @@ class Books:
     """
 
     def __init__(self, session: Session, supposed: Revaluation | None = None) -> None:
+        self._newest = _newest(session)
         rows = list(
             session.execute(
                 select(Revaluation)
                 .join(RevaluationOrder, RevaluationOrder.revaluation_id == Revaluation.id)
-                .where(Revaluation.cause == "notice")
+                .where(Revaluation.cause == "notice", RevaluationOrder.recorded <= self._newest)
                 .order_by(RevaluationOrder.recorded)
             ).scalars()
         )
@@ -59,6 +60,10 @@ class Books:
             for row in rows
         ]
         self._joined: dict[tuple[tuple[str, ...], date], InForce] = {}
+
+    def stand(self, session: Session) -> bool:
+        """Whether no notice was ordered since this was read."""
+        return _newest(session) == self._newest
 
     def holds(self, revaluation_id: int, on: date) -> bool:
         """Whether no later notice of the same scheme and place has taken this one's place on a day."""
@@ -80,6 +85,12 @@ class Books:
             instead = {key: digest for _, key, first, last, digest in self._notices if first <= on <= last}
             self._joined[nodes, on] = layers.with_others(session, nodes, on, instead)
         return self._joined[nodes, on]
+
+
+def _newest(session: Session) -> int:
+    """The event by which the newest notice was ordered; 0 before the first."""
+    newest = select(func.coalesce(func.max(RevaluationOrder.recorded), 0))
+    return session.execute(newest).scalar_one()
 
 
 def covers(row: Revaluation, nodes: Sequence[str]) -> bool:

@@ -212,7 +212,7 @@ def _one(number: int, refusal: Refusal | None = None) -> ResponseReturnValue:
         why=WHY,
         may_confirm=order is None and _may(row, Permission.PUBLISH),
         may_run=order is not None and _may(row, Permission.PUBLISH),
-        same=row.made_by == g.person.id,
+        same=g.person.id in {row.made_by, row.asked_by},
         refunds=guard.may(Permission.SEE_SALES),
         people=people,
         names=names(),

@@ -154,7 +154,7 @@ def order(revaluation_id: int, *, by: str, diff: str) -> int:
     """
     with transaction() as session:
         row = find(session, revaluation_id)
-        if humans.same(session, by, {row.made_by}):
+        if humans.same(session, by, {row.made_by, row.asked_by}):
             raise SamePerson("重估须由经办人以外的另一位同事确认。")
         if session.get(RevaluationOrder, revaluation_id) is not None:
             raise OrderedBefore

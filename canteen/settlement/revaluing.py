@@ -248,8 +248,14 @@ class Work:
             slots.lock(session, roots)
             if any(p is not None and elders.cluster(session, p.root)[0] != p.root for _, p in people.values()):
                 raise slots.Again
+            if not self.books.stand(session):  # a newer notice may have been run on these meals
+                self.books = Books(session)
             gathered = self._recount(session, batch)
             self._hold(session, gathered, people)
+            if any(meal.elder is None for meal in batch):  # a guest's sale is held only now
+                if not self.books.stand(session):
+                    raise slots.Again
+                gathered = self._recount(session, batch)
             found = []
             for meal, before in gathered:
                 again = self._reckon(session, meal, before, *people[meal.id])

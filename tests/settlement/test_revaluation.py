@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from datetime import date
+from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
@@ -19,6 +22,7 @@ from canteen.rulebooks import layers, publishing
 from canteen.rulebooks.models import Publication
 from canteen.settlement import balance, judging, revaluations, verify, workflow
 from canteen.settlement.models import RevaluedSale, RevaluedShare, Statement
+from canteen.settlement.revaluing import Work
 from canteen.settlement.verify import Verified
 from tests import world
 from tests.settlement import late
@@ -105,6 +109,50 @@ def test_a_second_notice_takes_the_place_of_the_first_whichever_runs_last(town: 
     town.sell(DAY, town.cards[0], hour=17)
     assert late.run(first)["left"] == {"superseded": 1, "done": 1}
     assert late.run(seven)["funds"] == {"city": [200, 0]}
+    assert balanced(town)
+
+
+def test_a_run_overtaken_by_a_newer_notice_books_what_that_one_says(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town.sell(DAY, town.cards[0])
+    first = late.ordered(late.asked(late.SIX, *JAN))
+    count, once = Work.count, [late.asked(world.GUARDED.replace("less: 5.00", "less: 5.50"), *JAN)]
+
+    def overtaken(work: Work) -> int:
+        while once:
+            late.done(late.ordered(once.pop()))
+        return count(work)
+
+    monkeypatch.setattr(Work, "count", overtaken)
+    found = late.done(first)
+    assert found["funds"] == {}
+    assert shares(town.session) == [("city", 500, 550, 50, 0)]
+
+
+def test_a_guests_meal_is_read_again_once_it_is_held(town: Town, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    town.sell(DAY, None)
+    guests = late.SIX.replace("when: {age: {from: 60}}", "when: {kind: [guest]}")
+    runs = [late.ordered(late.asked(guests.replace("test-city", name), *JAN)) for name in ("test-a", "test-b")]
+    hold, between = Work._hold, [runs.pop()] if db.engine.dialect.name == "postgresql" else []
+    db.session.rollback()
+
+    def other(run: int) -> None:
+        with app.app_context():
+            late.done(run)
+            db.session.remove()
+
+    def slow(work: Work, *args: Any) -> None:
+        while between:  # on SQLite there is one writer, and nothing comes between
+            thread = threading.Thread(target=other, args=(between.pop(),))
+            thread.start()
+            thread.join()
+        hold(work, *args)
+
+    monkeypatch.setattr(Work, "_hold", slow)
+    for run in runs:
+        late.done(run)
+    assert [row[3] for row in shares(town.session)] == [1200]
     assert balanced(town)
 
 
@@ -338,9 +386,22 @@ def test_a_revaluation_is_ordered_by_a_second_person_after_a_preview(town: Town)
         with pytest.raises(publishing.SamePerson):
             revaluations.order(number, by="p-admin", diff="[]")
         with pytest.raises(revaluations.NoPreview):
-            revaluations.order(number, by="p-chief", diff="[]")
+            revaluations.order(number, by="p-chief2", diff="[]")
         with pytest.raises(revaluations.NotOrdered):
             revaluations.request(number, preview=False, by="p-chief")
+
+
+def test_who_asked_for_a_revaluation_does_not_order_it_though_another_wrote_the_version(town: Town) -> None:
+    digest = publishing.draft(late.SIX, by="p-admin")
+    with clock.at(at(late.LATER_ON)):
+        number = revaluations.ask_notice(
+            digest, layer="city", node_id=world.CITY, from_day=JAN[0], to_day=JAN[1], reason=late.NOTICE, by="p-chief"
+        )
+        late.run(number, preview=True)
+        for one in ("p-admin", "p-chief"):
+            with pytest.raises(publishing.SamePerson):
+                revaluations.order(number, by=one, diff="[]")
+        revaluations.order(number, by="p-chief2", diff="[]")
 
 
 @pytest.mark.parametrize(
