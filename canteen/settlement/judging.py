@@ -21,7 +21,9 @@ from canteen.ledger.models import LATER, Account, Period, Transfer
 from canteen.ledger.transfers import Move
 from canteen.money import Fen
 from canteen.places import Contract
+from canteen.pos import slots
 from canteen.pos.models import Sale, Void
+from canteen.registry import elders
 from canteen.settlement import claims, differences, paging, sums
 from canteen.settlement.claims import MoveNotOpen, SamePerson, reason_given
 from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held, HeldAnswer
@@ -69,6 +71,7 @@ def answer(finding_id: int, outcome: str, *, reason: str, by: str) -> None:
             raise NoFinding
         claim = session.execute(select(Claim).where(Claim.period_id == finding.period_id)).scalar_one()
         gate = _gate(session, claim)
+        _hold_eater(session, session.get(Sale, finding.sale_id) if finding.sale_id else None)
         claim = _judged(session, claim.id)
         if outcome != "accepted" and finding.code == "revaluation":
             raise Invalid("重估后应付上升的就餐按规定不向老人追缴，也未调整资金；确认知悉即可，需要追回的请另行办理。")
@@ -100,6 +103,8 @@ def answer(finding_id: int, outcome: str, *, reason: str, by: str) -> None:
         elif outcome == "disallowed":
             moves = list(_taken_back(session, sale, finding))
             moves += differences.struck(session, sale, finding.code, f"finding:{finding.id}")
+            if not moves:
+                raise NothingToHold
             transfers.post(session, _gate_of(session, claim, sale), moves)
 
 
@@ -113,6 +118,7 @@ def hold(claim_id: int, sale_id: uuid.UUID, outcome: str, *, reason: str, by: st
         if found is None or sale is None:
             raise claims.NoClaim
         gate = _gate(session, found)
+        _hold_eater(session, sale)
         claim = _judged(session, claim_id)
         if not _in_claim(session, claim, sale):
             raise NothingToHold
@@ -137,6 +143,7 @@ def clear(held_id: int, outcome: str, *, reason: str, by: str) -> None:
             raise NoHeld
         found = session.get_one(Claim, held.claim_id)
         gate = _gate(session, found)
+        _hold_eater(session, session.get_one(Sale, held.sale_id))
         claim = claims.locked(session, held.claim_id)
         if outcome == "released" and humans.same(session, by, {held.by}):
             raise SamePerson("这笔是您暂缓的，放行须由另一人办理。")
@@ -169,6 +176,19 @@ def _gate(session: Session, claim: Claim) -> Period:
 
 def _gate_of(session: Session, claim: Claim, sale: Sale) -> Period:
     return periods.gate(session, session.get_one(Contract, claim.contract_id), sale.service_day)
+
+
+def _hold_eater(session: Session, sale: Sale | None) -> None:
+    """Hold whose meal it is, so that no void and no revaluation moves its money meanwhile; before the claim."""
+    if sale is None:
+        return
+    if sale.elder_id is None:
+        slots.hold(session, [sale.id], {}, 0)
+        return
+    held = set[uuid.UUID]()
+    while (root := elders.cluster(session, sale.elder_id)[0]) not in held:  # again after a merge meanwhile
+        slots.lock(session, [root])
+        held.add(root)
 
 
 def _judged(session: Session, claim_id: int) -> Claim:
@@ -307,10 +327,7 @@ def _strike(session: Session, held: Held, cause: str) -> Iterator[Move]:
 
 def _taken_back(session: Session, sale: Sale, finding: Finding) -> Iterator[Move]:
     """open -> excluded for a meal of an earlier claim: the next claim takes it back."""
-    standing = open_shares(session, sale.id)
-    if not standing:
-        raise NothingToHold
-    for (fund, share_n), fen in sorted(standing.items()):
+    for (fund, share_n), fen in sorted(open_shares(session, sale.id).items()):
         yield Move(
             fund, "open", "excluded", fen, "verdict", finding.code, f"finding:{finding.id}", sale.service_day, sale.id,
             share_n,

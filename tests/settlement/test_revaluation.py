@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
@@ -16,12 +17,13 @@ from canteen import clock
 from canteen.config import Config
 from canteen.db import db, owner_engine, transaction
 from canteen.ledger.models import Transfer
+from canteen.pos import slots
 from canteen.pos.models import AddedUse, Slot
 from canteen.registry import elders
 from canteen.rulebooks import layers, publishing
 from canteen.rulebooks.models import Publication
-from canteen.settlement import balance, judging, revaluations, verify, workflow
-from canteen.settlement.models import RevaluedSale, RevaluedShare, Statement
+from canteen.settlement import balance, claims, judging, revaluations, verify, workflow
+from canteen.settlement.models import Claim, Finding, Held, RevaluedSale, RevaluedShare, Statement
 from canteen.settlement.revaluing import Work
 from canteen.settlement.verify import Verified
 from tests import world
@@ -462,6 +464,58 @@ def test_a_meal_that_a_reviewer_holds_is_left_to_that_reviewer(town: Town) -> No
     _, found = late.notice(late.SIX, *JAN)
     assert found["left"] == {"judged": 1}
     assert shares(town.session) == []
+
+
+def test_a_difference_of_a_meal_sold_at_full_price_is_struck_out_by_a_finding(town: Town) -> None:
+    with clock.at(at(date(2026, 1, 3), 9)):
+        none = world.GUARDED.replace("when: {age: {from: 60}}", "when: {class: [minimum_living]}")
+        world.a_rulebook(town.session, none, from_day=date(2026, 1, 4))
+    (sale,) = town.sell(DAY, town.cards[0])
+    town.close("2026-01")
+    late.notice(late.SIX, *JAN)
+    town.close("2026-02")
+    assert [line[6] for line in town.lines("2026-02")] == [600]
+    period = town.claim("2026-02").period_id
+    with transaction():
+        found = Finding(
+            period_id=period, code="AFTER_DEATH", subject=f"sale:{sale}", sale_id=uuid.UUID(sale), fen=600, body="{}",
+            found_at=clock.now(),
+        )  # fmt: skip
+        town.session.add(found)
+        town.session.flush()
+        number = found.id
+    with clock.at(at(date(2026, 3, 5), 9)):
+        judging.answer(number, "disallowed", reason="不是本人就餐", by="p-street")
+        with pytest.raises(judging.NothingToHold):
+            judging.answer(number, "disallowed", reason="不是本人就餐", by="p-street")
+    town.close("2026-03")
+    assert [line[6] for line in town.lines("2026-03")] == [-600]
+    assert balanced(town)
+
+
+def test_who_judges_a_meal_holds_its_eater_before_the_claim(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    (sale,) = town.sell(DAY, town.cards[0])
+    town.close("2026-01")
+    claim = town.claim("2026-01").id
+    town.session.rollback()
+    locks, person, locked = list[Any](), slots.lock, claims.locked
+
+    def of_persons(session: Session, persons: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+        found = person(session, persons)
+        locks.append(found)
+        return found
+
+    def of_claims(session: Session, claim_id: int) -> Claim:
+        locks.append("claim")
+        return locked(session, claim_id)
+
+    monkeypatch.setattr(slots, "lock", of_persons)
+    monkeypatch.setattr(claims, "locked", of_claims)
+    judging.hold(claim, uuid.UUID(sale), "held", reason="待核实身份", by="p-street")
+    held_id = town.session.execute(select(Held.id)).scalar_one()
+    town.session.rollback()
+    judging.clear(held_id, "released", reason="已经核对", by="p-finance")
+    assert locks == [{town.elders[0]}, "claim"] * 2
 
 
 # --- verify catches one fen ---
