@@ -15,7 +15,7 @@ import click
 
 from canteen import policy as engine
 from canteen.errors import Invalid
-from canteen.policy import canonical
+from canteen.policy import canonical, days
 from canteen.policy.case import read_case
 from canteen.policy.quote import quote as priced
 from canteen.policy.quote import quote_doc, say
@@ -25,6 +25,7 @@ from canteen.policy.rulebook import load
 from canteen.rulebooks import reader
 from canteen.rulebooks.reader import Located, YamlFaulty
 
+_DAYS = frozenset({"birth_day", "residence_since", "since", "day", "days", "window"})
 _LARGEST = 4_000_000  # bytes: ten times what a rulebook may have
 SCHEMES = Path(engine.__file__).parent / "schemes"
 
@@ -132,12 +133,28 @@ def _asked(path: Path) -> tuple[Any, Any, Any]:
     if not path.is_file():
         raise FileMissing(f"没有文件 {path}，请核对路径。")
     try:
-        case = read_case(json.loads(_decoded(path)))
+        case = read_case(_numbered(json.loads(_decoded(path))))
     except Refused as refused:
         raise CaseFaulty(f"案例文件有误：{refused.message}") from refused
     except (ValueError, RecursionError) as error:
         raise CaseFaulty("案例文件不是正确的 JSON，请检查括号和引号。") from error
     return case.diner, case.meal, case.taken
+
+
+def _numbered(value: Any, word: str = "") -> Any:
+    """A case as people write it, its days like 2026-11-22, with the numbers that the engine counts days by."""
+    if isinstance(value, dict):
+        return {key: _numbered(inner, word if word == "since" else key) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_numbered(inner, word) for inner in value]
+    if not isinstance(value, str) or word not in _DAYS:
+        return value
+    day, slash, period = value.partition("/")
+    try:
+        number = days.of_iso(day)
+    except ValueError:
+        return value  # a code, or faulty: the reader of cases says which
+    return f"{number}{slash}{period}" if word == "window" else number
 
 
 def _shown(one: Located) -> dict[str, object]:

@@ -288,10 +288,15 @@ def _tiers(rule: dict[str, Any], path: str) -> Iterator[Problem]:
             )
 
 
+def _percent(value: int) -> str:
+    """As the notice writes it: 85%, 66.67%."""
+    return money.show(value).removesuffix(".00") + "%"
+
+
 def _sense(step: Mapping[str, Any], path: str, book: _Book) -> Iterator[Problem]:
     verb, value = _verb(step), step[_verb(step)]
     if verb == "off" and value > _WHOLE // 2:
-        shown = f"{value // 100}%"
+        shown = _percent(value)
         yield Problem(
             "large_off",
             f"{path}.off",
@@ -301,7 +306,7 @@ def _sense(step: Mapping[str, Any], path: str, book: _Book) -> Iterator[Problem]
             "warning",
         )
     if verb == "pay_percent" and value < _WHOLE // 2:
-        shown = f"{value // 100}%"
+        shown = _percent(value)
         yield Problem(
             "small_pay", f"{path}.pay_percent", "只付不到一半，请确认", shown, "减 15% 写 off: 15%", "warning"
         )
@@ -339,7 +344,7 @@ def _split(rule: dict[str, Any], step: Mapping[str, Any], path: str, book: _Book
     percents = sum(part.get("percent", 0) for part in split)
     takes_rest = percents == _WHOLE or any("ratio" in part or "rest" in part for part in split)
     if percents > _WHOLE:
-        yield Problem("split_sum", f"{path}.split", "分担比例之和超过 100%", f"{percents // 100}%", "100%")
+        yield Problem("split_sum", f"{path}.split", "分担比例之和超过 100%", _percent(percents), "100%")
     fixed = sum(part.get("fen", 0) for part in split)
     if not takes_rest and not (verb == "less" and fixed == step["less"] and not percents):
         yield Problem("split_sum", f"{path}.split", "分担之和不等于补贴额", "", "比例合计 100%，或有一项 rest: yes")

@@ -234,7 +234,15 @@ def _cells(row: Row) -> dict[str, str]:
 
 
 def _told(rows: Sequence[Row]) -> str:
-    return "；".join(f"{row.who}：{row.gives}，由{row.paid or '无人'}承担" for row in rows)
+    """Whole rows: what a rule takes off is not known without what it is reckoned on, its most and its limits."""
+    return "；".join(_told_row(row) for row in rows)
+
+
+def _told_row(row: Row) -> str:
+    limits = f"限额 {row.limits}" if row.limits else ""
+    return "，".join(
+        part for part in (f"{row.who}：{row.gives}", f"由{row.paid or '无人'}承担", row.more, limits) if part
+    )
 
 
 def _tiers(where: str, before: Sequence[Row], after: Sequence[Row]) -> Iterator[Difference]:

@@ -65,8 +65,9 @@ def covers(permission: Permission, layer: str, node_id: str) -> bool:
 
 
 def need(permission: Permission, layer: str, node_id: str) -> None:
-    """Raises NotCovered, as if there were no such place."""
-    if layer not in LAYERS or not covers(permission, layer, node_id):
+    """Raises NotCovered, as if there were no such place; so too for a district that is called a city."""
+    area = db.session.get(Area, node_id) if layer != "canteen" else None
+    if layer not in LAYERS or not covers(permission, layer, node_id) or (area and area.level != layer):
         raise NotCovered
 
 
@@ -454,6 +455,8 @@ def publish(digest: str) -> ResponseReturnValue:
     need(Permission.PUBLISH, layer, node)
     first = _day(request.form.get("from", ""), date.min)
     try:
+        if first == date.min:
+            raise Invalid("请填写生效日期，如 2026-12-01。", details={"field": "from"})
         number = rulebooks.publish(digest, layer=layer, node_id=node, from_day=first, by=g.person.id)
     except REFUSED as refusal:
         return _publish_page(digest, refusal)

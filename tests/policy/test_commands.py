@@ -39,6 +39,20 @@ def test_a_case_is_priced_as_json(tmp_path: Path) -> None:
     assert (found["list"], found["due"]) == (1500, 300)
 
 
+def test_a_case_is_written_with_days_as_people_write_them_and_as_the_manual_shows(tmp_path: Path) -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "rulebook.md").read_text(encoding="utf-8")
+    written = json.loads(manual.partition("```json\n")[2].partition("```")[0])
+    since = {"diner": {**written["diner"], "since": {"class:dibao": "2026-01-01"}}, "meal": written["meal"]}
+    used = {**written, "taken": [{"allowance": "zengcheng.meal", "window": "2026-03-02/lunch", "days": ["2026-03-02"]}]}
+    for case in (written, since, used):
+        done = CliRunner().invoke(cli, ["policy", "quote", "zengcheng", kept(tmp_path, json.dumps(case)), "--json"])
+        assert (done.exit_code, json.loads(done.stdout)["list"]) == (0, 1200)
+    wrong = {**written, "meal": {**written["meal"], "day": "2026-02-30"}}
+    refused = CliRunner().invoke(cli, ["policy", "quote", "zengcheng", kept(tmp_path, json.dumps(wrong))]).exception
+    assert isinstance(refused, Refusal)
+    assert "meal.day" in refused.message
+
+
 def test_a_case_is_told_in_two_sentences(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["policy", "quote", "lanzhou", kept(tmp_path, json.dumps(CASE))])
     counter, audit = done.stdout.splitlines()

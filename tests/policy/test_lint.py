@@ -130,6 +130,11 @@ def test_a_limit_is_checked(code: str, allowance: str) -> None:
     assert codes(scheme(rule("less: 3.00\nfund: city"), more=f"allowances:\n  - {allowance}\n")) == [code]
 
 
+def test_a_percent_is_told_as_it_was_written() -> None:
+    (problem,) = found(scheme(rule("off: 66.67%\nfund: city")))
+    assert problem.found == "66.67%"
+
+
 def test_a_limit_without_scope_is_refused_by_the_reader() -> None:
     more = "allowances:\n  - {id: t.a, unit: meal, window: day, limit: 3}\n"
     with pytest.raises(YamlFaulty) as refused:

@@ -415,3 +415,17 @@ def test_a_number_that_no_column_holds_names_nothing_and_breaks_nothing(enter, s
         tried = maker.post(f"/desk/rules/drafts/{number}", **{"act": "try", "stages-0-at": large})
         assert tried.status_code == 200
         assert maker.post(f"/desk/rules/drafts/{number}", act=f"drop:funds-{large}", seen=large).status_code == 409
+
+
+def test_a_day_that_is_none_is_asked_for_and_not_taken_for_the_past(enter, session: Session) -> None:  # noqa: ANN001
+    digest, chief = version(MORE), enter("chief")
+    for wrong in ("", "2026-02-30", "下月"):
+        answer = chief.post(f"/desk/rules/versions/{digest}/publish", **{"place": f"city/{world.CITY}", "from": wrong})
+        assert (answer.status_code, "请填写生效日期" in answer.text) == (422, True)
+
+
+def test_a_district_named_as_a_city_is_no_place(enter, session: Session) -> None:  # noqa: ANN001
+    maker, wrong = enter("maker"), f"city/{world.DISTRICT}"
+    sent = {"rulebook": f"version:{version(MORE)}", "month": "2026-01"}
+    assert maker.post("/desk/rules/simulations", place=wrong, **sent).status_code == 404
+    assert maker.post("/desk/rules/drafts", place=wrong, template="tiers").status_code == 404
