@@ -71,7 +71,7 @@ def answer(finding_id: int, outcome: str, *, reason: str, by: str) -> None:
             raise NoFinding
         claim = session.execute(select(Claim).where(Claim.period_id == finding.period_id)).scalar_one()
         gate = _gate(session, claim)
-        _hold_eater(session, session.get(Sale, finding.sale_id) if finding.sale_id else None)
+        _hold_eaters(session, [session.get_one(Sale, finding.sale_id)] if finding.sale_id else [])
         claim = _judged(session, claim.id)
         if outcome != "accepted" and finding.code == "revaluation":
             raise Invalid("重估后应付上升的就餐按规定不向老人追缴，也未调整资金；确认知悉即可，需要追回的请另行办理。")
@@ -118,7 +118,7 @@ def hold(claim_id: int, sale_id: uuid.UUID, outcome: str, *, reason: str, by: st
         if found is None or sale is None:
             raise claims.NoClaim
         gate = _gate(session, found)
-        _hold_eater(session, sale)
+        _hold_eaters(session, [sale])
         claim = _judged(session, claim_id)
         if not _in_claim(session, claim, sale):
             raise NothingToHold
@@ -143,7 +143,7 @@ def clear(held_id: int, outcome: str, *, reason: str, by: str) -> None:
             raise NoHeld
         found = session.get_one(Claim, held.claim_id)
         gate = _gate(session, found)
-        _hold_eater(session, session.get_one(Sale, held.sale_id))
+        _hold_eaters(session, [session.get_one(Sale, held.sale_id)])
         claim = claims.locked(session, held.claim_id)
         if outcome == "released" and humans.same(session, by, {held.by}):
             raise SamePerson("这笔是您暂缓的，放行须由另一人办理。")
@@ -178,17 +178,20 @@ def _gate_of(session: Session, claim: Claim, sale: Sale) -> Period:
     return periods.gate(session, session.get_one(Contract, claim.contract_id), sale.service_day)
 
 
-def _hold_eater(session: Session, sale: Sale | None) -> None:
-    """Hold whose meal it is, so that no void and no revaluation moves its money meanwhile; before the claim."""
-    if sale is None:
-        return
-    if sale.elder_id is None:
-        slots.hold(session, [sale.id], {}, 0)
-        return
+def hold_struck(session: Session, claim_id: int) -> None:
+    """Hold the eaters of the meals that a claim's reviewers struck out, before the claim: its approval moves their money."""
+    struck = select(Held.sale_id).where(Held.claim_id == claim_id, Held.outcome == "disallowed")
+    _hold_eaters(session, session.execute(select(Sale).where(Sale.id.in_(struck))).scalars().all())
+
+
+def _hold_eaters(session: Session, meals: Sequence[Sale]) -> None:
+    """Hold whose meals these are, so that no void and no revaluation moves their money meanwhile; before the claim."""
+    eaters = {meal.elder_id for meal in meals if meal.elder_id is not None}
     held = set[uuid.UUID]()
-    while (root := elders.cluster(session, sale.elder_id)[0]) not in held:  # again after a merge meanwhile
-        slots.lock(session, [root])
-        held.add(root)
+    while fresh := {elders.cluster(session, each)[0] for each in eaters} - held:  # again after a merge meanwhile
+        slots.lock(session, fresh)
+        held |= fresh
+    slots.hold(session, [meal.id for meal in meals if meal.elder_id is None], {}, 0)
 
 
 def _judged(session: Session, claim_id: int) -> Claim:

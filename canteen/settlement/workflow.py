@@ -77,6 +77,8 @@ def _move(claim_id: int, act: str, *, by: str, reason: str, way: Steps, at: int 
         if contract is None:
             raise claims.NoClaim
         period = _gate(session, contract, claim_id) if act == "approve" else None
+        if act == "approve":
+            judging.hold_struck(session, claim_id)
         claim = claims.locked(session, claim_id)
         done = claims.decisions(session, claim_id)
         before = done[-1].to_state if done else steps.START

@@ -494,7 +494,7 @@ def test_a_difference_of_a_meal_sold_at_full_price_is_struck_out_by_a_finding(to
 
 
 def test_who_judges_a_meal_holds_its_eater_before_the_claim(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    (sale,) = town.sell(DAY, town.cards[0])
+    (sale,), (another,) = town.sell(DAY, town.cards[0]), town.sell(date(2026, 1, 13), town.cards[0])
     town.close("2026-01")
     claim = town.claim("2026-01").id
     town.session.rollback()
@@ -515,7 +515,12 @@ def test_who_judges_a_meal_holds_its_eater_before_the_claim(town: Town, monkeypa
     held_id = town.session.execute(select(Held.id)).scalar_one()
     town.session.rollback()
     judging.clear(held_id, "released", reason="已经核对", by="p-finance")
-    assert locks == [{town.elders[0]}, "claim"] * 2
+    judging.hold(claim, uuid.UUID(another), "disallowed", reason="不是本人就餐", by="p-street")
+    for act, by in (("submit", "p-manager"), ("review", "p-street"), ("determine", "p-finance")):
+        workflow.move(claim, act, by=by)
+    del locks[6:]
+    workflow.move(claim, "approve", by="p-chief2")
+    assert locks == [{town.elders[0]}, "claim"] * 4
 
 
 # --- verify catches one fen ---
