@@ -273,6 +273,7 @@ def enforce() -> ResponseReturnValue | None:
     if (detour := _pass(door)) is not None:
         return detour
     security.check_source(door)
+    security.check_text()
     return None
 
 

@@ -36,6 +36,11 @@ class BodyTooLarge(Invalid):
     status: ClassVar[int] = 413
 
 
+class BadCharacter(Invalid):
+    code = "bad_character"
+    message = "填写的内容里有无法保存的字符（多半是粘贴时带入的），请删去后重新输入。"
+
+
 class LoginNeeded(Forbidden):
     code = "login_needed"
     message = "请先登录。"

@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from canteen.config import BadSetting, Config
 from canteen.web.doors import SAFE, Door, list_public
-from canteen.web.errors import ForeignOrigin, WrongContentType
+from canteen.web.errors import BadCharacter, ForeignOrigin, WrongContentType
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", "[::1]"})
 FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
@@ -170,6 +170,13 @@ def check_source(door: Door) -> None:
     sent = request.headers.get("X-CSRF-Token") or request.form.get("csrf", "")
     if not hmac.compare_digest(sent.encode(), csrf_token().encode()):
         raise ForeignOrigin("页面已过期，操作未执行。请刷新页面后重试。")
+
+
+def check_text() -> None:
+    """Refuse NUL in an address or a form: PostgreSQL keeps no text with it, and nobody types it. Raises BadCharacter."""
+    sent = [request.args, request.form] if request.mimetype in FORMS else [request.args]
+    if any("\0" in text for part in sent for pair in part.items(multi=True) for text in pair):
+        raise BadCharacter
 
 
 def _need_json() -> None:

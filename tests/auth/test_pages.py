@@ -309,3 +309,11 @@ def test_the_list_of_tablets_tells_clocks_that_are_wrong(root: str, browser: Bro
 
     assert re.search(r"慢 \d+ 分钟", text)
     assert "尚未联络" in text
+
+
+def test_a_character_that_no_database_keeps_is_refused_in_a_form_and_an_address(root: str, browser: Browser) -> None:
+    refused = browser.post("/login", at="/login", login="ro\0ot", password=PASSWORD)
+    asked = browser.get("/login?next=/desk%00")
+    for answer in (refused, asked):
+        assert answer.status_code == 422
+        assert "无法保存的字符" in answer.text
