@@ -14,6 +14,7 @@ from canteen.settlement import steps
 from canteen.settlement.models import Claim, ClaimLine, Decision, Finding, FindingAnswer, Held, Payout
 
 FEWEST = 4  # characters of a reason
+MOST = 500
 
 
 class NoClaim(Missing):
@@ -37,9 +38,11 @@ class NeedsReason(Invalid):
 
 
 def reason_given(text: str, message: str) -> str:
-    """The reason, trimmed. Raises NeedsReason saying `message` when it is too short to mean anything."""
+    """The reason, trimmed. Raises NeedsReason saying `message` when it is too short to mean anything, or too long to print."""
     if len(text.strip()) < FEWEST:
         raise NeedsReason(message)
+    if len(text.strip()) > MOST:
+        raise NeedsReason(f"原因最多 {MOST} 字，请写得简短些。")
     return text.strip()
 
 

@@ -109,11 +109,12 @@ def test_who_moved_a_returned_claim_stays_apart_in_the_next_round(claimed: Town)
         go(claimed, "2026-01", ("submit", "p-street"))
 
 
-def test_a_return_needs_a_reason(claimed: Town):
+@pytest.mark.parametrize("reason", ["  不 ", "长" * 501])
+def test_a_return_needs_a_reason_that_says_something_and_can_be_printed(claimed: Town, reason: str):
     go(claimed, "2026-01", *TO_REVIEW)
 
     with clock.at(FEB6), pytest.raises(NeedsReason):
-        workflow.move(claimed.claim("2026-01").id, "return", by="p-street", reason="  不 ")
+        workflow.move(claimed.claim("2026-01").id, "return", by="p-street", reason=reason)
 
 
 def test_a_gap_holds_the_submission_until_it_is_filled(town: Town):
