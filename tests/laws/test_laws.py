@@ -313,6 +313,7 @@ def test_no_share_sale_or_record_is_changed_or_removed(owner: Engine, sold: str)
 
 
 def test_a_rulebook_is_not_published_by_who_drafted_it(session: Session, owner: Engine) -> None:
+    world.make(session)
     digest = world.a_rulebook(session)
     session.rollback()
     row = f"""INSERT INTO publication (rulebook_hash, scheme, layer, node_id, from_day, drafted_by, published_by,

@@ -2,13 +2,14 @@ import uuid
 from datetime import date
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import Connection, event, select, text
 from sqlalchemy.orm import Session
 
 from canteen import clock, events
 from canteen.db import db, transaction
 from canteen.errors import Conflict
 from canteen.events import Event
+from canteen.prepared import Form, Values
 from canteen.registry import documents, elders
 from canteen.registry.elders import BadElder, FactGone, NewElder, NewFact, NoElder, NumberTaken
 from canteen.registry.facts import BadFact
@@ -199,12 +200,16 @@ def test_nobody_is_nobody(session: Session):
         elders.note(session, uuid.uuid4(), [NewFact("class", "dibao", MAY)], "p-admin")
 
 
-def test_a_scan_asks_the_database_twice_for_the_diner(session: Session):
+def test_a_scan_asks_the_database_twice_for_the_diner(session: Session, monkeypatch: pytest.MonkeyPatch):
     li = an_elder(session)
     elders.known(session, li, MAY)
-    asked = []
-    from sqlalchemy import event  # noqa: PLC0415
+    asked, to_libpq = list[object](), Form.rows
 
+    def heard(form: Form, connection: Connection, values: Values) -> list[tuple[object, ...]]:
+        asked.append(form.sql)
+        return to_libpq(form, connection, values)
+
+    monkeypatch.setattr(Form, "rows", heard)
     event.listen(db.engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
     elders.known(session, li, MAY)
     assert len(asked) == 2
