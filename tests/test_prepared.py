@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime
 
 import pytest
-from sqlalchemy import bindparam, func, literal, select, text
+from sqlalchemy import Executable, bindparam, func, literal, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -35,7 +35,7 @@ def end(url: str, pid: int) -> None:
 
 def test_values_come_back_as_the_session_gives_them(session: Session) -> None:
     told = {"name": "𠮷'; --\\", "n": 2**40, "day": DAY, "at": AT, "id": ID, "none": None}
-    statement = select(
+    statement: Executable = select(
         bindparam("name", "", type_=None),
         bindparam("n", 0, type_=Big),
         bindparam("day", DAY, type_=Day()),
