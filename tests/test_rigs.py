@@ -67,7 +67,7 @@ def test_two_servers_share_a_database_and_end_when_asked(config: Config, serve: 
     assert first.port != second.port
     for server in (first, second):
         server.stop()
-        assert server.process.returncode is not None
+        assert server.process.exitcode is not None
 
 
 @pytest.mark.browser

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -21,15 +22,18 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from canteen import db as database
 from canteen.config import Config
 from tests.rigs import postgres
+from tests.rigs.memory import memory
 
 SERVER = pytest.StashKey[postgres.Server]()
 RUN = pytest.StashKey[str]()
 PREFIX = "canteen_test_"
+COMPILED: dict[str, tuple[Any, Any]] = {}  # by the dialect's name: the dialect, and what was compiled for it
 MAKING_TEMPLATE = 0x63616E74  # any number: one advisory lock that all workers know
 
 
@@ -82,10 +86,11 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
-    copy = tmp_path / "canteen.db"
-    shutil.copyfile(sqlite_template, copy)
-    return f"sqlite:///{copy}"
+def sqlite_url(sqlite_template: Path) -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=memory()) as folder:
+        copy = Path(folder) / "canteen.db"
+        shutil.copyfile(sqlite_template, copy)
+        yield f"sqlite:///{copy}"
 
 
 @pytest.fixture
@@ -149,9 +154,22 @@ def app(config: Config) -> Iterator[Flask]:
 
     made = create_app(config)
     with made.app_context():
+        _share_compiled(database.db.engine)
         yield made
         database.db.session.remove()
         database.db.engine.dispose()
+
+
+def _share_compiled(engine: Engine) -> None:
+    """Let the engines of all tests share what SQLAlchemy compiled: each statement is made once a worker, not once a test.
+
+    Compiled statements are kept by dialect, so the dialect is shared too, once the first engine's has met its database.
+    """
+    if engine.dialect.name not in COMPILED:
+        engine.connect().close()
+        COMPILED[engine.dialect.name] = (engine.dialect, engine._compiled_cache)
+    engine.dialect, engine._compiled_cache = COMPILED[engine.dialect.name]
+    engine.pool._dialect = engine.dialect
 
 
 @pytest.fixture

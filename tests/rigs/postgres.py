@@ -22,6 +22,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from tests.rigs.memory import memory
+
 ASKED = "SELECT rolsuper OR (rolcreatedb AND rolcreaterole) FROM pg_roles WHERE rolname = current_user"
 # The cluster lives as long as the tests: what it loses in a power cut nobody misses.
 SETTINGS = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off", "max_connections": "200"}
@@ -101,7 +103,7 @@ def _willing(server: Server) -> bool:
 
 
 def _start() -> Server:
-    cluster = Path(tempfile.mkdtemp(prefix="canteen-postgres-"))
+    cluster = Path(tempfile.mkdtemp(prefix="canteen-postgres-", dir=memory()))
     if os.getuid() == 0:
         os.chown(cluster, *pwd.getpwnam(_user())[2:4])
     data, port = str(cluster / "data"), free_port()

@@ -2,27 +2,28 @@
 
 server   one, on `database_url`
 serve    starts more: serve(config) -> Server, as many as the test wants, also on one database
+
+They are forked from a process that has loaded the house (`warm`): of a server's start, loading takes nine tenths.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
-from canteen.config import ROOT, Config
+from canteen.config import Config
+from tests.rigs import warm
 from tests.rigs.postgres import free_port
 
-COMMAND = Path(sys.executable).parent / "canteen"
 PATIENCE = 120  # seconds until a server that does not answer is given up
 
 
@@ -33,7 +34,7 @@ class Server:
     config: Config
     port: int
     log: Path
-    process: subprocess.Popen[bytes] = field(repr=False)
+    process: BaseProcess = field(repr=False)
 
     @property
     def url(self) -> str:
@@ -48,19 +49,19 @@ class Server:
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
-        if self.process.poll() is None:
+        assert self.process.pid
+        if self.process.is_alive():
             os.killpg(self.process.pid, number)
-        try:
-            self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
+        self.process.join(PATIENCE)
+        if self.process.is_alive():
             os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            raise
+            self.process.join()
+            raise AssertionError(f"the server did not end when told:\n{self.log.read_text(errors='replace')}")
 
     def wait(self) -> None:
         """Until it answers. Raises AssertionError with its log when it does not."""
         give_up = time.monotonic() + PATIENCE
-        while time.monotonic() < give_up and self.process.poll() is None:
+        while time.monotonic() < give_up and self.process.is_alive():
             try:
                 with urllib.request.urlopen(f"{self.url}/healthz", timeout=5) as answer:  # noqa: S310 - our own address
                     if answer.status == 200:
@@ -84,23 +85,15 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     def start(config: Config, *, port: int | None = None, options: tuple[str, ...] = (), **environment: str) -> Server:
         port = port or free_port()
         log = tmp_path / f"server-{len(running)}.log"
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                [COMMAND, "serve", "--port", str(port), *options],
-                cwd=ROOT,
-                env={**os.environ, **_environment(config), **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        words = ("serve", "--port", str(port), *options)
+        process = warm.start(words, {**os.environ, **_environment(config), **environment}, log)
         running.append(Server(config, port, log, process))
         running[-1].wait()
         return running[-1]
 
     yield start
     for server in running:
-        server.stop()
+        server.kill()
 
 
 @pytest.fixture
