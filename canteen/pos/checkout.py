@@ -69,16 +69,18 @@ class Booked:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A share as sold and how much of it may be claimed; `reason` says why not all."""
+    """A share as sold and how much of it our own quote bears: so much counts in limits, and may be claimed of a
+    subsidy. `reason` says why not all.
+    """
 
     n: int
     share: Share
-    claimable: Fen
+    borne: Fen
     reason: str
 
     @property
     def excluded(self) -> Fen:
-        return self.share.fen - self.claimable if self.share.payer == "subsidy" else 0
+        return self.share.fen - self.borne if self.share.payer == "subsidy" else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,18 +269,25 @@ def _barred(session: Session, sale: SaleOrder, times: Times, place: Place, perso
     return "" if holder in person.ids else "card_of_another"
 
 
+NOT_THEIRS = frozenset({"card_dead", "card_of_another"})
+"""Reasons for which the meal may be somebody else's: it counts in no limit of the person named."""
+
+
 def _verdicts(sold: Quote, own: Quote, barred: str) -> Iterator[Verdict]:
-    """claimable = min(as sold, our own quote), share by share of the same fund and rule; nothing when barred."""
+    """borne = min(as sold, our own quote), share by share of the same fund and rule.
+
+    When barred no fund of the public bears anything; what the canteen or a donor gave was given.
+    """
     ours: dict[tuple[str, str], Fen] = {}
     for share in own.shares:
         ours[share.fund, share.rule] = ours.get((share.fund, share.rule), 0) + share.fen
     why = {passed.rule: passed.why for passed in own.passed}
     for n, share in enumerate(sold.shares, 1):
-        left = 0 if barred else min(share.fen, ours.get((share.fund, share.rule), 0))
-        if share.payer == "subsidy":
-            ours[share.fund, share.rule] = ours.get((share.fund, share.rule), 0) - left
-        reason = "" if left == share.fen else barred or why.get(share.rule, "price_differs")
-        yield Verdict(n, share, left if share.payer == "subsidy" else share.fen, reason)
+        key = share.fund, share.rule
+        nothing = barred in NOT_THEIRS or (barred and share.payer == "subsidy")
+        borne = 0 if nothing else min(share.fen, ours.get(key, 0))
+        ours[key] = ours.get(key, 0) - borne
+        yield Verdict(n, share, borne, "" if borne == share.fen else barred or why.get(share.rule, "price_differs"))
 
 
 def _take(
@@ -292,16 +301,12 @@ def _take(
     place: Place,
     new: list[dict[str, Any]],
 ) -> Iterator[dict[str, Any]]:
-    """Take the slots that the claimable shares lean on, their rows into `new`; note what was asked and granted."""
-    claimed: dict[str, Fen] = {}
-    for verdict in verdicts:
-        if verdict.share.payer == "subsidy" and verdict.claimable:
-            claimed[verdict.share.rule] = claimed.get(verdict.share.rule, 0) + verdict.claimable
+    """Take the slots that the shares lean on, whoever pays them, their rows into `new`; note what was asked and granted."""
     leaning = {(ask.allowance, ask.window): ask for ask in pricing.asks(own)}
     asks = {(ask.allowance, ask.window): ask for ask in pricing.asks(sold)} | leaning
     whose = pricing.holders(person, place)
     for key, ask in sorted(asks.items()):
-        fen = sum(claimed.get(rule, 0) for rule in ask.rules)
+        fen = sum(v.borne for v in verdicts if v.share.rule in ask.rules and slots.counts(ask, v.share.fund))
         holder = pricing.holder(ask.scope, whose)
         if holder is None:
             continue

@@ -48,6 +48,15 @@ class Ask:
     scope: str = "person"
 
 
+def counts(ask: Ask, fund: str) -> bool:
+    """Whether a share of `fund` is counted by the limit: one of a fund, or its budget, counts that fund's alone."""
+    if ask.scope == "fund":
+        return ask.allowance.endswith(f"#{fund}")
+    if ask.scope == "budget":
+        return ask.allowance == f"budget.{fund}" or ask.allowance.startswith(f"budget.{fund}@")
+    return True
+
+
 @dataclass(slots=True)
 class Used:
     """What is taken of one (allowance, window): slots as (holder, number), the slot of each civil day, or fen."""

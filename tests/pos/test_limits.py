@@ -409,3 +409,78 @@ def test_a_void_after_a_merge_gives_back_to_the_person_they_now_are(session: Ses
     with clock.at(NOON + timedelta(hours=7)):
         assert world.bring(till, world.seal(till, world.void_body(sold[1]), kind="void"))[0].outcome == "created"
     assert sell_at(till, cards[0], NOON + timedelta(days=1), NOON + timedelta(days=2)) == [500, 0]
+
+
+# --- who pays makes no difference to a limit ---
+
+
+def paid_by(payer: str, *allowances: str, budget: str = "") -> str:
+    return book(*allowances, budget=budget).replace("payer: subsidy", f"payer: {payer}")
+
+
+@pytest.mark.parametrize("payer", ["donation", "concession"])
+@pytest.mark.parametrize(
+    ("limit", "quoted"),
+    [
+        (f"id: t.month, {MEALS}: 2, scope: person, window: month", [500, 500, 0, 0]),
+        (f"id: t.month, {DAYS}: 2, scope: household, window: month", [500, 500, 0, 0]),
+        (f"id: t.month, {FEN}: 12.00, scope: fund, window: month", [500, 500, 200, 0]),
+    ],
+)
+def test_what_the_canteen_or_a_donor_gives_is_limited_as_a_subsidy_is(
+    session: Session, till: World, payer: str, limit: str, quoted: list[int]
+) -> None:
+    """The free meal a day that a canteen gives itself is one a day; and a void gives it back."""
+    world.a_rulebook(session, paid_by(payer, limit))
+    card = world.a_card(session, world.an_elder(session))
+    assert sell_at(till, card, *(at(date(2026, 5, day)) for day in (11, 12, 13, 14))) == quoted
+    assert claimable(session) == 0
+    with clock.at(at(date(2026, 5, 14), 700)):
+        for sale in session.execute(select(SaleUse.sale_id).where(SaleUse.granted > 0).distinct()).scalars().all():
+            world.bring(till, world.seal(till, world.void_body(str(sale)), kind="void"))
+    assert sell_at(till, card, at(date(2026, 5, 15))) == [500]
+
+
+def test_a_donors_budget_ends(session: Session, till: World) -> None:
+    world.a_rulebook(session, paid_by("donation", budget=budget("stop")))
+    cards = [world.a_card(session, world.an_elder(session)) for _ in range(4)]
+    assert [sell_at(till, card, NOON)[0] for card in cards] == [500, 500, 200, 0]
+
+
+def test_an_amount_counts_the_whole_benefit_also_where_the_canteen_gives_a_part(session: Session, till: World) -> None:
+    text = book(f"id: t.month, {FEN}: 12.00, scope: person, window: month")
+    house = "payer: subsidy}\n  - {id: house, name: 食堂, payer: concession}"
+    split = "split: [{fund: city, fen: 3.00}, {fund: house, rest: yes}]"
+    world.a_rulebook(session, text.replace("payer: subsidy}", house).replace("fund: city\n", f"{split}\n"))
+    card = world.a_card(session, world.an_elder(session))
+    assert sell_at(till, card, *(at(date(2026, 5, day)) for day in (11, 12, 13, 14))) == [500, 500, 200, 0]
+    assert session.execute(select(AmountUsed.used)).scalar_one() == 1200
+
+
+def test_a_canteens_own_gift_to_another_than_the_card_says_is_not_counted_against_the_card(
+    session: Session, till: World
+) -> None:
+    world.a_rulebook(session, paid_by("concession", f"id: t.month, {MEALS}: 1, scope: person, window: month"))
+    ids = [world.an_elder(session) for _ in range(2)]
+    cards = [world.a_card(session, each) for each in ids]
+    with clock.at(NOON):
+        body = world.checkout_body(till, [cards[0]])
+        body["sales"][0]["elder"] = str(ids[1])
+        world.bring(till, world.seal(till, body))
+        assert world.checkout_body(till, [cards[1]])["sales"][0]["quote"]["due"] == 700
+
+
+def test_a_funds_limit_counts_what_that_fund_may_claim_and_no_more(session: Session, till: World) -> None:
+    """Quoted when the city had one yuan left: the district's share does not use up what the city has since."""
+    text = book(f"id: t.city, {FEN}: 4.00, scope: fund, window: month", then=["district"])
+    split = "split: [{fund: city, fen: 3.00}, {fund: district, rest: yes}]"
+    world.a_rulebook(session, text.replace("fund: city\n", f"{split}\n"))
+    card = world.a_card(session, world.an_elder(session))
+    with clock.at(at(date(2026, 5, 11))):
+        first = world.sell(till, card).sales[0]
+    with clock.at(at(date(2026, 5, 12))):
+        late = world.seal(till, world.checkout_body(till, [card]))
+        world.bring(till, world.seal(till, world.void_body(first), kind="void"))
+        assert world.bring(till, late)[0].outcome == "created"
+    used = session.execute(select(AmountUsed.used).where(AmountUsed.allowance == "t.city#city")).scalar_one()
+    assert (used, claimable(session)) == (100, 100)
