@@ -206,10 +206,11 @@ def add_fact(
 
 def note(session: Session, elder_id: uuid.UUID, facts: Sequence[NewFact], by: str, *, source: str = "desk") -> int:
     """Add facts about an elder as one act and answer the event's number. Raises NoElder, BadFact, FactGone."""
-    merged = [uuid.UUID(fact.value) for fact in facts if fact.kind == "merged" and fact.value]
-    there = [each for each in merged if session.get(Elder, each) is not None]
-    persons = {cluster(session, each)[0] for each in (elder_id, *there)} if there else set()
-    for each in sorted({elder_id, *persons}):  # a merge waits for the sales of both: they hold who each was
+    merges = [fact for fact in facts if fact.kind == "merged"]
+    named = [uuid.UUID(fact.value) for fact in merges if fact.value]
+    there = [each for each in named if session.get(Elder, each) is not None]
+    persons = {cluster(session, each)[0] for each in (elder_id, *there)} if merges else set()
+    for each in sorted({elder_id, *persons}):  # a merge, or its undoing, waits for the sales of all whom it touches
         lock(session, each)
     for fact in facts:
         if fact.kind in {"hukou", "residence"} and fact.value:

@@ -118,3 +118,26 @@ def test_a_merge_among_sales_of_both_entries_grants_one_meal_or_was_later(
     merged_at = max(fact.recorded for fact in elders.facts_about(session, ids[1]) if fact.kind == "merged")
     both_before = all(seen < merged_at for seen in known_at.values())
     assert open_fen(session, tills) == (1000 if both_before else 500)
+
+
+def test_taking_a_merge_back_waits_for_whoever_holds_the_person_they_were(app: Flask, session: Session) -> None:
+    """Else a void under the one lock and a sale under the other would both reckon with the same slot."""
+    world.make(session)
+    root, other = (world.an_elder(session) for _ in range(2))
+    with transaction() as own:
+        elders.note(own, other, [elders.NewFact("merged", str(root), NOON.date())], "p-admin")
+    merge = next(fact.id for fact in elders.facts_about(session, other) if fact.kind == "merged")
+    session.rollback()
+
+    def part() -> None:
+        with app.app_context(), transaction() as own:
+            elders.note(own, other, [elders.NewFact("merged", "", NOON.date(), retracts=merge)], "p-admin")
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction() as own:
+            slots.lock(own, [root])
+            parting = pool.submit(part)
+            with pytest.raises(TimeoutError):
+                parting.result(timeout=0.5)
+        parting.result(timeout=30)
+    assert elders.cluster(session, other) == (other, (other,))
