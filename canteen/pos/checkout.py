@@ -32,6 +32,7 @@ from canteen.pos.models import Payment, QuoteInput, Sale, SaleKey, SaleLine, Sal
 from canteen.pos.models import Share as ShareRow
 from canteen.pos.orders import Checkout, SaleOrder
 from canteen.pos.pricing import Place, Priced
+from canteen.pos.slots import Draw
 from canteen.pos.timing import Times
 from canteen.pos.writing import Checked, Row
 from canteen.prepared import Prepared
@@ -94,6 +95,7 @@ class Judged:
     verdicts: tuple[Verdict, ...]
     uses: tuple[dict[str, Any], ...]
     slots: tuple[dict[str, Any], ...]
+    draws: tuple[Draw, ...]
     person: Known | None
     sold_input: tuple[str, str]
     flags: tuple[str, ...]
@@ -126,6 +128,7 @@ def ring_up(session: Session, order: Checkout, arrival: Arrival) -> Booked:
 
     judged = _judge_all(session, order, times, place, eaten)
     layers.keep(session, place.book)
+    slots.draw(session, (draw for j in judged for draw in j.draws))
     writing.write(session, _rows(session, order, arrival, judged, place, period))
     excluded = tuple((j.order.id, v.excluded, v.reason) for j in judged for v in j.verdicts if v.excluded)
     return Booked("kept" if excluded else "created", excluded)
@@ -198,9 +201,8 @@ def _judge_all(
     """Judge the sales in their order; a later one sees what the earlier ones took."""
     judged: list[Judged] = []
     for sale, timed, (person, meal) in zip(order.sales, times, eaten, strict=True):
-        earlier = [row for one in judged for row in one.slots]
         seller = cashiers.odd(session, order.cashier, place, timed.estimated_at)
-        judged.append(_judge(session, sale, timed, place, person, meal, earlier, seller))
+        judged.append(_judge(session, sale, timed, place, person, meal, judged, seller))
     return judged
 
 
@@ -211,23 +213,24 @@ def _judge(
     place: Place,
     person: Known | None,
     meal: Meal,
-    earlier: Sequence[dict[str, Any]],
+    earlier: Sequence[Judged],
     seller: str,
 ) -> Judged:
     sold = _sold(sale)
     before = pricing.taken_now(session, place, person, meal)
-    if earlier:
-        whose = pricing.holders(person, place).values()
-        slots.add_unwritten(before, earlier, {each for some in whose for each in some})
+    mine = {each for some in pricing.holders(person, place).values() for each in some} if earlier else set()
+    for one in earlier:
+        slots.add_unwritten(before, one.slots, one.draws, mine)
     own = pricing.price(place.book, pricing.diner_of(person, sale.guest or "guest"), meal, before)
     sold_input = _sold_input(sale, own)
     barred = _barred(session, sale, times, place, person)
     verdicts = tuple(_verdicts(sold, own.quote, barred))
     new: list[dict[str, Any]] = []
-    uses = tuple(_take(session, sale, sold, own.quote, verdicts, person, before, place, new))
+    draws: list[Draw] = []
+    uses = tuple(_take(sale, sold, own.quote, verdicts, person, before, place, new, draws))
     odd = "input_differs" if sold_input[0] != sale.input_hash else ""
     flags = tuple(dict.fromkeys(flag for flag in (*times.flags, *place.flags, odd, seller, barred) if flag))
-    return Judged(sale, times, sold, own, verdicts, uses, tuple(new), person, sold_input, flags)
+    return Judged(sale, times, sold, own, verdicts, uses, tuple(new), tuple(draws), person, sold_input, flags)
 
 
 def _sold(sale: SaleOrder) -> Quote:
@@ -291,7 +294,6 @@ def _verdicts(sold: Quote, own: Quote, barred: str) -> Iterator[Verdict]:
 
 
 def _take(
-    session: Session,
     sale: SaleOrder,
     sold: Quote,
     own: Quote,
@@ -300,8 +302,12 @@ def _take(
     before: slots.Taken,
     place: Place,
     new: list[dict[str, Any]],
+    draws: list[Draw],
 ) -> Iterator[dict[str, Any]]:
-    """Take the slots that the shares lean on, whoever pays them, their rows into `new`; note what was asked and granted."""
+    """Take what the shares lean on, whoever pays them; note what was asked and granted.
+
+    What is to be written of it goes into `new`, the rows of slots, and `draws`, the amounts.
+    """
     leaning = {(ask.allowance, ask.window): ask for ask in pricing.asks(own)}
     asks = {(ask.allowance, ask.window): ask for ask in pricing.asks(sold)} | leaning
     whose = pricing.holders(person, place)
@@ -313,7 +319,9 @@ def _take(
         taking = slots.Taking(holder, 0)
         if key in leaning and fen:
             wanted = replace(ask, amount=min(ask.amount, fen)) if ask.unit == "fen" else ask
-            taking = slots.take(session, holder, wanted, before, place.day)
+            taking = slots.take(holder, wanted, before, place.day)
+            if ask.unit == "fen" and taking.granted:
+                draws.append((holder, ask, taking.granted))
             if taking.new and taking.n is not None:
                 new.append(slots.row(holder, ask, taking.n, place.day, sale.id))
         yield {

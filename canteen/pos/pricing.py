@@ -123,7 +123,7 @@ def holders(person: Known | None, place: Place) -> dict[str, tuple[uuid.UUID, ..
 
     A guest has no rows; a budget has one at each canteen, and counts them all.
     """
-    budget: dict[str, tuple[uuid.UUID, ...]] = {"budget": (uuid.uuid5(_HOLDERS, f"budget:{place.canteen.id}"),)}
+    budget: dict[str, tuple[uuid.UUID, ...]] = {"budget": budget_holders(place)}
     if person is None:
         return budget
     root = person.root
@@ -131,6 +131,11 @@ def holders(person: Known | None, place: Place) -> dict[str, tuple[uuid.UUID, ..
         "person": (root, *(each for each in person.ids if each != root)),
         "household": (household_holder(person.household),) if person.household else (root,),
     }
+
+
+def budget_holders(place: Place) -> tuple[uuid.UUID, ...]:
+    """In whose name this canteen's part of every budget is counted."""
+    return (uuid.uuid5(_HOLDERS, f"budget:{place.canteen.id}"),)
 
 
 def household_holder(household: str) -> uuid.UUID:

@@ -188,15 +188,12 @@ class Taking:
     new: bool = False
 
 
-def take(session: Session, holder: uuid.UUID, ask: Ask, before: Taken, day: date) -> Taking:
+def take(holder: uuid.UUID, ask: Ask, before: Taken, day: date) -> Taking:
     """Take what is asked and note it in `before`; nothing is granted when nothing is left, an amount also in part.
 
-    The row of a new number is the caller's to write: `row`.
+    To write what was taken is the caller's: `row` for a new number, `draw` for amounts.
     """
-    taking = note(before.setdefault((ask.allowance, ask.window), Used()), holder, ask, day)
-    if ask.unit == "fen" and taking.granted:
-        _add_amount(session, holder, ask, taking.granted)
-    return taking
+    return note(before.setdefault((ask.allowance, ask.window), Used()), holder, ask, day)
 
 
 def note(used: Used, holder: uuid.UUID, ask: Ask, day: date) -> Taking:
@@ -216,6 +213,10 @@ def note(used: Used, holder: uuid.UUID, ask: Ask, day: date) -> Taking:
     return Taking(holder, 1, free, new=True)
 
 
+Draw = tuple[uuid.UUID, Ask, int]
+"""In whose row an amount is drawn, of what, and how many fen."""
+
+
 def row(holder: uuid.UUID, ask: Ask, n: int, day: date, sale_id: uuid.UUID) -> dict[str, object]:
     """The row of a slot newly taken by a sale."""
     return {
@@ -227,6 +228,27 @@ def row(holder: uuid.UUID, ask: Ask, n: int, day: date, sale_id: uuid.UUID) -> d
         "unit_day": day if ask.unit == "day" else None,
         "sale_id": sale_id,
     }
+
+
+def draw(session: Session, draws: Iterable[Draw]) -> None:
+    """Write amounts taken, by key: the rows of a budget have no other order that all keep (design 4).
+
+    Raises Again when somebody drew the rest between reading and this.
+    """
+    sums: dict[tuple[str, str, uuid.UUID], tuple[Ask, int]] = {}
+    for holder, ask, fen in draws:
+        key = (ask.allowance, ask.window, holder)
+        sums[key] = (ask, fen + (sums[key][1] if key in sums else 0))
+    for (_, _, holder), (ask, fen) in sorted(sums.items(), key=lambda one: one[0]):
+        _add_amount(session, holder, ask, fen)
+
+
+def hold_drawn(session: Session, holders: Collection[uuid.UUID], budgets: Collection[Key]) -> None:
+    """Hold the rows of these budgets, by key, for who draws on them more than once in a transaction."""
+    if holders and budgets and connection_of(session).dialect.name == "postgresql":
+        key = (AmountUsed.allowance, AmountUsed.window)
+        query = select(AmountUsed.used).where(tuple_(*key).in_(sorted(budgets)), AmountUsed.person_id.in_(holders))
+        session.execute(query.order_by(*key, AmountUsed.person_id).with_for_update(key_share=True)).all()
 
 
 def _add_amount(session: Session, holder: uuid.UUID, ask: Ask, fen: int) -> None:
@@ -247,8 +269,13 @@ def _add_amount(session: Session, holder: uuid.UUID, ask: Ask, fen: int) -> None
         raise Again
 
 
-def add_unwritten(before: Taken, rows: Iterable[Mapping[str, Any]], holders: Collection[uuid.UUID]) -> None:
-    """Note the slots that earlier sales of this checkout took: their rows are written with the whole."""
+def add_unwritten(
+    before: Taken, rows: Iterable[Mapping[str, Any]], draws: Iterable[Draw], holders: Collection[uuid.UUID]
+) -> None:
+    """Note what earlier sales of this checkout took: it is written with the whole."""
+    for holder, ask, fen in draws:
+        if holder in holders:
+            before.setdefault((ask.allowance, ask.window), Used()).fen += fen
     for each in rows:
         if each["person_id"] in holders:
             used = before.setdefault((each["allowance"], each["window"]), Used())
@@ -279,7 +306,7 @@ def release(session: Session, sale_id: uuid.UUID) -> None:
         session.execute(select(SaleUse).where(SaleUse.sale_id == sale_id, SaleUse.granted > 0)).scalars()
     )
     uses += session.execute(select(AddedUse).where(AddedUse.sale_id == sale_id)).scalars()
-    for use in uses:
+    for use in sorted(uses, key=lambda use: (use.allowance, use.window, use.person_id)):
         if use.unit == "fen":
             session.execute(
                 update(AmountUsed)

@@ -296,6 +296,9 @@ class Work:
                     alone.update(pricing.holders(person, place)["household"])
             most += before.reference.list
         slots.hold(session, alone, budgets, most)
+        slots.hold_drawn(
+            session, {each for place, _ in people.values() for each in pricing.budget_holders(place)}, budgets
+        )
 
     # --- one meal ---
 
@@ -395,7 +398,9 @@ class Work:
                 key = (holder, (ask.allowance, ask.window))
                 self.supposed.setdefault(key, []).append((wanted, meal.day))
                 continue
-            taking = slots.take(session, holder, wanted, taken, meal.day)
+            taking = slots.take(holder, wanted, taken, meal.day)
+            if ask.unit == "fen" and taking.granted:
+                slots.draw(session, [(holder, wanted, taking.granted)])
             if taking.new and taking.n is not None:
                 rows.append(slots.row(holder, ask, taking.n, meal.day, meal.id))
             if taking.granted:

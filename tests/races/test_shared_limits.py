@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from canteen import clock
+from canteen import db as database
 from canteen.db import transaction
 from canteen.ledger import transfers
 from canteen.pos import slots
@@ -86,6 +87,36 @@ def test_a_budget_over_several_canteens_is_never_passed_and_far_from_its_end_nob
     assert open_fen(session, tills) == (2300 if limit == "23.00" else 500 * CROWD)
     rows = session.execute(select(AmountUsed.used).where(AmountUsed.allowance == "budget.city")).scalars().all()
     assert sum(rows) == open_fen(session, tills)
+
+
+PURSES = """
+{format: 1, id: t, title: 测试标准, source: 测试, from: 2020-01-01, guard: none,
+funds: [{id: a, name: 一, payer: subsidy, budget: {limit: 9000000.00, window: month, at_end: stop}},
+  {id: b, name: 二, payer: subsidy, budget: {limit: 9000000.00, window: month, at_end: stop}}],
+stages: [{id: s, title: 补贴, rules: [
+  {id: a, label: 补贴, reason: 测试, clause: 一, less: 5.00, fund: a, when: {class: dibao}},
+  {id: b, label: 补贴, reason: 测试, clause: 二, less: 5.00, fund: b, when: {not: {class: dibao}}}]}]}
+"""
+
+
+def test_couples_whose_meals_draw_on_two_budgets_in_either_order_do_not_lock_each_other_out(
+    app: Flask, session: Session, tills: list[World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Budgets far from their end are held in common: what then counts is the order in which their rows are written."""
+    world.a_rulebook(session, PURSES)
+    monkeypatch.setattr(database, "RETRIED", set[str]())  # a deadlock would be told, not tried again
+    cards = [
+        [world.a_card(session, world.an_elder(session, classes=classes)) for classes in (["dibao"], [])]
+        for _ in range(CROWD)
+    ]
+    with clock.at(NOON):
+        till = tills[0]
+        bodies = [world.checkout_body(till, pair[:: 1 if n % 2 else -1]) for n, pair in enumerate(cards)]
+        records = [(till, world.seal(till, body)) for body in bodies]
+    assert set(at_once(app, records)) == {"created"}
+    session.rollback()
+    rows = session.execute(select(AmountUsed.allowance, AmountUsed.used)).all()
+    assert sorted(map(tuple, rows)) == [("budget.a", 500 * CROWD), ("budget.b", 500 * CROWD)]
 
 
 def test_a_merge_among_sales_of_both_entries_grants_one_meal_or_was_later(
