@@ -221,11 +221,12 @@ def _judge(period: Period, contract: Contract, cut: Cut) -> tuple[_Counts, list[
     """Go through the period's sales once, page by page; what is odd becomes findings, the rest counts."""
     counts = _Counts(0, Counter(), set(), Counter(), {}, set(), Counter())
     quotes, known, turns_at = Quotes(own=True), reading.clusters(cut), reading.day_turns_at(contract)
+    budgets = reading.Budgets(cut)
     findings: list[Finding] = []
     for page in reading.sales(period, cut):
         sales = reading.sold(page, turns_at)
         prices = {sale.id: sale.priced for sale in sales if not sale.voided}
-        excess = reconcile.excess(reading.uses([row.id for row in page], known, cut), known.roots())
+        excess = reconcile.excess(reading.uses([row.id for row in page], known, cut, budgets), known.roots())
         elders = {sale.elder for sale in sales if sale.elder}
         findings += reconcile.of_prices(sales, quotes.of({sale.own for sale in sales}), reconcile.excess_rules(excess))
         findings += reconcile.of_uses(excess, prices)

@@ -19,8 +19,9 @@ from canteen import clock
 from canteen.auth.models import Tablet
 from canteen.db import db
 from canteen.ledger.models import Period
+from canteen.money import Fen
 from canteen.places import Canteen, Contract
-from canteen.pos.models import Payment, Record, Sale, SaleKey, SaleUse, Share, Tender, Void
+from canteen.pos.models import AmountUsed, Payment, Record, Sale, SaleKey, SaleUse, Share, Tender, Void
 from canteen.registry import facts as dated
 from canteen.registry.models import ElderFact
 from canteen.settlement import paging
@@ -89,7 +90,36 @@ def sold(rows: Iterable[Any], turns_at: int) -> list[Sold]:
     ]
 
 
-def uses(sale_ids: Collection[uuid.UUID], clusters: Clusters, cut: Cut) -> list[Use]:
+class Budgets:
+    """What was drawn on budgets, up to a cut, by the canteen that drew: each is summed once in a close."""
+
+    def __init__(self, cut: Cut) -> None:
+        self._cut = cut
+        self._drawn: dict[tuple[str, str], dict[uuid.UUID, Fen]] = {}
+
+    def elsewhere(self, allowance: str, window: str, here: uuid.UUID) -> Fen | None:
+        """Fen that others than `here` drew, of meals that stand; None for a limit that is no budget."""
+        if not allowance.startswith("budget."):
+            return None
+        key = (allowance, window)
+        if key not in self._drawn:
+            self._drawn[key] = self._sum(*key)
+        return sum(fen for holder, fen in self._drawn[key].items() if holder != here)
+
+    def _sum(self, allowance: str, window: str) -> dict[uuid.UUID, Fen]:
+        holders = select(AmountUsed.person_id).where(AmountUsed.allowance == allowance, AmountUsed.window == window)
+        query = (
+            select(SaleUse.person_id, func.sum(SaleUse.granted))
+            .join(Sale, Sale.id == SaleUse.sale_id)
+            .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= self._cut.records))
+            .where(SaleUse.person_id.in_(holders), SaleUse.allowance == allowance, SaleUse.window == window)
+            .where(Sale.record_id <= self._cut.records, Void.id.is_(None))
+            .group_by(SaleUse.person_id)
+        )
+        return {holder: int(fen) for holder, fen in paging.once(query)}
+
+
+def uses(sale_ids: Collection[uuid.UUID], clusters: Clusters, cut: Cut, budgets: Budgets) -> list[Use]:
     """All uses, anywhere in the city, of the persons and windows that these sales leaned on."""
     mine = paging.once(
         select(SaleUse.person_id, SaleUse.allowance, SaleUse.window)
@@ -112,7 +142,7 @@ def uses(sale_ids: Collection[uuid.UUID], clusters: Clusters, cut: Cut) -> list[
             )
         )
         found += [
-            _use(row)
+            _use(row, budgets.elsewhere(row.allowance, row.window, row.person_id))
             for row in paging.once(query)
             if (clusters.root(str(row.person_id)), row.allowance, row.window) in keys
         ]
@@ -133,7 +163,7 @@ _USE = (
 )
 
 
-def _use(row: Any) -> Use:
+def _use(row: Any, elsewhere: Fen | None) -> Use:
     return Use(
         sale=str(row.sale_id),
         person=str(row.person_id),
@@ -147,6 +177,7 @@ def _use(row: Any) -> Use:
         rules=tuple(row.rules.split()),
         arrival=row.arrival,
         left=None if row.void_record is None else row.void_record * 16,  # as sales count their arrival
+        elsewhere=elsewhere,
     )
 
 

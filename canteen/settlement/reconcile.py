@@ -76,6 +76,7 @@ class Use:
     rules: tuple[str, ...]
     arrival: int
     left: int | None
+    elsewhere: Fen | None = None  # of a budget: what other canteens drew on it; None for any other limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +218,8 @@ def excess(uses: Iterable[Use], clusters: Mapping[str, str]) -> list[Excess]:
     uses      of every person who ate in the period, in each window touched, wherever they ate
     clusters  person -> the one they are known to be the same as (ruling 42); absent means themselves
 
-    A use not granted although there was room was refused for another reason and is no excess.
+    A use not granted although there was room was refused for another reason and is no excess. A budget is everybody's:
+    only what it did not bear of a meal is excess, since in which order the canteens drew on it does not matter.
     """
     groups: dict[tuple[str, str, str], list[Use]] = defaultdict(list)
     for use in uses:
@@ -227,7 +229,7 @@ def excess(uses: Iterable[Use], clusters: Mapping[str, str]) -> list[Excess]:
 
 def _replay(group: Sequence[Use]) -> Iterator[Excess]:
     ordered = sorted(group, key=lambda use: (use.arrival, use.sale))
-    window = _Window(limit=max(use.limit for use in ordered))
+    window = _Window(limit=max(use.limit for use in ordered), amount=max(use.elsewhere or 0 for use in ordered))
     steps = [(use.arrival, 0, use) for use in ordered] + [(use.left, 1, use) for use in ordered if use.left is not None]
     over: list[tuple[Use, bool]] = []
     for _, leaving, use in sorted(steps, key=lambda step: (step[0], step[1], step[2].sale)):
@@ -235,9 +237,9 @@ def _replay(group: Sequence[Use]) -> Iterator[Excess]:
             window.leave(use)
             continue
         would_be = window.amount + window.adds(use) + use.asked - use.granted
-        beyond = window.amount + window.adds(use) > window.limit
+        beyond = use.elsewhere is None and window.amount + window.adds(use) > window.limit
         window.take(use)
-        if use.left is None and would_be > window.limit:
+        if use.left is None and would_be > window.limit and (use.elsewhere is None or use.asked > use.granted):
             over.append((use, beyond))
     free = window.limit - window.amount
     holders = [use.sale for use in ordered if use.left is None and use.granted]

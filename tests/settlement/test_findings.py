@@ -7,6 +7,8 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from flask import Flask
+from sqlalchemy.orm import Session
 
 from canteen import clock, events
 from canteen.db import transaction
@@ -15,7 +17,8 @@ from canteen.pos import envelope
 from canteen.registry import elders
 from canteen.settlement.models import Finding
 from tests import world
-from tests.settlement.conftest import Town, at
+from tests.pos.books import book
+from tests.settlement.conftest import MADE, Town, at
 
 JAN5, JAN6 = date(2026, 1, 5), date(2026, 1, 6)
 
@@ -47,6 +50,41 @@ def test_a_price_quoted_before_a_correction_was_known_is_named_and_not_claimed(
     assert named(town) == expected
     assert town.claim("2026-01").fen == (0 if expected else 500)
     assert transfers.balances(town.session, "k1").get(("city", "excluded"), 0) == (500 if expected else 0)
+
+
+@pytest.mark.parametrize(
+    ("end", "first", "second"),
+    [
+        ("queue", [("excess_slot", 300)], [("excess_slot", 500)]),
+        ("stop", [], []),
+    ],
+)
+def test_what_a_budget_does_not_bear_is_named_wherever_it_was_drawn_on(
+    app: Flask, session: Session, end: str, first: list[tuple[str, int]], second: list[tuple[str, int]]
+):
+    """Two canteens on a budget of twelve yuan: neither reaches it alone. Queued meals wait in the claim for a person."""
+    with clock.at(MADE):
+        tills = [world.make(session, canteen=f"c{n}", contract=f"k{n}", tablet=f"t{n}") for n in (1, 2)]
+        world.a_rulebook(session, book(budget=f"limit: 12.00, window: month, at_end: {end}"))
+    here, there = (Town(till, session) for till in tills)
+    for town in (here, there, here, there):
+        town.sell(JAN5, town.elder())
+
+    assert (named(here), named(there)) == (first, second)
+    assert here.claim("2026-01").fen + there.claim("2026-01").fen == (2000 if first else 1200)
+
+
+def test_a_meal_voided_leaves_its_part_of_a_budget_to_another_canteen(app: Flask, session: Session):
+    with clock.at(MADE):
+        tills = [world.make(session, canteen=f"c{n}", contract=f"k{n}", tablet=f"t{n}") for n in (1, 2)]
+        world.a_rulebook(session, book(budget="limit: 10.00, window: month, at_end: stop"))
+    here, there = (Town(till, session) for till in tills)
+    (gone,) = here.sell(JAN5, here.elder())
+    here.sell(JAN5, here.elder())
+    assert here.void(gone, at(JAN5, 12)).outcome == "created"
+    there.sell(JAN6, there.elder())
+
+    assert (named(here), named(there)) == ([], [])
 
 
 def test_a_second_lunch_sold_without_a_network_is_named_with_the_sale_that_holds_the_slot(town: Town):
