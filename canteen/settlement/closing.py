@@ -10,12 +10,12 @@ import json
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import Select, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from canteen import clock, events
@@ -122,8 +122,25 @@ def settle(period_id: int, *, by: str) -> tuple[str, str]:
     """Reckon a closed period unless that was done: (claim number, statement hash). Same period, same bytes."""
     if done := _done(period_id):
         return done
-    figures = reckon(period_id)
-    return _store(period_id, figures, by)
+    for earlier in _unreckoned_before(period_id):  # its lines name the claims of these
+        _store(earlier, reckon(earlier), by)
+    return _store(period_id, reckon(period_id), by)
+
+
+def _unreckoned_before(period_id: int) -> list[int]:
+    """Earlier periods of the contract whose close was killed, or is still at work, oldest first."""
+    period = load(period_id)
+    query = _unreckoned().where(Period.contract_id == period.contract_id, Period.from_day < period.from_day)
+    return [number for (number,) in paging.once(query)]
+
+
+def _unreckoned() -> Select[int]:
+    return (
+        select(Period.id)
+        .outerjoin(Statement, Statement.period_id == Period.id)
+        .where(Period.state == "closed", Statement.period_id.is_(None))
+        .order_by(Period.from_day, Period.id)
+    )
 
 
 def _done(period_id: int) -> tuple[str, str] | None:
@@ -141,8 +158,9 @@ def reckon(period_id: int) -> Figures:
     db.session.expunge(contract)
     db.session.rollback()
     cut, silent = cut_of(period)
-    counts, findings = _judge(period, contract, cut)
-    own, earlier = sums.booked(period)
+    known = reading.clusters(cut)
+    counts, findings = _judge(period, contract, known, cut)
+    own, earlier = sums.booked(period, known.root)
     lines = {key: (counts.line_meals[key], len(counts.line_persons.get(key, ())), fen) for key, fen in own.items()}
     lines |= earlier | carrying.lines(period, cut) | differences.lines(period)
     sales, sales_hash = statement.sales_hash(reading.content_hashes(period, cut))
@@ -217,11 +235,10 @@ def _flipped(period_id: int) -> tuple[int, dict[str, Any]]:
     return found[0][0], json.loads(found[0][1])
 
 
-def _judge(period: Period, contract: Contract, cut: Cut) -> tuple[_Counts, list[Finding]]:
+def _judge(period: Period, contract: Contract, known: reading.Clusters, cut: Cut) -> tuple[_Counts, list[Finding]]:
     """Go through the period's sales once, page by page; what is odd becomes findings, the rest counts."""
     counts = _Counts(0, Counter(), set(), Counter(), {}, set(), Counter())
-    quotes, known, turns_at = Quotes(own=True), reading.clusters(cut), reading.day_turns_at(contract)
-    budgets = reading.Budgets(cut)
+    quotes, turns_at, budgets = Quotes(own=True), reading.day_turns_at(contract), reading.Budgets(cut)
     findings: list[Finding] = []
     for page in reading.sales(period, cut):
         sales = reading.sold(page, turns_at)
@@ -237,45 +254,66 @@ def _judge(period: Period, contract: Contract, cut: Cut) -> tuple[_Counts, list[
         findings += reconcile.of_payments(reading.payments(payments))
         counts.tenders.update(reading.tenders(payments))
         counts.rulebooks |= {row.rulebook_hash for row in page}
-        _count(counts, period, sales)
+        _count(counts, period, sales, known)
     findings += _of_earlier_sales(period, known, cut, turns_at)
     findings += of_tablets(period, contract, cut.records)
     findings += differences.findings(period)
     return counts, findings
 
 
-def _of_earlier_sales(period: Period, known: reading.Clusters, cut: Cut, turns_at: int) -> Iterable[Finding]:
-    """Deaths that became known after an earlier close: its sales are named now, its claim stands (ruling 11)."""
-    sales = reading.by_id(reading.deaths_known_late(period, cut), turns_at)
-    return reconcile.of_deaths(sales, reading.deaths({sale.elder for sale in sales if sale.elder}, known, cut))
+def _of_earlier_sales(period: Period, known: reading.Clusters, cut: Cut, turns_at: int) -> Iterator[Finding]:
+    """What became known after an earlier close of whom its sales fed: they are named now, its claim stands.
+
+    Meals after a death (ruling 11), and meals that an allowance does not hold now that two turn out to be one
+    (ruling 42). What the close before could have named is not named again.
+    """
+    ids = reading.known_late(period, known, cut)
+    if not ids:
+        return
+    before = Cut(cut.facts_before, cut.records, cut.facts_before, cut.records_before)
+    were = reading.clusters(before)
+    sales = reading.by_id(ids, turns_at)
+    elders = {sale.elder for sale in sales if sale.elder}
+    named = {finding.subject for finding in reconcile.of_deaths(sales, reading.deaths(elders, were, before))}
+    late = reconcile.of_deaths(sales, reading.deaths(elders, known, cut))
+    yield from (finding for finding in late if finding.subject not in named)
+    uses = reading.uses(ids, known, cut)
+    there = {(one.use.sale, one.use.allowance, one.use.window) for one in reconcile.excess(uses, were.roots())}
+    found = [
+        one
+        for one in reconcile.excess(uses, known.roots())
+        if (one.use.sale, one.use.allowance, one.use.window) not in there
+    ]
+    yield from reconcile.of_uses(found, {sale.id: sale.priced for sale in sales})
 
 
 def of_tablets(period: Period, contract: Contract, records: int | None = None) -> list[Finding]:
     """Gaps and forks of the tablets that served the contract; `records` None looks at all there is now."""
-    tablets = reading.tablets(contract, period.from_day, period.to_day)
+    tablets = reading.tablets(contract, period.from_day, period.to_day, records)
     links, starts = reading.chains(tablets, period.from_day - timedelta(days=1), records)
     return list(reconcile.of_chain(links, period.from_day, period.to_day, starts))
 
 
-def _count(counts: _Counts, period: Period, sales: list[Sold]) -> None:
+def _count(counts: _Counts, period: Period, sales: list[Sold], known: reading.Clusters) -> None:
+    """Two entries that are known to be one person are one person here too (人数)."""
     standing = [sale for sale in sales if not sale.voided]
     counts.sales += len(sales)
     for sale in standing:
         if sale.elder:
             counts.totals["meals"] += 1
-            if sale.elder not in counts.persons:
-                counts.persons.add(sale.elder)
-                counts.totals["persons"] += 1
+            counts.persons.add(known.root(sale.elder))
         else:
             counts.totals["guests"] += 1
         counts.totals["list"] += sale.priced.list_fen
         counts.totals["due"] += sale.priced.due_fen
         for part in sale.priced.parts:
             counts.totals[part.payer] += part.fen
-    elders = {sale.id: sale.elder for sale in sales if sale.elder}
+    if counts.persons:
+        counts.totals["persons"] = len(counts.persons)
+    elders = {sale.id: known.root(sale.elder) for sale in sales if sale.elder}
     for sale_id, key in sums.standing(period, [uuid.UUID(sale) for sale in elders]):
         counts.line_meals[key] += 1
-        counts.line_persons.setdefault(key, set()).add(elders[str(sale_id)] or "")
+        counts.line_persons.setdefault(key, set()).add(elders[str(sale_id)])
 
 
 @retried
@@ -371,9 +409,4 @@ def due(session: Session, today: date) -> list[tuple[str, date]]:
 
 def unfinished(session: Session) -> list[int]:
     """Periods that were flipped but never reckoned: their close was killed in between."""
-    query = (
-        select(Period.id)
-        .outerjoin(Statement, Statement.period_id == Period.id)
-        .where(Period.state == "closed", Statement.period_id.is_(None))
-    )
-    return list(session.execute(query.order_by(Period.from_day, Period.id)).scalars())
+    return list(session.execute(_unreckoned()).scalars())

@@ -222,38 +222,34 @@ def deaths(elders: Collection[str], known: Clusters, cut: Cut) -> dict[str, date
     return {elder: days[known.root(elder)] for elder in elders if known.root(elder) in days}
 
 
-def deaths_known_late(period: Period, cut: Cut) -> list[uuid.UUID]:
-    """Sales of the contract's earlier periods, still standing, after a death that has become known since the close before."""
-    query = (
-        select(Sale.id, Sale.elder_id, Sale.service_day)
-        .join(ElderFact, ElderFact.elder_id == Sale.elder_id)
-        .outerjoin(Void, Void.sale_id == Sale.id)
+def known_late(period: Period, known: Clusters, cut: Cut) -> list[uuid.UUID]:
+    """Sales of the contract's earlier periods, still standing, of persons of whom a death or a merge has become known
+    since the close before."""
+    told = paging.once(
+        select(ElderFact.elder_id)
         .where(
-            Sale.contract_id == period.contract_id,
-            Sale.service_day < period.from_day,
-            Sale.record_id <= cut.records_before,
-            ElderFact.kind == "status",
+            ElderFact.kind.in_(("status", "merged")),
             ElderFact.recorded > cut.facts_before,
             ElderFact.recorded <= cut.facts,
-            Void.id.is_(None),
         )
-        .order_by(Sale.id)
+        .distinct()
     )
-    eaten = paging.once(query.distinct())
-    died = _died_meanwhile({elder for _, elder, _ in eaten if elder}, cut)
-    return [sale for sale, elder, day in eaten if elder in died and day > died[elder]]
-
-
-def _died_meanwhile(elders: Collection[uuid.UUID], cut: Cut) -> dict[uuid.UUID, date]:
-    """Elder -> day of a death that counts at the cut and did not at the close before."""
-    days: dict[uuid.UUID, date] = {}
-    for some in _batches(sorted(elders), 500):
-        facts = _facts("status", some)
-        before = {fact.id for fact in dated.standing(facts, cut.facts_before)}
-        for fact in dated.standing(facts, cut.facts):
-            if fact.value == "deceased" and fact.id not in before:
-                days[fact.elder_id] = min(days.get(fact.elder_id, date.max), fact.from_day)
-    return days
+    asked = {uuid.UUID(member) for (elder,) in told for member in known.members(str(elder))}
+    found: list[uuid.UUID] = []
+    for some in _batches(sorted(asked), 500):
+        query = (
+            select(Sale.id)
+            .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= cut.records))
+            .where(
+                paging.among(Sale.elder_id, some),
+                Sale.contract_id == period.contract_id,
+                Sale.service_day < period.from_day,
+                Sale.record_id <= cut.records_before,
+                Void.id.is_(None),
+            )
+        )
+        found += [sale for (sale,) in paging.once(query)]
+    return sorted(found)
 
 
 def _facts(kind: str, elders: Collection[uuid.UUID] | None = None) -> list[dated.Fact]:
@@ -335,8 +331,11 @@ def tenders(payment_ids: Sequence[uuid.UUID]) -> dict[str, int]:
     return sums
 
 
-def tablets(contract: Contract, first: date, last: date) -> list[str]:
-    """Tablets that stand at the contract's canteen or sold under the contract in these days."""
+def tablets(contract: Contract, first: date, last: date, records: int | None = None) -> list[str]:
+    """Tablets that stand at the contract's canteen or sold under the contract in these days.
+
+    records  the last record id to look at; None for all there are now
+    """
     at_canteen = select(Tablet.id).where(
         Tablet.canteen_id == contract.canteen_id,
         Tablet.enrolled_at < clock.instant(last, 24 * 60),
@@ -346,6 +345,7 @@ def tablets(contract: Contract, first: date, last: date) -> list[str]:
         select(Record.tablet_id)
         .join(Sale, Sale.record_id == Record.id)
         .where(Sale.contract_id == contract.id, Sale.service_day >= first, Sale.service_day <= last)
+        .where(*_until(records))
         .distinct()
     )
     return sorted({row[0] for query in (at_canteen, sold_here) for row in paging.once(query)})
@@ -361,7 +361,7 @@ def chains(
     Links are read while they are taken, in order of tablet, epoch, number and hash.
     """
     starts: dict[tuple[str, int], int] = {}
-    until = [] if records is None else [Record.id <= records]
+    until = _until(records)
     for tablet in sorted(tablet_ids):
         came = paging.once(
             select(Record.epoch, func.min(Record.number))
@@ -376,6 +376,10 @@ def chains(
             )
             starts[tablet, epoch] = before or 1
     return (link for (tablet, epoch), number in starts.items() for link in _links(tablet, epoch, number, until)), starts
+
+
+def _until(records: int | None) -> list[ColumnElement[bool]]:
+    return [] if records is None else [Record.id <= records]
 
 
 def _links(tablet: str, epoch: int, first: int, until: list[ColumnElement[bool]]) -> Iterator[Link]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
@@ -26,11 +26,13 @@ CLAIMABLE = ("meal", "verdict", "void")  # movements that decide what of a meal 
 PAGE = 20_000
 
 
-def booked(period: Period) -> tuple[dict[Key, Fen], dict[Key, tuple[int, int, Fen]]]:
+def booked(
+    period: Period, person: Callable[[str], str] = str
+) -> tuple[dict[Key, Fen], dict[Key, tuple[int, int, Fen]]]:
     """Fen that went to `open` less what left it, by line: of meals served in the period's own days, and of earlier ones.
 
     The transfers are gone through once, summed by their two accounts (whose fund is theirs, by law); what was booked
-    of earlier days is looked into only where there is any.
+    of earlier days is looked into only where there is any. `person` tells which elder an entry of the roster is.
     """
     sums: dict[Key, Fen] = {}
     first = period.from_day
@@ -45,7 +47,7 @@ def booked(period: Period) -> tuple[dict[Key, Fen], dict[Key, tuple[int, int, Fe
                 if fund := funds.get(account):
                     key = Key("meals", fund, month)
                     sums[key] = sums.get(key, 0) + sign * int(fen)
-    return sums, _before(period) if first < period.from_day else {}
+    return sums, _before(period, person) if first < period.from_day else {}
 
 
 def standing(period: Period, sale_ids: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, Key]]:
@@ -65,7 +67,7 @@ def standing(period: Period, sale_ids: Sequence[uuid.UUID]) -> list[tuple[uuid.U
     return [(sale, Key("meals", fund, month)) for sale, fund, month in paging.once(query) if sale is not None]
 
 
-def _before(period: Period) -> dict[Key, tuple[int, int, Fen]]:
+def _before(period: Period, person: Callable[[str], str]) -> dict[Key, tuple[int, int, Fen]]:
     """Of meals served before the period, by line: (meals, persons, fen).
 
     A late sale is a supplement that names the claim of its day; what takes back or gives again an earlier
@@ -73,12 +75,12 @@ def _before(period: Period) -> dict[Key, tuple[int, int, Fen]]:
     """
     fen: dict[Key, Fen] = defaultdict(int)
     meals: dict[Key, set[uuid.UUID]] = defaultdict(set)
-    persons: dict[Key, set[uuid.UUID | None]] = defaultdict(set)
+    persons: dict[Key, set[str]] = defaultdict(set)
     for key, sale, elder, _, amount in _late(period):
         fen[key] += amount
         if amount:
             meals[key].add(sale)
-            persons[key].add(elder)
+            persons[key].add(person(str(elder)))
     return {key: (len(meals[key]), len(persons[key]), fen[key]) for key in fen}
 
 

@@ -9,9 +9,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from canteen import clock
-from canteen.db import db
+from canteen import clock, events
+from canteen.db import db, transaction
 from canteen.ledger import periods
+from canteen.registry import elders
 from canteen.settlement import closing, paging, statement, sums
 from canteen.settlement.models import Claim, Statement
 from tests.settlement.conftest import Town, at
@@ -72,16 +73,7 @@ def test_a_close_killed_after_the_flip_resumes_to_the_same_bytes(town: Town, mon
     town.sell(JAN5, town.cards[0])
     late = town.sealed(JAN6, town.cards[0])
 
-    class Killed(BaseException):
-        pass
-
-    def die(*_: object, **__: object) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(closing, "settle", die)
-        with pytest.raises(Killed):
-            town.close("2026-01")
+    killed_after_the_flip(town, "2026-01", monkeypatch)
     period = town.period("2026-01")
     clean = closing.reckon(period.id)
     assert closing.unfinished(town.session) == [period.id]
@@ -93,6 +85,51 @@ def test_a_close_killed_after_the_flip_resumes_to_the_same_bytes(town: Town, mon
     assert resumed.hash == statement.digest(statement.body(clean))
     assert town.claim("2026-01").fen == 500
     assert closing.unfinished(town.session) == []
+
+
+def killed_after_the_flip(town: Town, month: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A close whose process dies when the period is closed and nothing is reckoned."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(closing, "settle", die)
+        with pytest.raises(Killed):
+            town.close(month)
+
+
+def test_a_close_reckons_first_what_a_killed_one_left_before_it(town: Town, monkeypatch: pytest.MonkeyPatch):
+    town.sell(JAN5, town.cards[0])
+    late = town.sealed(JAN6, town.cards[0])
+    killed_after_the_flip(town, "2026-01", monkeypatch)
+    town.bring(at(date(2026, 2, 10)), late)
+
+    town.close("2026-02")
+
+    assert town.lines("2026-02") == [("supplement", "city", "2026-01", "k1-202601", 1, 1, 500)]
+    assert town.claim("2026-01").fen == 500
+    assert closing.unfinished(town.session) == []
+
+
+def test_a_void_that_comes_before_a_killed_close_is_resumed_changes_no_byte_of_it(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+):
+    """Also of a meal of an earlier claim that the close names, since its eater's death became known."""
+    sale = town.sell(JAN6, town.cards[0])[0]
+    town.close("2026-01")
+    with clock.at(at(FEB3, 9)), transaction() as session:
+        number = events.record(session, "elder.facts", "x", by="p-admin")
+        elders.add_fact(session, town.elders[0], "status", "deceased", JAN5, None, "民政", number)
+    killed_after_the_flip(town, "2026-02", monkeypatch)
+    clean = statement.body(closing.reckon(town.period("2026-02").id))
+    town.void(sale, at(date(2026, 3, 10)))
+
+    assert town.close("2026-02").hash == statement.digest(clean)
+    assert [finding.code for finding in town.findings("2026-02")] == ["after_death"]
 
 
 def test_a_statement_stays_the_same_whatever_comes_later(town: Town):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from datetime import date, timedelta
 from typing import Any
 
@@ -23,10 +24,12 @@ from tests.settlement.conftest import MADE, Town, at
 JAN5, JAN6 = date(2026, 1, 5), date(2026, 1, 6)
 
 
-def fact(town: Town, day: date, kind: str, value: str, from_day: date = date(1930, 1, 1)) -> None:
+def fact(
+    town: Town, day: date, kind: str, value: str, from_day: date = date(1930, 1, 1), *, of: uuid.UUID | None = None
+) -> None:
     with clock.at(at(day, 9)), transaction() as session:
         number = events.record(session, "elder.facts", "x", by="p-admin")
-        elders.add_fact(session, town.elders[0], kind, value, from_day, None, "社区", number)
+        elders.add_fact(session, of or town.elders[0], kind, value, from_day, None, "社区", number)
 
 
 def named(town: Town) -> list[tuple[str, int]]:
@@ -169,6 +172,68 @@ def status(town: Town, day: date, value: str, *, answers: int | None = None) -> 
     with clock.at(at(day, 9)), transaction() as session:
         number = events.record(session, "elder.facts", "x", by="p-admin")
         return elders.add_fact(session, town.elders[0], "status", value, JAN5, None, "民政", number, answers).id
+
+
+def both(town: Town) -> tuple[uuid.UUID, uuid.UUID]:
+    """One person who stands on the roster twice; nobody knows yet."""
+    town.elder()
+    return town.elders[0], town.elders[1]
+
+
+def test_a_meal_after_a_death_that_stood_under_another_entry_is_named_once_the_two_are_one(town: Town):
+    entry, other = both(town)
+    fact(town, date(2026, 1, 3), "status", "deceased", date(2026, 1, 4), of=other)
+    town.sell(JAN5, town.cards[0])
+    assert named(town) == []
+    fact(town, date(2026, 2, 9), "merged", str(other), of=entry)
+
+    town.close("2026-02")
+    town.close("2026-03")
+    assert [(finding.code, finding.fen) for finding in town.findings("2026-02")] == [("after_death", 500)]
+    assert town.findings("2026-03") == []
+
+
+def test_two_lunches_of_a_closed_month_are_named_once_their_eaters_turn_out_to_be_one(town: Town):
+    entry, other = both(town)
+    (first,), (second,) = town.sell(JAN5, town.cards[0]), town.sell(JAN5, town.cards[1], minute=40)
+    town.sell(JAN6, town.cards[0])
+    assert named(town) == []
+    fact(town, date(2026, 2, 9), "merged", str(other), of=entry)
+
+    town.close("2026-02")
+    town.close("2026-03")
+    (finding,) = town.findings("2026-02")
+    (use,) = body(finding)["uses"]
+    assert (finding.code, finding.subject, finding.fen) == ("excess_slot", f"sale:{second}", 500)
+    assert (use["beyond"], use["held_by"]) == (True, [first])
+    assert town.findings("2026-03") == []
+
+
+def test_a_merge_known_at_the_close_names_its_meals_there_and_not_again(town: Town):
+    entry, other = both(town)
+    town.sell(JAN5, town.cards[0])
+    town.sell(JAN5, town.cards[1], minute=40)
+    fact(town, date(2026, 1, 20), "merged", str(other), of=entry)
+    assert named(town) == [("excess_slot", 500)]
+    fact(town, date(2026, 2, 9), "status", "moved_away", date(2026, 2, 9), of=other)
+
+    town.close("2026-02")
+    assert town.findings("2026-02") == []
+
+
+def test_one_person_under_two_entries_is_counted_once(town: Town):
+    entry, other = both(town)
+    kept = [town.sealed(date(2026, 1, day), card) for day, card in zip((12, 13), town.cards, strict=True)]
+    town.sell(JAN5, town.cards[0])
+    town.sell(JAN6, town.cards[1])
+    fact(town, date(2026, 1, 20), "merged", str(other), of=entry)
+    town.close("2026-01")
+    town.bring(at(date(2026, 2, 9)), *kept)
+    town.close("2026-02")
+
+    assert (town.claim("2026-01").meals, town.claim("2026-01").persons) == (2, 1)
+    assert town.lines("2026-01") == [("meals", "city", "2026-01", "", 2, 1, 1000)]
+    assert town.lines("2026-02") == [("supplement", "city", "2026-01", "k1-202601", 2, 1, 1000)]
 
 
 def test_two_records_with_one_number_are_both_kept_and_named(town: Town):
