@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 
 from canteen.db import db
 from canteen.ledger import transfers
@@ -13,7 +13,7 @@ from canteen.money import Fen
 from canteen.pos.models import Sale, Share, Void
 from canteen.settlement import carrying, paging
 from canteen.settlement.differences import by_fund
-from canteen.settlement.models import Claim, Decision, Payout, PayoutCheck
+from canteen.settlement.models import Claim, ClaimLine, Decision, Held, HeldAnswer, Payout, PayoutCheck
 
 HELD_BY = ("open", "claimed", "disallowed", "paid", "excluded")
 
@@ -65,8 +65,13 @@ def differences(contract_id: str) -> list[tuple[str, str, str, str]]:
     rows = trial(contract_id)
     found = [("trial_balance", row.fund, str(sum(row.standing.values())), str(row.sold)) for row in rows if row.missing]
     approved, paid = _approved(contract_id)
+    struck = _struck(contract_id)
     for row in rows:
-        for kind, expected in (("claimed", approved[row.fund] - paid[row.fund]), ("paid", paid[row.fund])):
+        for kind, expected in (
+            ("claimed", approved[row.fund] - paid[row.fund]),
+            ("paid", paid[row.fund]),
+            ("disallowed", struck[row.fund]),
+        ):
             there = row.standing[kind]
             found += [(kind, row.fund, str(there), str(expected))] if there != expected else []
     vouchers = sum(
@@ -81,6 +86,26 @@ def differences(contract_id: str) -> list[tuple[str, str, str, str]]:
     if vouchers != sum(paid.values()):
         found.append(("payouts", contract_id, str(vouchers), str(sum(paid.values()))))
     return found
+
+
+def _struck(contract_id: str) -> Counter[str]:
+    """Fen of meals that stand and were struck out for good, by fund: at their claim's approval, or when held before."""
+    approved = select(Decision.claim_id).where(Decision.move == "approve")
+    query = (
+        select(ClaimLine.fund, func.sum(Held.fen))
+        .select_from(Held)
+        .join(Claim, Claim.id == Held.claim_id)
+        .join(ClaimLine, and_(ClaimLine.claim_id == Held.claim_id, ClaimLine.n == Held.line_n))
+        .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
+        .outerjoin(Void, Void.sale_id == Held.sale_id)
+        .where(
+            Claim.contract_id == contract_id,
+            Void.id.is_(None),
+            or_(and_(Held.outcome == "disallowed", Held.claim_id.in_(approved)), HeldAnswer.outcome == "disallowed"),
+        )
+        .group_by(ClaimLine.fund)
+    )
+    return Counter({fund: int(fen) for fund, fen in paging.once(query)})
 
 
 def _approved(contract_id: str) -> tuple[Counter[str], Counter[str]]:

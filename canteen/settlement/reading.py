@@ -223,8 +223,7 @@ def deaths(elders: Collection[str], known: Clusters, cut: Cut) -> dict[str, date
 
 
 def known_late(period: Period, known: Clusters, cut: Cut) -> list[uuid.UUID]:
-    """Sales of the contract's earlier periods, still standing, of persons of whom a death or a merge has become known
-    since the close before."""
+    """Standing sales of the contract's earlier periods, of whom a death or a merge became known since the close before."""
     told = paging.once(
         select(ElderFact.elder_id)
         .where(

@@ -19,9 +19,19 @@ from sqlalchemy.orm import aliased
 
 from canteen.ledger.models import LATER, Account, Period, Transfer
 from canteen.money import Fen
-from canteen.pos.models import Payment, Record, Sale, SaleLine, SaleUse, Share, Slot, Tender, Void
-from canteen.settlement import balance, carrying, closing, paging, reading, statement, verify_later
-from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held, Statement
+from canteen.pos.models import Payment, Record, Sale, SaleLine, Share, Tender, Void
+from canteen.settlement import (
+    balance,
+    carrying,
+    closing,
+    paging,
+    reading,
+    statement,
+    verify_later,
+    verify_papers,
+    verify_slots,
+)
+from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held
 from canteen.settlement.reconcile import Part, Priced
 from canteen.settlement.requoting import Quotes
 from canteen.settlement.statement import Cut
@@ -68,21 +78,23 @@ def period(period_id: int) -> Verified:
     found: list[Difference] = []
     lines: Counter[LineKey] = Counter()
     taken: Counter[str] = Counter()
+    counted = verify_papers.Counted(reading.clusters(cut))
+    slots = verify_slots.Slots()
     sales = 0
     for page in reading.sales(row, cut):
         sales += len(page)
         meals, wrong = _meals(page, quotes)
         found += wrong
         found += _transfers(meals)
-        found += _slots([meal.id for meal in meals])
+        found += [Difference(*one) for one in slots.differences([meal.id for meal in meals])]
         payments = [sale.payment_id for sale in page if sale.arrival % 16 == 0]
         found += _payments(payments, row.id, taken)
-        _add_lines(lines, row, page, meals, cut)
+        _add_lines(lines, counted, row, page, meals, cut)
     _add_taken_back(lines, row, cut, quotes)
     found += _differences(row, quotes, lines)
     found += _lines(row, lines)
     found += _money_taken(row, taken)
-    found += _statement(row, cut)
+    found += [Difference(*one) for one in verify_papers.differences(row, cut, counted)]
     found += [Difference(*one) for one in balance.differences(row.contract_id)]
     return Verified(row.id, sales, sum(lines.values()), tuple(found))
 
@@ -201,7 +213,7 @@ def _claimable(sold: Priced, own: Priced | None) -> Iterator[Fen]:
         yield fen
 
 
-# --- transfers, slots and payments of the sales ---
+# --- transfers and payments of the sales ---
 
 
 def _transfers(meals: Sequence[_Meal]) -> Iterator[Difference]:
@@ -236,30 +248,6 @@ def _transfers(meals: Sequence[_Meal]) -> Iterator[Difference]:
                 yield Difference("transfer", f"sale:{meal.id}/{n}", str(dict(+there)), str(dict(+expected)))
     for (sale, n), there in booked.items():
         yield Difference("transfer", f"sale:{sale}/{n}", str(dict(+there)), "{}")
-
-
-def _slots(ids: Sequence[uuid.UUID]) -> Iterator[Difference]:
-    """Slots rebuilt from uses and voids: each granted use that stands has its slot, a voided one none of its own."""
-    query = (
-        select(SaleUse.sale_id, SaleUse.allowance, Void.id, Slot.sale_id)
-        .outerjoin(Void, Void.sale_id == SaleUse.sale_id)
-        .outerjoin(
-            Slot,
-            and_(
-                Slot.person_id == SaleUse.person_id,
-                Slot.allowance == SaleUse.allowance,
-                Slot.window == SaleUse.window,
-                Slot.n == SaleUse.n,
-            ),
-        )
-        .where(paging.among(SaleUse.sale_id, ids), SaleUse.unit != "fen", SaleUse.granted > 0)
-    )
-    for sale, allowance, void, holder in paging.once(query):
-        subject = f"sale:{sale}/{allowance}"
-        if void is None and holder is None:
-            yield Difference("slot", subject, "", str(sale))
-        if void is not None and holder == sale:
-            yield Difference("slot", subject, str(holder), "")
 
 
 def _payments(ids: Sequence[uuid.UUID], period_id: int, taken: Counter[str]) -> Iterator[Difference]:
@@ -334,18 +322,29 @@ def _money_taken(row: Period, taken: Counter[str]) -> Iterator[Difference]:
             yield Difference("money_taken", kind, str(there[kind]), str(expected[kind]))
 
 
-# --- claim lines and statement ---
+# --- claim lines ---
 
 
-def _add_lines(lines: Counter[LineKey], row: Period, page: Sequence[Any], meals: Sequence[_Meal], cut: Cut) -> None:
+def _add_lines(
+    lines: Counter[LineKey],
+    counted: verify_papers.Counted,
+    row: Period,
+    page: Sequence[Any],
+    meals: Sequence[_Meal],
+    cut: Cut,
+) -> None:
     days = {sale.id: sale.service_day for sale in page}
+    elders = {sale.id: sale.elder_id for sale in page}
     for meal in meals:
         if meal.voided_at is not None and meal.voided_at <= cut.records:
             continue
         kind = "meals" if days[meal.id] >= row.from_day else "supplement"
+        funds = set[str]()
         for part, claimable in zip(meal.parts, meal.claimable, strict=True):
             if claimable:
                 lines[kind, part.fund, meal.month] += claimable
+                funds.add(part.fund)
+        counted.add(elders[meal.id], {(kind, fund, meal.month) for fund in funds})
 
 
 def _add_taken_back(lines: Counter[LineKey], row: Period, cut: Cut, quotes: Quotes) -> None:
@@ -451,29 +450,3 @@ def _lines(row: Period, expected: Counter[LineKey]) -> Iterator[Difference]:
         yield Difference("claim", f"period:{row.id}", "", str(sum(expected.values())))
     elif total[0][1] != sum(expected.values()):
         yield Difference("claim", total[0][0], str(total[0][1]), str(sum(expected.values())))
-
-
-def _statement(row: Period, cut: Cut) -> Iterator[Difference]:
-    """The stored bytes against their hash, the sales' hashes, and the lines as claimed."""
-    found = paging.once(
-        select(Statement.body, Statement.hash, Statement.sales_hash).where(Statement.period_id == row.id)
-    )
-    if not found:
-        yield Difference("statement", f"period:{row.id}", "", "结算单")
-        return
-    body, digest, sales = found[0]
-    if statement.digest(body) != digest:
-        yield Difference("statement_hash", f"period:{row.id}", digest, statement.digest(body))
-    _, again = statement.sales_hash(reading.content_hashes(row, cut))
-    if again != sales:
-        yield Difference("sales_hash", f"period:{row.id}", sales, again)
-    there = [(line.n, line.fen) for line in statement.lines_of(body)]
-    query = (
-        select(ClaimLine.n, ClaimLine.fen)
-        .join(Claim, Claim.id == ClaimLine.claim_id)
-        .where(Claim.period_id == row.id)
-        .order_by(ClaimLine.n)
-    )
-    claimed = [(n, fen) for n, fen in paging.once(query)]
-    if there != claimed:
-        yield Difference("statement_lines", f"period:{row.id}", str(there), str(claimed))

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import aliased
 
 from canteen.ledger.models import LATER, Account, Period, Transfer
 from canteen.money import Fen
-from canteen.pos.models import AddedUse, Sale, Slot, Void
+from canteen.pos.models import Sale, Void
 from canteen.settlement import paging, statement
 from canteen.settlement.models import RevaluedSale, RevaluedShare
 from canteen.settlement.reconcile import Priced
@@ -59,7 +59,6 @@ def check(
     for number, sale in found.items():
         yield from _of_sale(number, sale, claimable.get(number, {}), priced)
     yield from _transfers(row, found, lines)
-    yield from _slots(ids)
 
 
 def _read(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, _Sale]:
@@ -99,6 +98,9 @@ def _of_sale(
             continue
         unchanged = reference is not None and _said(reference) == _said(new)
         expected_due = due if unchanged else new.due_fen
+        refund = due - expected_due if row.outcome == "booked" else 0
+        if row.refund_fen != refund:
+            yield "refund", subject, str(row.refund_fen), str(refund)
         if (row.due_before, row.due_fen) != (due, expected_due):
             yield "revaluation_due", subject, str((row.due_before, row.due_fen)), str((due, expected_due))
         shares = [share for share in sale.shares.values() if share.revaluation_id == row.revaluation_id]
@@ -161,26 +163,3 @@ def _transfers(row: Period, found: Mapping[uuid.UUID, _Sale], lines: Counter[Lin
                 yield "transfer", f"sale:{number}/{share_n}", str(dict(+there)), str(wanted)
     for (number, share_n), there in moved.items():
         yield "transfer", f"sale:{number}/{share_n}", str(dict(there)), "{}"
-
-
-def _slots(ids: Sequence[uuid.UUID]) -> Iterator[Told]:
-    """Each use added later that stands has its slot, a voided one none of its own."""
-    query = (
-        select(AddedUse.sale_id, AddedUse.allowance, Void.id, Slot.sale_id)
-        .outerjoin(Void, Void.sale_id == AddedUse.sale_id)
-        .outerjoin(
-            Slot,
-            and_(
-                Slot.person_id == AddedUse.person_id,
-                Slot.allowance == AddedUse.allowance,
-                Slot.window == AddedUse.window,
-                Slot.n == AddedUse.n,
-            ),
-        )
-        .where(paging.among(AddedUse.sale_id, ids), AddedUse.unit != "fen")
-    )
-    for sale, allowance, void, holder in paging.once(query):
-        if void is None and holder is None:
-            yield "slot", f"sale:{sale}/{allowance}", "", str(sale)
-        if void is not None and holder == sale:
-            yield "slot", f"sale:{sale}/{allowance}", str(holder), ""

@@ -14,6 +14,7 @@ from canteen.db import db, owner_engine
 from canteen.ledger import periods
 from canteen.pos.models import Sale
 from canteen.settlement import balance, judging, payouts, verify, workflow
+from tests import world
 from tests.settlement.conftest import Town, at
 
 JAN5, JAN6, JAN7 = date(2026, 1, 5), date(2026, 1, 6), date(2026, 1, 7)
@@ -76,6 +77,12 @@ def test_an_honest_month_has_no_difference(month: Town):
         ("UPDATE claim SET fen = fen + 1", "claim"),
         ("UPDATE statement SET body = replace(body, '\"fen\":2000', '\"fen\":2001')", "statement_hash"),
         ("UPDATE sale SET list_fen = list_fen + 1 WHERE guest IS NOT NULL", "list_price"),
+        ("UPDATE claim SET persons = persons + 1", "claim_counts"),
+        ("UPDATE claim_line SET meals = meals + 1", "line_counts"),
+        ("UPDATE claim SET statement_hash = 'x'", "statement_hash"),
+        ("UPDATE statement SET hash = 'x'", "statement_hash"),
+        ("UPDATE finding SET fen = fen + 1", "finding"),
+        ("DELETE FROM finding", "finding"),
         ("UPDATE tender SET fen = fen + 1, given = given + 1 WHERE payment_id = (SELECT payment_id FROM sale WHERE guest IS NOT NULL)", "payment"),
     ],
 )  # fmt: skip
@@ -91,6 +98,26 @@ def test_a_slot_freed_by_hand_is_named(month: Town):
     tamper("DELETE FROM slot WHERE sale_id = (SELECT sale_id FROM slot ORDER BY sale_id LIMIT 1)")
 
     assert "slot" in codes(month)
+
+
+def test_a_slot_held_by_hand_is_named(month: Town):
+    tamper("""INSERT INTO slot (person_id, allowance, window_start, n, limited_to, unit_day, sale_id)
+              SELECT person_id, allowance, window_start, 2, 2, NULL, sale_id FROM slot ORDER BY sale_id LIMIT 1""")
+
+    assert {"slot", "slot_limit"} <= codes(month)
+
+
+def test_an_amount_used_is_the_sum_of_what_stands(town: Town):
+    with clock.at(at(JAN5, 8)):
+        world.a_rulebook(town.session, world.LIMITED.replace("id: test-city", "id: test-limited"), from_day=JAN5)
+    town.void(town.sell(JAN5, town.cards[0])[0], at(JAN5, 12))
+    town.sell(JAN6, town.cards[0])
+    town.sell(JAN7, town.cards[0])
+    town.close("2026-01")
+    assert codes(town) == set()
+
+    tamper("UPDATE amount_used SET used = used - 1")
+    assert codes(town) == {"amount"}
 
 
 def settle(town: Town, month: str, when: Callable[[], date]) -> None:
@@ -135,6 +162,17 @@ def test_a_held_and_a_disallowed_meal_agree(month: Town):
     assert codes(month) == set()
     assert codes(month, "2026-02") == set()
     assert [t.missing for t in balance.trial("k1")] == [0]
+
+
+def test_an_altered_fen_of_a_meal_struck_out_is_named(month: Town):
+    struck = _sales(month, JAN6)[0]
+    judging.hold(month.claim("2026-01").id, uuid.UUID(struck), "disallowed", reason="无人就餐", by="p-street")
+    assert codes(month) == set()
+    settle(month, "2026-01", lambda: date(2026, 2, 6))
+    assert codes(month) == set()
+
+    tamper("UPDATE transfer SET fen = fen - 1 WHERE movement = 'disallow'")
+    assert codes(month) == {"disallowed"}
 
 
 def test_a_period_that_is_open_cannot_be_verified(month: Town):
