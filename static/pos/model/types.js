@@ -23,7 +23,7 @@
  *
  * @typedef {{kind: 'cash' | 'mobile' | 'free', fen: number, given: number, change: number,
  *   reference: string}} Tender
- * @typedef {'created' | 'have' | 'kept' | 'quarantined' | 'later'} Outcome
+ * @typedef {'created' | 'have' | 'kept' | 'quarantined' | 'refused' | 'later'} Outcome
  * @typedef {{id: string, outcome: Outcome, sales?: string[], excluded?: {sale: string, fen: number, reason: string}[],
  *   reason?: string | null, message?: string | null}} Answer
  */

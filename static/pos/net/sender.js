@@ -2,6 +2,7 @@
 // A record leaves the outbox's waiting row only by the server's answer to its own number.
 
 import { wait } from '../model/backoff.js'
+import { batches } from '../model/queue.js'
 import { mark, metIncarnation, settle, waiting } from '../store/outbox.js'
 import { Refusal } from './api.js'
 
@@ -11,7 +12,6 @@ import { Refusal } from './api.js'
 /** @import {Ask} from './api.js' */
 
 const LOCK = 'canteen-pos-sender'
-const AT_ONCE = 20
 const PATIENCE = 30_000
 const IDLE = 60_000
 
@@ -35,7 +35,7 @@ export class Sender extends EventTarget {
   /** Wait for the lock, then send for as long as this tab lives. */
   start() {
     return navigator.locks.request(LOCK, async () => {
-      for (;;) await this.#rest(await this.#round())
+      for (;;) await this.#rest(await this.#round().catch((error) => this.#stumbled(error)))
     })
   }
 
@@ -60,8 +60,18 @@ export class Sender extends EventTarget {
       if (this.#failures > failures) return wait(this.#failures)
     }
     this.#failures = 0
-    const left = await waiting(this.store)
+    const left = batches(await waiting(this.store)).flat()
     return left.length === 0 ? IDLE : wait(Math.min(...left.map((row) => row.tries)))
+  }
+
+  /**
+   * The tablet's own store failed: what it holds is sent once it answers again, in this tab.
+   * @param {unknown} error
+   */
+  #stumbled(error) {
+    console.error(error)
+    this.#failures += 1
+    return wait(this.#failures)
   }
 
   /**
@@ -122,17 +132,4 @@ export class Sender extends EventTarget {
       }
     })
   }
-}
-
-/**
- * Fresh records together; each that was not accepted before goes alone, after them.
- * @param {Row[]} rows
- * @returns {Row[][]}
- */
-function batches(rows) {
-  const fresh = rows.filter((row) => row.tries === 0)
-  const together = Array.from({ length: Math.ceil(fresh.length / AT_ONCE) }, (_, n) =>
-    fresh.slice(n * AT_ONCE, (n + 1) * AT_ONCE),
-  )
-  return [...together, ...rows.filter((row) => row.tries > 0).map((row) => [row])]
 }

@@ -3,6 +3,7 @@
 // before and the record itself are one transaction: two tabs never give one number twice.
 
 import { FIRST, idOf, seal } from '../model/envelope.js'
+import { answered } from '../model/queue.js'
 import { KEPT } from '../model/rows.js'
 import { asked } from './db.js'
 
@@ -124,11 +125,11 @@ export function quarantined(store) {
  * @param {number} now
  */
 export async function settle(store, sent, answers, now) {
-  const answered = new Map(answers.map((answer) => [answer.id, answer]))
+  const named = new Map(answers.map((answer) => [answer.id, answer]))
   await store.run('readwrite', async (_, outbox) => {
     for (const row of sent) {
-      const answer = answered.get(idOf(row))
-      if (answer && answer.outcome !== 'later') outbox.put(settledBy(row, answer, now))
+      const answer = named.get(idOf(row))
+      if (answer) outbox.put(answered(row, answer, now))
     }
   })
 }
@@ -217,17 +218,6 @@ async function readBack(store, row) {
   const held = await find(store, row)
   if (held?.envelope.hash !== row.envelope.hash) throw new NotKept('the record could not be read back')
   return held
-}
-
-/**
- * @param {Row} row
- * @param {Answer} answer
- * @param {number} now
- * @returns {Row}
- */
-function settledBy(row, answer, now) {
-  const state = answer.outcome === 'quarantined' ? 'quarantined' : 'settled'
-  return { ...row, state, settled: now, reason: answer.reason ?? '', message: answer.message ?? '' }
 }
 
 /** @param {{tablet: string, epoch: number, number: number}} row */

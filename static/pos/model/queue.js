@@ -1,0 +1,61 @@
+// Which waiting records go to the server together, and what its answers make of them.
+
+/** @import {Answer, Outcome} from './types.js' */
+/** @import {Row, State} from './rows.js' */
+
+const AT_ONCE = 20
+
+/**
+ * After these, and after nothing else, the server has the record; whatever else it says, the record waits on.
+ * @type {Partial<Record<Outcome, State>>}
+ */
+const KEPT_THERE = { created: 'settled', have: 'settled', kept: 'settled', quarantined: 'quarantined' }
+
+const UNKNOWN = '服务器没有接收这条记录，请联系系统运维。'
+
+/**
+ * Fresh records together; each that was not accepted before goes alone, after them. A void waits for its sale:
+ * the server would set aside one that comes first.
+ * @param {Row[]} rows
+ * @returns {Row[][]}
+ */
+export function batches(rows) {
+  const sales = new Set(rows.flatMap(soldIn))
+  const ready = rows.filter((row) => !sales.has(undoneBy(row)))
+  const fresh = ready.filter((row) => row.tries === 0)
+  const together = Array.from({ length: Math.ceil(fresh.length / AT_ONCE) }, (_, n) =>
+    fresh.slice(n * AT_ONCE, (n + 1) * AT_ONCE),
+  )
+  return [...together, ...ready.filter((row) => row.tries > 0).map((row) => [row])]
+}
+
+/**
+ * The row as the server's answer leaves it.
+ * @param {Row} row
+ * @param {Answer} answer
+ * @param {number} now
+ * @returns {Row}
+ */
+export function answered(row, answer, now) {
+  const state = KEPT_THERE[answer.outcome]
+  if (state) return { ...row, state, settled: now, reason: answer.reason ?? '', message: answer.message ?? '' }
+  if (answer.outcome === 'later') return row
+  return { ...row, tries: row.tries + 1, reason: answer.reason ?? '', message: answer.message || UNKNOWN }
+}
+
+/**
+ * The ids of the sales that a record holds.
+ * @param {Row} row
+ * @returns {string[]}
+ */
+function soldIn({ envelope }) {
+  if (envelope.kind !== 'checkout') return []
+  return JSON.parse(envelope.body).sales.map((/** @type {{id: string}} */ { id }) => id)
+}
+
+/**
+ * The id of the sale that a record takes back; '' when it takes back none.
+ * @param {Row} row
+ * @returns {string}
+ */
+const undoneBy = ({ envelope }) => (envelope.kind === 'void' ? JSON.parse(envelope.body).sale : '')
