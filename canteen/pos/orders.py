@@ -60,8 +60,9 @@ _SALE = reading.record(
     },
     {"flags": (reading.many(reading.like("[a-z_]{1,40}")), ())},
 )
+_PAID = reading.whole(0, MOST_FEN * MOST_SALES)
 _TENDER = reading.record(
-    {"kind": reading.among(TENDERS), "fen": _FEN, "given": _FEN, "change": _FEN},
+    {"kind": reading.among(TENDERS), "fen": _PAID, "given": _PAID, "change": _PAID},
     {"reference": (reading.text(64), "")},
 )
 _CHECKOUT = reading.record(
@@ -70,7 +71,7 @@ _CHECKOUT = reading.record(
         "payment": reading.record(
             {
                 "id": reading.uid,
-                "due": reading.whole(0, MOST_FEN * MOST_SALES),
+                "due": _PAID,
                 "tenders": reading.many(_TENDER, 4, 1),
             }
         ),

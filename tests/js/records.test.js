@@ -75,7 +75,7 @@ test('the period is the window that holds the minute, else the nearest', () => {
     { period: 'dinner', starts: 1020, ends: 1110, grace: 15 },
   ]
   assert.deepEqual([0, 660, 780, 880, 910, 1439].map((minute) => periodAt(windows, minute)), ['lunch', 'lunch', 'lunch', 'lunch', 'dinner', 'dinner'])
-  assert.equal(periodAt([], 700), null)
+  assert.deepEqual([599, 600, 899, 900].map((minute) => periodAt([], minute)), ['breakfast', 'lunch', 'lunch', 'dinner'], 'without windows, by the hour')
   assert.equal(minuteOfDay(Date.parse('2026-11-22T03:40:00Z')), 700)
   assert.equal(minuteOfDay(Date.parse('2026-11-22T16:00:00Z')), 0)
 })
@@ -83,6 +83,7 @@ test('the period is the window that holds the minute, else the nearest', () => {
 test('only the meals of the period are offered, in the order of the menu', () => {
   const menu = [{ id: 'b', period: 'lunch' }, { id: 'c', period: 'dinner' }, { id: 'a', period: 'lunch' }]
   assert.deepEqual(menuOf(menu, 'lunch').map(({ id }) => id), ['b', 'a'])
+  assert.deepEqual(menuOf(menu, 'breakfast'), menu, 'a meal that was eaten can be sold though no menu foresaw it')
 })
 
 test('waiting doubles up to a minute and never reaches zero', () => {

@@ -3,8 +3,10 @@
 
 /** @import {How, Quotes, QuotedSale, Share, Tender, Wanted} from './types.js' */
 
-/** A checkout holds at most so many sales. */
+/** A checkout holds at most so many sales, a sale so many kinds of meals and so many of one kind. */
 export const MOST = 10
+const KINDS = 20
+const PORTIONS = 99
 
 /**
  * @typedef {{key: string, scan: string | null, credential: string | null,
@@ -57,14 +59,14 @@ export function change(basket, key, changes) {
 }
 
 /**
- * `lines` with one more of `item`.
+ * `lines` with one more of `item`, as far as a sale holds it.
  * @param {Wanted[]} lines
  * @param {string} item
  * @returns {Wanted[]}
  */
 export function more(lines, item) {
-  if (!lines.some((line) => line.item === item)) return [...lines, { item, quantity: 1 }]
-  return lines.map((line) => (line.item === item ? { ...line, quantity: line.quantity + 1 } : line))
+  if (!lines.some((line) => line.item === item)) return lines.length < KINDS ? [...lines, { item, quantity: 1 }] : lines
+  return lines.map((line) => (line.item === item ? { ...line, quantity: Math.min(line.quantity + 1, PORTIONS) } : line))
 }
 
 /**

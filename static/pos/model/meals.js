@@ -6,13 +6,14 @@
 export const PERIODS = { breakfast: '早餐', lunch: '午餐', dinner: '晚餐' }
 
 /**
- * The period served at `minute` of the day; outside all windows the nearest one.
+ * The period served at `minute` of the day; outside all windows the nearest one, without any by the hour.
  * @param {Window[]} windows
  * @param {number} minute
- * @returns {Period | null}
+ * @returns {Period}
  */
 export function periodAt(windows, minute) {
-  let best = null
+  /** @type {Period} */
+  let best = minute < 10 * 60 ? 'breakfast' : minute < 15 * 60 ? 'lunch' : 'dinner'
   let nearest = Infinity
   for (const { period, starts, ends } of windows) {
     const away = minute < starts ? starts - minute : minute > ends ? minute - ends : 0
@@ -22,11 +23,14 @@ export function periodAt(windows, minute) {
 }
 
 /**
- * The meals of `period`, in the order of the menu.
+ * The meals of `period`, in the order of the menu; where it has none, all that the kitchen has.
  * @param {MenuItem[]} menu
- * @param {Period | null} period
+ * @param {Period} period
  */
-export const menuOf = (menu, period) => menu.filter((item) => item.period === period)
+export function menuOf(menu, period) {
+  const own = menu.filter((item) => item.period === period)
+  return own.length > 0 ? own : menu
+}
 
 /**
  * Minutes since midnight in Asia/Shanghai.
