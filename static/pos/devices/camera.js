@@ -29,6 +29,8 @@ export class Camera extends EventTarget {
   #lit = false
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #timer
+  /** counts starts and stops: a start that was overtaken gives its camera back */
+  #turns = 0
 
   /** @param {{worker: string, reader: string, wasm: string}} urls */
   constructor(urls) {
@@ -44,30 +46,45 @@ export class Camera extends EventTarget {
     if (this.state === 'on' || this.state === 'starting') return
     if (!navigator.mediaDevices) return this.#turn('none')
     this.#turn('starting')
+    const mine = ++this.#turns
     try {
-      this.#stream = await navigator.mediaDevices.getUserMedia({
+      const stream = await navigator.mediaDevices.getUserMedia({
         audio: false,
         video: { facingMode: { ideal: 'environment' }, width: { ideal: 1280 }, height: { ideal: 720 } },
       })
+      if (mine !== this.#turns) return free(stream)
+      this.#stream = stream
     } catch (error) {
-      return this.#turn(error instanceof DOMException && error.name === 'NotFoundError' ? 'none' : 'refused')
+      if (mine === this.#turns) this.#turn(error instanceof DOMException && error.name === 'NotFoundError' ? 'none' : 'refused')
+      return
     }
-    for (const track of this.#stream.getVideoTracks()) track.onended = () => this.stop()
+    for (const track of this.#stream.getVideoTracks()) track.onended = () => this.stop('none')
     this.video.srcObject = this.#stream
     await this.video.play().catch(() => undefined)
+    if (mine !== this.#turns) return
     this.#work()
     this.#timer = setInterval(() => this.#look(), EVERY)
     this.#turn('on')
   }
 
-  stop() {
+  /** @param {CameraState} [state]  what it is from now on: off, or why it gave up */
+  stop(state = 'off') {
+    this.#turns += 1
     clearInterval(this.#timer)
-    for (const track of this.#stream?.getTracks() ?? []) track.stop()
+    if (this.#stream) free(this.#stream)
     this.#stream = null
     this.video.srcObject = null
     this.#lit = false
     this.#held = ''
-    this.#turn('off')
+    this.#turn(state)
+  }
+
+  /** The reader did not load, or broke: the next start tries a new one. */
+  #break() {
+    this.#worker?.terminate()
+    this.#worker = null
+    this.#busy = false
+    this.stop('broken')
   }
 
   /** Whether this camera has a lamp. */
@@ -89,8 +106,8 @@ export class Camera extends EventTarget {
   #work() {
     if (this.#worker) return
     this.#worker = new Worker(this.urls.worker, { type: 'module' })
-    this.#worker.onmessage = ({ data }) => (data.failed ? this.#turn('broken') : this.#seen(data.text))
-    this.#worker.onerror = () => this.#turn('broken')
+    this.#worker.onmessage = ({ data }) => (data.failed ? this.#break() : this.#seen(data.text))
+    this.#worker.onerror = () => this.#break()
     this.#worker.postMessage({ reader: this.urls.reader, wasm: this.urls.wasm })
   }
 
@@ -139,4 +156,9 @@ export class Camera extends EventTarget {
     this.state = state
     this.dispatchEvent(new Event('turned'))
   }
+}
+
+/** @param {MediaStream} stream */
+function free(stream) {
+  for (const track of stream.getTracks()) track.stop()
 }

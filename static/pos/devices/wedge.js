@@ -31,7 +31,7 @@ export function listen(heard) {
   document.addEventListener(
     'keydown',
     (event) => {
-      if (event.ctrlKey || event.altKey || event.metaKey) return
+      if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return // a key held down is no scanner
       const step = press(burst, keyOf(event), event.timeStamp)
       if (step.burst.run === 1) before = fieldNow()
       burst = step.burst
