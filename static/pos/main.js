@@ -6,6 +6,7 @@ import { askToKeep } from './devices/storage.js'
 import { listen } from './devices/wedge.js'
 import { App } from './screens/app.js'
 import { counter } from './screens/counter.js'
+import { closeDialogs } from './screens/dialogs.js'
 import { acts } from './screens/dom.js'
 import { enrol } from './screens/enrol.js'
 import { recent } from './screens/recent.js'
@@ -34,6 +35,7 @@ async function main() {
     app.touch()
   })
   bindBar(app)
+  stayHere(app)
   setInterval(() => app.tick(), TICK)
   void askToKeep()
   await app.start()
@@ -44,10 +46,22 @@ function bindBar(app) {
   const bar = document.getElementById('bar')
   if (!bar) return
   acts(bar, {
-    counter: () => app.go('counter'),
+    counter: () => app.back(),
     recent: () => app.go('recent'),
     status: () => app.go('status'),
     leave: () => app.end(),
+  })
+}
+
+/**
+ * The way back of a tablet leads to the counter, never out of the page with somebody unpaid.
+ * @param {App} app
+ */
+function stayHere(app) {
+  if (history.state !== 'here') history.pushState('here', '')
+  addEventListener('popstate', () => {
+    history.pushState('here', '')
+    if (!closeDialogs()) void app.back()
   })
 }
 
@@ -62,8 +76,9 @@ const takingUpdates = (make) => (app) => {
 }
 
 main().catch((error) => {
+  console.error(error)
   const notice = document.getElementById('notice')
   if (!notice) return
   notice.hidden = false
-  notice.textContent = `本机不能保存记录，现在不要收款。请退出无痕模式或更换浏览器，再打开本页。（${error}）`
+  notice.textContent = '本机不能保存记录，现在不要收款。请退出无痕模式或更换浏览器，再打开本页。'
 })

@@ -17,7 +17,7 @@ from playwright.sync_api import BrowserContext, Error, Playwright, Route, expect
 
 from canteen import clock
 from tests.browser.conftest import OpenTill, Shop
-from tests.browser.tills import RECORDS, Till
+from tests.browser.tills import MANAGER, RECORDS, Till
 from tests.rigs.browsers import lasting
 from tests.rigs.servers import Serve
 
@@ -162,6 +162,58 @@ def test_two_tabs_writing_at_the_same_moment_give_each_number_once_in_one_chain(
     assert [row["envelope"]["prev"] for row in rows] == ["0" * 64, *hashes[:-1]]
 
 
+def test_who_leaves_or_comes_in_one_tab_leaves_or_comes_in_all(shop: Shop, till: Till) -> None:
+    other = Till(till.page.context.new_page(), till.url)
+    other.open()
+    other.at_the_counter()
+    till.page.click("text=交班")
+    other.sees("请选您的姓名")
+    till.log_in(MANAGER)
+    other.at_the_counter()
+    expect(other.page.locator("#bar [data-slot=cashier]")).to_have_text(f"收银员 {MANAGER}")
+    other.scan(shop.grandma)
+    other.due("7.00 元")
+    other.pay()
+    other.sent()
+    assert shop.rows("SELECT cashier_id FROM sale") == shop.rows("SELECT id FROM person WHERE login = 'chen'")
+
+
+def test_a_sale_taken_back_in_one_tab_is_not_refunded_again_in_the_other(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.pay()
+    till.sent()
+    other = Till(till.page.context.new_page(), till.url)
+    other.open()
+    for each in (till, other):
+        each.page.click("nav >> text=今日记录")
+        each.page.click(".sold button")
+        each.page.click("dialog >> text=点错餐")
+    till.page.click("dialog >> text=确认作废")
+    till.sees("已作废，请退给顾客现金 7.00 元。")
+    other.page.click("dialog >> text=确认作废")
+    other.sees("不要再退款")
+    till.sent()
+    assert shop.count("record") == 2
+
+
+def test_a_clock_set_right_again_hides_no_sale_of_today(shop: Shop, till: Till) -> None:
+    till.page.evaluate("{ const now = Date.now; Date.now = () => now() + 26 * 3600_000 }")
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+    till.pay()
+    till.sent()
+    till.open()
+    till.at_the_counter()
+    till.scan(shop.grandpa)
+    till.due("7.00 元")
+    till.page.click(".tender[data-kind=round]:has-text('收 10')")
+    till.sent()
+    till.sees("找零 3.00 元")
+    till.page.click("nav >> text=今日记录")
+    expect(till.page.locator(".sold")).to_have_count(2)
+    till.sees("共 2 份")
+
+
 def test_a_reload_keeps_the_cashier_and_what_is_not_sent(shop: Shop, till: Till) -> None:
     till.scan(shop.grandma)
     till.due("7.00 元")
@@ -269,6 +321,7 @@ def test_a_record_that_the_disk_refuses_is_not_called_done(shop: Shop, till: Til
     till.page.evaluate(DISK_FULL)
     till.page.click(".tender[data-kind=cash]")
     till.sees("没有存下这一单")
+    assert not re.search("[A-Za-z]", till.page.inner_text("[data-slot=message]"))
     expect(till.done).to_be_hidden()
     till.due("7.00 元")
     assert till.outbox() == []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import qrcode
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from canteen import clock
 from tests.browser.conftest import OpenTill, Shop
@@ -12,6 +12,7 @@ from tests.browser.tills import CASHIER, MANAGER, PIN, Till
 from tests.rigs.browsers import CameraClip
 
 pytestmark = pytest.mark.browser
+QUOTES = "**/api/v1/pos/quotes"
 BOTH = pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
 
 
@@ -121,6 +122,58 @@ def test_the_same_card_scanned_twice_is_one_scan(shop: Shop, till: Till) -> None
     till.scan(shop.grandma)
     till.due("7.00 元")
     assert till.page.locator(".customer").count() == 1
+
+
+def test_a_card_scanned_while_the_one_before_is_looked_up_is_not_lost(shop: Shop, till: Till) -> None:
+    held: list[Route] = []
+    till.page.route(QUOTES, lambda route: held.append(route) if not held else route.continue_())
+    till.scan(shop.grandma)
+    till.sees("正在查卡")
+    till.scan(shop.grandpa)
+    expect(till.page.locator("dialog")).to_have_count(0)
+    held[0].continue_()
+    till.page.click("dialog >> text=两人一起付")
+    till.due("14.00 元")
+
+
+def test_a_finger_that_touches_twice_means_one_guest(till: Till) -> None:
+    till.page.dblclick("text=散客（无卡）")
+    till.due("12.00 元")
+    expect(till.page.locator(".customer")).to_have_count(1)
+
+
+def test_whoever_is_at_the_counter_stays_while_the_cashier_looks_elsewhere_or_goes_back(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+    till.page.click("nav >> text=今日记录")
+    till.sees("今日记录")
+    till.page.click("nav >> text=收银")
+    till.due("7.00 元")
+    till.page.click("nav >> text=收银")
+    till.due("7.00 元")
+    till.page.click("text=其他现金")
+    till.page.go_back()
+    expect(till.page.locator("dialog")).to_have_count(0)
+    till.page.click("nav >> text=设备状态")
+    till.page.go_back()
+    till.due("7.00 元")
+    till.pay()
+    till.sent()
+    assert shop.count("sale") == 1
+
+
+def test_a_change_of_meal_that_gets_no_answer_leaves_what_was_quoted_to_be_paid(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+    till.cut()
+    till.page.click(".meal:has-text('两荤一素')")
+    till.page.click(".meal:has-text('蛋花汤')")
+    till.sees("网络不通")
+    till.due("7.00 元")
+    till.pay()
+    till.mend()
+    till.sent()
+    assert shop.rows("SELECT name FROM sale_line") == [("荤素套餐",)]
 
 
 def test_a_scan_on_another_screen_leads_to_the_counter(shop: Shop, till: Till) -> None:
@@ -235,6 +288,16 @@ def test_an_own_sale_is_taken_back_alone_within_ten_minutes(shop: Shop, till: Ti
     assert shop.rows("SELECT reason, refund_fen, refund_kind, approved_by FROM void") == [("扫错卡", 700, "cash", None)]
     till.scan(shop.grandma)
     till.due("7.00 元")
+
+
+def test_money_given_back_on_the_phone_is_not_asked_for_in_cash_too(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.pay("mobile")
+    till.page.click("text=这一单有误，作废")
+    till.page.click(".sold button")
+    till.page.click("dialog >> text=不要了")
+    till.page.click("dialog >> text=手机已退 7.00 元，确认作废")
+    till.sees("已作废，7.00 元已从手机退回，不要再退现金。")
 
 
 def test_another_cashiers_sale_is_taken_back_with_the_managers_pin(shop: Shop, till: Till) -> None:

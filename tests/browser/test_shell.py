@@ -1,7 +1,7 @@
 """The shell: what it promises about storage, connection and being there without a network (P35, P36)."""
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from canteen.auth import tablets
 from canteen.config import ROOT
@@ -33,6 +33,24 @@ def test_nothing_of_the_api_is_kept_for_offline(open_till: OpenTill) -> None:
     assert "/pos" in kept
     assert [path for path in kept if path.startswith("/api/")] == []
     assert [path for path in kept if path.endswith(".wasm")] != []
+
+
+def test_a_code_whose_answer_was_lost_lets_the_same_tablet_in_after_a_reload(shop: Shop, open_page: OpenPage) -> None:
+    page, code = open_page(service_workers="block"), shop.code()
+
+    def swallow(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    till = Till(page, shop.server.url)
+    page.route("**/api/v1/pos/tablets", swallow)
+    till.open()
+    till.press("#screen", code)
+    page.click("#screen .primary")
+    till.sees("网络不通")
+    page.unroute("**/api/v1/pos/tablets")
+    till.let_in(code)
+    assert shop.rows("SELECT count(*) FROM tablet WHERE id <> 't1'") == [(1,)]
 
 
 def test_nothing_is_asked_of_any_other_host(shop: Shop, open_page: OpenPage) -> None:
@@ -104,7 +122,10 @@ def test_a_revoked_tablet_is_told_hands_in_what_it_sold_and_may_be_let_in_anew(s
     till.scan(shop.grandpa)
     expect(till.page.locator(".tender")).to_have_count(0)
 
-    till.page.click("text=重新登记这台平板")
+    till.page.click("#screen >> text=设备状态")
+    till.sees("待人工核对")
+    till.page.click("#screen >> text=返回")
+    till.page.click("text=重新启用这台平板")
     till.sees("请向管理员索取")
     till.let_in(shop.code())
     till.log_in()

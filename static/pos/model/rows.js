@@ -11,7 +11,7 @@
  * @typedef {{tablet: string, epoch: number, number: number, state: State, envelope: Envelope, titles: string[],
  *   made: number, tries: number, settled: number | null, reason: string, message: string}} Row
  *   titles  who it was for, as the screen said it: kept beside the record, never in it
- *   made    tablet time, ms
+ *   made, settled    the true time as well as the tablet could tell, ms: its clock may have been set right since
  *
  * @typedef {{id: string, title: string, due: number, voided: boolean}} SaleShown
  * @typedef {{row: Row, sales: SaleShown[], due: number, kind: Tender['kind'], change: number, cashier: string}} Shown

@@ -7,9 +7,9 @@ export const REASONS = ['点错餐', '扫错卡', '重复收款', '不要了']
 
 /**
  * Whether the cashier at the tablet may take a sale back without a manager.
- * @param {{cashier: string, made: number}} sale  made: tablet time, ms
+ * @param {{cashier: string, made: number}} sale  made: ms
  * @param {string} cashier
- * @param {number} now  tablet time, ms
+ * @param {number} now  ms
  */
 export function mayAlone(sale, cashier, now) {
   const age = now - sale.made

@@ -24,11 +24,13 @@ export class Sender extends EventTarget {
   /**
    * @param {Store} store
    * @param {() => Ask} ask
+   * @param {() => number} now  the true time as well as the tablet can tell
    */
-  constructor(store, ask) {
+  constructor(store, ask, now) {
     super()
     this.store = store
     this.ask = ask
+    this.now = now
     this.#channel.onmessage = () => this.#roused()
   }
 
@@ -102,7 +104,7 @@ export class Sender extends EventTarget {
    */
   async #settled(rows, { incarnation, results }) {
     await metIncarnation(this.store, incarnation)
-    await settle(this.store, rows, results, Date.now())
+    await settle(this.store, rows, results, this.now())
     if (results.some(({ outcome }) => outcome === 'later')) this.#failures += 1
   }
 

@@ -51,6 +51,7 @@ export class App {
   left = Promise.resolve()
   #touched = Date.now()
   #loaded = 0
+  #tabs = new BroadcastChannel('canteen-pos-tablet')
 
   /**
    * @param {Store} store
@@ -66,10 +67,11 @@ export class App {
     })
     const heard = { heard: () => this.line.heard(), lost: () => this.line.lost() }
     this.ask = asker(() => this.device, heard)
-    this.sender = new Sender(store, () => this.ask)
+    this.sender = new Sender(store, () => this.ask, () => this.now())
     this.sender.addEventListener('changed', () => this.refresh())
     this.sender.addEventListener('failed', (event) => this.#told(/** @type {CustomEvent} */ (event).detail))
     this.line.addEventListener('turned', () => this.#turned())
+    this.#tabs.onmessage = ({ data }) => (data === 'device' ? location.reload() : void this.#follow())
   }
 
   /** Take up where the tablet was left: after a reload or a crash the same cashier goes on. */
@@ -98,6 +100,12 @@ export class App {
     document.getElementById('screen')?.replaceChildren(screen.root)
     document.body.dataset.screen = name
     await this.refresh()
+  }
+
+  /** Where a cashier's way back leads: to the counter, else to the names. */
+  async back() {
+    const home = !this.device ? 'enrol' : this.shift ? 'counter' : 'who'
+    if (document.body.dataset.screen !== home) await this.go(home)
   }
 
   /**
@@ -138,6 +146,7 @@ export class App {
   async begin(person, manager, point) {
     this.shift = { person, manager, point, seen: Date.now() }
     await put(this.store, { shift: this.shift })
+    this.#tabs.postMessage('shift')
     void this.load()
     await this.go('counter')
   }
@@ -150,6 +159,7 @@ export class App {
     this.shift = null
     this.ended = why
     await forget(this.store, 'shift')
+    this.#tabs.postMessage('shift')
     this.left = this.ask('DELETE', '/api/v1/pos/sessions').catch(() => undefined)
     await this.go('who')
   }
@@ -160,8 +170,14 @@ export class App {
     for (const key of /** @type {const} */ (['device', 'chain', 'boot', 'shift', 'incarnation'])) {
       await forget(this.store, key)
     }
+    this.otherDevice()
     location.reload()
     return true
+  }
+
+  /** The tablet has become another one: tabs that know it by its former name begin anew. */
+  otherDevice() {
+    this.#tabs.postMessage('device')
   }
 
   /**
@@ -171,8 +187,8 @@ export class App {
    * @param {string[]} titles
    */
   async keep(kind, content, titles) {
-    const made = Date.now()
-    const moment = { at: stamp(made), mono: Math.round(performance.now()), boot: this.boot }
+    const made = this.now()
+    const moment = { at: stamp(Date.now()), mono: Math.round(performance.now()), boot: this.boot }
     const row = await append(this.store, kind, content, moment, { titles, made })
     this.sender.call()
     return row
@@ -199,10 +215,26 @@ export class App {
   /** Called now and then: lock a tablet left alone, load the new day's menu and what was changed in it. */
   async tick() {
     if (document.visibilityState === 'visible' && this.shift) void stayAwake()
-    if (this.shift && Date.now() - this.#touched > IDLE) await this.end('平板闲置已锁定，请重新输入口令。')
+    if (this.shift && Date.now() - this.#touched > IDLE) await this.#lock()
     if (!this.device || Date.now() - this.#loaded < (this.#newDay() ? MINUTE : FRESH)) return
     await this.load()
-    await sweep(this.store, Date.now())
+    if (this.line.measured) await sweep(this.store, this.now())
+  }
+
+  /** Nobody touched this tab for long: lock, unless another tab is being worked on. */
+  async #lock() {
+    const shift = await get(this.store, 'shift')
+    if (shift && Date.now() - shift.seen < IDLE) this.#touched = shift.seen
+    else await this.end('平板闲置已锁定，请重新输入口令。')
+  }
+
+  /** One tablet, one cashier: who came or left in another tab came or left here. */
+  async #follow() {
+    const shift = (await get(this.store, 'shift')) ?? null
+    if (!this.device || shift?.person.id === this.shift?.person.id) return
+    this.shift = shift
+    this.touch()
+    await this.go(shift ? 'counter' : 'who')
   }
 
   /** Write the bar anew: place, cashier, line, count of the unsent. */
@@ -260,5 +292,7 @@ export class App {
 export function sentence(error) {
   if (error instanceof Refusal) return error.message
   if (error instanceof Unreachable) return '网络不通，暂时办不了。请稍候再试。'
-  return `平板出错：${error instanceof Error ? error.message : error}`
+  console.error(error)
+  if (error instanceof DOMException && error.name === 'QuotaExceededError') return '平板存储空间已满，请联系系统运维。'
+  return '平板出错，请重新打开本页后再试；若仍不行，请联系系统运维。'
 }

@@ -19,14 +19,15 @@ import { showTenders } from './pay.js'
 /** @import {App, Screen} from './app.js' */
 /** @import {Basket, Customer} from '../model/basket.js' */
 /** @import {Row} from '../model/rows.js' */
-/** @import {How, Quotes, Tender} from '../model/types.js' */
+/** @import {Boot, How, Quotes, Tender} from '../model/types.js' */
+/** @import {Shift} from '../store/settings.js' */
 
 /**
  * @param {App} app
  * @returns {Screen}
  */
 export function counter(app) {
-  const till = new Till(app, clone('screen-counter'))
+  const till = tillOf(app)
   till.open()
   return {
     root: till.root,
@@ -34,6 +35,17 @@ export function counter(app) {
     leave: () => till.close(),
     refresh: () => till.refresh(),
   }
+}
+
+/** @type {WeakMap<object, Till>} by shift: who was scanned stays at the counter while the cashier looks elsewhere */
+const tills = new WeakMap()
+
+/** @param {App} app */
+function tillOf(app) {
+  const shift = app.shift ?? {}
+  const till = tills.get(shift) ?? new Till(app, clone('screen-counter'))
+  tills.set(shift, till)
+  return till
 }
 
 class Till {
@@ -50,6 +62,9 @@ class Till {
   #selling = false
   #asked = 0
   #refused = '' // code of the last refusal of a quote
+  #priced = EMPTY // the basket as it last had a price
+  /** @type {Promise<unknown>} a price being asked for, a record being written: a scan waits for it, and is not lost */
+  #pending = Promise.resolve()
   #camera = () => this.#showCamera()
 
   /**
@@ -59,6 +74,15 @@ class Till {
   constructor(app, root) {
     this.app = app
     this.root = root
+    acts(root, {
+      type: () => this.#type(),
+      guest: () => this.#guest(),
+      lost: () => this.#lost(),
+      another: () => this.#join(),
+      drop: () => this.#drop(),
+      lamp: () => app.camera.toggleLamp(),
+      undo: () => app.go('recent'),
+    })
   }
 
   open() {
@@ -67,15 +91,6 @@ class Till {
     camera.addEventListener('turned', this.#camera)
     void camera.start()
     void stayAwake()
-    acts(this.root, {
-      type: () => this.#type(),
-      guest: () => this.#admit({ guest: 'guest' }),
-      lost: () => this.#lost(),
-      another: () => this.#join(),
-      drop: () => this.#drop(),
-      lamp: () => camera.toggleLamp(),
-      undo: () => this.app.go('recent'),
-    })
     this.#showCamera()
     this.render()
   }
@@ -83,6 +98,8 @@ class Till {
   close() {
     this.app.camera.removeEventListener('turned', this.#camera)
     this.app.camera.stop()
+    this.done = null
+    say(this.root, '')
   }
 
   /**
@@ -91,8 +108,9 @@ class Till {
    */
   async scan(text, how) {
     const found = read(text)
-    if (found.kind === 'empty' || this.#selling) return
+    if (found.kind === 'empty') return
     if (found.kind === 'foreign' || found.kind === 'malformed') return this.#refuse(found.message)
+    await this.#pending
     if (this.basket.customers.some((person) => person.scan === found.digits)) return
     closeDialogs()
     if (this.basket.customers.length > 0 && !this.joining && !(await this.#settleFormer())) return
@@ -112,18 +130,16 @@ class Till {
    * @param {Partial<Customer>} changes
    */
   async change(key, changes) {
-    const before = this.basket
-    this.basket = change(before, key, changes)
-    await this.#quote(before)
+    this.basket = change(this.basket, key, changes)
+    await this.#quote()
   }
 
   /** @param {string} key */
   async remove(key) {
-    const before = this.basket
-    this.basket = remove(before, key)
+    this.basket = remove(this.basket, key)
     this.opened = null
     if (this.basket.customers.length === 0) return this.#drop()
-    await this.#quote(before)
+    await this.#quote()
   }
 
   /** @param {Tender} tender */
@@ -131,6 +147,17 @@ class Till {
     const { shift, menu } = this.app
     if (this.#selling || !shift || !menu || due(this.basket) === null) return
     this.#selling = true
+    await (this.#pending = this.#keep(tender, shift, menu))
+    this.#selling = false
+    this.render()
+  }
+
+  /**
+   * @param {Tender} tender
+   * @param {Shift} shift
+   * @param {Boot} menu
+   */
+  async #keep(tender, shift, menu) {
     const titles = this.basket.customers.map((_, n) => titleOf(this.basket, n))
     const here = {
       canteen: menu.canteen.id,
@@ -146,9 +173,6 @@ class Till {
       say(this.root, '')
     } catch (error) {
       this.#refuse(`没有存下这一单，请再点一次收款。若仍不行，请停止收款并联系系统运维。（${sentence(error)}）`)
-    } finally {
-      this.#selling = false
-      this.render()
     }
   }
 
@@ -190,16 +214,22 @@ class Till {
    * @param {Partial<Customer>} known
    */
   async #admit(known) {
-    const before = this.basket
-    if (this.#selling || before.customers.length >= MOST) return
+    if (this.#selling) return
+    if (this.basket.customers.length >= MOST) return this.#refuse(`一单最多 ${MOST} 人，请先收款。`)
     const usual = this.meals[0]
     if (!usual && !this.byAmount) return this.#refuse('这一餐还没有菜单，请联系食堂负责人。')
     const food = this.byAmount ? { amount: 0 } : { lines: [{ item: usual.id, quantity: 1 }] }
     const person = customer(uuid(), { ...known, ...food })
-    this.basket = add(before, person)
+    this.basket = add(this.basket, person)
     this.joining = this.adding = false
-    if (await this.#quote(before)) this.#welcome()
+    if (await this.#quote()) this.#welcome()
     else if (this.#refused === 'card_unbound' && known.scan) await this.#giveOut(known.scan, known)
+  }
+
+  /** A guest; a finger that touched twice meant one. */
+  async #guest() {
+    if (this.basket.customers.length > 0 && !this.basket.quotes) return
+    await this.#admit({ guest: 'guest' })
   }
 
   /**
@@ -225,13 +255,20 @@ class Till {
     const repeat = this.basket.quotes?.sales.slice(-1)[0].repeat
     play(repeat ? 'already' : 'scanned')
     this.render()
+    slot(this.root, 'customers').lastElementChild?.scrollIntoView({ block: 'nearest' })
   }
 
   /**
-   * Ask the price of the basket as it stands; on a refusal go back to the basket before.
-   * @param {Basket} before
+   * Ask the price of the basket as it stands; on a refusal go back to the one that had a price.
+   * @returns {Promise<boolean>}
    */
-  async #quote(before) {
+  #quote() {
+    const asking = this.#ask()
+    this.#pending = asking
+    return asking
+  }
+
+  async #ask() {
     const asked = ++this.#asked
     say(this.root, '')
     this.render()
@@ -239,12 +276,12 @@ class Till {
       /** @type {Quotes} */
       const quotes = await this.app.ask('POST', '/api/v1/pos/quotes', question(this.basket, this.app.menu?.canteen.id ?? ''))
       if (asked !== this.#asked) return false
-      this.basket = priced(this.basket, quotes, performance.now())
+      this.basket = this.#priced = priced(this.basket, quotes, performance.now())
       this.render()
       return true
     } catch (error) {
       if (asked !== this.#asked) return false
-      this.basket = before
+      this.basket = this.#priced
       this.#refused = error instanceof Refusal ? error.code : ''
       if (error instanceof Refusal && error.status === 401) await this.app.end(error.message)
       else this.#refuse(sentence(error))
@@ -257,7 +294,7 @@ class Till {
   async #settleFormer() {
     const former = this.basket.customers.map((_, n) => titleOf(this.basket, n)).join('、')
     const answer = await choose({ title: `${former} 还没有付款` }, [
-      { label: '两人一起付', value: 'join' },
+      { label: `${['两', '三', '四', '五', '六', '七', '八', '九', '十'][this.basket.customers.length - 1] ?? '多'}人一起付`, value: 'join' },
       { label: '不要上一单，换这一位', value: 'replace' },
     ])
     if (answer === 'replace') this.#empty()
@@ -276,13 +313,14 @@ class Till {
 
   #drop() {
     this.#asked += 1
+    this.#pending = Promise.resolve()
     this.#empty()
     say(this.root, '')
     this.render()
   }
 
   #empty() {
-    this.basket = EMPTY
+    this.basket = this.#priced = EMPTY
     this.opened = null
     this.joining = this.adding = false
   }
@@ -296,7 +334,7 @@ class Till {
 
   #invite() {
     const { period } = this
-    const meal = period ? `现在是${PERIODS[period]}。` : '今天没有设供餐时间。'
+    const meal = this.app.menu?.windows.length ? `现在是${PERIODS[period]}。` : '今天没有设供餐时间。'
     fill(this.root, { today: this.byAmount ? `${meal}扫卡后输入消费金额。` : meal })
     each(slot(this.root, 'served'), this.byAmount ? [] : this.meals, 'part-price', (row, { name, fen }) =>
       fill(row, { label: name, fen: yuan(fen) }),

@@ -73,9 +73,11 @@ export function askIdNumber(words, enter) {
   return opened('dialog-pad', words, (dialog, answer) => slot(dialog, 'pad').append(idPad(enter, answer).element))
 }
 
-/** Close whatever question is open. */
+/** Close whatever question is open; answers whether there was one. */
 export function closeDialogs() {
-  for (const dialog of document.querySelectorAll('dialog[open]')) /** @type {HTMLDialogElement} */ (dialog).close()
+  const open = [...document.querySelectorAll('dialog[open]')]
+  for (const dialog of open) /** @type {HTMLDialogElement} */ (dialog).close()
+  return open.length > 0
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { makeKeys, publicPoint } from '../net/keys.js'
 import { newChain } from '../store/outbox.js'
-import { put } from '../store/settings.js'
+import { forget, get, put } from '../store/settings.js'
 import { sentence } from './app.js'
 import { clone, say, slot } from './dom.js'
 import { codePad } from './pad.js'
@@ -15,8 +15,6 @@ import { codePad } from './pad.js'
  */
 export function enrol(app) {
   const root = clone('screen-enrol')
-  /** @type {Promise<CryptoKeyPair> | null} */
-  let keys = null // one key however often the code is tried: the server answers a repeated request alike
   let busy = false
 
   const pad = codePad(async (code) => {
@@ -24,8 +22,7 @@ export function enrol(app) {
     busy = true
     say(root, '')
     try {
-      keys ??= makeKeys()
-      await letIn(app, code, await keys)
+      await letIn(app, code)
     } catch (error) {
       say(root, sentence(error))
     } finally {
@@ -39,10 +36,25 @@ export function enrol(app) {
 /**
  * @param {App} app
  * @param {string} code
- * @param {CryptoKeyPair} keys
  */
-async function letIn(app, code, keys) {
+async function letIn(app, code) {
+  if (await get(app.store, 'device')) return app.start() // let in meanwhile, in another tab
+  const keys = await keysToCome(app)
   const { tablet } = await app.ask('POST', '/api/v1/pos/tablets', { code, public_key: await publicPoint(keys) })
   await put(app.store, { device: { ...tablet, keys }, chain: newChain(tablet.id) })
+  await forget(app.store, 'enrolling')
+  app.otherDevice()
   await app.start()
+}
+
+/**
+ * One key however often the code is tried, also after a reload: the server answers a repeated request alike.
+ * @param {App} app
+ */
+async function keysToCome(app) {
+  const kept = await get(app.store, 'enrolling')
+  if (kept) return kept
+  const keys = await makeKeys()
+  await put(app.store, { enrolling: keys })
+  return keys
 }

@@ -76,7 +76,7 @@ export const numberPad = (entered) => exactPad(8, '查卡', entered)
  * A pad for the 12-digit code that lets a tablet in.
  * @param {(digits: string) => unknown} entered
  */
-export const codePad = (entered) => exactPad(12, '登记', entered)
+export const codePad = (entered) => exactPad(12, '启用', entered)
 
 /**
  * A pad for an ID number: 17 digits and a digit or X, which takes the place of the clearing key.

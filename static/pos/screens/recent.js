@@ -20,8 +20,8 @@ export function recent(app) {
   const root = clone('screen-recent')
   let shown = ''
   const refresh = async () => {
-    const rows = await since(app.store, Date.now() - A_DAY)
-    const list = checkouts(rows).filter(({ row }) => day(row.made) === day(Date.now()))
+    const rows = await since(app.store, app.now() - A_DAY)
+    const list = checkouts(rows).filter(({ row }) => day(row.made) === day(app.now()))
     const sold = list.map(({ row, sales }) => `${row.epoch}/${row.number} ${sales.map(({ voided }) => voided)}`).join()
     if (sold !== shown) showRows(app, root, list)
     else showStates(root, list) // a button under the finger must not be replaced

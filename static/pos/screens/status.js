@@ -26,7 +26,9 @@ export function status(app) {
     },
     export: () => exportWaiting(app, root),
     update: () => takeUpdate(),
+    back: () => app.back(),
   })
+  show(root, 'back', !app.shift)
   return { root, refresh: () => refresh(app, root) }
 }
 
@@ -54,7 +56,7 @@ async function factsOf(app) {
   const chain = await get(app.store, 'chain')
   const { offset_ms } = app.clock()
   return [
-    ['平板', app.device ? `${app.device.name}（${app.device.id.slice(0, 8)}）` : '未登记'],
+    ['平板', app.device ? `${app.device.name}（${app.device.id.slice(0, 8)}）` : '未启用'],
     ['待上传', unsentWords(await unsent(app.store))],
     ['最近一条编号', chain ? `${chain.epoch}/${chain.number}` : '无'],
     ['网络', { unknown: '正在连接', online: '正常', offline: '不通' }[app.line.state]],

@@ -2,8 +2,10 @@
 
 import { show as yuan } from '../model/money.js'
 import { uuid } from '../model/uuid.js'
+import { checkouts } from '../model/rows.js'
 import { mayAlone, REASONS, voidBody } from '../model/voids.js'
 import { play } from '../devices/sounds.js'
+import { since } from '../store/outbox.js'
 import { sentence } from './app.js'
 import { askPin, choose } from './dialogs.js'
 
@@ -12,6 +14,8 @@ import { askPin, choose } from './dialogs.js'
 /** @import {Tender} from '../model/types.js' */
 
 /** @typedef {{approved_by: string, approval: string}} Approval */
+
+const A_DAY = 24 * 3600 * 1000 // a clock may be set back that far between a sale and its void
 
 /**
  * @param {App} app
@@ -26,20 +30,41 @@ export async function takeBack(app, shown, sale) {
   const reason = await choose({ title, hint: '为什么作废？' }, REASONS.map((label) => ({ label, value: label })))
   if (reason === null) return null
   try {
-    const alone = mayAlone({ cashier: shown.cashier, made: shown.row.made }, cashier, Date.now())
+    const alone = mayAlone({ cashier: shown.cashier, made: shown.row.made }, cashier, app.now())
     const approval = alone ? undefined : await approved(app, sale)
     if (approval === null) return null
     const kind = await refund(title, shown.kind, sale.due)
     if (kind === null) return null
+    if (await undone(app, shown, sale)) return { text: '这一单刚才已经作废，请不要再退款。', kind: 'bad' }
     const what = { id: uuid(), sale: sale.id, cashier, reason, fen: sale.due, kind, approval }
     await app.keep('void', voidBody(what), [sale.title])
     play('done')
     await app.refresh()
-    return { text: sale.due === 0 ? '已作废。' : `已作废，请退给顾客 ${yuan(sale.due)} 元。`, kind: 'good' }
+    return { text: handBack(kind, sale.due), kind: 'good' }
   } catch (error) {
     play('refused')
     return { text: sentence(error), kind: 'bad' }
   }
+}
+
+/**
+ * Whether the sale was taken back meanwhile, in another tab.
+ * @param {App} app
+ * @param {Shown} shown
+ * @param {SaleShown} sale
+ */
+async function undone(app, { row }, sale) {
+  const here = checkouts(await since(app.store, row.made - A_DAY))
+  return here.some(({ sales }) => sales.some(({ id, voided }) => id === sale.id && voided))
+}
+
+/**
+ * @param {Tender['kind']} kind
+ * @param {number} fen
+ */
+function handBack(kind, fen) {
+  if (kind === 'cash') return `已作废，请退给顾客现金 ${yuan(fen)} 元。`
+  return kind === 'mobile' ? `已作废，${yuan(fen)} 元已从手机退回，不要再退现金。` : '已作废。'
 }
 
 /**
@@ -50,7 +75,7 @@ export async function takeBack(app, shown, sale) {
  */
 async function approved(app, sale) {
   const managers = app.menu?.managers ?? []
-  const hint = '超过十分钟，或不是您自己收的，需要负责人同意。'
+  const hint = managers.length > 0 ? '超过十分钟，或不是您自己收的，需要负责人同意。' : '这家食堂还没有登记负责人，请联系民政部门。'
   const manager = await choose(
     { title: '请负责人确认', hint },
     managers.map((person) => ({ label: person.name, value: person })),

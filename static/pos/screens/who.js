@@ -56,8 +56,9 @@ export function who(app) {
 
   acts(root, {
     others: () => step('names'),
+    status: () => app.go('status'),
     again: async () => {
-      if (!(await app.forgetDevice())) say(root, '还有未上传的记录，不能重新登记。请先在“设备状态”导出，并联系系统运维。')
+      if (!(await app.forgetDevice())) say(root, '还有未上传的记录，不能重新启用。请先在“设备状态”导出，并联系系统运维。')
     },
   })
   say(root, app.ended)

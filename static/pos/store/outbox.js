@@ -74,7 +74,7 @@ export function unsent(store) {
 }
 
 /**
- * The records made since `from` (tablet time), oldest first.
+ * The records made since `from`, oldest first.
  * @param {Store} store
  * @param {number} from
  * @returns {Promise<Row[]>}
@@ -84,13 +84,16 @@ export function since(store, from) {
 }
 
 /**
- * The checkout made last, if there is one.
+ * The checkout made last, if there is one: the last by number, since a clock may be set back between two.
  * @param {Store} store
  * @returns {Promise<Row | undefined>}
  */
 export function newest(store) {
-  return store.run('readonly', async (_, outbox) => {
-    const request = outbox.index('made').openCursor(null, 'prev')
+  return store.run('readonly', async (settings, outbox) => {
+    /** @type {Chain | undefined} */
+    const chain = await asked(settings.get('chain'))
+    if (!chain) return
+    const request = outbox.openCursor(IDBKeyRange.bound([chain.tablet], [chain.tablet, []]), 'prev')
     for (let cursor = await asked(request); cursor; cursor = await asked(request)) {
       if (cursor.value.envelope.kind === 'checkout') return cursor.value
       cursor.continue()

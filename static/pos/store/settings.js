@@ -10,7 +10,7 @@ import { asked } from './db.js'
  * @typedef {{id: string, name: string, keys: CryptoKeyPair}} Device
  * @typedef {{person: Named, manager: boolean, point: Named | null, seen: number}} Shift
  *   seen  tablet time of the last touch: a tablet left alone asks for the PIN again
- * @typedef {{device: Device, chain: Chain, boot: Boot, shift: Shift, incarnation: string}} Settings
+ * @typedef {{device: Device, chain: Chain, boot: Boot, shift: Shift, incarnation: string, enrolling: CryptoKeyPair}} Settings
  */
 
 /**
