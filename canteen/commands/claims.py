@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from canteen.money import show as yuan
 from canteen.settlement import claims as standing
 from canteen.settlement import exports, steps, workflow
 from canteen.settlement.models import Claim
-from canteen.settlement.pages import INSIDERS
+from canteen.settlement.pages import INSIDERS, PAYERS
 from canteen.settlement.words import say
 
 DEVICE = "command line"
@@ -38,6 +39,14 @@ def as_person(login: str, password: str, permission: str, contract_id: str) -> s
     if not held:
         raise Forbidden
     return person_id
+
+
+def _at(person_id: str, contract_id: str, permissions: Iterable[str]) -> bool:
+    """Whether a person holds one of the permissions at a contract."""
+    session = db.session()
+    held = any(contract_id in guard.scope_of(session, person_id, one).contracts(session) for one in permissions)
+    session.rollback()
+    return held
 
 
 def permission_for(act: str) -> str:
@@ -112,8 +121,8 @@ def export(number: str, path: Path, login: str, password: str, as_json: bool) ->
         claim = standing.of_number(db.session(), number)
         claim_id, contract = claim.id, claim.contract_id
         person = as_person(login, password, guard.Permission.EXPORT, contract)
-        held = guard.permissions_of(grant.role for grant in guard.live_grants(db.session(), person))
-        written = exports.claim(claim_id, path, insider=not held.isdisjoint(INSIDERS))
+        insider, pays = (_at(person, contract, some) for some in (INSIDERS, PAYERS))
+        written = exports.claim(claim_id, path, insider=insider, accounts=pays)
         exports.record(claim_id, written, by=person)
         result = {"path": str(written.path), "sha256": written.hash, "meals": written.meals}
         show(result, as_json, [f"{written.path}: {written.meals} meals, SHA-256 {written.hash}"])

@@ -17,7 +17,7 @@ from canteen.registry.words import CLASSES
 from canteen.rulebooks.models import Simulation
 from canteen.ruledesk.prose import PAYERS
 from canteen.settlement import details
-from canteen.settlement.exports import Book, yuan
+from canteen.settlement.workbook import Book, yuan
 
 KINDS = (("district", "按区县"), ("canteen", "按食堂"), ("age", "按年龄"), ("class", "按人员类别"))
 

@@ -199,7 +199,9 @@ class LineMeals:
     after: str | None
 
 
-def line_meals(session: Session, claim: Claim, line: LineStanding, after: str | None) -> LineMeals:
+def line_meals(
+    session: Session, claim: Claim, line: LineStanding, after: str | None, *, insider: bool = True
+) -> LineMeals:
     """One page of the meals behind a line, by day and id; a carried line has none of its own."""
     if line.kind in {"meals", "supplement"}:
         found = _of_period(session, claim, line, after)
@@ -210,7 +212,7 @@ def line_meals(session: Session, claim: Claim, line: LineStanding, after: str | 
     else:
         found = _released(session, claim, line, after)
     page, more = found[:SIZE], len(found) > SIZE
-    meals = {meal.id: meal for meal in details.by_ids([number for _, number, _ in page])}
+    meals = {meal.id: meal for meal in details.by_ids([number for _, number, _ in page], insider=insider)}
     last = f"{page[-1][0].isoformat()}~{page[-1][1]}" if more else None
     return LineMeals([(meals[number], fen) for _, number, fen in page], last)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import aliased
 
 from canteen.auth.models import Person, Tablet
@@ -22,8 +22,9 @@ from canteen.pos.models import Record, Sale, SaleLine, Share, Tender, Void
 from canteen.registry.models import Credential, ElderFact, ElderIdentity
 from canteen.rulebooks.models import RulebookVersion
 from canteen.settlement import claims, closing, differences, judging, paging, reading, sums
-from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer
-from canteen.settlement.words import say
+from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held
+from canteen.settlement.statement import Cut
+from canteen.settlement.words import excluded_name, say
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,33 @@ class Meal:
 
 
 @dataclass(frozen=True, slots=True)
+class Claimed:
+    """A meal as its claim was drafted with it, and what the claim's reviewers kept out of it."""
+
+    meal: Meal
+    elder: uuid.UUID | None
+    parts: dict[int, tuple[str, Fen]]  # by number of the share: (fund, fen claimed)
+    held: Fen
+    disallowed: Fen
+    why: tuple[str, ...]
+
+    def of_fund(self, fund: str) -> Fen:
+        return sum(fen for of, fen in self.parts.values() if of == fund)
+
+    @property
+    def fen(self) -> Fen:
+        return sum(fen for _, fen in self.parts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Upto:
+    """The close that a claim's meals are told as of, so that its file tells the same for ever (P16)."""
+
+    period_id: int
+    cut: Cut
+
+
+@dataclass(frozen=True, slots=True)
 class Other:
     """An earlier meal in this claim: added late, or taken back."""
 
@@ -188,30 +216,69 @@ def funds(claim: Claim) -> list[str]:
     return sorted(row[0] for row in paging.once(query))
 
 
-def meals(claim: Claim) -> Iterator[list[Meal]]:
-    """All meals booked to the claim's period, by day and id, in pages."""
-    period = closing.load(claim.period_id)
+def funds_sold(claim: Claim) -> list[str]:
+    """The funds that a claim's meals were sold with, in order: those too of which nothing may be claimed."""
+    return sums.funds(closing.load(claim.period_id))
+
+
+def meals(claim: Claim, *, insider: bool = True) -> Iterator[list[Claimed]]:
+    """All meals booked to the claim's period, by day and id, in pages: as the close saw them, whatever came later."""
+    claim_id, period = claim.id, closing.load(claim.period_id)
     cut, _ = closing.cut_of(period)
     for page in reading.sales(period, cut):
-        yield by_ids([row.id for row in page])
+        ids = [row.id for row in page]
+        eaters = {row.id: row.elder_id for row in page}
+        booked, kept = _booked(period, ids), _kept(claim_id, ids)
+        yield [
+            Claimed(meal, eaters[meal.id], booked.get(meal.id, {}), *kept.get(meal.id, (0, 0, ())))
+            for meal in by_ids(ids, Upto(period.id, cut), insider=insider)
+        ]
 
 
-def by_ids(ids: Sequence[uuid.UUID]) -> list[Meal]:
-    """These meals, by day and id."""
+def _booked(period: Period, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[int, tuple[str, Fen]]]:
+    """What of each meal the period's transfers leave in `open`: share by share what its claim asks for."""
+    found: dict[uuid.UUID, dict[int, tuple[str, Fen]]] = defaultdict(dict)
+    for sale, share_n, fund, fen in sums.by_share(period, ids):
+        if fen:
+            found[sale][share_n] = (fund, fen)
+    return found
+
+
+def _kept(claim_id: int, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[Fen, Fen, tuple[str, ...]]]:
+    """(held, disallowed, reasons) of the claim's meals."""
+    query = select(Held.sale_id, Held.outcome, Held.fen, Held.reason).where(
+        Held.claim_id == claim_id, paging.among(Held.sale_id, ids)
+    )
+    found: dict[uuid.UUID, tuple[Fen, Fen, tuple[str, ...]]] = {}
+    for sale, outcome, fen, reason in paging.once(query.order_by(Held.id)):
+        held, disallowed, why = found.get(sale, (0, 0, ()))
+        added = (held + fen, disallowed) if outcome == "held" else (held, disallowed + fen)
+        found[sale] = (*added, tuple(dict.fromkeys((*why, f"{say('answer', outcome)}：{reason}"))))
+    return found
+
+
+def by_ids(ids: Sequence[uuid.UUID], upto: Upto | None = None, *, insider: bool = True) -> list[Meal]:
+    """These meals, by day and id: as things stand now, or as a close saw them.
+
+    insider  whether the reader may be told of deaths (ruling 12)
+    """
+    void_known = (Void.sale_id == Sale.id) if upto is None else and_(
+        Void.sale_id == Sale.id, Void.record_id <= upto.cut.records
+    )  # fmt: skip
     rows = paging.once(
         select(Sale, Canteen.name, Record.epoch, Record.number, Tablet.name, Person.name, Void.reason)
         .join(Canteen, Canteen.id == Sale.canteen_id)
         .join(Record, Record.id == Sale.record_id)
         .join(Tablet, Tablet.id == Record.tablet_id)
         .outerjoin(Person, Person.id == Sale.cashier_id)
-        .outerjoin(Void, Void.sale_id == Sale.id)
+        .outerjoin(Void, void_known)
         .where(paging.among(Sale.id, ids))
         .order_by(Sale.service_day, Sale.id)
         .execution_options(populate_existing=True)
     )
-    names, births = _names(ids), _births(ids)
+    names, births = _names(ids, upto), _births(ids, upto)
     parts, items, tenders = _parts(ids), _items(ids), _tenders(ids)
-    tails, claimable, excluded = _tails(ids), _claimable(ids), _excluded(ids)
+    tails, claimable, excluded = _tails(ids), _claimable(ids), _excluded(ids, upto)
     found = []
     for sale, canteen, epoch, number, tablet, cashier, void_reason in rows:
         found.append(
@@ -235,18 +302,18 @@ def by_ids(ids: Sequence[uuid.UUID]) -> list[Meal]:
                 reference=f"{tablet} {epoch}-{number}",
                 rulebook=sale.rulebook_hash,
                 voided=void_reason is not None,
-                remark="；".join(_remarks(sale.flags, void_reason, excluded.get(sale.id, ()))),
+                remark="；".join(_remarks(sale.flags, void_reason, excluded.get(sale.id, ()), insider=insider)),
             )
         )
     db.session.rollback()
     return found
 
 
-def _remarks(flags: str, void_reason: str | None, excluded: Sequence[str]) -> Iterator[str]:
+def _remarks(flags: str, void_reason: str | None, excluded: Sequence[str], *, insider: bool) -> Iterator[str]:
     if void_reason is not None:
         yield f"已撤单：{void_reason}"
     for reason in excluded:
-        yield f"不予申报：{say('excluded', reason)}"
+        yield f"不予申报：{excluded_name(reason, insider=insider)}"
     for flag in flags.split():
         if flag not in excluded:
             yield say("flag", flag)
@@ -257,21 +324,22 @@ def _age(birth: date | None, day: date) -> int | None:
     return None if birth is None else day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
 
 
-def _names(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
+def _names(ids: Sequence[uuid.UUID], upto: Upto | None) -> dict[uuid.UUID, str]:
     query = (
         select(Sale.id, ElderIdentity.name)
         .join(ElderIdentity, ElderIdentity.elder_id == Sale.elder_id)
-        .where(paging.among(Sale.id, ids))
+        .where(paging.among(Sale.id, ids), *([] if upto is None else [ElderIdentity.recorded <= upto.cut.facts]))
         .order_by(ElderIdentity.id)
     )
     return {row[0]: row[1] for row in paging.once(query)}
 
 
-def _births(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, date]:
+def _births(ids: Sequence[uuid.UUID], upto: Upto | None) -> dict[uuid.UUID, date]:
     query = (
         select(Sale.id, ElderFact.value)
         .join(ElderFact, ElderFact.elder_id == Sale.elder_id)
         .where(paging.among(Sale.id, ids), ElderFact.kind == "birth", ElderFact.value != "")
+        .where(*([] if upto is None else [ElderFact.recorded <= upto.cut.facts]))
         .order_by(ElderFact.recorded)
     )
     return {row[0]: date.fromisoformat(row[1]) for row in paging.once(query)}
@@ -318,12 +386,13 @@ def _claimable(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Fen]:
     return {sale: sum(fen for _, fen in parts) for sale, parts in judging.standing(db.session(), ids).items()}
 
 
-def _excluded(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[str, ...]]:
+def _excluded(ids: Sequence[uuid.UUID], upto: Upto | None) -> dict[uuid.UUID, tuple[str, ...]]:
     target = aliased(Account)
     query = (
         select(Transfer.sale_id, Transfer.reason)
         .join(target, target.id == Transfer.target_id)
         .where(paging.among(Transfer.sale_id, ids), Transfer.movement == "verdict", target.kind == "excluded")
+        .where(*([] if upto is None else [Transfer.period_id == upto.period_id]))
         .order_by(Transfer.id)
     )
     found: dict[uuid.UUID, tuple[str, ...]] = {}

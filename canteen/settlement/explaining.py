@@ -20,7 +20,7 @@ from canteen.policy import quote as engine
 from canteen.pos.models import Payment, QuoteInput, Record, Sale, SaleLine, SaleUse, Tender, Void
 from canteen.rulebooks import layers
 from canteen.settlement.models import Claim, Finding, Held
-from canteen.settlement.words import say
+from canteen.settlement.words import excluded_name, say
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,11 @@ class Explanation:
     held: list[Held]
 
 
-def of(session: Session, sale_id: uuid.UUID) -> Explanation | None:
-    """The explanation of a sale; None when there is no such sale."""
+def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True) -> Explanation | None:
+    """The explanation of a sale; None when there is no such sale.
+
+    insider  whether the reader may be told of deaths (ruling 12)
+    """
     sale = session.get(Sale, sale_id)
     if sale is None:
         return None
@@ -67,7 +70,7 @@ def of(session: Session, sale_id: uuid.UUID) -> Explanation | None:
         own=_own(session, asked, sale.own_rulebook_hash),
         facts=_facts(session, asked, sale.service_day),
         uses=_all(session, select(SaleUse).where(SaleUse.sale_id == sale_id).order_by(SaleUse.allowance)),
-        moves=_moves(session, sale_id),
+        moves=_moves(session, sale_id, insider=insider),
         payment=session.get_one(Payment, sale.payment_id),
         tenders=_all(session, select(Tender).where(Tender.payment_id == sale.payment_id).order_by(Tender.n)),
         void=session.execute(select(Void).where(Void.sale_id == sale_id)).scalar_one_or_none(),
@@ -136,13 +139,13 @@ def _area_names(session: Session, codes: tuple[str, ...]) -> str:
     return " / ".join(names.get(code, code) for code in codes)
 
 
-def _why(row: Transfer) -> str:
+def _why(row: Transfer, *, insider: bool) -> str:
     if row.movement == "revalue":
         return f"重估 R{row.cause.rpartition(':')[2]}"
-    return say("excluded", row.reason) if row.movement == "verdict" else row.reason
+    return excluded_name(row.reason, insider=insider) if row.movement == "verdict" else row.reason
 
 
-def _moves(session: Session, sale_id: uuid.UUID) -> list[Move]:
+def _moves(session: Session, sale_id: uuid.UUID, *, insider: bool) -> list[Move]:
     source, target = aliased(Account), aliased(Account)
     rows = session.execute(
         select(Transfer, source.kind, target.kind)
@@ -154,7 +157,7 @@ def _moves(session: Session, sale_id: uuid.UUID) -> list[Move]:
     return [
         Move(
             row.at, say("account", from_kind), say("account", to_kind), row.fund, row.fen, row.movement,
-            _why(row),
+            _why(row, insider=insider),
         )
         for row, from_kind, to_kind in rows
     ]  # fmt: skip

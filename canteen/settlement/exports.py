@@ -1,40 +1,34 @@
 """A claim and its meals as an .xlsx workbook: amounts as exact numbers, ids as text, never a formula (P30).
 
-Written row by row (XlsxWriter's constant memory), the meals read by keyset pages, so that a claim of any size needs
-the same memory. Same claim in the same state, same cells.
+Written row by row, the meals read by keyset pages, so that a claim of any size needs the same memory. The meals are
+told as the close saw them and add up to the claim's lines (P16, P19). Same claim in the same state, same cells.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import xlsxwriter
 
 from canteen import events
 from canteen.db import db, transaction
 from canteen.money import Fen
-from canteen.settlement import claims, details
-from canteen.settlement.details import Meal
+from canteen.settlement import claims, details, forms
+from canteen.settlement.details import Claimed
 from canteen.settlement.models import Claim
 from canteen.settlement.words import finding_name, say
+from canteen.settlement.workbook import Book, Cell, Sheet, yuan
 
 MOST_ROWS = 1_000_000  # of one sheet; Excel ends at 1,048,576
-MADE = datetime(2000, 1, 1, tzinfo=UTC)  # a workbook carries no time of its own, so that it can be compared
-
-Cell = str | int | Decimal | date | None
 
 MEAL_COLUMNS = (
-    "序号", "日期", "餐次", "食堂", "卡号尾号", "姓名", "年龄", "类别", "套餐", "原价", "食堂让利",
+    "序号", "日期", "餐别", "食堂", "卡号尾号", "姓名", "年龄", "类别", "套餐", "原价", "食堂让利",
 )  # fmt: skip
 MEAL_COLUMNS_AFTER = (
-    "捐赠", "个人实付", "可申报金额", "支付方式", "就餐方式", "收银员", "是否离线", "流水号", "就餐编号", "政策版本", "备注",
+    "可申报金额", "暂缓", "核减", "支付方式", "就餐方式", "收银员", "是否离线", "流水号", "就餐编号", "补贴标准版本", "备注",
 )  # fmt: skip
 
 
@@ -47,75 +41,11 @@ class Exported:
     meals: int
 
 
-def yuan(fen: Fen) -> Decimal:
-    """An amount of yuan, exact."""
-    return Decimal(fen) / 100
+def claim(claim_id: int, path: Path, *, insider: bool = True, accounts: bool = False) -> Exported:
+    """Write the claim's summary, meals, what came from or went back to other months, review and payouts. Raises NoClaim.
 
-
-class Book:
-    """A workbook that is only ever appended to, sheet by sheet and row by row."""
-
-    def __init__(self, path: Path) -> None:
-        options = {
-            "constant_memory": True,
-            "strings_to_numbers": False,
-            "strings_to_formulas": False,
-            "strings_to_urls": False,
-        }
-        self._book = xlsxwriter.Workbook(str(path), options)
-        self._book.set_properties({"title": "结算单", "created": MADE.replace(tzinfo=None)})
-        self._head = self._book.add_format({"bold": True, "bottom": 1})
-        self._title = self._book.add_format({"bold": True, "font_size": 14})
-        self._money = self._book.add_format({"num_format": "#,##0.00"})
-        self._day = self._book.add_format({"num_format": "yyyy-mm-dd"})
-
-    def sheet(self, name: str, widths: Sequence[int] = ()) -> Sheet:
-        made = self._book.add_worksheet(name)
-        for column, width in enumerate(widths):
-            made.set_column(column, column, width)
-        return Sheet(made, self._head, self._title, self._money, self._day)
-
-    def close(self) -> None:
-        self._book.close()
-
-
-class Sheet:
-    """One sheet; rows go down, each written once."""
-
-    def __init__(self, made: Any, head: Any, title: Any, money: Any, day: Any) -> None:
-        self._made, self._head, self._title, self._money, self._day = made, head, title, money, day
-        self.rows = 0
-
-    def title(self, text: str) -> None:
-        self._made.write_string(self.rows, 0, text, self._title)
-        self.rows += 1
-
-    def head(self, names: Iterable[str]) -> None:
-        for column, name in enumerate(names):
-            self._made.write_string(self.rows, column, name, self._head)
-        self.rows += 1
-
-    def row(self, cells: Iterable[Cell]) -> None:
-        """Text as text, whatever it begins with; Decimal as an amount; int as a number; a date as a date."""
-        for column, cell in enumerate(cells):
-            if isinstance(cell, str):
-                self._made.write_string(self.rows, column, cell)
-            elif isinstance(cell, Decimal):
-                self._made.write_number(self.rows, column, cell, self._money)
-            elif isinstance(cell, date):
-                self._made.write_datetime(self.rows, column, cell, self._day)
-            elif cell is not None:
-                self._made.write_number(self.rows, column, cell)
-        self.rows += 1
-
-    def gap(self) -> None:
-        self.rows += 1
-
-
-def claim(claim_id: int, path: Path, *, insider: bool = True) -> Exported:
-    """Write the claim's summary, meals, and what came from or went back to other months. Raises NoClaim.
-
-    insider  whether the reader may be told of deaths; a canteen's own people are not (ruling 12)
+    insider   whether the reader may be told of deaths and classes; a canteen's own people are not (rulings 12 and 14)
+    accounts  whether the reader pays, and is told the payee's whole account number
     """
     session = db.session
     row = session.get(Claim, claim_id)
@@ -126,11 +56,12 @@ def claim(claim_id: int, path: Path, *, insider: bool = True) -> Exported:
     session.rollback()
     book = Book(path)
     summary = book.sheet("结算汇总", (14, 18, 12, 26, 10, 10, 14, 12, 12, 14))
-    funds = details.funds(row)
-    rates, meals = _meals(book, row, about, funds)
-    _summary(summary, about, standing, rates, funds)
-    _others(book, row)
+    rates, meals = _meals(book, row, about, insider=insider)
+    _summary(summary, about, standing, rates, details.funds(row))
+    _others(book, row, about)
     _findings(book, row, insider=insider)
+    forms.review(book, row, about, standing)
+    forms.payment(book, row, about, accounts=accounts)
     book.close()
     return Exported(path, _hash(path), meals)
 
@@ -143,21 +74,37 @@ def record(claim_id: int, exported: Exported, *, by: str) -> None:
         events.record(session, "claim.export", f"claim:{row.number}", by=by, body=body)
 
 
-Rates = Counter[tuple[str, str, str, Fen]]  # (label, fund, meal period, fen of one) -> meals
+@dataclass(slots=True)
+class Rate:
+    """How often an amount was claimed of a fund, and for how many persons."""
+
+    meals: int = 0
+    persons: set[uuid.UUID | None] = field(default_factory=set)
 
 
-def _meals(book: Book, row: Claim, about: details.About, funds: Sequence[str]) -> tuple[Rates, int]:
-    columns = (*MEAL_COLUMNS, *(f"补贴：{about.fund_names.get(fund, fund)}" for fund in funds), *MEAL_COLUMNS_AFTER)
-    rates: Rates = Counter()
+Rates = dict[tuple[str, str, str, Fen], Rate]  # by (label, fund, meal period, fen of one)
+
+
+def _meals(book: Book, row: Claim, about: details.About, *, insider: bool) -> tuple[Rates, int]:
+    funds = details.funds_sold(row)
+    named = [about.fund_names.get(fund, fund) for fund in funds]
+    columns = (
+        *MEAL_COLUMNS, *(f"补贴：{name}" for name in named), "捐赠", "个人实付", *(f"申报：{name}" for name in named),
+        *MEAL_COLUMNS_AFTER,
+    )  # fmt: skip
+    rates: Rates = defaultdict(Rate)
     count, sheet = 0, _meal_sheet(book, columns, 1)
-    for page in details.meals(row):
-        for meal in page:
+    for page in details.meals(row, insider=insider):
+        for one in page:
             if sheet.rows > MOST_ROWS:
                 sheet = _meal_sheet(book, columns, count // MOST_ROWS + 1)
             count += 1
-            sheet.row(_meal_row(count, meal, funds))
-            if not meal.voided:
-                rates.update((share.label, share.fund, meal.period, share.fen) for share in meal.subsidies)
+            sheet.row(_meal_row(count, one, funds, insider=insider))
+            for n, (fund, fen) in one.parts.items():
+                label = next(part.label for part in one.meal.parts if part.n == n)
+                rate = rates[label, fund, one.meal.period, fen]
+                rate.meals += 1
+                rate.persons.add(one.elder)
     return rates, count
 
 
@@ -167,16 +114,18 @@ def _meal_sheet(book: Book, columns: Sequence[str], n: int) -> Sheet:
     return sheet
 
 
-def _meal_row(n: int, meal: Meal, funds: Sequence[str]) -> list[Cell]:
-    by_fund = Counter[str]()
+def _meal_row(n: int, one: Claimed, funds: Sequence[str], *, insider: bool) -> list[Cell]:
+    meal, sold = one.meal, Counter[str]()
     for share in meal.subsidies:
-        by_fund[share.fund] += share.fen
+        sold[share.fund] += share.fen
+    kinds = dict.fromkeys(share.reason if insider else share.label for share in meal.subsidies)
     return [
-        n, meal.day, say("", meal.period), meal.canteen, meal.card_tail, meal.name, meal.age,
-        "、".join(dict.fromkeys(share.label for share in meal.subsidies)), meal.items, yuan(meal.list_fen),
-        yuan(meal.concession), *(yuan(by_fund[fund]) for fund in funds), yuan(meal.donation), yuan(meal.due_fen),
-        yuan(meal.claimable), "、".join(say("", kind) for kind in meal.tenders), say("", meal.mode), meal.cashier,
-        "否" if meal.online else "是", meal.reference, str(meal.id), meal.rulebook[:12], meal.remark,
+        n, meal.day, say("", meal.period), meal.canteen, meal.card_tail, meal.name, meal.age, "、".join(kinds), meal.items,
+        yuan(meal.list_fen), yuan(meal.concession), *(yuan(sold[fund]) for fund in funds), yuan(meal.donation),
+        yuan(meal.due_fen), *(yuan(one.of_fund(fund)) for fund in funds), yuan(one.fen), yuan(one.held),
+        yuan(one.disallowed), "、".join(say("", kind) for kind in meal.tenders), say("", meal.mode), meal.cashier,
+        "否" if meal.online else "是", meal.reference, str(meal.id), meal.rulebook[:12],
+        "；".join(filter(None, (meal.remark, *one.why))),
     ]  # fmt: skip
 
 
@@ -200,9 +149,23 @@ def _summary(
     total = [sum(getattr(line, what) for line in lines) for what in ("fen", "held", "disallowed", "approved")]
     sheet.row(("合计", None, None, None, None, None, None, *map(yuan, total)))
     sheet.gap()
-    sheet.head(("补贴项目", "资金", "餐次", "人次", "单价", "金额"))
-    for (label, fund, period, fen), meals in sorted(rates.items()):
-        sheet.row((label, about.fund_names.get(fund, fund), say("", period), meals, yuan(fen), yuan(fen * meals)))
+    sheet.head(("补贴项目（当期就餐与补录）", "资金", "餐别", "人次", "人数", "单价", "金额"))
+    for (label, fund, period, fen), rate in sorted(rates.items()):
+        called = about.fund_names.get(fund, fund)
+        sheet.row(
+            (
+                label, called, say("", period), rate.meals, len(rate.persons), yuan(fen), yuan(fen * rate.meals),
+            )
+        )  # fmt: skip
+    claimed = sum(fen * rate.meals for (_, _, _, fen), rate in rates.items())
+    sheet.row(("就餐补贴小计", None, None, None, None, None, yuan(claimed)))
+    for kind in ("adjustment", "revaluation", "released", "carried"):
+        if any(line.kind == kind for line in lines):
+            fen = sum(line.fen for line in lines if line.kind == kind)
+            sheet.row((say("line", kind), None, None, None, None, None, yuan(fen)))
+    sheet.row(("暂缓", None, None, None, None, None, yuan(-total[1])))
+    sheet.row(("核减", None, None, None, None, None, yuan(-total[2])))
+    sheet.row(("应付", None, None, None, None, None, yuan(total[3])))
     sheet.gap()
     sheet.head(("资金分担", "应付金额"))
     for fund in funds:
@@ -212,14 +175,14 @@ def _summary(
     sheet.row(("负责人签章：", None, None, "审核人签章："))
 
 
-def _others(book: Book, row: Claim) -> None:
+def _others(book: Book, row: Claim, about: details.About) -> None:
     """Earlier meals that this claim takes back or adds, each with the claim and line it stood in."""
     sheet = book.sheet("补录与冲减", (10, 12, 38, 14, 26, 12, 30))
     sheet.head(("类别", "就餐日期", "就餐编号", "资金", "原申报单/行", "金额", "原因"))
     for other in details.others(row):
         sheet.row(
             (
-                say("line", other.kind), other.day, str(other.sale), other.fund, other.origin, yuan(other.fen),
+                say("line", other.kind), other.day, str(other.sale), about.fund_names.get(other.fund, other.fund), other.origin, yuan(other.fen),
                 other.reason,
             )
         )  # fmt: skip

@@ -44,6 +44,7 @@ nav.add("settlement.payouts_page", "拨付", position=14)
 
 REFUSED = (Invalid, Conflict, Forbidden)
 JUDGES = (Permission.REVIEW_CLAIM, Permission.DETERMINE)
+PAYERS = (Permission.PAY_ENTER, Permission.PAY_CHECK)
 INSIDERS = (*JUDGES, Permission.APPROVE_CLAIM, Permission.SEE_ELDERS, Permission.SEE_AUDIT)
 DONE = {
     "submit": "已申报，等待街道初审。",
@@ -222,7 +223,9 @@ def line_page(number: str, n: int) -> ResponseReturnValue:
     if line is None:
         raise NotCovered
     about = details.about(claim)
-    page = desk.line_meals(db.session(), find(number), line, request.args.get("after"))
+    claim = find(number)
+    insider = _insider(claim.contract_id)
+    page = desk.line_meals(db.session(), claim, line, request.args.get("after"), insider=insider)
     notices = differences.titles()
     return render_template("settlement/line.html", number=number, about=about, line=line, page=page, notices=notices)
 
@@ -233,9 +236,10 @@ def export(number: str) -> ResponseReturnValue:
     """The claim and its meals as a workbook; who took it is recorded."""
     found = find(number, Permission.EXPORT)
     claim_id, insider = found.id, _insider(found.contract_id)
+    pays = any(found.contract_id in reach(permission) for permission in PAYERS)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "claim.xlsx"
-        written = exports.claim(claim_id, path, insider=insider)
+        written = exports.claim(claim_id, path, insider=insider, accounts=pays)
         exports.record(claim_id, written, by=g.person.id)
         file = path.open("rb")  # stays readable after the folder is gone, and is closed with the answer
     return send_file(
@@ -307,11 +311,11 @@ def meal_page(sale: uuid.UUID) -> ResponseReturnValue:
 
 def _meal_page(sale: uuid.UUID, refusal: Refusal | None = None) -> ResponseReturnValue:
     told = _told(sale)
-    (meal,) = details.by_ids([sale])
-    told = _told(sale)
+    insider = _insider(told.sale.contract_id)
+    (meal,) = details.by_ids([sale], insider=insider)
+    told = _told(sale, insider=insider)
     contract_id = told.sale.contract_id
     claim = _claim_of(told)
-    insider = _insider(contract_id)
     judges = any(contract_id in reach(permission) for permission in JUDGES)
     open_ = claim is not None and claims.state(db.session(), claim.id) in judging.OPEN_STATES
     page = render_template(
@@ -328,8 +332,8 @@ def _meal_page(sale: uuid.UUID, refusal: Refusal | None = None) -> ResponseRetur
     return page, 200 if refusal is None else status_of(refusal)
 
 
-def _told(sale: uuid.UUID) -> explaining.Explanation:
-    told = explaining.of(db.session(), sale)
+def _told(sale: uuid.UUID, *, insider: bool = False) -> explaining.Explanation:
+    told = explaining.of(db.session(), sale, insider=insider)
     contracts = reach() | reach(Permission.SEE_SALES)
     if told is None or told.sale.contract_id not in contracts:
         raise NotCovered

@@ -23,8 +23,8 @@ from canteen.pos.models import Sale, Void
 from canteen.registry import elders
 from canteen.registry.models import ElderIdentity
 from canteen.settlement import paging
-from canteen.settlement.exports import Book, yuan
 from canteen.settlement.models import RefundGiven, RevaluedSale
+from canteen.settlement.workbook import Book, yuan
 
 COLUMNS = ("序号", "食堂", "姓名", "身份证号（脱敏）", "餐次", "退差金额", "重估编号", "领取人签字", "日期")
 

@@ -67,6 +67,30 @@ def standing(period: Period, sale_ids: Sequence[uuid.UUID]) -> list[tuple[uuid.U
     return [(sale, Key("meals", fund, month)) for sale, fund, month in paging.once(query) if sale is not None]
 
 
+def funds(period: Period) -> list[str]:
+    """The funds that sales booked to the period drew on, in order."""
+    drawn = select(Transfer.fund).where(
+        Transfer.period_id == period.id,
+        Transfer.movement == "meal",
+        Transfer.target_id.in_(_accounts(period.contract_id, "open")),
+    )
+    return sorted(fund for (fund,) in paging.once(drawn.distinct()))
+
+
+def by_share(period: Period, sale_ids: Sequence[uuid.UUID]) -> Iterator[tuple[uuid.UUID, int, str, Fen]]:
+    """(sale, share, fund, fen) that the period's transfers of these sales left in `open`."""
+    accounts = _accounts(period.contract_id, "open")
+    query = (
+        select(Transfer.sale_id, Transfer.share_n, Transfer.fund, func.sum(_signed(accounts)))
+        .where(*_of(period, accounts, None, None), paging.among(Transfer.sale_id, sale_ids))
+        .group_by(Transfer.sale_id, Transfer.share_n, Transfer.fund)
+        .order_by(Transfer.sale_id, Transfer.share_n)
+    )
+    for sale, share_n, fund, fen in paging.once(query):
+        if sale is not None and share_n is not None:
+            yield sale, share_n, fund, int(fen)
+
+
 def _before(period: Period, person: Callable[[str], str]) -> dict[Key, tuple[int, int, Fen]]:
     """Of meals served before the period, by line: (meals, persons, fen).
 

@@ -99,6 +99,11 @@ def finding_name(code: str, *, insider: bool) -> str:
     return say("finding", code) if insider or code != "after_death" else "身份待社区核实"
 
 
+def excluded_name(reason: str, *, insider: bool) -> str:
+    """Why a share may not be claimed; a canteen's own people are not told of deaths (ruling 12)."""
+    return say("excluded", reason) if insider or reason != "after_death" else "身份待社区核实"
+
+
 def say(kind: str, code: str) -> str:
     """The Chinese word of a code of that kind; the code itself where a scheme brought its own."""
     return filters.label(code, kind)
