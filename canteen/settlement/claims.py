@@ -105,6 +105,18 @@ def doers(session: Session, claim_id: int) -> dict[str, set[str]]:
     return done
 
 
+def judges(session: Session, claim_id: int) -> set[str]:
+    """Who judged findings or single meals of a claim."""
+    answers = (
+        select(FindingAnswer.by)
+        .join(Finding, Finding.id == FindingAnswer.finding_id)
+        .join(Claim, Claim.period_id == Finding.period_id)
+        .where(Claim.id == claim_id)
+    )
+    kept = select(Held.by).where(Held.claim_id == claim_id)
+    return {by for query in (answers, kept) for by in session.execute(query.distinct()).scalars()}
+
+
 def lines(session: Session, claim_id: int) -> list[LineStanding]:
     """The lines of a claim with what is held and disallowed of each."""
     kept: dict[tuple[int, str], Fen] = defaultdict(int)

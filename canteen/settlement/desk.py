@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -15,9 +15,9 @@ from canteen import clock
 from canteen.auth.models import Person
 from canteen.ledger.models import LATER, Account, Period, Transfer
 from canteen.money import Fen
-from canteen.places import Canteen, Contract
+from canteen.places import Canteen, Contract, Payee
 from canteen.pos.models import Sale
-from canteen.settlement import claims, closing, details, differences, reading, steps, sums
+from canteen.settlement import closing, details, differences, reading, steps, sums
 from canteen.settlement.claims import LineStanding
 from canteen.settlement.details import Meal
 from canteen.settlement.models import (
@@ -46,7 +46,7 @@ class Row:
     by_fund: dict[str, Fen]
     findings: int
     unanswered: int
-    held: Fen
+    gaps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,28 +138,22 @@ def _rows(session: Session, page: Sequence[Claim], states: dict[int, str]) -> li
         funds[number][fund] = int(fen)
     answered = select(FindingAnswer.finding_id).distinct().subquery()
     counts = {
-        period: (int(all_), int(open_))
-        for period, all_, open_ in session.execute(
+        period: (int(all_), int(open_), int(gaps))
+        for period, all_, open_, gaps in session.execute(
             select(
                 Finding.period_id,
                 func.count(),
                 func.sum(case((and_(answered.c.finding_id.is_(None), Finding.code != "gap"), 1), else_=0)),
+                func.sum(case((Finding.code == "gap", 1), else_=0)),
             )
             .outerjoin(answered, answered.c.finding_id == Finding.id)
             .where(Finding.period_id.in_([claim.period_id for claim in page]))
             .group_by(Finding.period_id)
         )
     }
-    held = {
-        number: int(fen)
-        for number, fen in session.execute(
-            select(Held.claim_id, func.sum(Held.fen)).where(Held.claim_id.in_(ids)).group_by(Held.claim_id)
-        )
-    }
     return [
         Row(
-            claim, names[claim.contract_id], states[claim.id], funds[claim.id], *counts.get(claim.period_id, (0, 0)),
-            held.get(claim.id, 0),
+            claim, names[claim.contract_id], states[claim.id], funds[claim.id], *counts.get(claim.period_id, (0, 0, 0)),
         )
         for claim in page
     ]  # fmt: skip
@@ -197,12 +191,14 @@ class LineMeals:
 
     rows: list[tuple[Meal, Fen]]
     after: str | None
+    kept: dict[uuid.UUID, tuple[Fen, Fen, tuple[str, ...]]]  # of each meal kept out of the claim: held, disallowed, why
 
 
 def line_meals(
     session: Session, claim: Claim, line: LineStanding, after: str | None, *, insider: bool = True
 ) -> LineMeals:
     """One page of the meals behind a line, by day and id; a carried line has none of its own."""
+    claim_id = claim.id
     if line.kind in {"meals", "supplement"}:
         found = _of_period(session, claim, line, after)
     elif line.kind == "adjustment":
@@ -212,9 +208,10 @@ def line_meals(
     else:
         found = _released(session, claim, line, after)
     page, more = found[:SIZE], len(found) > SIZE
+    kept = details.kept(claim_id, [number for _, number, _ in page])
     meals = {meal.id: meal for meal in details.by_ids([number for _, number, _ in page], insider=insider)}
     last = f"{page[-1][0].isoformat()}~{page[-1][1]}" if more else None
-    return LineMeals([(meals[number], fen) for _, number, fen in page], last)
+    return LineMeals([(meals[number], fen) for _, number, fen in page], last, kept)
 
 
 Ref = tuple[date, uuid.UUID, Fen]
@@ -253,12 +250,20 @@ def _of_period(session: Session, claim: Claim, line: LineStanding, after: str | 
     if (start := _start(after)) is not None:
         day, number = start
         query = query.where(or_(Sale.service_day > day, and_(Sale.service_day == day, Sale.id > number)))
-    rows = session.execute(query.order_by(Sale.service_day, Sale.id).limit(SIZE + 1))
-    found = [(day, number, int(fen)) for day, number, fen in rows]
     if late:
-        origins = sums.Origins(claim.contract_id)
-        found = [one for one in found if origins.of_day(one[0]) == line.origin]
-    return found
+        query = query.where(_days_of(claim.contract_id, line.origin))
+    rows = session.execute(query.order_by(Sale.service_day, Sale.id).limit(SIZE + 1))
+    return [(day, number, int(fen)) for day, number, fen in rows]
+
+
+def _days_of(contract_id: str, origin: str) -> ColumnElement[bool]:
+    """Days that an earlier claim of the contract covers; those before its first period for ''."""
+    there = select(Claim.id).where(Claim.contract_id == contract_id, Claim.number == origin)
+    covered = select(Period.id).join(Claim, Claim.period_id == Period.id).where(Claim.contract_id == contract_id)
+    inside = and_(Sale.service_day >= Period.from_day, Sale.service_day <= Period.to_day)
+    if origin:
+        return covered.where(Claim.id.in_(there), inside).exists()
+    return ~covered.where(inside).exists()
 
 
 def _start(after: str | None) -> tuple[date, uuid.UUID] | None:
@@ -336,6 +341,15 @@ def held_rows(session: Session, contracts: Collection[str]) -> list[HeldRow]:
 
 
 @dataclass(frozen=True, slots=True)
+class PaidTo:
+    """Who is paid where, as much as pages tell."""
+
+    name: str
+    bank: str
+    tail: str
+
+
+@dataclass(frozen=True, slots=True)
 class PayRow:
     """A claim to be paid, or a payout with what was said of it."""
 
@@ -346,6 +360,9 @@ class PayRow:
     check: PayoutCheck | None
     entered_by: str
     checked_by: str
+    payee: PaidTo
+    funds: dict[str, Fen]
+    before: PaidTo | None  # where the canteen was paid last, if that was elsewhere
 
 
 @dataclass(slots=True)
@@ -366,14 +383,53 @@ def paying(session: Session, contracts: Collection[str]) -> Paying:
         if row.payout is not None and row.check is None:
             found.to_check.append(row)
     waiting = {row.claim.id for row in found.to_check}
-    query = select(Claim, Canteen.name).join(Contract, Contract.id == Claim.contract_id)
-    query = query.join(Canteen, Canteen.id == Contract.canteen_id)
+    query = select(Claim, Canteen.name, Payee).join(Contract, Contract.id == Claim.contract_id)
+    query = query.join(Canteen, Canteen.id == Contract.canteen_id).join(Payee, Payee.id == Contract.payee_id)
     query = query.where(Claim.contract_id.in_(contracts), Claim.id.in_(approved), Claim.id.not_in(waiting))
-    for claim, name in session.execute(query.order_by(Claim.from_day, Claim.number)):
-        fen = sum(line.approved for line in claims.lines(session, claim.id))
-        found.to_enter.append(PayRow(claim, name, fen, None, None, "", ""))
+    rows = session.execute(query.order_by(Claim.from_day, Claim.number)).all()
+    funds = _approved(session, [claim.id for claim, _, _ in rows])
+    paid_to = _paid_to(session, {claim.contract_id for claim, _, _ in rows})
+    for claim, name, payee in rows:
+        to, last = PaidTo(payee.name, payee.bank, payee.account_tail), paid_to.get(claim.contract_id)
+        of = funds.get(claim.id, {})
+        elsewhere = last if last != to else None
+        found.to_enter.append(PayRow(claim, name, sum(of.values()), None, None, "", "", to, of, elsewhere))
     found.done = _pay_rows(session, contracts, PayoutCheck.payout_id.is_not(None), most=100)
     return found
+
+
+def _approved(session: Session, claim_ids: Collection[int]) -> dict[int, dict[str, Fen]]:
+    """What of each claim is approved, by fund: its lines less what was kept out."""
+    found: dict[int, dict[str, Fen]] = defaultdict(dict)
+    lines = select(ClaimLine.claim_id, ClaimLine.fund, func.sum(ClaimLine.fen)).where(ClaimLine.claim_id.in_(claim_ids))
+    for number, fund, fen in session.execute(
+        lines.group_by(ClaimLine.claim_id, ClaimLine.fund).order_by(ClaimLine.fund)
+    ):
+        found[number][fund] = int(fen)
+    kept = (
+        select(Held.claim_id, ClaimLine.fund, func.sum(Held.fen))
+        .join(ClaimLine, and_(ClaimLine.claim_id == Held.claim_id, ClaimLine.n == Held.line_n))
+        .where(Held.claim_id.in_(claim_ids))
+        .group_by(Held.claim_id, ClaimLine.fund)
+    )
+    for number, fund, fen in session.execute(kept):
+        found[number][fund] -= int(fen)
+    return found
+
+
+def _paid_to(session: Session, contracts: Collection[str]) -> dict[str, PaidTo]:
+    """Where the canteen of each contract was paid last, by whatever contract: a new account is looked at twice."""
+    mine, theirs = aliased(Contract), aliased(Contract)
+    query = (
+        select(mine.id, Payout.payee_name, Payout.bank, Payout.account_tail)
+        .join(theirs, theirs.canteen_id == mine.canteen_id)
+        .join(Claim, Claim.contract_id == theirs.id)
+        .join(Payout, Payout.claim_id == Claim.id)
+        .join(PayoutCheck, and_(PayoutCheck.payout_id == Payout.id, PayoutCheck.outcome == "confirmed"))
+        .where(mine.id.in_(contracts))
+        .order_by(Payout.id)
+    )
+    return {contract: PaidTo(name, bank, tail) for contract, name, bank, tail in session.execute(query)}
 
 
 def _pay_rows(
@@ -393,10 +449,18 @@ def _pay_rows(
         .order_by(Payout.id.desc())
         .limit(most)
     )
-    return [
-        PayRow(claim, name, payout.fen, payout, check, who or payout.entered_by, second or "")
-        for claim, name, payout, check, who, second in session.execute(query)
-    ]
+    rows = session.execute(query).all()
+    waiting = [claim for claim, _, _, check, _, _ in rows if check is None]
+    funds = _approved(session, [claim.id for claim in waiting])
+    paid_to = _paid_to(session, {claim.contract_id for claim in waiting})
+    found = []
+    for claim, name, payout, check, who, second in rows:
+        to, last = PaidTo(payout.payee_name, payout.bank, payout.account_tail), paid_to.get(claim.contract_id)
+        elsewhere = last if check is None and last != to else None
+        of = funds.get(claim.id, {})
+        by, checked_by = who or payout.entered_by, second or ""
+        found.append(PayRow(claim, name, payout.fen, payout, check, by, checked_by, to, of, elsewhere))
+    return found
 
 
 def unchecked(session: Session, claim_ids: Collection[int]) -> set[int]:

@@ -157,7 +157,7 @@ class Other:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A finding with the newest answer; outcome '' while nobody answered."""
+    """A finding with the newest answer and its id; outcome '' and 0 while nobody answered."""
 
     id: int
     code: str
@@ -168,6 +168,7 @@ class Found:
     outcome: str
     reason: str
     by: str
+    answer: int
 
 
 def about(claim: Claim) -> About:
@@ -228,9 +229,9 @@ def meals(claim: Claim, *, insider: bool = True) -> Iterator[list[Claimed]]:
     for page in reading.sales(period, cut):
         ids = [row.id for row in page]
         eaters = {row.id: row.elder_id for row in page}
-        booked, kept = _booked(period, ids), _kept(claim_id, ids)
+        booked, out = _booked(period, ids), kept(claim_id, ids)
         yield [
-            Claimed(meal, eaters[meal.id], booked.get(meal.id, {}), *kept.get(meal.id, (0, 0, ())))
+            Claimed(meal, eaters[meal.id], booked.get(meal.id, {}), *out.get(meal.id, (0, 0, ())))
             for meal in by_ids(ids, Upto(period.id, cut), insider=insider)
         ]
 
@@ -244,7 +245,7 @@ def _booked(period: Period, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[in
     return found
 
 
-def _kept(claim_id: int, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[Fen, Fen, tuple[str, ...]]]:
+def kept(claim_id: int, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[Fen, Fen, tuple[str, ...]]]:
     """(held, disallowed, reasons) of the claim's meals."""
     query = select(Held.sale_id, Held.outcome, Held.fen, Held.reason).where(
         Held.claim_id == claim_id, paging.among(Held.sale_id, ids)
@@ -434,7 +435,7 @@ def findings(claim: Claim) -> list[Found]:
     query = (
         select(
             Finding.id, Finding.code, Finding.subject, Finding.sale_id, Finding.fen, Finding.body,
-            FindingAnswer.outcome, FindingAnswer.reason, Person.name, FindingAnswer.by,
+            FindingAnswer.outcome, FindingAnswer.reason, Person.name, FindingAnswer.by, FindingAnswer.id,
         )
         .outerjoin(newest, newest.c.finding_id == Finding.id)
         .outerjoin(FindingAnswer, (FindingAnswer.finding_id == Finding.id) & (FindingAnswer.n == newest.c.n))
@@ -443,8 +444,19 @@ def findings(claim: Claim) -> list[Found]:
         .order_by(Finding.id)
     )  # fmt: skip
     return [
-        Found(number, code, subject, sale, fen, json.loads(body), outcome or "", reason or "", name or by or "")
-        for number, code, subject, sale, fen, body, outcome, reason, name, by in paging.once(query)
+        Found(
+            number,
+            code,
+            subject,
+            sale,
+            fen,
+            json.loads(body),
+            outcome or "",
+            reason or "",
+            name or by or "",
+            answer or 0,
+        )
+        for number, code, subject, sale, fen, body, outcome, reason, name, by, answer in paging.once(query)
     ]
 
 

@@ -118,6 +118,12 @@ def standing(session: Session, sale_id: uuid.UUID) -> list[tuple[str, int, Fen]]
     return [(fund, share_n or 0, int(fen)) for fund, share_n, fen in rows if fen]
 
 
+def any_of(session: Session, sale_id: uuid.UUID) -> bool:
+    """Whether a revaluation booked anything of a sale."""
+    query = select(RevaluedShare.sale_id).where(RevaluedShare.sale_id == sale_id, RevaluedShare.fen != 0)
+    return session.execute(query.limit(1)).first() is not None
+
+
 def struck(session: Session, sale: Sale, reason: str, cause: str) -> Iterator[Move]:
     """A sale's differences leave `open` when the sale itself is struck out, each with its sign."""
     for fund, share_n, fen in standing(session, sale.id):

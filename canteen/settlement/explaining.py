@@ -13,13 +13,14 @@ from sqlalchemy.orm import Session, aliased
 
 from canteen import clock
 from canteen.ledger.models import Account, Transfer
-from canteen.money import Fen
+from canteen.money import Fen, show
 from canteen.places import Area
 from canteen.policy import case
 from canteen.policy import quote as engine
 from canteen.pos.models import Payment, QuoteInput, Record, Sale, SaleLine, SaleUse, Tender, Void
 from canteen.rulebooks import layers
-from canteen.settlement.models import Claim, Finding, Held
+from canteen.settlement import naming
+from canteen.settlement.models import Claim, Finding, Held, HeldAnswer
 from canteen.settlement.words import excluded_name, say
 
 
@@ -44,6 +45,7 @@ class Explanation:
     record: Record
     lines: list[SaleLine]
     own: engine.Quote | None
+    names: naming.Names
     facts: list[tuple[str, str]]
     uses: list[SaleUse]
     moves: list[Move]
@@ -51,7 +53,7 @@ class Explanation:
     tenders: list[Tender]
     void: Void | None
     findings: list[tuple[Finding, str]]
-    held: list[Held]
+    held: list[tuple[Held, HeldAnswer | None]]
 
 
 def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True) -> Explanation | None:
@@ -63,14 +65,16 @@ def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True) -> Explana
     if sale is None:
         return None
     asked = _asked(session, sale.own_input_hash)
+    names = naming.of_book(session, sale.own_rulebook_hash)
     return Explanation(
         sale=sale,
         record=session.get_one(Record, sale.record_id),
         lines=_all(session, select(SaleLine).where(SaleLine.sale_id == sale_id).order_by(SaleLine.n)),
         own=_own(session, asked, sale.own_rulebook_hash),
-        facts=_facts(session, asked, sale.service_day),
+        names=names,
+        facts=_facts(session, asked, sale.service_day, names),
         uses=_all(session, select(SaleUse).where(SaleUse.sale_id == sale_id).order_by(SaleUse.allowance)),
-        moves=_moves(session, sale_id, insider=insider),
+        moves=_moves(session, sale_id, names, insider=insider),
         payment=session.get_one(Payment, sale.payment_id),
         tenders=_all(session, select(Tender).where(Tender.payment_id == sale.payment_id).order_by(Tender.n)),
         void=session.execute(select(Void).where(Void.sale_id == sale_id)).scalar_one_or_none(),
@@ -83,7 +87,15 @@ def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True) -> Explana
                 .order_by(Finding.id)
             )
         ],
-        held=_all(session, select(Held).where(Held.sale_id == sale_id).order_by(Held.id)),
+        held=[
+            (kept, said)
+            for kept, said in session.execute(
+                select(Held, HeldAnswer)
+                .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
+                .where(Held.sale_id == sale_id)
+                .order_by(Held.id)
+            )
+        ],
     )
 
 
@@ -109,7 +121,7 @@ def _own(session: Session, asked: case.Case | None, book_hash: str) -> engine.Qu
         return None
 
 
-def _facts(session: Session, asked: case.Case | None, day: date) -> list[tuple[str, str]]:
+def _facts(session: Session, asked: case.Case | None, day: date, names: naming.Names) -> list[tuple[str, str]]:
     """The diner as the rules saw them on the day."""
     if asked is None or asked.diner.kind != "elder":
         return []
@@ -122,13 +134,16 @@ def _facts(session: Session, asked: case.Case | None, day: date) -> list[tuple[s
     facts += [
         ("户籍地", _area_names(session, diner.hukou)),
         ("居住地", _area_names(session, diner.residence)),
-        ("人员类别", "、".join(diner.classes)),
+        ("人员类别", naming.classes(diner.classes)),
         ("评定等级", "、".join(f"{scale} {level}" for scale, level in sorted(diner.levels.items()))),
-        ("人员状态", "、".join(diner.statuses)),
+        ("人员状态", naming.statuses(diner.statuses)),
         ("领取待遇", "、".join(diner.benefits)),
     ]
     taken = [
-        f"{one.allowance}（{one.window}）已用 {one.count or one.fen}" for one in asked.taken if one.count or one.fen
+        f"{names.limits.get(one.allowance, one.allowance)}：{names.window(one.allowance, one.window)} 已用 "
+        + (f"{one.count} 次" if one.count else f"{show(one.fen)} 元")
+        for one in asked.taken
+        if one.count or one.fen
     ]
     facts.append(("此前已用", "；".join(taken)))
     return [(name, value) for name, value in facts if value]
@@ -139,13 +154,15 @@ def _area_names(session: Session, codes: tuple[str, ...]) -> str:
     return " / ".join(names.get(code, code) for code in codes)
 
 
-def _why(row: Transfer, *, insider: bool) -> str:
+def _why(row: Transfer, names: naming.Names, *, insider: bool) -> str:
     if row.movement == "revalue":
         return f"重估 R{row.cause.rpartition(':')[2]}"
-    return excluded_name(row.reason, insider=insider) if row.movement == "verdict" else row.reason
+    if row.movement == "verdict":
+        return excluded_name(row.reason, insider=insider)
+    return {"payment": "收款"}.get(row.movement) or names.labels.get(row.reason, row.reason)
 
 
-def _moves(session: Session, sale_id: uuid.UUID, *, insider: bool) -> list[Move]:
+def _moves(session: Session, sale_id: uuid.UUID, names: naming.Names, *, insider: bool) -> list[Move]:
     source, target = aliased(Account), aliased(Account)
     rows = session.execute(
         select(Transfer, source.kind, target.kind)
@@ -157,7 +174,7 @@ def _moves(session: Session, sale_id: uuid.UUID, *, insider: bool) -> list[Move]
     return [
         Move(
             row.at, say("account", from_kind), say("account", to_kind), row.fund, row.fen, row.movement,
-            _why(row, insider=insider),
+            _why(row, names, insider=insider),
         )
         for row, from_kind, to_kind in rows
     ]  # fmt: skip

@@ -1,7 +1,8 @@
 """What reviewers make of findings and of single meals: accepted, held, disallowed; and what becomes of held ones.
 
 Everything is named by (line, sale, share, fen). Nothing is taken back: a change of mind is another answer, and a
-held meal that is cleared goes to the next claim.
+held meal that is cleared goes to the next claim, as does one struck out that the canteen answered for (ruling 47).
+Nobody judges what he submitted or sold, and whoever kept a meal out does not let it in again (P23).
 """
 
 from __future__ import annotations
@@ -57,12 +58,21 @@ class HeldAnswered(Conflict):
     message = "这笔暂缓已经处理过，或已撤单自动冲抵。"
 
 
+class Judged(Conflict):
+    code = "judged_meanwhile"
+    message = "这条事项刚由他人核实过，请查看最新结论后再办理。"
+
+
 @retried
-def answer(finding_id: int, outcome: str, *, reason: str, by: str) -> None:
+def answer(finding_id: int, outcome: str, *, reason: str, by: str, seen: int | None = None) -> None:
     """Judge a finding; held or disallowed also keeps its meal's subsidy out of the claim.
 
     A meal of an earlier claim that is disallowed is excluded by a counter-transfer: a line below zero in the next
-    claim (ruling 11). Raises NoFinding, Invalid, NeedsReason, MoveNotOpen, NothingToHold, ClaimedBefore.
+    claim (ruling 11).
+
+    seen  the newest answer that the person's page knew of: a later one to this finding is a conflict
+
+    Raises NoFinding, Invalid, NeedsReason, MoveNotOpen, SamePerson, Judged, NothingToHold, ClaimedBefore, HeldAnswered.
     """
     _check(outcome, reason)
     with transaction() as session:
@@ -73,6 +83,11 @@ def answer(finding_id: int, outcome: str, *, reason: str, by: str) -> None:
         gate = _gate(session, claim)
         _hold_eaters(session, [session.get_one(Sale, finding.sale_id)] if finding.sale_id else [])
         claim = _judged(session, claim.id)
+        _not_own(session, claim, session.get(Sale, finding.sale_id) if finding.sale_id else None, by)
+        before = select(FindingAnswer).where(FindingAnswer.finding_id == finding_id).order_by(FindingAnswer.n.desc())
+        last = session.execute(before.limit(1)).scalar_one_or_none()
+        if last is not None and seen is not None and last.id > seen:
+            raise Judged
         if outcome != "accepted" and finding.code == "revaluation":
             raise Invalid("重估后应付上升的就餐按规定不向老人追缴，也未调整资金；确认知悉即可，需要追回的请另行办理。")
         if outcome != "accepted" and finding.sale_id is None:
@@ -80,11 +95,10 @@ def answer(finding_id: int, outcome: str, *, reason: str, by: str) -> None:
         number = events.record(
             session, "finding.answer", f"claim:{claim.number}", by=by, body={"finding": finding_id, "outcome": outcome}
         )
-        last = select(func.coalesce(func.max(FindingAnswer.n), 0)).where(FindingAnswer.finding_id == finding_id)
         session.add(
             FindingAnswer(
                 finding_id=finding_id,
-                n=session.execute(last).scalar_one() + 1,
+                n=1 if last is None else last.n + 1,
                 outcome=outcome,
                 reason=reason.strip(),
                 by=by,
@@ -110,7 +124,7 @@ def answer(finding_id: int, outcome: str, *, reason: str, by: str) -> None:
 
 @retried
 def hold(claim_id: int, sale_id: uuid.UUID, outcome: str, *, reason: str, by: str) -> None:
-    """Keep a meal's subsidy out of a claim: held for now, or disallowed. Raises as `answer` does."""
+    """Keep a meal's subsidy out of a claim: held for now, or disallowed; once only. Raises as `answer` does."""
     _check(outcome, reason)
     with transaction() as session:
         found = session.get(Claim, claim_id)
@@ -120,8 +134,11 @@ def hold(claim_id: int, sale_id: uuid.UUID, outcome: str, *, reason: str, by: st
         gate = _gate(session, found)
         _hold_eaters(session, [sale])
         claim = _judged(session, claim_id)
+        _not_own(session, claim, sale, by)
         if not _in_claim(session, claim, sale):
             raise NothingToHold
+        if _kept(session, claim, sale):
+            raise Judged("这笔就餐刚由他人处理过，请查看最新结论后再办理。")
         body = {"sale": str(sale_id), "outcome": outcome}
         number = events.record(session, "sale.hold", f"claim:{claim.number}", by=by, body=body)
         _settle_meal(session, claim, gate, sale, outcome, reason.strip(), by, number)
@@ -130,7 +147,7 @@ def hold(claim_id: int, sale_id: uuid.UUID, outcome: str, *, reason: str, by: st
 
 @retried
 def clear(held_id: int, outcome: str, *, reason: str, by: str) -> None:
-    """Release a held meal to the next claim, or disallow it for good. Whoever held it does not release it.
+    """Release a meal that was kept out to the next claim, or disallow a held one for good. Whoever kept it out does not release it.
 
     Raises NoHeld, HeldAnswered, SamePerson, NeedsReason, Invalid.
     """
@@ -145,8 +162,6 @@ def clear(held_id: int, outcome: str, *, reason: str, by: str) -> None:
         gate = _gate(session, found)
         _hold_eaters(session, [session.get_one(Sale, held.sale_id)])
         claim = claims.locked(session, held.claim_id)
-        if outcome == "released" and humans.same(session, by, {held.by}):
-            raise SamePerson("这笔是您暂缓的，放行须由另一人办理。")
         body = {"held": held_id, "outcome": outcome}
         number = events.record(session, f"held.{outcome}", f"claim:{claim.number}", by=by, body=body)
         _clear(session, held, gate, outcome, reason, by, number)
@@ -154,9 +169,12 @@ def clear(held_id: int, outcome: str, *, reason: str, by: str) -> None:
 
 
 def disallowed(session: Session, claim: Claim, cause: str) -> Iterator[Move]:
-    """open -> disallowed for each meal that a claim's reviewers struck out, unless it was voided meanwhile."""
+    """open -> disallowed for each meal that a claim's reviewers struck out, unless it was voided or released meanwhile."""
     rows = session.execute(
-        select(Held).where(Held.claim_id == claim.id, Held.outcome == "disallowed").order_by(Held.id)
+        select(Held)
+        .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
+        .where(Held.claim_id == claim.id, Held.outcome == "disallowed", HeldAnswer.held_id.is_(None))
+        .order_by(Held.id)
     ).scalars()
     for held in rows:
         yield from _strike(session, held, cause)
@@ -214,22 +232,32 @@ def _settle_meal(
     session: Session, claim: Claim, gate: Period, sale: Sale, outcome: str, reason: str, by: str, number: int
 ) -> None:
     """Bring what is kept out of the claim into line with the newest word about one of its meals."""
-    kept = list(
-        session.execute(
-            select(Held)
-            .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
-            .where(Held.claim_id == claim.id, Held.sale_id == sale.id)
-            .order_by(Held.id)
-        ).scalars()
-    )
+    kept = _kept(session, claim, sale)
     if not kept and outcome != "accepted":
         _keep_out(session, claim, sale, outcome, reason, by)
+    wanted = "released" if outcome == "accepted" else outcome
     for held in kept:
-        answered = session.get(HeldAnswer, held.id) is not None
-        if held.outcome == "held" and outcome != "held" and not answered:
-            _clear(session, held, gate, "released" if outcome == "accepted" else outcome, reason, by, number)
-        elif held.outcome == "disallowed" and outcome != "disallowed":
-            raise HeldAnswered("这笔已核减，不能改回；如有误请退回申报重新核实。")
+        answered = session.get(HeldAnswer, held.id)
+        if (answered.outcome if answered else held.outcome) == wanted:
+            continue
+        if answered is not None:
+            raise HeldAnswered
+        if wanted == "held":
+            raise HeldAnswered("这笔已核减，不能改为暂缓；如核减有误，可由另一人放行。")
+        _clear(session, held, gate, wanted, reason, by, number)
+
+
+def _kept(session: Session, claim: Claim, sale: Sale) -> list[Held]:
+    query = select(Held).where(Held.claim_id == claim.id, Held.sale_id == sale.id)
+    return list(session.execute(query.order_by(Held.id)).scalars())
+
+
+def _not_own(session: Session, claim: Claim, sale: Sale | None, by: str) -> None:
+    """Raises SamePerson when the claim was submitted, or the meal sold, by the human who would judge it."""
+    if humans.same(session, by, claims.doers(session, claim.id)["submit"]):
+        raise SamePerson("这份申报是您申报的，核实须由另一人办理。")
+    if sale is not None and humans.same(session, by, {sale.cashier_id}):
+        raise SamePerson("这笔就餐是您收银的，核实须由另一人办理。")
 
 
 def _keep_out(session: Session, claim: Claim, sale: Sale, outcome: str, reason: str, by: str) -> None:
@@ -294,13 +322,46 @@ def _line_of(session: Session, claim: Claim, sale: Sale, fund: str) -> int:
 
 
 def _clear(session: Session, held: Held, gate: Period, outcome: str, reason: str, by: str, number: int) -> None:
+    if outcome == "released" and humans.same(session, by, {held.by}):
+        raise SamePerson("这笔是您暂缓或核减的，放行须由另一人办理。")
     voided = session.execute(select(Void.id).where(Void.sale_id == held.sale_id)).first()
-    if held.outcome != "held" or voided or session.get(HeldAnswer, held.id):
+    if held.outcome == outcome or voided or session.get(HeldAnswer, held.id):
         raise HeldAnswered
+    if held.outcome == "disallowed" and differences.any_of(session, held.sale_id):
+        raise HeldAnswered("这笔就餐核减后又有重估，不能放行；请按重估结果另行办理。")
     session.add(HeldAnswer(held_id=held.id, outcome=outcome, reason=reason, by=by, at=clock.now(), recorded=number))
     session.flush()
     if outcome == "disallowed":
         transfers.post(session, gate, list(_strike(session, held, f"held:{held.id}")))
+    elif held.outcome == "disallowed":
+        transfers.post(session, gate, list(_given_back(session, held, reason)))
+
+
+def _given_back(session: Session, held: Held, reason: str) -> Iterator[Move]:
+    """disallowed -> open of a meal that was struck out and whose claim was approved so."""
+    source, target = aliased(Account), aliased(Account)
+    signed = case((target.kind == "disallowed", Transfer.fen), (source.kind == "disallowed", -Transfer.fen), else_=0)
+    rows = session.execute(
+        select(Transfer.fund, Transfer.service_day, func.sum(signed))
+        .join(source, source.id == Transfer.source_id)
+        .join(target, target.id == Transfer.target_id)
+        .where(Transfer.sale_id == held.sale_id, Transfer.share_n == held.share_n, Transfer.movement == "disallow")
+        .group_by(Transfer.fund, Transfer.service_day)
+    )
+    for fund, day, fen in rows:
+        if fen:
+            yield Move(
+                fund,
+                "disallowed",
+                "open",
+                int(fen),
+                "disallow",
+                reason,
+                f"held:{held.id}",
+                day,
+                held.sale_id,
+                held.share_n,
+            )
 
 
 def _strike_differences(session: Session, claim: Claim, sale: Sale, outcome: str, cause: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ REFUSED = (Invalid, Conflict, Forbidden)
 JUDGES = (Permission.REVIEW_CLAIM, Permission.DETERMINE)
 PAYERS = (Permission.PAY_ENTER, Permission.PAY_CHECK)
 INSIDERS = (*JUDGES, Permission.APPROVE_CLAIM, Permission.SEE_ELDERS, Permission.SEE_AUDIT)
+MOST_DIGITS = 18
 DONE = {
     "submit": "已申报，等待街道初审。",
     "review": "初审已通过，等待核定。",
@@ -207,11 +208,17 @@ def move(number: str) -> ResponseReturnValue:
     try:
         workflow.move(
             claim_id, act, by=g.person.id, reason=request.form.get("reason", ""), way=way(),
-            at=whole(seen) if seen.isdecimal() else None,
+            at=whole(seen) if seen.isdecimal() else None, approved=_fen(request.form.get("approved", "")),
         )  # fmt: skip
     except REFUSED as refusal:
         return _claim_page(number, refusal)
     return redirect(url_for("settlement.claim_page", number=number, done=act))
+
+
+def _fen(text: str) -> int | None:
+    """An amount that a page carried, below zero too; None where it carried none."""
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdecimal() and len(digits) <= MOST_DIGITS else None
 
 
 @bp.get("/desk/claims/<number>/lines/<int:n>")
@@ -278,6 +285,7 @@ def _findings_page(number: str, refusal: Refusal | None = None) -> ResponseRetur
         done=_done(),
         refusal=refusal,
         form=request.form,
+        ticked=set(request.form.getlist("finding")),
     )
     return page, 200 if refusal is None else status_of(refusal)
 
@@ -290,14 +298,31 @@ def answer(number: str) -> ResponseReturnValue:
     known = {found.id for found in details.findings(claim)}
     ticked = [whole(one) for one in request.form.getlist("finding") if whole(one) in known]
     outcome, reason = request.form.get("outcome", ""), request.form.get("reason", "")
-    try:
-        if not ticked:
-            raise Invalid("请先勾选要处理的事项。")
-        for finding in ticked:
-            judging.answer(finding, outcome, reason=reason, by=g.person.id)
-    except REFUSED as refusal:
+    seen = _fen(request.form.get("seen", ""))
+    refusal = _each(
+        ticked, lambda finding: judging.answer(finding, outcome, reason=reason, by=g.person.id, seen=seen),
+        "请先勾选要处理的事项。",
+    )  # fmt: skip
+    if refusal is not None:
         return _findings_page(number, refusal)
     return redirect(url_for("settlement.findings_page", number=number, done="answered"))
+
+
+def _each(ticked: Sequence[int], act: Callable[[int], Any], nothing: str) -> Refusal | None:
+    """Do each by itself; what was refused stays undone and is told with how many were done."""
+    if not ticked:
+        return Invalid(nothing)
+    refused: list[Refusal] = []
+    for number in ticked:
+        try:
+            act(number)
+        except REFUSED as refusal:
+            refused.append(refusal)
+    if not refused or len(refused) == len(ticked) == 1:
+        return refused[0] if refused else None
+    done = len(ticked) - len(refused)
+    told = "；".join(dict.fromkeys(refusal.message for refusal in refused))
+    return type(refused[0])(f"{done} 项已办，{len(refused)} 项未办：{told}")
 
 
 # --- one meal ---
@@ -325,6 +350,7 @@ def _meal_page(sale: uuid.UUID, refusal: Refusal | None = None) -> ResponseRetur
         claim=claim,
         insider=insider,
         may_hold=judges and open_ and meal.claimable > 0 and not told.held,
+        may_release=judges and not meal.voided,
         fund_names=details.fund_names(),
         done=_done(),
         refusal=refusal,
@@ -383,6 +409,7 @@ def _held_page(refusal: Refusal | None = None) -> ResponseReturnValue:
         meals={meal.id: meal for meal in details.by_ids([row.held.sale_id for row in rows])},
         fund_names=details.fund_names(),
         form=request.form,
+        ticked=set(request.form.getlist("held")),
         done=_done(),
         refusal=refusal,
     )
@@ -398,12 +425,10 @@ def clear() -> ResponseReturnValue:
     if not all(row and _judged(db.session.get_one(Claim, row.claim_id).contract_id) for row in rows):
         raise NotCovered
     outcome, reason = request.form.get("outcome", ""), request.form.get("reason", "")
-    try:
-        if not ticked:
-            raise Invalid("请先勾选要处理的就餐。")
-        for number in ticked:
-            judging.clear(number, outcome, reason=reason, by=g.person.id)
-    except REFUSED as refusal:
+    refusal = _each(
+        ticked, lambda number: judging.clear(number, outcome, reason=reason, by=g.person.id), "请先勾选要处理的就餐。"
+    )
+    if refusal is not None:
         return _held_page(refusal)
     return redirect(url_for("settlement.held_page", done="held"))
 
@@ -428,6 +453,7 @@ def _payouts_page(refusal: Refusal | None = None) -> ResponseReturnValue:
         enters=reach(Permission.PAY_ENTER),
         checks=reach(Permission.PAY_CHECK),
         today=clock.today(),
+        fund_names=details.fund_names(),
         form=request.form,
         done=_done(),
         refusal=refusal,

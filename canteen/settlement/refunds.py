@@ -26,7 +26,7 @@ from canteen.settlement import paging
 from canteen.settlement.models import RefundGiven, RevaluedSale
 from canteen.settlement.workbook import Book, yuan
 
-COLUMNS = ("序号", "食堂", "姓名", "身份证号（脱敏）", "餐次", "退差金额", "重估编号", "领取人签字", "日期")
+COLUMNS = ("序号", "食堂", "姓名", "身份证号（脱敏）", "人次", "退差金额", "重估编号", "领取人签字", "日期")
 
 
 class OwedOtherwise(Conflict):

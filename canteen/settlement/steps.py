@@ -43,13 +43,18 @@ class Steps:
     apart: frozenset[frozenset[str]] = frozenset()
 
     def sources(self, move: str) -> tuple[str, ...]:
-        """States from which `move` may be made; none when it is not a step here."""
+        """States from which `move` may be made; none when it is not a step here.
+
+        A claim that passed a step which was left out meanwhile goes on to the next one, or back.
+        """
         if move == "return":
-            return tuple(_REACHED[step] for step in self.order[:-1])
+            return tuple(_REACHED[step] for step in ORDER[:-1])
         if move not in self.order:
             return ()
         at = self.order.index(move)
-        return (START, RETURNED) if at == 0 else (_REACHED[self.order[at - 1]],)
+        if at == 0:
+            return (START, RETURNED)
+        return tuple(_REACHED[step] for step in ORDER[ORDER.index(self.order[at - 1]) : ORDER.index(move)])
 
     def target(self, move: str, approved: int) -> str:
         """The state that `move` leads to; an approval of nothing or less has nothing to pay (ruling 10)."""

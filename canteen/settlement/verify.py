@@ -31,7 +31,7 @@ from canteen.settlement import (
     verify_papers,
     verify_slots,
 )
-from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held
+from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held, HeldAnswer
 from canteen.settlement.reconcile import Part, Priced
 from canteen.settlement.requoting import Quotes
 from canteen.settlement.statement import Cut
@@ -406,9 +406,11 @@ def _gone_before(row: Period, cut: Cut) -> set[tuple[uuid.UUID, int]]:
         .join(Claim, Claim.id == Held.claim_id)
         .join(Transfer, and_(Transfer.sale_id == Held.sale_id, Transfer.share_n == Held.share_n))
         .outerjoin(Void, Void.sale_id == Held.sale_id)
+        .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
         .where(
             Claim.contract_id == row.contract_id,
             Transfer.movement == "disallow",
+            (HeldAnswer.outcome.is_(None)) | (HeldAnswer.outcome != "released"),
             func.coalesce(Void.record_id, cut.records + 1) > cut.records_before,
         )
     )

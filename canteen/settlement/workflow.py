@@ -37,26 +37,41 @@ class Unjudged(Conflict):
     message = "还有待核实事项没有结论，请逐项核实后再通过。"
 
 
+class AmountMoved(Conflict):
+    code = "amount_moved"
+    message = "核定金额刚有变动，请核对最新金额后再办理。"
+
+
 class ApprovedTooMuch(Conflict):
     code = "approved_exceeds_claimed"
     message = "核定金额不得超过申报金额，请核对。"
 
 
 def move(
-    claim_id: int, act: str, *, by: str, reason: str = "", way: Steps = steps.DEFAULT, at: int | None = None
+    claim_id: int,
+    act: str,
+    *,
+    by: str,
+    reason: str = "",
+    way: Steps = steps.DEFAULT,
+    at: int | None = None,
+    approved: Fen | None = None,
 ) -> str:
     """Make one move of a claim and answer the state it led to.
 
-    at  the number of decisions that the person saw: somebody else's move in between is a conflict
+    at        the number of decisions that the person saw: somebody else's move in between is a conflict
+    approved  the amount that the person saw, likewise: a meal held in between changes it
 
-    Raises MoveNotOpen, SamePerson, NeedsReason, GapHolds (submit), Unjudged (the first move after submit),
+    Raises MoveNotOpen, AmountMoved, SamePerson, NeedsReason, GapHolds (submit), Unjudged (the first move after submit),
     ApprovedTooMuch.
     """
     if act == "return":
         claims.reason_given(reason, "请写明退回的原因（至少 4 个字）。")
     if act == "submit":
         _nothing_missing(claim_id)
-    return _move(claim_id, act, by=by, reason=reason.strip(), way=way, at=at)
+    if len(reason.strip()) > claims.MOST:
+        raise claims.NeedsReason(f"说明最多 {claims.MOST} 字，请写得简短些。")
+    return _move(claim_id, act, by=by, reason=reason.strip(), way=way, at=at, seen=approved)
 
 
 def _nothing_missing(claim_id: int) -> None:
@@ -70,7 +85,7 @@ def _nothing_missing(claim_id: int) -> None:
 
 
 @retried
-def _move(claim_id: int, act: str, *, by: str, reason: str, way: Steps, at: int | None) -> str:
+def _move(claim_id: int, act: str, *, by: str, reason: str, way: Steps, at: int | None, seen: Fen | None) -> str:
     with transaction() as session:
         contract_id = session.get_one(Claim, claim_id).contract_id if session.get(Claim, claim_id) else None
         contract = session.get(Contract, contract_id) if contract_id else None
@@ -88,6 +103,8 @@ def _move(claim_id: int, act: str, *, by: str, reason: str, way: Steps, at: int 
         if before == "submitted" and act != "return" and claims.unanswered(session, claim.period_id):
             raise Unjudged
         approved = approved_fen(session, claim)
+        if seen is not None and seen != approved:
+            raise AmountMoved
         after = way.target(act, approved)
         body = {"n": len(done) + 1, "to": after, "approved": approved}
         number = events.record(session, f"claim.{act}", f"claim:{claim.number}", by=by, body=body)
@@ -119,6 +136,8 @@ def _gate(session: Session, contract: Contract, claim_id: int) -> Period:
 def keep_apart(session: Session, claim_id: int, act: str, by: str, way: Steps) -> None:
     """Raises SamePerson when the human behind `by` did an act that `act` must be kept apart from."""
     doers = claims.doers(session, claim_id)
+    if act == "submit" and humans.same(session, by, claims.judges(session, claim_id)):
+        raise SamePerson("这份申报的待核实事项是您核实的，申报须由另一人办理。")
     for rival in sorted(way.rivals(act)):
         if doers.get(rival) and humans.same(session, by, doers[rival]):
             raise SamePerson(f"这份申报的“{say('move', rival)}”是您办理的，“{say('move', act)}”须由另一人办理。")

@@ -25,8 +25,13 @@ def test_a_claim_may_be_returned_until_it_is_approved():
 def test_a_small_bureau_may_leave_steps_out():
     way = steps.read('{"steps": ["submit", "approve"]}')
 
-    assert way.sources("approve") == ("submitted",)
     assert way.sources("review") == ()
+    assert way.moves_from("submitted") == ("approve", "return")
+
+
+@pytest.mark.parametrize("state", ["reviewed", "determined"])
+def test_a_claim_that_passed_a_step_left_out_since_goes_on(state: str):
+    assert steps.read('{"steps": ["submit", "approve"]}').moves_from(state) == ("approve", "return")
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"steps": ["approve", "submit"]}', '{"steps": ["submit"]}', '{"who": 1}',

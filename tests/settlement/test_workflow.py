@@ -11,7 +11,7 @@ from sqlalchemy import select
 from canteen import clock, events
 from canteen.auth import humans
 from canteen.ledger import transfers
-from canteen.settlement import claims, gaps, judging, payouts, steps, workflow
+from canteen.settlement import claims, gaps, judging, payouts, steps, verify, workflow
 from canteen.settlement.claims import MoveNotOpen, NeedsReason, SamePerson
 from canteen.settlement.models import Decision, Finding, Held
 from tests import world
@@ -372,6 +372,91 @@ def test_a_payment_day_before_the_period_ended_or_in_the_future_is_refused(claim
 
     with pytest.raises(payouts.BadPayDay):
         enter(claimed, day=day)
+
+
+def test_whoever_held_a_meal_does_not_release_it_by_answering_its_finding(doubtful: Town):
+    (finding,) = doubtful.findings("2026-01")
+    judging.answer(finding.id, "held", reason="时钟需核实", by="p-street")
+
+    with pytest.raises(SamePerson):
+        judging.answer(finding.id, "accepted", reason="", by="p-street")
+    judging.answer(finding.id, "accepted", reason="", by="p-finance")
+
+    doubtful.close("2026-02")
+    assert doubtful.lines("2026-02") == [("released", "city", "2026-01", "k1-202601/1", 1, 1, 500)]
+
+
+def test_nobody_judges_what_he_submitted_or_sold_nor_submits_what_he_judged(doubtful: Town):
+    (finding,) = doubtful.findings("2026-01")
+    with pytest.raises(SamePerson):
+        judging.answer(finding.id, "accepted", reason="", by="p-cashier")
+    judging.answer(finding.id, "held", reason="时钟需核实", by="p-street")
+    with pytest.raises(SamePerson):
+        go(doubtful, "2026-01", ("submit", "p-street"))
+    go(doubtful, "2026-01", *TO_REVIEW)
+
+    with pytest.raises(SamePerson):
+        judging.answer(finding.id, "accepted", reason="", by="p-manager")
+
+
+def test_an_answer_made_on_an_old_view_of_the_finding_is_refused(doubtful: Town):
+    (finding,) = doubtful.findings("2026-01")
+    judging.answer(finding.id, "held", reason="时钟需核实", by="p-street", seen=0)
+
+    with pytest.raises(judging.Judged):
+        judging.answer(finding.id, "accepted", reason="", by="p-finance", seen=0)
+    with pytest.raises(judging.Judged):
+        judging.hold(doubtful.claim("2026-01").id, finding.sale_id, "disallowed", reason="无人就餐", by="p-finance")
+
+
+def test_a_move_is_refused_when_the_amount_seen_has_changed(claimed: Town):
+    claim_id = claimed.claim("2026-01").id
+    go(claimed, "2026-01", *TO_REVIEW)
+    judging.hold(claim_id, uuid.UUID(claimed.sales[0]), "held", reason="需要核实", by="p-finance")  # type: ignore[attr-defined]
+
+    with clock.at(FEB6), pytest.raises(workflow.AmountMoved):
+        workflow.move(claim_id, "review", by="p-street", approved=1000)
+    with clock.at(FEB6):
+        assert workflow.move(claim_id, "review", by="p-street", approved=500) == "reviewed"
+
+
+@pytest.mark.parametrize("approved", [False, True])
+def test_a_meal_struck_out_by_mistake_is_released_by_another_person_into_the_next_claim(doubtful: Town, approved: bool):
+    (finding,) = doubtful.findings("2026-01")
+    go(doubtful, "2026-01", *TO_REVIEW)
+    judging.answer(finding.id, "disallowed", reason="无人就餐", by="p-street")
+    held_id = doubtful.session.execute(select(Held.id)).scalar_one()
+    if approved:
+        go(doubtful, "2026-01", *TO_APPROVED[1:])
+    with clock.at(FEB6), pytest.raises(SamePerson):
+        judging.clear(held_id, "released", reason="食堂已说明", by="p-street")
+    with clock.at(FEB6):
+        judging.clear(held_id, "released", reason="食堂已说明", by="p-finance")
+    if not approved:
+        go(doubtful, "2026-01", *TO_APPROVED[1:])
+    assert balances(doubtful) == {("city", "granted"): -1500, ("city", "claimed"): 1000, ("city", "open"): 500}
+    doubtful.close("2026-02")
+
+    assert doubtful.lines("2026-02") == [("released", "city", "2026-01", "k1-202601/1", 1, 1, 500)]
+    for month in ("2026-01", "2026-02"):
+        assert verify.period(doubtful.period(month).id).differences == ()
+
+
+def test_a_released_meal_voided_later_is_taken_back(doubtful: Town):
+    (finding,) = doubtful.findings("2026-01")
+    go(doubtful, "2026-01", *TO_REVIEW)
+    judging.answer(finding.id, "disallowed", reason="无人就餐", by="p-street")
+    go(doubtful, "2026-01", *TO_APPROVED[1:])
+    with clock.at(FEB6):
+        judging.clear(
+            doubtful.session.execute(select(Held.id)).scalar_one(), "released", reason="食堂已说明", by="p-finance"
+        )
+    doubtful.close("2026-02")
+    doubtful.void(str(finding.sale_id), at(date(2026, 3, 5)))
+    doubtful.close("2026-03")
+
+    assert doubtful.lines("2026-03") == [("adjustment", "city", "2026-01", "k1-202601/1", 1, 1, -500)]
+    assert verify.period(doubtful.period("2026-03").id).differences == ()
 
 
 def test_findings_are_facts(doubtful: Town):
