@@ -335,7 +335,7 @@ def held_rows(session: Session, contracts: Collection[str]) -> list[HeldRow]:
         .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
         .outerjoin(Person, Person.id == Held.by)
         .where(Held.outcome == "held", HeldAnswer.held_id.is_(None), Claim.contract_id.in_(contracts))
-        .order_by(Held.id)
+        .order_by(Held.claim_id, Sale.service_day, Held.sale_id, Held.id)
     )
     return [HeldRow(held, number, name, day, fund, who or held.by) for held, number, name, day, fund, who in rows]
 

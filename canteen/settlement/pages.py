@@ -6,6 +6,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import date
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -404,7 +405,8 @@ def _held_page(refusal: Refusal | None = None) -> ResponseReturnValue:
     contracts = dict(desk.contracts_of(db.session(), [row.claim for row in rows]))
     page = render_template(
         "settlement/held.html",
-        rows=rows,
+        groups=[list(group) for _, group in groupby(rows, key=lambda row: (row.held.claim_id, row.held.sale_id))],
+        fen=sum(row.held.fen for row in rows),
         judged={row.held.id for row in rows if contracts[row.claim] in judged},
         meals={meal.id: meal for meal in details.by_ids([row.held.sale_id for row in rows])},
         fund_names=details.fund_names(),
@@ -420,7 +422,8 @@ def _held_page(refusal: Refusal | None = None) -> ResponseReturnValue:
 @allowed(*JUDGES)
 def clear() -> ResponseReturnValue:
     """Release the ticked held meals to the next claim, or strike them out, each by itself."""
-    ticked = [whole(one) for one in request.form.getlist("held") if one.isdecimal()]
+    boxes = request.form.getlist("held")  # a box stands for all shares of a meal
+    ticked = [number for box in boxes for one in box.split(",") if (number := whole(one)) >= 0]
     rows = [db.session.get(Held, number) for number in ticked]
     if not all(row and _judged(db.session.get_one(Claim, row.claim_id).contract_id) for row in rows):
         raise NotCovered
@@ -453,6 +456,7 @@ def _payouts_page(refusal: Refusal | None = None) -> ResponseReturnValue:
         enters=reach(Permission.PAY_ENTER),
         checks=reach(Permission.PAY_CHECK),
         today=clock.today(),
+        wrong=(request.view_args or {}).get("number") if refusal else None,
         fund_names=details.fund_names(),
         form=request.form,
         done=_done(),
