@@ -101,7 +101,10 @@ def _struck(contract_id: str) -> Counter[str]:
         .where(
             Claim.contract_id == contract_id,
             Void.id.is_(None),
-            or_(and_(Held.outcome == "disallowed", Held.claim_id.in_(approved)), HeldAnswer.outcome == "disallowed"),
+            or_(
+                and_(Held.outcome == "disallowed", HeldAnswer.held_id.is_(None), Held.claim_id.in_(approved)),
+                HeldAnswer.outcome == "disallowed",
+            ),
         )
         .group_by(ClaimLine.fund)
     )

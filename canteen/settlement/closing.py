@@ -255,13 +255,15 @@ def _judge(period: Period, contract: Contract, known: reading.Clusters, cut: Cut
         counts.tenders.update(reading.tenders(payments))
         counts.rulebooks |= {row.rulebook_hash for row in page}
         _count(counts, period, sales, known)
-    findings += _of_earlier_sales(period, known, cut, turns_at)
+    findings += _of_earlier_sales(period, known, cut, budgets, turns_at)
     findings += of_tablets(period, contract, cut.records)
     findings += differences.findings(period)
     return counts, findings
 
 
-def _of_earlier_sales(period: Period, known: reading.Clusters, cut: Cut, turns_at: int) -> Iterator[Finding]:
+def _of_earlier_sales(
+    period: Period, known: reading.Clusters, cut: Cut, budgets: reading.Budgets, turns_at: int
+) -> Iterator[Finding]:
     """What became known after an earlier close of whom its sales fed: they are named now, its claim stands.
 
     Meals after a death (ruling 11), and meals that an allowance does not hold now that two turn out to be one
@@ -277,7 +279,7 @@ def _of_earlier_sales(period: Period, known: reading.Clusters, cut: Cut, turns_a
     named = {finding.subject for finding in reconcile.of_deaths(sales, reading.deaths(elders, were, before))}
     late = reconcile.of_deaths(sales, reading.deaths(elders, known, cut))
     yield from (finding for finding in late if finding.subject not in named)
-    uses = reading.uses(ids, known, cut)
+    uses = reading.uses(ids, known, cut, budgets)
     there = {(one.use.sale, one.use.allowance, one.use.window) for one in reconcile.excess(uses, were.roots())}
     found = [
         one
