@@ -1,5 +1,6 @@
 import io
 import zipfile
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import xlsxwriter
 
 from canteen.registry.imports import tables
 from canteen.registry.imports.bounds import BadFile, FileTooLarge, Limits
+from canteen.registry.imports.columns import BadCell, day
+from canteen.registry.imports.sheet import BROKEN, MERGED, UNCOUNTED
 from canteen.registry.imports.tables import TookTooLong
 
 MB = 1024 * 1024
@@ -50,6 +53,11 @@ def test_csv_in_each_encoding_that_excel_writes(tmp_path: Path, encoding: str):
     path = tmp_path / "a.csv"
     path.write_bytes('姓名,号码\r\n𠮷田,"1,2"\r\n'.encode(encoding))
     assert read(path) == [(1, ["姓名", "号码"]), (2, ["𠮷田", "1,2"])]
+
+
+def test_excels_unicode_text_is_read_too(tmp_path: Path):
+    (path := tmp_path / "a.txt").write_bytes("姓名\t号码\r\n𠮷田\t1\r\n".encode("utf-16"))
+    assert read(path) == [(1, ["姓名", "号码"]), (2, ["𠮷田", "1"])]
 
 
 def test_tabs_part_columns_too(tmp_path: Path):
@@ -164,3 +172,34 @@ def test_the_reader_of_workbooks_writes_nothing_but_rows(tmp_path: Path):
         assert b"<f>" in archive.read("xl/worksheets/sheet1.xml")
     ((_, cells),) = read(path)
     assert cells[0] == "0"
+
+
+@pytest.mark.parametrize("cell", ["2026-1-5", "2026/01/05", "2026.1.5", "20260105", "2026年1月5日", "2026/1/5 0:00"])
+def test_a_day_is_read_as_people_and_programs_write_it(cell: str):
+    assert day(cell) == day("2026-01-05T00:00:00") == date(2026, 1, 5)
+
+
+@pytest.mark.parametrize("cell", ["05/01/2026", "26-1-5", "2026-01", "2026-01-05 13:00", "46027"])
+def test_a_day_that_could_be_read_in_two_ways_is_refused(cell: str):
+    with pytest.raises(BadCell):
+        day(cell)
+
+
+def test_cells_whose_content_the_file_does_not_hold_say_so_and_never_pass_for_empty(tmp_path: Path):
+    path = tmp_path / "a.xlsx"
+    with xlsxwriter.Workbook(path) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["甲", "乙"])
+        sheet.merge_range(1, 0, 2, 0, "220104001")
+        sheet.write_formula(1, 1, "=VLOOKUP(1,A1:B2,2)", None, "#N/A")
+        sheet.write_formula(2, 1, '=A1&"x"', None, "甲x")
+        sheet.write_formula(3, 1, "=A1", None, "")
+        sheet.write_string(3, 0, "末")
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    entries["xl/worksheets/sheet1.xml"] = entries["xl/worksheets/sheet1.xml"].replace(b"<f>A1</f><v></v>", b"<f>A1</f>")
+    assert read(a_zip(path, entries))[1:] == [
+        (2, ["220104001", BROKEN]),
+        (3, [MERGED, "甲x"]),
+        (4, ["末", UNCOUNTED]),
+    ]

@@ -261,6 +261,21 @@ def test_an_18_digit_number_typed_into_a_number_cell_is_refused_with_the_remedy(
     assert "文本" in fault.reason
 
 
+def test_merged_cells_and_broken_formulas_are_named_and_never_taken_for_empty(tmp_path: Path):
+    path = tmp_path / "m.xlsx"
+    rows = [[number(order=order), "低保"] for order in (104, 106)]
+    with xlsxwriter.Workbook(path) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["生效日期", "姓名", "证件号码", "人员类别"])
+        for at, row in enumerate(rows, start=1):
+            sheet.write_row(at, 0, ["2026-01-01", "李秀英", *row])
+        sheet.merge_range(1, 0, 2, 0, "2026-01-01")
+        sheet.write_formula(1, 3, "=VLOOKUP(1,F1:G9,2)", None, "#N/A")
+    report = running.check(path, "roster", "p-admin")
+    assert [(fault.row, fault.field) for fault in report.faults] == [(2, "人员类别"), (3, "生效日期")]
+    assert "合并" in report.faults[1].reason
+
+
 def test_an_unknown_kind_is_refused(tmp_path: Path):
     with pytest.raises(UnknownKind):
         running.check(a_roster(tmp_path, cells()), "weather", "p-admin")

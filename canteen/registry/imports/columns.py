@@ -10,12 +10,20 @@ from typing import Any, Final
 
 from canteen.errors import Invalid, Refusal
 from canteen.registry.folding import close_up, fold
+from canteen.registry.imports import sheet
 from canteen.registry.imports.bounds import BadFile
 from canteen.registry.words import code_of
 
-_DATE: Final = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?( 00:00)?|(\d{4})(\d{2})(\d{2})", re.ASCII)
+_DATE: Final = re.compile(
+    r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?([ T]0?0:00(:00(\.0+)?)?)?|(\d{4})(\d{2})(\d{2})", re.ASCII
+)  # other programs write the midnight too
 _LIST: Final = re.compile(r"[、,;，；/|\s]+")
 _FORMULA_TEXT: Final = re.compile(r'="(.*)"')  # how some export text so that Excel leaves it alone
+_LOST: Final = {
+    sheet.MERGED: "这是合并单元格，只有第一格有内容：请取消合并，逐行填写。",
+    sheet.BROKEN: "单元格里的公式出错（如 #N/A），请改为填写内容。",
+    sheet.UNCOUNTED: "单元格里的公式没有算出结果，请在电子表格里打开并保存，或改为填写内容。",
+}
 EARLIEST, LATEST = date(1890, 1, 1), date(2199, 12, 31)
 
 
@@ -116,6 +124,9 @@ def _read(places: list[tuple[int, Column]], number: int, cells: Sequence[str]) -
     row = Row(number, {}, [], frozenset(column.key for _, column in places))
     for at, column in places:
         text = fold(cells[at]) if at < len(cells) else ""
+        if text in _LOST:
+            row.refuse(column.title, BadCell(_LOST[text]))
+            continue
         if unwrapped := _FORMULA_TEXT.fullmatch(text):
             text = fold(unwrapped[1])
         text = text.removeprefix("'")
@@ -169,7 +180,7 @@ def day(cell: str) -> date:
     found = _DATE.fullmatch(cell.replace("年 ", "年").replace("月 ", "月"))
     if found is None:
         raise BadCell("日期请写成 2026-01-05 的样子。")
-    parts = [int(part) for part in (found[1] or found[5], found[2] or found[6], found[3] or found[7])]
+    parts = [int(part) for part in (found[1] or found[7], found[2] or found[8], found[3] or found[9])]
     try:
         read = date(parts[0], parts[1], parts[2])
     except ValueError as error:

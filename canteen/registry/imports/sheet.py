@@ -1,20 +1,35 @@
 """Reads one workbook in a process of its own, under limits of memory and time, and prints its rows as JSON lines.
 
 Run by `tables` as a script, so that what a crafted file can break is this process alone. Each line is the list of a
-row's cells as text, from the sheet's first row on; a number keeps a form that tells it was a number.
+row's cells as text, from the sheet's first row on; a number keeps a form that tells it was a number. A cell whose
+content the file does not hold says so, so that it never passes for one left empty.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import resource
 import sys
+import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 from python_calamine import CalamineWorkbook
 
 TOO_MANY_ROWS, TOO_WIDE, NO_SHEET = 3, 4, 5
+# No spreadsheet and no CSV can hold a NUL: these are no text of anybody's.
+MERGED, BROKEN, UNCOUNTED = "\0merged", "\0error", "\0formula"
+
+_SHEET = re.compile(rb"""<(?:\w+:)?sheet\b[^>]*?\w+:id=["']([^"']+)["']""")
+_RELATION = re.compile(rb"<(?:\w+:)?Relationship\b[^>]*>")
+_CELL = re.compile(rb"<(?:\w+:)?c\b([^>]*?)(?:/>|>(.*?)</(?:\w+:)?c>)", re.DOTALL)
+_PLACE = re.compile(rb"""\br=["']([A-Z]{1,3})(\d{1,7})["']""")
+_ERROR = re.compile(rb"""\bt=["']e["']""")
+_FORMULA = re.compile(rb"<(?:\w+:)?f\b")
+_TEXT = re.compile(rb"""\bt=["']str["']""")  # a formula that came to a text, an empty one too
+_VALUE = re.compile(rb"<(?:\w+:)?v\b[^>/]*>[^<]")
 
 
 def main(path: str, rows: int, columns: int, memory: int, seconds: int) -> int:
@@ -22,6 +37,7 @@ def main(path: str, rows: int, columns: int, memory: int, seconds: int) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (memory, memory))
     book = CalamineWorkbook.from_path(path)
     if not book.sheet_names:
         return NO_SHEET
@@ -31,11 +47,72 @@ def main(path: str, rows: int, columns: int, memory: int, seconds: int) -> int:
     if sheet.total_height > rows:
         return TOO_MANY_ROWS
     before = [""] * (sheet.start[1] if sheet.start else 0)
+    lost = withheld(path, sheet.merged_cell_ranges or [], rows, columns)
     write = sys.stdout.write
-    for row in sheet.iter_rows():
-        write(json.dumps(before + [text_of(cell) for cell in row], ensure_ascii=False))
+    for at, row in enumerate(sheet.iter_rows()):
+        cells = before + [text_of(cell) for cell in row]
+        for column, told in lost.get(at, {}).items():
+            cells += [""] * (column + 1 - len(cells))
+            cells[column] = told
+        write(json.dumps(cells, ensure_ascii=False))
         write("\n")
     return 0
+
+
+def withheld(path: str, ranges: Any, rows: int, columns: int) -> dict[int, dict[int, str]]:
+    """By row and column from 0, the cells whose content does not stand in them, and why."""
+    found: dict[int, dict[int, str]] = {}
+    for row, column, told in (*hollow(path), *covered(ranges, rows, columns)):
+        found.setdefault(row, {})[column] = told
+    return found
+
+
+def covered(ranges: Any, rows: int, columns: int) -> Iterator[tuple[int, int, str]]:
+    """The cells that lie under merged ones: their content stands in the first alone."""
+    for (top, left), (bottom, right) in ranges:
+        for row in range(top, min(bottom, rows - 1) + 1):
+            for column in range(left, min(right, columns - 1) + 1):
+                if (row, column) != (top, left):
+                    yield row, column, MERGED
+
+
+def hollow(path: str) -> Iterator[tuple[int, int, str]]:
+    """The cells of the first sheet that show an error, or hold a formula that no program has worked out yet."""
+    with zipfile.ZipFile(path) as archive:
+        data = _first_sheet(archive)
+    if _ERROR.search(data) or _FORMULA.search(data):
+        for cell in _CELL.finditer(data):
+            told = _lost(cell[1], cell[2] or b"")
+            if told and (place := _PLACE.search(cell[1])):
+                yield int(place[2]) - 1, _column(place[1]), told
+
+
+def _lost(attributes: bytes, content: bytes) -> str:
+    if _ERROR.search(attributes):
+        return BROKEN
+    if not _FORMULA.search(content) or _TEXT.search(attributes):
+        return ""
+    return "" if _VALUE.search(content) else UNCOUNTED
+
+
+def _first_sheet(archive: zipfile.ZipFile) -> bytes:
+    """The XML of the sheet that the workbook names first; nothing when it cannot be found."""
+    names, first = set(archive.namelist()), _SHEET.search(archive.read("xl/workbook.xml"))
+    if first is None or "xl/_rels/workbook.xml.rels" not in names:
+        return b""
+    for relation in _RELATION.findall(archive.read("xl/_rels/workbook.xml.rels")):
+        told = dict(re.findall(rb"""(\w+)=["']([^"']*)["']""", relation))
+        name = told.get(b"Target", b"").decode().removeprefix("/").removeprefix("xl/")
+        if told.get(b"Id") == first[1] and f"xl/{name}" in names:
+            return archive.read(f"xl/{name}")
+    return b""
+
+
+def _column(letters: bytes) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - 64
+    return number - 1
 
 
 def text_of(cell: Any) -> str:

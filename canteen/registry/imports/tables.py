@@ -1,4 +1,4 @@
-"""A file made rows of text: .xlsx through a child process, .csv in UTF-8 or GB18030."""
+"""A file made rows of text: .xlsx through a child process, .csv in UTF-8, GB18030 or marked UTF-16."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from canteen.registry.imports.bounds import USUAL, BadFile, FileTooLarge, Limits
 
 _ZIP: Final = b"PK\x03\x04"
 _OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0"
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 class TookTooLong(BadFile):
@@ -94,8 +95,8 @@ def _csv_rows(text: str, limits: Limits) -> Iterator[list[str]]:
 
 
 def _decoded(data: bytes) -> str:
-    """UTF-8, with or without its mark, else GB18030, which Chinese Excel writes."""
-    for encoding in ("utf-8-sig", "gb18030"):
+    """UTF-8, with or without its mark, else GB18030, which Chinese Excel writes; UTF-16 is Excel's “Unicode 文本”."""
+    for encoding in ("utf-16",) if data.startswith(_UTF_16) else ("utf-8-sig", "gb18030"):
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:
