@@ -118,6 +118,31 @@ def test_a_bad_area_is_named(tmp_path: Path):
     assert faults(tmp_path, "areas", area(), within=[DISTRICT]) == []
 
 
+def test_an_area_elsewhere_is_not_moved_into_ones_own(session: Session, tmp_path: Path):
+    apply(session, tmp_path, "areas", area(id="229902001", parents="229902"))
+    taken = area(id="229902001", parents=DISTRICT, since="2026-07-01")
+    assert faults(tmp_path, "areas", taken, within=[DISTRICT, STREET]) == [(2, "区划代码")]
+    given = area(id="229902001", parents="229902", name="改名街道")
+    assert faults(tmp_path, "areas", given, within=[DISTRICT, STREET])[0] == (2, "区划代码")
+
+
+def test_what_would_hang_on_a_bad_row_is_bad_too_and_the_rest_comes_in(session: Session, tmp_path: Path):
+    below = area(id="229901002003", name="新社区", level="社区", parents="229901002")
+    under = area(id="229901003", name="好街道")
+    report = apply(session, tmp_path, "areas", below, area(parents="999999"), under)
+    assert ([(fault.row, fault.field) for fault in report.faults], report.new) == (
+        [(2, "上级代码"), (3, "上级代码")],
+        1,
+    )
+    assert session.get(Area, "229901003") is not None
+
+
+def test_no_area_lies_in_itself_and_none_below_a_district_lies_nowhere(tmp_path: Path):
+    ring = [area(id=one, level="功能区", parents=other) for one, other in (("JK", "GX"), ("GX", "JK"))]
+    assert faults(tmp_path, "areas", *ring) == [(2, "上级代码"), (3, "上级代码")]
+    assert faults(tmp_path, "areas", area(parents="")) == [(2, "上级代码")]
+
+
 # --- canteens ---
 
 

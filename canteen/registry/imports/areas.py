@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from canteen import clock
 from canteen.places import Area, AreaLink
 from canteen.registry.imports.columns import BadCell, Column, Row, Template, code, day, listed, one_of, text
 from canteen.registry.words import LEVELS
@@ -60,18 +61,27 @@ class Areas:
         self._known = {area.id: area for area in session.execute(select(Area)).scalars()}
 
     def plan(self, session: Session, rows: Sequence[Row]) -> list[Change]:
-        levels = {area.id: area.level for area in self._known.values()}
-        levels |= {row.values["id"]: row.values["level"] for row in rows if {"id", "level"} <= row.values.keys()}
-        reached = self._within and self._within | (levels.keys() - self._known.keys())
-        seen, changes = dict[str, int](), list[Change]()
+        """A row counts on those above it in the tree alone: with a bad one all that would hang on it are bad."""
+        seen = dict[str, int]()
         for row in rows:
-            if row.faults:
-                continue
-            self._check(row, levels, reached)
-            if (first := seen.setdefault(row.values["id"], row.number)) != row.number:
+            if not row.faults and (first := seen.setdefault(row.values["id"], row.number)) != row.number:
                 row.refuse("区划代码", BadCell(f"与第 {first} 行相同，请只保留一行。"))
-            if not row.faults:
-                changes.append(self._change(session, row))
+        good, left = list[Row](), [row for row in rows if not row.faults]
+        changes = list[Change]()
+        while len(good) != len(left):
+            good = left
+            changes = self._judged(session, good)
+            left = [row for row in good if not row.faults]
+        return changes
+
+    def _judged(self, session: Session, rows: Sequence[Row]) -> list[Change]:
+        """What these rows come to if all of them come in; those that cannot get their faults."""
+        levels = {area.id: area.level for area in self._known.values()}
+        levels |= {row.values["id"]: row.values["level"] for row in rows}
+        for row in rows:
+            self._check(row, levels)
+        changes = [self._change(session, row) for row in rows]
+        self._check_circles(session, rows, changes)
         return changes
 
     def write(self, session: Session, changes: Sequence[Change], recorded: int, by: str) -> None:
@@ -90,7 +100,7 @@ class Areas:
             )
         session.flush()
 
-    def _check(self, row: Row, levels: dict[str, str], reached: frozenset[str] | set[str] | None) -> None:
+    def _check(self, row: Row, levels: dict[str, str]) -> None:
         values, parents = row.values, row.values.get("parents", ())
         area_id, level = values["id"], values["level"]
         if area_id in self._known and self._known[area_id].level != level:
@@ -100,8 +110,34 @@ class Areas:
                 row.refuse("上级代码", BadCell("没有这个上级代码，请核对，或把上级写在本文件中。"))
             elif _RANK[levels[parent]] > _RANK[level] or parent == area_id:
                 row.refuse("上级代码", BadCell("上级的级别应高于本级，请核对。"))
-        if reached is not None and not (parents and set(parents) <= reached):
+        if area_id not in self._known and not parents and _RANK[level] >= _RANK["street"]:
+            row.refuse("上级代码", BadCell("街道和社区必须填写上级代码。"))
+        if self._within is None:
+            return
+        if area_id in self._known and area_id not in self._within:
+            row.refuse("区划代码", BadCell("没有这个区划，或不在您负责的区域内，请交由上级管理员导入。"))
+        new = levels.keys() - self._known.keys()
+        if not (parents and set(parents) <= self._within | new):
             row.refuse("上级代码", BadCell("上级不在您负责的区域内，请交由上级管理员导入。"))
+
+    def _check_circles(self, session: Session, rows: Sequence[Row], changes: Sequence[Change]) -> None:
+        """Nothing lies in itself, on any day from the changes on."""
+        above: dict[str, set[str]] = {}
+        left = {link.id for change in changes for link in change.leaves}
+        for link in session.execute(select(AreaLink)).scalars():
+            if link.id not in left and (link.to_day is None or link.to_day >= clock.today()):
+                above.setdefault(link.area_id, set()).add(link.parent_id)
+        for change in changes:
+            above.setdefault(change.area_id, set()).update(change.joins)
+        for row in rows:
+            reached, waiting = set[str](), list(above.get(row.values["id"], ()))
+            while waiting:
+                each = waiting.pop()
+                if each not in reached:
+                    reached.add(each)
+                    waiting += above.get(each, ())
+            if row.values["id"] in reached:
+                row.refuse("上级代码", BadCell("上级归属绕成了圈，请核对。"))
 
     def _change(self, session: Session, row: Row) -> Change:
         values = row.values
