@@ -39,7 +39,7 @@ from canteen.web.errors import LoginNeeded, NotFound, for_programs
 
 __all__ = [
     "READING", "ROLES", "Permission", "Scope", "allowed", "enforce", "even_revoked", "may", "own_account", "permissions_of", "public",
-    "reads_only", "register", "require", "scope", "scope_of", "tablet_signed",
+    "reads_only", "register", "require", "roles_with", "scope", "scope_of", "tablet_signed",
 ]  # fmt: skip
 
 _log = structlog.get_logger()
@@ -200,6 +200,11 @@ def permissions_of(roles: Iterable[str]) -> frozenset[Permission]:
     roles = set(roles)
     together = frozenset[Permission]().union(*(ROLES[role] for role in roles))
     return together & READING if "auditor" in roles else together
+
+
+def roles_with(permission: str) -> list[str]:
+    """The roles that hold a permission."""
+    return [role for role, held in ROLES.items() if permission in held]
 
 
 def scope_of(session: Session, person_id: str, permission: str) -> Scope:

@@ -291,7 +291,7 @@ def find(session: Session, login: str) -> Person:
 
 def working_at(session: Session, canteen_id: str, permission: Permission) -> list[Person]:
     """Who holds a permission at a canteen, can enter by PIN, and is not shut out; by name."""
-    roles = [role for role, held in guard.ROLES.items() if permission in held]
+    roles = guard.roles_with(permission)
     rows = session.execute(
         select(Person.id, Grant.node_kind, Grant.node_id)
         .join(Grant, Grant.person_id == Person.id)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from canteen import clock, events
+from canteen.auth.models import Grant
 from canteen.errors import Missing
+from canteen.events import Event
 from canteen.registry import credentials, keys
 from canteen.registry.card_print import Face
 from canteen.registry.models import CardCode, Credential, CredentialFact, ElderIdentity
@@ -42,6 +44,21 @@ def waiting(session: Session) -> list[Batch]:
         .order_by(CardCode.batch.desc())
     )
     return [Batch(*row) for row in rows]
+
+
+def makers(session: Session, batches: list[str], roles: Iterable[str]) -> dict[str, dict[str, list[tuple[str, str]]]]:
+    """Who made each batch, and the nodes where they ever held one of these roles."""
+    made = select(Event.subject, Event.actor).where(Event.kind == "cards.make", Event.subject.in_(batches)).distinct()
+    found: dict[str, dict[str, list[tuple[str, str]]]] = {}
+    for batch, person in session.execute(made):
+        found.setdefault(batch, {})[person] = []
+    people = {person for each in found.values() for person in each}
+    held = select(Grant.person_id, Grant.node_kind, Grant.node_id)
+    for person, kind, node in session.execute(held.where(Grant.person_id.in_(people), Grant.role.in_(roles))):
+        for each in found.values():
+            if person in each:
+                each[person].append((kind, node))
+    return found
 
 
 def faces(session: Session, batch: str) -> Iterator[Face]:

@@ -6,6 +6,7 @@ from datetime import date
 import pypdfium2
 import pytest
 import zxingcpp
+from flask import Flask
 from PIL import Image
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -18,7 +19,7 @@ from canteen.registry.elders import NewElder
 from canteen.registry.imports import templates
 from canteen.registry.imports.roster import ROSTER
 from canteen.registry.models import CardCode, Elder, ElderPhoto
-from tests.auth.house import CITY, EAST, EAST_STREET, WEST_STREET, Browser, a_person
+from tests.auth.house import CITY, EAST, EAST_STREET, WEST, WEST_STREET, Browser, a_person
 from tests.registry.people import number
 
 NUMBER = number(region="220102")
@@ -238,6 +239,30 @@ def test_a_card_leads_to_its_holder_within_ones_own_places(admin: Browser):
     answer = admin.post("/desk/cards/find", scan=foreign.code)
     assert answer.status_code == 404
     assert "王芳" not in answer.text
+
+
+def test_batches_of_another_district_do_not_exist_here(admin: Browser, app: Flask):
+    wang = an_elder(WEST_STREET, "王芳")
+    for login, role in (("west", ("admin", "area", WEST)), ("second", ("admin", "area", EAST))):
+        a_person(login, role)
+    with transaction() as session:
+        named = credentials.issue(session, [wang], "id-west")[0]
+        blank, own = (credentials.blank(session, 1, f"id-{maker}") for maker in ("west", "east"))
+    batch = db.session().get_one(CardCode, named.id).batch
+    db.session.rollback()
+    shown = admin.get("/desk/cards").text
+    assert [each in shown for each in (batch, blank, own)] == [False, False, True]
+    for each in (batch, blank):
+        assert admin.post(f"/desk/cards/{each}/sheets", part="1").status_code == 404
+        assert admin.post(f"/desk/cards/{each}/printed").status_code == 404
+    assert count(CardCode) == 3
+    colleague = Browser(app.test_client())
+    colleague.log_in("second")
+    assert colleague.post(f"/desk/cards/{own}/sheets", part="1").status_code == 200
+    a_person("city", ("admin", "area", CITY))
+    colleague.log_out()
+    colleague.log_in("city")
+    assert colleague.post(f"/desk/cards/{batch}/sheets", part="1").status_code == 200
 
 
 def test_who_may_not_make_cards_sees_no_batches(desk: Browser):
