@@ -57,8 +57,7 @@ def record(session: Session, kind: str, subject: str, *, by: str, body: Mapping[
 
     Call it last: it takes the chain's lock and keeps it until the transaction ends.
     """
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    wait(session)
     last = session.execute(select(Event.number, Event.hash).order_by(Event.number.desc()).limit(1)).first()
     number, previous = (last[0] + 1, last[1]) if last else (1, FIRST)
     event = Event(
@@ -74,6 +73,15 @@ def record(session: Session, kind: str, subject: str, *, by: str, body: Mapping[
     session.add(event)
     session.flush()
     return number
+
+
+def wait(session: Session) -> None:
+    """Take the chain's lock before an event is recorded: what is read from here on, nobody's act changes meanwhile.
+
+    For acts that look first and then do. The lock is the last of a transaction: persons are locked before it.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
 
 
 def head(session: Session) -> tuple[int, str]:

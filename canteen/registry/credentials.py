@@ -184,10 +184,19 @@ def make(session: Session, holders: Sequence[uuid.UUID | None], *, batch: str, b
 
 
 def issue(session: Session, elder_ids: Sequence[uuid.UUID], by: str, *, batch: str | None = None) -> list[Made]:
-    """Make a card for each of these elders who holds none that works. Safe to repeat."""
-    holding = _holding_cards(session, elder_ids)
-    wanting = [each for each in dict.fromkeys(elder_ids) if each not in holding]
-    return make(session, wanting, batch=batch or new_batch(), by=by) if wanting else []
+    """Make a card for each of these elders who holds none that works; one reported lost ends. Safe to repeat."""
+    events.wait(session)  # two desks at once, or a second click
+    held = _held_by(session, elder_ids)
+    working = {each.elder_id for each in held.values() if each.works}
+    wanting = [each for each in dict.fromkeys(elder_ids) if each not in working]
+    if not wanting:
+        return []
+    made = make(session, wanting, batch=batch or new_batch(), by=by)
+    lost = [card for card, each in held.items() if each.elder_id in set(wanting) and not each.blocked]
+    recorded = session.get_one(Credential, made[0].id).recorded
+    session.add_all(_fact(card, "blocked", by, recorded, reason="replaced") for card in lost)
+    session.flush()
+    return made
 
 
 def blank(session: Session, count: int, by: str) -> str:
@@ -205,6 +214,7 @@ def replace(session: Session, digest: str, by: str, reason: str) -> Made:
     Raises UnknownCard, UnboundCard, and BlockedCard when it was ended before.
     """
     old = by_digest(session, digest)
+    events.wait(session)  # a second click finds the card ended
     standing = standing_of(session, old.id)
     if standing.blocked:
         raise BlockedCard("此卡已永久停用，不能再换发。")
@@ -291,9 +301,9 @@ def find(session: Session, scan: str) -> Credential:
     return _find(session, cards.read(scan))
 
 
-def _holding_cards(session: Session, elder_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
-    """Those of the elders who hold a card that works."""
-    holding = set[uuid.UUID]()
+def _held_by(session: Session, elder_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Standing]:
+    """Where every card stands that was last given to one of these elders."""
+    found: dict[uuid.UUID, Standing] = {}
     for part in _parts(list(elder_ids), 500):
         ever = select(CredentialFact.credential_id).where(CredentialFact.elder_id.in_(part))
         rows = session.execute(
@@ -305,8 +315,8 @@ def _holding_cards(session: Session, elder_ids: Sequence[uuid.UUID]) -> set[uuid
         facts: dict[uuid.UUID, list[tuple[str, uuid.UUID | None]]] = {}
         for credential_id, kind, elder_id in rows:
             facts.setdefault(credential_id, []).append((kind, elder_id))
-        holding |= {held.elder_id for held in map(summed, facts.values()) if held.works and held.elder_id}
-    return holding
+        found |= {card: summed(rows) for card, rows in facts.items()}
+    return found
 
 
 def _life_of(session: Session, read: cards.Code) -> tuple[str, list[tuple[str, uuid.UUID | None]]]:

@@ -1,6 +1,9 @@
 import threading
+import time
 import uuid
+from collections.abc import Callable
 from datetime import date
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -194,3 +197,61 @@ def test_one_blank_card_at_two_counters_goes_to_one_elder(session: Session, app:
         thread.join()
     assert sorted(outcomes) == ["bound", "taken"]
     assert session.execute(select(func.count()).where(CredentialFact.kind == "bound")).scalar_one() == 1
+
+
+def at_once(session: Session, app: Flask, act: Callable[[Session], object], refused: type[Exception]) -> int:
+    """How many of two desks that do the same at one moment were not refused."""
+    session.rollback()
+    ready, done = threading.Barrier(2), list[object]()
+
+    def desk() -> None:
+        with app.app_context():
+            ready.wait()
+            try:
+                with transaction() as own:
+                    done.append(act(own))
+            except refused:
+                pass
+            finally:
+                db.session.remove()
+
+    threads = [threading.Thread(target=desk) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return len(done)
+
+
+@pytest.fixture
+def slow_maker(monkeypatch: pytest.MonkeyPatch):
+    """Making cards takes a moment, so that two desks are at it together."""
+    numbers = credentials._fresh_numbers
+
+    def slow(*args: Any) -> list[str]:
+        time.sleep(0.2)
+        return numbers(*args)
+
+    monkeypatch.setattr(credentials, "_fresh_numbers", slow)
+
+
+@pytest.mark.usefixtures("slow_maker")
+def test_two_desks_that_issue_or_replace_at_once_make_one_card(session: Session, app: Flask):
+    li = an_elder(session)
+    assert at_once(session, app, lambda own: credentials.issue(own, [li], "p-admin"), BlockedCard) == 2
+    (old,) = [card for card, _ in credentials.of_elder(session, li)]
+    digest = old.digest
+    assert at_once(session, app, lambda own: credentials.replace(own, digest, "p-admin", "damaged"), BlockedCard) == 1
+    assert [held.works for _, held in credentials.of_elder(session, li)].count(True) == 1
+    assert session.execute(select(func.count()).select_from(Credential)).scalar_one() == 2
+
+
+def test_a_lost_card_for_which_another_was_issued_never_lives_again(session: Session):
+    li = an_elder(session)
+    lost = a_card(session, li)
+    with transaction():
+        credentials.report(session, lost.digest, "lost", "p-cashier", "lost")
+        new = credentials.issue(session, [li], "p-admin")[0]
+    with pytest.raises(BlockedCard), transaction():
+        credentials.report(session, lost.digest, "found", "p-cashier", "other")
+    assert [card.number for card, held in credentials.of_elder(session, li) if held.works] == [new.number]

@@ -1,20 +1,26 @@
+import threading
+import time
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen import clock, places
 from canteen.auth import people
 from canteen.auth.models import Grant, Person
+from canteen.db import db
 from canteen.places import Area, Canteen, Contract, Operator, Payee
 from canteen.registry.imports import running, templates
 from canteen.registry.imports.bounds import BadFile
 from canteen.registry.imports.canteens import span, week
 from canteen.registry.imports.columns import BadCell
-from canteen.registry.imports.running import KINDS, Report
+from canteen.registry.imports.contracts import Contracts
+from canteen.registry.imports.running import KINDS, NothingToApply, Report
 from tests.registry.people import CITY, DISTRICT, STREET, some_areas
 
 DAY = date(2026, 6, 1)
@@ -237,6 +243,40 @@ def test_a_bad_contract_is_named(tmp_path: Path):
     assert faults(tmp_path, "contracts", contract(canteen="c9")) == [(2, "食堂编号")]
     assert faults(tmp_path, "contracts", contract(), contract(id="k2")) == [(3, "起始日期")]
     assert faults(tmp_path, "contracts", contract(to="2025-12-31")) == [(2, "截止日期")]
+
+
+@pytest.mark.usefixtures("with_canteen")
+def test_two_files_at_once_make_no_two_contracts_for_a_day(
+    session: Session, app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    paths = [
+        a_file(tmp_path, "contracts", contract(id=f"k{n}", **{"from": f"2026-0{n}-01"}), name=f"{n}.csv") for n in (1, 2)
+    ]
+    session.rollback()
+    planned, ready, outcomes = Contracts.plan, threading.Barrier(2), list[str]()
+
+    def slow(*args: Any) -> Any:
+        time.sleep(0.2)
+        return planned(*args)
+
+    def desk(path: Path) -> None:
+        with app.app_context(), clock.at(clock.instant(date(2026, 11, 22), 600)):
+            ready.wait()
+            try:
+                outcomes.append("applied" if running.apply(path, "contracts", people.SYSTEM).new else "nothing")
+            except NothingToApply:
+                outcomes.append("nothing")
+            finally:
+                db.session.remove()
+
+    monkeypatch.setattr(Contracts, "plan", slow)
+    threads = [threading.Thread(target=desk, args=(path,)) for path in paths]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["applied", "nothing"]
+    assert len(session.execute(select(Contract.id)).scalars().all()) == 1
 
 
 # --- staff ---

@@ -138,7 +138,7 @@ def apply(
             return _in_steps(table, by, name or path.name, within)
         report = _looked_through(table, kind, by, within)
         if not report.already and report.rows == report.bad:
-            raise NothingToApply(details={f"row {fault.row}": fault.reason for fault in report.faults[:20]})
+            _something(report)
         if report.already or report.new + report.changed == 0:
             return report
         if kind == Roster.template.kind and report.new > AT_ONCE:
@@ -183,6 +183,7 @@ def _looked_through(table: Table, kind: str, by: str, within: Within) -> Report:
 @retried
 def _at_once(table: Table, kind: str, by: str, name: str, within: Within) -> Report:
     with transaction() as session:
+        events.wait(session)  # of two files at once, the second is judged by what the first left
         report, importer = Report(kind, table.hash), _importer(session, kind, within, by)
         if (before := _applied(session, kind, table.hash)) is not None:
             return _again(report, before)
@@ -192,9 +193,16 @@ def _at_once(table: Table, kind: str, by: str, name: str, within: Within) -> Rep
             changes = importer.plan(session, rows)
             _count(report, rows, changes)
             importer.write(session, [change for change in changes if change.kind != "same"], recorded, by)
+        _something(report)  # meanwhile another file may have brought it all, or made every row impossible
         report.secrets = getattr(importer, "secrets", {})
         session.add(_applied_run(run, report, recorded))
     return report
+
+
+def _something(report: Report) -> None:
+    """Raises NothingToApply."""
+    if report.new + report.changed == 0:
+        raise NothingToApply(details={f"row {fault.row}": fault.reason for fault in report.faults[:20]})
 
 
 def _in_steps(table: Table, by: str, name: str, within: Within) -> Report:
