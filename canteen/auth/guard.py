@@ -33,13 +33,14 @@ from canteen.web.doors import (
     public,
     reads_only,
     tablet_signed,
+    takes,
     undoored,
 )
 from canteen.web.errors import LoginNeeded, NotFound, for_programs
 
 __all__ = [
     "READING", "ROLES", "Permission", "Scope", "allowed", "enforce", "even_revoked", "may", "own_account", "permissions_of", "public",
-    "reads_only", "register", "require", "roles_with", "scope", "scope_of", "tablet_signed",
+    "reads_only", "register", "require", "roles_with", "scope", "scope_of", "tablet_signed", "takes",
 ]  # fmt: skip
 
 _log = structlog.get_logger()
@@ -274,6 +275,8 @@ def enforce() -> ResponseReturnValue | None:
         raise NotFound
     if request.endpoint == "static":
         return None
+    if door.most:
+        request.max_content_length = door.most
     _identify(door)
     if (detour := _pass(door)) is not None:
         return detour

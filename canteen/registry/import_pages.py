@@ -14,13 +14,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen.auth import guard
-from canteen.auth.guard import NotCovered, Permission, allowed
+from canteen.auth.guard import NotCovered, Permission, allowed, takes
 from canteen.auth.models import Person
 from canteen.db import db
 from canteen.errors import Conflict, Invalid, Refusal
 from canteen.places import Area
 from canteen.registry.imports import running, templates
-from canteen.registry.imports.bounds import BadFile
+from canteen.registry.imports.bounds import USUAL, BadFile
 from canteen.registry.imports.running import Report
 from canteen.web import nav
 from canteen.web.errors import status_of
@@ -63,6 +63,7 @@ def template(kind: str, ending: str) -> Response:
 
 @bp.post("/desk/imports")
 @allowed(Permission.ROSTER, Permission.PLACES, Permission.PEOPLE)
+@takes(USUAL.file + 1024 * 1024)  # what stands in the form beside the file
 def take() -> ResponseReturnValue:
     """Check a file, or apply it when the form says so; with the hash that the check told, no other file passes."""
     kind, applying = _kind(request.form.get("kind", "")), request.form.get("act") == "apply"

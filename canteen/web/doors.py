@@ -24,7 +24,7 @@ class Door:
     """permissions: any one of them opens; tablet: the request must be signed by an enrolled tablet;
     public: why anyone may pass; loopback: callers on this machine pass without a permission;
     account: any logged-in person passes; revoked: a tablet that was shut out may still call;
-    reads: why a POST that only reads is no GET.
+    reads: why a POST that only reads is no GET; most: bytes of a body, where they may be more than usual.
     """
 
     permissions: tuple[str, ...] = ()
@@ -34,6 +34,7 @@ class Door:
     account: bool = False
     revoked: bool = False
     reads: str = ""
+    most: int = 0
 
 
 def allowed(*permissions: str, loopback: bool = False) -> Callable[[V], V]:
@@ -70,6 +71,11 @@ def reads_only(why: str) -> Callable[[V], V]:
     if not why:
         raise ValueError("a reading POST needs its reason")
     return _marking(reads=why)
+
+
+def takes(most: int) -> Callable[[V], V]:
+    """A body of so many bytes may come in here, where a file is handed over."""
+    return _marking(most=most)
 
 
 def door_of(app: Flask, endpoint: str, method: str) -> Door | None:

@@ -62,6 +62,14 @@ def test_a_file_is_checked_and_applied_without_choosing_it_again(page: Page, tmp
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_a_refusal_from_the_door_is_shown_beside_the_form_too(page: Page, tmp_path: Path):
+    (path := tmp_path / "名册.csv").write_bytes(b"x" * (22 * 1024 * 1024))
+    page.goto("/desk/imports")
+    page.set_input_files("#file", path)
+    page.get_by_role("button", name="检查").click()
+    expect(page.locator("#result [role=alert]")).to_be_visible()
+
+
 def test_a_scanner_finds_an_elder_and_binds_a_blank_card(page: Page):
     document = documents.parse("resident", NUMBER)
     with transaction() as session:

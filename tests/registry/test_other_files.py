@@ -250,7 +250,8 @@ def test_two_files_at_once_make_no_two_contracts_for_a_day(
     session: Session, app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     paths = [
-        a_file(tmp_path, "contracts", contract(id=f"k{n}", **{"from": f"2026-0{n}-01"}), name=f"{n}.csv") for n in (1, 2)
+        a_file(tmp_path, "contracts", contract(id=f"k{n}", **{"from": f"2026-0{n}-01"}), name=f"{n}.csv")
+        for n in (1, 2)
     ]
     session.rollback()
     planned, ready, outcomes = Contracts.plan, threading.Barrier(2), list[str]()

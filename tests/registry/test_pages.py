@@ -1,3 +1,4 @@
+import gc
 import io
 import re
 import uuid
@@ -363,3 +364,14 @@ def test_names_with_marks_of_the_pattern_are_only_names(session: Session):
     assert lookup.find(session, "李_英", {EAST_STREET}) == []
     assert len(lookup.find(session, "李 秀", {EAST_STREET})) == 1
     assert lookup.find(session, "李", set()) == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what the test's own client sends
+def test_a_file_may_be_as_large_as_the_imports_take_and_no_other_body_may(admin: Browser):
+    blank = "\n".join([",".join(column.title for column in ROSTER.columns), *[" " * 60 + "," * 15] * 120_000])
+    assert len(blank) > 8 * 1024 * 1024
+    assert "没有数据" in alert(send(admin, blank.encode(), act="check"))
+    assert send(admin, blank.encode() * 3, act="check").status_code == 413
+    picture = {"csrf": admin.token("/desk/account"), "photo": (io.BytesIO(blank.encode()), "a.jpg")}
+    assert admin.client.post(f"/desk/elders/{an_elder()}/set_photo", data=picture).status_code == 413
+    gc.collect()
