@@ -32,6 +32,7 @@ NEEDS: Final = {
     "roster": Permission.ROSTER,
     "areas": Permission.PLACES,
     "canteens": Permission.PLACES,
+    "closures": Permission.PLACES,
     "contracts": Permission.PLACES,
     "staff": Permission.PEOPLE,
 }

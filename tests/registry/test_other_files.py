@@ -185,6 +185,20 @@ def test_a_bad_canteen_is_named(session: Session, tmp_path: Path):
     assert faults(tmp_path, "canteens", canteen(area="229902")) == [(2, "所在区划代码")]
 
 
+def test_a_meal_that_is_served_no_longer_ends_with_the_day_before(session: Session, tmp_path: Path):
+    apply(session, tmp_path, "canteens", canteen(dinner="16:30-18:30"))
+    stops = canteen(lunch="", dinner="不供应", since="2026-06-01")
+    assert apply(session, tmp_path, "canteens", stops, name="b.csv").changed == 1
+    assert [w.period for w in places.windows_on(session, "c1", date(2026, 5, 31))] == ["lunch", "dinner"]
+    assert [w.period for w in places.windows_on(session, "c1", DAY)] == ["lunch"]
+    session.rollback()
+    assert apply(session, tmp_path, "canteens", stops | {"name": "康乐食堂 "}, name="c.csv").same == 1
+    assert faults(tmp_path, "canteens", stops | {"lunch": "无", "since": "2025-01-01"}) == [
+        (2, "午餐时间"),
+        (2, "晚餐时间"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("cell", "days"),
     [
@@ -203,6 +217,33 @@ def test_times_of_day_are_read_in_full_width_too():
     assert span("１０：３０—１３：００") == (630, 780)
     with pytest.raises(BadCell):
         span("25:00-26:00")
+
+
+# --- closures ---
+
+
+def closure(**values: str) -> dict[str, str]:
+    return {"canteen": "c1", "from": "2026-06-01", "to": "2026-06-03", "reason": "装修"} | values
+
+
+def test_a_canteen_is_closed_on_the_days_announced_and_opens_early_when_told(session: Session, tmp_path: Path):
+    apply(session, tmp_path, "canteens", canteen(week="每天"))
+    assert apply(session, tmp_path, "closures", closure(), name="a.csv").new == 1
+    assert [places.serves_on(session, "c1", date(2026, 6, day)) for day in (1, 3, 4)] == [False, False, True]
+    session.rollback()
+    assert apply(session, tmp_path, "closures", closure(to="2026-06-01"), name="b.csv").changed == 1
+    assert places.serves_on(session, "c1", date(2026, 6, 2))
+    session.rollback()
+    assert apply(session, tmp_path, "closures", closure(to="2026/6/1"), name="c.csv").same == 1
+
+
+def test_a_bad_closure_is_named(session: Session, tmp_path: Path):
+    apply(session, tmp_path, "canteens", canteen())
+    assert faults(tmp_path, "closures", closure(canteen="c9")) == [(2, "食堂编号")]
+    assert faults(tmp_path, "closures", closure(), within=["229902"]) == [(2, "食堂编号")]
+    assert faults(tmp_path, "closures", closure(to="2026-05-31")) == [(2, "停业截止日")]
+    assert faults(tmp_path, "closures", closure(), closure()) == [(3, "停业起始日")]
+    assert faults(tmp_path, "closures", closure(), closure(**{"from": "2026-06-03"})) == [(3, "停业起始日")]
 
 
 # --- contracts ---
@@ -243,6 +284,24 @@ def test_a_bad_contract_is_named(tmp_path: Path):
     assert faults(tmp_path, "contracts", contract(canteen="c9")) == [(2, "食堂编号")]
     assert faults(tmp_path, "contracts", contract(), contract(id="k2")) == [(3, "起始日期")]
     assert faults(tmp_path, "contracts", contract(to="2025-12-31")) == [(2, "截止日期")]
+
+
+@pytest.mark.usefixtures("with_canteen")
+def test_one_file_ends_a_contract_and_makes_the_next_in_any_order_of_rows(session: Session, tmp_path: Path):
+    apply(session, tmp_path, "contracts", contract())
+    follower = contract(id="k2", operator="另一餐饮", credit="", **{"from": "2026-07-01"})
+    report = apply(session, tmp_path, "contracts", follower, contract(to="2026-06-30"), name="b.csv")
+    assert (report.new, report.changed, report.bad) == (1, 1, 0)
+    again = apply(session, tmp_path, "contracts", contract(), follower, name="c.csv")
+    assert (again.same, again.bad) == (2, 0)
+
+
+@pytest.mark.usefixtures("with_canteen")
+def test_a_credit_code_is_one_operator(session: Session, tmp_path: Path):
+    other = contract(id="k2", canteen="c2", operator="另一餐饮")
+    assert faults(tmp_path, "contracts", contract(), other) == [(3, "运营方名称")]
+    apply(session, tmp_path, "contracts", contract())
+    assert faults(tmp_path, "contracts", other) == [(2, "运营方名称")]
 
 
 @pytest.mark.usefixtures("with_canteen")
@@ -310,6 +369,28 @@ def test_bad_staff_are_named(session: Session, tmp_path: Path):
     assert faults(tmp_path, "staff", staff(login="王")) == [(2, "登录名")]
     assert faults(tmp_path, "staff", staff(), staff(name="李芳", place="c2")) == [(3, "姓名")]
     assert faults(tmp_path, "staff", staff(), staff()) == [(3, "登录名")]
+
+
+@pytest.mark.usefixtures("with_canteen")
+def test_staff_that_no_administrator_could_make_are_named_and_the_rest_come_in(session: Session, tmp_path: Path):
+    own = people.create(
+        "chief", "主任", password="apricot-kettle-42", grants=[("admin", "area", CITY)], by=people.SYSTEM
+    )
+    gone = people.create("gone", "旧人", password="apricot-kettle-42", by=people.SYSTEM)
+    people.disable(gone, by=people.SYSTEM)
+    audits = staff(login="shen", name="沈", role="审计", node="区划", place=CITY)
+    rows = [
+        staff(login="chief", name="主任"),
+        staff(login="gone", name="旧人"),
+        audits,
+        audits | {"role": "财务"},
+        staff(),
+    ]
+    path = a_file(tmp_path, "staff", *rows)
+    session.rollback()
+    report = running.apply(path, "staff", own)
+    assert [(fault.row, fault.field) for fault in report.faults] == [(2, "登录名"), (3, "登录名"), (5, "角色")]
+    assert set(report.secrets) == {"shen", "wang"}
 
 
 # --- every kind ---

@@ -330,7 +330,7 @@ def test_a_check_asked_for_beside_the_form_answers_the_result_alone(admin: Brows
     assert "<html" not in part.text
 
 
-@pytest.mark.parametrize("kind", ["roster", "areas", "canteens", "contracts", "staff"])
+@pytest.mark.parametrize("kind", ["roster", "areas", "canteens", "closures", "contracts", "staff"])
 def test_templates_are_handed_out(admin: Browser, kind: str):
     assert admin.get(f"/desk/imports/{kind}.xlsx").data.startswith(b"PK")
     assert admin.get(f"/desk/imports/{kind}.csv").data.startswith(b"\xef\xbb\xbf")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
-from typing import ClassVar, Final
+from datetime import date, timedelta
+from typing import ClassVar, Final, Literal
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -23,8 +23,10 @@ _WEEK: Final = "一二三四五六日"
 _MEALS: Final = {"breakfast": "早餐时间", "lunch": "午餐时间", "dinner": "晚餐时间"}
 
 
-def span(cell: str) -> tuple[int, int]:
-    """'10:30-13:00' as minutes of the day."""
+def span(cell: str) -> tuple[int, int] | Literal["none"]:
+    """'10:30-13:00' as minutes of the day; 不供应 says that this meal is not served, from the row's day on."""
+    if close_up(cell) in {"不供应", "无", "停供"}:
+        return "none"
     found = _SPAN.fullmatch(close_up(cell))
     if found is None:
         raise BadCell("时间请写成 10:30-13:00 的样子。")
@@ -60,9 +62,9 @@ CANTEENS: Final = Template(
         Column("profile", "类型", one_of(PROFILES), "、".join(PROFILES.values()), required=True),
         Column("seats", "座位数", whole(0, 5000), "", required=True, width=8),
         Column("opened", "开业日期", day, "", required=True),
-        Column("breakfast", "早餐时间", span, "06:30-08:30；不供应不填"),
-        Column("lunch", "午餐时间", span, "10:30-13:00；不供应不填"),
-        Column("dinner", "晚餐时间", span, "16:30-18:30；不供应不填"),
+        Column("breakfast", "早餐时间", span, "06:30-08:30；空着不改动；停供填“不供应”"),
+        Column("lunch", "午餐时间", span, "10:30-13:00；空着不改动；停供填“不供应”"),
+        Column("dinner", "晚餐时间", span, "16:30-18:30；空着不改动；停供填“不供应”"),
         Column("grace", "前后宽限分钟", whole(0, 120), f"不填为 {GRACE}"),
         Column("week", "营业日", week, "每天、周一至周五、一三五；不填为每天"),
         Column("since", "生效日期", day, "时间和营业日从哪一天起；不填按开业日期"),
@@ -73,7 +75,10 @@ CANTEENS: Final = Template(
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One canteen. `windows`: meal period, start and end, grace; only those that differ from what holds."""
+    """One canteen. `windows`: meal period, start and end, grace; only those that differ from what holds.
+
+    `stops`: meal periods that are served no longer
+    """
 
     kind: str
     canteen_id: str
@@ -86,6 +91,7 @@ class Change:
     since: date
     windows: tuple[tuple[str, int, int, int], ...]
     week: str | None
+    stops: tuple[str, ...]
 
 
 class Canteens:
@@ -111,7 +117,7 @@ class Canteens:
                 row.refuse("所在区划代码", BadCell("区划表中没有这个代码，请先导入区划。"))
             elif self._within is not None and values["area"] not in self._within:
                 row.refuse("所在区划代码", BadCell("不在您负责的区域内，请交由上级管理员导入。"))
-            if not row.faults and (change := self._change(session, row)) is not None:
+            if not row.faults and (change := self._change(session, row)) is not None and not row.faults:
                 changes.append(change)
         return changes
 
@@ -138,6 +144,8 @@ class Canteens:
 
     def _serve(self, session: Session, change: Change) -> None:
         """A window or week from the same day on is replaced, another one follows it."""
+        for period in change.stops:
+            self._stop(session, change, period)
         for period, starts, ends, grace in change.windows:
             same = select(MealWindow).filter_by(canteen_id=change.canteen_id, period=period, from_day=change.since)
             window = session.execute(same).scalar_one_or_none()
@@ -153,6 +161,12 @@ class Canteens:
                 session.add(days)
             days.week = change.week
 
+    def _stop(self, session: Session, change: Change, period: str) -> None:
+        """What was served until the day before stays as it was."""
+        own = select(MealWindow).filter_by(canteen_id=change.canteen_id, period=period)
+        for window in session.execute(own.where(places.valid_on(MealWindow, change.since))).scalars():
+            window.to_day = change.since - timedelta(days=1)
+
     def _change(self, session: Session, row: Row) -> Change | None:
         values = row.values
         since = values.get("since", values["opened"])
@@ -165,10 +179,11 @@ class Canteens:
             row.refuse("所在区划代码", BadCell("这个区划在生效日期不属于任何区县，请先补全区划。"))
             return None
         windows, days = self._differing(session, values, since, new=known is None)
+        stops = () if known is None else self._stopping(session, row, since)
         kind = "new" if known is None else "same"
         if known is not None:
             before = (known.name, known.profile, known.seats)
-            if before != (values["name"], values["profile"], values["seats"]) or windows or days is not None:
+            if before != (values["name"], values["profile"], values["seats"]) or windows or stops or days is not None:
                 kind = "changed"
         return Change(
             kind,
@@ -182,7 +197,22 @@ class Canteens:
             since,
             windows,
             days,
+            stops,
         )
+
+    def _stopping(self, session: Session, row: Row, since: date) -> tuple[str, ...]:
+        """The meal periods that hold on the day and that the row says are served no longer."""
+        values, found = row.values, list[str]()
+        for period, title in _MEALS.items():
+            if values.get(period) != "none":
+                continue
+            held = select(MealWindow.from_day).filter_by(canteen_id=values["id"], period=period)
+            starts = session.execute(held.where(places.valid_on(MealWindow, since))).scalars().all()
+            if since in starts:
+                row.refuse(title, BadCell("这一餐正是从生效日期起供应的，停供日期应更晚，请核对。"))
+            elif starts:
+                found.append(period)
+        return tuple(found)
 
     def _differing(
         self, session: Session, values: dict[str, object], since: date, *, new: bool

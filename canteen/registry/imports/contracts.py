@@ -73,13 +73,17 @@ class Contracts:
     def __init__(self, session: Session, within: frozenset[str] | None, by: str) -> None:
         self._within = within
         self._canteens = {each.id: each for each in session.execute(select(Canteen)).scalars()}
+        self._names: dict[str, str] = {}
         self._spans: dict[str, list[tuple[str, date, date | None]]] = {}
+        self._ends: dict[str, date | None] = {}
         for each in session.execute(select(Contract)).scalars():
             self._spans.setdefault(each.canteen_id, []).append((each.id, each.from_day, each.to_day))
+            self._ends[each.id] = each.to_day
 
     def plan(self, session: Session, rows: Sequence[Row]) -> list[Change]:
         seen, changes = dict[str, int](), list[Change]()
-        for row in rows:
+        # Contracts that the file ends make way first, wherever in it they stand.
+        for row in sorted(rows, key=lambda row: row.values.get("id") not in self._ends):
             if row.faults:
                 continue
             values = row.values
@@ -89,6 +93,7 @@ class Contracts:
             if canteen is None or (self._within is not None and canteen.area_id not in self._within):
                 row.refuse("食堂编号", BadCell("没有这个食堂，或不在您负责的区域内，请核对。"))
             self._check_days(row)
+            self._check_operator(session, row)
             if not row.faults and (change := self._change(session, row)) is not None:
                 changes.append(change)
         return changes
@@ -118,7 +123,7 @@ class Contracts:
         session.flush()
 
     def _check_days(self, row: Row) -> None:
-        first, last = row.values["from"], row.values.get("to")
+        first, last = row.values["from"], row.values.get("to", self._ends.get(row.values["id"]))
         if last is not None and last < first:
             row.refuse("截止日期", BadCell("早于起始日期，请核对。"))
             return
@@ -129,6 +134,15 @@ class Contracts:
                     "起始日期", BadCell(f"与协议 {other} 的期间重叠：同一食堂同一天只能有一份协议，请先终止前一份。")
                 )
         spans[:] = [each for each in spans if each[0] != row.values["id"]] + [(row.values["id"], first, last)]
+
+    def _check_operator(self, session: Session, row: Row) -> None:
+        """One credit code is one operator, in the file and in what is known."""
+        credit, name = row.values.get("credit"), row.values["operator"]
+        if credit is None:
+            return
+        known = session.execute(select(Operator.name).where(Operator.credit_code == credit)).scalar_one_or_none()
+        if self._names.setdefault(credit, known or name) != name:
+            row.refuse("运营方名称", BadCell("这个统一社会信用代码登记的是另一个名称，请对照营业执照核对。"))
 
     def _change(self, session: Session, row: Row) -> Change | None:
         values = row.values

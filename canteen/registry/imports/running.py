@@ -24,6 +24,7 @@ from canteen.registry.imports import tables
 from canteen.registry.imports.areas import Areas
 from canteen.registry.imports.bounds import USUAL, Limits
 from canteen.registry.imports.canteens import Canteens
+from canteen.registry.imports.closures import Closures
 from canteen.registry.imports.columns import Fault, Row, Template, rows_of
 from canteen.registry.imports.contracts import Contracts
 from canteen.registry.imports.roster import Roster
@@ -79,6 +80,7 @@ KINDS: Final[dict[str, type[Importer]]] = {
     "roster": Roster,
     "areas": Areas,
     "canteens": Canteens,
+    "closures": Closures,
     "contracts": Contracts,
     "staff": Staff,
 }

@@ -18,6 +18,7 @@ from canteen.places import Area, Canteen, Operator
 from canteen.registry.folding import close_up
 from canteen.registry.imports.columns import BadCell, Column, Row, Template, code, one_of, text
 from canteen.registry.words import NODES
+from canteen.web.security import settings
 
 _TABLES: Final[dict[str, type[Area | Operator | Canteen]]] = {
     "area": Area,
@@ -70,6 +71,7 @@ class Staff:
         self._reach = Reach.of(session, by)
         self._seen: dict[tuple[str, str, str, str], int] = {}
         self._names: dict[str, str] = {}
+        self._roles: dict[str, set[str]] = {}
         self.secrets: dict[str, str] = {}
 
     def plan(self, session: Session, rows: Sequence[Row]) -> list[Change]:
@@ -104,9 +106,30 @@ class Staff:
             row.refuse("登录名", BadCell(f"与第 {first} 行相同，请只保留一行。"))
         if self._names.setdefault(name, person.name if person else row.values["name"]) != row.values["name"]:
             row.refuse("姓名", BadCell("这个登录名属于另一位工作人员，请换一个登录名。"))
+        self._check_person(row, person)
+        self._check_apart(session, row, grant[0], person)
         role, kind, node = grant
         if session.get(_TABLES[kind], node) is None or not self._reach.grants(session, role, kind, node):
             row.refuse("范围编号", BadCell("没有这个编号，或不在您可以授权的范围内，请核对。"))
+
+    def _check_person(self, row: Row, person: Person | None) -> None:
+        """Nobody gives rights to themselves; a shut account is opened by hand; demo accounts stay in the demo."""
+        if person is not None and person.id == self._reach.by:
+            row.refuse("登录名", BadCell("不能给自己授权，请另一位管理员办理。"))
+        elif person is not None and person.disabled_at is not None:
+            row.refuse("登录名", BadCell("这个账号已停用，请先在“人员”页面启用。"))
+        elif person is None and settings().production and row.values["login"].startswith(people.DEMO):
+            row.refuse("登录名", BadCell(f"{people.DEMO} 开头的登录名只用于演示，请换一个。"))
+
+    def _check_apart(self, session: Session, row: Row, role: str, person: Person | None) -> None:
+        """Whoever audits does nothing else, in the file and in what is held."""
+        roles = self._roles.setdefault(row.values["login"], set())
+        if not roles and person is not None:
+            roles |= {each.role for each in guard.live_grants(session, person.id)}
+        if any((other == "auditor") != (role == "auditor") for other in roles):
+            row.refuse("角色", BadCell("审计人员不能同时担任其他角色，请为审计另建账号。"))
+        else:
+            roles.add(role)
 
     def _create(self, name: str, first: list[Change], by: str) -> None:
         roles = {change.grant[0] for change in first}
