@@ -1,11 +1,14 @@
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 import xlsxwriter
+from flask import Flask
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -355,6 +358,70 @@ def test_a_broken_off_import_whose_file_is_lost_may_be_let_stand(session: Sessio
     assert session.execute(select(func.count()).where(elders.visible())).scalar_one() == 2
     with pytest.raises(NoRun), transaction():
         running.accept(session, run, "p-admin")
+
+
+@pytest.mark.usefixtures("in_steps")
+def test_what_somebody_notes_while_a_large_roster_is_judged_is_not_run_over(
+    session: Session, app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    apply(session, tmp_path, cells(classes="低保"))
+    li, judged, passes = uuid.UUID(str(the_elder(session))), roster.Roster.plan, list[int]()
+    session.rollback()
+
+    def desk() -> None:
+        with app.app_context(), clock.at(TODAY), transaction() as own:
+            (dibao,) = [fact for fact in elders.facts_about(own, li) if fact.kind == "class"]
+            elders.note(own, li, [NewFact("class", "", dibao.from_day, None, dibao.id)], "p-desk")
+
+    def slow(*args: Any) -> Any:
+        changes = judged(*args)
+        args[1].rollback()
+        passes.append(1)
+        if len(passes) == 2:  # the first is the check
+            (clerk := threading.Thread(target=desk)).start()
+            clerk.join()
+        return changes
+
+    monkeypatch.setattr(roster.Roster, "plan", slow)
+    report = apply(session, tmp_path, cells(classes="独居", since="2026-07-01"), name="b.csv")
+    assert (report.changed, len(passes)) == (1, 3)
+    assert diner(session, date(2026, 6, 1)).classes == ()
+    assert diner(session, date(2026, 7, 1)).classes == ("alone",)
+
+
+@pytest.mark.usefixtures("in_steps")
+def test_a_large_roster_of_changes_alone_leaves_nothing_behind_when_broken_off(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    apply(session, tmp_path, cells())
+    before = counts(session)
+    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+        broken.setattr(roster.Roster, "overtaken", raising(KeyboardInterrupt))
+        apply(session, tmp_path, cells(classes="独居", since="2026-07-01"), name="b.csv")
+    assert counts(session) == before
+    assert apply(session, tmp_path, cells(classes="低保"), name="c.csv").changed == 1
+
+
+@pytest.mark.usefixtures("in_steps")
+def test_broken_off_just_before_the_flip_the_same_file_makes_it(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = a_roster(tmp_path, *(cells(number=number(order=order)) for order in range(104, 112, 2)))
+    session.rollback()
+    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+        broken.setattr(roster.Roster, "overtaken", raising(KeyboardInterrupt))
+        running.apply(path, "roster", "p-admin")
+    assert session.execute(select(func.count()).where(elders.visible())).scalar_one() == 0
+    session.rollback()
+    assert running.apply(path, "roster", "p-admin").run is not None
+    assert session.execute(select(func.count()).where(elders.visible())).scalar_one() == 4
+
+
+def raising(error: type[BaseException]) -> Callable[..., Any]:
+    def refuse(*_: object) -> Any:
+        raise error
+
+    return refuse
 
 
 # --- what is stated against what holds ---

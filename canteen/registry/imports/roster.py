@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, inspect, select
 from sqlalchemy.orm import Session
 
 from canteen import clock
@@ -41,6 +41,7 @@ SOURCE: Final = "import"
 CARE: Final = "care"  # the scale that 照护等级 is on
 NORMAL: Final = "normal"
 AHEAD: Final = 366  # days that a row may lie in the future
+Ready = dict[type[Any], list[dict[str, Any]]]  # rows by the table they go to
 ROUNDED: Final = "号码末三位是 000，多半被电子表格改写过，请按证件核对；确实如此的，请在“登记老人”页面单独登记。"
 
 
@@ -166,20 +167,34 @@ class Roster:
 
     def write(self, session: Session, changes: Iterable[Change], recorded: int, by: str) -> None:
         """Write what was planned, under the import's event."""
-        tables: dict[type[Any], list[dict[str, Any]]] = {Elder: [], ElderIdentity: [], IdentityKey: [], ElderFact: []}
+        self.put(session, self.ready(changes), recorded)
+
+    def ready(self, changes: Iterable[Change]) -> Ready:
+        """The rows that changes come to, sealed and complete but for the event's number: made without any lock."""
+        made: Ready = {Elder: [], ElderIdentity: [], IdentityKey: [], ElderFact: []}
         at = clock.now()
         for change in changes:
             if change.new is not None:
-                tables[Elder].append({"id": change.elder_id, "made_at": at, "recorded": recorded})
+                made[Elder].append({"id": change.elder_id, "made_at": at})
             if (identity := change.new or change.identity) is not None:
-                values = elders.identity_values(change.elder_id, identity, recorded)
-                tables[ElderIdentity].append(values)
+                values = elders.identity_values(change.elder_id, identity, 0)
+                made[ElderIdentity].append(values)
                 if change.new is not None:
-                    tables[IdentityKey].append({"number_mac": values["number_mac"], "elder_id": change.elder_id})
-            tables[ElderFact] += [elders.fact_values(change.elder_id, each, SOURCE, recorded) for each in change.facts]
-        for model, values_of_all in tables.items():
-            if values_of_all:
-                session.execute(insert(model), values_of_all)
+                    made[IdentityKey].append({"number_mac": values["number_mac"], "elder_id": change.elder_id})
+            made[ElderFact] += [elders.fact_values(change.elder_id, each, SOURCE, 0) for each in change.facts]
+        return made
+
+    def put(self, session: Session, ready: Ready, recorded: int) -> None:
+        for model, rows in ready.items():
+            if rows:
+                under = {} if model is IdentityKey else {"recorded": recorded}
+                session.execute(insert(inspect(model).local_table), [row | under for row in rows])
+
+    def overtaken(self, session: Session, ready: Ready, head: int) -> bool:
+        """Whether anything was recorded after event `head` of an elder whom these rows are about."""
+        about = {row["elder_id"] for model in (ElderFact, ElderIdentity) for row in ready[model]}
+        since = [select(model.elder_id).where(model.recorded > head) for model in (ElderFact, ElderIdentity)]
+        return any(elder_id in about for query in since for elder_id in session.execute(query).scalars())
 
     def _document(self, row: Row) -> Document | None:
         number = row.values.get("number")

@@ -27,12 +27,13 @@ from canteen.registry.imports.canteens import Canteens
 from canteen.registry.imports.closures import Closures
 from canteen.registry.imports.columns import Fault, Row, Template, rows_of
 from canteen.registry.imports.contracts import Contracts
-from canteen.registry.imports.roster import Roster
+from canteen.registry.imports.roster import Ready, Roster
 from canteen.registry.imports.staff import Staff
 from canteen.registry.imports.tables import Table
-from canteen.registry.models import ImportRun
+from canteen.registry.models import Elder, ImportRun
 
-AT_ONCE: Final = 2000  # new elders that one transaction writes: a fraction of a second
+AT_ONCE: Final = 2000  # elders that are read, judged and written in one transaction: a fraction of a second
+PASSES: Final = 3  # through a large roster, when somebody changes one of its elders meanwhile
 FAULTS_KEPT: Final = 1000  # of a file where every row is wrong, so many are shown
 
 Within = frozenset[str] | None
@@ -51,6 +52,11 @@ class Changed(Conflict):
 class Unfinished(Conflict):
     code = "import_unfinished"
     message = "另一份名册正在导入，或导入时中断：请等它完成，或先重新导入那份文件，再导入这一份。"
+
+
+class Overtaken(Conflict):
+    code = "import_overtaken"
+    message = "导入期间，名册中的老人正被他人修改，没有导入，请稍后再试。"
 
 
 class NoRun(Missing):
@@ -143,7 +149,7 @@ def apply(
             _something(report)
         if report.already or report.new + report.changed == 0:
             return report
-        if kind == Roster.template.kind and report.new > AT_ONCE:
+        if kind == Roster.template.kind and report.new + report.changed > AT_ONCE:
             return _in_steps(table, by, name or path.name, within)
         return _at_once(table, kind, by, name or path.name, within)
 
@@ -208,27 +214,66 @@ def _something(report: Report) -> None:
 
 
 def _in_steps(table: Table, by: str, name: str, within: Within) -> Report:
-    """A large roster: new elders are staged in short transactions, unseen until one flip, so that no till waits.
+    """A large roster: judged without any lock, written in short transactions, visible by one flip, so no till waits.
 
-    What changes of elders known before is written with the flip, under its event: what was known when stays exact.
-    Broken off, the same file goes on where it stopped: those staged are found by their numbers.
+    New elders are staged, unseen; what changes of elders known before is made ready and written with the flip, under
+    its event: what was known when stays exact. Broken off, the same file goes on where it stopped: those staged are
+    found by their numbers.
     """
-    run, recorded = _begun(table, by, name)
-    report, importer = Report(Roster.template.kind, table.hash), _importer(db.session(), "roster", within, by)
-    waiting = list[Any]()
-    for rows in _chunks(importer, table):
-        try:
-            with transaction() as session:
-                changes = importer.plan(session, rows)
-                importer.write(session, [change for change in changes if change.kind == "new"], recorded, by)
-        except IntegrityError as error:  # the same file in two hands, or one of its elders registered just now
-            raise Unfinished from error
-        _count(report, rows, changes)
-        waiting += [change for change in changes if change.kind == "changed"]
+    run = _begun(table, by, name) if _unfinished(db.session(), Roster.template.kind, table.hash) else None
+    staged = 0
+    for _ in range(PASSES):
+        report, importer = Report(Roster.template.kind, table.hash), Roster(db.session(), within, by)
+        head, ready = events.head(db.session())[0], importer.ready(())
+        for rows in _chunks(importer, table):
+            changes = importer.plan(db.session(), rows)
+            db.session().rollback()  # on SQLite no reader outlives a page of rows
+            _count(report, rows, changes)
+            fresh, known = (
+                importer.ready(each for each in changes if each.kind == kind) for kind in ("new", "changed")
+            )
+            if fresh[Elder]:
+                run = run or _begun(table, by, name)
+                _stage(importer, fresh, run[1])
+                staged += len(fresh[Elder])
+            for model, made in known.items():
+                ready[model] += made
+        report.new, report.same = staged, report.same - (staged - report.new)
+        if done := _flipped(importer, ready, head, report, run or (str(uuid.uuid4()), None), by, name):
+            return done
+    raise Overtaken
+
+
+def _stage(importer: Roster, fresh: Ready, begun: int) -> None:
+    try:
+        with transaction() as session:
+            importer.put(session, fresh, begun)
+    except IntegrityError as error:  # the same file in two hands, or one of its elders registered just now
+        raise Unfinished from error
+
+
+@retried
+def _flipped(
+    importer: Roster, ready: Ready, head: int, report: Report, run: tuple[str, int | None], by: str, name: str
+) -> Report | None:
+    """Make all of it visible; None when somebody changed one of these elders since event `head`."""
     with transaction() as session:
-        flipped = events.record(session, "import.roster", run, by=by, body={"file": table.hash, "begun": recorded})
-        importer.write(session, waiting, flipped, by)
-        _applied_run(session.get_one(ImportRun, run), report, flipped)
+        events.wait(session)
+        if (before := _applied(session, report.kind, report.file_hash)) is not None:
+            return _again(Report(report.kind, report.file_hash), before)
+        if importer.overtaken(session, ready, head):
+            return None
+        run_id, begun = run
+        if begun is None:
+            _something(report)
+        body = {"file": report.file_hash} | ({"begun": begun} if begun else {})
+        flipped = events.record(session, f"import.{report.kind}", run_id, by=by, body=body)
+        importer.put(session, ready, flipped)
+        known = session.get(ImportRun, run_id)
+        if known is None:
+            known = ImportRun(id=run_id, kind=report.kind, file_hash=report.file_hash, file_name=name[:200], by=by)
+            session.add(known)
+        _applied_run(known, report, flipped)
     return report
 
 
@@ -236,6 +281,7 @@ def _in_steps(table: Table, by: str, name: str, within: Within) -> Report:
 def _begun(table: Table, by: str, name: str) -> tuple[str, int]:
     """The staged run of this file, made or found again, and the event under which its new elders are written."""
     with transaction() as session:
+        events.wait(session)
         staged = select(ImportRun).where(ImportRun.file_hash == table.hash, ImportRun.state == "staged")
         run = session.execute(staged).scalar_one_or_none()
         if run is None:
