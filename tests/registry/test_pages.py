@@ -1,8 +1,11 @@
 import gc
 import io
+import os
 import re
 import uuid
 from datetime import date
+from pathlib import Path
+from typing import Any
 
 import pypdfium2
 import pytest
@@ -17,7 +20,7 @@ from canteen.db import db, transaction
 from canteen.events import Event
 from canteen.registry import credentials, documents, elders, lookup, printing
 from canteen.registry.elders import NewElder
-from canteen.registry.imports import templates
+from canteen.registry.imports import running, templates
 from canteen.registry.imports.roster import ROSTER
 from canteen.registry.models import CardCode, Elder, ElderPhoto
 from tests.auth.house import CITY, EAST, EAST_STREET, WEST, WEST_STREET, Browser, a_person
@@ -306,6 +309,23 @@ def test_a_roster_is_checked_then_applied_and_stands_in_the_list(admin: Browser)
     assert count(Elder) == 1
     assert "名册.csv" in admin.get("/desk/imports").text
     assert "以前已经导入过" in send(admin, data, act="apply").text
+
+
+def test_a_roster_handed_in_has_no_name_on_the_disk(admin: Browser, monkeypatch: pytest.MonkeyPatch):
+    seen, checked = list[Path](), running.check
+
+    def check(path: Path, *args: Any, **options: Any) -> Any:
+        seen.append(Path(os.readlink(path)))
+        return checked(path, *args, **options)
+
+    monkeypatch.setattr(running, "check", check)
+    workbook = templates.workbook(db.session(), ROSTER, [])
+    db.session.rollback()
+    for data in (a_roster({}), workbook):
+        answer = send(admin, data, act="check")
+        assert "检查结果" in answer.text or "没有数据" in alert(answer)
+    assert len(seen) == 2
+    assert not any(path.exists() for path in seen)
 
 
 def test_another_file_than_the_one_checked_is_refused(admin: Browser):

@@ -1,6 +1,6 @@
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -395,8 +395,7 @@ def test_a_large_roster_of_changes_alone_leaves_nothing_behind_when_broken_off(
 ):
     apply(session, tmp_path, cells())
     before = counts(session)
-    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
-        broken.setattr(roster.Roster, "overtaken", raising(KeyboardInterrupt))
+    with killed_before_the_flip(monkeypatch), pytest.raises(KeyboardInterrupt):
         apply(session, tmp_path, cells(classes="独居", since="2026-07-01"), name="b.csv")
     assert counts(session) == before
     assert apply(session, tmp_path, cells(classes="低保"), name="c.csv").changed == 1
@@ -408,8 +407,7 @@ def test_broken_off_just_before_the_flip_the_same_file_makes_it(
 ):
     path = a_roster(tmp_path, *(cells(number=number(order=order)) for order in range(104, 112, 2)))
     session.rollback()
-    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
-        broken.setattr(roster.Roster, "overtaken", raising(KeyboardInterrupt))
+    with killed_before_the_flip(monkeypatch), pytest.raises(KeyboardInterrupt):
         running.apply(path, "roster", "p-admin")
     assert session.execute(select(func.count()).where(elders.visible())).scalar_one() == 0
     session.rollback()
@@ -417,11 +415,14 @@ def test_broken_off_just_before_the_flip_the_same_file_makes_it(
     assert session.execute(select(func.count()).where(elders.visible())).scalar_one() == 4
 
 
-def raising(error: type[BaseException]) -> Callable[..., Any]:
-    def refuse(*_: object) -> Any:
-        raise error
+@contextmanager
+def killed_before_the_flip(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    def dies(*_: object) -> bool:
+        raise KeyboardInterrupt
 
-    return refuse
+    with monkeypatch.context() as patched:
+        patched.setattr(roster.Roster, "overtaken", dies)
+        yield
 
 
 # --- what is stated against what holds ---

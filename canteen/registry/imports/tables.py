@@ -62,7 +62,7 @@ def opened(path: Path, limits: Limits = USUAL) -> Iterator[Table]:
 def _run_child(path: Path, out: IO[str], limits: Limits) -> None:
     """Let another process read the workbook into `out`; it has no environment and cannot outgrow its limits."""
     asked = [str(n) for n in (limits.rows + 1, limits.columns, limits.memory, limits.seconds)]
-    command = [sys.executable, "-I", "-X", "utf8", sheet.__file__, str(path.resolve()), *asked]
+    command = [sys.executable, "-I", "-X", "utf8", sheet.__file__, str(path.absolute()), *asked]
     try:
         done = subprocess.run(  # noqa: S603 - our own file, run by our own interpreter
             command, stdout=out, stderr=subprocess.DEVNULL, timeout=limits.seconds, check=False, env={}
