@@ -6,11 +6,12 @@ of four modules that the standard asks for. Lengths are millimetres, font sizes 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import as_file, files
-from itertools import islice
+from itertools import combinations, islice, pairwise
 from typing import Final
 
 from fontTools.ttLib import TTCollection
@@ -30,6 +31,7 @@ MODULES = 25
 QUIET = 4
 NUMERIC: Final = 1  # the QR standard's mode for digits
 PAD = 4.0
+NAME_SIZES: Final = (26, 20, 15)  # at most, in one line, two and three
 
 _FONT = "noto_cjk_sans_otc", "NotoSansCJK-Regular.ttc"
 _SIMPLIFIED = 2  # face of the collection whose shapes are those of mainland China
@@ -96,12 +98,34 @@ def _card(pdf: FPDF, left: float, top: float, face: Face, brand: str) -> None:
     width = code_left - left - PAD
     _line(pdf, left + PAD, top + 8, width, brand, 11)
     if face.name and not unprintable(face.name):
-        _line(pdf, left + PAD, top + 23, width, face.name, 26)
+        _name(pdf, left + PAD, top + 23, width, face.name)
     else:
         _line(pdf, left + PAD, top + 22, width, "姓名", 11)
         pdf.line(left + PAD + 10, top + 23, left + PAD + width - 2, top + 23)
     _line(pdf, left + PAD, top + 39, width, f"{face.number[:4]} {face.number[4:]}", 24)
     _line(pdf, left + PAD, top + 48, width, "请勿外借  遗失请告知社区或食堂", 7.5)
+
+
+def _name(pdf: FPDF, left: float, baseline: float, width: float, name: str) -> None:
+    """A name as large as its place allows: a long one in two or three lines, broken where its parts meet."""
+    pdf.set_font("han", size=NAME_SIZES[0])
+    best, lines = 0.0, [name]
+    for most, count in zip(NAME_SIZES, (1, 2, 3), strict=True):
+        for broken in _broken(name, count):
+            size = min(most, NAME_SIZES[0] * width / max(pdf.get_string_width(line) for line in broken))
+            if size > best:
+                best, lines = size, broken
+    pitch = best * 0.42  # millimetres from line to line
+    for at, line in enumerate(lines):
+        _line(pdf, left, baseline + (at - (len(lines) - 1) / 2) * pitch, width, line, best)
+
+
+def _broken(name: str, count: int) -> Iterator[list[str]]:
+    """Every way to part a name into so many lines after a dot or a blank."""
+    parts = re.findall(r"[^· ]+[· ]*", name) or [name]
+    for cuts in combinations(range(1, len(parts)), count - 1):
+        ends = (0, *cuts, len(parts))
+        yield ["".join(parts[first:last]).strip() for first, last in pairwise(ends)]
 
 
 def _line(pdf: FPDF, left: float, baseline: float, width: float, text: str, size: float) -> None:

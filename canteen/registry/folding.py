@@ -40,6 +40,12 @@ def name_of(text: str) -> str:
         raise BadName
     if any(unicodedata.category(char) == "Co" for char in name):
         raise BadName("姓名含有自造字，其他电脑无法显示，请改用该字的标准编码（如“𠮷”）。")
-    if any(unicodedata.category(char) in {"Cc", "Cs", "Cn", "Cf"} for char in name) or any(c.isdigit() for c in name):
+    if any(_strange(char) or char.isdigit() for char in name):
         raise BadName
     return name
+
+
+def _strange(char: str) -> bool:
+    """Whether no name holds it. Planes 2 and 3 are all Han; their newest characters are younger than our tables."""
+    kind = unicodedata.category(char)
+    return kind in {"Cc", "Cs", "Cf"} or (kind == "Cn" and not 0x20000 <= ord(char) < 0x3FFFE)

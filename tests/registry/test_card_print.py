@@ -47,6 +47,17 @@ def test_rare_names_are_set_with_the_fonts_own_shapes(name: str):
     assert with_name > without
 
 
+def test_a_long_name_is_set_in_lines_that_an_old_eye_reads():
+    name = "阿卜杜热合曼·阿卜杜克热木·买买提吐尔逊江"
+    pdf = card_print.sheet([Face(cards.new_code(), cards.new_number(), name)], brand="助餐卡")
+    assert all(part in texts(pdf) for part in ("阿卜杜热合曼·", "阿卜杜克热木·", "买买提吐尔逊江"))
+    with pypdfium2.PdfDocument(pdf) as document:
+        page = document[0].get_textpage()
+        heights = [top - bottom for _, bottom, _, top in (page.get_charbox(at) for at in range(page.count_chars()))]
+    assert max(heights[6:13]) > 10  # points; in one line it would be five
+    assert len(decoded(pdf)) == 1
+
+
 def ink(face: Face) -> int:
     """Dark dots where the name stands."""
     with pypdfium2.PdfDocument(card_print.sheet([face], brand="")) as document:

@@ -28,6 +28,11 @@ def test_a_name_no_other_computer_could_show_is_refused(typed: str):
         name_of(typed)
 
 
+@pytest.mark.parametrize("char", ["𠮷", "\U0002ebf0", "\U000323af", "䶮"])
+def test_every_han_character_may_stand_in_a_name_the_youngest_too(char: str):
+    assert name_of(f"李{char}") == f"李{char}"
+
+
 def test_full_width_digits_are_narrowed():
     assert close_up("１２３\u3000４５６\n") == "123456"
 

@@ -1,6 +1,5 @@
 import gc
 import io
-import os
 import re
 import uuid
 from datetime import date
@@ -315,7 +314,7 @@ def test_a_roster_handed_in_has_no_name_on_the_disk(admin: Browser, monkeypatch:
     seen, checked = list[Path](), running.check
 
     def check(path: Path, *args: Any, **options: Any) -> Any:
-        seen.append(Path(os.readlink(path)))
+        seen.append(path.readlink())
         return checked(path, *args, **options)
 
     monkeypatch.setattr(running, "check", check)
