@@ -117,7 +117,7 @@ def _name(pdf: FPDF, left: float, baseline: float, width: float, name: str) -> N
                 best, lines = size, broken
     pitch = best * 0.42  # millimetres from line to line
     for at, line in enumerate(lines):
-        _line(pdf, left, baseline + (at - (len(lines) - 1) / 2) * pitch, width, line, best)
+        _line(pdf, left, baseline + (at - (len(lines) - 1) * 0.6) * pitch, width, line, best)
 
 
 def _broken(name: str, count: int) -> Iterator[list[str]]:

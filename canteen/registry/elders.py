@@ -25,7 +25,7 @@ from canteen.registry import facts as dated
 from canteen.registry import keys
 from canteen.registry.documents import NONE, Document
 from canteen.registry.facts import Fact
-from canteen.registry.folding import close_up, name_of
+from canteen.registry.folding import name_of, phone_of
 from canteen.registry.models import Elder, ElderFact, ElderIdentity, ElderPhoto, IdentityKey, ImportRun
 from canteen.registry.paths import areas_above
 
@@ -117,7 +117,7 @@ class Title:
 
 
 def register(session: Session, new: NewElder, by: str, *, source: str = "desk") -> uuid.UUID:
-    """Put somebody on the roster and answer their id. Raises BadElder, BadFact, BadName, NumberTaken."""
+    """Put somebody on the roster and answer their id. Raises BadElder, BadFact, BadName, BadPhone, NumberTaken."""
     first = facts_of_new(session, new)
     elder_id, mac = uuid.uuid4(), keys.keyring().mac(new.document.key) if new.document.number else None
     if mac is not None and session.get(IdentityKey, mac) is not None:
@@ -158,7 +158,7 @@ def facts_of_new(session: Session, new: NewElder) -> list[NewFact]:
 
 def identity_values(elder_id: uuid.UUID, new: NewElder, recorded: int) -> dict[str, Any]:
     """Name and number of an elder as they are stored: number and phone sealed, bound to this elder."""
-    ring, phone = keys.keyring(), close_up(new.phone)
+    ring, phone = keys.keyring(), phone_of(new.phone)
     number = new.document.number
     return {
         "elder_id": elder_id,

@@ -139,7 +139,7 @@ def checked(kind: str, value: str, from_day: date, to_day: date | None) -> str:
     if kind == "merged":
         value = _uuid(value)
     if kind == "level" and not _LEVEL.fullmatch(value):
-        raise BadFact("等级应写成“量表=数字”，如 care=3。")
+        raise BadFact("等级应为数字，如 3。")
     if kind in {"class", "benefit", "household", "enrolled"} and not _CODE.fullmatch(value):
         raise BadFact("代码只能用英文字母、数字和 . _ - : @ # /，请从系统给出的选项中选择。")
     return value

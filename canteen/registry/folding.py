@@ -10,12 +10,18 @@ from canteen.errors import Invalid
 _NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20, 0x3002: 0x2E}
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060\ufeff\u00ad]")
 _DOTS = re.compile(r"\s*[·•‧∙⋅・．.]\s*")
+_PHONE = re.compile(r"\+?[\d-]{5,20}", re.ASCII)
 NAME_LIMIT = 60
 
 
 class BadName(Invalid):
     code = "name_malformed"
     message = "姓名填写有误，请按身份证上的姓名填写。"
+
+
+class BadPhone(Invalid):
+    code = "phone_malformed"
+    message = "电话只能是 5 至 20 位数字和短横线，请核对。"
 
 
 def fold(text: str) -> str:
@@ -26,6 +32,14 @@ def fold(text: str) -> str:
 def close_up(text: str) -> str:
     """`fold`, without any white space: for numbers and codes."""
     return fold(text).replace(" ", "")
+
+
+def phone_of(text: str) -> str:
+    """A telephone number, '' where none is given. Raises BadPhone."""
+    phone = close_up(text)
+    if phone and not _PHONE.fullmatch(phone):
+        raise BadPhone
+    return phone
 
 
 def name_of(text: str) -> str:

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 from canteen import events
 from canteen.errors import Invalid
-from canteen.registry import elders, keys
+from canteen.registry import elders, folding, keys
 from canteen.registry.elders import NoElder
-from canteen.registry.folding import close_up, fold, name_of
+from canteen.registry.folding import fold, name_of
 from canteen.registry.models import ElderIdentity, ElderPhoto
 
 PORTRAIT: Final = (240, 320)  # pixels
@@ -49,9 +49,9 @@ def phone_of(row: ElderIdentity) -> str:
 
 
 def amend(session: Session, elder_id: uuid.UUID, name: str, phone: str, by: str) -> None:
-    """Correct name and telephone; the number stays. Nothing new: nothing happens. Raises NoElder, BadName."""
+    """Correct name and telephone; the number stays. Nothing new: nothing happens. Raises NoElder, BadName, BadPhone."""
     elders.lock(session, elder_id)
-    row, name, phone = current(session, elder_id), name_of(name), close_up(phone)
+    row, name, phone = current(session, elder_id), name_of(name), folding.phone_of(phone)
     if (row.name, phone_of(row)) == (name, phone):
         return
     box = keys.keyring().identity

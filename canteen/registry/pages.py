@@ -21,7 +21,8 @@ from canteen.registry.credentials import REASONS
 from canteen.registry.documents import KINDS
 from canteen.registry.elders import NewElder, NewFact
 from canteen.registry.facts import BadFact
-from canteen.registry.imports.columns import BadCell, day
+from canteen.registry.imports.columns import BadCell, day, whole
+from canteen.registry.imports.roster import CARE
 from canteen.registry.words import CLASSES, SEXES, STATUSES
 from canteen.web import filters, nav
 from canteen.web.errors import status_of
@@ -155,6 +156,10 @@ def _note(session: Session, elder_id: uuid.UUID) -> str:
     last = _day("to") if form.get("to") else None
     if kind not in {"class", "status", "hukou", "residence", "household", "level"}:
         raise BadFact
+    if kind == "level":
+        value = f"{CARE}={whole(0, 9)(value)}"
+    if kind == "status" and value == "deceased" and _day("from") > clock.today():
+        raise BadFact("去世日期不能在今天以后，请核对。")
     elders.note(session, elder_id, [NewFact(kind, value, _day("from"), last)], g.person.id)
     return "noted"
 

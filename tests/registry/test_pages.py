@@ -119,6 +119,16 @@ def test_facts_are_noted_with_their_days_and_taken_back_on_record(admin: Browser
     assert "日期" in alert(admin.post(f"{at}/note", **{"kind": "class", "value": "dibao", "from": "soon"}))
 
 
+def test_a_clerk_writes_a_level_as_a_number_and_slips_are_told(admin: Browser):
+    at = f"/desk/elders/{an_elder()}"
+    assert admin.post(f"{at}/note", **{"kind": "level", "value": "3", "from": "2026-01-01"}).location.endswith("noted")
+    assert "照护等级 3" in admin.get(at).text
+    assert "整数" in alert(admin.post(f"{at}/note", **{"kind": "level", "value": "care=3", "from": "2026-01-01"}))
+    dead = {"kind": "status", "value": "deceased", "from": "2199-01-01"}
+    assert "今天以后" in alert(admin.post(f"{at}/note", **dead))
+    assert "电话" in alert(admin.post(f"{at}/amend", name="李秀英", phone="找社区"))
+
+
 def test_the_whole_number_is_shown_only_on_record_and_with_a_reason(admin: Browser):
     at = f"/desk/elders/{an_elder()}"
     assert "原因" in alert(admin.post(f"{at}/number", reason="x"))

@@ -162,7 +162,7 @@ def test_somebody_back_from_a_home_is_normal_from_that_day(session: Session, tmp
         ({"status": "已故", "status_from": "2026-11-23"}, "状态日期", "cell_malformed"),
         ({"status": "好"}, "状态", "cell_malformed"),
         ({"enrolled": "nowhere"}, "登记食堂", "cell_malformed"),
-        ({"phone": "call me"}, "联系电话", "cell_malformed"),
+        ({"phone": "call me"}, "联系电话", "phone_malformed"),
         ({"document": "hmt", "number": "H1234567800"}, "", "cell_malformed"),
     ],
 )

@@ -22,7 +22,7 @@ from canteen.registry import documents, elders, facts, keys
 from canteen.registry.documents import Document
 from canteen.registry.elders import NewElder, NewFact
 from canteen.registry.facts import Fact
-from canteen.registry.folding import close_up, name_of
+from canteen.registry.folding import close_up, name_of, phone_of
 from canteen.registry.imports.columns import (
     BadCell,
     Column,
@@ -61,13 +61,6 @@ def _class(cell: str) -> str:
     return found
 
 
-def _phone(cell: str) -> str:
-    phone = close_up(cell)
-    if not re.fullmatch(r"\+?[\d-]{5,20}", phone, re.ASCII):
-        raise BadCell("电话只能是数字和短横线，请核对。")
-    return phone
-
-
 ROSTER: Final = Template(
     "roster",
     "老人名册",
@@ -98,7 +91,7 @@ ROSTER: Final = Template(
         Column("care", "照护等级", whole(0, 9), "0 至 9 的整数，按当地评估标准", width=10),
         Column("household", "家庭编号", code, "低保等按户认定时填写，同户相同"),
         Column("enrolled", "登记食堂", listed(code), "食堂编号；多项用“、”分隔；没有填“无”"),
-        Column("phone", "联系电话", _phone, "本人或家属电话", width=16),
+        Column("phone", "联系电话", phone_of, "本人或家属电话", width=16),
         Column("status", "状态", one_of({NORMAL: "正常", **STATUSES}), "正常、已故、入住养老机构、迁出、暂停"),
         Column("status_from", "状态日期", day, "该状态从哪一天起；不填按生效日期"),
         Column("since", "生效日期", day, "本行内容从哪一天起有效", required=True),
