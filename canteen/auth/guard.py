@@ -22,7 +22,7 @@ from canteen.auth.models import Grant
 from canteen.auth.sessions import Caller
 from canteen.db import db
 from canteen.errors import Forbidden, Missing
-from canteen.places import Canteen, Contract
+from canteen.places import Area, Canteen, Contract
 from canteen.web import nav, security
 from canteen.web.doors import (
     Door,
@@ -151,6 +151,11 @@ class Scope:
             found = set(session.execute(here).scalars()) | set(session.execute(run).scalars())
             self._canteens = found | self._ids("canteen")
         return self._canteens
+
+    def within(self, session: Session) -> frozenset[str] | None:
+        """Codes of all areas covered; None when these are all there are."""
+        covered = self.areas(session)
+        return None if set(session.execute(select(Area.id)).scalars()) <= covered else frozenset(covered)
 
     def contracts(self, session: Session) -> set[str]:
         """Ids of the contracts covered: an operator sees its own, ended ones too, and never its successor's."""

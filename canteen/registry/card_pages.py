@@ -7,15 +7,12 @@ from typing import Final
 
 from flask import Blueprint, Response, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from canteen import clock, events
 from canteen.auth import guard
 from canteen.auth.guard import NotCovered, Permission, allowed, reads_only
 from canteen.db import db, transaction
 from canteen.errors import Conflict, Invalid, Missing, Refusal
-from canteen.places import Area
 from canteen.registry import card_print, credentials, lookup, printing
 from canteen.registry.credentials import BATCH_LIMIT
 from canteen.web import nav
@@ -99,8 +96,8 @@ def sheets(batch: str) -> ResponseReturnValue:
     part = request.form.get("part", "1")
     if not (part.isascii() and part.isdigit() and 1 <= int(part) <= BATCH_LIMIT):
         raise NotCovered
-    _need(db.session(), batch)
     first = (int(part) - 1) * card_print.FILE_LIMIT
+    printing.need(db.session(), batch, _reach())
     faces = printing.faces(db.session(), batch)
     chosen = list(itertools.islice(faces, first, first + card_print.FILE_LIMIT))
     if not chosen:
@@ -117,33 +114,18 @@ def sheets(batch: str) -> ResponseReturnValue:
 def confirm_printed(batch: str) -> ResponseReturnValue:
     """The batch is on paper: its codes are destroyed."""
     try:
-        _need(db.session(), batch)
         with transaction() as session:
+            printing.need(session, batch, _reach())
             printing.printed(session, batch, g.person.id)
     except REFUSED as refusal:
         return _page(refusal)
     return redirect(url_for("cards.cards_page", done="printed"))
 
 
-def _batches(session: Session) -> list[printing.Batch]:
-    """What waits to be printed of those who make cards within the caller's places: it holds names and codes (P20)."""
-    waiting = printing.waiting(session)
-    nodes = printing.makers(session, [each.name for each in waiting], guard.roles_with(Permission.CARDS))
-    scope = guard.scope(Permission.CARDS)
-    everywhere = set(session.execute(select(Area.id)).scalars()) <= scope.areas(session)
-
-    def covered(batch: str) -> bool:
-        made = nodes.get(batch, {})
-        own = [all(scope.covers_node(session, *node) for node in held) for held in made.values() if held]
-        return everywhere or set(made) == {g.person.id} or (len(own) == len(made) > 0 and all(own))
-
-    return [each for each in waiting if covered(each.name)]
-
-
-def _need(session: Session, batch: str) -> None:
-    """Raises NoBatch, as if there were none, when the batch is not the caller's to print."""
-    if batch not in {each.name for each in _batches(session)}:
-        raise printing.NoBatch
+def _reach() -> printing.Reach | None:
+    """Whose cards the caller may print; None when everybody's."""
+    within = guard.scope(Permission.CARDS).within(db.session())
+    return None if within is None else printing.Reach(within, g.person.id)
 
 
 def _page(refusal: Refusal | None = None, told: str = "") -> ResponseReturnValue:
@@ -151,7 +133,7 @@ def _page(refusal: Refusal | None = None, told: str = "") -> ResponseReturnValue
     covered = guard.scope(Permission.CARDS).areas(session)
     page = render_template(
         "registry/cards.html",
-        waiting=_batches(session) if makes else [],
+        waiting=printing.waiting(session, _reach()) if makes else [],
         size=card_print.FILE_LIMIT,
         makes=makes,
         limit=BATCH_LIMIT,

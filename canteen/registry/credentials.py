@@ -37,6 +37,7 @@ REASONS: Final = {
     "other": "其他",
 }
 
+MAKE: Final = "cards.make"  # the event of a batch, by whoever made it
 Report = Literal["lost", "found", "blocked"]
 
 
@@ -171,7 +172,7 @@ def make(session: Session, holders: Sequence[uuid.UUID | None], *, batch: str, b
     numbers = _fresh_numbers(session, len(holders))
     drawn = [(uuid.uuid4(), number, cards.new_code()) for number in numbers]
     made = [Made(each, ring.digest(code), number, code) for each, number, code in drawn]
-    recorded = events.record(session, "cards.make", batch, by=by, body={"cards": len(made)})
+    recorded = events.record(session, MAKE, batch, by=by, body={"cards": len(made)})
     session.add_all(_row(card, ring, at, recorded) for card in made)
     session.flush()
     for card, holder in zip(made, holders, strict=True):

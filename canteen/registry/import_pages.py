@@ -19,7 +19,6 @@ from canteen.auth.guard import NotCovered, Permission, allowed, takes
 from canteen.auth.models import Person
 from canteen.db import db
 from canteen.errors import Conflict, Invalid, Refusal
-from canteen.places import Area
 from canteen.registry.imports import running, templates
 from canteen.registry.imports.bounds import USUAL, BadFile
 from canteen.registry.imports.running import Report
@@ -104,10 +103,9 @@ def _kind(asked: str) -> str:
 
 def _within(session: Session, permission: Permission) -> frozenset[str] | None:
     """The areas that the caller answers for; None when these are all there are."""
-    covered = guard.scope(permission).areas(session)
-    everywhere = set(session.execute(select(Area.id)).scalars()) <= covered
+    within = guard.scope(permission).within(session)
     session.rollback()
-    return None if everywhere else frozenset(covered)
+    return within
 
 
 def _answer(

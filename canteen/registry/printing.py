@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from canteen import clock, events
-from canteen.auth.models import Grant
 from canteen.errors import Missing
 from canteen.events import Event
 from canteen.registry import credentials, keys
 from canteen.registry.card_print import Face
-from canteen.registry.models import CardCode, Credential, CredentialFact, ElderIdentity
+from canteen.registry.credentials import MAKE
+from canteen.registry.models import CardCode, Credential, CredentialFact, ElderFact, ElderIdentity
 
 _PAGE = 200  # rows read at a time
 
@@ -34,8 +34,29 @@ class Batch:
     named: int
 
 
-def waiting(session: Session) -> list[Batch]:
-    """Batches that are not confirmed printed, newest first."""
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whose batches somebody may print: those whose every holder is known in `within`, and blank cards of one's own making."""
+
+    within: Collection[str]
+    by: str
+
+    def outside(self, session: Session) -> set[str]:
+        """Names of the waiting batches that are another's."""
+        held = select(CredentialFact.credential_id).where(CredentialFact.kind == "bound")
+        known = exists().where(
+            ElderFact.elder_id == CredentialFact.elder_id,
+            ElderFact.kind.in_(("hukou", "residence")),
+            ElderFact.value.in_(self.within),
+        )
+        foreign = CardCode.credential_id.in_(held.where(~known))
+        own = select(Event.subject).where(Event.kind == MAKE, Event.actor == self.by)
+        blank = CardCode.credential_id.not_in(held) & CardCode.batch.not_in(own)
+        return set(session.execute(select(CardCode.batch).where(foreign | blank).distinct()).scalars())
+
+
+def waiting(session: Session, reach: Reach | None = None) -> list[Batch]:
+    """Batches that are not confirmed printed, newest first; with `reach`, those within it alone."""
     named = select(CredentialFact.credential_id).where(CredentialFact.kind == "bound").distinct().subquery()
     rows = session.execute(
         select(CardCode.batch, func.count(), func.count(named.c.credential_id))
@@ -43,22 +64,14 @@ def waiting(session: Session) -> list[Batch]:
         .group_by(CardCode.batch)
         .order_by(CardCode.batch.desc())
     )
-    return [Batch(*row) for row in rows]
+    outside = reach.outside(session) if reach else set()
+    return [Batch(*row) for row in rows if row[0] not in outside]
 
 
-def makers(session: Session, batches: list[str], roles: Iterable[str]) -> dict[str, dict[str, list[tuple[str, str]]]]:
-    """Who made each batch, and the nodes where they ever held one of these roles."""
-    made = select(Event.subject, Event.actor).where(Event.kind == "cards.make", Event.subject.in_(batches)).distinct()
-    found: dict[str, dict[str, list[tuple[str, str]]]] = {}
-    for batch, person in session.execute(made):
-        found.setdefault(batch, {})[person] = []
-    people = {person for each in found.values() for person in each}
-    held = select(Grant.person_id, Grant.node_kind, Grant.node_id)
-    for person, kind, node in session.execute(held.where(Grant.person_id.in_(people), Grant.role.in_(roles))):
-        for each in found.values():
-            if person in each:
-                each[person].append((kind, node))
-    return found
+def need(session: Session, batch: str, reach: Reach | None) -> None:
+    """Raises NoBatch, as if there were none, for a batch that is another's."""
+    if reach and batch in reach.outside(session):
+        raise NoBatch
 
 
 def faces(session: Session, batch: str) -> Iterator[Face]:

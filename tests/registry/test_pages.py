@@ -288,6 +288,32 @@ def test_who_may_not_make_cards_sees_no_batches(desk: Browser):
         assert desk.post(f"/desk/cards/{path}").status_code == 403
 
 
+def test_a_batch_is_printed_only_by_those_who_answer_for_all_its_holders(admin: Browser):
+    li, wang = an_elder(), an_elder(WEST_STREET, "王芳", number(order=104))
+    a_person("west", ("admin", "area", WEST))
+    a_person("root", ("admin", "area", CITY))
+    with transaction() as session:
+        credentials.issue(session, [li], "system", batch="of-east")
+        credentials.make(session, [li, wang], batch="of-both", by="system")
+        blank = credentials.blank(session, 1, "system")
+    admin.post("/desk/cards/blank", count="1")
+    own = ({each.name for each in printing.waiting(db.session())} - {"of-east", "of-both", blank}).pop()
+    db.session.rollback()
+
+    def shown(login: str) -> set[str]:
+        admin.log_in(login)
+        return {each for each in ("of-east", "of-both", blank, own) if each in admin.get("/desk/cards").text}
+
+    assert shown("root") == {"of-east", "of-both", blank, own}
+    assert shown("east") == {"of-east", own}
+    assert shown("west") == set()
+    for batch in ("of-east", "of-both", blank, own):
+        assert admin.post(f"/desk/cards/{batch}/sheets", part="1").status_code == 404
+        assert admin.post(f"/desk/cards/{batch}/printed").status_code == 404
+    assert count(CardCode) == 5
+    assert count(Event, Event.kind == "cards.download") == 0
+
+
 # --- imports ---
 
 
