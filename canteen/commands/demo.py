@@ -28,7 +28,8 @@ def demo(*, force: bool, seed: int, today: datetime | None, elders: int, meals: 
     """Build the demo city once and say who may log in; the second time only say so."""
     config = database.of_environment()
     if force or not database.stands(config):
-        _build(config, seed, today.date() if today else clock.today(), Size(elders, meals), volume, anew=force)
+        day = today.date() if today else clock.today()
+        build_anew(config, seed, day, Size(elders, meals), volume, anew=force)
     for line in greeting.who(config):
         click.echo(line)
     with database.opened(config):
@@ -37,12 +38,18 @@ def demo(*, force: bool, seed: int, today: datetime | None, elders: int, meals: 
     click.echo(f"打开演示：CANTEEN_DEMO=1 CANTEEN_DATA={config.data_dir} canteen serve")
 
 
-def _build(config: Config, seed: int, today: date, size: Size, volume: int | None, *, anew: bool) -> None:
+def build_anew(
+    config: Config, seed: int, today: date, size: Size, volume: int | None = None, *, anew: bool = False
+) -> None:
+    """Build the city and its cards; both take their places only when both are whole."""
+    cards = greeting.cards_of(config)
+    side = cards.with_name(f".{cards.name}.building")  # the cards of a city that stands work until the new one does
     with database.building(config, anew=anew):
-        built = build_city(seed, today, greeting.cards_of(config), size, _tell)
+        built = build_city(seed, today, side, size, _tell)
         if volume:
             _tell(f"Adding a month of {volume} meals")
             add_volume(seed, volume, built.story.closed[2])
+    side.replace(cards)
     _tell(
         f"Built in {built.seconds:.0f} s: {built.elders} elders, {built.checkouts} checkouts, "
         f"{built.claims} claims, {built.findings} findings"

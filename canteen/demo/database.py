@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,11 @@ class NotADemo(Conflict):
 class NoDemoInProduction(Conflict):
     code = "demo_in_production"
     message = "生产环境不能建立演示数据。"
+
+
+class AlreadyBuilding(Conflict):
+    code = "demo_being_built"
+    message = "另一个进程正在建立演示数据，请等它完成后再试。"
 
 
 class CannotReplace(Conflict):
@@ -73,13 +79,14 @@ def _empty(config: Config) -> bool:
 def building(config: Config, *, anew: bool = False) -> Iterator[Flask]:
     """The application on a database to fill, which takes its place when the block ends well; else nothing changes.
 
-    anew    over a demo city that stands; refused on PostgreSQL. Raises NotADemo, CannotReplace, NoDemoInProduction.
+    anew    over a demo city that stands; refused on PostgreSQL. Raises NotADemo, CannotReplace, AlreadyBuilding,
+            NoDemoInProduction.
     """
-    if stands(config) and not (anew and config.sqlite):
-        raise CannotReplace
     if config.sqlite:
-        with _side_file(config) as app:
+        with _alone(config), _side_file(config, anew=anew) as app:
             yield app
+    elif stands(config):
+        raise CannotReplace
     else:
         upgrade(config.database_url)
         with opened(replace(config, demo=True)) as app:
@@ -87,10 +94,24 @@ def building(config: Config, *, anew: bool = False) -> Iterator[Flask]:
 
 
 @contextmanager
-def _side_file(config: Config) -> Iterator[Flask]:
+def _alone(config: Config) -> Iterator[None]:
+    """One process builds at a time; the lock ends with the process, however that ends."""
+    target = _file(config)
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with target.with_name(f".{target.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AlreadyBuilding from error
+        yield
+
+
+@contextmanager
+def _side_file(config: Config, *, anew: bool) -> Iterator[Flask]:
+    if stands(config) and not anew:
+        raise CannotReplace
     target = _file(config)
     side = target.with_name(f".{target.name}.building")
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     for left in target.parent.glob(f"{side.name}*"):
         left.unlink()
     aside = replace(config, database_url=f"sqlite:///{side}", demo=True)

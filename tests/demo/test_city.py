@@ -17,11 +17,12 @@ from sqlalchemy import func, select
 
 from canteen import clock, config
 from canteen.auth.models import Person
+from canteen.commands import demo as command
 from canteen.config import Config
 from canteen.db import db
-from canteen.demo import calendar, database, elders, plants
+from canteen.demo import calendar, database, elders, greeting, plants
 from canteen.demo.build import Size, build
-from canteen.demo.database import NoDemoInProduction, NotADemo
+from canteen.demo.database import AlreadyBuilding, NoDemoInProduction, NotADemo
 from canteen.demo.sites import SITES
 from canteen.events import breaks
 from canteen.ledger.models import Period
@@ -191,6 +192,33 @@ def test_a_build_that_ends_badly_leaves_nothing_behind(tmp_path: Path) -> None:
         raise RuntimeError("power cut")
     assert not (tmp_path / "canteen.db").exists()
     assert not database.stands(settings)
+
+
+def test_only_one_process_builds_at_a_time(tmp_path: Path) -> None:
+    settings = replace(config.from_environment({"CANTEEN_DATA": str(tmp_path)}), demo=True)
+    with database.building(settings):
+        side = list(tmp_path.glob(".canteen.db.building*"))
+        with pytest.raises(AlreadyBuilding), database.building(settings):
+            pass
+        assert list(tmp_path.glob(".canteen.db.building*")) == side != []
+    assert (tmp_path / "canteen.db").exists()
+
+
+def test_a_rebuild_that_ends_badly_leaves_the_printed_cards_of_the_city_that_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_seed: int, _today: date, cards: Path, *_: object) -> None:
+        cards.parent.mkdir(exist_ok=True)
+        cards.write_bytes(b"half")
+        raise RuntimeError("power cut")
+
+    settings = replace(config.from_environment({"CANTEEN_DATA": str(tmp_path)}), demo=True)
+    greeting.cards_of(settings).parent.mkdir()
+    greeting.cards_of(settings).write_bytes(b"whole")
+    monkeypatch.setattr(command, "build_city", fail)
+    with pytest.raises(RuntimeError, match="power cut"):
+        command.build_anew(settings, SEED, TODAY, SIZE)
+    assert greeting.cards_of(settings).read_bytes() == b"whole"
 
 
 def test_a_database_that_is_no_demo_is_never_built_over(sqlite_url: str, tmp_path: Path) -> None:
