@@ -106,6 +106,17 @@ def parse(kind: str, text: str, *, today: date | None = None) -> Document:
     raise BadNumber("证件类型不认识，请从模板给出的几种中选择。")
 
 
+def shown_again(text: str) -> str:
+    """What a form may show again of what was typed in it: a number with a mistake, to be mended; of a right one, nothing."""
+    for kind in KINDS:
+        try:
+            if parse(kind, text).number:
+                return ""
+        except BadNumber:
+            continue
+    return text
+
+
 def check_digit(first17: str) -> str:
     """The 18th character of a resident number: ISO 7064 MOD 11-2, as GB 11643 has it."""
     return str(mod_11_2.calc_check_digit(first17))

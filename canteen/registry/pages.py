@@ -59,9 +59,13 @@ def elders_page() -> ResponseReturnValue:
     found = lookup.find(session, asked, _areas(session, Permission.SEE_ELDERS))
     if asked and len(found) == 1 and any(char.isdigit() for char in asked):
         return redirect(url_for("registry.elder_page", elder_id=found[0].id))
-    full = len(found) == lookup.SHOWN
     return render_template(
-        "registry/elders.html", found=found, asked=asked, full=full, makes=guard.may(Permission.ROSTER)
+        "registry/elders.html",
+        found=found,
+        asked=bool(asked),
+        again=documents.shown_again(asked) if len(found) != 1 else "",
+        full=len(found) == lookup.SHOWN,
+        makes=guard.may(Permission.ROSTER),
     )
 
 
@@ -267,6 +271,7 @@ def _new_page(refusal: Refusal | None = None) -> ResponseReturnValue:
         "registry/elder_new.html",
         refusal=refusal,
         form=request.form,
+        number=documents.shown_again(request.form.get("number", "")),
         documents=KINDS.items(),
         sexes=SEXES.items(),
         classes=CLASSES.items(),
