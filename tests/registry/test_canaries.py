@@ -20,7 +20,7 @@ from canteen.registry import credentials, documents, elders, lookup
 from canteen.registry.elders import NewElder
 from canteen.registry.imports import templates
 from canteen.registry.imports.roster import ROSTER
-from tests.auth.house import CITY, EAST_STREET, WEST_STREET, Browser, Till, a_person, a_till
+from tests.auth.house import CITY, EAST_STREET, Browser, Till, a_person, a_till
 from tests.registry.people import number
 
 CANARIES = [number(born=f"19{40 + n}0305", order=102 + n, region="290101") for n in range(12)]
