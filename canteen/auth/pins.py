@@ -8,7 +8,7 @@ import hmac
 import itertools
 import secrets
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -25,7 +25,8 @@ from canteen.web.security import keyed, settings
 PAIR, ACCOUNT, DEVICE = 5, 25, 40  # wrong guesses before a lock: account on one device, account, device
 FIRST_LOCK = timedelta(minutes=15)  # doubled by each lock that follows
 LONGEST_LOCK = timedelta(hours=12)
-FORGET = timedelta(hours=24)  # without a wrong guess, the count starts anew
+FORGET = timedelta(hours=24)  # without a guess, the count of an account on one device starts anew
+SHED = timedelta(hours=1)  # the counts that many share lose one guess in this time: slips of honest people never add up
 PIN_DIGITS = 6
 PASSWORD_LENGTH = (10, 128)
 COMMON = frozenset(
@@ -95,12 +96,21 @@ def reserve(account: str, device: str) -> None:
         if ends:
             minutes = -(-int((max(ends) - now).total_seconds()) // 60) or 1
             raise Locked(f"输错次数过多，已暂时锁定，请 {minutes} 分钟后再试。", details={"minutes": minutes})
-        for row, limit in held:
-            if now - row.since > FORGET:
-                row.failures = 0
-            row.failures, row.since = row.failures + 1, now
+        for n, (row, limit) in enumerate(held):
+            _forget(row, now, shared=n > 0)
+            row.failures += 1
             if row.failures % limit == 0:
                 row.locked_until = now + min(FIRST_LOCK * 2 ** (row.failures // limit - 1), LONGEST_LOCK)
+
+
+def _forget(row: Attempts, now: datetime, *, shared: bool) -> None:
+    """Let go of what is long past. `since` is the last guess of a pair; of a shared count, up to when it was shed."""
+    if not shared:
+        row.failures, row.since = (0 if now - row.since > FORGET else row.failures), now
+        return
+    shed = max(0, (now - row.since) // SHED)
+    row.since = row.since + shed * SHED if shed < row.failures else now
+    row.failures = max(0, row.failures - shed)
 
 
 @retried

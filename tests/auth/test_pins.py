@@ -129,6 +129,29 @@ def test_a_day_without_wrong_guesses_starts_anew(app: Flask) -> None:
     assert locked.value.details["minutes"] == 15
 
 
+def test_slips_of_honest_people_never_add_up_to_a_lock_of_the_tablet_they_share(app: Flask) -> None:
+    at = NOW
+    for day in range(2 * pins.DEVICE):
+        with clock.at(at + timedelta(days=day)):
+            pins.reserve("cashier", "busy tablet")  # mistyped
+            for person in ("cashier", "helper"):
+                pins.reserve(person, "busy tablet")
+                pins.forgive(person, "busy tablet")
+        with clock.at(at + timedelta(days=day, hours=7)):
+            pins.reserve("cashier", "busy tablet")
+            pins.forgive("cashier", "busy tablet")
+
+
+def test_a_shared_count_loses_one_guess_an_hour_and_no_more(app: Flask) -> None:
+    with clock.at(NOW):
+        for n in range(pins.DEVICE - 3):
+            pins.reserve(f"person {n}", "stolen tablet")
+    with clock.at(NOW + timedelta(hours=4, minutes=59)):
+        passed = sum(guesses_before_lock(f"another {n}", "stolen tablet", most=2) for n in range(10))
+
+    assert passed == 3 + 4
+
+
 def test_an_account_is_locked_in_total_over_many_devices(app: Flask) -> None:
     passed = sum(guesses_before_lock("someone", f"device {n}") for n in range(12))
 
