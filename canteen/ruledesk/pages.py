@@ -169,7 +169,7 @@ def compare_page() -> ResponseReturnValue:
 @bp.get("/desk/rules/publications/<int:number>")
 @allowed(Permission.SEE_RULEBOOKS)
 def publication_page(number: int) -> ResponseReturnValue:
-    """What the publisher had before the eyes."""
+    """What the publisher had before the eyes; figures of meals only for those who answer for the whole place (P20)."""
     session = db.session()
     row = session.get(Publication, number)
     if row is None:
@@ -182,6 +182,7 @@ def publication_page(number: int) -> ResponseReturnValue:
         differences=json.loads(file.diff) if file else None,
         gate=json.loads(file.gate) if file else None,
         replay=json.loads(file.replay) if file and file.replay else None,
+        within=covers(Permission.SEE_RULEBOOKS, row.layer, row.node_id),
         people=dict(session.execute(select(Person.id, Person.name)).all()),
         names=names(),
         done=done(),

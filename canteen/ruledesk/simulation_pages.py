@@ -55,6 +55,8 @@ def _simulations(refusal: Any = None) -> ResponseReturnValue:
     place = sent.get("place", "")
     if not place and whole(sent.get("draft", "")) >= 0:
         row = drafts.find(session, whole(sent["draft"]))
+        if row.by != g.person.id:
+            raise drafts.NoDraft
         place = f"{row.layer}/{row.node_id}"
     page = render_template(
         "rules/simulations.html",

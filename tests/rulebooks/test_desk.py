@@ -341,6 +341,10 @@ def test_from_a_template_to_a_published_version_by_two_people(enter, session: Se
     assert "不能是同一人" in maker.post(f"{version_url}/publish", **place).text
     published = chief.post(f"{version_url}/publish", **place)
     assert "发布记录" in chief.get(published.location).text
+    assert "已结账所属期" in chief.get(published.location).text
+    beyond = enter("far").get(published.location).text
+    assert "与此前标准的差异" in beyond
+    assert "已结账所属期" not in beyond  # figures of meals that another district serves
     assert "将生效" in maker.get("/desk/rules").text
 
 
@@ -349,6 +353,7 @@ def test_others_drafts_and_simulations_are_as_if_not_there(enter, session: Sessi
     asked = simulating.ask(reader.read(MORE), layer="city", node_id=world.CITY, over=["2026-01"], by="id-maker")
     chief, far, auditor = enter("chief"), enter("far"), enter("auditor")
     assert chief.get(f"/desk/rules/drafts/{number}").status_code == 404
+    assert chief.get(f"/desk/rules/simulations?draft={number}").status_code == 404
     assert far.get(f"/desk/rules/simulations/{asked}").status_code == 404
     assert far.post("/desk/calendar", first="2099-01-01", kind="holiday").status_code == 403
     assert auditor.get("/desk/rules").status_code == 200
