@@ -19,7 +19,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from canteen import clock, events, places
-from canteen.auth import sessions
+from canteen.auth import humans, sessions
 from canteen.auth.models import EnrolmentCode, LostEpoch, Tablet
 from canteen.db import transaction
 from canteen.errors import Conflict, Forbidden, Invalid, Missing
@@ -278,7 +278,7 @@ def confirm_lost(tablet_id: str, epoch: int, *, by: str) -> None:
             raise NoTablet
         if lost.confirmed_by is not None:
             raise EpochRefused("该编号段的遗失已经确认。")
-        if lost.declared_by == by:
+        if humans.same(session, by, {lost.declared_by}):
             raise EpochRefused("申报人不能自己确认，请另一人办理。")
         lost.confirmed_by, lost.confirmed_at = by, clock.now()
         events.record(session, "tablet.confirm_lost", tablet_id, by=by, body={"epoch": epoch})

@@ -6,6 +6,7 @@ is kept as sent, in quarantine, with a reason; what was booked before is answere
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -112,7 +113,11 @@ def _accept_one(document: object, tablet_id: str, canteen_id: str, revoked: bool
         db.session.rollback()
         if is_away(error):
             return _later(arrival)
-        _log.exception("record.unexpected", record=sent.reference, tablet=arrival.tablet_id)
+        told = {
+            "kind": type(error).__name__,
+            "at": traceback.format_tb(error.__traceback__),
+        }  # its words may be anyone's
+        _log.error("record.unexpected", record=sent.reference, tablet=arrival.tablet_id, **told)
         return _quarantine(arrival, Unexpected())
 
 

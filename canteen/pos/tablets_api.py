@@ -21,6 +21,7 @@ from canteen.auth.models import LostEpoch, Tablet
 from canteen.auth.tablets import BadKey
 from canteen.db import db, transaction
 from canteen.places import Installation, MenuItem, ServingPoint
+from canteen.pos import voids
 from canteen.web import security
 from canteen.web.api import PREFIX, Strict
 
@@ -224,6 +225,7 @@ def approve(asked: dict[str, Any]) -> dict[str, str]:
     sale_id: uuid.UUID = asked["sale"]
     tablet_id = g.tablet.id
     entered = logins.by_pin(asked["manager"], asked["pin"], g.tablet, Permission.VOID_ANY, opens=False)
+    voids.refuse_own(db.session(), sale_id, entered.person_id)
     token = approvals.give(entered.person_id, tablet_id=tablet_id, sale_id=sale_id)
     return {"approval": token, "approved_by": entered.person_id, "at": _now()}
 

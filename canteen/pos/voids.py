@@ -5,13 +5,14 @@ A cashier may undo an own sale within ten minutes alone; after that a manager ap
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session, aliased
 
-from canteen.auth import approvals
+from canteen.auth import approvals, humans
 from canteen.errors import Conflict, Forbidden, Missing
 from canteen.ledger import periods, transfers
 from canteen.ledger.models import Account, Transfer
@@ -34,6 +35,11 @@ class SaleUnknown(Missing):
 class NeedsManager(Forbidden):
     code = "void_needs_manager"
     message = "超过十分钟或不是本人的就餐，须由食堂管理员输入口令同意后撤单。"
+
+
+class OwnSale(Forbidden):
+    code = "void_own_sale"
+    message = "这笔是您本人收的，超过十分钟须由另一位负责人授权撤单。"
 
 
 class AlreadyVoided(Conflict):
@@ -101,12 +107,21 @@ def _lock(session: Session, sale: Sale) -> None:
 
 
 def _approver(session: Session, order: VoidOrder, sale: Sale, arrival: Arrival) -> str | None:
-    """Who approved: None when the cashier may alone. Raises NeedsManager."""
+    """Who approved: None when the cashier may alone. Raises NeedsManager, OwnSale."""
     if order.approval:
-        return approvals.check(order.approval, tablet_id=arrival.tablet_id, sale_id=sale.id).person_id
+        person_id = approvals.check(order.approval, tablet_id=arrival.tablet_id, sale_id=sale.id).person_id
+        refuse_own(session, sale.id, person_id)
+        return person_id
     if order.cashier == sale.cashier_id and _elapsed(session, sale, arrival) <= ALONE_WITHIN:
         return None
     raise NeedsManager
+
+
+def refuse_own(session: Session, sale_id: uuid.UUID, person_id: str) -> None:
+    """Nobody approves the void of what he sold himself (P23). Raises OwnSale; a sale not here yet is judged when its void comes."""
+    seller = session.execute(select(Sale.cashier_id).where(Sale.id == sale_id)).scalar()
+    if seller is not None and humans.same(session, person_id, {seller}):
+        raise OwnSale
 
 
 def _elapsed(session: Session, sale: Sale, arrival: Arrival) -> timedelta:

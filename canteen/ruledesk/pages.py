@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
 from canteen import calendars, clock
-from canteen.auth import guard
+from canteen.auth import guard, humans
 from canteen.auth.guard import NotCovered, Permission, allowed
 from canteen.auth.models import Person
 from canteen.db import db
@@ -439,7 +439,7 @@ def _publish_page(digest: str, refusal: Refusal | None = None) -> ResponseReturn
         review=seen,
         place=f"{layer}/{node}",
         place_name=names().get(node, node),
-        same=version.drafted_by == g.person.id,
+        same=humans.same(db.session(), g.person.id, {version.drafted_by}),
         drafter=db.session.execute(select(Person.name).where(Person.id == version.drafted_by)).scalar()
         or version.drafted_by,
         yesterday=date.fromordinal(clock.today().toordinal() - 1),

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from canteen import clock, events
-from canteen.auth import approvals, tablets
+from canteen.auth import approvals, humans, tablets
 from canteen.auth.approvals import ApprovalRefused
 from canteen.auth.models import EnrolmentCode, LostEpoch, Tablet
 from canteen.auth.tablets import BadKey, EpochRefused, NoTablet
@@ -320,6 +320,15 @@ def test_numbers_are_lost_by_the_word_of_two_people(till: Till) -> None:
         tablets.confirm_lost(till.tablet, 1, by="third")
     with pytest.raises(EpochRefused):
         tablets.declare_lost(till.tablet, 1, "平板进水，无法开机", by="third")
+
+
+def test_two_accounts_of_one_human_are_one_person_s_word(till: Till) -> None:
+    first, second = (a_person(login, ("manager", "canteen", "east")) for login in ("day", "night"))
+    humans.tie(first, second, by="system")
+    tablets.declare_lost(till.tablet, 1, "平板进水，无法开机", by=first)
+
+    with pytest.raises(EpochRefused):
+        tablets.confirm_lost(till.tablet, 1, by=second)
 
 
 def test_the_database_itself_refuses_one_person_for_two(till: Till) -> None:

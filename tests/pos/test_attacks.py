@@ -6,6 +6,7 @@ import copy
 import json
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from canteen.pos import stamps
 from canteen.pos.models import Record, Sale, Void
 from canteen.registry import credentials
 from tests import world
+from tests.auth.house import PIN, a_person, a_till
 from tests.world import NOON, World
 
 Body = dict[str, Any]
@@ -287,6 +289,28 @@ def test_one_void_id_undoes_one_sale_and_an_approval_is_for_one_sale(session: Se
     assert (same.outcome, token.outcome, token.reason) == ("quarantined", "quarantined", approvals.ApprovalRefused.code)
     session.rollback()
     assert session.execute(select(func.count()).select_from(Void)).scalar_one() == 1
+
+
+def test_nobody_approves_the_void_of_what_he_sold_himself(app: Flask, session: Session, till: World, card: str) -> None:
+    with clock.at(NOON - timedelta(days=1)):
+        boss, deputy = (a_person(name, ("manager", "canteen", "c1"), pin=True) for name in ("boss", "deputy"))
+    sold_by_boss = replace(till, cashier=boss)
+    with clock.at(NOON):
+        sale = world.sell(sold_by_boss, card).sales[0]
+        own, other = (approvals.give(who, tablet_id=till.tablet, sale_id=uuid.UUID(sale)) for who in (boss, deputy))
+        asking = a_till(app, "c1")
+        asking.log_in(boss)
+        asked = [
+            asking.call("POST", "/api/v1/pos/approvals", {"manager": who, "pin": PIN, "sale": sale})
+            for who in (boss, deputy)
+        ]
+    with clock.at(NOON + timedelta(minutes=30)):
+        refused = world.bring(till, void(till, sale, cashier=boss, approval=own))[0]
+        booked = world.bring(till, void(till, sale, cashier=boss, approval=other))[0]
+    assert [answer.status_code for answer in asked] == [403, 201]
+    assert "本人" in asked[0].json["detail"]
+    assert (refused.outcome, refused.reason) == ("quarantined", "void_own_sale")
+    assert booked.outcome == "created"
 
 
 # --- many ---

@@ -13,7 +13,9 @@ from python_calamine import CalamineWorkbook
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from canteen import calendars, clock, places
+from canteen import calendars, clock, events, places
+from canteen.auth import humans
+from canteen.db import transaction
 from canteen.pos import pricing
 from canteen.rulebooks import layers, publishing, reader
 from canteen.rulebooks.models import Publication, PublicationFile, Simulation
@@ -147,6 +149,10 @@ def test_a_version_is_published_by_another_person_and_what_was_seen_is_kept(town
     with clock.at(at(date(2026, 2, 10))):
         with pytest.raises(publishing.SamePerson):
             publish(digest, date(2026, 2, 11), "p-admin")
+        with transaction() as writing:  # another account of the same human being
+            events.record(writing, humans.TIED, "p-second", by="system", body={"other": "p-admin"})
+        with pytest.raises(publishing.SamePerson):
+            publish(digest, date(2026, 2, 11), "p-second")
         number = publish(digest, date(2026, 2, 11))
 
     kept = town.session.get_one(PublicationFile, number)
