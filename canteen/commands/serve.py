@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -13,6 +16,14 @@ from granian.constants import Interfaces
 from canteen import config
 from canteen.commands import installation
 from canteen.demo import greeting
+from canteen.errors import Conflict
+
+ENDING = 5.0  # seconds
+
+
+class AddressTaken(Conflict):
+    code = "address_taken"
+    message = "这个地址不能使用，请换一个端口。"
 
 
 @click.command()
@@ -35,6 +46,7 @@ def serve(
 ) -> None:
     """Serve the tablet, the desk and the API."""
     settings = config.from_environment()
+    _need_free(host, port)
     beside = subprocess.Popen([sys.executable, "-m", "canteen", "scheduler"]) if scheduler else None
     address = f"{'https' if certificate else 'http'}://{host}:{port}"
     click.echo(f"Serving on {address} (tablet /pos, desk /desk)", err=True)
@@ -61,6 +73,23 @@ def serve(
             beside.terminate()
             beside.wait()
     click.echo("Stopped.", err=True)
+
+
+def _need_free(host: str, port: int) -> None:
+    """Raises AddressTaken, before anything is started. A server that is just ending is waited for."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    give_up = time.monotonic() + ENDING
+    while True:
+        try:
+            socket.create_server((host, port), family=family).close()
+        except (OSError, OverflowError) as error:
+            if isinstance(error, OSError) and error.errno == errno.EADDRINUSE and time.monotonic() < give_up:
+                time.sleep(0.2)
+                continue
+            raise AddressTaken(
+                f"{host} 的端口 {port} 已被占用或不能使用：请先停掉占用它的程序，或换一个端口（make run PORT=9000）。"
+            ) from error
+        return
 
 
 def _welcome(address: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from flask import Flask
 
 from canteen import cli, events
 from canteen.auth import guard, people
+from canteen.commands import serve
 from canteen.config import Config
 from canteen.db import db, transaction
 from tests.auth.house import CITY, PASSWORD, PIN, Till, a_person
@@ -114,6 +116,18 @@ def test_what_cannot_be_done_is_refused_on_stderr(
     assert ran.code == code
     assert said in ran.err
     assert ran.out == ""
+
+
+def test_a_port_that_another_program_holds_is_refused_before_anything_starts(
+    canteen: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "ENDING", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        ran = canteen("serve", "--port", str(held.getsockname()[1]))
+
+    assert ran.code == 1
+    assert ran.err.startswith("address_taken: 127.0.0.1 的端口")
+    assert canteen("serve", "--port", "70000").code == 1
 
 
 def test_a_new_password_or_pin_is_set(canteen: Command, till: Till) -> None:
