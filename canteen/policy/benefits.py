@@ -20,6 +20,8 @@ ON_LIST = frozenset({"at_most", "ceiling"})
 """Verbs that measure against the list price unless the rule says otherwise."""
 CEILINGS = frozenset({"ceiling", "ceiling_fen"})
 """Verbs that measure and give nothing."""
+UNPAID = CEILINGS | {"count"}
+"""Verbs for which nobody pays."""
 
 
 def worth_of(verb: str, value: Any, terms: Terms) -> Worth:
@@ -113,7 +115,7 @@ def _seat(table: dict[str, int], _terms: Terms) -> Worth:
 
 
 def _nothing(_value: Any, _terms: Terms) -> Worth:
-    """Checks and the rounding of the price: stacking does them."""
+    """Checks, counting, and the rounding of the price: stacking does them."""
     return lambda _bill, _base, _left: Exact(0)
 
 
@@ -121,6 +123,7 @@ MAKERS: dict[str, Callable[[Any, Terms], Worth]] = {
     "at_most": _at_most,
     "ceiling": _nothing,
     "ceiling_fen": _nothing,
+    "count": _nothing,
     "credit": _all_free,
     "free": _all_free,
     "free_set": _free_set,

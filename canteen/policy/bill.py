@@ -86,8 +86,10 @@ class Bill:
             return own
         carried = 0
         for window in self.carried_windows(allowance):
-            used = self.taken(lean, window)
-            carried = max(0, carried + own - (used.fen if allowance.unit == "fen" else used.count))
+            used, then = self.taken(lean, window), own
+            if allowance.earlier:
+                then = next((limit for last, limit in allowance.earlier if int(window) <= last), own)
+            carried = max(0, carried + then - (used.fen if allowance.unit == "fen" else used.count))
             carried = min(carried, allowance.carry_most) if allowance.carry_most else carried
         return own + carried
 

@@ -120,7 +120,7 @@ def _condition() -> Shape:
 
 BENEFITS = (
     "off", "pay_percent", "less", "pay", "at_most", "free", "free_set", "free_up_to", "credit", "prices", "seat",
-    "top_up", "suggest", "ceiling", "ceiling_fen", "round_price",
+    "top_up", "suggest", "ceiling", "ceiling_fen", "round_price", "count",
 )  # fmt: skip
 """The verbs; a rule, or each of its steps, gives exactly one."""
 
@@ -141,6 +141,7 @@ _GIVES = {
     "ceiling": Percent(),
     "ceiling_fen": _AMOUNT,
     "round_price": Record(needed={"to": OneOf(ROUND_TO), "by": OneOf(ROUND_BY)}),
+    "count": OneOf(("meal",)),
 }
 
 _SPLIT = ListOf(
@@ -258,6 +259,15 @@ ALLOWANCE = Record(
         "carry": Record(
             needed={"windows": Whole(1, 24)},
             maybe={"most_fen": Fen(least=1), "most": Whole(1, 1_000_000), "within": OneOf(("quarter", "year"))},
+        ),
+        "earlier": ListOf(
+            Record(
+                needed={"to": Day()},
+                maybe={"limit": Whole(1, 1_000_000), "limit_fen": Fen(least=1)},
+                one_of=(("limit", "limit_fen"),),
+            ),
+            least=1,
+            most=24,
         ),
         "from": Day(),
         "note": Text(300),

@@ -13,7 +13,7 @@ from typing import Any
 
 from canteen import money
 from canteen.policy import days
-from canteen.policy.benefits import CEILINGS
+from canteen.policy.benefits import UNPAID
 from canteen.policy.canonical import canonical
 from canteen.policy.grammar import BENEFITS, RULEBOOK
 from canteen.policy.refusals import Problem, Refused
@@ -109,8 +109,13 @@ def _names(book: _Book) -> Iterator[Problem]:
     ids = {rule["id"] for _, rule in book.rules}
     for path, rule in book.rules:
         for name in rule.get("excludes", ()):
-            if name not in ids:
+            if name not in ids and not of_another(name, document["id"]):
                 yield Problem("unknown_rule", f"{path}.excludes", "没有这条标准", name, "、".join(sorted(ids)))
+
+
+def of_another(rule: str, scheme: str) -> bool:
+    """Whether a rule that is not in this scheme is named as another scheme's: city-scheme/rule."""
+    return "/" in rule and not rule.startswith(f"{scheme}/")
 
 
 def stable_id(allowance: Mapping[str, Any]) -> str:
@@ -187,6 +192,8 @@ def _limits(book: _Book) -> Iterator[Problem]:
                 "carry_window", f"{path}.carry", "这种限额不能结转", one["window"], "按周、月、季、年的次数或金额"
             )
         yield from _carry(one, f"{path}.carry")
+        if "earlier" in one:
+            yield from _earlier(one, f"{path}.earlier")
         if "." not in one["id"]:
             yield Problem(
                 "not_namespaced",
@@ -204,6 +211,17 @@ def _limits(book: _Book) -> Iterator[Problem]:
     yield from _looked_at(book)
     if book.document.get("guard") == "none":
         yield Problem("no_guard", "guard", "取消了“每人每餐一次”的默认限制", "none", "保留 guard.meal", "warning")
+
+
+def _earlier(one: dict[str, Any], path: str) -> Iterator[Problem]:
+    """Earlier limits matter for what is left of them, and are told in the limit's own unit."""
+    if "carry" not in one or "limit_level" in one:
+        yield Problem("carry_window", path, "这项限额没有可按原限额结转的前几期", one["window"], "与 carry 同用")
+    right = "limit_fen" if one["unit"] == "fen" else "limit"
+    for place, before in enumerate(one["earlier"]):
+        if right not in before:
+            expected = "fen 用 limit_fen，其余用 limit"
+            yield Problem("limit_unit", f"{path}[{place}]", "原限额的单位与数值不符", one["unit"], expected)
 
 
 def _carry(one: dict[str, Any], path: str) -> Iterator[Problem]:
@@ -258,6 +276,17 @@ def _rules(book: _Book) -> Iterator[Problem]:
             yield from _words(step, step_path)
             yield from _sense(step, step_path, book)
             yield from _split(rule, step, step_path, book)
+            if "count" in step and not any(_counts(name, book) for name in rule.get("limits", ())):
+                message, expected = "没有写计入哪一项次数，什么也不计", "limits: 按次或人天的限额"
+                yield Problem(
+                    "nothing_counted", f"{step_path}.count", message, "、".join(rule.get("limits", ())), expected
+                )
+
+
+def _counts(name: str, book: _Book) -> bool:
+    """Whether an allowance counts meals or days of whoever eats, so that one can be counted which nobody pays for."""
+    one = book.allowances.get(name)
+    return one is None or (one["unit"] != "fen" and one["scope"] != "fund")
 
 
 def _words(step: Mapping[str, Any], path: str) -> Iterator[Problem]:
@@ -336,7 +365,7 @@ def _split(rule: dict[str, Any], step: Mapping[str, Any], path: str, book: _Book
     verb = _verb(step)
     split = step.get("split") or rule.get("split") or ([{"fund": rule["fund"], "rest": True}] if "fund" in rule else [])
     if not split:
-        if verb not in CEILINGS:
+        if verb not in UNPAID:
             yield Problem("no_fund", path, "没有写由谁承担", "", "fund 或 split")
         return
     if len({part["fund"] for part in split}) < len(split):

@@ -16,7 +16,7 @@ from canteen.policy.benefits import ON_LIST, worth_of
 from canteen.policy.canonical import Document, canonical, digest, parse
 from canteen.policy.conditions import Terms, base_of, both, living, test_of
 from canteen.policy.grammar import BENEFITS, FORMAT, JOINED, RULEBOOK
-from canteen.policy.lint import lint, stable_id
+from canteen.policy.lint import lint, rules_in, stable_id
 from canteen.policy.refusals import Problem, Refused
 from canteen.policy.rules import (
     Allowance,
@@ -80,6 +80,7 @@ class _Layer:
         self.last_day: int = document.get("to", days.LATEST)
         self.leans: list[Lean] = []
         self.asks: set[str] = set()
+        self.rules = {rule["id"] for _, rule in rules_in(document["stages"], "stages")}
         for one in document.get("allowances", ()):
             known = shared.setdefault(stable_id(one), _allowance(one, self.first_day))
             shared.setdefault(one["id"], known)
@@ -140,7 +141,7 @@ class _Layer:
             first_day=max(self.first_day, doc.get("from", self.first_day)),
             last_day=min(self.last_day, doc.get("to", self.last_day)),
             test=test_of(doc.get("when"), self.terms),
-            excludes=tuple(f"{self.scheme}/{one}" for one in doc.get("excludes", ())),
+            excludes=tuple(self._named(one) for one in doc.get("excludes", ())),
             only_above=doc.get("only_if") == "bill_above_benefit",
             base=base_of(doc.get("base", {}), self.terms, "list" if on_list else "left"),
             floor=max(doc.get("floor", 0), self.document.get("floor", 0)),
@@ -151,6 +152,10 @@ class _Layer:
             clause=doc["clause"],
             reason=doc["reason"],
         )
+
+    def _named(self, rule: str) -> str:
+        """The qualified id of a rule of this scheme, or of another's, which is named with its scheme."""
+        return rule if "/" in rule and rule not in self.rules else f"{self.scheme}/{rule}"
 
     def _steps(self, doc: dict[str, Any], rule: str) -> list[Step]:
         if "by_age" in doc:
@@ -258,6 +263,7 @@ def _allowance(doc: Mapping[str, Any], first_day: int) -> Allowance:
         carry_most=carry.get("most_fen", carry.get("most", 0)),
         carry_within=carry.get("within", ""),
         since=doc.get("from", first_day),
+        earlier=tuple(sorted((one["to"], one.get("limit", one.get("limit_fen", 0))) for one in doc.get("earlier", ()))),
     )
 
 

@@ -35,7 +35,10 @@ class Rounding:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """A limit with a stable id. `limit` in its unit, or read from the diner's `scale`."""
+    """A limit with a stable id. `limit` in its unit, or read from the diner's `scale`.
+
+    `earlier` tells the limits of windows that began on a day or before, by that day: what those left is reckoned by them.
+    """
 
     id: str
     unit: str
@@ -48,6 +51,7 @@ class Allowance:
     carry_most: int = 0
     carry_within: str = ""
     since: int = 0
+    earlier: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

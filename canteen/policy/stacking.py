@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from canteen.policy.benefits import CEILINGS, UNITS, round_to, rounded
+from canteen.policy.benefits import UNITS, UNPAID, round_to, rounded
 from canteen.policy.bill import Bill
 from canteen.policy.outcome import WHY, Check, Passed, Rounded, Share
 from canteen.policy.rules import Group, Lean, Rule, Step
@@ -87,7 +87,7 @@ def _best(group: Group, bill: Bill, running: Running, price: int) -> Outcome:
         return won
     for one in outcomes:
         stopped, holds = stopped or one.stopped, holds or one.holds
-        if one is not won and (-one.off, one.public, one.id) < (-won.off, won.public, won.id):
+        if one is not won and _rank(one) < _rank(won):
             won = one
     if stopped:
         return _stop(group, outcomes)
@@ -102,6 +102,11 @@ def _best(group: Group, bill: Bill, running: Running, price: int) -> Outcome:
         group.id, tuple(passed), holds, off=won.off, public=won.public, shares=won.shares, used=won.used,
         spent=won.spent, rounding=won.rounding, checks=tuple(checks),
     )  # fmt: skip
+
+
+def _rank(one: Outcome) -> tuple[int, int, bool, str]:
+    """The lower, the better: most off, then least public money; of those that give nothing one that counts the meal."""
+    return -one.off, one.public, one.off == 0 and not one.used, one.id
 
 
 def _first(group: Group, bill: Bill, running: Running, price: int) -> Outcome:
@@ -170,8 +175,8 @@ def _judge_rule(rule: Rule, bill: Bill, running: Running, price: int) -> Outcome
         return Outcome(rule.id, (_pass(rule, "tier"),))
     if rule.limits and any(lean.allowance.unit != "fen" and bill.is_used_up(lean) for lean in rule.limits):
         return Outcome(rule.id, (_pass(rule, "used_up", step),), stopped=rule.stops)
-    if step.verb in CEILINGS:
-        return _ceiling(rule, step, bill, running)
+    if step.verb in UNPAID:
+        return _unpaid(rule, step, bill, running)
     if step.verb == "round_price":
         return _round_price(rule, step, bill, running)
     return _pay_out(rule, step, bill, running, price)
@@ -267,6 +272,14 @@ def _used(rule: Rule, bill: Bill, funding: Funding, off: int) -> tuple[Used, ...
         else:
             used.append((rule.id, lean, 1))
     return tuple(used)
+
+
+def _unpaid(rule: Rule, step: Step, bill: Bill, running: Running) -> Outcome:
+    """Measure a ceiling, or count the meal or day though nothing is given."""
+    if step.verb != "count":
+        return _ceiling(rule, step, bill, running)
+    counted = [(rule.id, lean, 1) for lean in rule.limits if lean.allowance.unit != "fen"]
+    return Outcome(rule.id, holds=True, used=tuple(counted))
 
 
 def _gap(rule: Rule, step: Step, price: int, fen: int) -> Rounded:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from canteen import money
 from canteen.policy import days
 from canteen.policy.canonical import parse
-from canteen.policy.lint import rules_in, stable_id, steps_of
+from canteen.policy.lint import of_another, rules_in, stable_id, steps_of
 from canteen.policy.refusals import Problem
 from canteen.policy.shapes import Problems
 
 
 def lint_layers(layers: Sequence[bytes]) -> list[Problem]:
-    """What does not go together: an allowance or a fund that two layers, most general first, define differently."""
-    problems: Problems = []
+    """What does not go together: an allowance or a fund that two layers, most general first, define differently.
+
+    Besides, a rule of another scheme that is excluded and not there.
+    """
+    problems: Problems = [*_excluded([parse(layer) for layer in layers])]
     known: dict[tuple[str, str], tuple[str, object]] = {}
     for layer in layers:
         document = parse(layer)
@@ -29,12 +33,28 @@ def lint_layers(layers: Sequence[bytes]) -> list[Problem]:
     return problems
 
 
+def _excluded(documents: Sequence[Any]) -> Iterator[Problem]:
+    """Rules of other schemes that are named, and not among those in force together."""
+    there = {f"{one['id']}/{rule['id']}" for one in documents for _, rule in rules_in(one["stages"], "stages")}
+    for document in documents:
+        rules = list(rules_in(document["stages"], "stages"))
+        own = {rule["id"] for _, rule in rules}
+        for path, rule in rules:
+            for name in rule.get("excludes", ()):
+                if name not in own and of_another(name, document["id"]) and name not in there:
+                    message = "同时生效的标准里没有这一条，这一项排除不起作用"
+                    expected = (
+                        "、".join(sorted(there - {f"{document['id']}/{one}" for one in own})) or "先发布那一份标准"
+                    )
+                    yield Problem("excluded_absent", f"{path}.excludes", message, name, expected, "warning")
+
+
 _MAY_DIFFER = frozenset({"id", "was", "note", "name", "when", "from"})
 
 
 def lint_versions(before: dict[str, Any], after: dict[str, Any]) -> list[Problem]:
     """What a new version should not do to the one before it: lose or redefine what is being counted."""
-    problems = [*_kept_allowances(before, after), *_kept_names(before, after)]
+    problems = [*_kept_allowances(before, after), *_kept_leavings(before, after), *_kept_names(before, after)]
     if before["id"] == after["id"] and after["from"] <= before["from"]:
         message = "新版本的起始日不晚于上一版本，两版都有效的日子以后发布的为准"
         expected = f"晚于 {days.iso(before['from'])}"
@@ -55,6 +75,26 @@ def _kept_allowances(before: dict[str, Any], after: dict[str, Any]) -> Iterator[
         if any(new.get(word, "everywhere") != old.get(word, "everywhere") for word in _COUNTED):
             message = "限额的单位、范围、期限或地点与上一版本不同，已用次数无法沿用"
             yield Problem("allowance_changed", f"allowances[{place}]", message, old["id"], "换一个编号，不写 was")
+
+
+def _kept_leavings(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Problem]:
+    """What was left under the version before: lost where windows begin anew, more or less where the limit is another."""
+    told = {stable_id(one): (place, one) for place, one in enumerate(after.get("allowances", ()))}
+    for old in before.get("allowances", ()):
+        place, new = told.get(stable_id(old), (0, {}))
+        if "carry" not in old or "carry" not in new:
+            continue
+        since, limit = old.get("from", before["from"]), old.get("limit", old.get("limit_fen"))
+        if new.get("from", after["from"]) > since:
+            message, found = "上一版本期间剩下的不再结转", days.iso(new.get("from", after["from"]))
+            expected = f"要接着结转的写 from: {days.iso(since)}"
+            yield Problem("carry_restarts", f"allowances[{place}]", message, found, expected, "warning")
+        kept = [one.get("limit", one.get("limit_fen")) for one in (new, *new.get("earlier", ()))]
+        if limit is not None and limit not in kept:
+            amount = money.show(limit) if "limit_fen" in old else str(limit)
+            message = "上一版本期间剩下的会按新的限额算"
+            expected = f"按原限额 {amount} 结转的写 earlier"
+            yield Problem("carry_limit", f"allowances[{place}]", message, old["id"], expected, "warning")
 
 
 _COUNTED = ("unit", "scope", "window", "where")

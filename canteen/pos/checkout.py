@@ -227,7 +227,7 @@ def _judge(
     verdicts = tuple(_verdicts(sold, own.quote, barred))
     new: list[dict[str, Any]] = []
     draws: list[Draw] = []
-    uses = tuple(_take(sale, sold, own.quote, verdicts, person, before, place, new, draws))
+    uses = tuple(_take(sale, sold, own.quote, verdicts, barred, person, before, place, new, draws))
     odd = "input_differs" if sold_input[0] != sale.input_hash else ""
     flags = tuple(dict.fromkeys(flag for flag in (*times.flags, *place.flags, odd, seller, barred) if flag))
     return Judged(sale, times, sold, own, verdicts, uses, tuple(new), tuple(draws), person, sold_input, flags)
@@ -298,6 +298,7 @@ def _take(
     sold: Quote,
     own: Quote,
     verdicts: Sequence[Verdict],
+    barred: str,
     person: Known | None,
     before: slots.Taken,
     place: Place,
@@ -306,8 +307,10 @@ def _take(
 ) -> Iterator[dict[str, Any]]:
     """Take what the shares lean on, whoever pays them; note what was asked and granted.
 
-    What is to be written of it goes into `new`, the rows of slots, and `draws`, the amounts.
+    A rule may count a meal for which it gives nothing: that is taken too. What is to be written of it goes into `new`,
+    the rows of slots, and `draws`, the amounts.
     """
+    counted = set() if barred else {rule for use in own.uses for rule in use.rules} - {one.rule for one in own.shares}
     leaning = {(ask.allowance, ask.window): ask for ask in pricing.asks(own)}
     asks = {(ask.allowance, ask.window): ask for ask in pricing.asks(sold)} | leaning
     whose = pricing.holders(person, place)
@@ -317,7 +320,7 @@ def _take(
         if holder is None:
             continue
         taking = slots.Taking(holder, 0)
-        if key in leaning and fen:
+        if key in leaning and (fen or not counted.isdisjoint(ask.rules)):
             wanted = replace(ask, amount=min(ask.amount, fen)) if ask.unit == "fen" else ask
             taking = slots.take(holder, wanted, before, place.day)
             if ask.unit == "fen" and taking.granted:

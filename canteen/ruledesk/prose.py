@@ -180,10 +180,15 @@ def allowance(one: Mapping[str, Any]) -> str:
         carried += f"（至多 {most}）"
     if carry and "within" in carry:
         carried += f"，限同一{'季度' if carry['within'] == 'quarter' else '年'}之内"
+    carried += "".join(f"，{days.iso(each['to'])} 以前按 {_of(each, one['unit'])}" for each in one.get("earlier", ()))
     since = f"，自 {days.iso(one['from'])} 起计" if "from" in one else ""
     note = f"（{one['note']}）" if "note" in one else ""
     note += f"（沿用 {one['was']} 的已用次数）" if "was" in one else ""
     return f"{SCOPES[one['scope']]}{WINDOWS[one['window']]} {amount}{_where(one)}{carried}{since}{note}"
+
+
+def _of(limit: Mapping[str, Any], unit: str) -> str:
+    return _yuan(limit["limit_fen"]) if "limit_fen" in limit else f"{limit['limit']} {UNITS[unit]}"
 
 
 def _yuan(fen: int) -> str:
@@ -260,11 +265,12 @@ _GIVES: Mapping[str, Tell] = {
     "free_up_to": lambda value: f"{_yuan(value)}以内全免",
     "credit": lambda value: f"从额度“{value}”中支付",
     "prices": lambda value: "按价目：" + "、".join(f"{one['item']} {_yuan(one['price'])}" for one in value),
-    "seat": lambda value: f"按桌计价，每位 {_yuan(value['price'])}",
+    "seat": lambda value: f"整桌 {_yuan(value['price'])}，按座位分摊",
     "suggest": lambda value: f"自愿付费，建议 {_yuan(value)}",
     "top_up": lambda value: f"补足到共减 {_yuan(value)}",
     "ceiling_fen": lambda value: f"限价：不得高于 {_yuan(value)}（只核对，不出钱）",
     "ceiling": lambda value: f"限价：不得高于原价的 {percent(value)}（只核对，不出钱）",
+    "count": lambda _value: "只计次数，不减免",
     "round_price": lambda value: f"抹零到{ROUND_TO[value['to']]}（{ROUND_BY[value['by']]}）",
 }
 

@@ -54,7 +54,7 @@ def book_of(fragment: str) -> bytes:
 
 def rule_of(rule: dict[str, Any]) -> dict[str, Any]:
     whole = {**RULE, **rule}
-    if not {"fund", "split", "ceiling", "ceiling_fen"} & set(whole):
+    if not {"fund", "split", "ceiling", "ceiling_fen", "count"} & set(whole):
         whole["fund"] = "city"
     return whole
 

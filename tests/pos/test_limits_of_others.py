@@ -6,11 +6,11 @@ from datetime import date
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from canteen import clock
-from canteen.pos.models import SaleUse
+from canteen.pos.models import SaleUse, Slot
 from tests import world
 from tests.pos.books import book
 from tests.pos.test_limits import FEN, MEALS, at, claimable, sell_at
@@ -75,3 +75,46 @@ def test_a_second_gift_sold_unseen_is_served_and_found(session: Session, till: W
     session.rollback()
     asked = select(SaleUse.asked, SaleUse.granted).where(SaleUse.allowance == "t.day").order_by(SaleUse.granted)
     assert [tuple(row) for row in session.execute(asked)] == [(1, 0), (1, 1)]
+
+
+SECOND_AT_HALF = """\
+format: 1
+id: test-nth
+title: 第二餐半价
+source: 测试
+from: 2020-01-01
+guard: none
+funds:
+  - {id: city, name: 市级, payer: subsidy}
+allowances:
+  - {id: t.meals, unit: meal, scope: person, window: day, limit: 9}
+stages:
+  - id: meals
+    title: 第几餐
+    rules:
+      - {id: first, label: 助餐, reason: 第一餐原价, clause: 第一条, when: {used: {allowance: t.meals, below: 1}}, count: meal, limits: t.meals}
+      - id: second
+        label: 助餐
+        reason: 第二餐半价
+        clause: 第一条
+        when: {used: {allowance: t.meals, from: 1, below: 2}}
+        off: 50%
+        limits: t.meals
+        fund: city
+"""
+
+
+def test_a_meal_at_full_price_is_counted_where_the_second_is_cheaper(session: Session, till: World) -> None:
+    world.a_rulebook(session, SECOND_AT_HALF)
+    card = world.a_card(session, world.an_elder(session))
+    with clock.at(NOON):
+        first = world.sell(till, card).sales[0]
+        assert sell_at(till, card, NOON) == [600]
+        assert claimable(session) == 600
+    other = world.a_card(session, world.an_elder(session))
+    assert sell_at(till, other, NOON) == [0]
+    with clock.at(NOON):
+        world.bring(till, world.seal(till, world.void_body(first, fen=1200), kind="void"))
+    session.rollback()
+    held = select(func.count()).select_from(Slot).where(Slot.allowance == "t.meals")
+    assert session.execute(held).scalar_one() == 2

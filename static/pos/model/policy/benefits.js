@@ -112,6 +112,7 @@ const MAKERS = {
   at_most: atMost,
   ceiling: nothing,
   ceiling_fen: nothing,
+  count: nothing,
   credit: allFree,
   free: allFree,
   free_set: freeSet,

@@ -133,7 +133,8 @@ export class Bill {
     let carried = 0
     for (const window of this.carriedWindows(allowance)) {
       const used = this.taken(lean, window)
-      carried = Math.max(0, carried + own - (allowance.unit === 'fen' ? used.fen : used.count))
+      const then = allowance.earlier.find(({ last }) => Number(window) <= last)?.limit ?? own
+      carried = Math.max(0, carried + then - (allowance.unit === 'fen' ? used.fen : used.count))
       if (allowance.carryMost) carried = Math.min(carried, allowance.carryMost)
     }
     return own + carried

@@ -88,7 +88,7 @@ const CONDITION = record({ maybe: WORDS, someOf: Object.keys(WORDS) })
 /** The verbs; a rule, or each of its steps, gives exactly one. */
 export const BENEFITS = [
   'off', 'pay_percent', 'less', 'pay', 'at_most', 'free', 'free_set', 'free_up_to', 'credit', 'prices', 'seat',
-  'top_up', 'suggest', 'ceiling', 'ceiling_fen', 'round_price',
+  'top_up', 'suggest', 'ceiling', 'ceiling_fen', 'round_price', 'count',
 ]
 
 /** @type {Record<string, Shape>} */
@@ -109,6 +109,7 @@ const GIVES = {
   ceiling: percent(),
   ceiling_fen: amount,
   round_price: record({ needed: { to: oneOf(ROUND_TO), by: oneOf(ROUND_BY) } }),
+  count: oneOf(['meal']),
 }
 
 const SPLIT = listOf(
@@ -206,6 +207,14 @@ const ALLOWANCE = record({
       needed: { windows: whole(1, 24) },
       maybe: { most_fen: fen(10_000_000, 1), most: whole(1, 1_000_000), within: oneOf(['quarter', 'year']) },
     }),
+    earlier: listOf(
+      record({
+        needed: { to: day() },
+        maybe: { limit: whole(1, 1_000_000), limit_fen: fen(10_000_000, 1) },
+        oneOf: [['limit', 'limit_fen']],
+      }),
+      { least: 1, most: 24 },
+    ),
     from: day(),
     note: text(300),
   },

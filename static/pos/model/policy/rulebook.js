@@ -74,6 +74,7 @@ class Layer {
       for (const name of [known.id, one.id]) if (!shared.has(name)) shared.set(name, known)
     }
     this.shared = shared
+    this.rules = new Set(document.stages.flatMap((/** @type {Doc} */ stage) => ruleIds(stage.rules)))
     this.guard = this.#guard(document.guard ?? 'guard.meal')
     this.terms = termsOf(document, shared, this.leans)
     this.fundDocs = new Map((document.funds ?? []).map((/** @type {Doc} */ one) => [one.id, one]))
@@ -138,7 +139,7 @@ class Layer {
       firstDay: Math.max(this.firstDay, doc.from ?? this.firstDay),
       lastDay: Math.min(this.lastDay, doc.to ?? this.lastDay),
       test: testOf(doc.when, this.terms),
-      excludes: (doc.excludes ?? []).map((/** @type {string} */ one) => `${this.scheme}/${one}`),
+      excludes: (doc.excludes ?? []).map((/** @type {string} */ one) => this.#named(one)),
       onlyAbove: doc.only_if === 'bill_above_benefit',
       base: baseOf(doc.base ?? {}, this.terms, onList ? 'list' : 'left'),
       floor: Math.max(doc.floor ?? 0, this.document.floor ?? 0),
@@ -149,6 +150,14 @@ class Layer {
       clause: doc.clause,
       reason: doc.reason,
     }
+  }
+
+  /**
+   * The qualified id of a rule of this scheme, or of another's, which is named with its scheme.
+   * @param {string} rule
+   */
+  #named(rule) {
+    return rule.includes('/') && !this.rules.has(rule) ? rule : `${this.scheme}/${rule}`
   }
 
   /**
@@ -298,6 +307,12 @@ function tiers(doc) {
   }))
 }
 
+/**
+ * @param {Doc[]} members
+ * @returns {string[]}
+ */
+const ruleIds = (members) => members.flatMap((one) => (one.rules ? ruleIds(one.rules) : [one.id]))
+
 /** @param {Doc} doc */
 function span({ from, below }) {
   return { ...(from === undefined ? {} : { from }), ...(below === undefined ? {} : { below }) }
@@ -322,7 +337,18 @@ function allowanceOf(doc, firstDay) {
     carryMost: mostFen ?? most,
     carryWithin,
     since: doc.from ?? firstDay,
+    earlier: earlierOf(doc.earlier ?? []),
   }
+}
+
+/**
+ * The limits of windows that began on a day or before, by that day.
+ * @param {Doc[]} told
+ * @returns {Allowance['earlier']}
+ */
+function earlierOf(told) {
+  const found = told.map(({ to, limit, limit_fen: fen }) => ({ last: to, limit: limit ?? fen }))
+  return found.sort((one, other) => one.last - other.last || one.limit - other.limit)
 }
 
 /**

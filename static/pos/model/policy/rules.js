@@ -18,9 +18,11 @@
  * @typedef {'half_up' | 'half_down' | 'up' | 'down'} RoundBy
  * @typedef {{of: 'benefit' | 'price', to: RoundTo, by: RoundBy}} Rounding
  *
- * A limit with a stable id: `limit` in its unit, or read from the diner's `scale`.
+ * A limit with a stable id: `limit` in its unit, or read from the diner's `scale`; `earlier` tells those of windows
+ * that began on the `last` day or before.
  * @typedef {{id: string, unit: 'meal' | 'day' | 'fen', scope: string, window: Window, limit: number, scale: string,
- *   where: string, carry: number, carryMost: number, carryWithin: '' | Window, since: number}} Allowance
+ *   where: string, carry: number, carryMost: number, carryWithin: '' | Window, since: number,
+ *   earlier: readonly {last: number, limit: number}[]}} Allowance
  *
  * An allowance as a rule or fund uses it; `suffix` completes its key where the scope asks for it.
  * @typedef {{allowance: Allowance, suffix: string}} Lean

@@ -84,13 +84,15 @@ function best(group, bill, running, price) {
 }
 
 /**
- * The most off, then the least public money, then the first id.
+ * The most off, then the least public money, then of those that give nothing one that counts the meal, then the first id.
  * @param {Outcome} one
  * @param {Outcome} other
  */
 function isBetter(one, other) {
   if (one.off !== other.off) return one.off > other.off
-  return one.public !== other.public ? one.public < other.public : one.id < other.id
+  if (one.public !== other.public) return one.public < other.public
+  const [idle, others] = [one, other].map(({ off, used }) => off === 0 && !used.length)
+  return idle !== others ? others : one.id < other.id
 }
 
 /** @type {(group: Group, bill: Bill, running: Running, price: number) => Outcome} */
@@ -187,6 +189,7 @@ function judgeRule(rule, bill, running, price) {
   }
   if (step.verb === 'ceiling' || step.verb === 'ceiling_fen') return ceiling(rule, step, bill, running)
   if (step.verb === 'round_price') return roundPrice(rule, step, bill, running)
+  if (step.verb === 'count') return { ...none(rule.id, { holds: true }), used: counted(rule) }
   return payOut(rule, step, bill, running, price)
 }
 
@@ -288,6 +291,14 @@ function fund(rule, step, bill, running, fen) {
     checks: funding.checked(rule.id, step.clause),
   }
 }
+
+/**
+ * The meal or day that a rule counts though it gives nothing.
+ * @param {Rule} rule
+ */
+const counted = (rule) => rule.limits
+  .filter(({ allowance }) => allowance.unit !== 'fen')
+  .map((lean) => ({ rule: rule.id, lean, amount: 1 }))
 
 /**
  * @param {Rule} rule
