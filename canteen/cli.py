@@ -64,5 +64,6 @@ def main() -> None:
     except Refusal as refusal:
         click.echo(f"{refusal.code}: {refusal.message}", err=True)
         for name, value in refusal.details.items():
-            click.echo(f"  {name}: {value}", err=True)
+            for one in value if isinstance(value, list) else [value]:
+                click.echo(f"  {name}: {one}", err=True)
         sys.exit(1)

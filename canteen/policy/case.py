@@ -147,7 +147,7 @@ class Case:
 
 _CODES = ListOf(Code(), ordered=True)
 _AREAS = ListOf(Code(), most=20)
-_BIRTH = OrNull(Day(wanted="出生日的日序号"))
+_BIRTH = OrNull(Day())
 
 DINER = Record(
     needed={"kind": OneOf(KINDS)},

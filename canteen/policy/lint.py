@@ -105,7 +105,8 @@ def _names(book: _Book) -> Iterator[Problem]:
     for path, kind, name in _references(document, ""):
         if name not in known[kind]:
             message = {"fund": "没有定义这项资金", "allowance": "没有定义这项限额", "set": "没有定义这个餐品集合"}[kind]
-            yield Problem(f"unknown_{kind}", path, message, name, "、".join(sorted(known[kind])) or "先定义")
+            there = "、".join(sorted(known[kind])) or f"先在 {kind}s 里写明的编号"
+            yield Problem(f"unknown_{kind}", path, message, name, there)
     ids = {rule["id"] for _, rule in book.rules}
     for path, rule in book.rules:
         for name in rule.get("excludes", ()):
@@ -268,12 +269,15 @@ def _followers(fund: dict[str, Any], book: _Book) -> set[str]:
 def _rules(book: _Book) -> Iterator[Problem]:
     if book.document.get("to", days.LATEST) < book.document["from"]:
         yield Problem("ends_before_start", "to", "终止日早于起始日", days.iso(book.document["to"]), "不早于起始日")
+    yield from _told_funds(book)
     for path, rule in book.rules:
         if rule.get("to", days.LATEST) < rule.get("from", days.EARLIEST):
             yield Problem("ends_before_start", f"{path}.to", "终止日早于起始日", days.iso(rule["to"]), "不早于起始日")
         yield from _tiers(rule, path)
+        yield from _words(rule, "label", path)
         for step_path, step in steps_of(rule, path):
-            yield from _words(step, step_path)
+            if step is not rule:
+                yield from _words(step, "label", step_path)
             yield from _sense(step, step_path, book)
             yield from _split(rule, step, step_path, book)
             if "count" in step and not any(_counts(name, book) for name in rule.get("limits", ())):
@@ -289,13 +293,18 @@ def _counts(name: str, book: _Book) -> bool:
     return one is None or (one["unit"] != "fen" and one["scope"] != "fund")
 
 
-def _words(step: Mapping[str, Any], path: str) -> Iterator[Problem]:
-    for word in CLASS_WORDS:
-        if word in step.get("label", ""):
-            yield Problem(
-                "label_tells_class", f"{path}.label", "柜台用语不能透露人员类别", step["label"], "如“助餐补贴”"
-            )
-            return
+def _words(holder: Mapping[str, Any], field: str, path: str) -> Iterator[Problem]:
+    text = holder.get(field, "")
+    if any(word in text for word in CLASS_WORDS):
+        yield Problem("label_tells_class", f"{path}.{field}", "柜台用语不能透露人员类别", text, "不分类别的名称，如“助餐补贴”")
+
+
+def _told_funds(book: _Book) -> Iterator[Problem]:
+    """Names of funds are read at the counter too, behind the label of a benefit that several of them share."""
+    steps = [(rule, step) for path, rule in book.rules for _, step in steps_of(rule, path)]
+    if any(len(step.get("split") or rule.get("split") or ()) > 1 for rule, step in steps):
+        for place, fund in enumerate(book.document.get("funds", ())):
+            yield from _words(fund, "name", f"funds[{place}]")
 
 
 def _tiers(rule: dict[str, Any], path: str) -> Iterator[Problem]:
@@ -331,13 +340,18 @@ def _sense(step: Mapping[str, Any], path: str, book: _Book) -> Iterator[Problem]
             f"{path}.off",
             "优惠超过一半，是否把“打折后付”写成了“减去”",
             shown,
-            "八五折写 pay_percent: 85%",
+            f"如属实照旧；打折后付 {shown} 的写 pay_percent: {shown}",
             "warning",
         )
     if verb == "pay_percent" and value < _WHOLE // 2:
         shown = _percent(value)
         yield Problem(
-            "small_pay", f"{path}.pay_percent", "只付不到一半，请确认", shown, "减 15% 写 off: 15%", "warning"
+            "small_pay",
+            f"{path}.pay_percent",
+            "只付不到一半，请确认",
+            shown,
+            f"如属实照旧；减 {shown} 的写 off: {shown}",
+            "warning",
         )
     menu = book.document.get("menu")
     if menu is None:

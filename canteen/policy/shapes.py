@@ -8,7 +8,8 @@ is its JSON Schema. Rulebooks, cases and quotes are all held to shapes, so the t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import TypeAlias
 
 from canteen import money
@@ -58,12 +59,29 @@ class Whole(Shape):
     least: int = 0
     most: int = LARGEST
     wanted: str = "整数"
+    number: str = "整数"
 
     def check(self, value: Json, path: str, out: Problems) -> None:
         if type(value) is not int:
-            out.append(Problem("not_a_number", path, "应为整数", shown(value), self.wanted))
+            out.append(Problem("not_a_number", path, "写法不对", shown(value), self.number))
         elif not self.least <= value <= self.most:
             out.append(Problem("out_of_range", path, "超出范围", shown(value), f"{self.least} 到 {self.most}"))
+
+    def parse(self, tree: Json, path: str, out: Problems) -> Json:
+        """As any value; what is out of range is told as it was written."""
+        found: Problems = []
+        value = Shape.parse(self, tree, path, found)
+        for one in found:
+            if one.code == "out_of_range":
+                edges = f"{self.as_text(self.least)} 到 {self.as_text(self.most)}"
+                out.append(replace(one, found=shown(tree), expected=edges))
+            else:
+                out.append(one)
+        return value
+
+    def as_text(self, value: int) -> str:
+        """The value as a clerk writes it."""
+        return str(value)
 
     def of_text(self, text: str) -> Json:
         digits = text.removeprefix("-")
@@ -81,6 +99,10 @@ class Fen(Whole):
 
     most: int = 10_000_000
     wanted: str = "以元为单位的金额，如 3.00"
+    number: str = "以分为单位的整数，如 300"
+
+    def as_text(self, value: int) -> str:
+        return money.show(value)
 
     def of_text(self, text: str) -> Json:
         return money.yuan(text)
@@ -93,6 +115,10 @@ class Day(Whole):
     least: int = days.EARLIEST
     most: int = days.LATEST
     wanted: str = "日期，如 2026-11-22"
+    number: str = "日期，如 2026-11-22"
+
+    def as_text(self, value: int) -> str:
+        return days.iso(value)
 
     def of_text(self, text: str) -> Json:
         return days.of_iso(text)
@@ -104,6 +130,10 @@ class Percent(Whole):
 
     most: int = 10_000
     wanted: str = "百分数，如 85%"
+    number: str = "万分数，85% 是 8500"
+
+    def as_text(self, value: int) -> str:
+        return money.show(value).removesuffix(".00") + "%"
 
     def of_text(self, text: str) -> Json:
         if not text.endswith("%"):
@@ -117,6 +147,10 @@ class Minute(Whole):
 
     most: int = 24 * 60
     wanted: str = "时刻，如 09:30"
+    number: str = "当天第几分钟，09:30 是 570"
+
+    def as_text(self, value: int) -> str:
+        return f"{value // 60:02d}:{value % 60:02d}"
 
     def of_text(self, text: str) -> Json:
         hour, colon, minute = text.partition(":")
@@ -317,7 +351,7 @@ class Record(Shape):
 
     def check(self, value: Json, path: str, out: Problems) -> None:
         if not isinstance(value, dict):
-            out.append(Problem("not_an_object", path, "应为一组字段", shown(value), self.wanted))
+            out.append(Problem("not_an_object", path, "写法不对", shown(value), self._form()))
             return
         self._names(value, path, out)
         for name in sorted(key for key in value if isinstance(key, str)):
@@ -326,7 +360,7 @@ class Record(Shape):
 
     def parse(self, tree: Json, path: str, out: Problems) -> Json:
         if not isinstance(tree, dict):
-            out.append(Problem("not_an_object", path, "应为一组字段", shown(tree), self.wanted))
+            out.append(Problem("not_an_object", path, "写法不对", shown(tree), self._form()))
             return tree
         self._names(tree, path, out)
         read: dict[str, Json] = {}
@@ -351,6 +385,11 @@ class Record(Shape):
             shape["allOf"] = choices
         return shape
 
+    def _form(self) -> str:
+        """The fields that are wanted, where they are few."""
+        fields = [*self.needed, *self.maybe]
+        return f"{self.wanted}：{'、'.join(fields)}" if len(fields) <= 8 else self.wanted
+
     def _shape(self, name: str) -> Shape | None:
         return self.needed.get(name) or self.maybe.get(name)
 
@@ -358,7 +397,8 @@ class Record(Shape):
         """Fields that are unknown, missing, or stand together where one should."""
         for name in sorted(value, key=str):
             if not isinstance(name, str) or self._shape(name) is None:
-                allowed = "、".join(sorted({*self.needed, *self.maybe}))
+                fields = sorted({*self.needed, *self.maybe})
+                allowed = "、".join(get_close_matches(shown(name), fields) or fields)
                 out.append(Problem("unknown_field", _under(path, shown(name)), "没有这个字段", shown(name), allowed))
         for name in sorted(self.needed):
             if name not in value:

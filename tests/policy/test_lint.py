@@ -286,3 +286,17 @@ def test_the_longest_names_make_a_key_that_is_stored_whole() -> None:
     assert quote(books.load(books.canonical(document)), again.diner, again.meal, again.taken).due == 1000
     with pytest.raises(YamlFaulty, match="代码"):
         reader.read(text.replace(longest["allowance"], "a" * 57 + ".b"))
+
+
+def test_the_label_of_a_rule_with_tiers_may_not_tell_a_class() -> None:
+    text = "by_age:\n  - {from: 60, below: 80, less: 1.00}\n  - {from: 80, less: 3.00}\nfund: city"
+    assert codes(scheme(rule(text, label="特困补贴"))) == ["label_tells_class"]
+
+
+@pytest.mark.parametrize(("split", "told"), [("\n  - {fund: canteen, rest: yes}", ["label_tells_class"]), ("", [])])
+def test_a_fund_named_at_the_counter_may_not_tell_a_class(split: str, told: list[str]) -> None:
+    """The counter hears a fund's name where a benefit has several payers."""
+    text = f"less: 3.00\nsplit:\n  - {{fund: city, {'fen: 1.00' if split else 'rest: yes'}}}{split}"
+    named = scheme(rule(text)).replace("name: 市级", "name: 低保专项")
+    assert "低保专项" in named
+    assert codes(named) == told
