@@ -296,7 +296,9 @@ def _counts(name: str, book: _Book) -> bool:
 def _words(holder: Mapping[str, Any], field: str, path: str) -> Iterator[Problem]:
     text = holder.get(field, "")
     if any(word in text for word in CLASS_WORDS):
-        yield Problem("label_tells_class", f"{path}.{field}", "柜台用语不能透露人员类别", text, "不分类别的名称，如“助餐补贴”")
+        yield Problem(
+            "label_tells_class", f"{path}.{field}", "柜台用语不能透露人员类别", text, "不分类别的名称，如“助餐补贴”"
+        )
 
 
 def _told_funds(book: _Book) -> Iterator[Problem]:
@@ -456,16 +458,18 @@ def _denies(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _gaps(document: dict[str, Any]) -> Iterator[Problem]:
-    """Ages between those that the rules of one group reach, where age alone decides."""
-    for path, group in _best_groups(document["stages"], "stages"):
+    """Ages between those that the rules of one group reach, where age alone decides: in tiers, or in rules of their own."""
+    for path, group in _picking(document["stages"], "stages", ("best", "first")):
         spans, tiered = list[tuple[int, int]](), ""
         for place, rule in enumerate(group["rules"]):
+            when = rule.get("when", {})
+            if not set(when) <= {"age"}:
+                continue
             own = [(one["from"], one.get("below", 999)) for one in rule.get("by_age", ())]
-            if own and not tiered:
-                tiered = f"{path}.rules[{place}]"
-            if set(rule.get("when", {"age": {}})) == {"age"}:
-                when = rule.get("when", {"age": {}})["age"]
-                spans += own or [(when.get("from", 0), when.get("below", 999))]
+            age = when.get("age", {})
+            spans += own or [(age.get("from", 0), age.get("below", 999))]
+            if not tiered and (own or when):
+                tiered = f"{path}.rules[{place}].{'by_age' if own else 'when.age'}"
         yield from _holes(sorted(spans), len(group["rules"]), tiered)
 
 
@@ -476,13 +480,20 @@ def _holes(spans: Sequence[tuple[int, int]], rules: int, path: str) -> Iterator[
     for low, high in spans:
         if low > reached:
             wanted = "首尾相接，或写明出自原文"
-            yield Problem("tier_gap", f"{path}.by_age", "各条标准的年龄之间有空缺", f"{reached} 到 {low}", wanted)
+            yield Problem("tier_gap", path, "各条标准的年龄之间有空缺", f"{reached} 到 {low}", wanted)
         reached = max(reached, high)
 
 
 def _best_groups(members: Sequence[dict[str, Any]], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    return _picking(members, path, ("best",))
+
+
+def _picking(
+    members: Sequence[dict[str, Any]], path: str, picks: tuple[str, ...]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Stages and groups that pick in one of these ways, with their paths."""
     for place, member in enumerate(members):
         if "rules" in member:
-            if member.get("pick", "best") == "best":
+            if member.get("pick", "best") in picks:
                 yield f"{path}[{place}]", member
-            yield from _best_groups(member["rules"], f"{path}[{place}].rules")
+            yield from _picking(member["rules"], f"{path}[{place}].rules", picks)

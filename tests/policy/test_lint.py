@@ -106,6 +106,15 @@ def test_a_gap_between_rules_of_a_group_is_found() -> None:
     assert (problem.code, problem.found) == ("tier_gap", "80 到 90")
 
 
+@pytest.mark.parametrize(("pick", "told"), [("best", ["tier_gap"]), ("first", ["tier_gap"]), ("sum", [])])
+def test_a_gap_between_ages_that_are_rules_of_their_own_is_found(pick: str, told: list[str]) -> None:
+    younger = rule("when: {age: {from: 60, below: 70}}\nless: 1.00\nfund: city")
+    older = rule("when: {age: {from: 80}}\nless: 3.00\nfund: city", "b")
+    assert codes(scheme(younger, older).replace("    rules:", f"    pick: {pick}\n    rules:")) == told
+    between = rule("when: {age: {from: 70, below: 80}}\nless: 2.00\nfund: city", "c")
+    assert codes(scheme(younger, older, between).replace("    rules:", f"    pick: {pick}\n    rules:")) == []
+
+
 def test_a_gap_of_the_notice_itself_is_acknowledged_with_its_clause() -> None:
     text = "by_age:\n  - {from: 60, below: 70, less: 1.00}\n  - {from: 80, less: 3.00}\nfund: city"
     acknowledged = "acknowledged:\n  - {code: tier_gap, rule: a, clause: 原文未写}\n"
