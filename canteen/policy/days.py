@@ -100,10 +100,11 @@ def birthday(birth: int, year: int, leap_day: str) -> int:
 
 
 def whole_months(since: int, on: int) -> int:
-    """Whole months lived from `since` to `on`."""
+    """Whole months lived from `since` to `on`; a month that has no such day is whole on its last."""
     from_year, from_month, from_day = ymd(since)
     year, month, day = ymd(on)
-    return (year - from_year) * 12 + month - from_month - (1 if day < from_day else 0)
+    is_last = ymd(on + 1)[1] != month
+    return (year - from_year) * 12 + month - from_month - (1 if day < from_day and not is_last else 0)
 
 
 def starts(approved: int, approval: str) -> int:

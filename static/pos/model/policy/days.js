@@ -105,14 +105,15 @@ export function birthday(birth, year, leapDay) {
 }
 
 /**
- * Whole months lived from `since` to `on`.
+ * Whole months lived from `since` to `on`; a month that has no such day is whole on its last.
  * @param {number} since
  * @param {number} on
  */
 export function wholeMonths(since, on) {
   const [fromYear, fromMonth, fromDay] = ymd(since)
   const [year, month, day] = ymd(on)
-  return (year - fromYear) * 12 + month - fromMonth - (day < fromDay ? 1 : 0)
+  const isLast = ymd(on + 1)[1] !== month
+  return (year - fromYear) * 12 + month - fromMonth - (day < fromDay && !isLast ? 1 : 0)
 }
 
 /**
