@@ -16,6 +16,7 @@ from canteen.db import transaction
 from canteen.ledger import transfers
 from canteen.pos import envelope
 from canteen.registry import elders
+from canteen.settlement import verify
 from canteen.settlement.models import Finding
 from tests import world
 from tests.pos.books import book
@@ -112,6 +113,25 @@ def test_an_excess_meal_that_would_fit_after_a_void_is_named_so_and_not_promoted
     assert named(town) == [("excess_slot", 500)]
     assert body(town.findings("2026-01")[0])["uses"][0]["fits_now"] is True
     assert town.claim("2026-01").fen == 0
+
+
+def test_a_second_gift_of_the_canteen_is_named_and_costs_the_funds_nothing(town: Town):
+    gift = book("id: t.gift, unit: meal, limit: 1, scope: person, window: day", id_="test-gift")
+    world.a_rulebook(
+        town.session,
+        gift.replace("id: city", "id: shop")
+        .replace("fund: city", "fund: shop")
+        .replace("payer: subsidy", "payer: concession"),
+    )
+    dinner = town.sealed(JAN5, town.cards[0], hour=17)
+    (lunch,) = town.sell(JAN5, town.cards[0])
+    town.bring(at(JAN5, 18), dinner)
+
+    assert named(town) == [("excess_slot", 0)]
+    (use,) = body(town.findings("2026-01")[0])["uses"]
+    assert (use["allowance"], use["held_by"], use["asked"], use["granted"]) == ("t.gift", [lunch], 1, 0)
+    assert town.claim("2026-01").fen == 1000
+    assert not verify.period(town.period("2026-01").id).differences
 
 
 @pytest.mark.parametrize(("minutes", "expected"), [(6, ["clock"]), (4, [])])
