@@ -250,6 +250,10 @@ def _funds(book: _Book) -> Iterator[Problem]:
             yield Problem(
                 "budget_next", f"funds[{place}].budget", "at_end: next 与 next 应同时写", "", "next: 接续的资金"
             )
+        for name in fund.get("limits", ()):
+            if book.allowances.get(name, {}).get("scope") == "rule":
+                message = "资金的限额不分哪一条，不能按每人每条计数"
+                yield Problem("fund_scope", f"funds[{place}].limits", message, name, "scope: person、fund 或 household")
         if fund["id"] in _followers(fund, book):
             yield Problem("fund_circle", f"funds[{place}].budget.next", "接续的资金转回了自己", fund["id"], "不成环")
 

@@ -64,7 +64,8 @@ class Model:
         same = [meal for meal in mine if (meal.day, meal.dinner) == (day, dinner)]
         if same or len(week) >= IN_A_WEEK or len(given) >= OF_THE_HOME:
             return 0
-        return min(OFF, OF_A_MONTH - sum(meal.fen for meal in mine), BUDGET - sum(meal.fen for meal in given))
+        rest = min(OF_A_MONTH - sum(meal.fen for meal in mine), BUDGET - sum(meal.fen for meal in given))
+        return max(0, min(OFF, rest))  # two who were found to be one may have had more than one may
 
 
 def months() -> Iterator[date]:
