@@ -93,6 +93,16 @@ class Layers:
         """What the more general layers alone would give there."""
         return self._join(self._reckon(nodes, on, LAYERS.index(layer)))
 
+    def through(self, nodes: tuple[str, ...], on: date, layer: str) -> Joined:
+        """What this layer and the more general ones would give there."""
+        return self._join(self._reckon(nodes, on, LAYERS.index(layer) + 1))
+
+    def document(self, part: str) -> dict[str, Any]:
+        """The document of one of the rulebooks."""
+        found = books.parse(self._bodies[part])
+        assert isinstance(found, dict)
+        return found
+
     def _join(self, parts: tuple[str, ...]) -> Joined:
         if parts not in self._joined:
             body = books.join([self._bodies[part] for part in parts])
