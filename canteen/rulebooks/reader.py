@@ -21,6 +21,7 @@ from canteen.policy.shapes import Shape
 
 _LONGEST = 400_000
 _DEEPEST = 40
+_UNWRITABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +143,19 @@ def _plain(node: Node, path: str, lines: dict[str, int], depth: int) -> object:
     if node.tag.startswith("!"):
         raise _faulty(line, "tag", "不能使用 YAML 标签", "普通写法")
     if isinstance(node, ScalarNode):
-        return str(node.value).strip()
+        return _text(node)
     if isinstance(node, SequenceNode):
         return [_plain(item, f"{path}[{place}]", lines, depth + 1) for place, item in enumerate(node.value)]
     assert isinstance(node, MappingNode)
     return _mapping(node, path, lines, depth)
+
+
+def _text(node: ScalarNode) -> str:
+    """What a scalar says; an escape may not bring in what no text can be stored or shown with."""
+    text = str(node.value)
+    if _UNWRITABLE.search(text):
+        raise _faulty(node.start_mark.line + 1, "bad_character", "含有不能使用的字符（多半写成了转义）", "普通文字")
+    return text.strip()
 
 
 def _mapping(node: MappingNode, path: str, lines: dict[str, int], depth: int) -> dict[str, object]:
@@ -155,7 +164,7 @@ def _mapping(node: MappingNode, path: str, lines: dict[str, int], depth: int) ->
         line = key.start_mark.line + 1
         if not isinstance(key, ScalarNode):
             raise _faulty(line, "key", "字段名应是一个词", "字段名")
-        name = str(key.value)
+        name = _text(key)
         if name in found:
             raise _faulty(line, "duplicate_key", f"字段 {name} 写了两次", "只写一次")
         under = f"{path}.{name}" if path else name

@@ -15,6 +15,7 @@ from canteen.policy.canonical import Document
 from canteen.policy.refusals import Problem
 from canteen.rulebooks import publishing, reader
 from canteen.rulebooks.models import LAYERS, RulebookDraft, RulebookVersion
+from canteen.ruledesk.filling import UNFILLED
 
 LONGEST = 400_000
 
@@ -37,6 +38,11 @@ class ChangedMeanwhile(Conflict):
 class DraftTooLong(Invalid):
     code = "draft_too_long"
     message = "内容过长，无法保存。"
+
+
+class NoSource(Invalid):
+    code = "draft_without_source"
+    message = "还没有写明依据的文件，请在“依据的文件”里填写文件名称和文号，再提交。"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +96,11 @@ def save(draft_id: int, text: str, *, seen: int, by: str) -> None:
 
 
 def submit(draft_id: int, *, by: str) -> str:
-    """Make the draft a version that may be published; answers its hash. Raises RulebookFaulty and those of `save`."""
+    """Make the draft a version that may be published; answers its hash. Raises RulebookFaulty, NoSource, those of `save`."""
     with transaction() as session:
         row = _own(session, draft_id, by)
+        if any(one.code == NoSource.code for one in check(row.yaml)[1]):
+            raise NoSource
         digest = publishing.draft(row.yaml, by=by)
         row.state, row.hash, row.changed_at = "submitted", digest, clock.now()
     return digest
@@ -133,7 +141,10 @@ def check(text: str) -> tuple[Document | None, list[Fault]]:
         document, lines = reader.read_with_lines(text)
     except reader.YamlFaulty as faulty:
         return None, [_fault(each.line, each.problem) for each in faulty.problems]
-    return document, [_fault(reader.line_of(each.path, lines), each) for each in books.lint(document)]
+    problems = books.lint(document)
+    if document["source"] == UNFILLED:
+        problems.insert(0, Problem(NoSource.code, "source", "还没有写明依据的文件", UNFILLED, "文件名称和文号"))
+    return document, [_fault(reader.line_of(each.path, lines), each) for each in problems]
 
 
 def _fault(line: int, problem: Problem) -> Fault:

@@ -9,12 +9,23 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
+from canteen.errors import Invalid
 from canteen.ruledesk.forms import Form, Fund, Limit, Part, Rule, Stage, Tier, Who
 from canteen.web.numbers import whole
 
+MOST_ROWS = 100  # of one list; the language takes fewer, so what is too long is told by lint and never cut off here
+
+
+class TooManyRows(Invalid):
+    code = "form_too_long"
+    message = "内容太多，表单放不下，没有保存。请改在 YAML 中修改。"
+
 
 def of_request(sent: MultiDict[str, str]) -> Form:
-    """The form that a browser sent; field names say the place, like `stages-0-rules-1-who-age_from`."""
+    """The form that a browser sent; field names say the place, like `stages-0-rules-1-who-age_from`.
+
+    Raises TooManyRows: a row left out would be a row taken out.
+    """
     found = _bind(Form, "", sent)
     assert isinstance(found, Form)
     return found
@@ -29,8 +40,11 @@ def _bind(kind: type, prefix: str, sent: MultiDict[str, str]) -> Any:
         elif of is str:
             values[one.name] = sent.getlist(name)
         elif one.default_factory is list:
-            numbers = sorted({int(found[1]) for key in sent if (found := re.match(rf"{name}-(\d+)-", key))})
-            values[one.name] = [_bind(of, f"{name}-{number}-", sent) for number in numbers[:60]]
+            row = re.compile(rf"{name}-([0-9]{{1,6}})-")
+            numbers = sorted({int(found[1]) for key in sent if (found := row.match(key))})
+            if len(numbers) > MOST_ROWS:
+                raise TooManyRows
+            values[one.name] = [_bind(of, f"{name}-{number}-", sent) for number in numbers]
         else:
             values[one.name] = _bind(of, f"{name}-", sent)
     return kind(**values)
@@ -108,9 +122,13 @@ def _scheme(form: Form) -> str:
 # --- templates -------------------------------------------------------------------------------------------------------
 
 
+UNFILLED = "（请填写文件名称和文号）"
+"""What stands for the source until the writer names it; no version is made of it."""
+
+
 def template(name: str, *, scheme: str, title: str, place: str, first_day: str) -> Form:
     """A form to start from: 'tiers', 'classes', 'percent', 'free'; any other is one plain rule."""
-    form = Form(id=scheme, title=title, source="（请填写文件名称和文号）", first_day=first_day, place=place)
+    form = Form(id=scheme, title=title, source=UNFILLED, first_day=first_day, place=place)
     fund = f"{scheme}.fund1"
     form.funds = [Fund(id=fund, name="财政补贴")]
     form.limits = [Limit(id=f"{scheme}.daily", note="每人每日一餐")]
