@@ -8,7 +8,7 @@ What the publisher saw is kept beside the publication as a fact.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -25,7 +25,7 @@ from canteen.policy import rulebook as books
 from canteen.policy.canonical import Document
 from canteen.pos.models import Sale, Void
 from canteen.rulebooks import publishing
-from canteen.rulebooks.models import LAYERS, Publication, PublicationFile, RulebookVersion
+from canteen.rulebooks.models import LAYER_OF, LAYERS, Publication, PublicationFile, RulebookVersion
 from canteen.rulebooks.publishing import Seen
 from canteen.ruledesk import comparing, drafts, lowering, simulating
 from canteen.ruledesk.comparing import Difference
@@ -38,7 +38,7 @@ from canteen.settlement.requoting import Quotes
 class BackDated(Conflict):
     code = "back_dated"
     message = (
-        "生效日期在今天以前，已经就餐的餐次按当时的标准计价，不能改价。请把生效日期改为今天以后；"
+        "生效日期在今天以前，或者今天已经有人就餐：已经就餐的餐次按当时的标准计价，不能改价。请把生效日期改为明天或以后；"
         "文件要求补发以前月份的，请对以前的日期办理“重估”，按差额补发，已结账的所属期不变。"
     )
 
@@ -115,7 +115,10 @@ def review(session: Session, digest: str, layer: str, node_id: str, first_day: d
         first_day,
         comparing.compare(old, document, names),
         before.version if before else None,
-        [str(problem) for problem in problems if problem.severity != "error"],
+        [
+            *(str(problem) for problem in problems if problem.severity != "error"),
+            *_looks_odd(session, document, layer, node_id, first_day),
+        ],
         gate(session, Proposal(layer, node_id, document, first_day)),
         simulated.id if simulated else None,
     )
@@ -129,10 +132,13 @@ def look(version: RulebookVersion, layer: str, node_id: str, first_day: date) ->
     """The gate of every publication; answers what is kept beside it.
 
     Raises BackDated, PublishedThatDay, NotFit, PastChanges, WrongPlace. Where nothing was ever booked, a first
-    publication may begin on a day that is past.
+    publication may begin on a day that is past; today's meals too are priced by what held when they were eaten.
     """
     session = db.session()
-    if first_day < clock.today() and publishing.booked_at(session, layer, node_id):
+    today = clock.today()
+    if first_day < today and publishing.booked_at(session, layer, node_id):
+        raise BackDated
+    if first_day <= today and _ate(session, layer, node_id, today):
         raise BackDated
     same = select(Publication.id).where(
         Publication.scheme == version.scheme, Publication.layer == layer, Publication.node_id == node_id
@@ -147,6 +153,13 @@ def look(version: RulebookVersion, layer: str, node_id: str, first_day: date) ->
         json.dumps(asdict(seen.gate), ensure_ascii=False),
         simulated.result if simulated else None,
     )
+
+
+def _ate(session: Session, layer: str, node_id: str, day: date) -> bool:
+    """Whether a meal of that day was booked at a canteen that the place covers."""
+    here = [canteen.id for canteen in covered(session, layer, node_id, day)]
+    meals = select(Sale.id).where(Sale.service_day == day, Sale.canteen_id.in_(here))
+    return session.execute(meals.limit(1)).first() is not None
 
 
 def names() -> dict[str, str]:
@@ -164,6 +177,25 @@ def _out_of_range(document: dict[str, Any], first_day: date) -> list[str]:
     if ends is not None and clock.day_of(ends) < first_day:
         return [f"标准本身到 {clock.day_of(ends).isoformat()} 为止，晚于该日不能再生效"]
     return []
+
+
+def _looks_odd(session: Session, document: dict[str, Any], layer: str, node_id: str, first_day: date) -> Iterator[str]:
+    """What may well be meant and is often a slip: another version that follows, an end, another place."""
+    here = (Publication.scheme == document["id"], Publication.layer == layer, Publication.node_id == node_id)
+    later = select(Publication.from_day).where(*here, Publication.from_day > first_day)
+    for day in session.execute(later.order_by(Publication.from_day).limit(1)).scalars():
+        last = day - timedelta(days=1)
+        yield f"{day.isoformat()} 起已发布了这项标准的另一版，本版只到 {last.isoformat()} 为止"
+    if (ends := document.get("to")) is not None:
+        yield f"本版到 {clock.day_of(ends).isoformat()} 为止，以后没有这项标准，此前的版本也不会恢复"
+    place = document.get("place")
+    if layer == "canteen":
+        canteen = session.get(Canteen, node_id)
+        within = [node_id, *(places.path(session, canteen.area_id, first_day) if canteen else ())]
+    else:
+        within = places.path(session, node_id, first_day)
+    if place is not None and place not in within:
+        yield f"标准写明适用于 {names().get(place, place)}，却要发布到 {names().get(node_id, node_id)}"
 
 
 def refuse_unfit(gate: Gate) -> None:
@@ -203,7 +235,7 @@ def _refuse_wrong_place(session: Session, layer: str, node_id: str) -> None:
         known = session.get(Canteen, node_id) is not None
     else:
         area = session.get(Area, node_id)
-        known = area is not None and area.level in {layer, "functional"}
+        known = area is not None and LAYER_OF.get(area.level) == layer
     if layer not in LAYERS or not known:
         raise WrongPlace
 

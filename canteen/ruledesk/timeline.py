@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from canteen import clock
 from canteen.policy.rulebook import parse
 from canteen.rulebooks.models import LAYERS, Publication, RulebookVersion
 
@@ -92,7 +94,7 @@ def _row(
     bars = []
     for place, (one, version, body) in enumerate(found):
         following = found[place + 1][0].from_day - timedelta(days=1) if place + 1 < len(found) else None
-        last = min((day for day in (one.to_day, following) if day is not None), default=None)
+        last = min((day for day in (one.to_day, following, _last_day(body)) if day is not None), default=None)
         if last is not None and last < one.from_day:
             continue  # another of the same day took its place
         state = "ahead" if one.from_day > today else "past" if last is not None and last < today else "now"
@@ -108,5 +110,16 @@ def _row(
 
 
 def _title(body: str) -> str:
+    return str(_document(body)["title"])
+
+
+def _last_day(body: str) -> date | None:
+    """The day that the rulebook itself says it ends on: nothing of its scheme is in force after it."""
+    last = _document(body).get("to")
+    return None if last is None else clock.day_of(last)
+
+
+def _document(body: str) -> dict[str, Any]:
     document = parse(body.encode())
-    return str(document["title"]) if isinstance(document, dict) else ""
+    assert isinstance(document, dict)
+    return document
