@@ -22,7 +22,7 @@ from canteen.places import Area, Canteen
 from canteen.policy.canonical import Document
 from canteen.rulebooks import publishing as rulebooks
 from canteen.rulebooks import reader
-from canteen.rulebooks.models import RulebookVersion
+from canteen.rulebooks.models import LAYER_OF, RulebookVersion
 from canteen.ruledesk import comparing, drafts, publishing, simulating
 from canteen.ruledesk.pages import document_of
 from canteen.ruledesk.publishing import names
@@ -144,8 +144,8 @@ def _version(start: str) -> RulebookVersion:
 
 def _place(name: str) -> tuple[str, str]:
     area = db.session.get(Area, name)
-    if area is not None and area.level in ("city", "district", "street"):
-        return area.level, name
+    if area is not None and area.level in LAYER_OF:
+        return LAYER_OF[area.level], name
     if db.session.get(Canteen, name) is not None:
         return "canteen", name
     raise NoSuchPlace

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from canteen.db import Base
 
 LAYERS = ("city", "district", "street", "canteen")
+LAYER_OF = {"city": "city", "district": "district", "functional": "district", "street": "street"}
+"""The layer of an area by its level: a functional area (开发区) has rulebooks as a district has."""
 
 
 class RulebookVersion(Base):

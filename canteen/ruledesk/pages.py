@@ -23,7 +23,7 @@ from canteen.policy import rulebook as books
 from canteen.registry.words import CANTEEN_CLASSES, CLASSES
 from canteen.rulebooks import publishing as rulebooks
 from canteen.rulebooks import reader, writing
-from canteen.rulebooks.models import LAYERS, Publication, RulebookDraft, RulebookVersion
+from canteen.rulebooks.models import LAYER_OF, LAYERS, Publication, RulebookDraft, RulebookVersion
 from canteen.rulebooks.publishing import RulebookFaulty
 from canteen.ruledesk import applying, comparing, drafts, filling, forms, patching, prose, publishing, timeline, trying
 from canteen.ruledesk.proposing import Proposal
@@ -39,6 +39,7 @@ nav.add("rules.calendar", "节假日", position=22)
 
 REFUSED = (Invalid, Conflict, Forbidden, Missing)
 LAYER_WORDS = {"city": "市级", "district": "区县级", "street": "街道（乡镇）级", "canteen": "食堂级"}
+LEVEL_WORDS = {**LAYER_WORDS, "functional": "功能区"}
 TEMPLATES = (
     ("tiers", "按年龄分档"), ("classes", "按人员类别"), ("percent", "打折"), ("free", "高龄免费餐"), ("plain", "每餐补贴"),
 )  # fmt: skip
@@ -67,16 +68,21 @@ def covers(permission: Permission, layer: str, node_id: str) -> bool:
 def need(permission: Permission, layer: str, node_id: str) -> None:
     """Raises NotCovered, as if there were no such place; so too for a district that is called a city."""
     area = db.session.get(Area, node_id) if layer != "canteen" else None
-    if layer not in LAYERS or not covers(permission, layer, node_id) or (area and area.level != layer):
+    wrong = area is not None and LAYER_OF.get(area.level) != layer
+    if layer not in LAYERS or not covers(permission, layer, node_id) or wrong:
         raise NotCovered
 
 
 def reachable(permission: Permission) -> list[tuple[str, str]]:
     """('layer/node', name) of the places where the caller may act, most general first."""
     session, scope = db.session(), guard.scope(permission)
-    areas = session.execute(select(Area).where(Area.level.in_(LAYERS[:3])).order_by(Area.id)).scalars()
+    areas = session.execute(select(Area).where(Area.level.in_(LAYER_OF)).order_by(Area.id)).scalars()
     within = scope.areas(session)
-    found = [(f"{one.level}/{one.id}", f"{LAYER_WORDS[one.level]} · {one.name}") for one in areas if one.id in within]
+    found = [
+        (f"{LAYER_OF[one.level]}/{one.id}", f"{LEVEL_WORDS[one.level]} · {one.name}")
+        for one in areas
+        if one.id in within
+    ]
     found.sort(key=lambda one: LAYERS.index(one[0].partition("/")[0]))
     canteens = session.execute(select(Canteen).order_by(Canteen.id)).scalars()
     own = scope.canteens(session)
@@ -258,6 +264,7 @@ def _form_page(
         area_names=names(),
         kept={place: writing.dump(rest) for place, rest in applying.kept(tree).items()},
         asked=asked,
+        today=clock.today(),
         tried=tried,
         untried=untried,
         place_name=names().get(row.node_id, row.node_id),
@@ -326,6 +333,7 @@ def _asked(sent: Mapping[str, Any]) -> Asked:
         classes=tuple(code for code in request.form.getlist("try-classes") if code in CLASSES),
         home=sent.get("try-home", "").strip(),
         price=sent.get("try-price", "12.00").strip(),
+        day=sent.get("try-day", "").strip(),
         period=sent.get("try-period", "lunch") if sent.get("try-period") in prose.PERIODS else "lunch",
         alone=sent.get("try-alone") == "yes",
     )
@@ -338,8 +346,8 @@ def change_draft(number: int) -> ResponseReturnValue:
     row = _draft(number)
     form, act = filling.of_request(request.form), request.form.get("act", "save")
     filling.change(form, act)
-    tree = reader.tree(row.yaml)
-    if not isinstance(tree, dict) or forms.form_of(tree) is None:
+    tree = None if _form(row.yaml) is None else reader.tree(row.yaml)
+    if not isinstance(tree, dict):
         raise drafts.ChangedMeanwhile
     text = patching.rewrite(row.yaml, applying.applied(tree, form))
     if act == "try":
@@ -407,7 +415,7 @@ def change_yaml(number: int) -> ResponseReturnValue:
         drafts.save(number, text, seen=whole(seen), by=g.person.id)
         if act == "submit":
             return _submit(number)
-    except RulebookFaulty as refusal:
+    except (RulebookFaulty, drafts.NoSource) as refusal:
         return _yaml_page(_draft(number), text, refusal)
     except REFUSED as refusal:
         return _yaml_page(row, text, refusal)

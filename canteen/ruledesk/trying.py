@@ -19,18 +19,23 @@ from canteen.ruledesk.proposing import Layers, Proposal, on_any_day
 
 class BadTry(Invalid):
     code = "try_invalid"
-    message = "试算请填写年龄（0 到 150）和餐价（元）。"
+    message = "试算请填写年龄（0 到 150）、餐价（元）和就餐日期。"
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a clerk types in. `alone`: this rulebook by itself, not joined with the other layers in force."""
+    """What a clerk types in.
+
+    day    when the meal is eaten, like 2026-12-07; '' for today
+    alone  this rulebook by itself, not joined with the other layers in force
+    """
 
     age: str = "75"
     classes: tuple[str, ...] = ()
     home: str = ""
     price: str = "12.00"
     period: str = "lunch"
+    day: str = ""
     alone: bool = False
 
 
@@ -45,14 +50,15 @@ class Tried:
 
 
 def attempt(session: Session, proposal: Proposal, canteen: Canteen | None, asked: Asked, on: date) -> Tried:
-    """Quote one meal of an invented elder on `on` at a canteen. Raises BadTry."""
-    day = clock.civil(on)
+    """Quote one meal of an invented elder at a canteen, on the day asked for, else on `on`. Raises BadTry."""
     try:
         years, fen = int(asked.age), money.yuan(asked.price)
+        on = date.fromisoformat(asked.day) if asked.day else on
     except ValueError as error:
         raise BadTry from error
-    if not 0 <= years <= 150 or not 0 < fen <= 1_000_000:
+    if not 0 <= years <= 150 or not 0 < fen <= 1_000_000 or not 2000 <= on.year < 2100:
         raise BadTry
+    day = clock.civil(on)
     home = tuple(places.path(session, asked.home, on)) if asked.home else ()
     areas = tuple(places.path(session, canteen.area_id, on)) if canteen else ()
     born = _born(on, years)

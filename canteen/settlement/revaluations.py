@@ -22,7 +22,7 @@ from canteen.places import Area, Canteen
 from canteen.policy import rulebook as books
 from canteen.registry import elders
 from canteen.rulebooks import layers, revaluations
-from canteen.rulebooks.models import LAYERS, Revaluation, RevaluationOrder, RulebookVersion
+from canteen.rulebooks.models import LAYER_OF, LAYERS, Revaluation, RevaluationOrder, RulebookVersion
 from canteen.rulebooks.publishing import RulebookFaulty, SamePerson
 from canteen.rulebooks.revaluations import Books, find
 from canteen.settlement import jobs, schedule
@@ -131,7 +131,7 @@ def fit(session: Session, row: Revaluation, document: dict[str, Any]) -> list[st
         known = session.get(Canteen, row.node_id) is not None
     else:
         area = session.get(Area, row.node_id)
-        known = area is not None and area.level in {row.layer, "functional"}
+        known = area is not None and LAYER_OF.get(area.level) == row.layer
     if not known:
         return [*found, "重估范围与级别不符，请重新选择"]
     would = Books(session, row)

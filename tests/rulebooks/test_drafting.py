@@ -1,0 +1,101 @@
+"""What a clerk writes is kept whole or refused: no row is lost, nothing is submitted without its source."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from sqlalchemy.orm import Session
+
+from canteen import clock
+from canteen.db import transaction
+from canteen.places import Area, AreaLink
+from canteen.rulebooks import reader
+from canteen.ruledesk import drafts, filling, forms
+from canteen.ruledesk import publishing as desk
+from canteen.ruledesk.proposing import Proposal
+from canteen.ruledesk.trying import Asked, BadTry, attempt
+from tests import world
+from tests.rulebooks.test_desk import MORE, enter, publish, town, version  # noqa: F401
+from tests.settlement.conftest import Town, at
+
+
+def of_rules(number: int) -> str:
+    head, between, rule = MORE.partition("    rules:\n")
+    return head + between + "".join(rule.replace("id: aged", f"id: r{n}") for n in range(number))
+
+
+def as_sent(text: str) -> dict[str, str]:
+    form = forms.form_of(reader.tree(text))
+    assert form is not None
+    return dict(filling.of_mapping(form))
+
+
+def test_a_form_with_more_rows_than_the_language_takes_loses_none_of_them(enter, session: Session) -> None:  # noqa: ANN001, F811
+    maker = enter("maker")
+    number = drafts.start(of_rules(75), "草稿", layer="city", node_id=world.CITY, by="id-maker")
+    page = f"/desk/rules/drafts/{number}"
+
+    assert maker.post(page, **as_sent(of_rules(75)), act="save", seen="0").status_code == 302
+    assert drafts.find(session, number).yaml == of_rules(75)
+    session.rollback()
+    refused = maker.post(page, **as_sent(of_rules(120)), act="save", seen="1")
+    assert (refused.status_code, "没有保存" in refused.text) == (422, True)
+    assert drafts.find(session, number).yaml == of_rules(75)
+    session.rollback()
+    assert maker.post(page, **{"act": "try", f"stages-{'9' * 5000}-id": "x"}).status_code == 200
+
+
+@pytest.mark.parametrize("escape", [r"\ud800", r"\0", r"\x07"])
+def test_characters_that_no_text_can_be_kept_with_are_found_where_they_stand(escape: str) -> None:
+    document, (fault,) = drafts.check(MORE.replace("title: 测试标准", f'title: "标准{escape}"'))
+    assert document is None
+    assert (fault.line, fault.code) == (3, "bad_character")
+
+
+def test_a_draft_that_does_not_name_its_source_is_not_submitted(enter, session: Session) -> None:  # noqa: ANN001, F811
+    maker = enter("maker")
+    made = maker.post("/desk/rules/drafts", title="新", scheme="new", place=f"city/{world.CITY}", template="plain")
+    text = drafts.find(session, int(made.location.rpartition("/")[2])).yaml
+    session.rollback()
+    assert "还没有写明依据的文件" in maker.get(made.location).text
+
+    answer = maker.post(made.location, **as_sent(text), act="submit", seen="0")
+    assert (answer.status_code, "填写文件名称和文号" in answer.text) == (422, True)
+    named = {**as_sent(text), "source": "民发〔2026〕1 号"}
+    assert "/versions/" in maker.post(made.location, **named, act="submit", seen="1").location
+
+
+def test_an_elder_is_tried_on_any_day(town: Town) -> None:  # noqa: F811
+    workdays = MORE.replace("{age: {from: 60}}", "{age: {from: 60}, day_kind: [workday, makeup]}")
+    proposal = Proposal("city", world.CITY, reader.read(workdays))
+    saturday = date(2026, 3, 7)
+    due = [attempt(town.session, proposal, None, Asked(day=day), saturday).quote.due for day in ("", "2026-03-09")]
+    assert due == [1200, 550]
+    with pytest.raises(BadTry):
+        attempt(town.session, proposal, None, Asked(day="下周一"), saturday)
+
+
+def test_a_functional_area_has_rulebooks_as_a_district_has(enter, town: Town) -> None:  # noqa: ANN001, F811
+    with transaction() as session:
+        session.add(Area(id="220171", name="高新区", level="functional"))
+        session.flush()
+        for child, parent in (("220171", world.CITY), (world.COMMUNITY, "220171")):
+            session.add(AreaLink(area_id=child, parent_id=parent, from_day=date(2020, 1, 1), to_day=None))
+    maker = enter("maker")
+    assert "功能区 · 高新区" in maker.get("/desk/rules").text
+    made = maker.post("/desk/rules/drafts", title="新", scheme="new", place="district/220171", template="plain")
+    assert made.status_code == 302
+    assert maker.post("/desk/rules/drafts", title="新", place="street/220171", template="plain").status_code == 404
+    added = MORE.replace("test-city", "zone").replace("city, name", "zone, name").replace("fund: city", "fund: zone")
+    digest = version(added)
+    with clock.at(at(date(2026, 2, 10))):
+        assert publish(digest, date(2026, 3, 1), layer="district", node="220171")
+
+
+def test_meals_eaten_today_keep_today_s_price(town: Town) -> None:  # noqa: F811
+    digest, today = version(MORE), date(2026, 1, 7)
+    with clock.at(at(today, 13)):
+        with pytest.raises(desk.BackDated):
+            publish(digest, today)
+        publish(digest, date(2026, 1, 8))
