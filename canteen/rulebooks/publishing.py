@@ -39,6 +39,11 @@ class ClosedPeriodTouched(Conflict):
     message = "生效日期落在已结账的所属期内，不能发布；请改用之后的日期，或按重估办理以前月份的补差。"
 
 
+class PublishedMeanwhile(Conflict):
+    code = "published_meanwhile"
+    message = "核对以后又有标准发布，这次没有发布，请重新核对后再试。"
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What the publisher had before the eyes, as JSON: it is kept beside the publication."""
@@ -79,6 +84,8 @@ def draft(text: str, *, by: str) -> str:
 
 def _keep(session: Session, scheme: str, digest: str, body: str, text: str, by: str) -> None:
     recorded = events.record(session, "rulebook.draft", digest, by=by, body={"scheme": scheme})
+    if session.execute(select(RulebookVersion.hash).where(RulebookVersion.hash == digest)).first():
+        return  # somebody submitted the same content in the same moment
     newest = session.execute(select(func.max(RulebookVersion.version)).where(RulebookVersion.scheme == scheme)).scalar()
     session.execute(
         insert(RulebookVersion).values(
@@ -97,7 +104,8 @@ def _keep(session: Session, scheme: str, digest: str, body: str, text: str, by: 
 def publish(digest: str, *, layer: str, node_id: str, from_day: date, by: str) -> int:
     """Put a drafted version in force at a place from `from_day` on, and answer the publication's id.
 
-    What the gate saw is kept beside it. Raises RulebookFaulty, SamePerson, ClosedPeriodTouched, and what the gate raises.
+    What the gate saw is kept beside it, and it must still be so: what somebody else published since then counts too.
+    Raises RulebookFaulty, SamePerson, ClosedPeriodTouched, PublishedMeanwhile, and what the gate raises.
     """
     if not _gates:
         raise RuntimeError("nobody publishes without the gate")
@@ -108,10 +116,10 @@ def publish(digest: str, *, layer: str, node_id: str, from_day: date, by: str) -
         raise RulebookFaulty
     if humans.same(db.session(), by, {version.drafted_by}):
         raise SamePerson
+    newest = db.session.execute(_NEWEST).scalar()
     seen = _gates[0](version, layer, node_id, from_day)
     with transaction() as session:
         version = session.get_one(RulebookVersion, digest)
-        _refuse_closed(session, layer, node_id, from_day)
         recorded = events.record(
             session,
             "rulebook.publish",
@@ -119,6 +127,9 @@ def publish(digest: str, *, layer: str, node_id: str, from_day: date, by: str) -
             by=by,
             body={"layer": layer, "node": node_id, "from": from_day.isoformat()},
         )
+        if session.execute(_NEWEST).scalar() != newest:  # read under the lock of the event
+            raise PublishedMeanwhile
+        _refuse_closed(session, layer, node_id, from_day)
         row = Publication(
             rulebook_hash=digest,
             scheme=version.scheme,
@@ -135,6 +146,9 @@ def publish(digest: str, *, layer: str, node_id: str, from_day: date, by: str) -
         session.flush()
         session.add(PublicationFile(publication_id=row.id, diff=seen.diff, gate=seen.gate, replay=seen.replay))
         return row.id
+
+
+_NEWEST = select(func.max(Publication.id))
 
 
 def _refuse_closed(session: Session, layer: str, node_id: str, from_day: date) -> None:

@@ -152,8 +152,9 @@ def _fault(line: int, problem: Problem) -> Fault:
 
 
 def _own(session: Session, draft_id: int, by: str) -> RulebookDraft:
-    row = find(session, draft_id)
-    if row.state != "open":
+    """The row, locked: what is saved in one window while another submits is either in the version or refused."""
+    row = session.get(RulebookDraft, draft_id, with_for_update={"key_share": True})
+    if row is None or row.state != "open":
         raise NoDraft
     if row.by != by:
         raise NotYours

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date
+import threading
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy.orm import Session
 
 from canteen import clock
-from canteen.db import transaction
+from canteen.db import db, transaction
 from canteen.places import Area, AreaLink
-from canteen.rulebooks import reader
+from canteen.rulebooks import publishing, reader
 from canteen.ruledesk import drafts, filling, forms
 from canteen.ruledesk import publishing as desk
 from canteen.ruledesk.proposing import Proposal
@@ -99,3 +103,70 @@ def test_meals_eaten_today_keep_today_s_price(town: Town) -> None:  # noqa: F811
         with pytest.raises(desk.BackDated):
             publish(digest, today)
         publish(digest, date(2026, 1, 8))
+
+
+# --- two at once ---
+
+
+def at_once(app: Flask, *acts: Callable[[], object]) -> list[str]:
+    """What became of acts begun in the same moment: 'done' or the kind of refusal, sorted."""
+    together, outcomes = threading.Barrier(len(acts)), list[str]()
+
+    def go(act: Callable[[], object]) -> None:
+        with app.app_context():
+            together.wait()
+            try:
+                act()
+                outcomes.append("done")
+            except Exception as error:  # noqa: BLE001 - whatever came is told
+                outcomes.append(type(error).__name__)
+            finally:
+                db.session.remove()
+
+    threads = [threading.Thread(target=go, args=(act,)) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sorted(outcomes)
+
+
+def test_of_two_publications_at_once_one_is_made_and_the_other_refused_in_words(app: Flask, town: Town) -> None:  # noqa: F811
+    one, other = version(MORE), version(MORE.replace("6.50", "6.70"))
+    day = clock.today() + timedelta(days=3)
+    town.session.rollback()
+    outcomes = at_once(app, lambda: publish(one, day), lambda: publish(other, day), lambda: publish(one, day, "p-3"))
+    assert outcomes.count("done") == 1
+    assert set(outcomes) <= {"done", "PublishedMeanwhile", "PublishedThatDay"}
+
+
+def test_what_is_published_while_the_gate_looks_is_looked_at_again(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    one, other = version(MORE), version(MORE.replace("6.50", "6.70"))
+    day = clock.today() + timedelta(days=3)
+
+    def slow(*asked: Any) -> publishing.Seen:
+        seen = desk.look(*asked)
+        monkeypatch.setattr(publishing, "_gates", [desk.look])
+        publish(other, day + timedelta(days=1))
+        return seen
+
+    monkeypatch.setattr(publishing, "_gates", [slow])
+    with pytest.raises(publishing.PublishedMeanwhile):
+        publish(one, day)
+
+
+def test_a_draft_submitted_twice_at_once_is_one_version_and_nothing_saved_is_left_out(app: Flask, town: Town) -> None:  # noqa: F811
+    number = drafts.start(MORE, "草稿", layer="city", node_id=world.CITY, by="p-admin")
+    twin = drafts.start(MORE, "草稿", layer="city", node_id=world.CITY, by="p-admin")
+    later = MORE.replace("6.50", "7.00")
+    outcomes = at_once(
+        app,
+        lambda: drafts.submit(number, by="p-admin"),
+        lambda: drafts.submit(number, by="p-admin"),
+        lambda: drafts.save(number, later, seen=0, by="p-admin"),
+        lambda: drafts.submit(twin, by="p-admin"),
+    )
+    assert set(outcomes) == {"done", "NoDraft"}
+    row = drafts.find(town.session, number)
+    assert row.hash is not None
+    assert drafts.version(town.session, row.hash).yaml == row.yaml
