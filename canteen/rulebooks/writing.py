@@ -129,6 +129,13 @@ def _dict(dumper: yaml.SafeDumper, value: dict[str, object]) -> yaml.Node:
     )
 
 
+def _str(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    """Line ends other than a newline are escaped: between other quotes they are not read back as they were written."""
+    style = '"' if any(mark in value for mark in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _str)
 _Dumper.add_representer(list, _list)
 _Dumper.add_representer(dict, _dict)
 

@@ -96,7 +96,9 @@ class _Spoken:
         ages = {n for word, value in found if word == "age" for n in _numbers(value)}
         ages |= {n for word, value in found if word == "by_age" for n in _tiers(value)}
         prices = {n for word, value in found if word in ("bill", "menu") for n in _numbers(value)}
-        levels = {value["scale"]: value.get("from", 0) for word, value in found if word == "level"}
+        levels = {
+            value["scale"]: value.get("from", 0) for word, value in found if word == "level" and isinstance(value, dict)
+        }
         return cls(
             frozenset(word for word, _ in found),
             frozenset(code for _, value in found for code in _texts(value)),

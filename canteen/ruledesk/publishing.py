@@ -34,6 +34,8 @@ from canteen.ruledesk.prose import Names
 from canteen.settlement import paging
 from canteen.settlement.requoting import Quotes
 
+FARTHEST = timedelta(days=5 * 366)  # ahead: a publication is not taken back, and a year is easily mistyped
+
 
 class BackDated(Conflict):
     code = "back_dated"
@@ -172,6 +174,8 @@ def names() -> dict[str, str]:
 def _out_of_range(document: dict[str, Any], first_day: date) -> list[str]:
     """A version in force on days that its own dates leave out would give nobody anything on them."""
     begins, ends = clock.day_of(document["from"]), document.get("to")
+    if first_day > clock.today() + FARTHEST:
+        return ["生效日期在五年以后，请核对年份"]
     if first_day < begins:
         return [f"生效日期早于标准本身的起始日 {begins.isoformat()}，其间会没有补贴，请把生效日期改为该日或以后"]
     if ends is not None and clock.day_of(ends) < first_day:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from canteen import clock
 from canteen.db import db, transaction
 from canteen.places import Area, AreaLink
-from canteen.rulebooks import publishing, reader
+from canteen.rulebooks import publishing, reader, writing
 from canteen.ruledesk import drafts, filling, forms
 from canteen.ruledesk import publishing as desk
 from canteen.ruledesk.proposing import Proposal
@@ -55,6 +55,13 @@ def test_characters_that_no_text_can_be_kept_with_are_found_where_they_stand(esc
     document, (fault,) = drafts.check(MORE.replace("title: 测试标准", f'title: "标准{escape}"'))
     assert document is None
     assert (fault.line, fault.code) == (3, "bad_character")
+
+
+@pytest.mark.parametrize("mark", ["\x85", "\u2028", "\u2029"])
+def test_line_ends_of_other_alphabets_are_written_as_they_are_read(mark: str) -> None:
+    tree = {"title": f"甲{mark}乙", "of": [f"甲{mark}乙"]}
+    assert reader.tree(writing.dump(tree)) == tree
+    assert reader.tree(f"title: {writing.inline(tree['title'])}") == {"title": tree["title"]}
 
 
 def test_a_draft_that_does_not_name_its_source_is_not_submitted(enter, session: Session) -> None:  # noqa: ANN001, F811

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from canteen import clock, places
+from canteen.commands.policy import SCHEMES
 from canteen.rulebooks import publishing, reader
 from canteen.ruledesk import lowering
 from canteen.ruledesk import publishing as desk
@@ -87,6 +88,13 @@ def test_who_pays_more_is_found_wherever_the_rules_draw_a_line(town: Town) -> No
         said = found(town.session, city(bound), DISTRICT % ("", when, ""), date(2026, 2, 1 + place))
         assert said, (bound, when)
         assert all(one.startswith("下级标准只能加、不能减（区县级）") for one in said)
+
+
+def test_schemes_of_many_words_can_be_looked_at_as_a_district_s(town: Town) -> None:  # noqa: F811
+    for name in ("demo-changchun", "shenzhen-2025", "tianjin-pilot", "zengcheng"):
+        text = (SCHEMES / f"{name}.yaml").read_text(encoding="utf-8")
+        proposal = Proposal("district", world.DISTRICT, reader.read(text), MARCH)
+        lowering.lowered(town.session, proposal, [places.canteen(town.session, "c1")], MARCH)
 
 
 def test_a_district_that_uses_up_the_city_s_one_meal_a_day_at_breakfast_is_found(town: Town) -> None:  # noqa: F811
