@@ -26,7 +26,7 @@ from canteen.rulebooks import reader
 from canteen.rulebooks.reader import Located, YamlFaulty
 
 _DAYS = frozenset({"birth_day", "residence_since", "since", "day", "days", "window"})
-_LARGEST = 4_000_000  # bytes: ten times what a rulebook may have
+_LARGEST = 4_000_000  # bytes: far more than a rulebook may have
 SCHEMES = Path(engine.__file__).parent / "schemes"
 
 

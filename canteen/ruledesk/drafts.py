@@ -17,7 +17,7 @@ from canteen.rulebooks import publishing, reader
 from canteen.rulebooks.models import LAYERS, RulebookDraft, RulebookVersion
 from canteen.ruledesk.filling import UNFILLED
 
-LONGEST = 400_000
+LONGEST = 150_000
 
 
 class NoDraft(Missing):
