@@ -360,9 +360,20 @@ def change_draft(number: int) -> ResponseReturnValue:
             return _submit(number)
     except REFUSED as refusal:
         return _form_page(_draft(number), form, text, _asked(request.form), refusal)
-    if act == "save":
-        return redirect(url_for("rules.draft_page", number=number, done="saved"))
+    if act in _AFTER_SAVING:
+        return _gone_on(number, act)
     return _form_page(_draft(number), form, text, _asked(request.form))
+
+
+_AFTER_SAVING = ("save", "yaml", "form", "simulate")
+
+
+def _gone_on(number: int, act: str) -> ResponseReturnValue:
+    """To the page asked for, now that what was written is saved: form, YAML and simulation are always of one text."""
+    if act == "simulate":
+        return redirect(url_for("simulations.simulations", draft=number, done="saved"))
+    page = "rules.yaml_page" if act == "yaml" else "rules.draft_page"
+    return redirect(url_for(page, number=number, done="saved"))
 
 
 def _submit(number: int) -> ResponseReturnValue:
@@ -419,7 +430,7 @@ def change_yaml(number: int) -> ResponseReturnValue:
         return _yaml_page(_draft(number), text, refusal)
     except REFUSED as refusal:
         return _yaml_page(row, text, refusal)
-    return redirect(url_for("rules.yaml_page", number=number, done="saved"))
+    return _gone_on(number, act if act == "form" else "yaml")
 
 
 # --- publishing ---

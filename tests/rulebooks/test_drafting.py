@@ -50,6 +50,24 @@ def test_a_form_with_more_rows_than_the_language_takes_loses_none_of_them(enter,
     assert maker.post(page, **{"act": "try", f"stages-{'9' * 5000}-id": "x"}).status_code == 200
 
 
+def test_whoever_goes_from_the_form_to_its_yaml_or_a_simulation_takes_along_what_was_written(
+    enter,  # noqa: ANN001, F811
+    session: Session,
+) -> None:
+    maker = enter("maker")
+    number = drafts.start(MORE, "草稿", layer="city", node_id=world.CITY, by="id-maker")
+    page = f"/desk/rules/drafts/{number}"
+    for seen, (act, title, onward) in enumerate(
+        (("yaml", "甲", f"{page}/yaml?"), ("simulate", "乙", "/desk/rules/simulations?"), ("save", "丙", f"{page}?"))
+    ):
+        answer = maker.post(page, **{**as_sent(MORE), "title": title}, act=act, seen=str(seen))
+        assert answer.location.startswith(onward)
+        assert f"title: {title}\n" in maker.get(f"{page}/yaml").text
+    answer = maker.post(f"{page}/yaml", yaml=MORE.replace("测试标准", "丁"), act="form", seen="3")
+    assert answer.location.startswith(f"{page}?")
+    assert 'value="丁"' in maker.get(answer.location).text
+
+
 @pytest.mark.parametrize("escape", [r"\ud800", r"\0", r"\x07"])
 def test_characters_that_no_text_can_be_kept_with_are_found_where_they_stand(escape: str) -> None:
     document, (fault,) = drafts.check(MORE.replace("title: 测试标准", f'title: "标准{escape}"'))
