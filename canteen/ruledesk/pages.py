@@ -56,7 +56,8 @@ filters.add_labels({f"layer.{code}": word for code, word in LAYER_WORDS.items()}
 
 
 def done() -> str:
-    return DONE.get(request.args.get("done", ""), "")
+    """What was done just before; a form that is sent again from such an address has not done it once more."""
+    return DONE.get(request.args.get("done", ""), "") if request.method == "GET" else ""
 
 
 def covers(permission: Permission, layer: str, node_id: str) -> bool:
@@ -246,10 +247,17 @@ def _form(text: str) -> forms.Form | None:
 
 
 def _form_page(
-    row: RulebookDraft, form: forms.Form, text: str, asked: Asked, refusal: Refusal | None = None
+    row: RulebookDraft,
+    form: forms.Form,
+    text: str,
+    asked: Asked,
+    refusal: Refusal | None = None,
+    *,
+    stale: bool = False,
 ) -> ResponseReturnValue:
+    """`stale`: the form was read from a text that was changed since, so it is not tried with what is now behind it."""
     document, faults = drafts.check(text)
-    tried, untried = _try(row, document, asked)
+    tried, untried = (None, drafts.ChangedMeanwhile.message) if stale else _try(row, document, asked)
     tree = reader.tree(row.yaml)
     assert isinstance(tree, dict)
     page = render_template(
@@ -350,9 +358,9 @@ def change_draft(number: int) -> ResponseReturnValue:
     if not isinstance(tree, dict):
         raise drafts.ChangedMeanwhile
     text = patching.rewrite(row.yaml, applying.applied(tree, form))
-    if act == "try":
-        return _form_page(row, form, text, _asked(request.form))
     seen = request.form.get("seen", "")
+    if act == "try":
+        return _form_page(row, form, text, _asked(request.form), stale=whole(seen) != row.changes)
     try:
         drafts.save(number, text, seen=whole(seen), by=g.person.id)
         filling.settle(form)

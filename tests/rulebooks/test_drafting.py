@@ -68,6 +68,18 @@ def test_whoever_goes_from_the_form_to_its_yaml_or_a_simulation_takes_along_what
     assert 'value="丁"' in maker.get(answer.location).text
 
 
+def test_a_form_that_another_window_overtook_is_neither_tried_nor_saved(enter) -> None:  # noqa: ANN001, F811
+    maker = enter("maker")
+    number = drafts.start(MORE, "草稿", layer="city", node_id=world.CITY, by="id-maker")
+    drafts.save(number, MORE.replace("6.50", "7.00"), seen=0, by="id-maker")
+    page = f"/desk/rules/drafts/{number}?done=saved"
+    for act in ("try", "save"):
+        answer = maker.post(page, **as_sent(MORE), act=act, seen="0")
+        assert "在别的窗口里改过了" in answer.text
+        assert "草稿已保存" not in answer.text
+    assert "请付5.50元" in maker.post(page, **as_sent(MORE), act="try", seen="1").text
+
+
 @pytest.mark.parametrize("escape", [r"\ud800", r"\0", r"\x07"])
 def test_characters_that_no_text_can_be_kept_with_are_found_where_they_stand(escape: str) -> None:
     document, (fault,) = drafts.check(MORE.replace("title: 测试标准", f'title: "标准{escape}"'))
