@@ -12,6 +12,19 @@ from tests.browser.tills import CASHIER, MANAGER, PIN, Till
 from tests.rigs.browsers import CameraClip
 
 pytestmark = pytest.mark.browser
+A_DAY_PASSES = """
+() => new Promise((resolve) => {
+  const opening = indexedDB.open('canteen-pos')
+  opening.onsuccess = () => {
+    const change = opening.result.transaction('outbox', 'readwrite')
+    const rows = change.objectStore('outbox').getAll()
+    rows.onsuccess = () => {
+      for (const row of rows.result) change.objectStore('outbox').put({ ...row, made: row.made - 24 * 3600_000 })
+    }
+    change.oncomplete = () => { opening.result.close(); resolve() }
+  }
+})
+"""
 QUOTES = "**/api/v1/pos/quotes"
 BOTH = pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
 
@@ -283,7 +296,7 @@ def test_an_own_sale_is_taken_back_alone_within_ten_minutes(shop: Shop, till: Ti
     till.page.click(".sold button")
     till.page.click("dialog >> text=扫错卡")
     till.page.click("dialog >> text=退现金 7.00 元，确认作废")
-    till.sees("已作废，请退给顾客 7.00 元。")
+    till.sees("已作废，请退给顾客现金 7.00 元。")
     till.sent()
     assert shop.rows("SELECT reason, refund_fen, refund_kind, approved_by FROM void") == [("扫错卡", 700, "cash", None)]
     till.scan(shop.grandma)
@@ -317,6 +330,28 @@ def test_another_cashiers_sale_is_taken_back_with_the_managers_pin(shop: Shop, t
     till.sent()
     manager = shop.rows("SELECT id FROM person WHERE login = 'chen'")[0][0]
     assert shop.rows("SELECT approved_by FROM void") == [(manager,)]
+
+
+def test_a_sale_of_a_day_before_is_taken_back_with_the_managers_pin(shop: Shop, till: Till) -> None:
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+    till.pay()
+    till.sent()
+    till.page.evaluate(A_DAY_PASSES)
+    till.page.click("nav >> text=今日记录")
+    till.sees("共 0 份")
+    till.page.click("text=前一天")
+    till.sees("共 1 份")
+    till.page.click(".sold button")
+    till.page.click("dialog >> text=点错餐")
+    till.page.click(f"dialog .choice:has-text('{MANAGER}')")
+    till.press("dialog", PIN)
+    till.page.click("dialog .primary")
+    till.page.click("dialog >> text=确认作废")
+    till.sees("已作废")
+    till.sees("共 0 份")
+    till.sent()
+    assert shop.count("void") == 1
 
 
 def test_a_wrong_pin_is_told_and_lets_nobody_in(shop: Shop, till: Till) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
+
+from tests.rigs.browsers import PATIENCE
 
 CASHIER, MANAGER, PIN = "王秀兰", "陈志强", "135792"
 API = "**/api/**"
@@ -21,8 +24,6 @@ OUTBOX = """
   }
 })
 """
-
-NOTHING_WAITS = f"async () => (await ({OUTBOX})()).every(({{ state }}) => state !== 'waiting')"
 
 # The keys come 5 ms apart by their own time stamps, as the device made them, however late the page hears of them
 SCANNER = """
@@ -95,7 +96,10 @@ class Till:
 
     def sent(self) -> None:
         """All is with the server. The outbox is asked first: the bar is written a moment after a sale was kept."""
-        self.page.wait_for_function(NOTHING_WAITS, polling=100)
+        give_up = time.monotonic() + PATIENCE / 1000
+        while waiting := [row["number"] for row in self.outbox() if row["state"] == "waiting"]:
+            assert time.monotonic() < give_up, f"not sent: {waiting}"
+            self.page.wait_for_timeout(100)
         expect(self.page.locator("#bar [data-slot=unsent]")).to_have_text("全部已上传")
 
     def unsent(self, count: int) -> None:

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { wait } from '../../static/pos/model/backoff.js'
 import { FIRST, hashOf, idOf, seal } from '../../static/pos/model/envelope.js'
 import { menuOf, minuteOfDay, periodAt } from '../../static/pos/model/meals.js'
-import { checkouts, stateWords, unsentWords } from '../../static/pos/model/rows.js'
+import { checkouts, names, stateWords, unsentWords } from '../../static/pos/model/rows.js'
 import { mayAlone, voidBody } from '../../static/pos/model/voids.js'
 
 const NEW = { tablet: 't1', epoch: 1, number: 0, hash: FIRST }
@@ -40,6 +40,10 @@ test('a row is told in words, and an answer that is not ours to mend says whom t
   assert.match(stateWords({ ...row, state: 'quarantined' }), /人工核对/)
   assert.match(stateWords({ ...row, tries: 3, message: '内容过大' }), /内容过大/)
   assert.deepEqual([unsentWords(0), unsentWords(3)], ['全部已上传', '3 笔待上传'])
+})
+
+test('a few are named, of many the first', () => {
+  assert.deepEqual([['甲'], ['甲', '乙', '丙'], ['甲', '乙', '丙', '丁']].map(names), ['甲', '甲、乙、丙', '甲等 4 人'])
 })
 
 test('a voided sale is shown as such beside the one it was bought with', () => {

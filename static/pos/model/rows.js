@@ -48,6 +48,14 @@ export function stateWords({ state, tries, message }) {
 }
 
 /**
+ * Who a checkout was for: all of a few, the first of many.
+ * @param {string[]} titles
+ */
+export function names(titles) {
+  return titles.length > 3 ? `${titles[0]}等 ${titles.length} 人` : titles.join('、')
+}
+
+/**
  * The count of unsent records, in words.
  * @param {number} count
  */

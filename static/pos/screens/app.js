@@ -285,6 +285,9 @@ export class App {
   }
 }
 
+/** What a browser says of a full disk: Chromium the second, when it closes the store over it. */
+const STORE_FAILS = ['QuotaExceededError', 'UnknownError', 'AbortError']
+
 /**
  * What to tell the cashier about a failure.
  * @param {unknown} error
@@ -293,6 +296,6 @@ export function sentence(error) {
   if (error instanceof Refusal) return error.message
   if (error instanceof Unreachable) return '网络不通，暂时办不了。请稍候再试。'
   console.error(error)
-  if (error instanceof DOMException && error.name === 'QuotaExceededError') return '平板存储空间已满，请联系系统运维。'
+  if (error instanceof DOMException && STORE_FAILS.includes(error.name)) return '平板存储空间已满或出错，请清理空间后重新打开浏览器，或联系系统运维。'
   return '平板出错，请重新打开本页后再试；若仍不行，请联系系统运维。'
 }

@@ -3,6 +3,7 @@
 import { add, change, customer, due, EMPTY, checkout, MOST, notice, priced, question, remove, titleOf } from '../model/basket.js'
 import { menuOf, minuteOfDay, periodAt, PERIODS } from '../model/meals.js'
 import { show as yuan } from '../model/money.js'
+import { names } from '../model/rows.js'
 import { read } from '../model/scan.js'
 import { uuid } from '../model/uuid.js'
 import { Refusal } from '../net/api.js'
@@ -191,6 +192,7 @@ class Till {
     slot(this.root, 'another').setAttribute('aria-pressed', String(this.joining))
     showCustomers(this)
     showTenders(this, total)
+    for (const meal of this.root.querySelectorAll('.menu [aria-pressed="true"]')) meal.scrollIntoView({ block: 'nearest' })
     this.refresh()
   }
 
@@ -292,11 +294,11 @@ class Till {
 
   /** A card was scanned before the former person paid: what shall happen? */
   async #settleFormer() {
-    const former = this.basket.customers.map((_, n) => titleOf(this.basket, n)).join('、')
-    const answer = await choose({ title: `${former} 还没有付款` }, [
-      { label: `${['两', '三', '四', '五', '六', '七', '八', '九', '十'][this.basket.customers.length - 1] ?? '多'}人一起付`, value: 'join' },
-      { label: '不要上一单，换这一位', value: 'replace' },
-    ])
+    const { length } = this.basket.customers
+    const former = names(this.basket.customers.map((_, n) => titleOf(this.basket, n)))
+    const join = { label: length === 1 ? '两人一起付' : `${length + 1} 人一起付`, value: 'join' }
+    const replace = { label: '不要上一单，换这一位', value: 'replace' }
+    const answer = await choose({ title: `${former} 还没有付款` }, length < MOST ? [join, replace] : [replace])
     if (answer === 'replace') this.#empty()
     return answer !== null
   }

@@ -2,7 +2,7 @@
 
 import { hour } from '../model/clock.js'
 import { show as yuan } from '../model/money.js'
-import { checkouts, KINDS, stateWords } from '../model/rows.js'
+import { checkouts, KINDS, names, stateWords } from '../model/rows.js'
 import { find, newest } from '../store/outbox.js'
 import { fill, show, slot } from './dom.js'
 
@@ -43,4 +43,4 @@ export async function showLatest(app, root) {
 }
 
 /** @param {Shown} shown */
-const who = ({ sales }) => sales.map(({ title }) => title).join('、')
+const who = ({ sales }) => names(sales.map(({ title }) => title))

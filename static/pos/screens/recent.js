@@ -1,10 +1,10 @@
-// Today's checkouts on this tablet, and taking a sale back.
+// The checkouts of a day on this tablet, today's first, and taking a sale back.
 
 import { day, hour } from '../model/clock.js'
 import { show as yuan } from '../model/money.js'
-import { checkouts, KINDS, stateWords } from '../model/rows.js'
+import { checkouts, KEPT, KINDS, stateWords } from '../model/rows.js'
 import { since } from '../store/outbox.js'
-import { acts, clone, each, fill, say, slot } from './dom.js'
+import { acts, clone, each, fill, say, show, slot } from './dom.js'
 import { takeBack } from './void.js'
 
 /** @import {App, Screen} from './app.js' */
@@ -19,14 +19,25 @@ const A_DAY = 24 * 3600 * 1000
 export function recent(app) {
   const root = clone('screen-recent')
   let shown = ''
+  let ago = 0 // days
   const refresh = async () => {
-    const rows = await since(app.store, app.now() - A_DAY)
-    const list = checkouts(rows).filter(({ row }) => day(row.made) === day(app.now()))
-    const sold = list.map(({ row, sales }) => `${row.epoch}/${row.number} ${sales.map(({ voided }) => voided)}`).join()
+    const wanted = day(app.now() - ago * A_DAY)
+    const rows = await since(app.store, app.now() - (ago + 1) * A_DAY)
+    const list = checkouts(rows).filter(({ row }) => day(row.made) === wanted)
+    fill(root, { title: ago === 0 ? '今日记录' : `${wanted} 的记录` })
+    show(root, 'later', ago > 0)
+    show(root, 'earlier', ago * A_DAY < KEPT)
+    const sold = wanted + list.map(({ row, sales }) => `${row.epoch}/${row.number} ${sales.map(({ voided }) => voided)}`).join()
     if (sold !== shown) showRows(app, root, list)
     else showStates(root, list) // a button under the finger must not be replaced
     shown = sold
   }
+  const turn = (/** @type {number} */ days) => {
+    ago += days
+    say(root, '')
+    return refresh()
+  }
+  acts(root, { earlier: () => turn(1), later: () => turn(-1) })
   return { root, refresh }
 }
 
