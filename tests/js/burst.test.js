@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { press, QUIET, rest } from '../../static/pos/model/burst.js'
+import { ended, press, QUIET, rest } from '../../static/pos/model/burst.js'
 
 /** Press keys `every` ms apart; answers each step. */
 function type(keys, every) {
@@ -42,6 +42,15 @@ test('a scanner that waits before its Enter still gives its code', () => {
   let { burst } = type(code, 8).at(-1)
   const step = press(burst, 'Enter', burst.last + 60)
   assert.equal(step.scan, code.join(''))
+})
+
+test('an Enter that comes after the end of the code reaches no button either, and a later one does', () => {
+  const { burst } = type([...code, 'Enter'], 8).at(-1)
+  const again = press(burst, 'Enter', burst.last + 20)
+  assert.deepEqual([again.swallow, again.scan], [true, null])
+  assert.equal(press(again.burst, 'Tab', burst.last + 301).swallow, false)
+  assert.equal(press(ended(1000), 'Enter', 1200).swallow, true, 'where silence ended the code')
+  assert.equal(type([...code, 'Enter', ...code, 'Enter'], 8).at(-1).scan, code.join(''), 'the next code is whole')
 })
 
 test('a slow key before the burst does not become part of the code', () => {

@@ -84,6 +84,14 @@ def test_one_business_field_changed_is_another_sale(path: tuple[Any, ...], value
     assert read(changed).sales[0].content_hash != read(body()).sales[0].content_hash
 
 
+def test_one_payment_may_be_as_large_as_ten_sales_together() -> None:
+    whole = orders.MOST_FEN * orders.MOST_SALES
+    large = body()
+    large["payment"].update(due=whole)
+    large["payment"]["tenders"][0].update(fen=whole, given=whole, change=0)
+    assert read(large).paid == whole
+
+
 @pytest.mark.parametrize(
     "spoil",
     [

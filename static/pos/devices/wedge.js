@@ -1,7 +1,7 @@
 // A keyboard scanner anywhere on the page. Its keys are swallowed even when a field has the focus
 // or a Chinese input method is on; what its first keys typed before it was recognised is taken back.
 
-import { press, QUIET, rest, SILENCE } from '../model/burst.js'
+import { ended, press, QUIET, rest, SILENCE } from '../model/burst.js'
 
 const LATE = 20 // ms; a timer so late says that the page was busy, and that keys may wait behind it
 
@@ -19,7 +19,7 @@ export function listen(heard) {
 
   const end = () => {
     const scan = rest(burst)
-    burst = QUIET
+    burst = scan ? ended(performance.now()) : QUIET
     if (scan) heard(scan)
   }
 

@@ -5,8 +5,11 @@ const FAST = 40 // ms between two keys of a scanner, at most
 const SURE = 4 // so many fast keys in a row are no person
 const WHOLE = 6 // shorter runs are no code
 
+const TAIL = 300 // ms after a code in which Enter or Tab is still the scanner's: some send two
+
 /**
- * @typedef {{text: string, last: number, run: number}} Burst
+ * @typedef {{text: string, last: number, run: number, ended?: boolean}} Burst
+ *   ended    a code came to its end at `last`
  * @typedef {{burst: Burst, swallow: boolean, undo: boolean, scan: string | null}} Step
  *   swallow  the key belongs to the scanner: it must not reach a field or button
  *   undo     the scanner is now recognised: take back what its first keys typed
@@ -29,8 +32,9 @@ export const SILENCE = 80
 export function press(burst, key, at) {
   const fast = at - burst.last <= FAST
   if (key === 'Enter' || key === 'Tab') {
+    if (burst.ended && at - burst.last <= TAIL) return { burst, swallow: true, undo: false, scan: null }
     const whole = at - burst.last <= SILENCE && burst.run >= SURE
-    return { burst: QUIET, swallow: whole, undo: false, scan: whole ? code(burst) : null }
+    return { burst: whole ? ended(at) : QUIET, swallow: whole, undo: false, scan: whole ? code(burst) : null }
   }
   if ([...key].length !== 1) return { burst, swallow: false, undo: false, scan: null }
   const run = fast ? burst.run + 1 : 1
@@ -46,6 +50,13 @@ export function press(burst, key, at) {
 export function rest(burst) {
   return burst.run >= SURE ? code(burst) : null
 }
+
+/**
+ * A code came to its end.
+ * @param {number} at
+ * @returns {Burst}
+ */
+export const ended = (at) => ({ ...QUIET, last: at, ended: true })
 
 /** @param {Burst} burst */
 const code = ({ text }) => (text.length >= WHOLE ? text : null)

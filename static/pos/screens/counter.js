@@ -131,12 +131,14 @@ class Till {
    * @param {Partial<Customer>} changes
    */
   async change(key, changes) {
+    if (this.#selling) return
     this.basket = change(this.basket, key, changes)
     await this.#quote()
   }
 
   /** @param {string} key */
   async remove(key) {
+    if (this.#selling) return
     this.basket = remove(this.basket, key)
     this.opened = null
     if (this.basket.customers.length === 0) return this.#drop()
@@ -314,7 +316,7 @@ class Till {
   }
 
   #drop() {
-    this.#asked += 1
+    if (this.#selling) return
     this.#pending = Promise.resolve()
     this.#empty()
     say(this.root, '')
@@ -322,6 +324,7 @@ class Till {
   }
 
   #empty() {
+    this.#asked += 1 // a price still being asked for is for nobody any more
     this.basket = this.#priced = EMPTY
     this.opened = null
     this.joining = this.adding = false
