@@ -17,7 +17,7 @@ from playwright.sync_api import BrowserContext, Error, Playwright, Route, expect
 
 from canteen import clock
 from tests.browser.conftest import OpenTill, Shop
-from tests.browser.tills import MANAGER, RECORDS, Till
+from tests.browser.tills import MANAGER, QUOTES, RECORDS, Till
 from tests.rigs.browsers import lasting
 from tests.rigs.servers import Serve
 
@@ -94,6 +94,16 @@ def test_an_answer_that_is_swallowed_is_asked_for_again_and_books_once(shop: Sho
     assert swallowed == [200, 200]
     assert (shop.count("sale"), shop.count("record"), shop.count("payment")) == (1, 1, 1)
     assert [row["state"] for row in till.outbox()] == ["settled"]
+
+
+@pytest.mark.parametrize("body", ["", '{"at":"2026-11-2'], ids=["nothing of it", "a part of it"])
+def test_an_answer_of_which_only_a_part_came_is_no_answer(shop: Shop, till: Till, body: str) -> None:
+    till.page.route(QUOTES, lambda route: route.fulfill(status=200, content_type="application/json", body=body))
+    till.scan(shop.grandma)
+    till.sees("网络不通")
+    till.page.unroute(QUOTES)
+    till.scan(shop.grandma)
+    till.due("7.00 元")
 
 
 def test_a_record_that_the_server_will_not_read_does_not_hold_up_the_others(shop: Shop, till: Till) -> None:

@@ -8,7 +8,7 @@ from playwright.sync_api import Route, expect
 
 from canteen import clock
 from tests.browser.conftest import OpenTill, Shop
-from tests.browser.tills import CASHIER, MANAGER, PIN, Till
+from tests.browser.tills import CASHIER, MANAGER, PIN, QUOTES, Till
 from tests.rigs.browsers import CameraClip
 
 pytestmark = pytest.mark.browser
@@ -25,7 +25,6 @@ A_DAY_PASSES = """
   }
 })
 """
-QUOTES = "**/api/v1/pos/quotes"
 BOTH = pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
 
 

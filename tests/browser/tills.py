@@ -13,6 +13,7 @@ from tests.rigs.browsers import PATIENCE
 CASHIER, MANAGER, PIN = "王秀兰", "陈志强", "135792"
 API = "**/api/**"
 RECORDS = "**/api/v1/records"
+QUOTES = "**/api/v1/pos/quotes"
 
 OUTBOX = """
 () => new Promise((resolve, reject) => {

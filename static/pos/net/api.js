@@ -102,8 +102,8 @@ async function sent(method, path, body, signed, signal) {
  */
 function parsed(text, response) {
   const json = /json/.test(response.headers.get('Content-Type') ?? '')
-  if (response.ok && text === '') return null
-  if (response.ok && json) return JSON.parse(text)
+  if (response.status === 204) return null
+  if (response.ok && json) return JSON.parse(text) // an answer cut short is none
   if (response.ok) throw new Error('an answer that is not ours') // a hotel's login page, a proxy
   return new Refusal(response.status, ...reasonOf(json ? text : '', response.status))
 }
