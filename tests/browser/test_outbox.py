@@ -130,6 +130,8 @@ def test_a_record_that_the_server_will_not_read_does_not_hold_up_the_others(shop
     assert shop.count("sale") == 1
     till.page.click("text=今日记录")
     till.sees("待上传，服务器未接收：记录无法识别")
+    till.page.click("nav >> text=设备状态")
+    expect(till.page.locator(".held li")).to_have_text(re.compile("第 1/1 号.*李奶奶.*服务器未接收"))
     till.page.unroute(RECORDS)
     till.sent()
     assert shop.count("sale") == 2
@@ -208,6 +210,9 @@ def test_a_sale_taken_back_in_one_tab_is_not_refunded_again_in_the_other(shop: S
 
 def test_a_clock_set_right_again_hides_no_sale_of_today(shop: Shop, till: Till) -> None:
     till.page.evaluate("{ const now = Date.now; Date.now = () => now() + 26 * 3600_000 }")
+    till.page.click("nav >> text=设备状态")
+    till.page.click("text=立即上传")
+    till.sees("已通知上传")  # the clock was compared with the server's
     till.scan(shop.grandma)
     till.due("7.00 元")
     till.pay()
@@ -305,7 +310,7 @@ def test_a_record_set_aside_by_the_server_is_listed_and_the_next_one_passes(shop
     till.pay()
     till.sent()
     till.page.click("text=设备状态")
-    expect(till.page.locator(".held li")).to_have_text(re.compile("第 1 号.*李奶奶.*签名有误"))
+    expect(till.page.locator(".held li")).to_have_text(re.compile("第 1/1 号.*李奶奶.*签名有误"))
     assert [row["state"] for row in till.outbox()] == ["quarantined", "settled"]
 
 

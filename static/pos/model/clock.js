@@ -20,6 +20,14 @@ export function hour(ms) {
 }
 
 /**
+ * '11-22 11:40' in Asia/Shanghai.
+ * @param {number} ms
+ */
+export function minute(ms) {
+  return stamp(ms).slice(5, 16).replace('T', ' ')
+}
+
+/**
  * '2026-11-22' in Asia/Shanghai.
  * @param {number} ms
  */

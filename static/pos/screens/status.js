@@ -1,8 +1,8 @@
 // The state of this tablet, for whoever looks after it.
 
 import { askToKeep } from '../devices/storage.js'
-import { hour } from '../model/clock.js'
-import { unsentWords } from '../model/rows.js'
+import { minute } from '../model/clock.js'
+import { names, stateWords, unsentWords } from '../model/rows.js'
 import { quarantined, unsent, waiting } from '../store/outbox.js'
 import { get } from '../store/settings.js'
 import { acts, clone, each, fill, say, show, slot } from './dom.js'
@@ -39,10 +39,10 @@ export function status(app) {
 async function refresh(app, root) {
   const facts = await factsOf(app)
   each(slot(root, 'facts'), facts, 'part-price', (row, [label, fen]) => fill(row, { label, fen }))
-  const held = await quarantined(app.store)
+  const held = [...(await quarantined(app.store)), ...(await waiting(app.store)).filter(({ message }) => message)]
   show(root, 'held', held.length > 0)
   each(slot(root, 'heldRows'), held, 'part-item', (item, row) => {
-    item.textContent = `第 ${row.number} 号，${hour(row.made)}，${row.titles.join('、')}：${row.message || row.reason}`
+    item.textContent = `第 ${row.epoch}/${row.number} 号，${minute(row.made)}，${names(row.titles)}：${stateWords(row)}`
   })
   show(root, 'update', await updateWaits())
 }
