@@ -11,6 +11,26 @@ from tests.rigs.browsers import OpenPage
 
 pytestmark = pytest.mark.browser
 
+LEFT_WHILE_STARTING = """
+async () => {
+  const { Camera } = await import('/static/pos/devices/camera.js')
+  const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+  const tracks = []
+  navigator.mediaDevices.getUserMedia = async () => {
+    await pause(50)
+    const stream = document.createElement('canvas').captureStream()
+    tracks.push(...stream.getTracks())
+    return stream
+  }
+  const camera = new Camera({ worker: '/pos/decoder.js', reader: '', wasm: '' })
+  camera.start()
+  camera.stop()
+  camera.start()
+  await pause(1000)
+  camera.stop()
+  return tracks.map(({ readyState }) => readyState)
+}
+"""
 READY = "() => navigator.serviceWorker.ready.then((registration) => registration.active.state)"
 
 
@@ -86,6 +106,12 @@ def test_the_status_screen_tells_storage_line_count_and_clock_in_words(till: Til
     facts = till.page.locator(".facts")
     for words in ("待上传", "全部已上传", "记录保存", "长期保存", "剩余空间", "安全连接", "平板时钟"):
         expect(facts).to_contain_text(words)
+
+
+def test_a_camera_left_while_it_starts_is_given_back(shop: Shop, open_page: OpenPage) -> None:
+    page = open_page()
+    page.goto(f"{shop.server.url}/pos")
+    assert page.evaluate(LEFT_WHILE_STARTING) == ["ended", "ended"]
 
 
 def test_an_address_that_cannot_work_safely_says_so_and_sells_nothing(shop: Shop, open_page: OpenPage) -> None:
