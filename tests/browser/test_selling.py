@@ -353,6 +353,22 @@ def test_a_sale_of_a_day_before_is_taken_back_with_the_managers_pin(shop: Shop, 
     assert shop.count("void") == 1
 
 
+def test_who_sold_it_is_not_asked_to_approve_its_void(shop: Shop, till: Till) -> None:
+    till.page.click("text=交班")
+    till.log_in(MANAGER)
+    till.scan(shop.grandma)
+    till.due("7.00 元")
+    till.pay()
+    till.sent()
+    till.page.evaluate(A_DAY_PASSES)
+    till.page.click("nav >> text=今日记录")
+    till.page.click("text=前一天")
+    till.page.click(".sold button")
+    till.page.click("dialog >> text=点错餐")
+    expect(till.page.locator("dialog")).to_contain_text("需要另一位负责人同意")
+    expect(till.page.locator("dialog .choice")).to_have_count(0)
+
+
 def test_a_wrong_pin_is_told_and_lets_nobody_in(shop: Shop, till: Till) -> None:
     till.page.click("text=交班")
     till.page.click(f".choice:has-text('{CASHIER}')")

@@ -31,7 +31,7 @@ export async function takeBack(app, shown, sale) {
   if (reason === null) return null
   try {
     const alone = mayAlone({ cashier: shown.cashier, made: shown.row.made }, cashier, app.now())
-    const approval = alone ? undefined : await approved(app, sale)
+    const approval = alone ? undefined : await approved(app, shown, sale)
     if (approval === null) return null
     const kind = await refund(title, shown.kind, sale.due)
     if (kind === null) return null
@@ -68,14 +68,15 @@ function handBack(kind, fen) {
 }
 
 /**
- * A manager stands by: name and PIN, asked of the server.
+ * A manager who did not sell it stands by: name and PIN, asked of the server.
  * @param {App} app
+ * @param {Shown} shown
  * @param {SaleShown} sale
  * @returns {Promise<Approval | null>}
  */
-async function approved(app, sale) {
-  const managers = app.menu?.managers ?? []
-  const hint = managers.length > 0 ? '超过十分钟，或不是您自己收的，需要负责人同意。' : '这家食堂还没有登记负责人，请联系民政部门。'
+async function approved(app, { cashier }, sale) {
+  const managers = (app.menu?.managers ?? []).filter(({ id }) => id !== cashier)
+  const hint = managers.length > 0 ? '超过十分钟，或不是您自己收的，需要负责人同意。' : '需要另一位负责人同意，而这家食堂没有登记，请联系民政部门。'
   const manager = await choose(
     { title: '请负责人确认', hint },
     managers.map((person) => ({ label: person.name, value: person })),
