@@ -38,9 +38,9 @@ def accounts() -> list[Account]:
     managers = [
         Account(login, name, duty, tuple(("manager", "canteen", s.id) for s in SITES if s.operator == firm), True, True)
         for login, name, duty, firm in (
-            ("demo-manager-a", "韩经理", "食堂管理员 · 康乐", "demo-kangle"),
-            ("demo-manager-b", "曲经理", "食堂管理员 · 福满家", "demo-fuman"),
-            ("demo-manager-c", "老魏", "食堂管理员 · 老味道", "demo-laowei"),
+            ("demo-manager-a", "韩经理", "食堂负责人 · 康乐", "demo-kangle"),
+            ("demo-manager-b", "曲经理", "食堂负责人 · 福满家", "demo-fuman"),
+            ("demo-manager-c", "老魏", "食堂负责人 · 老味道", "demo-laowei"),
         )
     ]
     streets = tuple(("reviewer", "area", site.street) for site in SITES)

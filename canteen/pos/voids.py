@@ -34,7 +34,7 @@ class SaleUnknown(Missing):
 
 class NeedsManager(Forbidden):
     code = "void_needs_manager"
-    message = "超过十分钟或不是本人的就餐，须由食堂管理员输入口令同意后撤单。"
+    message = "超过十分钟或不是本人的就餐，须由食堂负责人输入口令同意后撤单。"
 
 
 class OwnSale(Forbidden):

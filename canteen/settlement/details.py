@@ -20,9 +20,9 @@ from canteen.money import Fen
 from canteen.places import Area, Canteen, Contract, Operator, Payee
 from canteen.pos.models import Record, Sale, SaleLine, Share, Tender, Void
 from canteen.registry.models import Credential, ElderFact, ElderIdentity
-from canteen.rulebooks.models import RulebookVersion
+from canteen.rulebooks.models import JoinedRulebook, Publication, RulebookVersion
 from canteen.settlement import claims, closing, differences, judging, paging, reading, sums
-from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held
+from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held, Statement
 from canteen.settlement.statement import Cut
 from canteen.settlement.words import excluded_name, say
 
@@ -174,6 +174,7 @@ class Found:
 def about(claim: Claim) -> About:
     """Names and dates of a claim."""
     session = db.session()
+    names = fund_names() | _fund_names_of(claim.period_id)
     contract = session.get_one(Contract, claim.contract_id)
     payee = session.get_one(Payee, contract.payee_id)
     district = session.get(Area, claim.district_id)
@@ -191,7 +192,7 @@ def about(claim: Claim) -> About:
         fen=claim.fen,
         meals=claim.meals,
         persons=claim.persons,
-        fund_names=fund_names(),
+        fund_names=names,
     )
 
 
@@ -199,9 +200,20 @@ _FUNDS: dict[str, dict[str, str]] = {}  # by rulebook hash: a version never chan
 
 
 def fund_names() -> dict[str, str]:
-    """What the rulebooks call each fund; of two names the one drafted later holds."""
+    """What the rulebooks call each fund: of two names one in a published rulebook holds, and of those the later."""
+    published = select(Publication.rulebook_hash, func.max(Publication.recorded).label("at"))
+    known = published.group_by(Publication.rulebook_hash).subquery()
+    query = (
+        select(RulebookVersion.hash)
+        .outerjoin(known, known.c.rulebook_hash == RulebookVersion.hash)
+        .order_by(func.coalesce(known.c.at, 0), RulebookVersion.recorded)
+    )
+    return _names_of([row[0] for row in paging.once(query)])
+
+
+def _names_of(hashes: Sequence[str]) -> dict[str, str]:
+    """What these rulebooks call each fund; the later in the order holds."""
     names: dict[str, str] = {}
-    hashes = [row[0] for row in paging.once(select(RulebookVersion.hash).order_by(RulebookVersion.recorded))]
     if missing := [digest for digest in hashes if digest not in _FUNDS]:
         query = select(RulebookVersion.hash, RulebookVersion.body).where(RulebookVersion.hash.in_(missing))
         for digest, body in paging.once(query):
@@ -209,6 +221,18 @@ def fund_names() -> dict[str, str]:
     for digest in hashes:
         names |= _FUNDS[digest]
     return names
+
+
+def _fund_names_of(period_id: int) -> dict[str, str]:
+    """As the rulebooks call the funds that a period's meals were sold under: a closed month keeps its names."""
+    stated = paging.once(select(Statement.body).where(Statement.period_id == period_id))
+    joined = json.loads(stated[0][0])["rulebooks"] if stated else []
+    rows = paging.once(
+        select(JoinedRulebook.parts).where(JoinedRulebook.hash.in_(joined)).order_by(JoinedRulebook.hash)
+    )
+    parts = {part for (text,) in rows for part in json.loads(text)}
+    ordered = select(RulebookVersion.hash).where(RulebookVersion.hash.in_(parts)).order_by(RulebookVersion.recorded)
+    return _names_of([row[0] for row in paging.once(ordered)])
 
 
 def funds(claim: Claim) -> list[str]:

@@ -32,6 +32,9 @@ MEAL_COLUMNS_AFTER = (
 )  # fmt: skip
 
 
+SUBJECTS = {"sale": "就餐", "tablet": "平板", "payment": "收款"}
+
+
 @dataclass(frozen=True, slots=True)
 class Exported:
     """Where the workbook was written, its SHA-256, and how many meals it lists."""
@@ -194,10 +197,16 @@ def _findings(book: Book, row: Claim, *, insider: bool) -> None:
     for found in details.findings(row):
         sheet.row(
             (
-                finding_name(found.code, insider=insider), found.subject, yuan(found.fen), say("answer", found.outcome), found.reason,
+                finding_name(found.code, insider=insider), _subject(found.subject), yuan(found.fen), say("answer", found.outcome), found.reason,
                 found.by,
             )
         )  # fmt: skip
+
+
+def _subject(text: str) -> str:
+    """'sale:…' as people read it: 就餐 with its number, 平板 with epoch and record number, 收款."""
+    kind, _, number = text.partition(":")
+    return f"{SUBJECTS.get(kind, kind)} {number}"
 
 
 def _hash(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import date
@@ -10,12 +11,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen import clock, events
+from canteen.auth import humans
 from canteen.db import retried, transaction
 from canteen.errors import Conflict, Invalid, Missing
 from canteen.ledger import periods, transfers
 from canteen.places import Contract, Payee
+from canteen.registry.imports import contracts
 from canteen.settlement import carrying, claims, steps, workflow
-from canteen.settlement.claims import MoveNotOpen, reason_given
+from canteen.settlement.claims import MoveNotOpen, SamePerson, reason_given
 from canteen.settlement.models import Claim, Decision, Payout, PayoutCheck
 from canteen.settlement.steps import Steps
 
@@ -70,6 +73,14 @@ def of_claim(session: Session, claim_id: int) -> list[Standing]:
     return [Standing(payout, check) for payout, check in rows]
 
 
+def _keep_from_signer(session: Session, claim: Claim, by: str) -> None:
+    """Raises SamePerson when the human who registered the contract, and with it who is paid, would pay it."""
+    rows = session.execute(select(events.Event.actor, events.Event.body).where(events.Event.kind == contracts.MADE))
+    signers = {actor for actor, body in rows if claim.contract_id in json.loads(body)["contracts"]}
+    if humans.same(session, by, signers):
+        raise SamePerson("这份运营协议（收款账户）是您登记的，拨付须由其他人办理。")
+
+
 @retried
 def enter(claim_id: int, *, voucher: str, paid_on: date, by: str, way: Steps = steps.DEFAULT) -> int:
     """Enter the voucher of an approved claim, with the payee as he is now; answers the payout's id.
@@ -86,6 +97,7 @@ def enter(claim_id: int, *, voucher: str, paid_on: date, by: str, way: Steps = s
         if not claim.to_day < paid_on <= clock.today():
             raise BadPayDay
         workflow.keep_apart(session, claim_id, "enter", by, way)
+        _keep_from_signer(session, claim, by)
         before = of_claim(session, claim_id)
         if any(one.outcome != "refused" for one in before):
             raise PayoutWaits
@@ -130,6 +142,7 @@ def check(payout_id: int, outcome: str, *, by: str, reason: str = "", way: Steps
         if session.get(PayoutCheck, payout_id) is not None:
             raise PayoutChecked
         workflow.keep_apart(session, claim.id, "check", by, way)
+        _keep_from_signer(session, claim, by)
         done = claims.decisions(session, claim.id)
         body = {"payout": payout_id, "outcome": outcome}
         number = events.record(session, f"payout.{outcome}", f"claim:{claim.number}", by=by, body=body)

@@ -20,7 +20,7 @@ from canteen.ledger.models import Period
 from canteen.ledger.transfers import Move
 from canteen.money import Fen, show
 from canteen.places import Contract
-from canteen.settlement import carrying, claims, gaps, judging, steps
+from canteen.settlement import carrying, claims, gaps, judging, logged, steps
 from canteen.settlement.claims import MoveNotOpen, SamePerson
 from canteen.settlement.models import Claim, Decision
 from canteen.settlement.steps import Steps
@@ -40,6 +40,11 @@ class Unjudged(Conflict):
 class AmountMoved(Conflict):
     code = "amount_moved"
     message = "核定金额刚有变动，请核对最新金额后再办理。"
+
+
+class NotAsLogged(Conflict):
+    code = "claim_differs_from_log"
+    message = "申报金额与就餐流水不一致，不能审批；请退回申报，并联系审计核查。"
 
 
 class ApprovedTooMuch(Conflict):
@@ -63,12 +68,14 @@ def move(
     approved  the amount that the person saw, likewise: a meal held in between changes it
 
     Raises MoveNotOpen, AmountMoved, SamePerson, NeedsReason, GapHolds (submit), Unjudged (the first move after submit),
-    ApprovedTooMuch.
+    NotAsLogged (approve), ApprovedTooMuch.
     """
     if act == "return":
         claims.reason_given(reason, "请写明退回的原因（至少 4 个字）。")
     if act == "submit":
         _nothing_missing(claim_id)
+    if act == "approve" and db.session.get(Claim, claim_id) is not None and not logged.agrees(claim_id):
+        raise NotAsLogged
     if len(reason.strip()) > claims.MOST:
         raise claims.NeedsReason(f"说明最多 {claims.MOST} 字，请写得简短些。")
     return _move(claim_id, act, by=by, reason=reason.strip(), way=way, at=at, seen=approved)

@@ -136,6 +136,15 @@ def test_review_and_payout_have_their_forms(month: Town, tmp_path: Path):
     assert found["拨付表"][1][:7] == ["批次", "收款单位", "开户行", "账号", "资金来源", "金额", "凭证号"]
 
 
+def test_an_empty_period_has_its_file_too(town: Town, tmp_path: Path):
+    town.close("2026-01")
+
+    found = sheets(exports.claim(town.claim("2026-01").id, tmp_path / "claim.xlsx").path)
+
+    assert len(found["就餐明细"]) == 1
+    assert ["应付", "0.0"] in [[str(row[0]), str(row[6])] for row in found["结算汇总"]]
+
+
 def test_the_whole_account_is_told_only_to_those_who_pay(month: Town, tmp_path: Path):
     with transaction() as session:
         (payee,) = session.execute(select(Payee)).scalars()

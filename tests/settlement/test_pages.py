@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from canteen import clock, events
 from canteen.db import transaction
+from canteen.places import Contract, Payee
 from canteen.registry import elders
 from canteen.settlement import claims
 from canteen.settlement.models import Held
@@ -169,6 +170,90 @@ def test_a_held_meal_waits_on_its_page_until_another_person_releases_it(desk, se
 
     assert released.status_code == 302
     assert "没有暂缓支付的就餐" in text(desk("maker").get("/desk/held"))
+
+
+def approved(desk, month: Town) -> None:  # noqa: ANN001
+    (finding,) = month.findings("2026-01")
+    desk("street").post(f"{CLAIM}/findings", finding=str(finding.id), outcome="accepted", seen="0")
+    for login, act in (("manager", "submit"), ("street", "review"), ("maker", "determine"), ("chief", "approve")):
+        desk(login).post(f"{CLAIM}/move", move=act, approved="1000")
+
+
+def test_a_payout_shows_payee_funds_and_an_account_that_changed_and_keeps_what_was_typed(desk, month: Town):  # noqa: ANN001
+    approved(desk, month)
+    page = text(desk("payer").get("/desk/payouts"))
+    assert "10.00 元 康乐餐饮，工商银行，尾号 0001 市级 10.00 收款账户与上次拨付不同" not in page
+    assert "10.00 元 康乐餐饮，工商银行，尾号 0001 市级 10.00" in page
+
+    refused = desk("payer").post(f"{CLAIM}/payouts", voucher="=1+1", paid_on=clock.today().isoformat())
+    assert refused.status_code == 422
+    assert 'value="=1+1"' in refused.text
+    assert f'value="{clock.today().isoformat()}"' in refused.text
+
+    desk("payer").post(f"{CLAIM}/payouts", voucher="2026-1", paid_on=clock.today().isoformat())
+    desk("checker").post("/desk/payouts/1/check", outcome="confirmed")
+    with transaction() as session:
+        session.add(Payee(id="new", name="新单位", bank="农业银行", account_cipher=b"x", account_tail="9999"))
+        session.flush()
+        session.get_one(Contract, "k1").payee_id = "new"
+    with clock.at(at(date(2026, 2, 3))):
+        month.sell(date(2026, 2, 3), month.elder())
+    month.close("2026-02")
+    for login, act in (("manager", "submit"), ("street", "review"), ("maker", "determine"), ("chief", "approve")):
+        desk(login).post("/desk/claims/k1-202602/move", move=act)
+
+    warned = text(desk("payer").get("/desk/payouts"))
+    assert "收款账户与上次拨付不同（上次：康乐餐饮，工商银行，尾号 0001）" in warned
+
+
+def test_a_decision_on_a_page_whose_amount_is_old_is_refused_with_a_sentence(desk, month: Town):  # noqa: ANN001
+    approved_by = desk("maker")
+    desk("manager").post(f"{CLAIM}/move", move="submit", seen="0", approved="1000")
+    (finding,) = month.findings("2026-01")
+    desk("street").post(f"{CLAIM}/findings", finding=str(finding.id), outcome="held", reason="核对户籍", seen="0")
+
+    stale = desk("street").post(f"{CLAIM}/move", move="review", seen="1", approved="1000")
+    assert (stale.status_code, "核定金额刚有变动" in text(stale)) == (409, True)
+    second = approved_by.post(f"{CLAIM}/findings", finding=str(finding.id), outcome="accepted", seen="0")
+    assert (second.status_code, "刚由他人核实过" in text(second)) == (409, True)
+
+
+def test_a_struck_meal_is_marked_on_its_line_and_released_on_its_own_page_by_another(desk, month: Town):  # noqa: ANN001
+    sale = month.sales[0]  # type: ignore[attr-defined]
+    desk("street").post(f"/desk/meals/{sale}/hold", outcome="disallowed", reason="无人就餐")
+    assert "核减" in text(desk("manager").get(f"{CLAIM}/lines/1"))
+    assert "放行须由另一人办理" in text(desk("street").get(f"/desk/meals/{sale}"))
+
+    page = desk("maker").get(f"/desk/meals/{sale}")
+    (held,) = re.findall(r'name="held" value="(\d+)"', page.text)
+    answer = desk("maker").post("/desk/held", held=held, outcome="released", reason="食堂已说明")
+
+    assert answer.status_code == 302
+    assert "放行 ： 食堂已说明" in text(desk("manager").get(f"/desk/meals/{sale}")).replace("放行：", "放行 ： ")
+
+
+def test_no_code_stands_for_a_name_on_a_meal_s_page(desk, month: Town):  # noqa: ANN001
+    page = text(desk("street").get(f"/desk/meals/{month.sales[0]}"))  # type: ignore[attr-defined]
+
+    assert "每人每餐别 1 次" in page
+    for code in ("guard.meal", "/lunch", "any/", " lunch", "granted"):
+        assert code not in page
+
+
+def test_a_canteen_s_own_people_are_not_told_of_deaths_that_struck_an_earlier_meal(desk, month: Town):  # noqa: ANN001
+    approved(desk, month)
+    sale = month.sales[0]  # type: ignore[attr-defined]
+    with clock.at(at(date(2026, 2, 8))), transaction() as session:
+        number = events.record(session, "elder.facts", "x", by="p-admin")
+        elders.add_fact(session, month.elders[0], "status", "deceased", date(2026, 1, 4), None, "民政", number)
+    month.close("2026-02")
+    found = next(one for one in month.findings("2026-02") if str(one.sale_id) == sale)
+    desk("street").post(
+        "/desk/claims/k1-202602/findings", finding=str(found.id), outcome="disallowed", reason="社区已核实", seen="0"
+    )
+
+    assert "身故" in desk("street").get(f"/desk/meals/{sale}").text
+    assert "身故" not in desk("manager").get(f"/desk/meals/{sale}").text
 
 
 def test_a_canteen_s_own_people_are_not_told_of_deaths(desk, month: Town):  # noqa: ANN001

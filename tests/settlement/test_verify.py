@@ -94,6 +94,28 @@ def test_an_altered_fen_is_named(month: Town, statement: str, named: str):
     assert named in codes(month)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE claim_line SET fen = fen + 1 WHERE n = 1",
+        "UPDATE claim_line SET fen = fen - 1 WHERE n = 1",
+        "UPDATE claim SET fen = fen + 1",
+        "UPDATE transfer SET fen = fen + 1 WHERE id = (SELECT min(id) FROM transfer WHERE movement = 'meal')",
+    ],
+)
+def test_a_claim_that_is_not_what_the_log_says_is_not_approved(month: Town, statement: str):
+    claim_id = month.claim("2026-01").id
+    with clock.at(at(date(2026, 2, 6))):
+        for finding in month.findings("2026-01"):
+            judging.answer(finding.id, "accepted", reason="", by="p-street")
+        for act, by in MOVES[:-1]:
+            workflow.move(claim_id, act, by=by)
+        tamper(statement)
+
+        with pytest.raises(workflow.NotAsLogged):
+            workflow.move(claim_id, *MOVES[-1][:1], by=MOVES[-1][1])
+
+
 def test_a_slot_freed_by_hand_is_named(month: Town):
     tamper("DELETE FROM slot WHERE sale_id = (SELECT sale_id FROM slot ORDER BY sale_id LIMIT 1)")
 

@@ -10,7 +10,9 @@ from sqlalchemy import select
 
 from canteen import clock, events
 from canteen.auth import humans
+from canteen.db import transaction
 from canteen.ledger import transfers
+from canteen.registry.imports import contracts
 from canteen.settlement import claims, gaps, judging, payouts, steps, verify, workflow
 from canteen.settlement.claims import MoveNotOpen, NeedsReason, SamePerson
 from canteen.settlement.models import Decision, Finding, Held
@@ -343,6 +345,18 @@ def test_the_payee_is_kept_as_it_was(claimed: Town):
         "0001",
         1000,
     )
+
+
+def test_whoever_registered_the_contract_and_its_account_neither_enters_nor_checks_a_payout(claimed: Town):
+    go(claimed, "2026-01", *TO_APPROVED)
+    with transaction() as session:
+        events.record(session, contracts.MADE, "event:1", by="p-pay", body={"contracts": ["k1"]})
+    with pytest.raises(SamePerson):
+        enter(claimed)
+    payout = enter(claimed, "p-check")
+
+    with clock.at(FEB6), pytest.raises(SamePerson):
+        payouts.check(payout, "confirmed", by="p-pay")
 
 
 def test_a_second_payout_is_entered_only_after_the_first_was_refused(claimed: Town):

@@ -13,11 +13,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from stdnum.cn import uscc
 
+from canteen import events
 from canteen.places import Canteen, Contract, Operator, Payee
 from canteen.registry import keys
 from canteen.registry.folding import close_up
 from canteen.registry.imports.columns import BadCell, Column, Row, Template, code, day, one_of, text
 from canteen.registry.words import CANTEEN_CLASSES, GRADES
+
+MADE: Final = "contract.made"  # who said who is paid: he does not pay
 
 
 def credit_code(cell: str) -> str:
@@ -120,6 +123,8 @@ class Contracts:
                 )
             )
             session.flush()
+        if made := [change.values["id"] for change in changes if change.kind == "new"]:
+            events.record(session, MADE, f"event:{recorded}", by=by, body={"contracts": made})
         session.flush()
 
     def _check_days(self, row: Row) -> None:
