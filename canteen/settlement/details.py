@@ -44,6 +44,7 @@ class About:
     fen: Fen
     meals: int
     persons: int
+    guests: int  # meals of guests, staff and others: counted apart (ruling 28)
     fund_names: dict[str, str]
 
     def heading(self) -> list[tuple[str, str]]:
@@ -60,6 +61,7 @@ class About:
             ("状态", say("state", self.state)),
             ("服务人次", str(self.meals)),
             ("服务人数", str(self.persons)),
+            ("另有散客等人次", str(self.guests)),
         ]
 
 
@@ -174,7 +176,8 @@ class Found:
 def about(claim: Claim) -> About:
     """Names and dates of a claim."""
     session = db.session()
-    names = fund_names() | _fund_names_of(claim.period_id)
+    stated = _stated(claim.period_id)
+    names = fund_names() | _fund_names_of(stated)
     contract = session.get_one(Contract, claim.contract_id)
     payee = session.get_one(Payee, contract.payee_id)
     district = session.get(Area, claim.district_id)
@@ -192,6 +195,7 @@ def about(claim: Claim) -> About:
         fen=claim.fen,
         meals=claim.meals,
         persons=claim.persons,
+        guests=stated.get("totals", {}).get("guests", 0),
         fund_names=names,
     )
 
@@ -223,10 +227,16 @@ def _names_of(hashes: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def _fund_names_of(period_id: int) -> dict[str, str]:
+def _stated(period_id: int) -> dict[str, Any]:
+    """A period's statement, as it was stored."""
+    stored = paging.once(select(Statement.body).where(Statement.period_id == period_id))
+    found: dict[str, Any] = json.loads(stored[0][0]) if stored else {}
+    return found
+
+
+def _fund_names_of(stated: dict[str, Any]) -> dict[str, str]:
     """As the rulebooks call the funds that a period's meals were sold under: a closed month keeps its names."""
-    stated = paging.once(select(Statement.body).where(Statement.period_id == period_id))
-    joined = json.loads(stated[0][0])["rulebooks"] if stated else []
+    joined = stated.get("rulebooks", [])
     rows = paging.once(
         select(JoinedRulebook.parts).where(JoinedRulebook.hash.in_(joined)).order_by(JoinedRulebook.hash)
     )

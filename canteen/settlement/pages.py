@@ -188,6 +188,7 @@ def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnVa
         seen=len(desk.history(session, claim_id)),
         done=_done(),
         refusal=refusal,
+        typed=request.form.get("reason", "") if refusal else "",
     )
     return page, 200 if refusal is None else status_of(refusal)
 

@@ -69,7 +69,7 @@ def test_the_month_s_page_shows_state_counts_amounts_by_fund_and_findings(desk):
     page = text(desk("maker").get("/desk/claims"))
 
     assert "2026年1月结算" in page
-    assert "康乐食堂 2 10.00 10.00 1 项待核 待申报" in page
+    assert "康乐食堂 2 / 1 10.00 10.00 1 项待核 待申报" in page
     assert "市级 10.00" in page
 
 
