@@ -122,7 +122,7 @@ class Claimed:
     """A meal as its claim was drafted with it, and what the claim's reviewers kept out of it."""
 
     meal: Meal
-    elder: uuid.UUID | None
+    elder: str  # one id a person, whatever entries the roster has of her
     parts: dict[int, tuple[str, Fen]]  # by number of the share: (fund, fen claimed)
     held: Fen
     disallowed: Fen
@@ -260,9 +260,10 @@ def meals(claim: Claim, *, insider: bool = True) -> Iterator[list[Claimed]]:
     """All meals booked to the claim's period, by day and id, in pages: as the close saw them, whatever came later."""
     claim_id, period = claim.id, closing.load(claim.period_id)
     cut, _ = closing.cut_of(period)
+    known = reading.clusters(cut)
     for page in reading.sales(period, cut):
         ids = [row.id for row in page]
-        eaters = {row.id: row.elder_id for row in page}
+        eaters = {row.id: known.root(str(row.elder_id)) for row in page}
         booked, out = _booked(period, ids), kept(claim_id, ids)
         yield [
             Claimed(meal, eaters[meal.id], booked.get(meal.id, {}), *out.get(meal.id, (0, 0, ())))

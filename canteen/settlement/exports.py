@@ -7,7 +7,6 @@ told as the close saw them and add up to the claim's lines (P16, P19). Same clai
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -82,7 +81,7 @@ class Rate:
     """How often an amount was claimed of a fund, and for how many persons."""
 
     meals: int = 0
-    persons: set[uuid.UUID | None] = field(default_factory=set)
+    persons: set[str] = field(default_factory=set)
 
 
 Rates = dict[tuple[str, str, str, Fen], Rate]  # by (label, fund, meal period, fen of one)
