@@ -43,7 +43,7 @@ class BadDay(Invalid):
 
 class DayPassed(Conflict):
     code = "calendar_day_passed"
-    message = "只能安排今天以后的日期：当日已经就餐的餐次按当时的类别计价，不能再改。"
+    message = "只能安排今天以后的日期：当日已经发生的就餐按当时的类别计价，不能再改。"
 
 
 class CalendarDay(Base):

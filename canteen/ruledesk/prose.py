@@ -24,7 +24,7 @@ PICKS = {"best": "就高不就低", "sum": "叠加享受", "first": "按顺序�
 PAYERS = {"subsidy": "补贴资金", "concession": "餐厅让利", "donation": "捐助"}
 UNITS = {"meal": "餐", "day": "天", "fen": "元"}
 WINDOWS = {
-    "period": "每餐次", "day": "每天", "week": "每周（周一至周日）", "month": "每月", "quarter": "每季度", "year": "每年",
+    "period": "每餐别", "day": "每天", "week": "每周（周一至周日）", "month": "每月", "quarter": "每季度", "year": "每年",
     "ever": "总共",
 }  # fmt: skip
 SCOPES = {"person": "每人", "rule": "每人每项标准", "fund": "每人每项资金", "household": "每户"}

@@ -40,7 +40,7 @@ FARTHEST = timedelta(days=5 * 366)  # ahead: a publication is not taken back, an
 class BackDated(Conflict):
     code = "back_dated"
     message = (
-        "生效日期在今天以前，或者今天已经有人就餐：已经就餐的餐次按当时的标准计价，不能改价。请把生效日期改为明天或以后；"
+        "生效日期在今天以前，或者今天已经有人就餐：已经发生的就餐按当时的标准计价，不能改价。请把生效日期改为明天或以后；"
         "文件要求补发以前月份的，请对以前的日期办理“重估”，按差额补发，已结账的所属期不变。"
     )
 

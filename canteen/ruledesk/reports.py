@@ -104,8 +104,8 @@ def workbook(
     sheet.title(f"模拟测算：{row.title}")
     place = names.get(row.node_id, row.node_id)
     for name, cell in (("模拟编号", str(row.id)), ("标准摘要", row.hash), ("范围", place), ("范围编号", row.node_id),
-                       ("月份", row.months), ("餐次", found["meals"]), ("价格有变的餐次", found["changed"]),
-                       ("已撤单的餐次", found.get("voided", 0)), ("未决餐次", found["open"])):  # fmt: skip
+                       ("月份", row.months), ("人次", found["meals"]), ("价格有变的人次", found["changed"]),
+                       ("已撤单的人次", found.get("voided", 0)), ("未决人次", found["open"])):  # fmt: skip
         sheet.row((name, cell))
     sheet.gap()
     sheet.head(("项目", "原标准（实际入账）", "新标准", "差额"))
@@ -114,7 +114,7 @@ def workbook(
         sheet.row((name, yuan(before), yuan(after), yuan(after - before)))
     for part in parts(found, names):
         sheet = book.sheet(part.title, (36, 22, 12, 18, 18, 18))
-        sheet.head(("项目", "编号", "餐次", "原标准", "新标准", "差额"))
+        sheet.head(("项目", "编号", "人次", "原标准", "新标准", "差额"))
         for one in part.rows:
             money = (yuan(one.before), yuan(one.after), yuan(one.after - one.before))
             sheet.row((one.name, one.code, one.meals, *money))
@@ -122,7 +122,7 @@ def workbook(
     _people(book, found, names, people)
     _budgets(book, found)
     sheet = book.sheet("未决", (60, 12))
-    sheet.head(("原因", "餐次"))
+    sheet.head(("原因", "人次"))
     for code, count in found["open_why"].items():
         sheet.row((why.get(code, code), count))
     book.close()
@@ -130,7 +130,7 @@ def workbook(
 
 def _days(book: Book, found: Mapping[str, Any]) -> None:
     sheet = book.sheet("逐日", (14, 12, 18, 18, 18, 18))
-    sheet.head(("日期", "餐次", "原标准", "新标准", "原标准累计", "新标准累计"))
+    sheet.head(("日期", "人次", "原标准", "新标准", "原标准累计", "新标准累计"))
     for one in by_day(found):
         sheet.row((one.day, one.meals, *map(yuan, (one.before, one.after, one.sum_before, one.sum_after))))
 
@@ -152,7 +152,7 @@ def _people(book: Book, found: Mapping[str, Any], names: Mapping[str, str], peop
         count, fen = found["people"][key]
         sheet.row((name, count, None, None, yuan(fen)))
     sheet.gap()
-    sheet.head(("老人", "年龄", "最近就餐食堂", "餐次", "少付（负数为多付）"))
+    sheet.head(("老人", "年龄", "最近就餐食堂", "人次", "少付（负数为多付）"))
     for one in (*found["most_gain"], *found["most_lose"]):
         canteen = names.get(one["canteen"], one["canteen"])
         sheet.row((people.get(one["elder"], "＊＊"), one["age"], canteen, one["meals"], yuan(one["fen"])))

@@ -36,7 +36,7 @@ WHY = {
     "residence_since": "没有居住起始日期",
     "household": "当天没有这位老人的家庭编号，按户限额无从核对",
     "ordered_at": "当时没有记录预订时间",
-    "lines": "仅核销的餐次没有餐品明细",
+    "lines": "仅核销的就餐没有餐品明细",
     "used_before": "限额的期间在所选月份以前已经开始，那时没有这项限额的记录（从期间的第一个月起选，就能算全）",
 }
 STATES = {"waiting": "等待开始", "running": "正在模拟", "done": "已完成", "failed": "未完成", "cancelled": "已取消"}

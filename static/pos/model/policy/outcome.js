@@ -61,7 +61,7 @@ export const WHY = {
   canteen_level: '食堂级别不符',
   canteen_in: '食堂不在范围内',
   same: '食堂与本人不在同一区域',
-  period: '餐次不符',
+  period: '餐别不符',
   day_kind: '日期类别不符',
   weekday: '星期不符',
   days: '不在适用日期内',
