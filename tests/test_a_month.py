@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,9 +33,10 @@ from tests import world
 from tests.browser.tills import CASHIER, PIN, RECORDS, Till
 from tests.registry.people import number
 from tests.rigs.browsers import CameraClip, OpenPage
-from tests.rigs.servers import COMMAND, Serve, Server
+from tests.rigs.servers import Serve, Server
 
 pytestmark = pytest.mark.browser
+COMMAND = Path(sys.executable).parent / "canteen"
 PASSWORD = "apricot-kettle-42"
 STAFF = {
     "manager": ("陈志强", "manager", "canteen", "c1"),
