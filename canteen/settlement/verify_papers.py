@@ -82,7 +82,7 @@ def _lines(row: Period, body: str, counted: Counted) -> Iterator[Told]:
         ClaimLine.persons, ClaimLine.fen,
     )  # fmt: skip
     query = select(*columns).join(Claim, Claim.id == ClaimLine.claim_id).where(Claim.period_id == row.id)
-    claimed = [list(line) for line in paging.once(query.order_by(ClaimLine.n))]
+    claimed: list[list[Any]] = [list(line) for line in paging.once(query.order_by(ClaimLine.n))]
     stated: list[list[Any]] = json.loads(body)["lines"]
     if claimed != stated:
         yield "statement_lines", f"period:{row.id}", statement.canonical(stated), statement.canonical(claimed)

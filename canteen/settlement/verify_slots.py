@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Select, func, literal, select, tuple_
+from sqlalchemy import func, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from canteen.db import db
@@ -44,8 +44,9 @@ def _keys(ids: Sequence[uuid.UUID]) -> dict[str, set[Key]]:
     found: dict[str, set[Key]] = {"slot": set(), "amount": set()}
     for use in (SaleUse, AddedUse):
         query = select(use.person_id, use.allowance, use.window, use.unit)
-        for *key, unit in paging.once(query.where(paging.among(use.sale_id, ids), use.granted > 0).distinct()):
-            found["amount" if unit == "fen" else "slot"].add(tuple(key))
+        rows = paging.once(query.where(paging.among(use.sale_id, ids), use.granted > 0).distinct())
+        for holder, allowance, window, unit in rows:
+            found["amount" if unit == "fen" else "slot"].add((holder, allowance, window))
     held = select(Slot.person_id, Slot.allowance, Slot.window).where(paging.among(Slot.sale_id, ids))
     found["slot"] |= {(holder, allowance, window) for holder, allowance, window in paging.once(held)}
     return found
@@ -100,7 +101,7 @@ def _amounts(keys: Sequence[Key]) -> Iterator[Told]:
             yield "amount", _named(key), str(there.get(key, 0)), str(expected[key])
 
 
-def _standing(use: Any, keys: Sequence[Key], *columns: Any) -> Select[Any]:
+def _standing(use: Any, keys: Sequence[Key], *columns: Any) -> Any:
     """(holder, allowance, window, columns) of granted uses of sales that nobody voided."""
     return (
         select(use.person_id, use.allowance, use.window, *columns)
