@@ -157,6 +157,7 @@ def check(payout_id: int, outcome: str, *, by: str, reason: str = "", way: Steps
                 recorded=number,
             )
         )
+        session.flush()  # the decision that pays is refused before it
         if outcome == "refused":
             return done[-1].to_state
         moves = [
