@@ -14,7 +14,7 @@ from canteen.errors import Refusal
 
 COMMANDS = {
     "init": "install",
-    "doctor": "install",
+    "doctor": "doctor",
     "serve": "serve",
     "policy": "policy",
     "user": "user",

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
+from alembic.script import ScriptDirectory
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     BigInteger,
@@ -33,6 +34,7 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    text,
     types,
 )
 from sqlalchemy import Uuid as SAUuid
@@ -292,3 +294,16 @@ def upgrade(url: str, revision: str = "head") -> None:
     settings.set_main_option("script_location", str(ROOT / "migrations"))
     settings.attributes["url"] = make_url(url)
     command.upgrade(settings, revision)
+
+
+def newest_revision() -> str | None:
+    """The revision that `upgrade` leads to."""
+    settings = AlembicConfig()
+    settings.set_main_option("script_location", str(ROOT / "migrations"))
+    return ScriptDirectory.from_config(settings).get_current_head()
+
+
+def time_at(connection: Connection | Session) -> datetime:
+    """What the database's own clock says: a witness against ours, never a source of times. PostgreSQL only."""
+    told: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return told.astimezone(UTC)

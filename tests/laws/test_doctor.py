@@ -1,0 +1,129 @@
+"""`canteen doctor` tells how an installation stands, and ends with 1 and a sentence for whatever is not sound."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from click.testing import CliRunner, Result
+from flask import Flask
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from canteen import cli, clock
+from canteen.config import Config
+from canteen.db import newest_revision, transaction
+from canteen.places import Installation
+from tests.laws.test_laws import drop_trigger, owner, run
+
+__all__ = ["owner"]
+
+Doctor = Callable[..., Result]
+
+
+@pytest.fixture
+def doctor(app: Flask, session: Session, config: Config, monkeypatch: pytest.MonkeyPatch) -> Doctor:
+    """The command on a sound installation."""
+    with transaction():
+        session.add(Installation(id=1, incarnation="x", demo=False, made_at=clock.now()))
+    monkeypatch.setenv("CANTEEN_DATABASE_URL", config.database_url)
+    monkeypatch.setenv("CANTEEN_DATA", str(config.data_dir))
+    monkeypatch.setenv("CANTEEN_KEYS", str(config.keys_dir))
+
+    def call(*words: str) -> Result:
+        session.rollback()
+        return CliRunner().invoke(cli.cli, ["doctor", *words])
+
+    return call
+
+
+def trouble(result: Result) -> str:
+    assert result.exit_code == 1, result.output
+    assert "sound" not in result.stdout
+    return result.stderr
+
+
+def test_a_sound_installation_is_told_whole(doctor: Doctor, config: Config) -> None:
+    result = doctor("--json")
+
+    told = json.loads(result.stdout)
+    assert set(told["troubles"]) <= {"fsync is off"}, result.output  # as the rig's server is, for speed
+    assert result.exit_code == len(told["troubles"])
+    assert told["schema"] == newest_revision()
+    assert {"python", "sqlite", "sqlalchemy"} <= told["versions"].keys()
+    assert told["settings"]["close"] == "3 days after a period's end, at 06:00 in Shanghai"
+    assert told["triggers"] > 90
+    if not config.sqlite:
+        assert told["roles"] == ["canteen_app", "canteen_auditor", "canteen_owner"]
+        assert told["application"] == {"acts_as": "canteen_app", "isolation": "read committed"}
+
+
+def test_a_trigger_that_is_gone_is_named(doctor: Doctor, owner: Engine) -> None:
+    drop_trigger(owner, "law_transfer_period")
+
+    assert "trigger law_transfer_period is missing" in trouble(doctor())
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_a_trigger_that_is_disabled_or_written_over_is_named(doctor: Doctor, owner: Engine) -> None:
+    run(owner, "ALTER TABLE transfer DISABLE TRIGGER law_transfer_accounts")
+    run(
+        owner,
+        """CREATE OR REPLACE FUNCTION law_transfer_period() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN RETURN NEW; END $$""",
+    )
+
+    said = trouble(doctor())
+    assert "trigger law_transfer_accounts is missing or disabled" in said
+    assert "trigger law_transfer_period refuses nothing" in said
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+@pytest.mark.parametrize(
+    ("grant", "named"),
+    [
+        ("GRANT UPDATE (fen) ON transfer TO canteen_app", "canteen_app may UPDATE transfer.fen"),
+        ("GRANT DELETE ON sale TO canteen_app", "canteen_app may DELETE sale"),
+        ("GRANT TRUNCATE ON event TO canteen_app", "canteen_app may TRUNCATE event"),
+        ("GRANT INSERT ON claim TO canteen_auditor", "canteen_auditor may INSERT claim"),
+    ],
+)
+def test_a_right_too_many_is_named(doctor: Doctor, owner: Engine, grant: str, named: str) -> None:
+    run(owner, grant)
+
+    assert named in trouble(doctor())
+
+
+def test_a_schema_that_is_behind_is_named(doctor: Doctor, owner: Engine) -> None:
+    run(owner, "UPDATE alembic_version SET version_num = '0001'")
+
+    assert "the schema is at 0001" in trouble(doctor())
+
+
+def test_a_database_that_is_not_there_is_a_sentence_and_no_trace(
+    doctor: Doctor, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = "sqlite:////nowhere/x.db" if config.sqlite else "postgresql://nobody:secret@127.0.0.1:9/none"
+    monkeypatch.setenv("CANTEEN_DATABASE_URL", nowhere)
+
+    said = trouble(doctor())
+    assert "run canteen init" in said if config.sqlite else "cannot be used" in said
+    assert "Traceback" not in said
+    assert "secret" not in said
+
+
+def test_secrets_that_are_missing_in_production_are_named(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "forbid_moving", lambda: None)  # it would hold for the tests that follow
+    monkeypatch.setenv("CANTEEN_PRODUCTION", "1")
+
+    assert "the secret identity is missing" in trouble(doctor())
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_a_clock_that_is_off_is_named(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    true = clock.now
+    monkeypatch.setattr(clock, "now", lambda: true() + timedelta(days=1))
+
+    assert "clock is +86400 s" in trouble(doctor())
