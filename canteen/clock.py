@@ -44,6 +44,11 @@ def at(instant: datetime) -> Iterator[None]:
         _moved.instant = before
 
 
+def moved() -> bool:
+    """Whether now() is moved in this thread, so that no other clock can agree with it."""
+    return getattr(_moved, "instant", None) is not None
+
+
 def local(instant: datetime) -> datetime:
     """The same instant as people in Asia/Shanghai read it."""
     return instant.astimezone(SHANGHAI)

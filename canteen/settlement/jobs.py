@@ -1,11 +1,13 @@
 """A job runs once, whoever asks and however often: a row with a unique key, a lease and a fencing token (P18).
 
 APScheduler only ticks. Whoever holds the lease may work; a holder that was paused past its lease finds its token
-overtaken and must not report success.
+overtaken and must not report success. A lease is a time, so a host whose clock is not the database's takes none: a
+day ahead it would end every other's lease, and its own would outlast it by a day.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
@@ -15,14 +17,18 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from canteen import clock
-from canteen.db import retried, transaction
+from canteen.db import retried, time_at, transaction
 from canteen.settlement.models import JobRun
 
 LEASE = timedelta(minutes=10)
 BACK_OFF = timedelta(minutes=1)  # doubled at each failure, an hour at most
 LONGEST = timedelta(hours=1)
+CLOCKS_AGREE = timedelta(minutes=5)
+
+log = logging.getLogger("canteen.scheduler")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,9 @@ def take(job: str, key: str, holder: str, lasts: timedelta = LEASE) -> Lease | N
     now = clock.now()
     try:
         with transaction() as session:
+            if abs(off := ahead(session)) > CLOCKS_AGREE:
+                log.error("this host's clock is %+.0f s from the database's: no job is taken", off.total_seconds())
+                return None
             row = session.execute(
                 select(JobRun).where(JobRun.job == job, JobRun.key == key).with_for_update()
             ).scalar_one_or_none()
@@ -65,6 +74,13 @@ def take(job: str, key: str, holder: str, lasts: timedelta = LEASE) -> Lease | N
             return Lease(job, key, row.token, holder, lasts)
     except IntegrityError:  # another process made the row in the same moment
         return None
+
+
+def ahead(session: Session) -> timedelta:
+    """How far this host's clock is ahead of the database's; on one host there is only one clock."""
+    if session.get_bind().dialect.name != "postgresql" or clock.moved():
+        return timedelta(0)
+    return clock.now() - time_at(session)
 
 
 def renew(lease: Lease) -> bool:

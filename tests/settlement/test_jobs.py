@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from canteen import clock
 from canteen.config import Config
+from canteen.ledger import periods
 from canteen.settlement import closing, jobs, schedule
 from canteen.settlement.models import Claim, JobRun
 from tests.settlement.conftest import Town, at
@@ -37,6 +38,30 @@ def test_a_job_whose_holder_died_is_taken_over_when_its_lease_ends(town: Town):
         assert heir.token == dead.token + 1
         assert jobs.finish(dead) is False
         assert jobs.finish(heir) is True
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+@pytest.mark.parametrize(("seconds", "takes"), [(86_400, False), (-86_400, False), (90, True), (-90, True)])
+def test_a_host_whose_clock_is_off_by_a_day_takes_no_job_and_one_by_a_minute_does(
+    town: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, seconds: int, takes: bool
+):
+    true = clock.now
+    monkeypatch.setattr(clock, "now", lambda: true() + timedelta(seconds=seconds))
+
+    assert (jobs.take("close", "k1", "host-a") is not None) is takes
+    assert ("this host's clock is" in caplog.text) is not takes
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_a_host_a_day_ahead_closes_no_period_before_it_is_over(town: Town, monkeypatch: pytest.MonkeyPatch):
+    true, until = clock.now, clock.Span.month(clock.today()).last
+    ahead = timedelta(days=(until - clock.today()).days + 1)
+    monkeypatch.setattr(clock, "now", lambda: true() + ahead)
+    for contract, day in closing.due(town.session, until):
+        closing.close(contract, day, by="system")
+
+    with pytest.raises(periods.PeriodNotOver):
+        closing.close("k1", until, by="system")
 
 
 def test_a_job_that_is_done_is_not_run_again(town: Town):
