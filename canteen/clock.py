@@ -104,8 +104,10 @@ class Span:
         return f"{self.first.isoformat()}..{self.last.isoformat()}"
 
     @classmethod
-    def month(cls, day: date) -> Span:
-        """The calendar month that holds `day`."""
-        first = day.replace(day=1)
-        following = (first + timedelta(days=32)).replace(day=1)
+    def month(cls, day: date, *, begins: int = 1) -> Span:
+        """The month that holds `day`: a calendar month, or one that begins on another of its first 28 days."""
+        first = day.replace(day=begins)
+        if day < first:
+            first = (day.replace(day=1) - timedelta(days=1)).replace(day=begins)
+        following = (first.replace(day=1) + timedelta(days=32)).replace(day=begins)
         return cls(first, following - timedelta(days=1))

@@ -34,7 +34,8 @@ class Config:
     allowed_origins: tuple[str, ...] = ()  # besides the request's own host
     proxies: int = 0  # trusted hops in front; 0 = addresses are taken from the socket
     pool_size: int = 10
-    close_day: int = 3  # day of the month on which the period before is closed
+    period_from: int = 1  # day of the month on which a period begins; a new value holds from the chain's end on
+    close_day: int = 3  # days after a period's end on which it is closed
     close_hour: int = 6  # hour of Asia/Shanghai
     workflow_file: Path | None = None  # JSON: the steps of a claim and who is kept apart; None = ours
     max_body: int = 8 * 1024 * 1024
@@ -107,6 +108,7 @@ def from_environment(env: Mapping[str, str] | None = None) -> Config:
         allowed_origins=tuple(o.strip() for o in env.get("CANTEEN_ORIGINS", "").split(",") if o.strip()),
         proxies=_number(env, "CANTEEN_PROXIES", 0, 0, 5),
         pool_size=_number(env, "CANTEEN_POOL", 10, 1, 100),
+        period_from=_number(env, "CANTEEN_PERIOD_FROM", 1, 1, 28),
         close_day=_number(env, "CANTEEN_CLOSE_DAY", 3, 1, 28),
         close_hour=_number(env, "CANTEEN_CLOSE_HOUR", 6, 0, 23),
         card_brand=env.get("CANTEEN_CARD_BRAND", "敬老餐厅助餐卡")[:24],

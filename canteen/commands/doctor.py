@@ -75,6 +75,7 @@ def _settings(settings: Config) -> dict[str, Any]:
         "origins": list(settings.allowed_origins),
         "proxies": settings.proxies,
         "pool": settings.pool_size,
+        "periods_from": settings.period_from,
         "close": f"{settings.close_day} days after a period's end, at {settings.close_hour:02d}:00 in Shanghai",
         "workflow": str(settings.workflow_file) if settings.workflow_file else "ours",
     }

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import Session
 
-from canteen import clock
+from canteen import clock, config
 from canteen.db import time_at
 from canteen.errors import Conflict, Missing
 from canteen.ledger.models import Period
@@ -72,13 +72,18 @@ def _grow(session: Session, contract: Contract, day: date) -> None:
         "contract_id": contract.id,
         "district_id": contract.district_id,
         "from_day": first,
-        "to_day": clock.Span.month(first).last,
+        "to_day": span_from(first).last,
         "state": "open",
     }
     if session.get_bind().dialect.name == "postgresql":
         session.execute(pg_insert(Period).values(row).on_conflict_do_nothing())
     else:
         session.execute(insert(Period).values(row))
+
+
+def span_from(first: date) -> clock.Span:
+    """The period that begins on `first`, to the end of its month as this installation counts months."""
+    return clock.Span(first, clock.Span.month(first, begins=config.current().period_from).last)
 
 
 def flip(session: Session, period_id: int) -> bool:

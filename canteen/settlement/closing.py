@@ -403,9 +403,9 @@ def due(session: Session, today: date) -> list[tuple[str, date]]:
         result += [(contract.id, one.to_day) for one in chain if one.state == "open" and one.to_day < today]
         last = chain[-1].to_day if chain else contract.from_day - timedelta(days=1)
         end = contract.to_day or date.max
-        while last < min(end, today) and (month := clock.Span.month(last + timedelta(days=1))).last < today:
-            result.append((contract.id, month.last))
-            last = month.last
+        while last < min(end, today) and (coming := periods.span_from(last + timedelta(days=1))).last < today:
+            result.append((contract.id, coming.last))
+            last = coming.last
     return sorted(result, key=lambda item: (item[1], item[0]))
 
 
