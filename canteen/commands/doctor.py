@@ -22,6 +22,7 @@ from canteen.db import WAL_SAFE, db, newest_revision, owner_engine, time_at
 from canteen.errors import Refusal
 from canteen.places import Installation
 from canteen.settlement import steps
+from canteen.web.security import SECRETS
 
 CLOCKS_AGREE = 60  # seconds
 VERSIONS = ("flask", "sqlalchemy", "alembic", "psycopg", "marshmallow", "apscheduler", "granian", "cryptography")
@@ -84,7 +85,7 @@ def _settings(settings: Config) -> dict[str, Any]:
 def _secrets(settings: Config) -> list[str]:
     if not settings.production:
         return []  # made at first use
-    missing = [name for name in config.SECRETS if not (settings.keys_dir / f"{name}.key").is_file()]
+    missing = [name for name in SECRETS if not (settings.keys_dir / f"{name}.key").is_file()]
     return [f"the secret {name} is missing; run canteen keys init" for name in missing]
 
 

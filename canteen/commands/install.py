@@ -9,9 +9,9 @@ import click
 
 from canteen import clock, config
 from canteen.commands import doctor, installation
-from canteen.config import SECRETS
 from canteen.db import transaction, upgrade
 from canteen.places import Installation
+from canteen.web.security import SECRETS
 
 
 @click.command()
