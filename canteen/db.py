@@ -41,6 +41,7 @@ from sqlalchemy import Uuid as SAUuid
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import NullPool
 
@@ -227,6 +228,8 @@ def retried(use_case: Callable[P, T]) -> Callable[P, T]:
 
 def is_away(error: BaseException) -> bool:
     """Whether the error means that the database cannot be reached or written now, not that the request is wrong."""
+    if isinstance(error, PoolTimeout):  # all connections are in use: more threads than CANTEEN_POOL
+        return True
     if not isinstance(error, DBAPIError):
         return False
     state = getattr(error.orig, "sqlstate", None) or ""

@@ -121,16 +121,15 @@ def meal_of(place: Place, mode: str, lines: Sequence[Line], amount: int | None) 
 def holders(person: Known | None, place: Place) -> dict[str, tuple[uuid.UUID, ...]]:
     """Whose rows a limit of each scope is counted in; the first of each is where a new use is written.
 
-    A guest has no rows; a budget has one at each canteen, and counts them all.
+    A guest has no rows; a budget has one at each canteen, and counts them all. What somebody used of a household's
+    limit before the household was known counts on.
     """
     budget: dict[str, tuple[uuid.UUID, ...]] = {"budget": budget_holders(place)}
     if person is None:
         return budget
-    root = person.root
-    return budget | {
-        "person": (root, *(each for each in person.ids if each != root)),
-        "household": (household_holder(person.household),) if person.household else (root,),
-    }
+    ids = (person.root, *(each for each in person.ids if each != person.root))
+    home = (household_holder(person.household),) if person.household else ()
+    return budget | {"person": ids, "household": (*home, *ids)}
 
 
 def budget_holders(place: Place) -> tuple[uuid.UUID, ...]:
@@ -162,7 +161,7 @@ def hold(session: Session, place: Place, eaten: Sequence[tuple[Known | None, Mea
                     each.limit for each in leans if want.allowance in (each.id, _at(each.id, want.allowance))
                 )
             elif want.scope == "household" and person is not None and person.household:
-                households.update(holders(person, place)["household"])
+                households.add(household_holder(person.household))
     slots.hold(session, households, budgets, sum(meal.list_fen for _, meal in eaten))
 
 

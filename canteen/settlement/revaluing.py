@@ -283,7 +283,7 @@ class Work:
         alone, budgets = set[uuid.UUID](), dict[Key, int]()
         most = 0
         for meal, before in gathered:
-            book, (place, person) = self._book_of(session, meal, before), people[meal.id]
+            book, person = self._book_of(session, meal, before), people[meal.id][1]
             if meal.elder is None:
                 alone.add(meal.id)
             limits = {lean.allowance.id: lean.allowance.limit for lean in book.book.leans}
@@ -293,7 +293,7 @@ class Work:
                         want.allowance, limits.get(want.allowance.rpartition("@")[0], 0)
                     )
                 elif want.scope == "household" and person is not None and person.household:
-                    alone.update(pricing.holders(person, place)["household"])
+                    alone.add(pricing.household_holder(person.household))
             most += before.reference.list
         slots.hold(session, alone, budgets, most)
         slots.hold_drawn(

@@ -484,3 +484,19 @@ def test_a_funds_limit_counts_what_that_fund_may_claim_and_no_more(session: Sess
         assert world.bring(till, late)[0].outcome == "created"
     used = session.execute(select(AmountUsed.used).where(AmountUsed.allowance == "t.city#city")).scalar_one()
     assert (used, claimable(session)) == (100, 100)
+
+
+def test_what_a_person_without_a_household_used_of_its_limit_counts_after_a_merge(
+    session: Session, till: World
+) -> None:
+    limit = f"id: t.home, {MEALS}: 2, scope: household, window: month"
+    world.a_rulebook(session, book(limit).replace("format: 1\n", "format: 1\nguard: none\n"))
+    ids = [world.an_elder(session) for _ in range(2)]
+    cards = [world.a_card(session, each) for each in ids]
+    assert sell_at(till, cards[1], at(date(2026, 5, 11)), at(date(2026, 5, 12))) == [500, 500]
+    with clock.at(at(date(2026, 5, 13))), transaction():
+        elders.note(session, ids[1], [elders.NewFact("merged", str(ids[0]), date(2020, 1, 1))], "p-admin")
+    assert [sell_at(till, card, at(date(2026, 5, 14)))[0] for card in cards] == [0, 0]
+    with clock.at(at(date(2026, 5, 15))), transaction():
+        elders.note(session, ids[0], [elders.NewFact("household", "H1", date(2026, 1, 1))], "p-admin")
+    assert sell_at(till, cards[0], at(date(2026, 5, 16))) == [0]

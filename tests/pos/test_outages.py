@@ -5,16 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy import Connection, Engine, event, func, select, text
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 
 from canteen import clock
+from canteen.auth.models import Tablet
 from canteen.db import Base, db, owner_engine
+from canteen.pos import records
 from canteen.pos.models import QuoteInput, Record, Sale, SaleKey, SaleUse, Slot
 from tests import world
 from tests.world import NOON, World
@@ -108,3 +111,21 @@ def full_disk(engine: Engine) -> Iterator[None]:
     event.remove(engine, "connect", bound)
     db.session.remove()
     engine.dispose()
+
+
+def test_a_sale_for_which_no_connection_is_free_comes_again_later(app: Flask, session: Session) -> None:
+    """More threads than connections is a crowd, and nothing wrong with the record."""
+    till, sealed = a_sale(session)
+    tablet = session.get_one(Tablet, till.tablet)
+    session.expunge(tablet)
+    session.rollback()
+    pool = db.engine.pool
+    assert isinstance(pool, QueuePool)
+    pool._timeout = 0.1
+    with ExitStack() as held, clock.at(NOON):
+        for _ in range(pool.size()):
+            held.enter_context(db.engine.connect())
+        assert [result.outcome for result in records.accept([sealed], tablet)] == ["later"]
+    assert rows(session) == [0] * len(HALVES)
+    with clock.at(NOON):
+        assert world.bring(till, sealed)[0].outcome == "created"
