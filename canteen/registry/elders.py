@@ -206,12 +206,7 @@ def add_fact(
 
 def note(session: Session, elder_id: uuid.UUID, facts: Sequence[NewFact], by: str, *, source: str = "desk") -> int:
     """Add facts about an elder as one act and answer the event's number. Raises NoElder, BadFact, FactGone."""
-    merges = [fact for fact in facts if fact.kind == "merged"]
-    named = [uuid.UUID(fact.value) for fact in merges if fact.value]
-    there = [each for each in named if session.get(Elder, each) is not None]
-    persons = {cluster(session, each)[0] for each in (elder_id, *there)} if merges else set()
-    for each in sorted({elder_id, *persons}):  # a merge, or its undoing, waits for the sales of all whom it touches
-        lock(session, each)
+    _hold(session, elder_id, [fact for fact in facts if fact.kind == "merged"])
     for fact in facts:
         if fact.kind in {"hukou", "residence"} and fact.value:
             require_area(session, fact.value)
@@ -222,6 +217,17 @@ def note(session: Session, elder_id: uuid.UUID, facts: Sequence[NewFact], by: st
     for fact in facts:
         add_fact(session, elder_id, fact.kind, fact.value, fact.from_day, fact.to_day, source, recorded, fact.retracts)
     return recorded
+
+
+def _hold(session: Session, elder_id: uuid.UUID, merges: Sequence[NewFact]) -> None:
+    """Hold the elder; a merge, or its undoing, waits for the sales of all whom it touches: they hold who each was."""
+    named = [uuid.UUID(fact.value) for fact in merges if fact.value]
+    touched = [elder_id, *(each for each in named if session.get(Elder, each) is not None)] if merges else []
+    held = set[uuid.UUID]()
+    while fresh := {elder_id, *(cluster(session, each)[0] for each in touched)} - held:  # again after another merge meanwhile
+        for each in sorted(fresh):
+            lock(session, each)
+        held |= fresh
 
 
 def visible() -> ColumnElement[bool]:
