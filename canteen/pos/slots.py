@@ -284,23 +284,26 @@ def add_unwritten(
                 used.days[each["unit_day"]] = (each["person_id"], each["n"])
 
 
-def households(session: Session, sale_id: uuid.UUID) -> list[uuid.UUID]:
-    """Holders of a sale's slots that are no persons."""
-    found: set[uuid.UUID] = set()
+def holders(session: Session, sale_id: uuid.UUID) -> tuple[set[uuid.UUID], set[uuid.UUID]]:
+    """In whose rows a sale's uses stand: persons, and households whose slots it has.
+
+    A person may be another than who ate: one that the eater was taken for when it was sold.
+    """
+    persons, others = set[uuid.UUID](), set[uuid.UUID]()
     for use in (SaleUse, AddedUse):
-        query = (
-            select(use.person_id)
-            .outerjoin(Elder, Elder.id == use.person_id)
-            .where(use.sale_id == sale_id, use.n.is_not(None), Elder.id.is_(None))
-        )
-        found |= set(session.execute(query).scalars())
-    return sorted(found)
+        query = select(use.person_id, Elder.id, use.n).outerjoin(Elder, Elder.id == use.person_id)
+        for holder, elder, n in session.execute(query.where(use.sale_id == sale_id, use.granted > 0)):
+            if elder is not None:
+                persons.add(holder)
+            elif n is not None:
+                others.add(holder)
+    return persons, others
 
 
 def release(session: Session, sale_id: uuid.UUID) -> None:
     """Give back what a voided sale took, then or added later. A day that another meal still uses stays taken.
 
-    Call it under the person's lock.
+    Call it under the locks of its `holders`.
     """
     uses = list[SaleUse | AddedUse](
         session.execute(select(SaleUse).where(SaleUse.sale_id == sale_id, SaleUse.granted > 0)).scalars()

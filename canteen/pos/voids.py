@@ -95,15 +95,16 @@ def book(session: Session, order: VoidOrder, arrival: Arrival) -> str:
 
 
 def _lock(session: Session, sale: Sale) -> None:
-    """Hold the person and the household whose slots the sale took. Raises slots.Again after a merge meanwhile."""
+    """Hold the person, and whose slots the sale took. Raises slots.Again after a merge or a revaluation meanwhile."""
     if sale.elder_id is None:
         slots.hold(session, [sale.id], {}, 0)  # a guest has no row: what is booked of the sale later waits for this
         return
     person, _ = elders.cluster(session, sale.elder_id)
-    slots.lock(session, [person])
-    if elders.cluster(session, sale.elder_id)[0] != person:
+    persons, households = slots.holders(session, sale.id)
+    slots.lock(session, {person, *persons})
+    if elders.cluster(session, sale.elder_id)[0] != person or slots.holders(session, sale.id) != (persons, households):
         raise slots.Again
-    slots.hold(session, slots.households(session, sale.id), {}, 0)
+    slots.hold(session, households, {}, 0)
 
 
 def _approver(session: Session, order: VoidOrder, sale: Sale, arrival: Arrival) -> str | None:

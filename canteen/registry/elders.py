@@ -224,7 +224,9 @@ def _hold(session: Session, elder_id: uuid.UUID, merges: Sequence[NewFact]) -> N
     named = [uuid.UUID(fact.value) for fact in merges if fact.value]
     touched = [elder_id, *(each for each in named if session.get(Elder, each) is not None)] if merges else []
     held = set[uuid.UUID]()
-    while fresh := {elder_id, *(cluster(session, each)[0] for each in touched)} - held:  # again after another merge meanwhile
+    while (
+        fresh := {elder_id, *(cluster(session, each)[0] for each in touched)} - held
+    ):  # again after another merge meanwhile
         for each in sorted(fresh):
             lock(session, each)
         held |= fresh

@@ -17,7 +17,7 @@ from canteen import db as database
 from canteen.db import transaction
 from canteen.ledger import transfers
 from canteen.pos import slots
-from canteen.pos.models import AmountUsed, Sale, SaleUse
+from canteen.pos.models import AmountUsed, Sale, SaleUse, Slot
 from canteen.registry import elders
 from tests import world
 from tests.pos.books import book
@@ -172,3 +172,33 @@ def test_taking_a_merge_back_waits_for_whoever_holds_the_person_they_were(app: F
                 parting.result(timeout=0.5)
         parting.result(timeout=30)
     assert elders.cluster(session, other) == (other, (other,))
+
+
+def test_a_void_waits_for_the_person_in_whose_name_the_meal_was_counted(app: Flask, session: Session) -> None:
+    """Sold while two entries were taken for one person, voided when they were two again."""
+    till = world.make(session)
+    world.a_rulebook(session)
+    root, other = (world.an_elder(session) for _ in range(2))
+    with clock.at(NOON):
+        body = world.checkout_body(till, [world.a_card(session, other)])
+        with transaction() as own:
+            elders.note(own, other, [elders.NewFact("merged", str(root), NOON.date())], "p-admin")
+        assert world.bring(till, world.seal(till, body))[0].outcome == "created"
+    merge = next(fact.id for fact in elders.facts_about(session, other) if fact.kind == "merged")
+    session.rollback()
+    with transaction() as own:
+        elders.note(own, other, [elders.NewFact("merged", "", NOON.date(), retracts=merge)], "p-admin")
+    sealed = world.seal(till, world.void_body(body["sales"][0]["id"]), kind="void")
+
+    def void() -> str:
+        with app.app_context(), clock.at(NOON):
+            return world.bring(till, sealed)[0].outcome
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction() as held:
+            slots.lock(held, [root])
+            voiding = pool.submit(void)
+            with pytest.raises(TimeoutError):
+                voiding.result(timeout=0.5)
+        assert voiding.result(timeout=30) == "created"
+    assert not session.execute(select(Slot)).first()
