@@ -24,6 +24,7 @@ from canteen.registry.imports.columns import BadHeading
 from canteen.registry.imports.roster import ROSTER
 from canteen.registry.imports.running import Changed, NoRun, NothingToApply, Unfinished, UnknownKind
 from canteen.registry.models import Elder, ElderFact, ElderIdentity, ImportRun
+from canteen.rulebooks.models import RulebookVersion
 from tests.registry.people import OTHER, STREET, a_roster, an_elder, cells, number, some_areas
 
 TODAY = clock.instant(date(2026, 11, 22), 600)
@@ -154,6 +155,7 @@ def test_somebody_back_from_a_home_is_normal_from_that_day(session: Session, tmp
         ({"sex": "男"}, "性别", "cell_malformed"),
         ({"residence": "999999"}, "居住区划代码", "cell_malformed"),
         ({"classes": "富裕"}, "人员类别", "cell_malformed"),
+        ({"classes": "dibaoo"}, "人员类别", "cell_malformed"),
         ({"class_until": "2025-12-31"}, "类别截止日期", "cell_malformed"),
         ({"since": ""}, "生效日期", "cell_malformed"),
         ({"since": "46023"}, "生效日期", "cell_malformed"),
@@ -175,6 +177,15 @@ def test_a_bad_row_is_named_with_field_and_reason_and_nothing_of_the_person(
     told = str([fault.doc() for fault in faults])
     assert all(part not in told for part in (number()[6:14], "李秀英", changes.get("number") or "\0"))
     assert all(fault.reason.endswith("。") for fault in faults)
+
+
+def test_a_class_of_this_city_alone_may_be_given_by_the_code_that_its_rulebook_names(session: Session, tmp_path: Path):
+    with transaction():
+        values = {"scheme": "s", "version": 1, "yaml": "", "drafted_by": "p", "drafted_at": clock.now(), "recorded": 1}
+        session.add(RulebookVersion(hash="h", body='{"classes":["model_worker"]}', **values))
+    rows = [cells(classes="model_worker"), cells(number=number(order=104), classes="MODEL_WORKER")]
+    report = running.check(a_roster(tmp_path, *rows), "roster", "p-admin")
+    assert [(fault.row, fault.field) for fault in report.faults] == [(3, "人员类别")]
 
 
 def test_good_rows_are_applied_and_bad_ones_named(session: Session, tmp_path: Path):

@@ -36,6 +36,7 @@ from canteen.registry.imports.columns import (
 )
 from canteen.registry.models import Elder, ElderFact, ElderIdentity, IdentityKey
 from canteen.registry.words import CLASSES, DOCUMENTS, SEXES, STATUSES, code_of
+from canteen.rulebooks.models import RulebookVersion
 
 SOURCE: Final = "import"
 CARE: Final = "care"  # the scale that 照护等级 is on
@@ -133,6 +134,7 @@ class Roster:
         self._areas = set(session.execute(select(Area.id)).scalars())
         self._canteens = set(session.execute(select(Canteen.id)).scalars())
         self._seen: dict[str, int] = {}
+        self._spoken: dict[str, bool] = dict.fromkeys(CLASSES, True)
         self._today = clock.today()
 
     def plan(self, session: Session, rows: Sequence[Row]) -> list[Change]:
@@ -149,6 +151,8 @@ class Roster:
             if (before := self._seen.setdefault(mac, row.number)) != row.number:
                 row.refuse("证件号码", Repeated(f"与第 {before} 行是同一个证件号码，请只保留一行。"))
             self._check(row, document, mac in present)
+            if not all(self._is_spoken(session, each) for each in row.values.get("classes", ())):
+                row.refuse("人员类别", BadCell("没有一份补贴标准用到这个类别代码，请核对，或填写类别的名称。"))
             if row.faults:
                 continue
             try:
@@ -198,6 +202,13 @@ class Roster:
         except Refusal as refusal:
             row.refuse("证件号码", refusal)
             return None
+
+    def _is_spoken(self, session: Session, code: str) -> bool:
+        """Whether a class is one of ours or stands in some rulebook: what no rule names would help nobody."""
+        if code not in self._spoken:
+            bodies = select(RulebookVersion.body).where(RulebookVersion.body.contains(f'"{code}"', autoescape=True))
+            self._spoken[code] = any(f'"{code}"' in body for body in session.execute(bodies).scalars())
+        return self._spoken[code]
 
     def _check(self, row: Row, document: Document, known: bool) -> None:
         """What one row must satisfy whoever it is about."""
