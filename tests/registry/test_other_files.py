@@ -305,6 +305,19 @@ def test_a_credit_code_is_one_operator(session: Session, tmp_path: Path):
 
 
 @pytest.mark.usefixtures("with_canteen")
+def test_village_collectives_of_one_name_are_not_one_operator_unless_they_are_neighbours(
+    session: Session, tmp_path: Path
+):
+    apply(session, tmp_path, "areas", area())
+    apply(session, tmp_path, "canteens", canteen(id="c3", area="229901002", opened="2026-01-01"), name="c.csv")
+    village = {"operator": "幸福村村民委员会", "credit": ""}
+    rows = [contract(id=f"k{at}", canteen=f"c{at}", **village) for at in (1, 2, 3)]
+    assert apply(session, tmp_path, "contracts", *rows).new == 3
+    one, two, three = session.execute(select(Contract.operator_id).order_by(Contract.id)).scalars()
+    assert (one == two, one == three) == (True, False)
+
+
+@pytest.mark.usefixtures("with_canteen")
 def test_two_files_at_once_make_no_two_contracts_for_a_day(
     session: Session, app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

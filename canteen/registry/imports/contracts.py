@@ -13,8 +13,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from stdnum.cn import uscc
 
-from canteen import events
-from canteen.places import Canteen, Contract, Operator, Payee
+from canteen import events, places
+from canteen.places import Area, Canteen, Contract, Operator, Payee
 from canteen.registry import keys
 from canteen.registry.folding import close_up
 from canteen.registry.imports.columns import BadCell, Column, Row, Template, code, day, one_of, text
@@ -108,7 +108,8 @@ class Contracts:
             if known is not None:
                 known.to_day = values.get("to")
                 continue
-            operator, payee = _operator(session, values), _payee(session, values)
+            operator = _operator(session, values, self._canteens[values["canteen"]])
+            payee = _payee(session, values)
             session.add(
                 Contract(
                     id=values["id"],
@@ -167,17 +168,30 @@ class Contracts:
         return Change("same" if known.to_day == values.get("to", known.to_day) else "changed", values)
 
 
-def _operator(session: Session, values: dict[str, Any]) -> Operator:
-    """The operator of this credit code, or of this name where there is none; made when new."""
-    query = select(Operator)
+def _operator(session: Session, values: dict[str, Any], canteen: Canteen) -> Operator:
+    """The operator of this credit code, or of this name where the row has none; made when new.
+
+    Names of firms are their own; of village collectives there are many of one name: only a neighbour's is the same.
+    """
     credit = values.get("credit")
-    query = query.where(Operator.credit_code == credit) if credit else query.where(Operator.name == values["operator"])
-    found = session.execute(query.limit(1)).scalar_one_or_none()
-    if found is None:
-        found = Operator(id=f"op-{secrets.token_hex(4)}", name=values["operator"], credit_code=credit)
-        session.add(found)
-        session.flush()
-    return found
+    same = Operator.credit_code == credit if credit else Operator.name == values["operator"]
+    for found in session.execute(select(Operator).where(same).order_by(Operator.credit_code.is_(None))).scalars():
+        if found.credit_code is not None or _is_near(session, found, canteen, values["from"]):
+            return found
+    made = Operator(id=f"op-{secrets.token_hex(4)}", name=values["operator"], credit_code=credit)
+    session.add(made)
+    session.flush()
+    return made
+
+
+def _is_near(session: Session, operator: Operator, canteen: Canteen, on: date) -> bool:
+    """Whether an operator runs, or ran, a canteen in the same street."""
+    run = select(Canteen.area_id).join(Contract, Contract.canteen_id == Canteen.id)
+    areas = set(session.execute(run.where(Contract.operator_id == operator.id)).scalars())
+    theirs = set[str]().union(*(places.path(session, area, on) for area in areas))
+    around = theirs.intersection(places.path(session, canteen.area_id, on))
+    streets = select(Area.id).where(Area.id.in_(around), Area.level == "street")
+    return session.execute(streets).first() is not None
 
 
 def _payee(session: Session, values: dict[str, Any]) -> Payee:
