@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from flask import Blueprint, Response, g, render_template, request
+from flask import Blueprint, Response, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -17,11 +17,12 @@ from sqlalchemy.orm import Session
 from canteen.auth import guard
 from canteen.auth.guard import NotCovered, Permission, allowed, takes
 from canteen.auth.models import Person
-from canteen.db import db
+from canteen.db import db, transaction
 from canteen.errors import Conflict, Invalid, Refusal
 from canteen.registry.imports import running, templates
 from canteen.registry.imports.bounds import USUAL, BadFile
 from canteen.registry.imports.running import Report
+from canteen.registry.models import ImportRun
 from canteen.web import nav
 from canteen.web.errors import status_of
 
@@ -80,6 +81,19 @@ def take() -> ResponseReturnValue:
     except (Invalid, Conflict) as refusal:
         return _answer(kind, refusal=refusal)
     return _answer(kind, report=report, applied=applying)
+
+
+@bp.post("/desk/imports/<run>/accept")
+@allowed(Permission.ROSTER)
+def accept(run: str) -> ResponseReturnValue:
+    """A roster that was broken off and cannot be had again stands as far as it got: others wait for it."""
+    session = db.session()
+    known = session.get(ImportRun, run)
+    if known is None or not (known.by == g.person.id or _within(session, Permission.ROSTER) is None):
+        raise running.NoRun
+    with transaction() as writing:
+        running.accept(writing, run, g.person.id)
+    return redirect(url_for("imports.imports_page", kind="roster"))
 
 
 @contextmanager

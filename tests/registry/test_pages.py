@@ -15,13 +15,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+from canteen import clock, events
 from canteen.db import db, transaction
 from canteen.events import Event
 from canteen.registry import credentials, documents, elders, lookup, printing
 from canteen.registry.elders import NewElder
 from canteen.registry.imports import running, templates
 from canteen.registry.imports.roster import ROSTER
-from canteen.registry.models import CardCode, Elder, ElderPhoto
+from canteen.registry.models import CardCode, Elder, ElderPhoto, ImportRun
 from tests.auth.house import CITY, EAST, EAST_STREET, WEST, WEST_STREET, Browser, a_person
 from tests.registry.people import number
 
@@ -365,6 +366,23 @@ def test_another_file_than_the_one_checked_is_refused(admin: Browser):
     assert answer.status_code == 409
     assert "不同" in alert(answer)
     assert count(Elder) == 0
+
+
+def test_a_roster_broken_off_holds_up_others_in_a_sentence_and_its_maker_may_let_it_stand(admin: Browser, app: Flask):
+    with transaction() as session:
+        begun = events.record(session, "import.begin", "r", by="id-east")
+        values = {"file_name": "甲.csv", "rows": 0, "bad_rows": 0, "report": "{}", "state": "staged", "by": "id-east"}
+        session.add(ImportRun(id="r", kind="roster", file_hash="0" * 64, at=clock.now(), begun_event=begun, **values))
+    a_person("west", ("admin", "area", WEST))
+    west = Browser(app.test_client())
+    west.log_in("west")
+    waiting = send(west, a_roster({"hukou": WEST_STREET}), act="apply")
+    assert "另一份名册" in alert(waiting)
+    assert "甲.csv" not in waiting.text
+    assert west.post("/desk/imports/r/accept").status_code == 404
+    assert "怎样处理" in admin.get("/desk/imports").text
+    assert admin.post("/desk/imports/r/accept").status_code == 302
+    assert "已导入" in send(west, a_roster({"hukou": WEST_STREET}), act="apply").text
 
 
 def test_a_file_that_is_no_table_is_told_in_a_sentence(admin: Browser):
