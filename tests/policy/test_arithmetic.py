@@ -1,6 +1,6 @@
 """Arithmetic that both engines stand on: splits, roundings, days and ages; and what a quote may use and say."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from random import Random
 
@@ -15,7 +15,7 @@ from canteen.policy.outcome import WHY
 from canteen.policy.quote import quote, say, wanted
 from canteen.policy.refusals import Refused
 from canteen.policy.rulebook import load
-from canteen.policy.rules import Fund, Part
+from canteen.policy.rules import Fund, Group, Part, Rulebook
 from canteen.policy.saying import CLASS_WORDS
 from canteen.policy.splits import portions
 from tests.policy.generate import JUNK, a_book, spoiled
@@ -23,7 +23,7 @@ from tests.policy.test_cases import scheme
 from tests.policy.test_twin import drawn_cases
 
 
-def test_nothing_is_used_beyond_its_limit_nor_by_a_rule_that_gave_nothing(rounds: Callable[[int, int], int]) -> None:
+def test_nothing_is_used_beyond_its_limit_nor_by_a_rule_that_neither_gave_nor_counts(rounds: Callable[[int, int], int]) -> None:
     seen = 0
     for seed in range(rounds(300, 10_000)):
         body = a_book(Random(seed))
@@ -34,10 +34,23 @@ def test_nothing_is_used_beyond_its_limit_nor_by_a_rule_that_gave_nothing(rounds
             asked = {(one.allowance, one.window) for one in wanted(book, case.diner, case.meal)}
             for use in found.uses:
                 assert (use.allowance, use.window) in asked
-                assert set(use.rules) <= {share.rule for share in found.shares}
+                assert set(use.rules) <= {share.rule for share in found.shares} | counting(book)
                 assert use.scope == "budget" or use.unit == "day" or use.amount <= use.limit
                 seen += 1
     assert seen > rounds(300, 10_000)
+
+
+def counting(book: Rulebook) -> set[str]:
+    """Ids of the rules that count a meal for which they give nothing."""
+
+    def of(group: Group) -> Iterator[str]:
+        for each in group.members:
+            if isinstance(each, Group):
+                yield from of(each)
+            elif any(step.verb == "count" for step in each.steps):
+                yield each.id
+
+    return {each for stage in book.stages for each in of(stage.group)}
 
 
 def test_anything_at_all_gives_a_case_or_a_named_refusal(rounds: Callable[[int, int], int]) -> None:
