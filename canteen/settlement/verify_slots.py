@@ -61,11 +61,12 @@ def _slots(keys: Sequence[Key]) -> Iterator[Told]:
     users: dict[Key, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     limits: dict[Key, set[int]] = defaultdict(set)
     for use in (SaleUse, AddedUse):
-        for holder, allowance, window, n, limit, sale in paging.once(
-            _standing(use, keys, use.n, use.limited_to, use.sale_id)
+        for holder, allowance, window, n, limit, sale, void in paging.once(
+            _granted(use, keys, use.n, use.limited_to, use.sale_id, Void.id)
         ):
-            users[holder, allowance, window][n or 0].add(str(sale))
-            limits[holder, allowance, window].add(limit)
+            limits[holder, allowance, window].add(limit)  # a voided one's too: a day that another meal shares keeps it
+            if void is None:
+                users[holder, allowance, window][n or 0].add(str(sale))
     columns = (Slot.person_id, Slot.allowance, Slot.window, Slot.n, Slot.limited_to, Slot.sale_id)
     there: dict[Key, dict[int, str]] = defaultdict(dict)
     for holder, allowance, window, n, limit, sale in paging.once(select(*columns).where(_of(Slot, keys))):
@@ -103,10 +104,15 @@ def _amounts(keys: Sequence[Key]) -> Iterator[Told]:
 
 def _standing(use: Any, keys: Sequence[Key], *columns: Any) -> Any:
     """(holder, allowance, window, columns) of granted uses of sales that nobody voided."""
+    return _granted(use, keys, *columns).where(Void.id.is_(None))
+
+
+def _granted(use: Any, keys: Sequence[Key], *columns: Any) -> Any:
+    """The same of all granted uses, voided ones too."""
     return (
         select(use.person_id, use.allowance, use.window, *columns)
         .outerjoin(Void, Void.sale_id == use.sale_id)
-        .where(_of(use, keys), use.granted > 0, Void.id.is_(None))
+        .where(_of(use, keys), use.granted > 0)
     )
 
 

@@ -15,6 +15,7 @@ from canteen.ledger import periods
 from canteen.pos.models import Sale
 from canteen.settlement import balance, judging, payouts, verify, workflow
 from tests import world
+from tests.pos.books import book
 from tests.settlement.conftest import Town, at
 
 JAN5, JAN6, JAN7 = date(2026, 1, 5), date(2026, 1, 6), date(2026, 1, 7)
@@ -140,6 +141,21 @@ def test_an_amount_used_is_the_sum_of_what_stands(town: Town):
 
     tamper("UPDATE amount_used SET used = used - 1")
     assert codes(town) == {"amount"}
+
+
+def test_a_day_shared_by_meals_under_two_limits_is_no_difference_when_the_first_is_voided(town: Town):
+    """Lunch came first, under a limit of four days; dinner's record was reckoned under a later notice's three."""
+    limit = "id: t.day, unit: day, limit: {}, scope: person, window: month"
+    with clock.at(at(JAN5, 8)):
+        world.a_rulebook(town.session, book(limit.format(4), id_="t"), from_day=JAN5)
+    (lunch,) = town.sell(JAN5, town.cards[0])
+    town.sell(JAN5, town.cards[0], hour=17)
+    tamper("UPDATE sale_use SET limited_to = 3 WHERE allowance = 't.day' AND sale_id <> "
+           f"'{uuid.UUID(lunch)}'")  # fmt: skip
+    assert town.void(lunch, at(JAN5, 18), refund=0).outcome == "created"
+    town.close("2026-01")
+
+    assert codes(town) == set()
 
 
 def settle(town: Town, month: str, when: Callable[[], date]) -> None:
