@@ -23,7 +23,7 @@ from canteen.demo.build import Size, build
 from canteen.demo.sites import SITES
 from canteen.places import Canteen, Contract
 from canteen.pos.models import Sale
-from canteen.registry.models import ElderFact
+from canteen.registry.models import ElderFact, ImportRun
 from canteen.rulebooks.models import RulebookDraft, Simulation
 from canteen.settlement.models import Claim, Payout
 from canteen.web.doors import door_of
@@ -96,7 +96,17 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     with database.opened(settings) as app:
         for login, grant in ROLES.items():
             people.create(login, login, password="jinglao-canting", grants=[grant], must_change=False, by="system")
+        with transaction() as session:
+            session.add(broken_off())
         yield app
+
+
+def broken_off() -> ImportRun:
+    """A roster of the city's that waits for its file."""
+    return ImportRun(
+        id="broken-off", kind="roster", file_hash="0" * 64, file_name="名册.xlsx", rows=1, bad_rows=0, report="{}",
+        state="staged", by="system", at=clock.now(), begun_event=1, applied_event=None,
+    )  # fmt: skip
 
 
 def things(session: Session) -> dict[str, list[Thing]]:
@@ -134,6 +144,7 @@ def things(session: Session) -> dict[str, list[Thing]]:
         ],
         "/desk/people/<person_id>": [Thing(one, found) for one, found in nodes.items()],
         "/desk/cards/<batch>": [Thing("demo-rest", frozenset({"nobody's alone"}))],
+        "/desk/imports/<run>": [Thing(broken_off().id, frozenset({"the city's"}))],
         "/desk/rules/drafts/<int:number>": [
             Thing(str(one.id), frozenset({"the city's"})) for one in session.execute(select(RulebookDraft)).scalars()
         ],

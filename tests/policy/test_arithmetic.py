@@ -23,7 +23,9 @@ from tests.policy.test_cases import scheme
 from tests.policy.test_twin import drawn_cases
 
 
-def test_nothing_is_used_beyond_its_limit_nor_by_a_rule_that_neither_gave_nor_counts(rounds: Callable[[int, int], int]) -> None:
+def test_nothing_is_used_beyond_its_limit_nor_by_a_rule_that_neither_gave_nor_counts(
+    rounds: Callable[[int, int], int],
+) -> None:
     seen = 0
     for seed in range(rounds(300, 10_000)):
         body = a_book(Random(seed))
