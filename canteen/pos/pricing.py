@@ -127,7 +127,7 @@ def holders(person: Known | None, place: Place) -> dict[str, tuple[uuid.UUID, ..
     budget: dict[str, tuple[uuid.UUID, ...]] = {"budget": budget_holders(place)}
     if person is None:
         return budget
-    ids = (person.root, *(each for each in person.ids if each != person.root))
+    ids = (person.id, *(each for each in person.ids if each != person.id))
     home = (household_holder(person.household),) if person.household else ()
     return budget | {"person": ids, "household": (*home, *ids)}
 

@@ -89,7 +89,7 @@ def quote(session: Session, canteen_id: str, asked: Sequence[Asked], *, tablet_i
         title = elders.title(session, known.root, place.day) if known is not None else None
         answers.append(
             Answer(
-                known.root if known else None,
+                known.id if known else None,
                 digest,
                 title,
                 elders.photo(session, known.ids) if known and title and title.photo else None,
@@ -145,7 +145,7 @@ def _stamp(
             tablet=tablet_id,
             at_ms=round(at.timestamp() * 1000),
             canteen=place.canteen.id,
-            elder=str(known.root) if known else None,
+            elder=str(known.id) if known else None,
             credential=digest,
             input_hash=priced.hash,
             rulebook=book,

@@ -92,13 +92,16 @@ class NewElder:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A person on a day, as known at an event. Limits hang on `root`, and look at the past of all `ids`.
+    """A person on a day, as known at an event. Limits are held at `root`, and look at the past of all `ids`.
 
+    id          the entry of the roster that was asked for: what this person does now is written under it, so that it
+                stays with whom it belongs to should two entries turn out to be two people after all
     household   '' where none is known; so is sex
     stopped     a status recorded of them stops their credentials
     """
 
     diner: Diner
+    id: uuid.UUID
     root: uuid.UUID
     ids: tuple[uuid.UUID, ...]
     household: str
@@ -327,7 +330,8 @@ def known(session: Session, elder_id: uuid.UUID, on: date, known_at: int | None 
         since={key: clock.civil(day) for key, day in sorted({**dated.since(own, on), **lived}.items())},
     )
     household, sex = (one[kind].value if kind in one else "" for kind in ("household", "sex"))
-    return Known(diner, root, ids, household, sex, stopped=any(status in STOPPED for status in diner.statuses))
+    stopped = any(status in STOPPED for status in diner.statuses)
+    return Known(diner, elder_id, root, ids, household, sex, stopped=stopped)
 
 
 def is_stopped(session: Session, elder_id: uuid.UUID, on: date) -> bool:

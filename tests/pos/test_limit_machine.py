@@ -35,7 +35,7 @@ DAY = st.sampled_from([0, 1, 2, 7])
 
 @dataclass
 class Eaten:
-    """A meal that was booked: in whose name, and the fen of it that may be claimed."""
+    """A meal that was booked: whose card paid for it, and the fen of it that may be claimed."""
 
     sale: str
     holder: int
@@ -120,7 +120,7 @@ class Limits(RuleBasedStateMachine):
         with clock.at(self.afterwards()):
             result = world.bring(self.till, sealed)[0]
         assert result.outcome == ("created" if fen == quoted else "kept")
-        self.model.meals.append(Eaten(sale, self.model.root(who), on, dinner, fen))
+        self.model.meals.append(Eaten(sale, who, on, dinner, fen))
 
     @rule(who=WHO, day=DAY, dinner=st.booleans())
     def sell(self, who: int, day: int, dinner: bool) -> None:
