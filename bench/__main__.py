@@ -26,8 +26,7 @@ def main() -> None:
     given = parser.parse_args()
     wanted = given.only or PARTS
     clients = tuple(int(count) for count in given.clients.split(","))
-    postgres.SETTINGS["fsync"] = "on"  # a cluster of our own must be as durable as a city's
-    server = postgres.find()
+    server = postgres.find(durable=True)
     folder = Path(tempfile.mkdtemp(prefix="canteen-bench-"))
     report = Report(machine() | settings_of(server))
     try:

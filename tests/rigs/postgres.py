@@ -79,13 +79,15 @@ class Server:
             shutil.rmtree(self.cluster)
 
 
-def find() -> Server:
+def find(*, durable: bool = False) -> Server:
     """A cluster of our own if the programs are installed, else the server at 127.0.0.1:5432 if it lets us.
+
+    durable   it lies on the disk and waits for it, as a city's does: what is measured must cost what it costs
 
     Raises NoPostgres when there is neither.
     """
     try:
-        return _start()
+        return _start(durable=durable)
     except NoPostgres:
         for user in (os.environ.get("PGUSER"), getpass.getuser(), "postgres"):
             if user and _willing(server := Server(5432, user)):
@@ -102,13 +104,15 @@ def _willing(server: Server) -> bool:
     return bool(row and row[0])
 
 
-def _start() -> Server:
-    cluster = Path(tempfile.mkdtemp(prefix="canteen-postgres-", dir=memory()))
+def _start(*, durable: bool) -> Server:
+    cluster = Path(tempfile.mkdtemp(prefix="canteen-postgres-", dir=None if durable else memory()))
     if os.getuid() == 0:
         os.chown(cluster, *pwd.getpwnam(_user())[2:4])
     data, port = str(cluster / "data"), free_port()
     _run("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
-    options = " ".join(f"-c {name}='{value}'" for name, value in SETTINGS.items())
+    options = " ".join(
+        f"-c {name}='{value}'" for name, value in (SETTINGS | ({"fsync": "on"} if durable else {})).items()
+    )
     _run("pg_ctl", "-D", data, "-w", "-l", str(cluster / "log"), "-o", f"-p {port} {options}", "start")
     return Server(port, "postgres", cluster)
 
