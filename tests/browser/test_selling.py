@@ -209,7 +209,7 @@ def test_on_a_day_announced_closed_a_meal_is_sold_at_full_price_and_the_cashier_
     today = clock.today().isoformat()
     shop.run(f"INSERT INTO closure (canteen_id, from_day, to_day, reason) VALUES ('c1', '{today}', '{today}', '检修')")
     till.scan(shop.grandma)
-    till.sees("今天不供餐，按原价收。")
+    till.sees("今天不供餐，这一餐没有补贴。")
     till.due("12.00 元")
     till.pay()
     till.sent()

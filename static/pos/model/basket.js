@@ -139,9 +139,9 @@ export function priceLines(sale) {
 
 /** @type {Record<string, string>} */
 const ODD = {
-  outside_window: '现在不是供餐时间，按原价收。',
-  closed_day: '今天不供餐，按原价收。',
-  no_contract: '食堂今天没有有效协议，按原价收，请联系民政部门。',
+  outside_window: '现在不是供餐时间，这一餐没有补贴。',
+  closed_day: '今天不供餐，这一餐没有补贴。',
+  no_contract: '食堂今天没有有效协议，这一餐没有补贴，请联系民政部门。',
 }
 
 /**
