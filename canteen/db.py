@@ -270,6 +270,9 @@ def engine_options(config: Config) -> dict[str, Any]:
             "connect_args": {"timeout": 10},
         }
     options = "-c default_transaction_isolation=read\\ committed -c timezone=UTC"
+    options += (
+        " -c idle_in_transaction_session_timeout=5min"  # a host that froze keeps nobody's lock, and no close, waiting
+    )
     if config.app_role:
         options += f" -c role={config.app_role}"
     return {

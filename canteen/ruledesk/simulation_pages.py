@@ -15,9 +15,10 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from canteen import events
 from canteen.auth import guard
 from canteen.auth.guard import NotCovered, Permission, allowed
-from canteen.db import db
+from canteen.db import db, transaction
 from canteen.policy.canonical import Document
 from canteen.registry.words import CLASSES
 from canteen.rulebooks.models import RulebookVersion, Simulation
@@ -170,11 +171,13 @@ def cancel(number: int) -> ResponseReturnValue:
 @bp.get("/desk/rules/simulations/<int:number>/export.xlsx")
 @allowed(Permission.EXPORT)
 def export(number: int) -> ResponseReturnValue:
-    """The whole result as a workbook."""
+    """The whole result as a workbook; who took it is noted."""
     row = _of_place(number, Permission.EXPORT)
     found = simulating.result(row)
     if found is None:
         raise NotCovered
+    with transaction() as session:
+        events.record(session, "simulation.export", f"simulation:{number}", by=g.person.id)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "simulation.xlsx"
         reports.workbook(row, found, names(), _people(found), WHY, path)

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 from canteen import clock, places
 from canteen.auth import people
 from canteen.auth.models import Grant, Person
-from canteen.db import db
+from canteen.db import db, transaction
+from canteen.ledger import periods
 from canteen.places import Area, Canteen, Contract, Operator, Payee
 from canteen.registry.imports import running, templates
 from canteen.registry.imports.bounds import BadFile
@@ -275,6 +276,18 @@ def test_a_contract_once_made_only_ends(session: Session, tmp_path: Path):
     assert apply(session, tmp_path, "contracts", follower, name="c.csv").new == 1
     assert places.find_contract(session, "c1", date(2026, 7, 1)).id == "k2"
     assert session.execute(select(Contract.to_day).where(Contract.id == "k1")).scalar_one() == date(2026, 6, 30)
+
+
+@pytest.mark.usefixtures("with_canteen")
+def test_a_contract_does_not_end_before_what_is_closed(session: Session, tmp_path: Path):
+    apply(session, tmp_path, "contracts", contract())
+    with transaction():
+        first = periods.gate(session, session.get_one(Contract, "k1"), date(2026, 1, 1))
+    with clock.at(clock.instant(first.to_day, 36 * 60)), transaction():
+        assert periods.flip(session, first.id)
+    assert faults(tmp_path, "contracts", contract(to="2026-01-30")) == [(2, "截止日期")]
+    assert apply(session, tmp_path, "contracts", contract(to="2026-01-31"), name="b.csv").changed == 1
+    assert apply(session, tmp_path, "contracts", contract(to="2026-01-31", grade=""), name="c.csv").same == 1
 
 
 @pytest.mark.usefixtures("with_canteen")

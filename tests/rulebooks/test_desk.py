@@ -388,6 +388,11 @@ def test_a_finished_simulation_is_shown_masked_and_taken_away_as_a_workbook(ente
     assert "30.00 → 39.00" in page.text
     with maker.get(f"/desk/rules/simulations/{number}/export.xlsx") as answer:
         book = CalamineWorkbook.from_filelike(io.BytesIO(answer.data))
+    taken = select(events.Event.actor).where(
+        events.Event.kind == "simulation.export", events.Event.subject == f"simulation:{number}"
+    )
+    assert session.execute(taken).scalars().all() == ["id-maker"]
+    session.rollback()
     assert book.get_sheet_by_name("按区县").to_python()[1] == ["朝阳区", world.DISTRICT, 6.0, 30.0, 39.0, 9.0]
     for title, sheet in (
         *((title, title) for title in ("按资金", "按区县", "按食堂", "按年龄", "按人员类别")),

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from stdnum.cn import uscc
 
 from canteen import events, places
+from canteen.ledger.models import Period
 from canteen.places import Area, Canteen, Contract, Operator, Payee
 from canteen.registry import keys
 from canteen.registry.folding import close_up
@@ -165,7 +166,20 @@ class Contracts:
         ):
             row.refuse("协议编号", BadCell("协议已登记，除截止日期外不能改；内容有变请终止后另立新协议。"))
             return None
-        return Change("same" if known.to_day == values.get("to", known.to_day) else "changed", values)
+        ends = values.get("to", known.to_day)
+        if ends == known.to_day:
+            return Change("same", values)
+        closed = _closed_to(session, known.id)
+        if ends is not None and closed is not None and ends < closed:
+            row.refuse("截止日期", BadCell(f"这份协议已结账到 {closed:%Y-%m-%d}，截止日期不能早于这一天。"))
+            return None
+        return Change("changed", values)
+
+
+def _closed_to(session: Session, contract_id: str) -> date | None:
+    """The last day of the periods that are closed: what they hold stands."""
+    query = select(func.max(Period.to_day)).where(Period.contract_id == contract_id, Period.state == "closed")
+    return session.execute(query).scalar()
 
 
 def _operator(session: Session, values: dict[str, Any], canteen: Canteen) -> Operator:
