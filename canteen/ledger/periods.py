@@ -87,7 +87,15 @@ def span_from(first: date) -> clock.Span:
 
 
 def flip(session: Session, period_id: int) -> bool:
-    """Close the period: True if this call did it, False if it was closed before.
+    """Close the period: True if this call did it, False if it was closed before. Raises as `hold` does."""
+    if hold(session, period_id) is None:
+        return False
+    session.execute(update(Period).where(Period.id == period_id).values(state="closed", closed_at=clock.now()))
+    return True
+
+
+def hold(session: Session, period_id: int) -> Period | None:
+    """The period, held alone to the end of the transaction, when it may be closed; None if it was closed before.
 
     Waits for the bookings that hold its gate. Raises NoPeriod, PeriodNotOver, EarlierPeriodOpen.
     """
@@ -97,7 +105,7 @@ def flip(session: Session, period_id: int) -> bool:
     if period is None:
         raise NoPeriod
     if period.state == "closed":
-        return False
+        return None
     if min(clock.today(), _witnessed_day(session)) <= period.to_day:
         raise PeriodNotOver
     earlier = select(Period.id).where(
@@ -105,8 +113,7 @@ def flip(session: Session, period_id: int) -> bool:
     )
     if session.execute(earlier).first():
         raise EarlierPeriodOpen
-    session.execute(update(Period).where(Period.id == period_id).values(state="closed", closed_at=clock.now()))
-    return True
+    return period
 
 
 def _witnessed_day(session: Session) -> date:

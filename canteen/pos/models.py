@@ -241,6 +241,33 @@ class AmountUsed(Base):
     limited_to: Mapped[int]
 
 
+class Prorating(Base):
+    """What the meals of a budget's window asked of it together when it was over, and how far reading went: once a window.
+
+    From then on the budget counts as used to that extent, and a void gives nothing back to it.
+    """
+
+    __tablename__ = "prorating"
+    __table_args__ = (
+        CheckConstraint("limit_fen >= 0 AND other_fen >= 0 AND asked_fen >= 0", name="amounts"),
+        {"sqlite_strict": True},
+    )
+
+    allowance: Mapped[str] = mapped_column(primary_key=True)
+    window: Mapped[str] = mapped_column("window_start", primary_key=True)
+    limit_fen: Mapped[int]
+    other_fen: Mapped[int]  # of meals that are not prorated (another end of the budget, differences): comes off first
+    asked_fen: Mapped[int]
+    records: Mapped[int]  # the last record counted
+    recorded: Mapped[int]
+    at: Mapped[datetime]
+
+    @property
+    def room(self) -> int:
+        """What the prorated meals share."""
+        return max(0, self.limit_fen - self.other_fen)
+
+
 class SaleUse(Base):
     """What a sale asked of an allowance and what it was granted: the fact from which slots can be rebuilt."""
 

@@ -134,7 +134,16 @@ def holders(person: Known | None, place: Place) -> dict[str, tuple[uuid.UUID, ..
 
 def budget_holders(place: Place) -> tuple[uuid.UUID, ...]:
     """In whose name this canteen's part of every budget is counted."""
-    return (uuid.uuid5(_HOLDERS, f"budget:{place.canteen.id}"),)
+    return (budget_holder(place.canteen.id),)
+
+
+def budget_holder(canteen: str) -> uuid.UUID:
+    """In whose name a canteen's part of every budget is counted."""
+    return uuid.uuid5(_HOLDERS, f"budget:{canteen}")
+
+
+PRORATED = uuid.uuid5(_HOLDERS, "prorated")
+"""In whose name a budget that was prorated counts what no canteen has drawn of what it bears."""
 
 
 def household_holder(household: str) -> uuid.UUID:

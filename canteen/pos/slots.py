@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
-from canteen.pos.models import AddedUse, AmountUsed, SaleUse, Slot, Void
+from canteen.pos.models import AddedUse, AmountUsed, Prorating, SaleUse, Slot, Void
 from canteen.prepared import Prepared, connection_of
 from canteen.registry.models import Elder
 
@@ -127,6 +127,23 @@ def hold(session: Session, households: Collection[uuid.UUID], budgets: Mapping[K
     used = drawn(session, common)
     if not all(_ample(budgets[key], used.get(key, 0), most) for key in common):
         raise Again
+
+
+def hold_alone(session: Session, budgets: Collection[Key]) -> None:
+    """Hold these budgets against every sale and void that leans on them, so that what they come to can be read."""
+    if connection_of(session).dialect.name == "postgresql":
+        for number in sorted(_number("budget", *key) for key in budgets):
+            session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
+
+def budgets_of(session: Session, sale_id: uuid.UUID) -> dict[Key, int]:
+    """The budgets that a sale leant on, with their limits."""
+    found: dict[Key, int] = {}
+    for use in (AddedUse, SaleUse):
+        query = select(use.allowance, use.window, use.limited_to)
+        rows = session.execute(query.where(use.sale_id == sale_id, use.allowance.startswith("budget.")))
+        found |= {(allowance, window): limit for allowance, window, limit in rows}
+    return found
 
 
 def _ample(limit: int, used: int, most: int) -> bool:
@@ -303,13 +320,17 @@ def holders(session: Session, sale_id: uuid.UUID) -> tuple[set[uuid.UUID], set[u
 def release(session: Session, sale_id: uuid.UUID) -> None:
     """Give back what a voided sale took, then or added later. A day that another meal still uses stays taken.
 
-    Call it under the locks of its `holders`.
+    A budget that was prorated keeps what it was found to bear: it is shared out, and a void leaves its part unclaimed.
+    Call it under the locks of its `holders` and `budgets_of`.
     """
+    over = _prorated(session, budgets_of(session, sale_id))
     uses = list[SaleUse | AddedUse](
         session.execute(select(SaleUse).where(SaleUse.sale_id == sale_id, SaleUse.granted > 0)).scalars()
     )
     uses += session.execute(select(AddedUse).where(AddedUse.sale_id == sale_id)).scalars()
     for use in sorted(uses, key=lambda use: (use.allowance, use.window, use.person_id)):
+        if (use.allowance, use.window) in over:
+            continue
         if use.unit == "fen":
             session.execute(
                 update(AmountUsed)
@@ -323,6 +344,15 @@ def release(session: Session, sale_id: uuid.UUID) -> None:
             )
         else:
             _release_slot(session, use)
+
+
+def _prorated(session: Session, budgets: Collection[Key]) -> set[Key]:
+    """Those of these budgets that were prorated."""
+    if not budgets:
+        return set()
+    key = (Prorating.allowance, Prorating.window)
+    rows = session.execute(select(*key).where(tuple_(*key).in_(sorted(budgets))))
+    return {(allowance, window) for allowance, window in rows}
 
 
 def _release_slot(session: Session, use: SaleUse | AddedUse) -> None:

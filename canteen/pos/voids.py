@@ -95,16 +95,22 @@ def book(session: Session, order: VoidOrder, arrival: Arrival) -> str:
 
 
 def _lock(session: Session, sale: Sale) -> None:
-    """Hold the person, and whose slots the sale took. Raises slots.Again after a merge or a revaluation meanwhile."""
+    """Hold the person, whose slots the sale took, and its budgets: what they come to is read under the same hold.
+
+    Raises slots.Again after a merge or a revaluation meanwhile.
+    """
+    budgets = slots.budgets_of(session, sale.id)
     if sale.elder_id is None:
-        slots.hold(session, [sale.id], {}, 0)  # a guest has no row: what is booked of the sale later waits for this
+        slots.hold(
+            session, [sale.id], budgets, 0
+        )  # a guest has no row: what is booked of the sale later waits for this
         return
     person, _ = elders.cluster(session, sale.elder_id)
     persons, households = slots.holders(session, sale.id)
     slots.lock(session, {person, *persons})
     if elders.cluster(session, sale.elder_id)[0] != person or slots.holders(session, sale.id) != (persons, households):
         raise slots.Again
-    slots.hold(session, households, {}, 0)
+    slots.hold(session, households, budgets, 0)
 
 
 def _approver(session: Session, order: VoidOrder, sale: Sale, arrival: Arrival) -> str | None:

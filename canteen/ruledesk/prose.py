@@ -43,7 +43,7 @@ DEATHS = {"date": "身故当日之后", "month_end": "身故当月最后一天�
 ENDS = {
     "stop": "停止补贴，按原价",
     "queue": "照常供餐，列队待补",
-    "prorate": "月末按比例折减",
+    "prorate": "期末按比例核减",
     "next": "改由下一项资金承担",
 }
 ROUND_TO = {"fen": "分", "jiao": "角", "yuan": "元"}

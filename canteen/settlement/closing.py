@@ -25,7 +25,7 @@ from canteen.ledger import periods
 from canteen.ledger.models import Period
 from canteen.places import Contract, NoContract
 from canteen.pos.models import Record
-from canteen.settlement import carrying, differences, paging, reading, reconcile, statement, sums
+from canteen.settlement import carrying, differences, paging, prorating, reading, reconcile, statement, sums
 from canteen.settlement.models import Claim, ClaimLine, Statement
 from canteen.settlement.models import Finding as FindingRow
 from canteen.settlement.reconcile import Finding, Sold
@@ -33,6 +33,7 @@ from canteen.settlement.requoting import Quotes
 from canteen.settlement.statement import Cut, Figures, Key
 
 CLOSED = "period.close"
+LONGEST = timedelta(days=800)  # a year's budget, and time to close after it
 SETTLING = 0.05  # seconds between two looks at records under way
 
 
@@ -71,11 +72,14 @@ def close(contract_id: str, day: date, *, by: str) -> Closed:
 
 @retried
 def _flip(contract_id: str, day: date, by: str) -> tuple[int, bool]:
-    """The only part that keeps sales waiting: one row, one event."""
+    """The only part that keeps sales waiting: one row, one event, and what a budget that is over does not bear."""
     with transaction() as session:
         period = _period_of(session, contract_id, day)
-        if not periods.flip(session, period.id):
+        held = periods.hold(session, period.id)
+        if held is None:
             return period.id, False
+        prorating.book(session, held, by=by)  # while the period is open: its own claim shows what is left
+        periods.flip(session, period.id)
         body = {
             "contract": contract_id,
             "from": period.from_day.isoformat(),
@@ -258,6 +262,7 @@ def _judge(period: Period, contract: Contract, known: reading.Clusters, cut: Cut
     findings += _of_earlier_sales(period, known, cut, budgets, turns_at)
     findings += of_tablets(period, contract, cut.records)
     findings += differences.findings(period)
+    findings += prorating.findings(period)
     return counts, findings
 
 
@@ -398,11 +403,13 @@ def _line_row(claim_id: int, line: statement.Line) -> dict[str, object]:
 def due(session: Session, today: date) -> list[tuple[str, date]]:
     """(contract, last day) of every period that is over and not closed yet, oldest first; makes no rows."""
     result: list[tuple[str, date]] = []
-    for contract in session.execute(select(Contract).order_by(Contract.id)).scalars():
+    for contract in session.execute(select(Contract).order_by(Contract.id)).scalars().all():
         chain = periods.chain(session, contract.id)
         result += [(contract.id, one.to_day) for one in chain if one.state == "open" and one.to_day < today]
         last = chain[-1].to_day if chain else contract.from_day - timedelta(days=1)
         end = contract.to_day or date.max
+        if end < today <= end + LONGEST:  # a budget that ends after the contract is shared out with it all the same
+            end = max(end, prorating.until(session, contract))
         while last < min(end, today) and (coming := periods.span_from(last + timedelta(days=1))).last < today:
             result.append((contract.id, coming.last))
             last = coming.last

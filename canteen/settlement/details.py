@@ -21,7 +21,7 @@ from canteen.places import Area, Canteen, Contract, Operator, Payee
 from canteen.pos.models import Record, Sale, SaleLine, Share, Tender, Void
 from canteen.registry.models import Credential, ElderFact, ElderIdentity
 from canteen.rulebooks.models import JoinedRulebook, Publication, RulebookVersion
-from canteen.settlement import claims, closing, differences, judging, paging, reading, sums
+from canteen.settlement import claims, closing, differences, judging, paging, reading, sums, words
 from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held, Statement
 from canteen.settlement.statement import Cut
 from canteen.settlement.words import excluded_name, say
@@ -485,7 +485,7 @@ def findings(claim: Claim) -> list[Found]:
             subject,
             sale,
             fen,
-            json.loads(body),
+            _told(code, body),
             outcome or "",
             reason or "",
             name or by or "",
@@ -493,6 +493,12 @@ def findings(claim: Claim) -> list[Found]:
         )
         for number, code, subject, sale, fen, body, outcome, reason, name, by, answer in paging.once(query)
     ]
+
+
+def _told(code: str, body: str) -> dict[str, Any]:
+    """The figures of a finding; those of a budget besides in a sentence, for pages and files."""
+    found: dict[str, Any] = json.loads(body)
+    return found | {"said": words.prorated(found)} if code == "prorated" else found
 
 
 def period_of(claim: Claim) -> Period:

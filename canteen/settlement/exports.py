@@ -31,7 +31,7 @@ MEAL_COLUMNS_AFTER = (
 )  # fmt: skip
 
 
-SUBJECTS = {"sale": "就餐", "tablet": "平板", "payment": "收款"}
+SUBJECTS = {"sale": "就餐", "tablet": "平板", "payment": "收款", "budget": "预算"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ def _findings(book: Book, row: Claim, *, insider: bool) -> None:
     for found in details.findings(row):
         sheet.row(
             (
-                finding_name(found.code, insider=insider), _subject(found.subject), yuan(found.fen), say("answer", found.outcome), found.reason,
+                finding_name(found.code, insider=insider), _subject(found.subject), yuan(found.fen), say("answer", found.outcome), found.reason or found.body.get("said", ""),
                 found.by,
             )
         )  # fmt: skip

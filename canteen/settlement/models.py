@@ -323,6 +323,61 @@ class RevaluedShare(Base):
     reason: Mapped[str]  # why some is lacking, or ''
 
 
+class ProratingPart(Base):
+    """A contract's part of a prorated window: of what its meals asked, by largest remainder over all contracts."""
+
+    __tablename__ = "prorating_part"
+    __table_args__ = (
+        ForeignKeyConstraint(["allowance", "window_start"], ["prorating.allowance", "prorating.window_start"]),
+        CheckConstraint("part_fen >= 0 AND part_fen <= asked_fen", name="no_more_than_asked"),
+        {"sqlite_strict": True},
+    )
+
+    allowance: Mapped[str] = mapped_column(primary_key=True)
+    window: Mapped[str] = mapped_column("window_start", primary_key=True)
+    contract_id: Mapped[str] = mapped_column(ForeignKey("contract.id"), primary_key=True)
+    asked_fen: Mapped[int]
+    part_fen: Mapped[int]
+
+
+class ProratingBooked(Base):
+    """That a contract's part was booked, meal by meal, at the close of this period: once."""
+
+    __tablename__ = "prorating_booked"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["allowance", "window_start", "contract_id"],
+            ["prorating_part.allowance", "prorating_part.window_start", "prorating_part.contract_id"],
+        ),
+        {"sqlite_strict": True},
+    )
+
+    allowance: Mapped[str] = mapped_column(primary_key=True)
+    window: Mapped[str] = mapped_column("window_start", primary_key=True)
+    contract_id: Mapped[str] = mapped_column(primary_key=True)
+    period_id: Mapped[int] = mapped_column(ForeignKey("period.id"))
+
+
+class ProratedShare(Base):
+    """What a meal's share lost to its fund's budget, and the period it was booked to: once a share."""
+
+    __tablename__ = "prorated_share"
+    __table_args__ = (
+        ForeignKeyConstraint(["allowance", "window_start"], ["prorating.allowance", "prorating.window_start"]),
+        ForeignKeyConstraint(["sale_id", "share_n"], ["share.sale_id", "share.n"]),
+        CheckConstraint("fen > 0", name="moves_money"),
+        Index("ix_prorated_share_period", "period_id"),
+        {"sqlite_strict": True},
+    )
+
+    sale_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    share_n: Mapped[int] = mapped_column(primary_key=True)
+    allowance: Mapped[str]
+    window: Mapped[str] = mapped_column("window_start")
+    period_id: Mapped[int] = mapped_column(ForeignKey("period.id"))
+    fen: Mapped[int]
+
+
 class RefundGiven(Base):
     """Money that an elder overpaid, handed back at a canteen and signed for (退差). `n` counts from 1 without gaps."""
 

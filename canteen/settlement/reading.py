@@ -24,7 +24,7 @@ from canteen.places import Canteen, Contract
 from canteen.pos.models import AmountUsed, Payment, Record, Sale, SaleKey, SaleUse, Share, Tender, Void
 from canteen.registry import facts as dated
 from canteen.registry.models import ElderFact
-from canteen.settlement import paging
+from canteen.settlement import budgets, paging
 from canteen.settlement.reconcile import Link, Paid, Part, Priced, Sold, Use
 from canteen.settlement.statement import Cut
 
@@ -119,7 +119,7 @@ class Budgets:
         return {holder: int(fen) for holder, fen in paging.once(query)}
 
 
-def uses(sale_ids: Collection[uuid.UUID], clusters: Clusters, cut: Cut, budgets: Budgets) -> list[Use]:
+def uses(sale_ids: Collection[uuid.UUID], clusters: Clusters, cut: Cut, pots: Budgets) -> list[Use]:
     """All uses, anywhere in the city, of the persons and windows that these sales leaned on."""
     mine = paging.once(
         select(SaleUse.person_id, SaleUse.allowance, SaleUse.window)
@@ -132,7 +132,7 @@ def uses(sale_ids: Collection[uuid.UUID], clusters: Clusters, cut: Cut, budgets:
     found: list[Use] = []
     for some in _batches(sorted(persons), 500):
         query = (
-            select(*_USE, Sale.service_day, Sale.arrival, Void.record_id.label("void_record"))
+            select(*_USE, Sale.service_day, Sale.arrival, Sale.own_rulebook_hash, Void.record_id.label("void_record"))
             .join(Sale, Sale.id == SaleUse.sale_id)
             .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= cut.records))
             .where(
@@ -142,7 +142,7 @@ def uses(sale_ids: Collection[uuid.UUID], clusters: Clusters, cut: Cut, budgets:
             )
         )
         found += [
-            _use(row, budgets.elsewhere(row.allowance, row.window, row.person_id))
+            _use(row, pots.elsewhere(row.allowance, row.window, row.person_id))
             for row in paging.once(query)
             if (clusters.root(str(row.person_id)), row.allowance, row.window) in keys
         ]
@@ -178,6 +178,7 @@ def _use(row: Any, elsewhere: Fen | None) -> Use:
         arrival=row.arrival,
         left=None if row.void_record is None else row.void_record * 16,  # as sales count their arrival
         elsewhere=elsewhere,
+        prorated=elsewhere is not None and budgets.prorated(row.own_rulebook_hash, row.allowance),
     )
 
 

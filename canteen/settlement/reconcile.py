@@ -25,6 +25,7 @@ CODES = (
     "payment_differs",
     "seller",
     "revaluation",
+    "prorated",
 )
 
 
@@ -77,6 +78,7 @@ class Use:
     arrival: int
     left: int | None
     elsewhere: Fen | None = None  # of a budget: what other canteens drew on it; None for any other limit
+    prorated: bool = False  # of a budget that is shared out at its end: named once for all its meals, not here
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class Finding:
     """Something for a person to judge. `fen` is the money in question, above zero where more was sold than is right."""
 
     code: str
-    subject: str  # 'sale:<id>', 'tablet:<id>/<epoch>/<number>', 'payment:<id>'
+    subject: str  # 'sale:<id>', 'tablet:<id>/<epoch>/<number>', 'payment:<id>', 'budget:<fund>/<first day>'
     sale: str | None
     fen: Fen
     body: Mapping[str, object] = field(default_factory=dict)
@@ -224,7 +226,8 @@ def excess(uses: Iterable[Use], clusters: Mapping[str, str]) -> list[Excess]:
     groups: dict[tuple[str, str, str], list[Use]] = defaultdict(list)
     for use in uses:
         groups[clusters.get(use.person, use.person), use.allowance, use.window].append(use)
-    return [found for _, group in sorted(groups.items()) for found in _replay(group)]
+    found = [one for _, group in sorted(groups.items()) for one in _replay(group)]
+    return [one for one in found if not one.use.prorated]
 
 
 def _replay(group: Sequence[Use]) -> Iterator[Excess]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import and_, func, select
@@ -29,6 +29,7 @@ from canteen.settlement import (
     statement,
     verify_later,
     verify_papers,
+    verify_prorating,
     verify_slots,
 )
 from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held, HeldAnswer
@@ -80,6 +81,7 @@ def period(period_id: int) -> Verified:
     taken: Counter[str] = Counter()
     counted = verify_papers.Counted(reading.clusters(cut))
     slots = verify_slots.Slots()
+    lost = verify_prorating.lost(row)
     sales = 0
     for page in reading.sales(row, cut):
         sales += len(page)
@@ -89,7 +91,9 @@ def period(period_id: int) -> Verified:
         found += [Difference(*one) for one in slots.differences([meal.id for meal in meals])]
         payments = [sale.payment_id for sale in page if sale.arrival % 16 == 0]
         found += _payments(payments, row.id, taken)
-        _add_lines(lines, counted, row, page, meals, cut)
+        _add_lines(lines, counted, row, page, _less(meals, lost.here), cut)
+    found += [Difference(*one) for one in verify_prorating.differences(row, cut, lambda ids: _by_share(ids, quotes))]
+    lines.update(lost.adjusted(cut))
     _add_taken_back(lines, row, cut, quotes)
     found += _differences(row, quotes, lines)
     found += _lines(row, lines)
@@ -145,6 +149,24 @@ def _meals(page: Sequence[Any], quotes: Quotes) -> tuple[list[_Meal], list[Diffe
         claimable = tuple(_claimable(there, None if barred else own))
         meals.append(_Meal(row.id, row.service_month, there.parts, claimable, voids.get(row.id)))
     return meals, wrong
+
+
+def _less(meals: Sequence[_Meal], lost: Mapping[tuple[uuid.UUID, int], Fen]) -> list[_Meal]:
+    """The meals with what their shares lost to budgets taken off what may be claimed."""
+    return [
+        replace(meal, claimable=tuple(fen - lost.get((meal.id, n), 0) for n, fen in enumerate(meal.claimable, 1)))
+        for meal in meals
+    ]
+
+
+def _by_share(ids: Sequence[uuid.UUID], quotes: Quotes) -> dict[tuple[uuid.UUID, int], tuple[str, Fen]]:
+    """Fund and claimable fen of each share of these sales, reckoned the second way."""
+    meals, _ = _meals([_Ref(number) for number in ids], quotes)
+    return {
+        (meal.id, n): (part.fund, fen)
+        for meal in meals
+        for n, (part, fen) in enumerate(zip(meal.parts, meal.claimable, strict=True), 1)
+    }
 
 
 BARRED = ("no_contract", "outside_window", "closed_day", "no_credential", "card_dead", "card_of_another")
@@ -373,7 +395,7 @@ def _add_taken_back(lines: Counter[LineKey], row: Period, cut: Cut, quotes: Quot
         for at in range(0, len(ids), paging.PAGE):
             page = [_Ref(number) for number in ids[at : at + paging.PAGE]]
             meals, _ = _meals(page, quotes)
-            for meal in meals:
+            for meal in _less(meals, verify_prorating.of_sales([ref.id for ref in page])):
                 for n, (part, claimable) in enumerate(zip(meal.parts, meal.claimable, strict=True), 1):
                     if claimable and (meal.id, n) not in gone:
                         lines["adjustment", part.fund, meal.month] -= claimable

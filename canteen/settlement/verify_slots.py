@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import func, literal, select, tuple_
+from sqlalchemy import and_, func, literal, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from canteen.db import db
-from canteen.pos.models import AddedUse, AmountUsed, SaleUse, Slot, Void
+from canteen.pos.models import AddedUse, AmountUsed, Prorating, SaleUse, Slot, Void
 from canteen.settlement import paging
 
 Told = tuple[str, str, str, str]  # code, subject, there, expected
@@ -103,8 +103,10 @@ def _amounts(keys: Sequence[Key]) -> Iterator[Told]:
 
 
 def _standing(use: Any, keys: Sequence[Key], *columns: Any) -> Any:
-    """(holder, allowance, window, columns) of granted uses of sales that nobody voided."""
-    return _granted(use, keys, *columns).where(Void.id.is_(None))
+    """(holder, allowance, window, columns) of granted uses of sales that nobody voided while their limit took it back."""
+    kept = and_(Prorating.allowance == use.allowance, Prorating.window == use.window)
+    found = _granted(use, keys, *columns).outerjoin(Prorating, kept)
+    return found.where(or_(Void.id.is_(None), Void.record_id > Prorating.records))
 
 
 def _granted(use: Any, keys: Sequence[Key], *columns: Any) -> Any:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from canteen.money import show
 from canteen.policy import outcome
 from canteen.web import filters
 
@@ -32,6 +36,7 @@ WORDS = {
     "finding.payment_differs": "收款不符",
     "finding.seller": "收银员无权限",
     "finding.revaluation": "重估后应付上升",
+    "finding.prorated": "预算按比例核减",
     "answer.accepted": "核实无误",
     "answer.held": "暂缓支付",
     "answer.disallowed": "核减",
@@ -68,6 +73,7 @@ WORDS = {
     "excluded.card_dead": "卡已停用",
     "excluded.card_of_another": "卡与人不符",
     "excluded.after_death": "身故后就餐",
+    "excluded.prorated": "预算按比例核减",
     "excluded.void": "撤单",
     "excluded.disallowed": "核减",
     "flag.clock": "时钟偏差",
@@ -102,6 +108,15 @@ def finding_name(code: str, *, insider: bool) -> str:
 def excluded_name(reason: str, *, insider: bool) -> str:
     """Why a share may not be claimed; a canteen's own people are not told of deaths (ruling 12)."""
     return say("excluded", reason) if insider or reason != "after_death" else "身份待社区核实"
+
+
+def prorated(body: Mapping[str, Any]) -> str:
+    """What a finding of a prorated budget tells: what it had, what was asked, what this canteen gets and loses."""
+    other = f"（其中 {show(body['other'])} 元另有用途，先行扣除）" if body["other"] else ""
+    told = f"{body['from']} 起的预算 {show(body['limit'])} 元{other}，各食堂应补合计 {show(body['asked'])} 元"
+    if body["here"]:
+        told += f"；本食堂应补 {show(body['here'])} 元，按比例得 {show(body['part'])} 元"
+    return f"{told}；本期 {body['meals']} 餐核减，预算已结算后才到的餐只用剩余预算"
 
 
 def say(kind: str, code: str) -> str:

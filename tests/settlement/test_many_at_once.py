@@ -10,16 +10,28 @@ import sys
 from datetime import date
 
 import pytest
+from flask import Flask
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
-from canteen import events
+from canteen import clock, events
 from canteen.config import ROOT, Config
 from canteen.db import db
-from canteen.settlement import closing, statement, workflow
-from canteen.settlement.models import Claim, Decision, Finding, Statement
+from canteen.pos.models import Prorating
+from canteen.settlement import closing, statement, verify, workflow
+from canteen.settlement.models import (
+    Claim,
+    Decision,
+    Finding,
+    ProratedShare,
+    ProratingBooked,
+    ProratingPart,
+    Statement,
+)
 from tests import world
 from tests.auth.house import PASSWORD, a_person
-from tests.settlement.conftest import Town, at
+from tests.pos.books import book
+from tests.settlement.conftest import MADE, Town, at
 
 JAN5 = date(2026, 1, 5)
 PATIENCE = 900  # seconds: a machine busy with other things is no fault of the close
@@ -88,6 +100,31 @@ def test_eight_closes_at_once_make_one_claim(sold: Town, environment: dict[str, 
     kinds = select(func.count()).where(events.Event.kind.in_((closing.CLOSED, "claim.draft")))
     assert db.session.execute(kinds).scalar_one() == 2
     assert sold.claim("2026-01").fen == 4000
+
+
+def test_closes_at_once_of_two_canteens_share_out_a_budget_once(
+    app: Flask, session: Session, environment: dict[str, str]
+):
+    with clock.at(MADE):
+        tills = [world.make(session, canteen=f"c{n}", contract=f"k{n}", tablet=f"t{n}") for n in (1, 2)]
+        world.a_rulebook(session, book(budget="limit: 12.00, window: month, at_end: prorate"))
+    towns = [Town(till, session) for till in tills]
+    for town in (towns[0], *towns, *towns):
+        town.sell(JAN5, town.elder())
+    db.session.rollback()
+    closes = [[*CLOSE[:5], town.till.contract, *CLOSE[6:]] for town in towns] * 3
+    running = [
+        subprocess.Popen(close, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for close in closes
+    ]
+    for process in running:
+        _, err = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, err
+
+    assert (count(Prorating), count(ProratingPart), count(ProratingBooked), count(ProratedShare)) == (1, 2, 2, 5)
+    assert [town.claim("2026-01").fen for town in towns] == [720, 480]
+    for town in towns:
+        assert verify.period(town.period("2026-01").id).differences == ()
 
 
 @pytest.mark.parametrize("where", ["after the flip", "while reckoning", "while storing"])
