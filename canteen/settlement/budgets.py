@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date, timedelta
+from functools import lru_cache
 
 from sqlalchemy import select
 
@@ -26,6 +27,11 @@ def prorated(book: str, allowance: str) -> bool:
     return allowance.startswith(PREFIX) and fund_of(allowance) in _prorated(book)
 
 
+def prorated_by(body: str, allowance: str) -> bool:
+    """The same of a joined rulebook's text, which may not be stored yet."""
+    return allowance.startswith(PREFIX) and fund_of(allowance) in _read(body)
+
+
 def last_day(book: str, allowance: str, window: str) -> date:
     """The last day of a window of a prorated budget, as that rulebook counts windows."""
     kind, first = _prorated(book)[fund_of(allowance)], int(window)
@@ -44,6 +50,7 @@ def _prorated(book: str) -> dict[str, str]:
     return _known[book]
 
 
+@lru_cache(64)
 def _read(body: str) -> dict[str, str]:
     return {
         fund["id"]: fund["budget"]["window"]

@@ -39,7 +39,7 @@ from canteen.rulebooks import layers, revaluations
 from canteen.rulebooks.layers import InForce
 from canteen.rulebooks.models import Revaluation
 from canteen.rulebooks.revaluations import Books
-from canteen.settlement import differing, judging, paging, revalued
+from canteen.settlement import budgets, differing, judging, paging, revalued
 from canteen.settlement.differing import BOOKED, Changed
 from canteen.settlement.models import RevaluedSale, RevaluedShare
 from canteen.settlement.requoting import of_quote
@@ -332,12 +332,25 @@ class Work:
             before=before.booked,
             due_before=before.due,
         )
+        if changed is not None and changed.outcome == BOOKED and self._beyond(book, quoted, changed, taken):
+            self.tally.left["budget_over"] += 1
+            return None
         if changed is None and not any(revalued.more(ask, own) for ask in pricing.asks(quoted)):
             return None
         changed = changed or Changed(BOOKED, before.due, before.due, ())  # only a limit that counts it from now on
         uses, rows = self._take(session, meal, quoted, taken, own, whose) if changed.outcome == BOOKED else ((), ())
         body = canonical(case.case_doc(diner, before.asked.meal, revalued.listed(told)))
         return Again(meal, changed, book, digest(body), body.decode(), uses, rows)
+
+    def _beyond(self, book: InForce, quoted: Quote, changed: Changed, taken: slots.Taken) -> bool:
+        """Whether the meal would get more of a budget that is shared out at its end than is free of it: so it stays as it is."""
+        for ask in pricing.asks(quoted):
+            if ask.scope == "budget" and budgets.prorated_by(book.body, ask.allowance):
+                used = taken.get((ask.allowance, ask.window), slots.Used()).fen
+                more = sum(one.fen for one in changed.funds if one.fen > 0 and slots.counts(ask, one.fund))
+                if more > max(0, ask.limited_to - used):
+                    return True
+        return False
 
     def _known_then(self, session: Session, meal: Meal, before: Before) -> set[Key]:
         """Limits that our quote of then asked for: the stored input tells what was used of them."""
