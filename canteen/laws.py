@@ -15,14 +15,15 @@ FACTS = (
     "credential", "credential_fact", "rulebook", "publication", "joined_rulebook", "statement", "finding",
     "finding_answer", "claim", "claim_line", "decision", "held", "held_answer", "payout", "payout_check",
     "publication_file", "calendar_day", "revaluation", "revaluation_order", "revalued_sale", "revalued_share",
-    "added_use", "refund_given", "prorating", "prorating_part", "prorating_booked", "prorated_share",
+    "added_use", "refund_given", "prorating", "prorating_part", "prorating_booked", "prorated_share", "given_up_use",
+    "regrant",
 )  # fmt: skip
 # What a new row must satisfy besides, by the name of its trigger; the conditions stand in the migrations.
 ON_INSERT = (
     "event_gapless", "period_chained", "transfer_period", "transfer_accounts", "claim_whole_periods",
     "decision_in_turn", "decision_two_people", "payout_two_people", "revaluation_two_people", "revalued_period",
     "revalued_standing", "decision_known_move", "decision_paid_by_two", "prorating_within_limit",
-    "prorated_within_share",
+    "prorated_within_share", "regrant_standing", "given_up_granted",
 )  # fmt: skip
 
 # Tables that are state, not facts: the application may change their rows, and where named, remove them.

@@ -292,7 +292,10 @@ class SaleUse(Base):
 
 
 class AddedUse(Base):
-    """A use that a sale was granted after it was made (rules or facts known late): it took a slot that was free."""
+    """A use that a sale was granted after it was made (rules or facts known late, a reviewer): it took what was free.
+
+    `after_record` is the newest record then: it places the use among the arrivals of sales.
+    """
 
     __tablename__ = "added_use"
     __table_args__ = (
@@ -312,6 +315,29 @@ class AddedUse(Base):
     granted: Mapped[int]
     n: Mapped[int | None]  # the slot taken
     rules: Mapped[str]  # space-separated ids of the rules that lean on it
+    after_record: Mapped[int]
+
+
+class GivenUpUse(Base):
+    """A granted use of a sale that a reviewer moved to another meal: what it took is free again, or the other's.
+
+    `after_record` is the newest record then: it places the act among the arrivals of sales.
+    """
+
+    __tablename__ = "given_up_use"
+    __table_args__ = (
+        CheckConstraint("granted > 0", name="granted"),
+        Index("ix_given_up_use_window", "person_id", "allowance", "window_start"),
+        {"sqlite_strict": True},
+    )
+
+    sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale.id"), primary_key=True)
+    allowance: Mapped[str] = mapped_column(primary_key=True)
+    window: Mapped[str] = mapped_column("window_start", primary_key=True)
+    person_id: Mapped[uuid.UUID]
+    granted: Mapped[int]
+    after_record: Mapped[int]
+    recorded: Mapped[int]
 
 
 class Void(Base):

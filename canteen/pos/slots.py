@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, select, text, tuple_, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
-from canteen.pos.models import AddedUse, AmountUsed, Prorating, SaleUse, Slot, Void
+from canteen.pos.models import AddedUse, AmountUsed, GivenUpUse, Prorating, SaleUse, Slot, Void
 from canteen.prepared import Prepared, connection_of
 from canteen.registry.models import Elder
 
@@ -317,6 +317,18 @@ def holders(session: Session, sale_id: uuid.UUID) -> tuple[set[uuid.UUID], set[u
     return persons, others
 
 
+def standing(session: Session, sale_id: uuid.UUID) -> list[SaleUse | AddedUse]:
+    """What a sale was granted, then or later, and has not given up; in one order."""
+    gone = select(GivenUpUse.allowance, GivenUpUse.window).where(GivenUpUse.sale_id == sale_id)
+    given_up = {tuple(row) for row in session.execute(gone)}
+    uses = list[SaleUse | AddedUse](
+        session.execute(select(SaleUse).where(SaleUse.sale_id == sale_id, SaleUse.granted > 0)).scalars()
+    )
+    uses += session.execute(select(AddedUse).where(AddedUse.sale_id == sale_id)).scalars()
+    found = (use for use in uses if (use.allowance, use.window) not in given_up)
+    return sorted(found, key=lambda use: (use.allowance, use.window, use.person_id))
+
+
 def release(session: Session, sale_id: uuid.UUID) -> None:
     """Give back what a voided sale took, then or added later. A day that another meal still uses stays taken.
 
@@ -324,13 +336,12 @@ def release(session: Session, sale_id: uuid.UUID) -> None:
     Call it under the locks of its `holders` and `budgets_of`.
     """
     over = _prorated(session, budgets_of(session, sale_id))
-    uses = list[SaleUse | AddedUse](
-        session.execute(select(SaleUse).where(SaleUse.sale_id == sale_id, SaleUse.granted > 0)).scalars()
-    )
-    uses += session.execute(select(AddedUse).where(AddedUse.sale_id == sale_id)).scalars()
-    for use in sorted(uses, key=lambda use: (use.allowance, use.window, use.person_id)):
-        if (use.allowance, use.window) in over:
-            continue
+    give_back(session, (use for use in standing(session, sale_id) if (use.allowance, use.window) not in over))
+
+
+def give_back(session: Session, uses: Iterable[SaleUse | AddedUse]) -> None:
+    """Free what these uses took; under the locks of their holders."""
+    for use in uses:
         if use.unit == "fen":
             session.execute(
                 update(AmountUsed)
@@ -369,6 +380,13 @@ def _release_slot(session: Session, use: SaleUse | AddedUse) -> None:
         session.execute(delete(Slot).where(*key).execution_options(synchronize_session=False))
 
 
+def given_up(use: type[SaleUse | AddedUse]) -> ColumnElement[bool]:
+    """Joins a use with its having been given up."""
+    return and_(
+        GivenUpUse.sale_id == use.sale_id, GivenUpUse.allowance == use.allowance, GivenUpUse.window == use.window
+    )
+
+
 def _another_use(session: Session, use: SaleUse | AddedUse) -> uuid.UUID | None:
     """A sale not voided that leans on the same slot: dinner on the day that lunch took."""
     found: set[uuid.UUID] = set()
@@ -376,6 +394,7 @@ def _another_use(session: Session, use: SaleUse | AddedUse) -> uuid.UUID | None:
         query = (
             select(other.sale_id)
             .outerjoin(Void, Void.sale_id == other.sale_id)
+            .outerjoin(GivenUpUse, given_up(other))
             .where(
                 other.person_id == use.person_id,
                 other.allowance == use.allowance,
@@ -384,6 +403,7 @@ def _another_use(session: Session, use: SaleUse | AddedUse) -> uuid.UUID | None:
                 other.granted > 0,
                 other.sale_id != use.sale_id,
                 Void.id.is_(None),
+                GivenUpUse.sale_id.is_(None),
             )
         )
         found |= set(session.execute(query).scalars())

@@ -499,3 +499,9 @@ def contracts_of(session: Session, numbers: Collection[str]) -> list[tuple[str, 
     """(claim number, contract) of these claims."""
     query = select(Claim.number, Claim.contract_id).where(Claim.number.in_(numbers))
     return [(number, contract) for number, contract in session.execute(query)]
+
+
+def contracts_of_sales(session: Session, sales: Collection[uuid.UUID]) -> list[tuple[uuid.UUID, str]]:
+    """(sale, contract) of these sales."""
+    query = select(Sale.id, Sale.contract_id).where(Sale.id.in_(sales))
+    return [(sale, contract) for sale, contract in session.execute(query)]

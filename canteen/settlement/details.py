@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -22,7 +22,7 @@ from canteen.pos.models import Record, Sale, SaleLine, Share, Tender, Void
 from canteen.registry.models import Credential, ElderFact, ElderIdentity
 from canteen.rulebooks.models import JoinedRulebook, Publication, RulebookVersion
 from canteen.settlement import claims, closing, differences, judging, paging, reading, sums, words
-from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held, Statement
+from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held, Regrant, Statement
 from canteen.settlement.statement import Cut
 from canteen.settlement.words import excluded_name, say
 
@@ -423,19 +423,23 @@ def _claimable(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Fen]:
 
 
 def _excluded(ids: Sequence[uuid.UUID], upto: Upto | None) -> dict[uuid.UUID, tuple[str, ...]]:
+    """Why something of a meal was excluded; nothing where all of it was let in again."""
     target = aliased(Account)
     query = (
-        select(Transfer.sale_id, Transfer.reason)
+        select(Transfer.sale_id, Transfer.reason, target.kind, Transfer.fen)
         .join(target, target.id == Transfer.target_id)
-        .where(paging.among(Transfer.sale_id, ids), Transfer.movement == "verdict", target.kind == "excluded")
+        .where(paging.among(Transfer.sale_id, ids), Transfer.movement == "verdict")
         .where(*([] if upto is None else [Transfer.period_id == upto.period_id]))
         .order_by(Transfer.id)
     )
     found: dict[uuid.UUID, tuple[str, ...]] = {}
-    for sale, reason in paging.once(query):
+    out = Counter[uuid.UUID]()
+    for sale, reason, kind, fen in paging.once(query):
         if sale is not None:
-            found[sale] = tuple(dict.fromkeys((*found.get(sale, ()), reason)))
-    return found
+            out[sale] += fen if kind == "excluded" else -fen
+            if kind == "excluded":
+                found[sale] = tuple(dict.fromkeys((*found.get(sale, ()), reason)))
+    return {sale: reasons for sale, reasons in found.items() if out[sale] > 0}
 
 
 def others(claim: Claim) -> list[Other]:
@@ -457,7 +461,11 @@ def _why(kind: str, sale: uuid.UUID) -> str:
     if kind == "supplement":
         return "迟到的就餐记录"
     rows = paging.once(select(Void.reason).where(Void.sale_id == sale))
-    return f"撤单：{rows[0][0]}" if rows else "核实后冲减"
+    if rows:
+        return f"撤单：{rows[0][0]}"
+    given = paging.once(select(Regrant.sale_id).where(Regrant.sale_id == sale))
+    gave = paging.once(select(Regrant.sale_id).where(Regrant.from_sale_id == sale))
+    return "审核补入享受" if given else "享受转给另一餐" if gave else "核实后冲减"
 
 
 def findings(claim: Claim) -> list[Found]:

@@ -19,7 +19,7 @@ from canteen.policy import case
 from canteen.policy import quote as engine
 from canteen.pos.models import Payment, QuoteInput, Record, Sale, SaleLine, SaleUse, Tender, Void
 from canteen.rulebooks import layers
-from canteen.settlement import naming
+from canteen.settlement import naming, regranting
 from canteen.settlement.models import Claim, Finding, Held, HeldAnswer
 from canteen.settlement.words import excluded_name, say
 
@@ -54,6 +54,7 @@ class Explanation:
     void: Void | None
     findings: list[tuple[Finding, str]]
     held: list[tuple[Held, HeldAnswer | None]]
+    regrant: regranting.Told | None
 
 
 def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True) -> Explanation | None:
@@ -96,6 +97,7 @@ def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True) -> Explana
                 .order_by(Held.id)
             )
         ],
+        regrant=regranting.of_sale(session, sale_id),
     )
 
 

@@ -27,7 +27,7 @@ from canteen.pos.models import Sale, Void
 from canteen.registry import elders
 from canteen.settlement import claims, differences, paging, sums
 from canteen.settlement.claims import MoveNotOpen, SamePerson, reason_given
-from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held, HeldAnswer
+from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held, HeldAnswer, Regrant
 
 OPEN_STATES = ("draft", "returned", "submitted", "reviewed")  # a claim's meals are judged until it is determined
 OUTCOMES = ("accepted", "held", "disallowed")
@@ -81,9 +81,9 @@ def answer(finding_id: int, outcome: str, *, reason: str, by: str, seen: int | N
             raise NoFinding
         claim = session.execute(select(Claim).where(Claim.period_id == finding.period_id)).scalar_one()
         gate = _gate(session, claim)
-        _hold_eaters(session, [session.get_one(Sale, finding.sale_id)] if finding.sale_id else [])
-        claim = _judged(session, claim.id)
-        _not_own(session, claim, session.get(Sale, finding.sale_id) if finding.sale_id else None, by)
+        hold_eaters(session, [session.get_one(Sale, finding.sale_id)] if finding.sale_id else [])
+        claim = open_claim(session, claim.id)
+        not_own(session, claim, session.get(Sale, finding.sale_id) if finding.sale_id else None, by)
         before = select(FindingAnswer).where(FindingAnswer.finding_id == finding_id).order_by(FindingAnswer.n.desc())
         last = session.execute(before.limit(1)).scalar_one_or_none()
         if last is not None and seen is not None and last.id > seen:
@@ -119,7 +119,7 @@ def answer(finding_id: int, outcome: str, *, reason: str, by: str, seen: int | N
             moves += differences.struck(session, sale, finding.code, f"finding:{finding.id}")
             if not moves:
                 raise NothingToHold
-            transfers.post(session, _gate_of(session, claim, sale), moves)
+            transfers.post(session, gate_of(session, claim, sale), moves)
 
 
 @retried
@@ -132,9 +132,9 @@ def hold(claim_id: int, sale_id: uuid.UUID, outcome: str, *, reason: str, by: st
         if found is None or sale is None:
             raise claims.NoClaim
         gate = _gate(session, found)
-        _hold_eaters(session, [sale])
-        claim = _judged(session, claim_id)
-        _not_own(session, claim, sale, by)
+        hold_eaters(session, [sale])
+        claim = open_claim(session, claim_id)
+        not_own(session, claim, sale, by)
         if not _in_claim(session, claim, sale):
             raise NothingToHold
         if _kept(session, claim, sale):
@@ -160,7 +160,7 @@ def clear(held_id: int, outcome: str, *, reason: str, by: str) -> None:
             raise NoHeld
         found = session.get_one(Claim, held.claim_id)
         gate = _gate(session, found)
-        _hold_eaters(session, [session.get_one(Sale, held.sale_id)])
+        hold_eaters(session, [session.get_one(Sale, held.sale_id)])
         claim = claims.locked(session, held.claim_id)
         body = {"held": held_id, "outcome": outcome}
         number = events.record(session, f"held.{outcome}", f"claim:{claim.number}", by=by, body=body)
@@ -192,17 +192,17 @@ def _gate(session: Session, claim: Claim) -> Period:
     return periods.gate(session, session.get_one(Contract, claim.contract_id), claim.to_day)
 
 
-def _gate_of(session: Session, claim: Claim, sale: Sale) -> Period:
+def gate_of(session: Session, claim: Claim, sale: Sale) -> Period:
     return periods.gate(session, session.get_one(Contract, claim.contract_id), sale.service_day)
 
 
 def hold_struck(session: Session, claim_id: int) -> None:
     """Hold the eaters of the meals that a claim's reviewers struck out, before the claim: its approval moves their money."""
     struck = select(Held.sale_id).where(Held.claim_id == claim_id, Held.outcome == "disallowed")
-    _hold_eaters(session, session.execute(select(Sale).where(Sale.id.in_(struck))).scalars().all())
+    hold_eaters(session, session.execute(select(Sale).where(Sale.id.in_(struck))).scalars().all())
 
 
-def _hold_eaters(session: Session, meals: Sequence[Sale]) -> None:
+def hold_eaters(session: Session, meals: Sequence[Sale]) -> None:
     """Hold whose meals these are, so that no void and no revaluation moves their money meanwhile; before the claim."""
     eaters = {meal.elder_id for meal in meals if meal.elder_id is not None}
     held = set[uuid.UUID]()
@@ -212,7 +212,7 @@ def _hold_eaters(session: Session, meals: Sequence[Sale]) -> None:
     slots.hold(session, [meal.id for meal in meals if meal.elder_id is None], {}, 0)
 
 
-def _judged(session: Session, claim_id: int) -> Claim:
+def open_claim(session: Session, claim_id: int) -> Claim:
     """The claim, locked. Raises MoveNotOpen when it is determined already."""
     claim = claims.locked(session, claim_id)
     if claims.state(session, claim_id) not in OPEN_STATES:
@@ -252,7 +252,7 @@ def _kept(session: Session, claim: Claim, sale: Sale) -> list[Held]:
     return list(session.execute(query.order_by(Held.id)).scalars())
 
 
-def _not_own(session: Session, claim: Claim, sale: Sale | None, by: str) -> None:
+def not_own(session: Session, claim: Claim, sale: Sale | None, by: str) -> None:
     """Raises SamePerson when the claim was submitted, or the meal sold, by the human who would judge it."""
     if humans.same(session, by, claims.doers(session, claim.id)["submit"]):
         raise SamePerson("这份申报是您申报的，核实须由另一人办理。")
@@ -261,6 +261,8 @@ def _not_own(session: Session, claim: Claim, sale: Sale | None, by: str) -> None
 
 
 def _keep_out(session: Session, claim: Claim, sale: Sale, outcome: str, reason: str, by: str) -> None:
+    if session.get(Regrant, sale.id) is not None:  # its money is not in this claim but in a later one
+        raise NothingToHold("这笔就餐的补贴经审核补入，计入后期申报，在本申报中不能暂缓或核减。")
     standing = open_shares(session, sale.id)
     if not standing or session.execute(select(Void.id).where(Void.sale_id == sale.id)).first():
         raise NothingToHold
@@ -368,7 +370,7 @@ def _strike_differences(session: Session, claim: Claim, sale: Sale, outcome: str
     """What revaluations booked of a meal goes with it when it is struck out."""
     if outcome == "disallowed":
         moves = list(differences.struck(session, sale, "disallowed", cause))
-        transfers.post(session, _gate_of(session, claim, sale), moves)
+        transfers.post(session, gate_of(session, claim, sale), moves)
 
 
 def _strike(session: Session, held: Held, cause: str) -> Iterator[Move]:

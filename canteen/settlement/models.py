@@ -175,6 +175,32 @@ class HeldAnswer(Base):
     recorded: Mapped[int]
 
 
+class Regrant(Base):
+    """The benefit given by a reviewer to an excess meal: into a room that is free again, or moved from another meal.
+
+    input_hash  the whole input of our quote of the meal with that room, under the rulebook of its own quote
+    """
+
+    __tablename__ = "regrant"
+    __table_args__ = (
+        UniqueConstraint("from_sale_id"),
+        CheckConstraint("fen > 0", name="moves_money"),
+        CheckConstraint("from_sale_id <> sale_id", name="two_meals"),
+        Index("ix_regrant_recorded", "recorded"),
+        {"sqlite_strict": True},
+    )
+
+    sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale.id"), primary_key=True)
+    from_sale_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("sale.id"))
+    finding_id: Mapped[int] = mapped_column(ForeignKey("finding.id"))
+    input_hash: Mapped[str] = mapped_column(ForeignKey("quote_input.hash"))
+    fen: Mapped[int]
+    reason: Mapped[str]
+    by: Mapped[str]
+    at: Mapped[datetime]
+    recorded: Mapped[int]
+
+
 class Payout(Base):
     """A payment of a claim by voucher, entered by one person; it counts only when another has checked it."""
 

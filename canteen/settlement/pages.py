@@ -28,6 +28,7 @@ from canteen.settlement import (
     gaps,
     judging,
     payouts,
+    regranting,
     steps,
     words,
     workflow,
@@ -55,6 +56,7 @@ DONE = {
     "determine": "已核定，等待审批。",
     "approve": "已审批。",
     "answered": "核实结论已保存。",
+    "regranted": "已办理，补入的金额计入下一期申报。",
     "held": "已处理，结果计入申报。",
     "entered": "拨付已录入，等待另一人复核。",
     "confirmed": "复核通过，申报已拨付。",
@@ -308,6 +310,81 @@ def answer(number: str) -> ResponseReturnValue:
     if refusal is not None:
         return _findings_page(number, refusal)
     return redirect(url_for("settlement.findings_page", number=number, done="answered"))
+
+
+@bp.get("/desk/claims/<number>/findings/<int:finding>/regrant")
+@allowed(*JUDGES)
+def regrant_page(number: str, finding: int) -> ResponseReturnValue:
+    """An excess meal beside the meals that hold what it lacks: who reviews may give it the benefit."""
+    return _regrant_page(number, finding)
+
+
+def _regrant_page(number: str, finding: int, refusal: Refusal | None = None) -> ResponseReturnValue:
+    claim = find(number, *JUDGES)
+    open_ = claims.state(db.session(), claim.id) in judging.OPEN_STATES
+    about, found = details.about(claim), _excess(claim, finding)
+    sale = found.sale
+    assert sale is not None
+    session = db.session()
+    told = regranting.of_sale(session, sale)
+    holding = [] if told else regranting.holders(session, sale)
+    within = {
+        meal: contract for meal, contract in desk.contracts_of_sales(session, holding) if contract in _where_judging()
+    }
+    (meal,) = details.by_ids([sale])
+    page = render_template(
+        "settlement/regrant.html",
+        number=number,
+        about=about,
+        found=found,
+        meal=meal,
+        others=details.by_ids(sorted(within)),
+        beyond_reach=len(holding) - len(within),
+        told=told,
+        open=open_,
+        refusal=refusal,
+        form=request.form,
+    )
+    return page, 200 if refusal is None else status_of(refusal)
+
+
+def _where_judging() -> set[str]:
+    """Contracts at which the caller judges."""
+    return set[str]().union(*(reach(permission) for permission in JUDGES))
+
+
+def _excess(claim: Claim, finding: int) -> details.Found:
+    """An excess meal's finding of the claim. Raises NotCovered."""
+    found = next((one for one in details.findings(claim) if one.id == finding), None)
+    if found is None or found.code != "excess_slot" or found.sale is None:
+        raise NotCovered
+    return found
+
+
+@bp.post("/desk/claims/<number>/findings/<int:finding>/regrant")
+@allowed(*JUDGES)
+def regrant(number: str, finding: int) -> ResponseReturnValue:
+    """Give an excess meal the benefit, out of what is free or from the meal that was chosen."""
+    _excess(find(number, *JUDGES), finding)
+    chosen = request.form.get("from", "")
+    try:
+        if chosen != "free" and not _is_uuid(chosen):
+            raise Invalid("请先选择补入，或选择由哪一餐转出。")
+        regranting.give(
+            finding, reason=request.form.get("reason", ""), by=g.person.id, within=_where_judging(),
+            take_from=None if chosen == "free" else uuid.UUID(chosen), seen=_fen(request.form.get("seen", "")),
+        )  # fmt: skip
+    except REFUSED as refusal:
+        return _regrant_page(number, finding, refusal)
+    return redirect(url_for("settlement.findings_page", number=number, done="regranted"))
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _each(ticked: Sequence[int], act: Callable[[int], Any], nothing: str) -> Refusal | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -21,10 +22,24 @@ from canteen.db import db
 from canteen.ledger.models import Period
 from canteen.money import Fen
 from canteen.places import Canteen, Contract
-from canteen.pos.models import AmountUsed, Payment, Record, Sale, SaleKey, SaleUse, Share, Tender, Void
+from canteen.pos.models import (
+    AddedUse,
+    AmountUsed,
+    GivenUpUse,
+    Payment,
+    Record,
+    Sale,
+    SaleKey,
+    SaleUse,
+    Share,
+    Tender,
+    Void,
+)
+from canteen.pos.writing import PLACES
 from canteen.registry import facts as dated
 from canteen.registry.models import ElderFact
 from canteen.settlement import budgets, paging
+from canteen.settlement.models import Regrant
 from canteen.settlement.reconcile import Link, Paid, Part, Priced, Sold, Use
 from canteen.settlement.statement import Cut
 
@@ -116,7 +131,29 @@ class Budgets:
             .where(Sale.record_id <= self._cut.records, Void.id.is_(None))
             .group_by(SaleUse.person_id)
         )
-        return {holder: int(fen) for holder, fen in paging.once(query)}
+        drawn = {holder: int(fen) for holder, fen in paging.once(query)}
+        for holder, fen in _moved_of_budget(allowance, window, self._cut):
+            drawn[holder] = drawn.get(holder, 0) + fen
+        return drawn
+
+
+def _moved_of_budget(allowance: str, window: str, cut: Cut) -> Iterator[tuple[uuid.UUID, Fen]]:
+    """What was added to a budget's uses up to a cut, and given up of them, of meals that stand."""
+    for use, there, sign in ((GivenUpUse, GivenUpUse.recorded <= cut.facts, -1), (AddedUse, _added_before(cut), 1)):
+        query = (
+            select(use.person_id, use.granted)
+            .join(Sale, Sale.id == use.sale_id)
+            .outerjoin(Regrant, Regrant.sale_id == use.sale_id)
+            .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= cut.records))
+            .where(use.allowance == allowance, use.window == window, Void.id.is_(None), there)
+        )
+        for holder, fen in paging.once(query):
+            yield holder, sign * int(fen)
+
+
+def _added_before(cut: Cut) -> ColumnElement[bool]:
+    """Whether a use was added before a cut: a reviewer's by its event, a revaluation's by the records that followed it."""
+    return or_(Regrant.recorded <= cut.facts, and_(Regrant.sale_id.is_(None), AddedUse.after_record < cut.records))
 
 
 def uses(sale_ids: Collection[uuid.UUID], clusters: Clusters, cut: Cut, pots: Budgets) -> list[Use]:
@@ -131,6 +168,9 @@ def uses(sale_ids: Collection[uuid.UUID], clusters: Clusters, cut: Cut, pots: Bu
     windows = {window for _, _, window in mine}
     found: list[Use] = []
     for some in _batches(sorted(persons), 500):
+        ids = [uuid.UUID(person) for person in some]
+        added = _added(ids, windows, cut)
+        moved = _moved(ids, windows, cut, added)
         query = (
             select(*_USE, Sale.service_day, Sale.arrival, Sale.own_rulebook_hash, Void.record_id.label("void_record"))
             .join(Sale, Sale.id == SaleUse.sale_id)
@@ -142,11 +182,74 @@ def uses(sale_ids: Collection[uuid.UUID], clusters: Clusters, cut: Cut, pots: Bu
             )
         )
         found += [
-            _use(row, pots.elsewhere(row.allowance, row.window, row.person_id))
+            use
             for row in paging.once(query)
+            if (clusters.root(str(row.person_id)), row.allowance, row.window) in keys
+            for use in _after_moves(_use(row, pots.elsewhere(row.allowance, row.window, row.person_id)), moved)
+        ]
+        found += [
+            _use(row, pots.elsewhere(row.allowance, row.window, row.person_id))
+            for row in added
             if (clusters.root(str(row.person_id)), row.allowance, row.window) in keys
         ]
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """Up to a cut, by (sale, allowance, window): the newest record when a use was given up, and what was added."""
+
+    given_up: dict[tuple[str, str, str], int]
+    added: dict[tuple[str, str, str], int]
+
+
+def _added(persons: Sequence[uuid.UUID], windows: Collection[str], cut: Cut) -> Sequence[Any]:
+    """Uses added later, each with the arrival of its void."""
+    query = (
+        select(
+            *_ADDED,
+            Sale.service_day,
+            Sale.own_rulebook_hash,
+            Regrant.sale_id.label("regranted"),
+            Void.record_id.label("void_record"),
+        )
+        .join(Sale, Sale.id == AddedUse.sale_id)
+        .outerjoin(Regrant, Regrant.sale_id == AddedUse.sale_id)
+        .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= cut.records))
+        .where(
+            paging.among(AddedUse.person_id, persons),
+            paging.among(AddedUse.window, windows),
+            Sale.record_id <= cut.records,
+            _added_before(cut),
+        )
+    )
+    return paging.once(query)
+
+
+def _moved(persons: Sequence[uuid.UUID], windows: Collection[str], cut: Cut, added: Sequence[Any]) -> _Moved:
+    gone = select(GivenUpUse.sale_id, GivenUpUse.allowance, GivenUpUse.window, GivenUpUse.after_record).where(
+        paging.among(GivenUpUse.person_id, persons),
+        paging.among(GivenUpUse.window, windows),
+        GivenUpUse.recorded <= cut.facts,
+    )
+    return _Moved(
+        {(str(sale), allowance, window): after for sale, allowance, window, after in paging.once(gone)},
+        {(str(row.sale_id), row.allowance, row.window): row.granted for row in added if row.regranted is not None},
+    )
+
+
+def _after_moves(use: Use, moved: _Moved) -> Iterator[Use]:
+    """The use as asked at the sale, less what a reviewer added to it: that came when it was decided.
+
+    A use given up leaves just before the other is added, in whose place it stands.
+    """
+    key = (use.sale, use.allowance, use.window)
+    if (after := moved.given_up.get(key)) is not None:
+        up = after * PLACES + PLACES - 2
+        use = replace(use, left=up if use.left is None else min(use.left, up))
+    granted = moved.added.get(key, 0)
+    if not granted or use.asked > granted:
+        yield replace(use, asked=use.asked - granted)
 
 
 # Columns, not objects: an object read in a transaction that ended is read again, one by one, at its first use.
@@ -163,6 +266,20 @@ _USE = (
 )
 
 
+_ADDED = (
+    AddedUse.sale_id,
+    AddedUse.person_id,
+    AddedUse.allowance,
+    AddedUse.window,
+    AddedUse.unit,
+    AddedUse.limited_to,
+    AddedUse.granted.label("asked"),
+    AddedUse.granted,
+    AddedUse.rules,
+    (AddedUse.after_record * PLACES + PLACES - 1).label("arrival"),
+)
+
+
 def _use(row: Any, elsewhere: Fen | None) -> Use:
     return Use(
         sale=str(row.sale_id),
@@ -176,7 +293,7 @@ def _use(row: Any, elsewhere: Fen | None) -> Use:
         day=row.service_day,
         rules=tuple(row.rules.split()),
         arrival=row.arrival,
-        left=None if row.void_record is None else row.void_record * 16,  # as sales count their arrival
+        left=None if row.void_record is None else row.void_record * PLACES,  # as sales count their arrival
         elsewhere=elsewhere,
         prorated=elsewhere is not None and budgets.prorated(row.own_rulebook_hash, row.allowance),
     )

@@ -31,7 +31,7 @@ from canteen.policy.quote import Quote, Wanted
 from canteen.policy.rulebook import canonical, digest
 from canteen.policy.rules import Rulebook
 from canteen.pos import pricing, slots
-from canteen.pos.models import AddedUse, QuoteInput, Sale, Slot, Void
+from canteen.pos.models import AddedUse, QuoteInput, Record, Sale, Slot, Void
 from canteen.pos.pricing import Place
 from canteen.registry import elders
 from canteen.registry.elders import Known
@@ -402,6 +402,7 @@ class Work:
     ) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, object], ...]]:
         """Take what the quote asks besides what the sale has; the rows of uses and of new slots."""
         uses, rows = [], []
+        newest = session.execute(select(func.coalesce(func.max(Record.id), 0))).scalar_one()
         for ask in sorted(pricing.asks(quoted), key=lambda ask: (ask.allowance, ask.window)):
             holder, more = pricing.holder(ask.scope, whose), revalued.more(ask, own)
             if holder is None or not more:
@@ -429,6 +430,7 @@ class Work:
                         "granted": taking.granted,
                         "n": taking.n,
                         "rules": " ".join(ask.rules),
+                        "after_record": newest,
                     }
                 )
         return tuple(uses), tuple(rows)

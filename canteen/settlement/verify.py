@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +30,7 @@ from canteen.settlement import (
     verify_later,
     verify_papers,
     verify_prorating,
+    verify_regrants,
     verify_slots,
 )
 from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held, HeldAnswer
@@ -81,6 +82,8 @@ def period(period_id: int) -> Verified:
     taken: Counter[str] = Counter()
     counted = verify_papers.Counted(reading.clusters(cut))
     slots = verify_slots.Slots()
+    moved = verify_regrants.moved(row, cut, quotes, lambda ids: _by_id(ids, quotes), _lesser)
+    found += [Difference(*one) for one in moved.wrong]
     lost = verify_prorating.lost(row)
     sales = 0
     for page in reading.sales(row, cut):
@@ -91,10 +94,12 @@ def period(period_id: int) -> Verified:
         found += [Difference(*one) for one in slots.differences([meal.id for meal in meals])]
         payments = [sale.payment_id for sale in page if sale.arrival % 16 == 0]
         found += _payments(payments, row.id, taken)
-        _add_lines(lines, counted, row, page, _less(meals, lost.here), cut)
+        _add_lines(lines, counted, row, page, _less(meals, lost.here), cut, moved.fen)
     found += [Difference(*one) for one in verify_prorating.differences(row, cut, lambda ids: _by_share(ids, quotes))]
     lines.update(lost.adjusted(cut))
-    _add_taken_back(lines, row, cut, quotes)
+    _add_taken_back(lines, row, cut, quotes, moved.fen)
+    for (fund, month), fen in moved.adjusted.items():
+        lines["adjustment", fund, month] += fen
     found += _differences(row, quotes, lines)
     found += _lines(row, lines)
     found += _money_taken(row, taken)
@@ -235,6 +240,15 @@ def _claimable(sold: Priced, own: Priced | None) -> Iterator[Fen]:
         yield fen
 
 
+def _lesser(parts: Sequence[Part], own: Priced | None) -> Iterable[Fen]:
+    return _claimable(Priced(0, 0, tuple(parts)), own)
+
+
+def _by_id(ids: Sequence[uuid.UUID], quotes: Quotes) -> dict[uuid.UUID, _Meal]:
+    meals, _ = _meals([_Ref(number) for number in ids], quotes)
+    return {meal.id: meal for meal in meals}
+
+
 # --- transfers and payments of the sales ---
 
 
@@ -354,6 +368,7 @@ def _add_lines(
     page: Sequence[Any],
     meals: Sequence[_Meal],
     cut: Cut,
+    moved: Mapping[tuple[uuid.UUID, int], Fen],
 ) -> None:
     days = {sale.id: sale.service_day for sale in page}
     elders = {sale.id: sale.elder_id for sale in page}
@@ -362,14 +377,16 @@ def _add_lines(
             continue
         kind = "meals" if days[meal.id] >= row.from_day else "supplement"
         funds = set[str]()
-        for part, claimable in zip(meal.parts, meal.claimable, strict=True):
-            if claimable:
-                lines[kind, part.fund, meal.month] += claimable
+        for n, (part, claimable) in enumerate(zip(meal.parts, meal.claimable, strict=True), 1):
+            if fen := claimable + moved.get((meal.id, n), 0):
+                lines[kind, part.fund, meal.month] += fen
                 funds.add(part.fund)
         counted.add(elders[meal.id], {(kind, fund, meal.month) for fund in funds})
 
 
-def _add_taken_back(lines: Counter[LineKey], row: Period, cut: Cut, quotes: Quotes) -> None:
+def _add_taken_back(
+    lines: Counter[LineKey], row: Period, cut: Cut, quotes: Quotes, moved: Mapping[tuple[uuid.UUID, int], Fen]
+) -> None:
     """What later voids and judgements took from earlier claims, and what was released or carried on."""
     earlier = and_(
         Sale.contract_id == row.contract_id, Sale.service_day < row.from_day, Sale.record_id <= cut.records_before
@@ -397,8 +414,9 @@ def _add_taken_back(lines: Counter[LineKey], row: Period, cut: Cut, quotes: Quot
             meals, _ = _meals(page, quotes)
             for meal in _less(meals, verify_prorating.of_sales([ref.id for ref in page])):
                 for n, (part, claimable) in enumerate(zip(meal.parts, meal.claimable, strict=True), 1):
-                    if claimable and (meal.id, n) not in gone:
-                        lines["adjustment", part.fund, meal.month] -= claimable
+                    fen = claimable + moved.get((meal.id, n), 0)
+                    if fen and (meal.id, n) not in gone:
+                        lines["adjustment", part.fund, meal.month] -= fen
                         gone.add((meal.id, n))
     for kind, fund, month, fen in _handed_on(row, cut):
         lines[kind, fund, month] += fen

@@ -11,7 +11,8 @@ from sqlalchemy import and_, func, literal, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from canteen.db import db
-from canteen.pos.models import AddedUse, AmountUsed, Prorating, SaleUse, Slot, Void
+from canteen.pos import slots
+from canteen.pos.models import AddedUse, AmountUsed, GivenUpUse, Prorating, SaleUse, Slot, Void
 from canteen.settlement import paging
 
 Told = tuple[str, str, str, str]  # code, subject, there, expected
@@ -61,11 +62,11 @@ def _slots(keys: Sequence[Key]) -> Iterator[Told]:
     users: dict[Key, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     limits: dict[Key, set[int]] = defaultdict(set)
     for use in (SaleUse, AddedUse):
-        for holder, allowance, window, n, limit, sale, void in paging.once(
-            _granted(use, keys, use.n, use.limited_to, use.sale_id, Void.id)
+        for holder, allowance, window, n, limit, sale, void, moved in paging.once(
+            _granted(use, keys, use.n, use.limited_to, use.sale_id, Void.id, GivenUpUse.sale_id)
         ):
             limits[holder, allowance, window].add(limit)  # a voided one's too: a day that another meal shares keeps it
-            if void is None:
+            if void is None and moved is None:
                 users[holder, allowance, window][n or 0].add(str(sale))
     columns = (Slot.person_id, Slot.allowance, Slot.window, Slot.n, Slot.limited_to, Slot.sale_id)
     there: dict[Key, dict[int, str]] = defaultdict(dict)
@@ -103,17 +104,18 @@ def _amounts(keys: Sequence[Key]) -> Iterator[Told]:
 
 
 def _standing(use: Any, keys: Sequence[Key], *columns: Any) -> Any:
-    """(holder, allowance, window, columns) of granted uses of sales that nobody voided while their limit took it back."""
+    """(holder, allowance, window, columns) of granted uses not given up, of sales that stand or whose limit kept theirs."""
     kept = and_(Prorating.allowance == use.allowance, Prorating.window == use.window)
-    found = _granted(use, keys, *columns).outerjoin(Prorating, kept)
+    found = _granted(use, keys, *columns).outerjoin(Prorating, kept).where(GivenUpUse.sale_id.is_(None))
     return found.where(or_(Void.id.is_(None), Void.record_id > Prorating.records))
 
 
 def _granted(use: Any, keys: Sequence[Key], *columns: Any) -> Any:
-    """The same of all granted uses, voided ones too."""
+    """The same of all granted uses, voided and given up ones too."""
     return (
         select(use.person_id, use.allowance, use.window, *columns)
         .outerjoin(Void, Void.sale_id == use.sale_id)
+        .outerjoin(GivenUpUse, slots.given_up(use))
         .where(_of(use, keys), use.granted > 0)
     )
 

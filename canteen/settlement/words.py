@@ -76,6 +76,7 @@ WORDS = {
     "excluded.prorated": "预算按比例核减",
     "excluded.void": "撤单",
     "excluded.disallowed": "核减",
+    "excluded.regranted": "享受转让",
     "flag.clock": "时钟偏差",
     "flag.clock_day": "平板日期不符",
     "flag.clock_unmeasured": "时钟未校准",

@@ -20,6 +20,7 @@ from canteen.settlement import verify
 from canteen.settlement.models import Finding
 from tests import world
 from tests.pos.books import book
+from tests.settlement import late
 from tests.settlement.conftest import MADE, Town, at
 
 JAN5, JAN6 = date(2026, 1, 5), date(2026, 1, 6)
@@ -113,6 +114,24 @@ def test_an_excess_meal_that_would_fit_after_a_void_is_named_so_and_not_promoted
     assert named(town) == [("excess_slot", 500)]
     assert body(town.findings("2026-01")[0])["uses"][0]["fits_now"] is True
     assert town.claim("2026-01").fen == 0
+
+
+def test_a_meal_that_comes_after_a_revaluation_took_its_slot_is_excess_and_fits_no_more(town: Town):
+    """The first meal was sold at full price and given the benefit late: the second was served meanwhile."""
+    fact(town, date(2026, 1, 3), "birth", "1980-01-01", date(2021, 1, 1))
+    (first,) = town.sell(JAN5, town.cards[0])
+    town.close("2026-01")
+    fact(town, date(2026, 2, 8), "birth", "1945-01-01", date(2021, 1, 2))
+    kept = town.sealed(JAN5, town.cards[0], minute=40)
+    late.facts(town.elders[0], date(2026, 1, 1), date(2026, 1, 31))
+    (second,) = town.bring(at(date(2026, 2, 12)), kept)
+    town.close("2026-02")
+
+    (finding,) = [one for one in town.findings("2026-02") if one.subject == f"sale:{second.sales[0]}"]
+    (use,) = body(finding)["uses"]
+    assert (finding.code, finding.fen) == ("excess_slot", 500)
+    assert (use["held_by"], use["fits_now"], use["beyond"]) == ([first], False, False)
+    assert not verify.period(town.period("2026-02").id).differences
 
 
 def test_a_second_gift_of_the_canteen_is_named_and_costs_the_funds_nothing(town: Town):

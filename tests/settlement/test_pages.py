@@ -306,3 +306,57 @@ def test_records_that_could_not_be_booked_are_told_before_the_submission(desk, m
     month.bring(at(JAN6, 12), broken)
 
     assert "有 1 条平板记录未能入账" in text(desk("manager").get(CLAIM))
+
+
+@pytest.fixture
+def excess(desk, month: Town) -> tuple[str, str, str]:  # noqa: ANN001 - the people of `desk` stand first
+    """February closed with a lunch and a second one of the same day: (page of its finding, holder, excess)."""
+    del desk
+    day = date(2026, 2, 9)
+    month.elder()
+    kept = month.sealed(day, month.cards[1], minute=10)
+    (first,) = month.sell(day, month.cards[1])
+    (second,) = month.bring(at(day, 13), kept)
+    month.close("2026-02")
+    (found,) = [one for one in month.findings("2026-02") if one.code == "excess_slot"]
+    return f"/desk/claims/k1-202602/findings/{found.id}/regrant", first, second.sales[0]
+
+
+def test_an_excess_meal_is_given_the_benefit_of_another_on_its_page_and_both_meals_say_so(
+    desk,  # noqa: ANN001
+    excess: tuple[str, str, str],
+):
+    page, first, second = excess
+    assert page in desk("street").get("/desk/claims/k1-202602/findings").text
+    assert page not in desk("manager").get("/desk/claims/k1-202602/findings").text
+    shown = desk("street").get(page)
+    assert "名额已空出，直接补入本餐" in text(shown)
+    assert f'value="{first}"' in shown.text
+
+    refused = desk("street").post(page, **{"from": "free", "reason": "核对签名无误", "seen": "0"})
+    assert (refused.status_code, "仍被占用" in text(refused), "核对签名无误" in refused.text) == (409, True, True)
+    for missing in (
+        {"from": "", "reason": "核对签名无误"},
+        {"from": first, "reason": ""},
+        {"from": "x", "reason": "y"},
+    ):
+        assert desk("street").post(page, **missing).status_code == 422
+    answer = desk("street").post(page, **{"from": first, "reason": "核对签名无误", "seen": "0"})
+    assert answer.status_code == 302
+    again = desk("maker").post(page, **{"from": first, "reason": "核对签名无误", "seen": "0"})
+    assert (again.status_code, "由他人核实过" in text(again)) == (409, True)
+
+    received, gave = (text(desk("street").get(f"/desk/meals/{sale}")) for sale in (second, first))
+    assert "本餐原为超次，经审核由 另一餐" in received
+    assert "可申报金额 5.00 元" in received
+    assert "不予申报：" not in received.split("补贴依据")[0]
+    assert "本餐的享受经审核转给了 另一餐" in gave
+    assert "可申报金额 0.00 元 （不予申报：享受转让）" in gave
+    assert "由另一餐转给本餐享受：核对签名无误" in text(desk("street").get("/desk/claims/k1-202602/findings"))
+
+
+def test_the_page_of_a_transfer_is_open_to_those_alone_who_judge_there(desk, excess: tuple[str, str, str]):  # noqa: ANN001
+    page, first, _ = excess
+    for login in ("manager", "auditor", "elsewhere", "cashier2"):
+        assert desk(login).get(page).status_code in {403, 404}
+        assert desk(login).post(page, **{"from": first, "reason": "核对签名无误"}).status_code in {403, 404}
