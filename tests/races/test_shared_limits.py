@@ -174,8 +174,8 @@ def test_taking_a_merge_back_waits_for_whoever_holds_the_person_they_were(app: F
     assert elders.cluster(session, other) == (other, (other,))
 
 
-def test_a_void_waits_for_the_person_in_whose_name_the_meal_was_counted(app: Flask, session: Session) -> None:
-    """Sold while two entries were taken for one person, voided when they were two again."""
+def test_a_void_waits_for_the_person_in_whose_name_the_meal_is_written(app: Flask, session: Session) -> None:
+    """Sold while two entries were taken for one person, voided when they are two again: it is the card's own entry."""
     till = world.make(session)
     world.a_rulebook(session)
     root, other = (world.an_elder(session) for _ in range(2))
@@ -196,7 +196,7 @@ def test_a_void_waits_for_the_person_in_whose_name_the_meal_was_counted(app: Fla
 
     with ThreadPoolExecutor(1) as pool:
         with transaction() as held:
-            slots.lock(held, [root])
+            slots.lock(held, [other])
             voiding = pool.submit(void)
             with pytest.raises(TimeoutError):
                 voiding.result(timeout=0.5)
