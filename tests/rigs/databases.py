@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 from canteen import db as database
 from canteen.config import Config
 from tests.rigs import postgres
-from tests.rigs.memory import memory
+from tests.rigs.memory import memory, prefix, sweep
 
 SERVER = pytest.StashKey[postgres.Server]()
 RUN = pytest.StashKey[str]()
@@ -62,6 +62,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def _server(config: pytest.Config) -> postgres.Server:
     if SERVER not in config.stash:
+        sweep()
         config.stash[SERVER] = postgres.find()
         _sweep(config.stash[SERVER])
     return config.stash[SERVER]
@@ -87,7 +88,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def sqlite_url(sqlite_template: Path) -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=memory()) as folder:
+    with tempfile.TemporaryDirectory(prefix=prefix(), dir=memory()) as folder:
         copy = Path(folder) / "canteen.db"
         shutil.copyfile(sqlite_template, copy)
         yield f"sqlite:///{copy}"

@@ -22,7 +22,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from tests.rigs.memory import memory
+from tests.rigs.memory import memory, prefix
 
 ASKED = "SELECT rolsuper OR (rolcreatedb AND rolcreaterole) FROM pg_roles WHERE rolname = current_user"
 # The cluster lives as long as the tests: what it loses in a power cut nobody misses.
@@ -105,7 +105,7 @@ def _willing(server: Server) -> bool:
 
 
 def _start(*, durable: bool) -> Server:
-    cluster = Path(tempfile.mkdtemp(prefix="canteen-postgres-", dir=None if durable else memory()))
+    cluster = Path(tempfile.mkdtemp(prefix=prefix(), dir=None if durable else memory()))
     if os.getuid() == 0:
         os.chown(cluster, *pwd.getpwnam(_user())[2:4])
     data, port = str(cluster / "data"), free_port()
