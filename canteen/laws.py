@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 OWNER, APP, AUDITOR = "canteen_owner", "canteen_app", "canteen_auditor"
 
@@ -107,6 +107,73 @@ def assert_triggers(connection: Connection, names: set[str]) -> None:
     there = standing(connection)
     if there != names:
         raise LawMissing(f"missing {sorted(names - there)}, unexpected {sorted(there - names)}")
+
+
+def protect(connection: Connection, *tables: str) -> None:
+    """Make tables append-only: triggers refuse UPDATE, DELETE, TRUNCATE and REPLACE; roles get the rights of facts.
+
+    For migrations from 0008 on; earlier ones carry their own copy.
+    """
+    for table in tables:
+        if connection.dialect.name == "postgresql":
+            _protect_postgresql(connection, table)
+        else:
+            _protect_sqlite(connection, table)
+
+
+def _protect_postgresql(connection: Connection, table: str) -> None:
+    for act, when, each in (("change", "UPDATE OR DELETE", "ROW"), ("truncate", "TRUNCATE", "STATEMENT")):
+        connection.exec_driver_sql(
+            f"""CREATE TRIGGER law_{table}_no_{act} BEFORE {when} ON {table}
+                FOR EACH {each} EXECUTE FUNCTION law_refuse()"""
+        )
+    connection.exec_driver_sql(f"GRANT SELECT, INSERT ON {table} TO {APP}")
+    connection.exec_driver_sql(f"GRANT SELECT ON {table} TO {AUDITOR}")
+
+
+def _protect_sqlite(connection: Connection, table: str) -> None:
+    inspector = inspect(connection)
+    unique = [inspector.get_pk_constraint(table)["constrained_columns"]]
+    unique += [key["column_names"] for key in inspector.get_unique_constraints(table)]
+    same = [" AND ".join(f'"{name}" = NEW."{name}"' for name in columns) for columns in unique]
+    taken = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE {condition})" for condition in same)  # noqa: S608 - names of ours
+    _sqlite_trigger(connection, f"{table}_no_update", f"BEFORE UPDATE ON {table}", "1")
+    _sqlite_trigger(connection, f"{table}_no_delete", f"BEFORE DELETE ON {table}", "1")
+    _sqlite_trigger(connection, f"{table}_no_replace", f"BEFORE INSERT ON {table}", taken)
+
+
+def refuse_insert(connection: Connection, name: str, table: str, condition: str) -> None:
+    """Create the trigger law_{name}: an INSERT into `table` is refused when the SQL `condition` on NEW is true."""
+    if connection.dialect.name != "postgresql":
+        _sqlite_trigger(connection, name, f"BEFORE INSERT ON {table}", condition)
+        return
+    connection.exec_driver_sql(
+        f"""CREATE FUNCTION law_{name}() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                IF {condition} THEN
+                    RAISE EXCEPTION 'law: {name}' USING ERRCODE = '23001';
+                END IF;
+                RETURN NEW;
+            END $$"""
+    )
+    connection.exec_driver_sql(
+        f"CREATE TRIGGER law_{name} BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION law_{name}()"
+    )
+
+
+def _sqlite_trigger(connection: Connection, name: str, when: str, condition: str) -> None:
+    connection.exec_driver_sql(
+        f"CREATE TRIGGER law_{name} {when} WHEN {condition} BEGIN SELECT RAISE(ABORT, 'law: {name}'); END"
+    )
+
+
+def grant_state(connection: Connection, *tables: str, removable: bool = False) -> None:
+    """Give the roles their rights on tables of state: the application may INSERT and UPDATE, the auditor reads."""
+    if connection.dialect.name != "postgresql":
+        return
+    names = ", ".join(tables)
+    connection.exec_driver_sql(f"GRANT SELECT, INSERT, UPDATE{', DELETE' if removable else ''} ON {names} TO {APP}")
+    connection.exec_driver_sql(f"GRANT SELECT ON {names} TO {AUDITOR}")
 
 
 def grants(facts: Iterable[str], changed_tables: Iterable[str], removed_tables: Iterable[str]) -> list[str]:
