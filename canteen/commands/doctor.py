@@ -1,4 +1,9 @@
-"""canteen doctor: tells how an installation stands, and loudly when it is not sound."""
+"""canteen doctor: tells how an installation stands, and loudly when it is not sound.
+
+What it looks at are three lists of checks (see the end): SETTINGS before any database, AS_OWNER on a connection
+with the rights of the login, AS_APPLICATION with `db.session` on a database whose schema is ours. A check is
+a small function that writes into a Report; a further check is one function and one line of a list.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,8 @@ import json
 import platform
 import sqlite3
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,28 +37,67 @@ POSTGRESQL = ("server_version", "fsync", "full_page_writes", "synchronous_commit
 PRAGMAS = ("journal_mode", "synchronous", "foreign_keys", "recursive_triggers", "busy_timeout")
 
 
+@dataclass(slots=True)
+class Report:
+    """What the checks found: facts by name, troubles that end the command with 1, warnings that do not."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    troubles: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def doctor(as_json: bool) -> None:
-    """Print versions, settings, triggers and roles; exit 1 when anything is not sound."""
+    """Print versions, settings, triggers and roles; exit 1 when anything is not sound, warnings aside."""
     settings = config.from_environment()
-    found: dict[str, Any] = {"versions": _versions(), "settings": _settings(settings)}
-    troubles = _secrets(settings) + _workflow(settings)
+    report = Report()
+    for check in SETTINGS:
+        check(settings, report)
     try:
-        troubles += _database(settings, found)
+        _database(settings, report)
     except Refusal as refusal:
-        troubles.append(f"{refusal.code}: {refusal.message}")
+        report.troubles.append(f"{refusal.code}: {refusal.message}")
     except (DBAPIError, OSError) as error:
-        troubles.append(f"the database cannot be used: {str(error).splitlines()[0]}")
+        report.troubles.append(f"the database cannot be used: {str(error).splitlines()[0]}")
+    _print(report, as_json=as_json)
+    sys.exit(1 if report.troubles else 0)
+
+
+def _print(report: Report, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({**found, "troubles": troubles}, ensure_ascii=False, indent=2, default=str))
-    else:
-        for name, value in found.items():
-            click.echo(f"{name}: {value}")
-        for trouble in troubles:
-            click.echo(f"TROUBLE {trouble}", err=True)
-        click.echo("sound" if not troubles else f"{len(troubles)} troubles")
-    sys.exit(1 if troubles else 0)
+        told = {**report.facts, "troubles": report.troubles, "warnings": report.warnings}
+        click.echo(json.dumps(told, ensure_ascii=False, indent=2, default=str))
+        return
+    for name, value in report.facts.items():
+        click.echo(f"{name}: {value}")
+    for trouble in report.troubles:
+        click.echo(f"TROUBLE {trouble}", err=True)
+    for warning in report.warnings:
+        click.echo(f"WARNING {warning}", err=True)
+    click.echo("sound" if not report.troubles else f"{len(report.troubles)} troubles")
+
+
+def _database(settings: Config, report: Report) -> None:
+    """Run the checks that need a database, as far as there is one that can be asked."""
+    if settings.sqlite and not (place := settings.database_url.removeprefix("sqlite:///").partition("?")[0]):
+        report.troubles.append("the database is in memory")
+        return
+    if settings.sqlite and not Path(place).is_file():
+        report.troubles.append(f"there is no database at {place}; run canteen init")
+        return
+    engine = owner_engine(settings.database_url)
+    try:
+        with engine.connect() as connection:
+            for look in AS_OWNER:
+                look(connection, report)
+    finally:
+        engine.dispose()
+    if report.facts["schema"] != newest_revision():
+        return  # the tables that the next checks read may not be there
+    with installation():
+        for check in AS_APPLICATION:
+            check(settings, report)
 
 
 def plain(url: str) -> str:
@@ -60,13 +106,14 @@ def plain(url: str) -> str:
     return f"{head.split('://')[0]}://…@{tail}" if at else url
 
 
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version, **{n: version(n) for n in VERSIONS}}
+def _versions(_settings: Config, report: Report) -> None:
+    ours = {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version}
+    report.facts["versions"] = ours | {name: version(name) for name in VERSIONS}
 
 
-def _settings(settings: Config) -> dict[str, Any]:
+def _settings(settings: Config, report: Report) -> None:
     """What this process was told; secrets are no settings."""
-    return {
+    report.facts["settings"] = {
         "database": plain(settings.database_url),
         "data": str(settings.data_dir),
         "keys": str(settings.keys_dir),
@@ -82,98 +129,87 @@ def _settings(settings: Config) -> dict[str, Any]:
     }
 
 
-def _secrets(settings: Config) -> list[str]:
+def _secrets(settings: Config, report: Report) -> None:
     if not settings.production:
-        return []  # made at first use
+        return  # made at first use
     missing = [name for name in SECRETS if not (settings.keys_dir / f"{name}.key").is_file()]
-    return [f"the secret {name} is missing; run canteen keys init" for name in missing]
+    report.troubles += [f"the secret {name} is missing; run canteen keys init" for name in missing]
 
 
-def _workflow(settings: Config) -> list[str]:
+def _workflow(settings: Config, report: Report) -> None:
     try:
         steps.of(settings)
     except Refusal as refusal:
-        return [f"{refusal.code}: {refusal.message}"]
-    return []
+        report.troubles.append(f"{refusal.code}: {refusal.message}")
 
 
-def _database(settings: Config, found: dict[str, Any]) -> list[str]:
-    """What is wrong with the database, each as a sentence."""
-    if settings.sqlite and not (place := settings.database_url.removeprefix("sqlite:///").partition("?")[0]):
-        return ["the database is in memory"]
-    if settings.sqlite and not Path(place).is_file():
-        return [f"there is no database at {place}; run canteen init"]
-    engine = owner_engine(settings.database_url)
-    try:
-        with engine.connect() as connection:
-            troubles = _schema(connection, found)
-            if connection.dialect.name == "postgresql":
-                troubles += _postgresql(connection, found)
-            else:
-                troubles += _sqlite(connection, found)
-    finally:
-        engine.dispose()
-    if found["schema"] is None:
-        return troubles  # nothing is there that could be asked more
-    with installation():
-        if not settings.sqlite:
-            troubles += _as_the_application(settings, found)
-        row = db.session.get(Installation, 1)
-        found["incarnation"] = row.incarnation if row else None
-        if row is None:
-            troubles.append("the installation has no name; run canteen init")
-        elif settings.production and row.demo:
-            troubles.append("a demo database in production")
-    return troubles
-
-
-def _schema(connection: Connection, found: dict[str, Any]) -> list[str]:
+def _schema(connection: Connection, report: Report) -> None:
     """Whether the newest schema stands with all its laws."""
     there, newest = MigrationContext.configure(connection).get_current_revision(), newest_revision()
-    found["schema"] = there
-    troubles = [] if there == newest else [f"the schema is at {there}, not at {newest}; run canteen init"]
+    report.facts["schema"] = there
+    if there != newest:
+        report.troubles.append(f"the schema is at {there}, not at {newest}; run canteen init")
     standing, wanted = laws.standing(connection), laws.wanted(connection.dialect.name)
-    found["triggers"] = len(standing)
-    troubles += [f"trigger {name} is missing or disabled" for name in sorted(wanted - standing)]
-    return troubles + [f"trigger {name} refuses nothing" for name in sorted(laws.hollow(connection) & wanted)]
+    report.facts["triggers"] = len(standing)
+    report.troubles += [f"trigger {name} is missing or disabled" for name in sorted(wanted - standing)]
+    report.troubles += [f"trigger {name} refuses nothing" for name in sorted(laws.hollow(connection) & wanted)]
 
 
-def _postgresql(connection: Connection, found: dict[str, Any]) -> list[str]:
+def _postgresql(connection: Connection, report: Report) -> None:
+    if connection.dialect.name != "postgresql":
+        return
     show = {name: connection.execute(text(f"SHOW {name}")).scalar_one() for name in POSTGRESQL}
-    found["postgresql"] = show
-    troubles = [f"{name} is off" for name in ("fsync", "full_page_writes", "synchronous_commit") if show[name] == "off"]
+    report.facts["postgresql"] = show
+    durable = ("fsync", "full_page_writes", "synchronous_commit")
+    report.troubles += [f"{name} is off" for name in durable if show[name] == "off"]
     roles = set(connection.execute(text("SELECT rolname FROM pg_roles WHERE rolname LIKE 'canteen\\_%'")).scalars())
-    found["roles"] = sorted(roles)
+    report.facts["roles"] = sorted(roles)
     missing = [role for role in (laws.OWNER, laws.APP, laws.AUDITOR) if role not in roles]
-    troubles += [f"role {role} is missing" for role in missing]
+    report.troubles += [f"role {role} is missing" for role in missing]
     if not missing:
-        troubles += laws.excess_rights(connection)
+        report.troubles += laws.excess_rights(connection)
+
+
+def _clock(connection: Connection, report: Report) -> None:
+    if connection.dialect.name != "postgresql":
+        return
     ahead = (clock.now() - time_at(connection)).total_seconds()
-    found["clock"] = f"{ahead:+.1f} s from the database's"
+    report.facts["clock"] = f"{ahead:+.1f} s from the database's"
     if abs(ahead) > CLOCKS_AGREE:
-        troubles.append(
+        report.troubles.append(
             f"this host's clock is {ahead:+.0f} s from the database's; periods would close on the wrong day"
         )
-    return troubles
 
 
-def _as_the_application(settings: Config, found: dict[str, Any]) -> list[str]:
+def _acting(settings: Config, report: Report) -> None:
     """Whom the application's own connections act as, and how they are kept apart."""
+    if settings.sqlite:
+        return
     acts = db.session.execute(text("SELECT current_user, current_setting('transaction_isolation')")).one()
-    found["application"] = {"acts_as": acts[0], "isolation": acts[1]}
-    troubles = [] if acts[1] == "read committed" else [f"transactions are {acts[1]}, not read committed"]
+    report.facts["application"] = {"acts_as": acts[0], "isolation": acts[1]}
+    if acts[1] != "read committed":
+        report.troubles.append(f"transactions are {acts[1]}, not read committed")
     if acts[0] != laws.APP and (settings.app_role == laws.APP or settings.production):
-        troubles.append(f"the application acts as {acts[0]}, not as {laws.APP}")
-    return troubles
+        report.troubles.append(f"the application acts as {acts[0]}, not as {laws.APP}")
 
 
-def _sqlite(connection: Connection, found: dict[str, Any]) -> list[str]:
+def _installation(settings: Config, report: Report) -> None:
+    row = db.session.get(Installation, 1)
+    report.facts["incarnation"] = row.incarnation if row else None
+    if row is None:
+        report.troubles.append("the installation has no name; run canteen init")
+    elif settings.production and row.demo:
+        report.troubles.append("a demo database in production")
+
+
+def _sqlite(connection: Connection, report: Report) -> None:
+    if connection.dialect.name != "sqlite":
+        return
     read = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in PRAGMAS}
-    found["sqlite"] = read
-    troubles = []
+    report.facts["sqlite"] = read
     if read["journal_mode"] == "wal" and sqlite3.sqlite_version_info < WAL_SAFE:
-        troubles.append("WAL on a SQLite with the WAL-reset fault")
-    troubles += [
+        report.troubles.append("WAL on a SQLite with the WAL-reset fault")
+    report.troubles += [
         f"PRAGMA {name} is {read[name]}, not {wanted}"
         for name, wanted in (("synchronous", 2), ("foreign_keys", 1), ("recursive_triggers", 1))
         if read[name] != wanted
@@ -182,4 +218,11 @@ def _sqlite(connection: Connection, found: dict[str, Any]) -> list[str]:
         "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND NOT strict "
         "AND name NOT LIKE 'sqlite_%' AND name <> 'alembic_version'"
     ).scalars()
-    return troubles + [f"table {name} is not STRICT" for name in loose]
+    report.troubles += [f"table {name} is not STRICT" for name in loose]
+
+
+# Further checks are added at the end of a list. A check of SETTINGS or AS_APPLICATION is told the settings, one of
+# AS_OWNER the connection. What a person has to mend now is a trouble; what is due later is a warning.
+SETTINGS: tuple[Callable[[Config, Report], None], ...] = (_versions, _settings, _secrets, _workflow)
+AS_OWNER: tuple[Callable[[Connection, Report], None], ...] = (_schema, _postgresql, _sqlite, _clock)
+AS_APPLICATION: tuple[Callable[[Config, Report], None], ...] = (_acting, _installation)

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from canteen import cli, clock
+from canteen.commands import doctor as checks
 from canteen.config import Config
 from canteen.db import newest_revision, transaction
 from canteen.places import Installation
@@ -127,3 +128,13 @@ def test_a_clock_that_is_off_is_named(doctor: Doctor, monkeypatch: pytest.Monkey
     monkeypatch.setattr(clock, "now", lambda: true() + timedelta(days=1))
 
     assert "clock is +86400 s" in trouble(doctor())
+
+
+def test_a_warning_is_told_and_leaves_the_exit_status(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "SETTINGS", (lambda _settings, report: report.warnings.append("due in January"),))
+    monkeypatch.setattr(checks, "AS_OWNER", (checks._schema,))  # the rig's server does not sync, which is a trouble
+
+    result = doctor()
+    assert result.exit_code == 0
+    assert "WARNING due in January" in result.stderr
+    assert result.stdout.endswith("sound\n")
