@@ -6,7 +6,11 @@ SHELL := /bin/bash
 
 PORT ?= 8000
 SCALE ?= 1
+T ?=
+ARGS ?=
+FULL ?=
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal $(if $(FULL),--full)
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name does; do \
@@ -20,13 +24,19 @@ run: ## make what is missing and serve on http://127.0.0.1:8000 (PORT changes it
 	@tools/setup
 	@tools/run $(PORT)
 
-test: ## every test, on both databases and in the browser
+test: ## every test, on both databases and in the browser (T=tests/... one file or folder, FULL=1 full figures)
 	@tools/setup dev
 	@tools/system
+ifeq ($(T),)
 	@echo "==> Tests of Python, of both databases and of the pages"
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(PYTEST) -p tests.rigs.line_coverage $(ARGS)
 	@echo "==> Tests of JavaScript"
 	@tools/node --test "tests/js/**/*.test.js"
+else ifeq ($(suffix $(T)),.js)
+	@tools/node --test "$(T)"
+else
+	@$(PYTEST) $(T) $(ARGS)
+endif
 
 check: ## format, lint, types, import directions
 	@tools/setup dev
@@ -47,9 +57,7 @@ bench: ## measure speed beside bare baselines (SCALE changes the volume)
 	@$(BIN)/python -m bench --scale $(SCALE)
 
 soak: ## the tests with the full figures of the promises (hours)
-	@tools/setup dev
-	@tools/system
-	@$(BIN)/python -m pytest --full -n 2 --dist worksteal
+	@$(MAKE) --no-print-directory test FULL=1
 
 screens: ## take the pictures of README anew, from the demo city
 	@tools/setup dev

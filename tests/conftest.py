@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -20,6 +21,27 @@ hypothesis.settings.load_profile("canteen")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="the full figures of the promises")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse a run in which a test file that was asked for holds no test: it would pass without testing anything."""
+    if config.option.keyword or config.option.markexpr or any("::" in given for given in config.args):
+        return
+    holding = {item.path for item in items}
+    for given in config.args:
+        path = Path(given) if Path(given).is_absolute() else config.invocation_params.dir / given
+        files = [path] if path.is_file() else sorted(path.rglob("test_*.py"))
+        empty = [file for file in files if file.resolve() not in holding]
+        if empty:
+            raise pytest.UsageError(f"no test in {', '.join(str(file) for file in empty)}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Fail a run in which something was skipped: what is not tested must not look tested."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if exitstatus == 0 and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")
