@@ -18,14 +18,13 @@ from typing import Generic, TypeVar
 from sqlalchemy import select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from canteen import clock
+from canteen import clock, laws
 from canteen.db import Base
 from canteen.prepared import Prepared, database_of
 
 V = TypeVar("V")
 
 FIRST = "0" * 64  # what the first event names as the one before it
-_LOCK = 7_340_001  # PostgreSQL advisory lock of the chain: held to the end of the transaction
 
 
 class Event(Base):
@@ -81,7 +80,7 @@ def wait(session: Session) -> None:
     For acts that look first and then do. The lock is the last of a transaction: persons are locked before it.
     """
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": laws.CHAIN})
 
 
 def head(session: Session) -> tuple[int, str]:

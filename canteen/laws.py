@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, inspect, text
 
 OWNER, APP, AUDITOR = "canteen_owner", "canteen_app", "canteen_auditor"
+CHAIN = 7_340_001  # PostgreSQL advisory lock of the chain of events: held to the end of the transaction
 
 # Tables of facts: rows are added and never changed.
 FACTS = (
@@ -16,7 +17,7 @@ FACTS = (
     "finding_answer", "claim", "claim_line", "decision", "held", "held_answer", "payout", "payout_check",
     "publication_file", "calendar_day", "revaluation", "revaluation_order", "revalued_sale", "revalued_share",
     "added_use", "refund_given", "prorating", "prorating_part", "prorating_booked", "prorated_share", "given_up_use",
-    "regrant",
+    "regrant", "name_entry",
 )  # fmt: skip
 # What a new row must satisfy besides, by the name of its trigger; the conditions stand in the migrations.
 ON_INSERT = (
@@ -35,6 +36,9 @@ CHANGED = (
 )  # fmt: skip
 REMOVED = ("slot", "card_code", "attempts", "web_session")
 
+# Tables whose names are kept when they change, each by a trigger that adds to name_entry.
+NAMED = ("canteen", "operator", "payee", "area", "person", "tablet")
+
 
 class LawMissing(RuntimeError):
     """A trigger that guards the facts does not stand."""
@@ -50,7 +54,9 @@ def expected(facts: Iterable[str], on_insert: Iterable[str], dialect: str) -> se
 
 def wanted(dialect: str) -> set[str]:
     """Names of the triggers that must stand in the present schema."""
-    return expected(FACTS, ON_INSERT, dialect) | ({"law_period_no_replace"} if dialect == "sqlite" else set())
+    acts = ("",) if dialect == "postgresql" else ("_new", "_changed")
+    names = expected(FACTS, ON_INSERT, dialect) | {f"law_{table}_named{act}" for table in NAMED for act in acts}
+    return names | ({"law_period_no_replace"} if dialect == "sqlite" else set())
 
 
 def standing(connection: Connection) -> set[str]:
@@ -64,13 +70,14 @@ def standing(connection: Connection) -> set[str]:
 
 
 def hollow(connection: Connection) -> set[str]:
-    """Names of the law triggers whose body refuses nothing: one may have been written over."""
+    """Names of the law triggers whose body refuses nothing and keeps no name: one may have been written over."""
     if connection.dialect.name == "postgresql":
         query = """SELECT tgname FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid
-                   WHERE NOT tgisinternal AND tgname LIKE 'law\\_%' AND prosrc NOT LIKE '%RAISE EXCEPTION ''law: %'"""
+                   WHERE NOT tgisinternal AND tgname LIKE 'law\\_%' AND prosrc NOT LIKE '%RAISE EXCEPTION ''law: %'
+                   AND prosrc NOT LIKE '%INSERT INTO name_entry%'"""
     else:
         query = """SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'law\\_%' ESCAPE '\\'
-                   AND sql NOT LIKE '%RAISE(ABORT, ''law: %'"""
+                   AND sql NOT LIKE '%RAISE(ABORT, ''law: %' AND sql NOT LIKE '%INSERT INTO name_entry%'"""
     return {row[0] for row in connection.execute(text(query))}
 
 
@@ -165,6 +172,67 @@ def _sqlite_trigger(connection: Connection, name: str, when: str, condition: str
     connection.exec_driver_sql(
         f"CREATE TRIGGER law_{name} {when} WHEN {condition} BEGIN SELECT RAISE(ABORT, 'law: {name}'); END"
     )
+
+
+# What the entry of a name takes from its row; a payee's bank and account stand with the name.
+_PLAIN, _PAYEE = "name, '', '', NULL", "name, bank, account_tail, account_cipher"
+_ENTRY = """INSERT INTO name_entry (kind, subject, n, name, bank, account_tail, account_cipher, recorded)
+            SELECT '{table}', {row}.id, {n}, {told}, {recorded} {rows}"""
+
+
+def keep_names(connection: Connection, *tables: str) -> None:
+    """Enter the names that stand, and make triggers that enter each new and each changed one.
+
+    A change takes the lock of the events' chain: so no period closes between the number that it reads and its commit.
+    """
+    for table in tables:
+        columns = (_PAYEE if table == "payee" else _PLAIN).split(", ")
+        there = {"table": table, "row": table, "n": 1, "told": ", ".join(columns), "recorded": 0}
+        connection.exec_driver_sql(_ENTRY.format(**there, rows=f"FROM {table}"))
+        told = [name if name.startswith("'") or name == "NULL" else f"NEW.{name}" for name in columns]
+        entry = _ENTRY.format(
+            table=table,
+            row="NEW",
+            n=f"(SELECT coalesce(max(n), 0) + 1 FROM name_entry WHERE kind = '{table}' AND subject = NEW.id)",  # noqa: S608 - names of ours
+            told=", ".join(told),
+            recorded="(SELECT coalesce(max(number), 0) + 1 FROM event)",
+            rows="",
+        )
+        kept = [name for name in columns if f"NEW.{name}" in told]
+        if connection.dialect.name == "postgresql":
+            _keep_names_postgresql(connection, table, kept, entry)
+        else:
+            _keep_names_sqlite(connection, table, kept, entry)
+
+
+def _keep_names_postgresql(connection: Connection, table: str, kept: list[str], entry: str) -> None:
+    same = " AND ".join(f"NEW.{name} IS NOT DISTINCT FROM OLD.{name}" for name in kept)
+    connection.exec_driver_sql(
+        f"""CREATE FUNCTION law_{table}_named() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                IF TG_OP = 'UPDATE' THEN
+                    IF {same} THEN
+                        RETURN NULL;
+                    END IF;
+                    PERFORM pg_advisory_xact_lock({CHAIN});
+                END IF;
+                {entry};
+                RETURN NULL;
+            END $$"""
+    )
+    connection.exec_driver_sql(
+        f"""CREATE TRIGGER law_{table}_named AFTER INSERT OR UPDATE OF {", ".join(kept)} ON {table}
+            FOR EACH ROW EXECUTE FUNCTION law_{table}_named()"""
+    )
+
+
+def _keep_names_sqlite(connection: Connection, table: str, kept: list[str], entry: str) -> None:
+    differs = " OR ".join(f"NEW.{name} IS NOT OLD.{name}" for name in kept)
+    for act, when in (("new", "INSERT"), ("changed", f"UPDATE OF {', '.join(kept)}")):
+        condition = "" if act == "new" else f" WHEN {differs}"
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER law_{table}_named_{act} AFTER {when} ON {table}{condition} BEGIN {entry}; END"
+        )
 
 
 def grant_state(connection: Connection, *tables: str, removable: bool = False) -> None:

@@ -6,6 +6,7 @@ from alembic import context
 
 from canteen import events as _events  # noqa: F401
 from canteen import laws
+from canteen import names as _names  # noqa: F401
 from canteen import places as _places  # noqa: F401
 from canteen.auth import models as _auth  # noqa: F401 - each import fills the metadata
 from canteen.db import Base, owner_engine

@@ -16,7 +16,7 @@ from canteen.registry.models import ElderIdentity
 from canteen.registry.words import CLASSES
 from canteen.rulebooks.models import Simulation
 from canteen.ruledesk.prose import PAYERS
-from canteen.settlement import details
+from canteen.settlement import parties
 from canteen.settlement.workbook import Book, yuan
 
 KINDS = (("district", "按区县"), ("canteen", "按食堂"), ("age", "按年龄"), ("class", "按人员类别"))
@@ -60,7 +60,7 @@ class Day:
 
 def parts(found: Mapping[str, Any], names: Mapping[str, str]) -> list[Part]:
     """Cost by fund, then subsidy by district, canteen, age band and class."""
-    called = details.fund_names()
+    called = parties.fund_names()
     funds = tuple(
         Row(fund, f"{called.get(fund, fund)}（{PAYERS[row[2]]}）", None, row[0], row[1])
         for fund, row in sorted(found["funds"].items())
@@ -136,7 +136,7 @@ def _days(book: Book, found: Mapping[str, Any]) -> None:
 
 
 def _budgets(book: Book, found: Mapping[str, Any]) -> None:
-    called = details.fund_names()
+    called = parties.fund_names()
     sheet = book.sheet("预算", (30, 22, 14, 18, 18, 16))
     sheet.head(("资金", "编号", "期初", "预算", "用去", "用完的日期"))
     for one in found["budgets"]:

@@ -27,7 +27,7 @@ from canteen.rulebooks.revaluations import find
 from canteen.ruledesk import comparing, drafts, publishing, reports
 from canteen.ruledesk.pages import covers, need
 from canteen.ruledesk.publishing import names
-from canteen.settlement import details, revaluations
+from canteen.settlement import parties, revaluations
 from canteen.settlement.revaluations import NotWhollyPast
 from canteen.web import nav
 from canteen.web.errors import status_of
@@ -217,7 +217,7 @@ def _one(number: int, refusal: Refusal | None = None) -> ResponseReturnValue:
         refunds=guard.may(Permission.SEE_SALES),
         people=people,
         names=names(),
-        fund_names=details.fund_names(),
+        fund_names=parties.fund_names(),
         done=_done(),
         refusal=refusal,
     )

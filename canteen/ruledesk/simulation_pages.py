@@ -25,7 +25,7 @@ from canteen.rulebooks.models import RulebookVersion, Simulation
 from canteen.ruledesk import charts, drafts, reports, simulating
 from canteen.ruledesk.pages import REFUSED, covers, document_of, done, need, reachable
 from canteen.ruledesk.publishing import names
-from canteen.settlement import details
+from canteen.settlement import parties
 from canteen.web.errors import status_of
 from canteen.web.numbers import whole
 
@@ -144,7 +144,7 @@ def simulation(number: int) -> ResponseReturnValue:
         people=_people(found) if found else {},
         classes=CLASSES,
         names=called,
-        fund_names=details.fund_names(),
+        fund_names=parties.fund_names(),
         may_cancel=covers(Permission.RULEBOOKS, row.layer, row.node_id),
         may_export=guard.may(Permission.EXPORT),
         done=done(),

@@ -25,7 +25,7 @@ from canteen.ledger import periods
 from canteen.ledger.models import Period
 from canteen.places import Contract, NoContract
 from canteen.pos.models import Record
-from canteen.settlement import carrying, differences, paging, prorating, reading, reconcile, statement, sums
+from canteen.settlement import carrying, differences, paging, parties, prorating, reading, reconcile, statement, sums
 from canteen.settlement.models import Claim, ClaimLine, Statement
 from canteen.settlement.models import Finding as FindingRow
 from canteen.settlement.reconcile import Finding, Sold
@@ -86,6 +86,7 @@ def _flip(contract_id: str, day: date, by: str) -> tuple[int, bool]:
             "to": period.to_day.isoformat(),
             "records": session.execute(select(func.coalesce(func.max(Record.id), 0))).scalar_one(),
             "silent": _silent(session, period),
+            "statement": statement.VERSION,
         }
         events.record(session, CLOSED, f"period:{period.id}", by=by, body=body)
         return period.id, True
@@ -168,13 +169,14 @@ def reckon(period_id: int) -> Figures:
     lines = {key: (counts.line_meals[key], len(counts.line_persons.get(key, ())), fen) for key, fen in own.items()}
     lines |= earlier | carrying.lines(period, cut) | differences.lines(period)
     sales, sales_hash = statement.sales_hash(reading.content_hashes(period, cut))
+    numbered = statement.numbered(lines)
     return Figures(
         contract=period.contract_id,
         district=period.district_id,
         first=period.from_day,
         last=period.to_day,
         cut=cut,
-        lines=statement.numbered(lines),
+        lines=numbered,
         totals=dict(sorted((+counts.totals).items())),
         excluded=sums.excluded(period),
         tenders=dict(sorted(counts.tenders.items())),
@@ -183,7 +185,17 @@ def reckon(period_id: int) -> Figures:
         rulebooks=tuple(sorted(counts.rulebooks)),
         silent=silent,
         findings=tuple(reconcile.ordered(findings)),
+        names=_named(period, cut, counts, numbered),
     )
+
+
+def _named(period: Period, cut: Cut, counts: _Counts, lines: tuple[statement.Line, ...]) -> dict[str, Any] | None:
+    """Whose statement it is and what its funds are called, as known at the flip; None where the flip is older than that."""
+    if int(_flipped(period.id)[1].get("statement", 1)) == 1:
+        return None
+    funds = {line.key.fund for line in lines} | set(sums.funds(period))
+    asked = parties.Asked(period.contract_id, period.district_id, cut.facts, counts.rulebooks, funds)
+    return parties.at([asked])[0].told()
 
 
 def _arrived() -> None:

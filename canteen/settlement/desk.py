@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from canteen import clock
-from canteen.auth.models import Person
+from canteen import clock, names
 from canteen.ledger.models import LATER, Account, Period, Transfer
 from canteen.money import Fen
 from canteen.places import Canteen, Contract, Payee
 from canteen.pos.models import Sale
-from canteen.settlement import closing, details, differences, reading, steps, sums
+from canteen.settlement import closing, details, differences, parties, payouts, reading, steps, sums
 from canteen.settlement.claims import LineStanding
 from canteen.settlement.details import Meal
 from canteen.settlement.models import (
@@ -30,6 +29,7 @@ from canteen.settlement.models import (
     HeldAnswer,
     Payout,
     PayoutCheck,
+    Statement,
 )
 from canteen.settlement.statement import Key
 
@@ -62,6 +62,7 @@ class Month:
     states: dict[str, int]
     meals: int
     fen: Fen
+    fund_names: dict[str, str] = field(default_factory=dict)  # of the month's newest close
 
 
 def month(
@@ -92,6 +93,8 @@ def month(
             .order_by(ClaimLine.fund)
         )
     }
+    facts = select(func.max(Statement.facts_at)).join(Claim, Claim.period_id == Statement.period_id).where(inside)
+    newest = session.execute(facts).scalar_one()
     return Month(
         month=chosen,
         months=months,
@@ -102,6 +105,7 @@ def month(
         states={code: count for code in _STATES if (count := Counter(states.values())[code])},
         meals=sum(claim.meals for claim in every),
         fen=sum(claim.fen for claim in every),
+        fund_names=parties.fund_names(newest),
     )
 
 
@@ -122,13 +126,7 @@ def states_of(session: Session, claim_ids: Collection[int]) -> dict[int, str]:
 
 def _rows(session: Session, page: Sequence[Claim], states: dict[int, str]) -> list[Row]:
     ids = [claim.id for claim in page]
-    names = dict(
-        session.execute(
-            select(Contract.id, Canteen.name)
-            .join(Canteen, Canteen.id == Contract.canteen_id)
-            .where(Contract.id.in_([claim.contract_id for claim in page]))
-        ).all()
-    )
+    told = parties.of_claims(ids)
     funds: dict[int, dict[str, Fen]] = {number: {} for number in ids}
     for number, fund, fen in session.execute(
         select(ClaimLine.claim_id, ClaimLine.fund, func.sum(ClaimLine.fen))
@@ -153,7 +151,7 @@ def _rows(session: Session, page: Sequence[Claim], states: dict[int, str]) -> li
     }
     return [
         Row(
-            claim, names[claim.contract_id], states[claim.id], funds[claim.id], *counts.get(claim.period_id, (0, 0, 0)),
+            claim, told[claim.id].canteen, states[claim.id], funds[claim.id], *counts.get(claim.period_id, (0, 0, 0)),
         )
         for claim in page
     ]  # fmt: skip
@@ -175,14 +173,10 @@ class Step:
 
 
 def history(session: Session, claim_id: int) -> list[Step]:
-    """The moves of a claim with names."""
-    rows = session.execute(
-        select(Decision, Person.name)
-        .outerjoin(Person, Person.id == Decision.by)
-        .where(Decision.claim_id == claim_id)
-        .order_by(Decision.n)
-    )
-    return [Step(row.n, row.move, row.to_state, name or row.by, row.reason, row.at) for row, name in rows]
+    """The moves of a claim, by the names that people had when they made them."""
+    rows = session.execute(select(Decision).where(Decision.claim_id == claim_id).order_by(Decision.n)).scalars().all()
+    staff = names.of(session, "person", {row.by for row in rows})
+    return [Step(row.n, row.move, row.to_state, staff.at(row.by, row.recorded), row.reason, row.at) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +192,7 @@ def line_meals(
     session: Session, claim: Claim, line: LineStanding, after: str | None, *, insider: bool = True
 ) -> LineMeals:
     """One page of the meals behind a line, by day and id; a carried line has none of its own."""
-    claim_id = claim.id
+    claim_id, facts = claim.id, facts_at(session, claim.id)
     if line.kind in {"meals", "supplement"}:
         found = _of_period(session, claim, line, after)
     elif line.kind == "adjustment":
@@ -209,9 +203,15 @@ def line_meals(
         found = _released(session, claim, line, after)
     page, more = found[:SIZE], len(found) > SIZE
     kept = details.kept(claim_id, [number for _, number, _ in page])
-    meals = {meal.id: meal for meal in details.by_ids([number for _, number, _ in page], insider=insider)}
+    meals = {meal.id: meal for meal in details.by_ids([number for _, number, _ in page], named=facts, insider=insider)}
     last = f"{page[-1][0].isoformat()}~{page[-1][1]}" if more else None
     return LineMeals([(meals[number], fen) for _, number, fen in page], last, kept)
+
+
+def facts_at(session: Session, claim_id: int) -> int:
+    """The event that a claim's close read up to: the names on its pages are as of that."""
+    query = select(Statement.facts_at).join(Claim, Claim.period_id == Statement.period_id).where(Claim.id == claim_id)
+    return session.execute(query).scalar_one()
 
 
 Ref = tuple[date, uuid.UUID, Fen]
@@ -322,22 +322,31 @@ class HeldRow:
     day: date
     fund: str
     who: str
+    facts: int  # the event that the names of its claim are as of
 
 
 def held_rows(session: Session, contracts: Collection[str]) -> list[HeldRow]:
     """Held meals nobody cleared, oldest first."""
-    rows = session.execute(
-        select(Held, Claim.number, Canteen.name, Sale.service_day, ClaimLine.fund, Person.name)
+    query = (
+        select(Held, Claim.number, Sale.service_day, ClaimLine.fund, Statement.facts_at)
         .join(Claim, Claim.id == Held.claim_id)
         .join(ClaimLine, and_(ClaimLine.claim_id == Held.claim_id, ClaimLine.n == Held.line_n))
+        .join(Statement, Statement.period_id == Claim.period_id)
         .join(Sale, Sale.id == Held.sale_id)
-        .join(Canteen, Canteen.id == Sale.canteen_id)
         .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
-        .outerjoin(Person, Person.id == Held.by)
         .where(Held.outcome == "held", HeldAnswer.held_id.is_(None), Claim.contract_id.in_(contracts))
         .order_by(Held.claim_id, Sale.service_day, Held.sale_id, Held.id)
     )
-    return [HeldRow(held, number, name, day, fund, who or held.by) for held, number, name, day, fund, who in rows]
+    rows = session.execute(query).all()
+    told = parties.of_claims({row[0].claim_id for row in rows})
+    staff = names.of(session, "person", {row[0].by for row in rows})
+    return [
+        HeldRow(
+            held, number, told[held.claim_id].canteen, day, told[held.claim_id].funds.get(fund, fund),
+            staff.at(held.by, held.recorded), facts,
+        )
+        for held, number, day, fund, facts in rows
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +372,8 @@ class PayRow:
     payee: PaidTo
     funds: dict[str, Fen]
     before: PaidTo | None  # where the canteen was paid last, if that was elsewhere
+    fund_names: Mapping[str, str]  # as its statement names them
+    stated: PaidTo | None = None  # who the statement says is paid, if that is another than will be
 
 
 @dataclass(slots=True)
@@ -383,17 +394,26 @@ def paying(session: Session, contracts: Collection[str]) -> Paying:
         if row.payout is not None and row.check is None:
             found.to_check.append(row)
     waiting = {row.claim.id for row in found.to_check}
-    query = select(Claim, Canteen.name, Payee).join(Contract, Contract.id == Claim.contract_id)
-    query = query.join(Canteen, Canteen.id == Contract.canteen_id).join(Payee, Payee.id == Contract.payee_id)
-    query = query.where(Claim.contract_id.in_(contracts), Claim.id.in_(approved), Claim.id.not_in(waiting))
+    query = select(Claim, Payee).join(Contract, Contract.id == Claim.contract_id)
+    query = query.join(Payee, Payee.id == Contract.payee_id).where(
+        Claim.contract_id.in_(contracts), Claim.id.in_(approved), Claim.id.not_in(waiting)
+    )
     rows = session.execute(query.order_by(Claim.from_day, Claim.number)).all()
-    funds = _approved(session, [claim.id for claim, _, _ in rows])
-    paid_to = _paid_to(session, {claim.contract_id for claim, _, _ in rows})
-    for claim, name, payee in rows:
+    funds = _approved(session, [claim.id for claim, _ in rows])
+    paid_to = _paid_to(session, {claim.contract_id for claim, _ in rows})
+    told = parties.of_claims([claim.id for claim, _ in rows])
+    for claim, payee in rows:
+        mine = told[claim.id]
+        stated = PaidTo(mine.payee, mine.bank, mine.account_tail)
         to, last = PaidTo(payee.name, payee.bank, payee.account_tail), paid_to.get(claim.contract_id)
         of = funds.get(claim.id, {})
         elsewhere = last if last != to else None
-        found.to_enter.append(PayRow(claim, name, sum(of.values()), None, None, "", "", to, of, elsewhere))
+        found.to_enter.append(
+            PayRow(
+                claim, mine.canteen, sum(of.values()), None, None, "", "", to, of, elsewhere, mine.funds,
+                stated if stated != to else None,
+            )
+        )  # fmt: skip
     found.done = _pay_rows(session, contracts, PayoutCheck.payout_id.is_not(None), most=100)
     return found
 
@@ -436,30 +456,32 @@ def _pay_rows(
     session: Session, contracts: Collection[str], which: ColumnElement[bool], *, most: int | None
 ) -> list[PayRow]:
     """Payouts within reach, newest first."""
-    entered, checked = aliased(Person), aliased(Person)
     query = (
-        select(Claim, Canteen.name, Payout, PayoutCheck, entered.name, checked.name)
+        select(Claim, Payout, PayoutCheck)
         .join(Payout, Payout.claim_id == Claim.id)
-        .join(Contract, Contract.id == Claim.contract_id)
-        .join(Canteen, Canteen.id == Contract.canteen_id)
         .outerjoin(PayoutCheck, PayoutCheck.payout_id == Payout.id)
-        .outerjoin(entered, entered.id == Payout.entered_by)
-        .outerjoin(checked, checked.id == PayoutCheck.checked_by)
         .where(Claim.contract_id.in_(contracts), which)
         .order_by(Payout.id.desc())
         .limit(most)
     )
     rows = session.execute(query).all()
-    waiting = [claim for claim, _, _, check, _, _ in rows if check is None]
+    waiting = [claim for claim, _, check in rows if check is None]
+    told = parties.of_claims({claim.id for claim, _, _ in rows})
+    doers = payouts.doers(payouts.Standing(payout, check) for _, payout, check in rows)
+    staff = names.of(session, "person", doers)
     funds = _approved(session, [claim.id for claim in waiting])
     paid_to = _paid_to(session, {claim.contract_id for claim in waiting})
     found = []
-    for claim, name, payout, check, who, second in rows:
+    for claim, payout, check in rows:
         to, last = PaidTo(payout.payee_name, payout.bank, payout.account_tail), paid_to.get(claim.contract_id)
         elsewhere = last if check is None and last != to else None
         of = funds.get(claim.id, {})
-        by, checked_by = who or payout.entered_by, second or ""
-        found.append(PayRow(claim, name, payout.fen, payout, check, by, checked_by, to, of, elsewhere))
+        by = staff.at(payout.entered_by, payout.recorded)
+        checked_by = staff.at(check.checked_by, check.recorded) if check else ""
+        mine = told[claim.id]
+        found.append(
+            PayRow(claim, mine.canteen, payout.fen, payout, check, by, checked_by, to, of, elsewhere, mine.funds)
+        )
     return found
 
 

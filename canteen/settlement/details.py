@@ -13,15 +13,14 @@ from typing import Any
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import aliased
 
-from canteen.auth.models import Person, Tablet
+from canteen import names
 from canteen.db import db
 from canteen.ledger.models import Account, Period, Transfer
 from canteen.money import Fen
-from canteen.places import Area, Canteen, Contract, Operator, Payee
+from canteen.places import Canteen, Contract
 from canteen.pos.models import Record, Sale, SaleLine, Share, Tender, Void
 from canteen.registry.models import Credential, ElderFact, ElderIdentity
-from canteen.rulebooks.models import JoinedRulebook, Publication, RulebookVersion
-from canteen.settlement import claims, closing, differences, judging, paging, reading, sums, words
+from canteen.settlement import claims, closing, differences, judging, paging, parties, reading, sums, words
 from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held, Regrant, Statement
 from canteen.settlement.statement import Cut
 from canteen.settlement.words import excluded_name, say
@@ -46,6 +45,8 @@ class About:
     persons: int
     guests: int  # meals of guests, staff and others: counted apart (ruling 28)
     fund_names: dict[str, str]
+    facts: int  # the event that its names are as of
+    called_now: str = ""  # the canteen's present name, where that is another
 
     def heading(self) -> list[tuple[str, str]]:
         """What stands above the table."""
@@ -174,75 +175,32 @@ class Found:
 
 
 def about(claim: Claim) -> About:
-    """Names and dates of a claim."""
+    """Names and dates of a claim: the names that stand in its statement."""
+    told = parties.of_claims([claim.id])[claim.id]
+    query = select(Statement.body, Statement.facts_at).where(Statement.period_id == claim.period_id)
+    ((body, facts),) = paging.once(query)
+    stated = json.loads(body)
     session = db.session()
-    stated = _stated(claim.period_id)
-    names = fund_names() | _fund_names_of(stated)
-    contract = session.get_one(Contract, claim.contract_id)
-    payee = session.get_one(Payee, contract.payee_id)
-    district = session.get(Area, claim.district_id)
+    canteen = session.get_one(Canteen, session.get_one(Contract, claim.contract_id).canteen_id)
     return About(
         number=claim.number,
         state=claims.state(session, claim.id),
-        canteen=session.get_one(Canteen, contract.canteen_id).name,
-        operator=session.get_one(Operator, contract.operator_id).name,
-        district=district.name if district else claim.district_id,
-        payee=payee.name,
-        bank=payee.bank,
-        account_tail=payee.account_tail,
+        canteen=told.canteen,
+        operator=told.operator,
+        district=told.district,
+        payee=told.payee,
+        bank=told.bank,
+        account_tail=told.account_tail,
         first=claim.from_day,
         last=claim.to_day,
         fen=claim.fen,
         meals=claim.meals,
         persons=claim.persons,
         guests=stated.get("totals", {}).get("guests", 0),
-        fund_names=names,
+        fund_names=dict(told.funds),
+        facts=facts,
+        called_now=canteen.name if canteen.name != told.canteen else "",
     )
-
-
-_FUNDS: dict[str, dict[str, str]] = {}  # by rulebook hash: a version never changes
-
-
-def fund_names() -> dict[str, str]:
-    """What the rulebooks call each fund: of two names one in a published rulebook holds, and of those the later."""
-    published = select(Publication.rulebook_hash, func.max(Publication.recorded).label("at"))
-    known = published.group_by(Publication.rulebook_hash).subquery()
-    query = (
-        select(RulebookVersion.hash)
-        .outerjoin(known, known.c.rulebook_hash == RulebookVersion.hash)
-        .order_by(func.coalesce(known.c.at, 0), RulebookVersion.recorded)
-    )
-    return _names_of([row[0] for row in paging.once(query)])
-
-
-def _names_of(hashes: Sequence[str]) -> dict[str, str]:
-    """What these rulebooks call each fund; the later in the order holds."""
-    names: dict[str, str] = {}
-    if missing := [digest for digest in hashes if digest not in _FUNDS]:
-        query = select(RulebookVersion.hash, RulebookVersion.body).where(RulebookVersion.hash.in_(missing))
-        for digest, body in paging.once(query):
-            _FUNDS[digest] = {fund["id"]: fund["name"] for fund in json.loads(body).get("funds", ())}
-    for digest in hashes:
-        names |= _FUNDS[digest]
-    return names
-
-
-def _stated(period_id: int) -> dict[str, Any]:
-    """A period's statement, as it was stored."""
-    stored = paging.once(select(Statement.body).where(Statement.period_id == period_id))
-    found: dict[str, Any] = json.loads(stored[0][0]) if stored else {}
-    return found
-
-
-def _fund_names_of(stated: dict[str, Any]) -> dict[str, str]:
-    """As the rulebooks call the funds that a period's meals were sold under: a closed month keeps its names."""
-    joined = stated.get("rulebooks", [])
-    rows = paging.once(
-        select(JoinedRulebook.parts).where(JoinedRulebook.hash.in_(joined)).order_by(JoinedRulebook.hash)
-    )
-    parts = {part for (text,) in rows for part in json.loads(text)}
-    ordered = select(RulebookVersion.hash).where(RulebookVersion.hash.in_(parts)).order_by(RulebookVersion.recorded)
-    return _names_of([row[0] for row in paging.once(ordered)])
 
 
 def funds(claim: Claim) -> list[str]:
@@ -293,54 +251,62 @@ def kept(claim_id: int, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[Fen, 
     return found
 
 
-def by_ids(ids: Sequence[uuid.UUID], upto: Upto | None = None, *, insider: bool = True) -> list[Meal]:
+def by_ids(
+    ids: Sequence[uuid.UUID], upto: Upto | None = None, *, named: int | None = None, insider: bool = True
+) -> list[Meal]:
     """These meals, by day and id: as things stand now, or as a close saw them.
 
+    named    the event that all names are as of: pages of a closed period tell what became of a meal since, under the
+             names of its close; None is `upto`'s, or the present where there is none
     insider  whether the reader may be told of deaths (ruling 12)
     """
+    named = upto.cut.facts if named is None and upto is not None else named
     void_known = (Void.sale_id == Sale.id) if upto is None else and_(
         Void.sale_id == Sale.id, Void.record_id <= upto.cut.records
     )  # fmt: skip
     rows = paging.once(
-        select(Sale, Canteen.name, Record.epoch, Record.number, Tablet.name, Person.name, Void.reason)
-        .join(Canteen, Canteen.id == Sale.canteen_id)
+        select(
+            Sale.id, Sale.service_day, Sale.period, Sale.canteen_id, Sale.guest, Sale.list_fen, Sale.due_fen, Sale.mode,
+            Sale.cashier_id, Sale.online, Sale.rulebook_hash, Sale.flags, Record.epoch, Record.number, Record.tablet_id,
+            Void.reason.label("void_reason"),
+        )
         .join(Record, Record.id == Sale.record_id)
-        .join(Tablet, Tablet.id == Record.tablet_id)
-        .outerjoin(Person, Person.id == Sale.cashier_id)
         .outerjoin(Void, void_known)
         .where(paging.among(Sale.id, ids))
         .order_by(Sale.service_day, Sale.id)
-        .execution_options(populate_existing=True)
-    )
-    names, births = _names(ids, upto), _births(ids, upto)
+    )  # fmt: skip
+    session = db.session()
+    canteens = names.of(session, "canteen", {row.canteen_id for row in rows})
+    tablets = names.of(session, "tablet", {row.tablet_id for row in rows})
+    staff = names.of(session, "person", {row.cashier_id for row in rows})
+    eaters, births = _names(ids, named), _births(ids, upto)
     parts, items, tenders = _parts(ids), _items(ids), _tenders(ids)
     tails, claimable, excluded = _tails(ids), _claimable(ids), _excluded(ids, upto)
-    found = []
-    for sale, canteen, epoch, number, tablet, cashier, void_reason in rows:
-        found.append(
-            Meal(
-                id=sale.id,
-                day=sale.service_day,
-                period=sale.period,
-                canteen=canteen,
-                card_tail=tails.get(sale.id, ""),
-                name=names.get(sale.id, say("guest", sale.guest or "")),
-                age=_age(births.get(sale.id), sale.service_day),
-                items=items.get(sale.id, "仅核销"),
-                list_fen=sale.list_fen,
-                due_fen=sale.due_fen,
-                parts=tuple(parts.get(sale.id, ())),
-                claimable=claimable.get(sale.id, 0),
-                tenders=tenders.get(sale.id, ()),
-                mode=sale.mode,
-                cashier=cashier or sale.cashier_id,
-                online=sale.online,
-                reference=f"{tablet} {epoch}-{number}",
-                rulebook=sale.rulebook_hash,
-                voided=void_reason is not None,
-                remark="；".join(_remarks(sale.flags, void_reason, excluded.get(sale.id, ()), insider=insider)),
-            )
+    found = [
+        Meal(
+            id=sale.id,
+            day=sale.service_day,
+            period=sale.period,
+            canteen=canteens.at(sale.canteen_id, named),
+            card_tail=tails.get(sale.id, ""),
+            name=eaters.get(sale.id, say("guest", sale.guest or "")),
+            age=_age(births.get(sale.id), sale.service_day),
+            items=items.get(sale.id, "仅核销"),
+            list_fen=sale.list_fen,
+            due_fen=sale.due_fen,
+            parts=tuple(parts.get(sale.id, ())),
+            claimable=claimable.get(sale.id, 0),
+            tenders=tenders.get(sale.id, ()),
+            mode=sale.mode,
+            cashier=staff.at(sale.cashier_id, named),
+            online=sale.online,
+            reference=f"{tablets.at(sale.tablet_id, named)} {sale.epoch}-{sale.number}",
+            rulebook=sale.rulebook_hash,
+            voided=sale.void_reason is not None,
+            remark="；".join(_remarks(sale.flags, sale.void_reason, excluded.get(sale.id, ()), insider=insider)),
         )
+        for sale in rows
+    ]
     db.session.rollback()
     return found
 
@@ -360,11 +326,11 @@ def _age(birth: date | None, day: date) -> int | None:
     return None if birth is None else day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
 
 
-def _names(ids: Sequence[uuid.UUID], upto: Upto | None) -> dict[uuid.UUID, str]:
+def _names(ids: Sequence[uuid.UUID], named: int | None) -> dict[uuid.UUID, str]:
     query = (
         select(Sale.id, ElderIdentity.name)
         .join(ElderIdentity, ElderIdentity.elder_id == Sale.elder_id)
-        .where(paging.among(Sale.id, ids), *([] if upto is None else [ElderIdentity.recorded <= upto.cut.facts]))
+        .where(paging.among(Sale.id, ids), *([] if named is None else [ElderIdentity.recorded <= named]))
         .order_by(ElderIdentity.id)
     )
     return {row[0]: row[1] for row in paging.once(query)}
@@ -478,14 +444,16 @@ def findings(claim: Claim) -> list[Found]:
     query = (
         select(
             Finding.id, Finding.code, Finding.subject, Finding.sale_id, Finding.fen, Finding.body,
-            FindingAnswer.outcome, FindingAnswer.reason, Person.name, FindingAnswer.by, FindingAnswer.id,
+            FindingAnswer.outcome, FindingAnswer.reason, FindingAnswer.by, FindingAnswer.recorded, FindingAnswer.id,
         )
         .outerjoin(newest, newest.c.finding_id == Finding.id)
         .outerjoin(FindingAnswer, (FindingAnswer.finding_id == Finding.id) & (FindingAnswer.n == newest.c.n))
-        .outerjoin(Person, Person.id == FindingAnswer.by)
         .where(Finding.period_id == claim.period_id)
         .order_by(Finding.id)
     )  # fmt: skip
+    rows = paging.once(query)
+    staff = names.of(db.session(), "person", {row[7] for row in rows if row[7]})
+    db.session.rollback()
     return [
         Found(
             number,
@@ -496,10 +464,10 @@ def findings(claim: Claim) -> list[Found]:
             _told(code, body),
             outcome or "",
             reason or "",
-            name or by or "",
+            staff.at(by, recorded) if by else "",
             answer or 0,
         )
-        for number, code, subject, sale, fen, body, outcome, reason, name, by, answer in paging.once(query)
+        for number, code, subject, sale, fen, body, outcome, reason, by, recorded, answer in rows
     ]
 
 

@@ -11,10 +11,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
-from canteen import clock
+from canteen import clock, names
 from canteen.ledger.models import Account, Transfer
 from canteen.money import Fen, show
-from canteen.places import Area
 from canteen.policy import case
 from canteen.policy import quote as engine
 from canteen.pos.models import Payment, QuoteInput, Record, Sale, SaleLine, SaleUse, Tender, Void
@@ -57,25 +56,26 @@ class Explanation:
     regrant: regranting.Told | None
 
 
-def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True) -> Explanation | None:
+def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True, named: int | None = None) -> Explanation | None:
     """The explanation of a sale; None when there is no such sale.
 
     insider  whether the reader may be told of deaths (ruling 12)
+    named    the event that the names of areas and canteens are as of; None for the present
     """
     sale = session.get(Sale, sale_id)
     if sale is None:
         return None
     asked = _asked(session, sale.own_input_hash)
-    names = naming.of_book(session, sale.own_rulebook_hash)
+    book = naming.of_book(session, sale.own_rulebook_hash)
     return Explanation(
         sale=sale,
         record=session.get_one(Record, sale.record_id),
         lines=_all(session, select(SaleLine).where(SaleLine.sale_id == sale_id).order_by(SaleLine.n)),
         own=_own(session, asked, sale.own_rulebook_hash),
-        names=names,
-        facts=_facts(session, asked, sale.service_day, names),
+        names=book,
+        facts=_facts(session, asked, sale.service_day, book, named),
         uses=_all(session, select(SaleUse).where(SaleUse.sale_id == sale_id).order_by(SaleUse.allowance)),
-        moves=_moves(session, sale_id, names, insider=insider),
+        moves=_moves(session, sale_id, book, insider=insider),
         payment=session.get_one(Payment, sale.payment_id),
         tenders=_all(session, select(Tender).where(Tender.payment_id == sale.payment_id).order_by(Tender.n)),
         void=session.execute(select(Void).where(Void.sale_id == sale_id)).scalar_one_or_none(),
@@ -97,7 +97,7 @@ def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True) -> Explana
                 .order_by(Held.id)
             )
         ],
-        regrant=regranting.of_sale(session, sale_id),
+        regrant=regranting.of_sale(session, sale_id, named=named),
     )
 
 
@@ -123,7 +123,9 @@ def _own(session: Session, asked: case.Case | None, book_hash: str) -> engine.Qu
         return None
 
 
-def _facts(session: Session, asked: case.Case | None, day: date, names: naming.Names) -> list[tuple[str, str]]:
+def _facts(
+    session: Session, asked: case.Case | None, day: date, book: naming.Names, named: int | None
+) -> list[tuple[str, str]]:
     """The diner as the rules saw them on the day."""
     if asked is None or asked.diner.kind != "elder":
         return []
@@ -134,15 +136,15 @@ def _facts(session: Session, asked: case.Case | None, day: date, names: naming.N
         age = day.year - born.year - ((day.month, day.day) < (born.month, born.day))
         facts.append(("出生日期", f"{born.isoformat()}（当日 {age} 周岁）"))
     facts += [
-        ("户籍地", _area_names(session, diner.hukou)),
-        ("居住地", _area_names(session, diner.residence)),
+        ("户籍地", _area_names(session, diner.hukou, named)),
+        ("居住地", _area_names(session, diner.residence, named)),
         ("人员类别", naming.classes(diner.classes)),
         ("评定等级", "、".join(f"{scale} {level}" for scale, level in sorted(diner.levels.items()))),
         ("人员状态", naming.statuses(diner.statuses)),
         ("领取待遇", "、".join(diner.benefits)),
     ]
     taken = [
-        f"{names.limits.get(one.allowance, one.allowance)}：{names.window(one.allowance, one.window)} 已用 "
+        f"{book.limits.get(one.allowance, one.allowance)}：{book.window(one.allowance, one.window)} 已用 "
         + (f"{one.count} 次" if one.count else f"{show(one.fen)} 元")
         for one in asked.taken
         if one.count or one.fen
@@ -151,20 +153,20 @@ def _facts(session: Session, asked: case.Case | None, day: date, names: naming.N
     return [(name, value) for name, value in facts if value]
 
 
-def _area_names(session: Session, codes: tuple[str, ...]) -> str:
-    names = dict(session.execute(select(Area.id, Area.name).where(Area.id.in_(codes))).all())
-    return " / ".join(names.get(code, code) for code in codes)
+def _area_names(session: Session, codes: tuple[str, ...], named: int | None) -> str:
+    areas = names.of(session, "area", codes)
+    return " / ".join(areas.at(code, named) for code in codes)
 
 
-def _why(row: Transfer, names: naming.Names, *, insider: bool) -> str:
+def _why(row: Transfer, book: naming.Names, *, insider: bool) -> str:
     if row.movement == "revalue":
         return f"重估 R{row.cause.rpartition(':')[2]}"
     if row.movement == "verdict":
         return excluded_name(row.reason, insider=insider)
-    return {"payment": "收款"}.get(row.movement) or names.labels.get(row.reason, row.reason)
+    return {"payment": "收款"}.get(row.movement) or book.labels.get(row.reason, row.reason)
 
 
-def _moves(session: Session, sale_id: uuid.UUID, names: naming.Names, *, insider: bool) -> list[Move]:
+def _moves(session: Session, sale_id: uuid.UUID, book: naming.Names, *, insider: bool) -> list[Move]:
     source, target = aliased(Account), aliased(Account)
     rows = session.execute(
         select(Transfer, source.kind, target.kind)
@@ -176,7 +178,7 @@ def _moves(session: Session, sale_id: uuid.UUID, names: naming.Names, *, insider
     return [
         Move(
             row.at, say("account", from_kind), say("account", to_kind), row.fund, row.fen, row.movement,
-            _why(row, names, insider=insider),
+            _why(row, book, insider=insider),
         )
         for row, from_kind, to_kind in rows
     ]  # fmt: skip

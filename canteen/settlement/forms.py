@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date
 
 from sqlalchemy import select
 
-from canteen import clock
-from canteen.auth.models import Person
+from canteen import clock, names
 from canteen.db import db
 from canteen.money import Fen
-from canteen.places import Contract, Payee
+from canteen.places import Contract
 from canteen.registry import keys
 from canteen.settlement import carrying, claims, desk, details, paging, payouts
 from canteen.settlement.models import Claim, Held
@@ -57,14 +57,15 @@ def review(book: Book, row: Claim, about: details.About, lines: Sequence[claims.
 def _kept(claim_id: int) -> list[tuple[int, str, str, Fen, str, str]]:
     """(line, sale, outcome, fen, reason, by) of each meal kept out of the claim."""
     query = (
-        select(Held.line_n, Held.sale_id, Held.outcome, Held.fen, Held.reason, Person.name, Held.by)
-        .outerjoin(Person, Person.id == Held.by)
+        select(Held.line_n, Held.sale_id, Held.outcome, Held.fen, Held.reason, Held.by, Held.recorded)
         .where(Held.claim_id == claim_id)
         .order_by(Held.line_n, Held.id)
     )
+    rows = paging.once(query)
+    staff = names.of(db.session(), "person", {row.by for row in rows})
     return [
-        (n, str(sale), outcome, fen, reason, name or by)
-        for n, sale, outcome, fen, reason, name, by in paging.once(query)
+        (n, str(sale), outcome, fen, reason, staff.at(by, recorded))
+        for n, sale, outcome, fen, reason, by, recorded in rows
     ]
 
 
@@ -77,24 +78,25 @@ def payment(book: Book, row: Claim, about: details.About, *, accounts: bool) -> 
     sheet = book.sheet("拨付表", (6, 26, 22, 26, 26, 14, 22, 12, 12, 12, 12))
     sheet.title("老年助餐补贴拨付表")
     sheet.head(COLUMNS)
-    number = _account(contract_id) if accounts else f"尾号 {about.account_tail}"
     by_fund = defaultdict[str, Fen](int)
     for (fund, _), fen in carrying.approved_by_fund(claim_id).items():
         by_fund[fund] += fen
-    names = dict(paging.once(select(Person.id, Person.name)))
-    told = payouts.of_claim(db.session(), claim_id)
+    session = db.session()
+    told = payouts.of_claim(session, claim_id)
+    staff = names.of(session, "person", payouts.doers(told))
+    accounted = _Accounts(contract_id, whole=accounts)
     paid: list[tuple[int, str, str, str, str, date | None, str, str, str]] = [
         (
-            one.payout.attempt, one.payout.payee_name, one.payout.bank, number, one.payout.voucher, one.payout.paid_on,
-            names.get(one.payout.entered_by, one.payout.entered_by),
-            names.get(one.check.checked_by, one.check.checked_by) if one.check else "",
+            one.payout.attempt, one.payout.payee_name, one.payout.bank, accounted.at(one.payout.recorded),
+            one.payout.voucher, one.payout.paid_on, staff.at(one.payout.entered_by, one.payout.recorded),
+            staff.at(one.check.checked_by, one.check.recorded) if one.check else "",
             say("pay", one.outcome) if one.outcome else "待复核",
         )
         for one in told
     ]  # fmt: skip
     db.session.rollback()
     if not paid and about.state == "approved":
-        paid = [(1, about.payee, about.bank, number, "", None, "", "", "待录入")]
+        paid = [(1, about.payee, about.bank, accounted.at(about.facts), "", None, "", "", "待录入")]
     for batch, payee, bank, account, voucher, day, entered, checked, outcome in paid:
         for fund, fen in sorted(by_fund.items()):
             called = about.fund_names.get(fund, fund)
@@ -102,15 +104,22 @@ def payment(book: Book, row: Claim, about: details.About, *, accounts: bool) -> 
         sheet.row(("合计", None, None, None, None, yuan(sum(by_fund.values()))))
 
 
-def _account(contract_id: str) -> str:
-    """The payee's whole account number, for those who pay; its tail where the number cannot be opened any more."""
-    session = db.session()
-    payee = session.get_one(Payee, session.get_one(Contract, contract_id).payee_id)
-    payee_id, sealed, tail = payee.id, payee.account_cipher, payee.account_tail
-    session.rollback()
-    box = keys.keyring().identity
-    try:
-        number: str = box.open(sealed, f"payee.account {payee_id}", box.key_id).decode()
-    except keys.Unreadable:
-        return f"尾号 {tail}"
-    return number
+class _Accounts:
+    """The payee's account as it was: the whole number for those who pay, or where it cannot be opened any more its tail."""
+
+    def __init__(self, contract_id: str, *, whole: bool) -> None:
+        session = db.session()
+        self._payee = session.get_one(Contract, contract_id).payee_id
+        self._known, self._whole = names.of(session, "payee", [self._payee]), whole
+
+    def at(self, upto: int) -> str:
+        """As of an event."""
+        told = self._known.entry(self._payee, upto)
+        assert told is not None
+        assert told.account_cipher is not None
+        if self._whole:
+            box = keys.keyring().identity
+            with suppress(keys.Unreadable):
+                number: str = box.open(told.account_cipher, f"payee.account {self._payee}", box.key_id).decode()
+                return number
+        return f"尾号 {told.account_tail}"

@@ -234,7 +234,7 @@ def _settle_meal(
     """Bring what is kept out of the claim into line with the newest word about one of its meals."""
     kept = _kept(session, claim, sale)
     if not kept and outcome != "accepted":
-        _keep_out(session, claim, sale, outcome, reason, by)
+        _keep_out(session, claim, sale, outcome, reason, by, number)
     wanted = "released" if outcome == "accepted" else outcome
     for held in kept:
         answered = session.get(HeldAnswer, held.id)
@@ -260,7 +260,7 @@ def not_own(session: Session, claim: Claim, sale: Sale | None, by: str) -> None:
         raise SamePerson("这笔就餐是您收银的，核实须由另一人办理。")
 
 
-def _keep_out(session: Session, claim: Claim, sale: Sale, outcome: str, reason: str, by: str) -> None:
+def _keep_out(session: Session, claim: Claim, sale: Sale, outcome: str, reason: str, by: str, number: int) -> None:
     if session.get(Regrant, sale.id) is not None:  # its money is not in this claim but in a later one
         raise NothingToHold("这笔就餐的补贴经审核补入，计入后期申报，在本申报中不能暂缓或核减。")
     standing = open_shares(session, sale.id)
@@ -278,6 +278,7 @@ def _keep_out(session: Session, claim: Claim, sale: Sale, outcome: str, reason: 
                 reason=reason,
                 by=by,
                 at=clock.now(),
+                recorded=number,
             )
         )
     session.flush()

@@ -156,6 +156,7 @@ class Held(Base):
     reason: Mapped[str]
     by: Mapped[str]
     at: Mapped[datetime]
+    recorded: Mapped[int]  # 0 for those older than the column
 
 
 class HeldAnswer(Base):
@@ -222,6 +223,7 @@ class Payout(Base):
     account_tail: Mapped[str]
     entered_by: Mapped[str]
     entered_at: Mapped[datetime]
+    recorded: Mapped[int]  # 0 for those older than the column
 
 
 class PayoutCheck(Base):

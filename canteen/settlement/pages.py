@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import date
 from itertools import groupby
@@ -27,6 +28,7 @@ from canteen.settlement import (
     exports,
     gaps,
     judging,
+    parties,
     payouts,
     regranting,
     steps,
@@ -125,7 +127,7 @@ def home() -> ResponseReturnValue:
         state=state,
         mine=mine,
         waiting=waiting,
-        fund_names=details.fund_names(),
+        fund_names=month.fund_names,
     )
 
 
@@ -276,7 +278,8 @@ def _findings_page(number: str, refusal: Refusal | None = None) -> ResponseRetur
     state = claims.state(db.session(), claim.id)
     judges = any(claim.contract_id in reach(permission) for permission in JUDGES)
     about, found = details.about(claim), details.findings(claim)
-    meals = {meal.id: meal for meal in details.by_ids([one.sale for one in found if one.sale])}
+    sales = [one.sale for one in found if one.sale]
+    meals = {meal.id: meal for meal in details.by_ids(sales, named=about.facts)}
     found.sort(key=lambda one: (meals[one.sale].day if one.sale in meals else about.first, one.id))
     page = render_template(
         "settlement/findings.html",
@@ -331,7 +334,7 @@ def _regrant_page(number: str, finding: int, refusal: Refusal | None = None) -> 
     within = {
         meal: contract for meal, contract in desk.contracts_of_sales(session, holding) if contract in _where_judging()
     }
-    (meal,) = details.by_ids([sale])
+    (meal,) = details.by_ids([sale], named=about.facts)
     page = render_template(
         "settlement/regrant.html",
         number=number,
@@ -415,9 +418,11 @@ def meal_page(sale: uuid.UUID) -> ResponseReturnValue:
 
 def _meal_page(sale: uuid.UUID, refusal: Refusal | None = None) -> ResponseReturnValue:
     told = _told(sale)
-    insider = _insider(told.sale.contract_id)
-    (meal,) = details.by_ids([sale], insider=insider)
-    told = _told(sale, insider=insider)
+    insider, claim = _insider(told.sale.contract_id), _claim_of(told)
+    facts = desk.facts_at(db.session(), claim.id) if claim else None
+    called = parties.of_claims([claim.id])[claim.id].funds if claim else parties.fund_names()
+    (meal,) = details.by_ids([sale], named=facts, insider=insider)
+    told = _told(sale, insider=insider, named=facts)
     contract_id = told.sale.contract_id
     claim = _claim_of(told)
     judges = any(contract_id in reach(permission) for permission in JUDGES)
@@ -430,15 +435,15 @@ def _meal_page(sale: uuid.UUID, refusal: Refusal | None = None) -> ResponseRetur
         insider=insider,
         may_hold=judges and open_ and meal.claimable > 0 and not told.held,
         may_release=judges and not meal.voided,
-        fund_names=details.fund_names(),
+        fund_names=called,
         done=_done(),
         refusal=refusal,
     )
     return page, 200 if refusal is None else status_of(refusal)
 
 
-def _told(sale: uuid.UUID, *, insider: bool = False) -> explaining.Explanation:
-    told = explaining.of(db.session(), sale, insider=insider)
+def _told(sale: uuid.UUID, *, insider: bool = False, named: int | None = None) -> explaining.Explanation:
+    told = explaining.of(db.session(), sale, insider=insider, named=named)
     contracts = reach() | reach(Permission.SEE_SALES)
     if told is None or told.sale.contract_id not in contracts:
         raise NotCovered
@@ -481,19 +486,32 @@ def _held_page(refusal: Refusal | None = None) -> ResponseReturnValue:
     rows = desk.held_rows(db.session(), reach())
     judged = set[str]().union(*(reach(permission) for permission in JUDGES))
     contracts = dict(desk.contracts_of(db.session(), [row.claim for row in rows]))
+    judged_here = {row.held.id for row in rows if contracts[row.claim] in judged}
+    groups = [list(group) for _, group in groupby(rows, key=lambda row: (row.held.claim_id, row.held.sale_id))]
+    fen, meals = sum(row.held.fen for row in rows), _held_meals(rows)
     page = render_template(
         "settlement/held.html",
-        groups=[list(group) for _, group in groupby(rows, key=lambda row: (row.held.claim_id, row.held.sale_id))],
-        fen=sum(row.held.fen for row in rows),
-        judged={row.held.id for row in rows if contracts[row.claim] in judged},
-        meals={meal.id: meal for meal in details.by_ids([row.held.sale_id for row in rows])},
-        fund_names=details.fund_names(),
+        groups=groups,
+        fen=fen,
+        judged=judged_here,
+        meals=meals,
         form=request.form,
         ticked=set(request.form.getlist("held")),
         done=_done(),
         refusal=refusal,
     )
     return page, 200 if refusal is None else status_of(refusal)
+
+
+def _held_meals(rows: Sequence[desk.HeldRow]) -> dict[uuid.UUID, details.Meal]:
+    """The meals of these rows, each under the names of its claim's close."""
+    by_facts: dict[int, set[uuid.UUID]] = defaultdict(set)
+    for row in rows:
+        by_facts[row.facts].add(row.held.sale_id)
+    found: dict[uuid.UUID, details.Meal] = {}
+    for facts, sales in by_facts.items():
+        found |= {meal.id: meal for meal in details.by_ids(sorted(sales), named=facts)}
+    return found
 
 
 @bp.post("/desk/held")
@@ -535,7 +553,6 @@ def _payouts_page(refusal: Refusal | None = None) -> ResponseReturnValue:
         checks=reach(Permission.PAY_CHECK),
         today=clock.today(),
         wrong=(request.view_args or {}).get("number") if refusal else None,
-        fund_names=details.fund_names(),
         form=request.form,
         done=_done(),
         refusal=refusal,

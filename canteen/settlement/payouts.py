@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
@@ -73,6 +74,11 @@ def of_claim(session: Session, claim_id: int) -> list[Standing]:
     return [Standing(payout, check) for payout, check in rows]
 
 
+def doers(told: Iterable[Standing]) -> set[str]:
+    """Everyone who entered or checked one of these payouts."""
+    return {by for one in told for by in (one.payout.entered_by, one.check.checked_by if one.check else None) if by}
+
+
 def _keep_from_signer(session: Session, claim: Claim, by: str) -> None:
     """Raises SamePerson when the human who registered the contract, and with it who is paid, would pay it."""
     rows = session.execute(select(events.Event.actor, events.Event.body).where(events.Event.kind == contracts.MADE))
@@ -102,10 +108,12 @@ def enter(claim_id: int, *, voucher: str, paid_on: date, by: str, way: Steps = s
         if any(one.outcome != "refused" for one in before):
             raise PayoutWaits
         payee = session.get_one(Payee, session.get_one(Contract, claim.contract_id).payee_id)
+        attempt, fen = len(before) + 1, workflow.approved_fen(session, claim)
+        body = {"attempt": attempt, "fen": fen, "voucher": voucher, "paid_on": paid_on.isoformat()}
         payout = Payout(
             claim_id=claim_id,
-            attempt=len(before) + 1,
-            fen=workflow.approved_fen(session, claim),
+            attempt=attempt,
+            fen=fen,
             voucher=voucher,
             paid_on=paid_on,
             payee_name=payee.name,
@@ -113,13 +121,11 @@ def enter(claim_id: int, *, voucher: str, paid_on: date, by: str, way: Steps = s
             account_tail=payee.account_tail,
             entered_by=by,
             entered_at=clock.now(),
+            recorded=events.record(session, "payout.enter", f"claim:{claim.number}", by=by, body=body),
         )
         session.add(payout)
         session.flush()
-        number = payout.id
-        body = {"payout": number, "fen": payout.fen, "voucher": voucher, "paid_on": paid_on.isoformat()}
-        events.record(session, "payout.enter", f"claim:{claim.number}", by=by, body=body)
-        return number
+        return payout.id
 
 
 @retried

@@ -13,7 +13,6 @@ from sqlalchemy import select
 from canteen import events
 from canteen.auth import guard
 from canteen.auth.guard import NotCovered, Permission, allowed
-from canteen.auth.models import Person
 from canteen.db import db, transaction
 from canteen.errors import Conflict, Invalid, Missing, Refusal
 from canteen.places import Canteen
@@ -58,7 +57,6 @@ def _home(refusal: Refusal | None = None) -> ResponseReturnValue:
         chosen=wanted if wanted in reach else "",
         gives=_reach(Permission.VOID_ANY) if guard.may(Permission.VOID_ANY) else set(),
         may_export=guard.may(Permission.EXPORT),
-        people=dict(session.execute(select(Person.id, Person.name)).all()),
         done="已登记退差。" if request.args.get("done") else "",
         refusal=refusal,
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
-from canteen import clock, events
+from canteen import clock, events, names
 from canteen.db import retried, transaction
 from canteen.errors import Conflict
 from canteen.money import Fen
@@ -50,11 +50,12 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What was handed back."""
+    """What was handed back, under the names of that moment."""
 
     row: RefundGiven
     canteen_name: str
     name: str
+    by: str
 
 
 def owed(canteens: Collection[str], elder: uuid.UUID | None = None) -> list[Owed]:
@@ -136,15 +137,31 @@ def give(canteen: str, elder: uuid.UUID, fen: Fen, *, by: str) -> int:
 
 def given(session: Session, canteens: Collection[str]) -> list[Given]:
     """The newest hundred that were handed back."""
-    rows = session.execute(
-        select(RefundGiven, Canteen.name)
-        .join(Canteen, Canteen.id == RefundGiven.canteen_id)
-        .where(RefundGiven.canteen_id.in_(canteens))
-        .order_by(RefundGiven.recorded.desc())
-        .limit(100)
-    ).all()
-    people = _people({row.elder_id for row, _ in rows})
-    return [Given(row, name, people.get(row.elder_id, ("", ""))[0]) for row, name in rows]
+    newest = select(RefundGiven).where(RefundGiven.canteen_id.in_(canteens)).order_by(RefundGiven.recorded.desc())
+    rows = session.execute(newest.limit(100)).scalars().all()
+    called = names.of(session, "canteen", {row.canteen_id for row in rows})
+    staff = names.of(session, "person", {row.by for row in rows})
+    known = _elders(session, {row.elder_id for row in rows})
+    return [
+        Given(
+            row,
+            called.at(row.canteen_id, row.recorded),
+            known.at(str(row.elder_id), row.recorded),
+            staff.at(row.by, row.recorded),
+        )
+        for row in rows
+    ]
+
+
+def _elders(session: Session, ids: Collection[uuid.UUID]) -> names.Names:
+    """All names that these elders were registered under."""
+    query = select(ElderIdentity.elder_id, ElderIdentity.recorded, ElderIdentity.name)
+    found: dict[str, list[names.Entry]] = {}
+    for elder, recorded, name in session.execute(
+        query.where(ElderIdentity.elder_id.in_(ids)).order_by(ElderIdentity.id)
+    ):
+        found.setdefault(str(elder), []).append(names.Entry(recorded, name, "", "", None))
+    return names.Names(found)
 
 
 def workbook(rows: Collection[Owed], path: Path) -> None:

@@ -18,14 +18,14 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from canteen import clock, events
+from canteen import clock, events, names
 from canteen.db import intern, retried, transaction
 from canteen.errors import Conflict, Forbidden, Invalid
 from canteen.ledger import periods, transfers
 from canteen.ledger.models import Period
 from canteen.ledger.transfers import Move
 from canteen.money import Fen
-from canteen.places import Canteen, Contract
+from canteen.places import Contract
 from canteen.policy import case
 from canteen.policy import quote as engine
 from canteen.policy.case import Case
@@ -575,13 +575,13 @@ class Told:
     row: Regrant
 
 
-def of_sale(session: Session, sale_id: uuid.UUID) -> Told | None:
-    """What a reviewer moved to or from this meal."""
+def of_sale(session: Session, sale_id: uuid.UUID, *, named: int | None = None) -> Told | None:
+    """What a reviewer moved to or from this meal. `named`: the event that names are as of; None for the present."""
     mine = (Regrant.sale_id == sale_id) | (Regrant.from_sale_id == sale_id)
     row = session.execute(select(Regrant).where(mine)).scalar_one_or_none()
     if row is None:
         return None
     received = row.sale_id == sale_id
     other = row.from_sale_id if received else row.sale_id
-    where = select(Canteen.name).join(Sale, Sale.canteen_id == Canteen.id).where(Sale.id == other)
-    return Told(received, other, session.execute(where).scalar_one_or_none() or "", row)
+    where = session.get_one(Sale, other).canteen_id if other else ""
+    return Told(received, other, names.of(session, "canteen", [where]).at(where, named), row)

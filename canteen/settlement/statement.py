@@ -7,12 +7,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from canteen.money import Fen
 from canteen.settlement.reconcile import Finding
 
 KINDS = ("meals", "supplement", "adjustment", "released", "carried", "revaluation")
-VERSION = 1
+VERSION = 2  # 1 told no names
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -64,6 +65,7 @@ class Figures:
     rulebooks: tuple[str, ...]
     silent: tuple[str, ...]  # tablets not heard from since the period ended
     findings: tuple[Finding, ...]
+    names: Mapping[str, Any] | None = None  # of canteen, operator, district, payee and funds; None in version 1
 
     @property
     def fen(self) -> Fen:
@@ -77,9 +79,10 @@ def canonical(value: object) -> str:
 
 def body(figures: Figures) -> str:
     """The statement's text, that is hashed, stored and never changed."""
+    named = {"version": 1} if figures.names is None else {"version": VERSION, "names": dict(figures.names)}
     return canonical(
         {
-            "version": VERSION,
+            **named,
             "contract": figures.contract,
             "district": figures.district,
             "from": figures.first.isoformat(),

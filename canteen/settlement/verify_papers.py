@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from canteen.events import Event
 from canteen.ledger.models import Period
-from canteen.settlement import paging, reading, statement
+from canteen.settlement import paging, parties, reading, statement
 from canteen.settlement.models import Claim, ClaimLine, Finding, Statement
 from canteen.settlement.statement import Cut
 
@@ -61,6 +61,18 @@ def differences(row: Period, cut: Cut, counted: Counted) -> Iterator[Told]:
     if statement.digest(body) == digest:
         yield from _lines(row, body, counted)
         yield from _findings(row, body)
+        yield from _names(row, cut, body)
+
+
+def _names(row: Period, cut: Cut, body: str) -> Iterator[Told]:
+    """The names that the statement carries are those that stood at the cut; it tells none before version 2."""
+    stated = json.loads(body)
+    if "names" not in stated:
+        return
+    asked = parties.Asked(row.contract_id, row.district_id, cut.facts, stated["rulebooks"], stated["names"]["funds"])
+    again = parties.at([asked])[0].told()
+    if again != stated["names"]:
+        yield "names", f"period:{row.id}", statement.canonical(stated["names"]), statement.canonical(again)
 
 
 def _claim(row: Period, digest: str, counted: Counted) -> Iterator[Told]:

@@ -1,0 +1,87 @@
+"""Names as they were: every name of a canteen, operator, payee, area, person or tablet, kept when it changes.
+
+The live tables hold the present name. A trigger adds a row here when one is made or changed, so that a document of a
+closed period or an act of the past reads the name that stood then, whatever the thing is called now.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import CheckConstraint, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from canteen.db import Base
+
+Kind = Literal["canteen", "operator", "payee", "area", "person", "tablet"]
+BATCH = 500  # ids asked for at once
+
+
+class NameEntry(Base):
+    """A name from an event on; for a payee its bank and account too.
+
+    recorded  the number of the first event that may have come with it; 0 for what stood when this table was made
+    """
+
+    __tablename__ = "name_entry"
+    __table_args__ = (
+        CheckConstraint("kind IN ('canteen', 'operator', 'payee', 'area', 'person', 'tablet')", name="kind"),
+        {"sqlite_strict": True},
+    )
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(primary_key=True)  # from 1, without gaps
+    name: Mapped[str]
+    bank: Mapped[str]
+    account_tail: Mapped[str]
+    account_cipher: Mapped[bytes | None]
+    recorded: Mapped[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row as it is read; `account_cipher` is None for all but payees."""
+
+    recorded: int
+    name: str
+    bank: str
+    account_tail: str
+    account_cipher: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of some things of one kind, oldest first."""
+
+    entries: Mapping[str, Sequence[Entry]]
+
+    def entry(self, subject: str, upto: int | None = None) -> Entry | None:
+        """What held when event `upto` was recorded, now for None; the first there is for what is younger than that."""
+        known = self.entries.get(subject)
+        if not known:
+            return None
+        held = len(known) if upto is None else bisect_right(known, upto, key=lambda one: one.recorded)
+        return known[max(held, 1) - 1]
+
+    def at(self, subject: str, upto: int | None = None) -> str:
+        """The name that held when event `upto` was recorded, now for None; the id of what has no name."""
+        found = self.entry(subject, upto)
+        return found.name if found else subject
+
+
+def of(session: Session, kind: Kind, subjects: Collection[str]) -> Names:
+    """All names that these things ever had."""
+    wanted, found = sorted(set(subjects)), dict[str, list[Entry]]()
+    columns = (
+        NameEntry.subject, NameEntry.recorded, NameEntry.name, NameEntry.bank, NameEntry.account_tail,
+        NameEntry.account_cipher,
+    )  # fmt: skip
+    for at in range(0, len(wanted), BATCH):
+        some = select(*columns).where(NameEntry.kind == kind, NameEntry.subject.in_(wanted[at : at + BATCH]))
+        for row in session.execute(some.order_by(NameEntry.subject, NameEntry.n)):
+            found.setdefault(row[0], []).append(Entry(row[1], row[2], row[3], row[4], row[5]))
+    return Names(found)
