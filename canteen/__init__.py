@@ -15,6 +15,6 @@ share        who pays how many fen of a sale, by which rule and clause, and why
 record       what a tablet sends: one checkout, one void, one count
 transfer     fen moving between two accounts; a verdict is a transfer
 period       the days that one claim of a contract covers
-statement    what a closed period came to; a finding is what a person must judge in it
+statement    what a closed period came to, with the names of its close; a finding is what a person must judge in it
 claim        what a canteen's operator is owed by each fund; a decision moves it, a payout pays it
 """

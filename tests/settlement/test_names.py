@@ -1,0 +1,205 @@
+"""A closed period speaks by the names of its close: whatever is renamed later, its documents and pages stay as they are."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from canteen import clock, db, events, laws, names
+from canteen.auth.models import Person, Tablet
+from canteen.db import owner_engine, transaction
+from canteen.places import Area, Canteen, Operator, Payee
+from canteen.registry.models import ElderIdentity
+from canteen.settlement import closing, exports, judging, parties, payouts, statement, steps, verify, workflow
+from canteen.settlement.models import Statement
+from tests import world
+from tests.auth.house import Browser, a_person
+from tests.laws.test_laws import drop_trigger, owner, run
+from tests.settlement.conftest import RULES, Town, at
+
+__all__ = ["owner"]
+JAN5, JAN6, FEB = date(2026, 1, 5), date(2026, 1, 6), date(2026, 2, 6)
+
+
+def close_january(town: Town) -> int:
+    """January closed, one of its meals struck out, its claim paid; answers the claim."""
+    sale = town.sell(JAN5, town.cards[0])[0]
+    town.sell(JAN6, town.cards[0])
+    town.close("2026-01")
+    claim_id = town.claim("2026-01").id
+    with clock.at(at(FEB)):
+        judging.hold(claim_id, uuid.UUID(sale), "disallowed", reason="查无此人", by="p-street")
+        for act, by in zip(steps.ORDER, ("p-manager", "p-street", "p-finance", "p-chief2"), strict=True):
+            workflow.move(claim_id, act, by=by)
+        entered = payouts.enter(claim_id, voucher="2026-01", paid_on=FEB, by="p-pay")
+        payouts.check(entered, "confirmed", by="p-check")
+    return claim_id
+
+
+def rename_everything(town: Town) -> None:
+    """Canteen, operator, payee with bank and account, district, tablet, every clerk, the elder, and the fund."""
+    with clock.at(at(date(2026, 2, 20))):
+        with transaction() as session:
+            for table in (Canteen, Operator, Payee, Area, Tablet, Person):
+                for row in session.execute(select(table)).scalars():  # type: ignore[attr-defined]
+                    row.name = f"新{row.name}"
+            for payee in session.execute(select(Payee)).scalars():
+                payee.bank, payee.account_tail, payee.account_cipher = "新银行", "9999", b"y"
+            number = events.record(session, "elder.identity", "x", by="p-admin")
+            known = session.execute(select(ElderIdentity)).scalars().one()
+            session.add(
+                ElderIdentity(
+                    elder_id=known.elder_id, name="新姓名", pinyin="", document=known.document, number_cipher=None,
+                    number_mac=known.number_mac, number_masked="", key_id=known.key_id, phone_cipher=None, recorded=number,
+                )
+            )  # fmt: skip
+        world.a_rulebook(town.session, RULES.replace("name: 市级", "name: 新市级"), from_day=date(2026, 3, 1))
+
+
+def exported(claim_id: int, folder: Path) -> list[str]:
+    """The hashes of the claim's file, for each kind of reader."""
+    readers = [(insider, accounts) for insider in (True, False) for accounts in (True, False)]
+    return [exports.claim(claim_id, folder / "x.xlsx", insider=one, accounts=other).hash for one, other in readers]
+
+
+def test_a_settled_month_s_file_is_the_same_after_every_rename(town: Town, tmp_path: Path) -> None:
+    claim_id = close_january(town)
+    before = exported(claim_id, tmp_path)
+
+    rename_everything(town)
+
+    assert exported(claim_id, tmp_path) == before
+    assert verify.period(town.claim("2026-01").period_id).differences == ()
+
+
+def test_a_month_closed_before_names_were_stated_keeps_them_too(
+    town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as old:
+        old.setattr(statement, "VERSION", 1)
+        claim_id = close_january(town)
+    stored = town.session.execute(select(Statement.body)).scalar_one()
+    assert "names" not in json.loads(stored)
+    assert statement.body(closing.reckon(town.claim("2026-01").period_id)) == stored
+    before = exported(claim_id, tmp_path)
+
+    rename_everything(town)
+
+    assert exported(claim_id, tmp_path) == before
+
+
+def test_the_statement_names_who_it_is_of_under_its_hash(town: Town) -> None:
+    close_january(town)
+    told, hash_ = town.session.execute(select(Statement.body, Statement.hash)).one()
+    assert json.loads(told)["names"] == {
+        "account_tail": "0001", "bank": "工商银行", "canteen": "康乐食堂", "district": "朝阳区", "funds": {"city": "市级"},
+        "operator": "康乐餐饮", "payee": "康乐餐饮",
+    }  # fmt: skip
+    rename_everything(town)
+
+    again = statement.body(closing.reckon(town.claim("2026-01").period_id))
+
+    assert (again, statement.digest(again)) == (told, hash_)
+
+
+def test_a_name_that_a_statement_does_not_bear_out_is_a_difference(town: Town, owner: Any) -> None:
+    close_january(town)
+    drop = "update" if owner.dialect.name == "sqlite" else "change"
+    drop_trigger(owner, f"law_name_entry_no_{drop}")
+    town.session.rollback()
+    run(owner, "UPDATE name_entry SET name = '别的食堂' WHERE kind = 'canteen'")
+
+    found = verify.period(town.claim("2026-01").period_id).differences
+
+    assert [one.code for one in found] == ["names"]
+
+
+def test_without_its_trigger_a_new_name_would_be_lost(town: Town, owner: Any, session: Session) -> None:
+    session.rollback()
+    for trigger in laws.wanted(owner.dialect.name):
+        if trigger.startswith("law_canteen_named") and not trigger.endswith("_new"):
+            drop_trigger(owner, trigger)
+    with transaction():
+        session.get_one(Canteen, "c1").name = "改名"
+
+    assert names.of(session, "canteen", ["c1"]).at("c1") == "康乐食堂"
+
+
+def test_names_are_told_as_of_any_event(town: Town, session: Session) -> None:
+    first = world.event(session)
+    with transaction():
+        session.get_one(Canteen, "c1").name = "二号"
+    second = world.event(session)
+    with transaction():
+        session.get_one(Canteen, "c1").seats = 7  # no name: no entry
+    known = names.of(session, "canteen", ["c1", "c9"])
+
+    assert [known.at("c1", number) for number in (0, first, second, None)] == ["康乐食堂", "康乐食堂", "二号", "二号"]
+    assert len(known.entries["c1"]) == 2
+    assert known.at("c9") == "c9"
+
+
+PAGES = ("", "/lines/1", "/findings")
+
+
+def test_the_pages_of_a_closed_month_tell_its_names_and_the_new_one_beside(
+    app: Flask, town: Town, session: Session
+) -> None:
+    with clock.at(at(JAN5, 8)):
+        a_person("maker", ("finance", "area", world.CITY))
+    close_january(town)
+    rename_everything(town)
+    session.rollback()
+    number, desk = "/desk/claims/k1-202601", Browser(app.test_client())
+    sale = town.session.execute(text("SELECT id FROM sale ORDER BY service_day LIMIT 1")).scalar_one()
+    town.session.rollback()
+    pages = (*(number + one for one in PAGES), "/desk/claims", f"/desk/meals/{sale}")
+
+    with clock.at(at(date(2026, 2, 21))):  # no other period is over: those are told by their present names
+        desk.log_in("maker")
+        told = {page: desk.get(page).text for page in pages}
+        paid = desk.get("/desk/payouts").text
+
+    assert "现名：新康乐食堂" in told[number]
+    main = {page: body[body.index("<main") :].replace("现名：新康乐食堂", "") for page, body in told.items()}
+    assert not [page for page, body in main.items() if "新" in body]
+    assert all("康乐食堂" in body for body in main.values())
+    assert "新康乐食堂" not in paid
+    assert "p-pay /" in paid
+
+
+def test_an_upgrade_takes_the_names_that_stand_as_those_of_the_past(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    db.upgrade(url, "0007")
+    engine = owner_engine(url)
+    run(engine, "INSERT INTO area (id, name, level) VALUES ('220104', '朝阳区', 'district')")
+    db.upgrade(url)
+    run(engine, "UPDATE area SET name = '新朝阳区'")
+
+    with Session(engine) as session:
+        known = names.of(session, "area", ["220104"])
+
+    assert [(one.name, one.recorded) for one in known.entries["220104"]] == [("朝阳区", 0), ("新朝阳区", 1)]
+    assert known.at("220104", 0) == "朝阳区"
+    engine.dispose()
+
+
+def test_parties_of_many_claims_are_read_as_of_their_own_close(town: Town) -> None:
+    town.sell(JAN5, town.cards[0])
+    town.close("2026-01")
+    with clock.at(at(date(2026, 2, 10))), transaction() as session:
+        session.get_one(Canteen, "c1").name = "二号"
+    town.close("2026-02")
+    january, february = town.claim("2026-01").id, town.claim("2026-02").id
+
+    found = parties.of_claims([january, february])
+
+    assert (found[january].canteen, found[february].canteen) == ("康乐食堂", "二号")
