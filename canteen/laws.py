@@ -17,7 +17,7 @@ FACTS = (
     "finding_answer", "claim", "claim_line", "decision", "held", "held_answer", "payout", "payout_check",
     "publication_file", "calendar_day", "revaluation", "revaluation_order", "revalued_sale", "revalued_share",
     "added_use", "refund_given", "prorating", "prorating_part", "prorating_booked", "prorated_share", "given_up_use",
-    "regrant", "name_entry",
+    "regrant", "name_entry", "surcharge",
 )  # fmt: skip
 # What a new row must satisfy besides, by the name of its trigger; the conditions stand in the migrations.
 ON_INSERT = (

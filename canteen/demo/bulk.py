@@ -165,6 +165,7 @@ def _sale(
             "amount": None,
             "list_fen": priced.quote.list,
             "due_fen": priced.quote.due,
+            "surcharge_fen": priced.quote.surcharge_fen,
             "rulebook_hash": book.hash,
             "own_rulebook_hash": book.hash,
             "sold_input_hash": priced.hash,

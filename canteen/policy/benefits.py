@@ -6,27 +6,32 @@ there is; stacking clips it to caps, floors and the price left.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from canteen import money
 from canteen.policy.bill import Bill
 from canteen.policy.conditions import Terms
-from canteen.policy.rules import Exact, Rounding, Worth
+from canteen.policy.rules import ByItem, Exact, Rounding, Worth
 
 _WHOLE = 10_000  # hundredths of a percent
 UNITS = {"fen": 1, "jiao": 10, "yuan": 100}
 ON_LIST = frozenset({"at_most", "ceiling"})
 """Verbs that measure against the list price unless the rule says otherwise."""
+TARGETS = frozenset({"pay", "prices", "seat", "free", "free_set"})
+"""Verbs that say what is to be paid in the end: they look at what is still to be paid, wherever they stand."""
 CEILINGS = frozenset({"ceiling", "ceiling_fen"})
 """Verbs that measure and give nothing."""
 UNPAID = CEILINGS | {"count"}
 """Verbs for which nobody pays."""
 
 
-def worth_of(verb: str, value: Any, terms: Terms) -> Worth:
-    """The compiled benefit of a verb and its value."""
-    return MAKERS[verb](value, terms)
+def worth_of(verb: str, value: Any, terms: Terms) -> tuple[Worth, ByItem | None]:
+    """The compiled benefit of a verb and its value, and what it takes off each position where it names items."""
+    if verb in BY_ITEM:
+        by_item = BY_ITEM[verb](value, terms)
+        return _summed(by_item), by_item
+    return MAKERS[verb](value, terms), None
 
 
 def rounded(off: Exact, base: int, rounding: Rounding) -> int:
@@ -78,28 +83,43 @@ def _all_free(_all: str, _terms: Terms) -> Worth:
     return lambda _bill, base, _left: Exact(base)
 
 
-def _free_set(named: dict[str, Any], terms: Terms) -> Worth:
-    """So many of a set are free, the dearest first; the rest of the bill keeps its list price, whatever was off before."""
+def _free_set(named: dict[str, Any], terms: Terms) -> ByItem:
+    """So many of a set are free, those first of which most is left to pay."""
     goods, free = terms.sets[named["set"]], named.get("qty", 1)
 
-    def worth(bill: Bill, base: int, left: int) -> Exact:
-        prices = sorted(
-            (line.fen for line in bill.meal.lines if goods.hold(line) for _ in range(line.qty)), reverse=True
-        )
-        return Exact(min(sum(prices[:free]), max(0, max(base, left) - (bill.list - sum(prices)))))
+    def off(bill: Bill, left: Sequence[int]) -> list[int]:
+        found, units = [0] * len(left), list[tuple[int, int]]()
+        for place, line in enumerate(bill.meal.lines):
+            if goods.hold(line):
+                units += [(-fen, place) for fen in money.split(left[place], [1] * line.qty)]
+        for fen, place in sorted(units)[:free]:
+            found[place] -= fen
+        return found
 
-    return worth
+    return off
 
 
-def _prices(listed: list[dict[str, Any]], _terms: Terms) -> Worth:
-    """A price list: each listed item at its price (which may be above the menu's), all others as they are."""
-    price = {one["item"]: one["price"] for one in listed}
+def _prices(listed: list[dict[str, Any]], _terms: Terms) -> ByItem:
+    """A price list: of each listed item what is left to pay above its price."""
+    price = price_list(listed)
 
-    def worth(bill: Bill, _base: int, _left: int) -> Exact:
-        off = sum(line.qty * (line.fen - price[line.item]) for line in bill.meal.lines if line.item in price)
-        return Exact(max(0, off))
+    def off(bill: Bill, left: Sequence[int]) -> list[int]:
+        found = [0] * len(left)
+        for place, line in enumerate(bill.meal.lines):
+            if line.item in price:
+                found[place] = max(0, left[place] - price[line.item] * line.qty)
+        return found
 
-    return worth
+    return off
+
+
+def price_list(listed: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Fen of each listed item."""
+    return {one["item"]: one["price"] for one in listed}
+
+
+def _summed(by_item: ByItem) -> Worth:
+    return lambda bill, _base, _left: Exact(sum(by_item(bill, bill.left_at(bill.standing))))
 
 
 def _seat(table: dict[str, int], _terms: Terms) -> Worth:
@@ -126,16 +146,16 @@ MAKERS: dict[str, Callable[[Any, Terms], Worth]] = {
     "count": _nothing,
     "credit": _all_free,
     "free": _all_free,
-    "free_set": _free_set,
     "free_up_to": _less,
     "less": _less,
     "off": _off,
     "pay": _pay,
     "pay_percent": _pay_percent,
-    "prices": _prices,
     "round_price": _nothing,
     "seat": _seat,
     "suggest": _all_free,
     "top_up": _less,
 }
-"""Every verb; grammar.py says what may stand behind it."""
+"""Every verb that is reckoned on the bill as a whole; grammar.py says what may stand behind it."""
+BY_ITEM: dict[str, Callable[[Any, Terms], ByItem]] = {"free_set": _free_set, "prices": _prices}
+"""Every verb that is reckoned item by item."""

@@ -3,25 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from canteen.policy import days
 from canteen.policy.case import Diner, Meal, Taken
-from canteen.policy.rules import Allowance, Base, Lean
+from canteen.policy.rules import Allowance, Base, ByItem, Lean
 
 _NOTHING = Taken("", "")
 
 
-class Bill:
-    """One meal being priced. `left` is the running price in fen; whatever is reckoned twice is kept."""
+class Fall(NamedTuple):
+    """A benefit of `fen` that was given, and on what it fell."""
 
-    __slots__ = ("_ages", "_rooms", "_taken", "_windows", "diner", "left", "list", "meal")
+    fen: int
+    base: Base
+    by_item: ByItem | None
+
+
+@dataclass(slots=True)
+class Standing:
+    """Where the reckoning stands: the price left in fen, and the benefits that were given, in order."""
+
+    left: int
+    falls: tuple[Fall, ...]
+
+
+class Bill:
+    """One meal being priced. `standing` is where the reckoning stands; whatever is reckoned twice is kept.
+
+    Its positions are the lines of the meal (or its amount), then delivery, then packaging.
+    """
+
+    __slots__ = ("_ages", "_rooms", "_taken", "_windows", "diner", "list", "meal", "standing")
 
     def __init__(self, diner: Diner, meal: Meal, taken: Sequence[Taken]) -> None:
         self.diner = diner
         self.meal = meal
         self.list = meal.list_fen
-        self.left = self.list
+        self.standing = Standing(self.list, ())
         self._taken = {(one.allowance, one.window): one for one in taken}
         self._ages: dict[tuple[str, str], int | None] = {}
         self._windows: dict[str, str] = {}
@@ -35,27 +56,48 @@ class Bill:
             self._ages[kind] = None if birth is None else days.age(birth, self.meal.day, reckoning, leap_day)
         return self._ages[kind]
 
-    def base(self, base: Base, price: int) -> int:
-        """The fen a benefit is reckoned on, out of `price` (or of the list price, if the rule says so).
+    def base(self, base: Base, at: Standing) -> int:
+        """The fen a benefit is reckoned on, out of what is left `at` a point (or of the list price, if the rule says so).
 
-        What is left out counts at its list price: earlier reductions are taken to have fallen on the rest.
+        Of a part of the bill it is what is left to pay of those positions.
         """
-        whole = self.list if base.of == "list" else price
         if base.whole:
-            return whole
-        eligible = max(0, whole - self._left_out(base) - base.over)
+            return self.list if base.of == "list" else at.left
+        positions = self.listed() if base.of == "list" else self.left_at(at)
+        held = zip(positions, self._held(base), strict=True)
+        eligible = max(0, sum(fen for fen, holds in held if holds) - base.over)
         return eligible if base.first is None else min(eligible, base.first)
 
-    def _left_out(self, base: Base) -> int:
-        fees = self.meal.fees
-        if base.only is not None:
-            return self.list - sum(line.fen * line.qty for line in self.meal.lines if base.only.hold(line))
-        out = fees.delivery if "delivery" in base.leave_out else 0
-        out += fees.packaging if "packaging" in base.leave_out else 0
-        out += self.meal.goods_fen if "goods" in base.leave_out else 0
-        if base.but is not None:
-            out += sum(line.fen * line.qty for line in self.meal.lines if base.but.hold(line))
-        return out
+    def listed(self) -> list[int]:
+        """The list price of each position."""
+        meal = self.meal
+        goods = [meal.amount] if meal.amount is not None else [line.fen * line.qty for line in meal.lines]
+        return [*goods, meal.fees.delivery, meal.fees.packaging]
+
+    def left_at(self, at: Standing) -> list[int]:
+        """What is left to pay of each position after the benefits given so far.
+
+        A benefit falls on what it was given for, in proportion to what is left to pay of it; what exceeds that falls
+        on the other goods, and on delivery and packaging last.
+        """
+        left = self.listed()
+        for fen, base, by_item in at.falls:
+            named = (
+                by_item(self, left)
+                if by_item
+                else [one if held else 0 for one, held in zip(left, self._held(base), strict=True)]
+            )
+            goods = [*left[:-2], 0, 0]
+            on_goods = [min(one, most) for one, most in zip(named, goods, strict=True)]
+            rest = fen
+            for weights in (on_goods, named, goods, left):
+                rest = _take(left, weights, rest)
+        return left
+
+    def _held(self, base: Base) -> list[bool]:
+        meal = self.meal
+        goods = [base.holds(None)] if meal.amount is not None else [base.holds(line) for line in meal.lines]
+        return [*goods, base.holds_fee("delivery"), base.holds_fee("packaging")]
 
     # --- limits ---------------------------------------------------------------------------------------------
 
@@ -121,6 +163,21 @@ class Bill:
             else:
                 self._rooms[key] = self.meal.day not in taken.days and len(set(taken.days)) >= limit
         return self._rooms[key]
+
+
+def _take(left: list[int], weights: Sequence[int], fen: int) -> int:
+    """Take `fen` off the positions by weights, none below zero; answers what found no place."""
+    most = [min(one, weight) for one, weight in zip(left, weights, strict=True)]
+    whole = sum(most)
+    if not fen or not whole:
+        return fen
+    taken, upto, before = min(fen, whole), 0, 0
+    for place, weight in enumerate(most):
+        upto += weight
+        after = taken * upto // whole
+        left[place] -= after - before
+        before = after
+    return fen - taken
 
 
 def area_level(code: str) -> str:

@@ -328,7 +328,7 @@ def _bill(span: dict[str, Any], terms: Terms) -> Holds:
     at_least, above, below = span.get("at_least", 0), span.get("above", -1), span.get("below")
 
     def holds(bill: Bill) -> bool:
-        fen = bill.base(base, bill.left)
+        fen = bill.base(base, bill.standing)
         return fen >= at_least and fen > above and (below is None or fen < below)
 
     return holds

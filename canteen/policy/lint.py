@@ -13,7 +13,7 @@ from typing import Any
 
 from canteen import money
 from canteen.policy import days
-from canteen.policy.benefits import UNPAID
+from canteen.policy.benefits import TARGETS, UNPAID
 from canteen.policy.canonical import canonical
 from canteen.policy.grammar import BENEFITS, RULEBOOK
 from canteen.policy.refusals import Problem, Refused
@@ -283,12 +283,25 @@ def _rules(book: _Book) -> Iterator[Problem]:
             if step is not rule:
                 yield from _words(step, "label", step_path)
             yield from _sense(step, step_path, book)
+            yield from _target(rule, step, step_path)
             yield from _split(rule, step, step_path, book)
             if "count" in step and not any(_counts(name, book) for name in rule.get("limits", ())):
                 message, expected = "没有写计入哪一项次数，什么也不计", "limits: 按次或人天的限额"
                 yield Problem(
                     "nothing_counted", f"{step_path}.count", message, "、".join(rule.get("limits", ())), expected
                 )
+
+
+def _target(rule: Mapping[str, Any], step: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    """A fixed price looks at what is still to be paid, never at the list price; an item has one price."""
+    verb = _verb(step)
+    if verb in TARGETS and rule.get("base", {}).get("of") == "list":
+        yield Problem(
+            "target_on_list", path, "定价只看此刻还要付的价格，不能按原价算", f"{verb}、of: list", "去掉 of: list"
+        )
+    items = [one["item"] for one in step["prices"]] if verb == "prices" else []
+    for item in dict.fromkeys(item for item in items if items.count(item) > 1):
+        yield Problem("price_twice", f"{path}.prices", "同一餐品写了两个价格", item, "每样餐品一个价格")
 
 
 def _counts(name: str, book: _Book) -> bool:

@@ -1,4 +1,4 @@
-"""What a quote is made of: shares, rules passed over, uses of allowances, roundings, checks.
+"""What a quote is made of: shares, surcharges, rules passed over, uses of allowances, roundings, checks.
 
 Named tuples, not frozen dataclasses: a quote makes dozens of them, and a frozen dataclass takes three times as long.
 """
@@ -13,6 +13,17 @@ class Share(NamedTuple):
 
     fund: str
     payer: str
+    rule: str
+    clause: str
+    stage: str
+    fen: int
+    label: str
+    reason: str
+
+
+class Surcharge(NamedTuple):
+    """What a price list adds to the menu's price (`fen` > 0), by which rule and clause. No share is set against it."""
+
     rule: str
     clause: str
     stage: str

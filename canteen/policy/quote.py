@@ -9,7 +9,7 @@ from canteen.policy.bill import Bill
 from canteen.policy.canonical import Document
 from canteen.policy.case import Diner, Meal, Taken
 from canteen.policy.grammar import PAYERS, ROUND_BY, ROUND_TO
-from canteen.policy.outcome import Check, Passed, Rounded, Share, Use
+from canteen.policy.outcome import Check, Passed, Rounded, Share, Surcharge, Use
 from canteen.policy.refusals import Problem, Refused
 from canteen.policy.rules import Lean, Rulebook
 from canteen.policy.saying import Sentences, sentences
@@ -21,7 +21,7 @@ __all__ = ["Quote", "Sentences", "Wanted", "quote", "quote_doc", "quote_schema",
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The price of one meal, in fen: `list` = `due` + the sum of all shares."""
+    """The price of one meal, in fen: `due` = `list` less all shares, and all surcharges besides."""
 
     list: int
     shares: tuple[Share, ...]
@@ -30,6 +30,16 @@ class Quote:
     rounding: tuple[Rounded, ...]
     checks: tuple[Check, ...]
     due: int
+    surcharges: tuple[Surcharge, ...] = ()
+
+    @property
+    def surcharge_fen(self) -> int:
+        """What is to be paid above the list price."""
+        return sum(one.fen for one in self.surcharges)
+
+    @property
+    def adds_up(self) -> bool:
+        return self.due == self.list - sum(share.fen for share in self.shares) + self.surcharge_fen
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +56,15 @@ def quote(book: Rulebook, diner: Diner, meal: Meal, taken: Sequence[Taken]) -> Q
     """Price one meal under the rulebook in force on its day.
 
     The stages of the book see, one after the other, the price that the earlier ones left. `taken` is what the diner
-    used of each allowance before; what is not there counts as unused. All shares together never exceed the price.
+    used of each allowance before; what is not there counts as unused. All shares together never exceed the list price;
+    no share is set against a surcharge.
     """
     bill = Bill(diner, meal, taken)
-    running = Running(bill.list, {}, ())
+    running = Running(bill.list, (), {}, (), (), {})
     passed, used = list[Passed](), list[Used]()
     rounding, checks = list[Rounded](), list[Check]()
     for stage in book.stages:
-        outcome = judge(stage.group, bill, running, running.left)
+        outcome = judge(stage.group, bill, running, running)
         running = running.after(outcome)
         passed += outcome.passed
         used += outcome.used
@@ -62,8 +73,9 @@ def quote(book: Rulebook, diner: Diner, meal: Meal, taken: Sequence[Taken]) -> Q
     if book.asks:
         checks += _asked(book, passed)
     return Quote(
-        bill.list, running.shares, tuple(passed), _uses(bill, used), tuple(rounding), tuple(checks), running.left
-    )
+        bill.list, running.shares, tuple(passed), _uses(bill, used), tuple(rounding), tuple(checks),
+        running.left + sum(one.fen for one in running.surcharges), running.surcharges,
+    )  # fmt: skip
 
 
 def _asked(book: Rulebook, passed: Sequence[Passed]) -> list[Check]:
@@ -102,7 +114,7 @@ def wanted(book: Rulebook, diner: Diner, meal: Meal) -> list[Wanted]:
 
 def say(quote: Quote) -> Sentences:
     """Two Chinese sentences: one for the cashier to read aloud, free of classes, and one that an auditor can check."""
-    return sentences(quote.list, quote.shares, quote.passed, quote.checks, quote.due)
+    return sentences(quote.list, quote.shares, quote.surcharges, quote.passed, quote.checks, quote.due)
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------
@@ -173,12 +185,29 @@ QUOTE = Record(
             most=500,
         ),
         "due": _AMOUNT,
-    }
+    },
+    maybe={
+        "surcharges": ListOf(
+            Record(
+                needed={
+                    "rule": _RULE,
+                    "clause": _CLAUSE,
+                    "stage": _RULE,
+                    "fen": Fen(least=1, most=10_000_000_000),
+                    "label": Text(80),
+                    "reason": Text(120),
+                }
+            ),
+            least=1,
+            most=500,
+        )
+    },
 )
 
 
 def quote_doc(quote: Quote) -> Document:
-    """The JSON of a quote."""
+    """The JSON of a quote; surcharges are named only where there are any."""
+    added: Document = {"surcharges": [one._asdict() for one in quote.surcharges]} if quote.surcharges else {}
     return {
         "list": quote.list,
         "shares": [one._asdict() for one in quote.shares],
@@ -187,6 +216,7 @@ def quote_doc(quote: Quote) -> Document:
         "rounding": [one._asdict() for one in quote.rounding],
         "checks": [one._asdict() for one in quote.checks],
         "due": quote.due,
+        **added,
     }
 
 
@@ -205,12 +235,13 @@ def read_quote(document: object) -> Quote:
         rounding=tuple(Rounded(**one) for one in document["rounding"]),
         checks=tuple(Check(**one) for one in document["checks"]),
         due=document["due"],
+        surcharges=tuple(Surcharge(**one) for one in document.get("surcharges", ())),
     )
-    if found.list != found.due + sum(share.fen for share in found.shares):
-        raise Refused(Problem("does_not_add_up", "due", "原价不等于实付加各方分担"))
+    if not found.adds_up:
+        raise Refused(Problem("does_not_add_up", "due", "实付不等于原价减各方分担再加加价"))
     return found
 
 
 def quote_schema() -> Document:
     """The JSON Schema of a quote (kept as quote.schema.json)."""
-    return document_schema(QUOTE, "QUOTE: list price, who pays what, what is due")
+    return document_schema(QUOTE, "QUOTE: list price, who pays what, what is added, what is due")

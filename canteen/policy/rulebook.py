@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from canteen.policy import days
-from canteen.policy.benefits import ON_LIST, worth_of
+from canteen.policy.benefits import ON_LIST, TARGETS, price_list, worth_of
 from canteen.policy.canonical import Document, canonical, digest, parse
 from canteen.policy.conditions import Terms, base_of, both, living, test_of
 from canteen.policy.grammar import BENEFITS, FORMAT, JOINED, RULEBOOK
@@ -129,11 +129,8 @@ class _Layer:
     def _rule(self, doc: dict[str, Any], stage: str) -> Rule:
         name = f"{self.scheme}/{doc['id']}"
         steps = tuple(self._steps(doc, name))
-        limited = [*doc.get("limits", ()), *(step.value for step in steps if step.verb == "credit")]
-        limits = [self._lean(one, name) for one in limited if self._allowed(one).scope != "fund"]
         if doc.get("used_up") == "ask":
             self.asks.add(name)
-        on_list = any(step.verb in ON_LIST for step in steps)
         rounding = {**self.document.get("rounding", {}), **doc.get("rounding", {})}
         return Rule(
             id=name,
@@ -143,10 +140,8 @@ class _Layer:
             test=test_of(doc.get("when"), self.terms),
             excludes=tuple(self._named(one) for one in doc.get("excludes", ())),
             only_above=doc.get("only_if") == "bill_above_benefit",
-            base=base_of(doc.get("base", {}), self.terms, "list" if on_list else "left"),
             floor=max(doc.get("floor", 0), self.document.get("floor", 0)),
             rounding=Rounding(**rounding),
-            limits=tuple({lean.allowance.id: lean for lean in limits}.values()),
             stops=doc.get("used_up") in ("stop", "ask"),
             steps=steps,
             clause=doc["clause"],
@@ -175,17 +170,31 @@ class _Layer:
     def _step(self, doc: dict[str, Any], own: dict[str, Any], test: Test | None, rule: str) -> Step:
         verb = next(word for word in BENEFITS if word in own)
         caps = [one["most"] for one in (doc, own) if "most" in one]
+        worth, by_item = worth_of(verb, own[verb], self.terms)
+        base = doc.get("base", {})
         return Step(
             test=test,
             verb=verb,
             value=own[verb],
-            worth=worth_of(verb, own[verb], self.terms),
+            worth=worth,
+            by_item=by_item,
+            listed=price_list(own[verb]) if verb == "prices" else None,
+            base=base_of(
+                {**base, "of": "left"} if verb in TARGETS else base, self.terms, "list" if verb in ON_LIST else "left"
+            ),
+            limits=self._limits(doc, own, rule),
             most=min(caps) if caps else None,
             label=own.get("label", doc["label"]),
             reason=own.get("reason", doc["reason"]),
             clause=own.get("clause", doc["clause"]),
             parts=self._parts(doc, own, rule),
         )
+
+    def _limits(self, doc: dict[str, Any], own: dict[str, Any], rule: str) -> tuple[Lean, ...]:
+        """The rule's limits and the tier's credit; those counted by fund are the parts'."""
+        names = [*doc.get("limits", ()), *([own["credit"]] if "credit" in own else [])]
+        limits = [self._lean(one, rule) for one in names if self._allowed(one).scope != "fund"]
+        return tuple({lean.allowance.id: lean for lean in limits}.values())
 
     # --- money ------------------------------------------------------------------------------------------------
 

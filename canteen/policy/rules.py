@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -15,6 +15,9 @@ Test: TypeAlias = "Callable[[Bill], str]"
 
 Worth: TypeAlias = "Callable[[Bill, int, int], Exact]"
 """From the bill, the benefit's base and the running price (fen) to what comes off the base, not yet rounded."""
+
+ByItem: TypeAlias = "Callable[[Bill, Sequence[int]], list[int]]"
+"""From the bill and what is left to pay of each position (fen) to what comes off each."""
 
 
 class Exact(NamedTuple):
@@ -115,15 +118,31 @@ class Base:
         """Nothing is left out."""
         return not (self.leave_out or self.only or self.but or self.over) and self.first is None
 
+    def holds(self, line: Line | None) -> bool:
+        """Whether a line of the meal is reckoned in; None is a meal of which the amount alone is known."""
+        if self.only is not None:
+            return line is not None and self.only.hold(line)
+        return "goods" not in self.leave_out and not (self.but is not None and line is not None and self.but.hold(line))
+
+    def holds_fee(self, fee: str) -> bool:
+        return self.only is None and fee not in self.leave_out
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One tier of a rule: for whom, how much, and in which words."""
+    """One tier of a rule: for whom, how much, of what, within which limits, and in which words.
+
+    `by_item` says what comes off each position where the benefit names items; `listed` is a price list by item.
+    """
 
     test: Test | None
     verb: str
     value: Any
     worth: Worth
+    by_item: ByItem | None
+    listed: Mapping[str, int] | None
+    base: Base
+    limits: tuple[Lean, ...]
     most: int | None
     label: str
     reason: str
@@ -142,10 +161,8 @@ class Rule:
     test: Test | None
     excludes: tuple[str, ...]
     only_above: bool
-    base: Base
     floor: int
     rounding: Rounding
-    limits: tuple[Lean, ...]
     stops: bool
     steps: tuple[Step, ...]
     clause: str

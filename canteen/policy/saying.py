@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from canteen import money
-from canteen.policy.outcome import Check, Passed, Share
+from canteen.policy.outcome import Check, Passed, Share, Surcharge
 
 CLASS_WORDS = (
     "低保", "特困", "五保", "三无", "残", "失独", "低收入", "贫困", "困难", "优抚", "失能", "计划生育", "特扶",
@@ -26,28 +26,44 @@ class Sentences:
 
 
 def sentences(
-    list_fen: int, shares: Sequence[Share], passed: Sequence[Passed], checks: Sequence[Check], due: int
+    list_fen: int,
+    shares: Sequence[Share],
+    surcharges: Sequence[Surcharge],
+    passed: Sequence[Passed],
+    checks: Sequence[Check],
+    due: int,
 ) -> Sentences:
-    return Sentences(_counter(list_fen, shares, due), _audit(list_fen, shares, passed, checks, due))
+    counter = _counter(list_fen, shares, surcharges, due)
+    return Sentences(counter, _audit(list_fen, shares, surcharges, passed, checks, due))
 
 
-def _counter(list_fen: int, shares: Sequence[Share], due: int) -> str:
+def _counter(list_fen: int, shares: Sequence[Share], surcharges: Sequence[Surcharge], due: int) -> str:
     by_label: dict[str, int] = {}
     for share in shares:
         by_label[share.label] = by_label.get(share.label, 0) + share.fen
     parts = [f"原价{money.show(list_fen)}元"]
     parts += [f"{label}{money.show(fen)}元" for label, fen in by_label.items()]
+    parts += [f"{one.label}加收{money.show(one.fen)}元" for one in surcharges]
     parts.append("本餐免费" if due == 0 and list_fen else f"请付{money.show(due)}元")
     return "，".join(parts) + "。"
 
 
-def _audit(list_fen: int, shares: Sequence[Share], passed: Sequence[Passed], checks: Sequence[Check], due: int) -> str:
+def _audit(
+    list_fen: int,
+    shares: Sequence[Share],
+    surcharges: Sequence[Surcharge],
+    passed: Sequence[Passed],
+    checks: Sequence[Check],
+    due: int,
+) -> str:
     parts = [f"原价{money.show(list_fen)}元"]
     parts += [
         f"{_PAYER[share.payer]}{money.show(share.fen)}元由{share.fund}承担（{share.rule}，{share.clause}，{share.reason}）"
         for share in shares
     ]
+    parts += [f"加收{money.show(one.fen)}元（{one.rule}，{one.clause}，{one.reason}）" for one in surcharges]
     sums = " - ".join(money.show(fen) for fen in (list_fen, *(share.fen for share in shares)))
+    sums += "".join(f" + {money.show(one.fen)}" for one in surcharges)
     parts.append(f"实付{money.show(due)}元（{sums} = {money.show(due)}）")
     parts += [f"未适用{one.rule}（{one.clause}）：{one.reason}" for one in passed]
     parts += [f"超出限额：{one.code}，{one.rule}（{one.clause}）" for one in checks if one.breach]

@@ -11,13 +11,13 @@ whole group gives nothing. Judging changes nothing: it answers an Outcome, and t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from canteen.policy.benefits import UNITS, UNPAID, round_to, rounded
-from canteen.policy.bill import Bill
-from canteen.policy.outcome import WHY, Check, Passed, Rounded, Share
+from canteen.policy.benefits import TARGETS, UNITS, UNPAID, round_to, rounded
+from canteen.policy.bill import Bill, Fall, Standing
+from canteen.policy.outcome import WHY, Check, Passed, Rounded, Share, Surcharge
 from canteen.policy.rules import Group, Lean, Rule, Step
 from canteen.policy.splits import Funding, portions
 
@@ -28,18 +28,26 @@ Used: TypeAlias = tuple[str, Lean, int]
 
 
 @dataclass(slots=True)
-class Running:
-    """Where the reckoning stands: the price left, fen spent of amount limits, the shares given."""
+class Running(Standing):
+    """Where the reckoning stands: the price left, fen spent of amount limits, the shares given, what was added.
 
-    left: int
+    `raised` holds fen added to the menu's price by position; no benefit is reckoned on it.
+    """
+
     spent: dict[str, int]
     shares: tuple[Share, ...]
+    surcharges: tuple[Surcharge, ...]
+    raised: Mapping[int, int]
 
     def after(self, outcome: Outcome) -> Running:
-        if not outcome.shares:
+        if not outcome.shares and not outcome.surcharges:
             return self
         spent = {**self.spent, **outcome.spent} if outcome.spent else self.spent
-        return Running(self.left - outcome.off, spent, self.shares + outcome.shares)
+        raised = _added(self.raised, outcome.raised) if outcome.raised else self.raised
+        return Running(
+            self.left - outcome.off, self.falls + outcome.falls, spent, self.shares + outcome.shares,
+            self.surcharges + outcome.surcharges, raised,
+        )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -56,31 +64,38 @@ class Outcome:
     off: int = 0
     public: int = 0
     shares: tuple[Share, ...] = ()
+    falls: tuple[Fall, ...] = ()
+    surcharges: tuple[Surcharge, ...] = ()
+    raised: Mapping[int, int] = field(default_factory=dict)
     used: tuple[Used, ...] = ()
     spent: dict[str, int] = field(default_factory=dict)
     rounding: tuple[Rounded, ...] = ()
     checks: tuple[Check, ...] = ()
 
+    @property
+    def surcharge(self) -> int:
+        return sum(one.fen for one in self.surcharges)
 
-def judge(member: Rule | Group, bill: Bill, running: Running, price: int) -> Outcome:
-    """What a member comes to; `price` is what sums reckon on, `running.left` what is left to take from."""
-    bill.left = running.left
+
+def judge(member: Rule | Group, bill: Bill, running: Running, at: Standing) -> Outcome:
+    """What a member comes to; `at` is what sums reckon on, `running.left` what is left to take from."""
+    bill.standing = running
     if isinstance(member, Rule):
-        return _judge_rule(member, bill, running, price)
+        return _judge_rule(member, bill, running, at)
     if member.test is not None and (why := member.test(bill)):
         return Outcome(member.id, tuple(_pass(rule, why) for rule in _rules(member)))
     if member.pick == "best":
-        return _best(member, bill, running, price)
+        return _best(member, bill, running, at)
     if member.pick == "first":
-        return _first(member, bill, running, price)
-    return _together(member, bill, running, price)
+        return _first(member, bill, running, at)
+    return _together(member, bill, running, at)
 
 
 # --- groups -----------------------------------------------------------------------------------------------------
 
 
-def _best(group: Group, bill: Bill, running: Running, price: int) -> Outcome:
-    outcomes = [judge(member, bill, running, price) for member in group.members]
+def _best(group: Group, bill: Bill, running: Running, at: Standing) -> Outcome:
+    outcomes = [judge(member, bill, running, at) for member in group.members]
     won, stopped, holds = outcomes[0], False, False
     if len(outcomes) == 1 and not won.stopped:
         won.id = group.id
@@ -90,32 +105,37 @@ def _best(group: Group, bill: Bill, running: Running, price: int) -> Outcome:
         if one is not won and _rank(one) < _rank(won):
             won = one
     if stopped:
-        return _stop(group, outcomes)
+        return _stop(group, outcomes, [won])
     passed, checks = list[Passed](), list[Check]()
     for one in outcomes:
         passed += one.passed
         if one is won or one.off == 0:
             checks += one.checks
-        if one is not won and one.shares:
-            passed += _beaten(one)
+        if one is not won:
+            passed += _told(one, "beaten")
     return Outcome(
-        group.id, tuple(passed), holds, off=won.off, public=won.public, shares=won.shares, used=won.used,
-        spent=won.spent, rounding=won.rounding, checks=tuple(checks),
+        group.id, tuple(passed), holds, off=won.off, public=won.public, shares=won.shares, falls=won.falls,
+        surcharges=won.surcharges, raised=won.raised, used=won.used, spent=won.spent, rounding=won.rounding,
+        checks=tuple(checks),
     )  # fmt: skip
 
 
-def _rank(one: Outcome) -> tuple[int, int, bool, str]:
-    """The lower, the better: most off, then least public money; of those that give nothing one that counts the meal."""
-    return -one.off, one.public, one.off == 0 and not one.used, one.id
+def _rank(one: Outcome) -> tuple[bool, int, int, bool, str]:
+    """The lower, the better: least to pay, then least public money; of those that give nothing one that counts the meal.
+
+    A rule that gives nothing does not set aside a surcharge.
+    """
+    changes = bool(one.shares or one.surcharges)
+    return not changes, one.surcharge - one.off, one.public, not changes and not one.used, one.id
 
 
-def _first(group: Group, bill: Bill, running: Running, price: int) -> Outcome:
+def _first(group: Group, bill: Bill, running: Running, at: Standing) -> Outcome:
     passed = list[Passed]()
     for place, member in enumerate(group.members):
-        one = judge(member, bill, running, price)
+        one = judge(member, bill, running, at)
         passed += one.passed
         if one.stopped:
-            return _stop(group, [one])
+            return _stop(group, [one], [one])
         if one.holds:
             rest = group.members[place + 1 :]
             passed += [_pass(rule, "after_first") for later in rest for rule in _rules(later)]
@@ -124,40 +144,52 @@ def _first(group: Group, bill: Bill, running: Running, price: int) -> Outcome:
     return Outcome(group.id, tuple(passed))
 
 
-def _together(group: Group, bill: Bill, running: Running, price: int) -> Outcome:
+def _together(group: Group, bill: Bill, running: Running, at: Standing) -> Outcome:
     """Sum or chain."""
     total = Outcome(group.id)
     now = running
     for member in group.members:
-        one = judge(member, bill, now, now.left if group.pick == "chain" else price)
+        one = judge(member, bill, now, now if group.pick == "chain" else at)
         if one.stopped:
-            return _stop(group, [total, one])
+            return _stop(group, [total, one], [total, one])
         now = now.after(one)
         total = Outcome(
             group.id, total.passed + one.passed, total.holds or one.holds, off=total.off + one.off,
-            public=total.public + one.public, shares=total.shares + one.shares, used=total.used + one.used,
-            spent={**total.spent, **one.spent}, rounding=total.rounding + one.rounding,
+            public=total.public + one.public, shares=total.shares + one.shares, falls=total.falls + one.falls,
+            surcharges=total.surcharges + one.surcharges, raised=_added(total.raised, one.raised),
+            used=total.used + one.used, spent={**total.spent, **one.spent}, rounding=total.rounding + one.rounding,
             checks=total.checks + one.checks,
         )  # fmt: skip
     return total
 
 
-def _stop(group: Group, outcomes: Sequence[Outcome]) -> Outcome:
-    """The group gives nothing, for one of its rules is used up and says so."""
+def _stop(group: Group, outcomes: Sequence[Outcome], counted: Sequence[Outcome]) -> Outcome:
+    """The group gives nothing, for one of its rules is used up and says so. What price lists added stays added."""
     passed = list[Passed]()
     for one in outcomes:
         passed += one.passed
-        passed += [Passed(share.rule, share.clause, "stopped", WHY["stopped"]) for share in _once(one.shares)]
-    return Outcome(group.id, tuple(passed), stopped=True)
+        passed += _told(one, "stopped")
+    total = Outcome(group.id, tuple(passed), stopped=True)
+    for one in counted:
+        total.surcharges += one.surcharges
+        total.raised = _added(total.raised, one.raised)
+    return total
 
 
-def _beaten(outcome: Outcome) -> list[Passed]:
-    return [Passed(share.rule, share.clause, "beaten", WHY["beaten"]) for share in _once(outcome.shares)]
+def _told(outcome: Outcome, why: str) -> list[Passed]:
+    """Each rule that would have changed the price, once."""
+    if not outcome.shares and not outcome.surcharges:
+        return []
+    named = [(one.rule, one.clause) for one in outcome.shares] + [(one.rule, one.clause) for one in outcome.surcharges]
+    clauses = dict(reversed(named))
+    return [Passed(rule, clause, why, WHY[why]) for rule, clause in reversed(clauses.items())]
 
 
-def _once(shares: Sequence[Share]) -> list[Share]:
-    """One share a rule."""
-    return list({share.rule: share for share in reversed(shares)}.values())[::-1]
+def _added(one: Mapping[int, int], other: Mapping[int, int]) -> Mapping[int, int]:
+    """Fen by position, summed."""
+    if not one or not other:
+        return one or other
+    return {place: one.get(place, 0) + other.get(place, 0) for place in (*one, *other)}
 
 
 def _rules(member: Rule | Group) -> list[Rule]:
@@ -167,19 +199,44 @@ def _rules(member: Rule | Group) -> list[Rule]:
 # --- one rule ---------------------------------------------------------------------------------------------------
 
 
-def _judge_rule(rule: Rule, bill: Bill, running: Running, price: int) -> Outcome:
+def _judge_rule(rule: Rule, bill: Bill, running: Running, at: Standing) -> Outcome:
     if why := _barred(rule, bill, running):
         return Outcome(rule.id, (_pass(rule, why),))
-    step = _step(rule, bill)
+    step = step_for(rule, bill)
     if step is None:
         return Outcome(rule.id, (_pass(rule, "tier"),))
-    if rule.limits and any(lean.allowance.unit != "fen" and bill.is_used_up(lean) for lean in rule.limits):
+    outcome = _give(rule, step, bill, running, at)
+    return _raise(rule, step, bill, running, outcome) if step.listed else outcome
+
+
+def _give(rule: Rule, step: Step, bill: Bill, running: Running, at: Standing) -> Outcome:
+    if step.limits and any(lean.allowance.unit != "fen" and bill.is_used_up(lean) for lean in step.limits):
         return Outcome(rule.id, (_pass(rule, "used_up", step),), stopped=rule.stops)
     if step.verb in UNPAID:
         return _unpaid(rule, step, bill, running)
     if step.verb == "round_price":
         return _round_price(rule, step, bill, running)
-    return _pay_out(rule, step, bill, running, price)
+    return _pay_out(rule, step, bill, running, running if step.verb in TARGETS else at)
+
+
+def _raise(rule: Rule, step: Step, bill: Bill, running: Running, outcome: Outcome) -> Outcome:
+    """What the price list adds to the menu's price, less what was added before.
+
+    It is added whatever comes off other items, and when the rule's limits leave no benefit.
+    """
+    assert step.listed is not None
+    raised = dict[int, int]()
+    for place, line in enumerate(bill.meal.lines):
+        price = step.listed.get(line.item, 0) * line.qty
+        if (more := price - line.fen * line.qty - running.raised.get(place, 0)) > 0:
+            raised[place] = more
+    if raised:
+        outcome.raised, outcome.holds = raised, True
+        outcome.surcharges = (
+            Surcharge(rule.id, step.clause, rule.stage, sum(raised.values()), step.label, step.reason),
+        )
+        outcome.passed = tuple([one for one in outcome.passed if one.why != "no_money"])
+    return outcome
 
 
 def _barred(rule: Rule, bill: Bill, running: Running) -> str:
@@ -193,15 +250,16 @@ def _barred(rule: Rule, bill: Bill, running: Running) -> str:
     return ""
 
 
-def _step(rule: Rule, bill: Bill) -> Step | None:
+def step_for(rule: Rule, bill: Bill) -> Step | None:
+    """The tier that the diner is in; None where there is none."""
     for step in rule.steps:
         if step.test is None or not step.test(bill):
             return step
     return None
 
 
-def _pay_out(rule: Rule, step: Step, bill: Bill, running: Running, price: int) -> Outcome:
-    base = bill.base(rule.base, price)
+def _pay_out(rule: Rule, step: Step, bill: Bill, running: Running, at: Standing) -> Outcome:
+    base = bill.base(step.base, at)
     exact = step.worth(bill, base, running.left)
     benefit = rounded(exact, base, rule.rounding)
     if step.verb == "top_up":
@@ -213,20 +271,20 @@ def _pay_out(rule: Rule, step: Step, bill: Bill, running: Running, price: int) -
     wanted = max(0, min(benefit, base if step.verb != "at_most" else benefit, running.left - rule.floor))
     if wanted == 0:
         return Outcome(rule.id, (_pass(rule, "no_money", step),), holds=True)
-    fen = _within(rule, bill, running, wanted)
+    fen = _within(step, bill, running, wanted)
     if fen == 0:
         return Outcome(rule.id, (_pass(rule, "used_up", step),), stopped=rule.stops)
     outcome = _fund(rule, step, bill, running, fen)
     if exact.off % exact.over and outcome.shares:
-        outcome.rounding = (_gap(rule, step, price, fen),)
+        outcome.rounding = (_gap(rule, step, at.left, fen),)
     if step.verb == "suggest" and outcome.shares:
         outcome.checks += (Check("suggested", rule.id, step.clause, step.value, 0, breach=False),)
     return outcome
 
 
-def _within(rule: Rule, bill: Bill, running: Running, fen: int) -> int:
-    """What the rule's amount limits leave of `fen`."""
-    for lean in rule.limits:
+def _within(step: Step, bill: Bill, running: Running, fen: int) -> int:
+    """What the amount limits leave of `fen`."""
+    for lean in step.limits:
         if lean.allowance.unit == "fen":
             fen = min(fen, bill.room(lean, running.spent.get(bill.key(lean), 0)))
     return fen
@@ -251,20 +309,20 @@ def _fund(rule: Rule, step: Step, bill: Bill, running: Running, fen: int) -> Out
         label = step.label if len(step.parts) == 1 else f"{step.label}（{fund.name}）"
         shares.append(Share(fund.id, fund.payer, rule.id, step.clause, rule.stage, amount, label, step.reason))
     dropped = [Passed(rule.id, step.clause, why, f"{fund.name}：{WHY[why]}") for fund, why in funding.dropped]
-    used = _used(rule, bill, funding, off)
+    used = _used(rule, step, bill, funding, off)
     return Outcome(
-        rule.id, tuple(dropped), holds=True, off=off, public=public, shares=tuple(shares), used=used,
-        spent=funding.spent, checks=funding.checked(rule.id, step.clause),
+        rule.id, tuple(dropped), holds=True, off=off, public=public, shares=tuple(shares),
+        falls=(Fall(off, step.base, step.by_item),), used=used, spent=funding.spent, checks=funding.checked(rule.id, step.clause),
     )  # fmt: skip
 
 
-def _used(rule: Rule, bill: Bill, funding: Funding, off: int) -> tuple[Used, ...]:
+def _used(rule: Rule, step: Step, bill: Bill, funding: Funding, off: int) -> tuple[Used, ...]:
     """What is used of the funds' limits, then of the rule's own: those count the whole benefit, and once."""
-    if not rule.limits:
+    if not step.limits:
         return tuple([(rule.id, lean, amount) for lean, amount in funding.used])
-    own = {bill.key(lean) for lean in rule.limits}
+    own = {bill.key(lean) for lean in step.limits}
     used = [(rule.id, lean, amount) for lean, amount in funding.used if bill.key(lean) not in own]
-    for lean in rule.limits:
+    for lean in step.limits:
         if lean.allowance.unit == "fen":
             key = bill.key(lean)
             funding.spent[key] = funding.before.get(key, 0) + off
@@ -278,7 +336,7 @@ def _unpaid(rule: Rule, step: Step, bill: Bill, running: Running) -> Outcome:
     """Measure a ceiling, or count the meal or day though nothing is given."""
     if step.verb != "count":
         return _ceiling(rule, step, bill, running)
-    counted = [(rule.id, lean, 1) for lean in rule.limits if lean.allowance.unit != "fen"]
+    counted = [(rule.id, lean, 1) for lean in step.limits if lean.allowance.unit != "fen"]
     return Outcome(rule.id, holds=True, used=tuple(counted))
 
 
@@ -288,7 +346,7 @@ def _gap(rule: Rule, step: Step, price: int, fen: int) -> Rounded:
 
 def _ceiling(rule: Rule, step: Step, bill: Bill, running: Running) -> Outcome:
     """Measure the running price against a part of the list price, or so much of it as is named against an amount."""
-    base, found = bill.base(rule.base, running.left), running.left
+    base, found = bill.base(step.base, running), running.left
     limit = base * step.value // _WHOLE
     if step.verb == "ceiling_fen":
         limit, found = step.value, base
@@ -305,7 +363,7 @@ def _round_price(rule: Rule, step: Step, bill: Bill, running: Running) -> Outcom
     gap = running.left - after
     if gap <= 0 or after < rule.floor:
         return Outcome(rule.id, (_pass(rule, "no_money", step),), holds=True)
-    if _within(rule, bill, running, gap) < gap:
+    if _within(step, bill, running, gap) < gap:
         return Outcome(rule.id, (_pass(rule, "used_up", step),), stopped=rule.stops)
     outcome = _fund(rule, step, bill, running, gap)
     if outcome.shares:

@@ -28,7 +28,7 @@ from canteen.policy.quote import Quote
 from canteen.policy.refusals import Refused
 from canteen.pos import arrivals, cashiers, pricing, slots, stamps, timing, writing
 from canteen.pos.arrivals import Arrival
-from canteen.pos.models import Payment, QuoteInput, Sale, SaleKey, SaleLine, SaleUse, Slot, Tender
+from canteen.pos.models import Payment, QuoteInput, Sale, SaleKey, SaleLine, SaleUse, Slot, Surcharge, Tender
 from canteen.pos.models import Share as ShareRow
 from canteen.pos.orders import Checkout, SaleOrder
 from canteen.pos.pricing import Place, Priced
@@ -237,7 +237,7 @@ def _sold(sale: SaleOrder) -> Quote:
     """The quote the sale was made under. Raises QuoteInconsistent where figures do not agree."""
     with _readable():
         sold = pricing.sold_quote(sale.quote)
-    if sold.list != sale.list_fen or sold.list != sold.due + sum(share.fen for share in sold.shares):
+    if sold.list != sale.list_fen or not sold.adds_up:
         raise QuoteInconsistent
     return sold
 
@@ -362,6 +362,9 @@ def _rows(
         Sale: [_sale(n, j, order, arrival, place, period.contract_id) | keys for n, j in enumerate(judged)],
         SaleLine: [row for j in judged for row in _lines(j.order)],
         ShareRow: [_share(j.order.id, verdict) | keys for j in judged for verdict in j.verdicts],
+        Surcharge: [
+            {"sale_id": j.order.id, "n": n, **s._asdict()} for j in judged for n, s in enumerate(j.sold.surcharges, 1)
+        ],
         SaleUse: [use for j in judged for use in j.uses],
         Slot: [slot for j in judged for slot in j.slots],
         Transfer: transfers.rows(session, period, list(_moves(order, judged, place))),
@@ -393,6 +396,7 @@ def _sale(n: int, j: Judged, order: Checkout, arrival: Arrival, place: Place, co
         "amount": j.order.amount,
         "list_fen": j.sold.list,
         "due_fen": j.sold.due,
+        "surcharge_fen": j.sold.surcharge_fen,
         "rulebook_hash": j.order.rulebook,
         "own_rulebook_hash": place.book.hash,
         "sold_input_hash": j.sold_input[0],

@@ -112,7 +112,11 @@ class Sale(Base):
     __tablename__ = "sale"
     __table_args__ = (
         CheckConstraint("(elder_id IS NULL) <> (guest IS NULL)", name="elder_or_guest"),
-        CheckConstraint("list_fen >= 0 AND due_fen >= 0 AND due_fen <= list_fen", name="money"),
+        CheckConstraint(
+            """list_fen >= 0 AND surcharge_fen >= 0 AND due_fen >= surcharge_fen
+            AND due_fen <= list_fen + surcharge_fen""",
+            name="money",
+        ),
         CheckConstraint(f"period IN {MEALS}", name="period"),
         CheckConstraint(f"mode IN {MODES}", name="mode"),
         CheckConstraint(f"how_read IN {HOW_READ}", name="how_read"),
@@ -146,7 +150,8 @@ class Sale(Base):
     online: Mapped[bool]
     amount: Mapped[int | None]  # 仅核销: rung up on another till, no lines
     list_fen: Mapped[int]
-    due_fen: Mapped[int]
+    due_fen: Mapped[int]  # = list_fen - shares + surcharge_fen
+    surcharge_fen: Mapped[int] = mapped_column(server_default="0")
     rulebook_hash: Mapped[str]  # sold under; joined
     own_rulebook_hash: Mapped[str]  # in force by our books
     sold_input_hash: Mapped[str] = mapped_column(ForeignKey("quote_input.hash"))
@@ -190,6 +195,22 @@ class Share(Base):
     district_id: Mapped[str]
     fund: Mapped[str]
     payer: Mapped[str]
+    rule: Mapped[str]
+    clause: Mapped[str]
+    stage: Mapped[str]
+    fen: Mapped[int]
+    label: Mapped[str]
+    reason: Mapped[str]
+
+
+class Surcharge(Base):
+    """What a price list added to the menu's price of a sale, by which rule and clause, as sold."""
+
+    __tablename__ = "surcharge"
+    __table_args__ = (CheckConstraint("fen > 0", name="moves_money"), {"sqlite_strict": True})
+
+    sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale.id"), primary_key=True)
+    n: Mapped[int] = mapped_column(primary_key=True)
     rule: Mapped[str]
     clause: Mapped[str]
     stage: Mapped[str]

@@ -11,6 +11,7 @@ from canteen.policy.bill import Bill
 from canteen.policy.case import known_case
 from canteen.policy.days import WINDOWS
 from canteen.policy.rules import Group, Lean, Rule, Rulebook
+from canteen.policy.stacking import step_for
 from canteen.pos.pricing import Priced
 
 HAD = "这一餐已享受过优惠，这一份不再享受。"
@@ -26,7 +27,7 @@ def told(book: Rulebook, priced: Priced) -> str:
         return ""
     asked = known_case(priced.document)
     bill = Bill(asked.diner, asked.meal, asked.taken)
-    ended = [lean for rule in _rules(book) if rule.id in over for lean in _leans(rule) if _ended(bill, lean)]
+    ended = [lean for rule in _rules(book) if rule.id in over for lean in _leans(rule, bill) if _ended(bill, lean)]
     first = min(ended, key=lambda lean: WINDOWS.index(lean.allowance.window), default=None)
     return _sentence(first) if first else HAD
 
@@ -47,10 +48,13 @@ def _ended(bill: Bill, lean: Lean) -> bool:
     return used[lean.allowance.unit] >= bill.limit(lean)
 
 
-def _leans(rule: Rule) -> Iterator[Lean]:
-    yield from rule.limits
-    for part in (part for step in rule.steps for part in step.parts):
-        yield from (*part.limits, *part.fund.limits)
+def _leans(rule: Rule, bill: Bill) -> Iterator[Lean]:
+    """The limits of the tier that the diner is in."""
+    step = step_for(rule, bill)
+    if step is not None:
+        yield from step.limits
+        for part in step.parts:
+            yield from (*part.limits, *part.fund.limits)
 
 
 def _rules(book: Rulebook) -> Iterator[Rule]:

@@ -17,12 +17,24 @@ from sqlalchemy.orm import Session
 
 from canteen.db import Base, intern
 from canteen.ledger.models import Transfer
-from canteen.pos.models import Payment, QuoteInput, Record, Sale, SaleKey, SaleLine, SaleUse, Share, Slot, Tender
+from canteen.pos.models import (
+    Payment,
+    QuoteInput,
+    Record,
+    Sale,
+    SaleKey,
+    SaleLine,
+    SaleUse,
+    Share,
+    Slot,
+    Surcharge,
+    Tender,
+)
 from canteen.prepared import Prepared, connection_of
 
 Row = Mapping[str, Any]
 ORDER: tuple[type[Base], ...] = (
-    SaleKey, QuoteInput, Payment, Tender, Sale, SaleLine, Share, SaleUse, Slot, Transfer,
+    SaleKey, QuoteInput, Payment, Tender, Sale, SaleLine, Share, Surcharge, SaleUse, Slot, Transfer,
 )  # fmt: skip
 """In the order in which they refer to one another."""
 INTERNED = (QuoteInput,)

@@ -325,6 +325,7 @@ def _count(counts: _Counts, period: Period, sales: list[Sold], known: reading.Cl
             counts.totals["guests"] += 1
         counts.totals["list"] += sale.priced.list_fen
         counts.totals["due"] += sale.priced.due_fen
+        counts.totals["surcharge"] += sale.priced.surcharge_fen
         for part in sale.priced.parts:
             counts.totals[part.payer] += part.fen
     if counts.persons:

@@ -94,6 +94,7 @@ class Meal:
     items: str
     list_fen: Fen
     due_fen: Fen
+    surcharge_fen: Fen
     parts: tuple[Part, ...]
     claimable: Fen
     tenders: tuple[str, ...]
@@ -214,6 +215,13 @@ def funds_sold(claim: Claim) -> list[str]:
     return sums.funds(closing.load(claim.period_id))
 
 
+def has_surcharges(claim: Claim) -> bool:
+    """Whether a price list added to the menu's price of any meal of the claim's period."""
+    period = closing.load(claim.period_id)
+    query = select(Sale.id).where(reading.belongs(period, closing.cut_of(period)[0]), Sale.surcharge_fen > 0)
+    return bool(paging.once(query.limit(1)))
+
+
 def meals(claim: Claim, *, insider: bool = True) -> Iterator[list[Claimed]]:
     """All meals booked to the claim's period, by day and id, in pages: as the close saw them, whatever came later."""
     claim_id, period = claim.id, closing.load(claim.period_id)
@@ -266,7 +274,8 @@ def by_ids(
     )  # fmt: skip
     rows = paging.once(
         select(
-            Sale.id, Sale.service_day, Sale.period, Sale.canteen_id, Sale.guest, Sale.list_fen, Sale.due_fen, Sale.mode,
+            Sale.id, Sale.service_day, Sale.period, Sale.canteen_id, Sale.guest, Sale.list_fen, Sale.due_fen,
+            Sale.surcharge_fen, Sale.mode,
             Sale.cashier_id, Sale.online, Sale.rulebook_hash, Sale.flags, Record.epoch, Record.number, Record.tablet_id,
             Void.reason.label("void_reason"),
         )
@@ -294,6 +303,7 @@ def by_ids(
             items=items.get(sale.id, "仅核销"),
             list_fen=sale.list_fen,
             due_fen=sale.due_fen,
+            surcharge_fen=sale.surcharge_fen,
             parts=tuple(parts.get(sale.id, ())),
             claimable=claimable.get(sale.id, 0),
             tenders=tenders.get(sale.id, ()),

@@ -44,7 +44,7 @@ class Changed:
 
 def same(one: Priced, other: Priced) -> bool:
     """Whether two quotes ask the same of the elder and of everybody who pays a part."""
-    return one.due_fen == other.due_fen and one.by_fund() == other.by_fund() and _others(one) == _others(other)
+    return one.figures()[1:] == other.figures()[1:] and _others(one) == _others(other)
 
 
 def changed(
@@ -75,7 +75,7 @@ def changed(
 
 
 def _outcome(reference: Priced, new: Priced, due_before: Fen) -> str:
-    if _others(new) - _others(reference):
+    if _others(new) - _others(reference) or new.surcharge_fen < reference.surcharge_fen:
         return OTHER_PAYER  # a canteen or a donor would pay more of its own: no machine books that
     return DUE_RISES if new.due_fen > due_before else BOOKED
 

@@ -16,7 +16,7 @@ from canteen.ledger.models import Account, Transfer
 from canteen.money import Fen, show
 from canteen.policy import case
 from canteen.policy import quote as engine
-from canteen.pos.models import Payment, QuoteInput, Record, Sale, SaleLine, SaleUse, Tender, Void
+from canteen.pos.models import Payment, QuoteInput, Record, Sale, SaleLine, SaleUse, Surcharge, Tender, Void
 from canteen.rulebooks import layers
 from canteen.settlement import naming, regranting
 from canteen.settlement.models import Claim, Finding, Held, HeldAnswer
@@ -43,6 +43,7 @@ class Explanation:
     sale: Sale
     record: Record
     lines: list[SaleLine]
+    surcharges: list[Surcharge]
     own: engine.Quote | None
     names: naming.Names
     facts: list[tuple[str, str]]
@@ -71,6 +72,7 @@ def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True, named: int
         sale=sale,
         record=session.get_one(Record, sale.record_id),
         lines=_all(session, select(SaleLine).where(SaleLine.sale_id == sale_id).order_by(SaleLine.n)),
+        surcharges=_all(session, select(Surcharge).where(Surcharge.sale_id == sale_id).order_by(Surcharge.n)),
         own=_own(session, asked, sale.own_rulebook_hash),
         names=book,
         facts=_facts(session, asked, sale.service_day, book, named),

@@ -89,9 +89,9 @@ Rates = dict[tuple[str, str, str, Fen], Rate]  # by (label, fund, meal period, f
 
 def _meals(book: Book, row: Claim, about: details.About, *, insider: bool) -> tuple[Rates, int]:
     funds = details.funds_sold(row)
-    named = [about.fund_names.get(fund, fund) for fund in funds]
+    named, added = [about.fund_names.get(fund, fund) for fund in funds], details.has_surcharges(row)
     columns = (
-        *MEAL_COLUMNS, *(f"补贴：{name}" for name in named), "捐赠", "个人实付", *(f"申报：{name}" for name in named),
+        *MEAL_COLUMNS, *(f"补贴：{name}" for name in named), "捐赠", *(["加收"] if added else []), "个人实付", *(f"申报：{name}" for name in named),
         *MEAL_COLUMNS_AFTER,
     )  # fmt: skip
     rates: Rates = defaultdict(Rate)
@@ -101,7 +101,7 @@ def _meals(book: Book, row: Claim, about: details.About, *, insider: bool) -> tu
             if sheet.rows > MOST_ROWS:
                 sheet = _meal_sheet(book, columns, count // MOST_ROWS + 1)
             count += 1
-            sheet.row(_meal_row(count, one, funds, insider=insider))
+            sheet.row(_meal_row(count, one, funds, insider=insider, added=added))
             for n, (fund, fen) in one.parts.items():
                 label = next(part.label for part in one.meal.parts if part.n == n)
                 rate = rates[label, fund, one.meal.period, fen]
@@ -116,7 +116,7 @@ def _meal_sheet(book: Book, columns: Sequence[str], n: int) -> Sheet:
     return sheet
 
 
-def _meal_row(n: int, one: Claimed, funds: Sequence[str], *, insider: bool) -> list[Cell]:
+def _meal_row(n: int, one: Claimed, funds: Sequence[str], *, insider: bool, added: bool) -> list[Cell]:
     meal, sold = one.meal, Counter[str]()
     for share in meal.subsidies:
         sold[share.fund] += share.fen
@@ -124,7 +124,7 @@ def _meal_row(n: int, one: Claimed, funds: Sequence[str], *, insider: bool) -> l
     return [
         n, meal.day, say("", meal.period), meal.canteen, meal.card_tail, meal.name, meal.age, "、".join(kinds), meal.items,
         yuan(meal.list_fen), yuan(meal.concession), *(yuan(sold[fund]) for fund in funds), yuan(meal.donation),
-        yuan(meal.due_fen), *(yuan(one.of_fund(fund)) for fund in funds), yuan(one.fen), yuan(one.held),
+        *([yuan(meal.surcharge_fen)] if added else []), yuan(meal.due_fen), *(yuan(one.of_fund(fund)) for fund in funds), yuan(one.fen), yuan(one.held),
         yuan(one.disallowed), "、".join(say("", kind) for kind in meal.tenders), say("", meal.mode), meal.cashier,
         "否" if meal.online else "是", meal.reference, str(meal.id), meal.rulebook[:12],
         "；".join(filter(None, (meal.remark, *one.why))),

@@ -41,11 +41,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """What a quote came to."""
+    """What a quote came to: due = list less the parts, and the surcharge besides."""
 
     list_fen: Fen
     due_fen: Fen
     parts: tuple[Part, ...]
+    surcharge_fen: Fen = 0
+
+    @property
+    def adds_up(self) -> bool:
+        return self.due_fen == self.list_fen - sum(part.fen for part in self.parts) + self.surcharge_fen
 
     def by_fund(self) -> dict[str, Fen]:
         """Subsidy fen by fund; funds that pay nothing are left out."""
@@ -54,6 +59,10 @@ class Priced:
             if part.payer == "subsidy":
                 sums[part.fund] += part.fen
         return {fund: fen for fund, fen in sorted(sums.items()) if fen}
+
+    def figures(self) -> tuple[Fen, Fen, Fen, dict[str, Fen]]:
+        """List price, due, surcharge, and subsidies by fund."""
+        return self.list_fen, self.due_fen, self.surcharge_fen, self.by_fund()
 
     def subsidy(self, rules: Iterable[str] | None = None) -> Fen:
         """Subsidy fen, all or of some rules."""
@@ -147,14 +156,16 @@ def of_prices(
             yield Finding("price_differs", f"sale:{sale.id}", sale.id, sale.priced.subsidy(), {"ours": None})
             continue
         sold, ours = _without(sale.priced, own, excess.get(sale.id, frozenset()))
-        if (sold.list_fen, sold.due_fen, sold.by_fund()) == (ours.list_fen, ours.due_fen, ours.by_fund()):
+        if sold.figures() == ours.figures():
             continue
-        body = {
+        body: dict[str, object] = {
             "list": [sold.list_fen, ours.list_fen],
             "due": [sold.due_fen, ours.due_fen],
             "sold": sold.by_fund(),
             "ours": ours.by_fund(),
         }
+        if sold.surcharge_fen != ours.surcharge_fen:
+            body["surcharge"] = [sold.surcharge_fen, ours.surcharge_fen]
         yield Finding("price_differs", f"sale:{sale.id}", sale.id, sold.subsidy() - ours.subsidy(), body)
 
 
@@ -164,7 +175,7 @@ def _without(sold: Priced, ours: Priced, rules: frozenset[str]) -> tuple[Priced,
     def less(priced: Priced) -> Priced:
         kept = tuple(part for part in priced.parts if part.rule not in rules)
         lost = sum(part.fen for part in priced.parts) - sum(part.fen for part in kept)
-        return Priced(priced.list_fen, priced.due_fen + lost, kept)
+        return Priced(priced.list_fen, priced.due_fen + lost, kept, priced.surcharge_fen)
 
     return (less(sold), less(ours)) if rules else (sold, ours)
 

@@ -89,4 +89,4 @@ class Quotes:
 def of_quote(quoted: engine.Quote) -> Priced:
     """A quote as `reconcile` compares it."""
     parts = tuple(Part(share.fund, share.payer, share.rule, share.fen) for share in quoted.shares)
-    return Priced(quoted.list, quoted.due, parts)
+    return Priced(quoted.list, quoted.due, parts, quoted.surcharge_fen)

@@ -57,7 +57,7 @@ class Figures:
     last: date
     cut: Cut
     lines: tuple[Line, ...]
-    totals: Mapping[str, Fen]  # meals, persons, guests, list, due, and fen by payer of the sales that stand
+    totals: Mapping[str, Fen]  # meals, persons, guests, list, due, surcharge, and fen by payer of the sales that stand
     excluded: Mapping[str, Fen]  # by reason
     tenders: Mapping[str, Fen]  # by kind
     sales: int

@@ -19,7 +19,7 @@ from sqlalchemy.orm import aliased
 
 from canteen.ledger.models import LATER, Account, Period, Transfer
 from canteen.money import Fen
-from canteen.pos.models import Payment, Record, Sale, SaleLine, Share, Tender, Void
+from canteen.pos.models import Payment, Record, Sale, SaleLine, Share, Surcharge, Tender, Void
 from canteen.settlement import (
     balance,
     carrying,
@@ -129,7 +129,7 @@ def _meals(page: Sequence[Any], quotes: Quotes) -> tuple[list[_Meal], list[Diffe
     ids = [sale.id for sale in page]
     raw = {row.id: row for row in _raw(ids)}
     trays = _trays(ids)
-    stored = _shares(ids)
+    stored, added = _shares(ids), _surcharges(ids)
     priced = quotes.of({(row.sold_input_hash, row.rulebook_hash) for row in raw.values()} | {
         (row.own_input_hash, row.own_rulebook_hash) for row in raw.values()
     })  # fmt: skip
@@ -139,12 +139,15 @@ def _meals(page: Sequence[Any], quotes: Quotes) -> tuple[list[_Meal], list[Diffe
     for row in raw.values():
         subject = f"sale:{row.id}"
         listed = row.amount if row.amount is not None else trays.get(row.id, 0)
-        there = Priced(row.list_fen, row.due_fen, tuple(stored.get(row.id, ())))
+        there = Priced(row.list_fen, row.due_fen, tuple(stored.get(row.id, ())), row.surcharge_fen)
         sold = priced[row.sold_input_hash, row.rulebook_hash]
         if listed != row.list_fen:
             wrong.append(Difference("list_price", subject, str(row.list_fen), str(listed)))
-        if there.list_fen != there.due_fen + sum(part.fen for part in there.parts):
-            wrong.append(Difference("shares_do_not_add_up", subject, str(there.due_fen), str(listed - _all(there))))
+        if not there.adds_up:
+            adds_up_to = listed - _all(there) + there.surcharge_fen
+            wrong.append(Difference("shares_do_not_add_up", subject, str(there.due_fen), str(adds_up_to)))
+        if added.get(row.id, 0) != row.surcharge_fen:
+            wrong.append(Difference("surcharge", subject, str(row.surcharge_fen), str(added.get(row.id, 0))))
         if there != sold and (as_sent := _as_sent(row)) != there:
             expected = as_sent or sold
             wrong.append(Difference("share", subject, _said(there), _said(expected) if expected else ""))
@@ -182,13 +185,15 @@ def _all(priced: Priced) -> Fen:
 
 
 def _said(priced: Priced) -> str:
-    return statement.canonical([[part.fund, part.rule, part.fen] for part in priced.parts] + [priced.due_fen])
+    return statement.canonical(
+        [[part.fund, part.rule, part.fen] for part in priced.parts] + [priced.due_fen, priced.surcharge_fen]
+    )
 
 
 def _raw(ids: Sequence[uuid.UUID]) -> Sequence[Any]:
     return paging.once(
         select(
-            Sale.id, Sale.amount, Sale.list_fen, Sale.due_fen, Sale.service_month, Sale.flags, Sale.record_id,
+            Sale.id, Sale.amount, Sale.list_fen, Sale.due_fen, Sale.surcharge_fen, Sale.service_month, Sale.flags, Sale.record_id,
             Sale.sold_input_hash, Sale.rulebook_hash, Sale.own_input_hash, Sale.own_rulebook_hash,
         ).where(paging.among(Sale.id, ids)).order_by(Sale.id)
     )  # fmt: skip
@@ -211,6 +216,11 @@ def _shares(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Part]]:
     return found
 
 
+def _surcharges(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Fen]:
+    query = select(Surcharge.sale_id, func.sum(Surcharge.fen)).where(paging.among(Surcharge.sale_id, ids))
+    return {sale: int(fen) for sale, fen in paging.once(query.group_by(Surcharge.sale_id))}
+
+
 def _voids(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
     return {
         row[0]: row[1]
@@ -224,7 +234,7 @@ def _as_sent(row: Any) -> Priced | None:
     try:
         sent = next(sale for sale in json.loads(body)["sales"] if sale["id"] == str(row.id))["quote"]
         parts = tuple(Part(one["fund"], one["payer"], one["rule"], one["fen"]) for one in sent["shares"])
-        return Priced(sent["list"], sent["due"], parts)
+        return Priced(sent["list"], sent["due"], parts, sum(one["fen"] for one in sent.get("surcharges", ())))
     except (KeyError, ValueError, TypeError, StopIteration):
         return None
 

@@ -118,7 +118,7 @@ def _of_sale(
 
 def _said(priced: Priced) -> str:
     parts = sorted([part.payer, part.fund, part.fen] for part in priced.parts)
-    return statement.canonical([priced.due_fen, _summed(parts)])
+    return statement.canonical([priced.due_fen, priced.surcharge_fen, _summed(parts)])
 
 
 def _summed(parts: Iterable[Sequence[Any]]) -> list[list[Any]]:

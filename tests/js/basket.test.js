@@ -103,3 +103,9 @@ test('an odd hour is told in words, a usual one not', () => {
   assert.equal(notice(usual), '')
   assert.match(notice({ ...usual, quotes: { ...usual.quotes, flags: ['unheard_of', 'outside_window'] } }), /不是供餐时间/)
 })
+
+test('what is added to the menu’s price is a line of it', () => {
+  const sale = quoted({ guest: 'guest', dueFen: 1200 })
+  sale.quote = { list: 1200, due: 1600, shares: [], surcharges: [{ label: '对外价', fen: 400 }] }
+  assert.deepEqual(priceLines(sale), [{ label: '对外价', fen: 400 }])
+})

@@ -11,7 +11,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from flask import Flask
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, inspect, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
@@ -299,6 +299,25 @@ def test_a_sale_id_is_taken_once_for_ever(owner: Engine, sold: str) -> None:
     if owner.dialect.name == "postgresql":  # on SQLite the table would go with its rows
         drop_constraint(owner, "sale_key", "pk_sale_key")
         run(owner, again)
+
+
+@pytest.mark.parametrize(("due", "added"), [("list_fen + 1", "0"), ("401", "400 - list_fen"), ("399", "400")])
+def test_a_sale_costs_at_most_its_price_and_what_was_added_and_no_less_than_that(
+    owner: Engine, sold: str, due: str, added: str
+) -> None:
+    other = "00000000-0000-4000-8000-000000000009"
+    with owner.connect() as connection:
+        columns = [column["name"] for column in inspect(connection).get_columns("sale")]
+    given = {"id": f"'{other}'", "due_fen": due, "surcharge_fen": added}
+    values = ", ".join(given.get(name, f'"{name}"') for name in columns)
+    key = f"INSERT INTO sale_key (sale_id, content_hash, service_month) VALUES ('{other}', 'x', '2026-05')"
+    run(owner, key)
+    names = ", ".join(f'"{name}"' for name in columns)
+    row = f"INSERT INTO sale ({names}) SELECT {values} FROM sale WHERE id = '{sold}'"
+    assert refused(partial(run, owner, row))
+    if owner.dialect.name == "postgresql":  # on SQLite the table would go with its rows
+        drop_constraint(owner, "sale", "ck_sale_money")
+        run(owner, row)
 
 
 def test_a_sale_is_voided_once(owner: Engine, sold: str) -> None:

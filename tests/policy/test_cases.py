@@ -13,6 +13,7 @@ from canteen.rulebooks import reader
 from tests.policy.tablet import ROOT, Tablet, ours
 
 CASES = ROOT / "tests" / "cases"
+BOOKS = CASES / "books"  # of no place: the smallest that show one word
 SCHEMES = ROOT / "canteen" / "policy" / "schemes"
 DAYS = ("day", "birth_day", "residence_since")
 
@@ -24,7 +25,8 @@ def tablet() -> Iterator[Tablet]:
 
 
 def scheme(name: str) -> bytes:
-    return books.canonical(reader.read((SCHEMES / f"{name}.yaml").read_text(encoding="utf-8")))
+    path = next(one for one in (SCHEMES / f"{name}.yaml", BOOKS / f"{name}.yaml") if one.exists())
+    return books.canonical(reader.read(path.read_text(encoding="utf-8")))
 
 
 def told() -> Iterator[Any]:
@@ -78,6 +80,9 @@ def test_the_price_is_the_one_told(tablet: Tablet, told: dict[str, Any], case: d
         for share in quote["shares"]:
             by_fund[share["fund"]] = by_fund.get(share["fund"], 0) + share["fen"]
         assert by_fund == case["shares"]
+    assert sum(one["fen"] for one in quote.get("surcharges", ())) == case.get("surcharge", 0)
+    if "uses" in case:
+        assert {one["allowance"]: one["amount"] for one in quote["uses"] if one["unit"] == "fen"} == case["uses"]
     passed = {one["rule"]: one["why"] for one in quote["passed"]}
     assert {rule: passed.get(rule) for rule in case.get("passed", {})} == case.get("passed", {})
     if "checks" in case:

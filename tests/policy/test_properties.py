@@ -7,7 +7,8 @@ from random import Random
 import pytest
 
 from canteen import money
-from canteen.policy import days
+from canteen.policy import days, stacking
+from canteen.policy.bill import Bill
 from canteen.policy.canonical import canonical, parse
 from canteen.policy.case import Case, Taken, case_doc, read_case
 from canteen.policy.quote import Quote, quote, quote_doc, read_quote, wanted
@@ -49,12 +50,14 @@ def rules(book: Rulebook) -> dict[str, Rule]:
     return {rule.id: rule for stage in book.stages for rule in inside(stage.group)}
 
 
-def test_shares_and_due_are_the_list_price_and_no_share_is_empty(rounds: Rounds) -> None:
+def test_the_list_price_less_shares_and_with_surcharges_is_due(rounds: Rounds) -> None:
     paid = 0
     for _, _, book, case in drawn(rounds(250, 17_000)):
         found = quoted(book, case)
-        assert found.list == case.meal.list_fen == found.due + sum(share.fen for share in found.shares)
-        assert all(share.fen > 0 for share in found.shares)
+        shared = sum(share.fen for share in found.shares)
+        assert found.list == case.meal.list_fen == found.due + shared - found.surcharge_fen
+        assert shared <= found.list
+        assert all(one.fen > 0 for one in (*found.shares, *found.surcharges))
         paid += bool(found.shares)
     assert paid > rounds(300, 10_000)
 
@@ -161,7 +164,7 @@ def in_common(book: Rulebook) -> set[str]:
 
 
 def amounts(rule: Rule) -> Iterator[str]:
-    leans = list(rule.limits)
+    leans = [lean for step in rule.steps for lean in step.limits]
     for part in (part for step in rule.steps for part in step.parts):
         leans += part.limits
         for fund in followed(part.fund) + (followed(part.instead) if part.instead else []):
@@ -278,3 +281,100 @@ def test_whatever_passes_lint_loads(rounds: Rounds) -> None:
             load(canonical(scheme))
             passed += 1
     assert passed > 0
+
+
+# --- tiers, fixed prices, surcharges -----------------------------------------------------------------------------
+
+PAID_BY = {"fund": "shop"}
+SHOP = [{"id": "shop", "name": "让利", "payer": "concession"}, {"id": "city", "name": "市级", "payer": "subsidy"}]
+
+
+def a_small_book(*stages: list[Doc], **words: object) -> Rulebook:
+    """Stages of rules of which only what matters is said."""
+    said = {"label": "助餐", "reason": "助餐", "clause": "一"}
+    written = [
+        {"id": f"s{n}", "title": "步", "pick": "sum", "rules": [{"id": f"r{n}.{m}", **said, **PAID_BY, **one} for m, one in enumerate(rules)]}
+        for n, rules in enumerate(stages)
+    ]  # fmt: skip
+    head = {"format": 1, "id": "t", "title": "测试", "source": "测试", "from": TODAY - 9, "funds": SHOP}
+    return load(canonical({**head, "stages": written, **words}))
+
+
+def a_tray(rng: Random, items: str = "abc") -> Case:
+    lines = [{"item": rng.choice(items), "fen": rng.randint(1, 3000), "qty": rng.randint(1, 3)} for _ in range(4)]
+    fees = {"delivery": rng.choice([0, 200]), "packaging": rng.choice([0, 100])}
+    meal = {"day": TODAY, "period": "lunch", "canteen": {"id": "c"}, "lines": lines, "fees": fees}
+    return read_case({"diner": {"kind": "elder", "levels": {"care": rng.randint(0, 3)}}, "meal": meal})
+
+
+EARLIER: list[Doc] = [
+    {"off": 1000}, {"off": 3333}, {"less": 500}, {"pay_percent": 8500}, {"off": 2500, "base": {"only": "some"}},
+    {"less": 300, "base": {"but": "some"}}, {"free_set": {"set": "some"}}, {"off": 5000, "base": {"leave_out": ["delivery"]}},
+    {"prices": [{"item": "b", "price": 100}]}, {"pay": 2000, "base": {"only": "some"}}, {"less": 200, "base": {"first": 1000}},
+]  # fmt: skip
+SOME: list[Doc] = [{"id": "some", "items": ["a", "b"]}]
+
+
+@pytest.mark.parametrize("earlier", EARLIER, ids=str)
+def test_a_price_list_asks_its_price_whatever_was_off_before(earlier: Doc) -> None:
+    rng = Random(str(earlier))
+    book = a_small_book([earlier], [{"prices": [{"item": "a", "price": 700}]}], sets=SOME)
+    alone = a_small_book([earlier], sets=SOME)
+    for _ in range(40):
+        case = a_tray(rng)
+        bill = Bill(case.diner, case.meal, ())
+        running = stacking.Running(bill.list, (), {}, (), (), {})
+        running = running.after(stacking.judge(alone.stages[0].group, bill, running, running))
+        left = bill.left_at(running)
+        assert sum(left) == running.left
+        assert all(0 <= one <= most for one, most in zip(left, bill.listed(), strict=True))
+        lines = case.meal.lines
+        off = sum(max(0, fen - 700 * line.qty) for fen, line in zip(left, lines, strict=False) if line.item == "a")
+        more = sum(max(0, 700 - line.fen) * line.qty for line in lines if line.item == "a")
+        before, found = quoted(alone, case), quoted(book, case)
+        assert (found.due, found.surcharge_fen) == (before.due - off + more, before.surcharge_fen + more)
+
+
+@pytest.mark.parametrize("earlier", [one for one in EARLIER if "only" not in str(one) and "pay" not in one], ids=str)
+@pytest.mark.parametrize("together", [True, False])
+def test_a_fixed_price_is_what_is_paid_in_the_end(earlier: Doc, together: bool) -> None:
+    rng, fixed = Random(str(earlier)), {"pay": 900, "base": {"of": "list"}}
+    book = a_small_book([earlier, fixed], sets=SOME) if together else a_small_book([earlier], [fixed], sets=SOME)
+    for _ in range(20):
+        case = a_tray(rng)
+        before = quoted(a_small_book([earlier], sets=SOME), case)
+        found = quoted(book, case)
+        assert found.due - found.surcharge_fen == min(900, before.due - before.surcharge_fen)
+
+
+def test_no_other_item_and_no_benefit_changes_a_surcharge() -> None:
+    rng, raised = Random(5), {"prices": [{"item": "a", "price": 1500}]}
+    for _ in range(60):
+        case = a_tray(rng)
+        due = sum(max(0, 1500 - line.fen) * line.qty for line in case.meal.lines if line.item == "a")
+        only_a = replace(case, meal=replace(case.meal, lines=tuple(one for one in case.meal.lines if one.item == "a")))
+        for stages in ([[raised]], [[{"off": 5000}], [raised]], [[raised], [{"free": "all"}]], [[raised, raised]]):
+            book = a_small_book(*stages)
+            assert quoted(book, case).surcharge_fen == due
+            assert quoted(book, case).due >= due
+            if only_a.meal.lines:
+                assert quoted(book, only_a).surcharge_fen == due
+
+
+def test_what_others_tiers_had_used_changes_nothing_for_this_one() -> None:
+    tiers = [{"from": n, "below": n + 1, "credit": f"t.{n}"} for n in range(3)] + [{"from": 3, "off": 1000}]
+    limits = [
+        {"id": f"t.{n}", "unit": "fen", "scope": "person", "window": "month", "limit_fen": 1000 * (n + 1)}
+        for n in range(3)
+    ]
+    book = a_small_book([{"by_level": {"scale": "care", "steps": tiers}}], allowances=limits)
+    rng = Random(9)
+    for _ in range(40):
+        case = a_tray(rng)
+        level = case.diner.levels["care"]
+        mine = f"t.{level}"
+        asked = wanted(book, case.diner, case.meal)
+        others = tuple(Taken(one.allowance, one.window, fen=10**6) for one in asked if one.allowance != mine)
+        found = quoted(book, case)
+        assert found == quoted(book, replace(case, taken=others))
+        assert {use.allowance for use in found.uses} == ({mine} if level < 3 and found.shares else set())

@@ -4,7 +4,7 @@
  * @typedef {{item: string, quantity: number}} Wanted
  * @typedef {{item: string, name: string, fen: number, quantity: number, tags: string[]}} Line
  * @typedef {{label: string, fen: number, [key: string]: unknown}} Share
- * @typedef {{list: number, due: number, shares: Share[], [key: string]: unknown}} Quote
+ * @typedef {{list: number, due: number, shares: Share[], surcharges?: Share[], [key: string]: unknown}} Quote
  * @typedef {{title: string, initial: string, photo: string | null}} Diner
  * @typedef {'camera' | 'wedge' | 'typed' | 'none'} How
  *

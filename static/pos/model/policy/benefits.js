@@ -5,7 +5,7 @@ import { split } from '../money.js'
 import { lookUp } from './refusals.js'
 import { holds } from './rules.js'
 
-/** @import {Exact, Rounding, Terms, Worth} from './rules.js' */
+/** @import {ByItem, Exact, Rounding, Terms, Worth} from './rules.js' */
 
 const WHOLE = 10_000 // hundredths of a percent
 export const UNITS = { fen: 1, jiao: 10, yuan: 100 }
@@ -13,14 +13,21 @@ export const UNITS = { fen: 1, jiao: 10, yuan: 100 }
 /** Verbs that measure against the list price unless the rule says otherwise. */
 export const ON_LIST = ['at_most', 'ceiling']
 
+/** Verbs that say what is to be paid in the end: they look at what is still to be paid, wherever they stand. */
+export const TARGETS = ['pay', 'prices', 'seat', 'free', 'free_set']
+
 /**
- * The compiled benefit of a verb and its value.
+ * The compiled benefit of a verb and its value, and what it takes off each position where it names items.
  * @param {string} verb
  * @param {any} value
  * @param {Terms} terms
- * @returns {Worth}
+ * @returns {{worth: Worth, byItem: ByItem | null}}
  */
-export const worthOf = (verb, value, terms) => MAKERS[verb](value, terms)
+export function worthOf(verb, value, terms) {
+  if (!Object.hasOwn(BY_ITEM, verb)) return { worth: MAKERS[verb](value, terms), byItem: null }
+  const byItem = BY_ITEM[verb](value, terms)
+  return { worth: summed(byItem), byItem }
+}
 
 /**
  * Whole fen off the base: the benefit itself rounded, or such that the price left of the base is round.
@@ -74,28 +81,44 @@ const atMost = (percent) => (_bill, base, left) => exact(Math.max(0, left - Math
 /** @type {() => Worth} */
 const allFree = () => (_bill, base) => exact(base)
 
-/** @param {number[]} amounts */
-const sumOf = (amounts) => amounts.reduce((sum, fen) => sum + fen, 0)
-
-/** @type {(named: {set: string, qty?: number}, terms: Terms) => Worth} */
+/**
+ * So many of a set are free, those first of which most is left to pay.
+ * @type {(named: {set: string, qty?: number}, terms: Terms) => ByItem}
+ */
 function freeSet({ set, qty: free = 1 }, terms) {
   const goods = lookUp(terms.sets, set)
-  return (bill, base, left) => {
-    const prices = bill.meal.lines.filter((line) => holds(goods, line)).flatMap(({ fen, qty }) => Array(qty).fill(fen))
-    prices.sort((a, b) => b - a)
-    const rest = bill.list - sumOf(prices)
-    return exact(Math.min(sumOf(prices.slice(0, free)), Math.max(0, Math.max(base, left) - rest)))
+  return (bill, left) => {
+    const units = bill.meal.lines.flatMap((line, place) =>
+      (holds(goods, line) ? split(left[place], Array(line.qty).fill(1)).map((fen) => ({ fen, place })) : []))
+    units.sort((one, other) => other.fen - one.fen || one.place - other.place)
+    const found = left.map(() => 0)
+    for (const { fen, place } of units.slice(0, free)) found[place] += fen
+    return found
   }
 }
 
-/** @type {(listed: {item: string, price: number}[]) => Worth} */
+/**
+ * A price list: of each listed item what is left to pay above its price.
+ * @type {(listed: {item: string, price: number}[]) => ByItem}
+ */
 function prices(listed) {
-  const price = new Map(listed.map((one) => [one.item, one.price]))
-  return (bill) => {
-    const off = bill.meal.lines.reduce((sum, { item, fen, qty }) => sum + qty * (fen - (price.get(item) ?? fen)), 0)
-    return exact(Math.max(0, off))
-  }
+  const price = priceList(listed)
+  return (bill, left) => left.map((fen, place) => {
+    const line = bill.meal.lines[place]
+    const each = line && price.get(line.item)
+    return each === undefined ? 0 : Math.max(0, fen - each * line.qty)
+  })
 }
+
+/**
+ * Fen of each listed item.
+ * @param {readonly {item: string, price: number}[]} listed
+ */
+export const priceList = (listed) => new Map(listed.map((one) => [one.item, one.price]))
+
+/** @type {(byItem: ByItem) => Worth} */
+const summed = (byItem) => (bill) =>
+  exact(byItem(bill, bill.leftAt(bill.standing)).reduce((sum, fen) => sum + fen, 0))
 
 /** @type {(table: {price: number}) => Worth} */
 const seat = ({ price }) => (bill, base) => {
@@ -115,15 +138,19 @@ const MAKERS = {
   count: nothing,
   credit: allFree,
   free: allFree,
-  free_set: freeSet,
   free_up_to: less,
   less,
   off,
   pay,
   pay_percent: payPercent,
-  prices,
   round_price: nothing,
   seat,
   suggest: allFree,
   top_up: less,
 }
+
+/**
+ * Verbs that are reckoned item by item.
+ * @type {Record<string, (value: any, terms: Terms) => ByItem>}
+ */
+const BY_ITEM = { free_set: freeSet, prices }

@@ -7,12 +7,21 @@ import { holds } from './rules.js'
 
 /** @import {Diner, Meal, Taken} from './case.js' */
 /** @import {LeapDay, Reckoning, Window} from './days.js' */
-/** @import {Allowance, Base, Goods, Lean} from './rules.js' */
+/** @import {Allowance, Base, ByItem, Lean} from './rules.js' */
 
 /** @type {Taken} */
 const NOTHING = { allowance: '', window: '', count: 0, fen: 0, days: [] }
 
-/** One meal being priced. `left` is the running price in fen; whatever is reckoned twice is kept. */
+/**
+ * Where the reckoning stands: the price left in fen, and the benefits that were given, in order: how much, on what.
+ * @typedef {{left: number, falls: readonly {fen: number, base: Base, byItem: ByItem | null}[]}} Standing
+ */
+
+/**
+ * One meal being priced. `standing` is where the reckoning stands; whatever is reckoned twice is kept.
+ *
+ * Its positions are the lines of the meal (or its amount), then delivery, then packaging.
+ */
 export class Bill {
   /** @type {Map<string, Map<string, Taken>>} */
   #taken = new Map()
@@ -30,7 +39,8 @@ export class Bill {
     this.diner = diner
     this.meal = meal
     this.list = listFen(meal)
-    this.left = this.list
+    /** @type {Standing} */
+    this.standing = { left: this.list, falls: [] }
     for (const one of taken) {
       const windows = this.#taken.get(one.allowance)
       if (windows) windows.set(one.window, one)
@@ -64,31 +74,56 @@ export class Bill {
   }
 
   /**
-   * The fen a benefit is reckoned on, out of `price` (or of the list price, if the rule says so).
+   * The fen a benefit is reckoned on, out of what is left `at` a point (or of the list price, if the rule says so).
    *
-   * What is left out counts at its list price: earlier reductions are taken to have fallen on the rest.
+   * Of a part of the bill it is what is left to pay of those positions.
    * @param {Base} base
-   * @param {number} price
+   * @param {Standing} at
    */
-  base(base, price) {
-    const whole = base.of === 'list' ? this.list : price
-    if (base.whole) return whole
-    const eligible = Math.max(0, whole - this.#leftOut(base) - base.over)
+  base(base, at) {
+    if (base.whole) return base.of === 'list' ? this.list : at.left
+    const positions = base.of === 'list' ? this.listed() : this.leftAt(at)
+    const held = this.#held(base)
+    const sum = positions.reduce((fen, one, place) => (held[place] ? fen + one : fen), 0)
+    const eligible = Math.max(0, sum - base.over)
     return base.first === null ? eligible : Math.min(eligible, base.first)
   }
 
-  /** @param {Base} base */
-  #leftOut({ only, but, leaveOut }) {
-    if (only) return this.list - this.#worthOf(only)
-    const { delivery, packaging } = this.meal.fees
-    const parts = { delivery, goods: this.list - delivery - packaging, packaging }
-    const out = leaveOut.reduce((sum, name) => sum + parts[name], 0)
-    return but ? out + this.#worthOf(but) : out
+  /** The list price of each position. */
+  listed() {
+    const { amount, lines, fees } = this.meal
+    const goods = amount === null ? lines.map(({ fen, qty }) => fen * qty) : [amount]
+    return [...goods, fees.delivery, fees.packaging]
   }
 
-  /** @param {Goods} goods */
-  #worthOf(goods) {
-    return this.meal.lines.reduce((sum, line) => (holds(goods, line) ? sum + line.fen * line.qty : sum), 0)
+  /**
+   * What is left to pay of each position after the benefits given so far.
+   *
+   * A benefit falls on what it was given for, in proportion to what is left to pay of it; what exceeds that falls on
+   * the other goods, and on delivery and packaging last.
+   * @param {Standing} at
+   */
+  leftAt({ falls }) {
+    const left = this.listed()
+    for (const { fen, base, byItem } of falls) {
+      const held = this.#held(base)
+      const named = byItem ? byItem(this, left) : left.map((one, place) => (held[place] ? one : 0))
+      const goods = [...left.slice(0, -2), 0, 0]
+      const onGoods = named.map((one, place) => Math.min(one, goods[place]))
+      let rest = fen
+      for (const weights of [onGoods, named, goods, [...left]]) rest = take(left, weights, rest)
+    }
+    return left
+  }
+
+  /** @param {Base} base */
+  #held({ only, but, leaveOut }) {
+    const { amount, lines } = this.meal
+    const all = !leaveOut.includes('goods')
+    const goods = amount === null
+      ? lines.map((line) => (only ? holds(only, line) : all && !(but && holds(but, line))))
+      : [!only && all]
+    return [...goods, !only && !leaveOut.includes('delivery'), !only && !leaveOut.includes('packaging')]
   }
 
   /**
@@ -168,6 +203,28 @@ export class Bill {
     if (allowance.unit === 'meal') return Math.max(0, this.limit(lean) - taken.count)
     return taken.days.includes(this.meal.day) || new Set(taken.days).size < this.limit(lean) ? 1 : 0
   }
+}
+
+/**
+ * Take `fen` off the positions by weights, none below zero; answers what found no place.
+ * @param {number[]} left
+ * @param {readonly number[]} weights
+ * @param {number} fen
+ */
+function take(left, weights, fen) {
+  const most = left.map((one, place) => Math.min(one, weights[place]))
+  const whole = most.reduce((sum, weight) => sum + weight, 0)
+  if (!fen || !whole) return fen
+  const taken = Math.min(fen, whole)
+  let upto = 0
+  let before = 0
+  most.forEach((weight, place) => {
+    upto += weight
+    const after = Number((BigInt(taken) * BigInt(upto)) / BigInt(whole)) // beyond 2^53 for the dearest meals
+    left[place] -= after - before
+    before = after
+  })
+  return fen - taken
 }
 
 /** @type {Record<number, string>} */

@@ -1,4 +1,4 @@
-// What a quote is made of: shares, rules passed over, uses of allowances, roundings, checks.
+// What a quote is made of: shares, surcharges, rules passed over, uses of allowances, roundings, checks.
 // The twin of canteen/policy/outcome.py.
 
 /** @import {RoundBy, RoundTo} from './rules.js' */
@@ -7,6 +7,9 @@
  * Who pays `fen` (> 0) of a meal, by which rule and clause. `label` is fit for the counter, `reason` for the desk.
  * @typedef {{fund: string, payer: string, rule: string, clause: string, stage: string, fen: number, label: string,
  *   reason: string}} Share
+ *
+ * What a price list adds to the menu's price (`fen` > 0), by which rule and clause. No share is set against it.
+ * @typedef {{rule: string, clause: string, stage: string, fen: number, label: string, reason: string}} Surcharge
  *
  * A rule that gave nothing, and why: a stable word and a sentence.
  * @typedef {{rule: string, clause: string, why: string, reason: string}} Passed

@@ -6,14 +6,14 @@ import { Bill } from './bill.js'
 import { after, atFirst, judge } from './stacking.js'
 
 /** @import {Diner, Meal, Taken} from './case.js' */
-/** @import {Check, Passed, Rounded, Share, Use} from './outcome.js' */
+/** @import {Check, Passed, Rounded, Share, Surcharge, Use} from './outcome.js' */
 /** @import {Lean, Rulebook} from './rules.js' */
 /** @import {Outcome} from './stacking.js' */
 
 /**
- * The price of one meal, in fen: `list` = `due` + the sum of all shares.
+ * The price of one meal, in fen: `due` = `list` less all shares, and all surcharges besides, named where there are any.
  * @typedef {{list: number, shares: Share[], passed: Passed[], uses: Use[], rounding: Rounded[], checks: Check[],
- *   due: number}} Quote
+ *   due: number, surcharges?: Surcharge[]}} Quote
  *
  * An allowance in a window of which the engine wants to know what was used.
  * @typedef {{allowance: string, window: string, unit: string, scope: string}} Wanted
@@ -23,7 +23,8 @@ import { after, atFirst, judge } from './stacking.js'
  * Price one meal under the rulebook in force on its day.
  *
  * The stages of the book see, one after the other, the price that the earlier ones left. `taken` is what the diner
- * used of each allowance before; what is not there counts as unused. All shares together never exceed the price.
+ * used of each allowance before; what is not there counts as unused. All shares together never exceed the list price;
+ * no share is set against a surcharge.
  * @param {Rulebook} book
  * @param {Diner} diner
  * @param {Meal} meal
@@ -36,10 +37,11 @@ export function quote(book, diner, meal, taken) {
   /** @type {Outcome[]} */
   const outcomes = []
   for (const { group } of book.stages) {
-    const outcome = judge(group, bill, running, running.left)
+    const outcome = judge(group, bill, running, running)
     running = after(running, outcome)
     outcomes.push(outcome)
   }
+  const surcharges = outcomes.flatMap((one) => one.surcharges)
   return {
     list: bill.list,
     shares: outcomes.flatMap((one) => one.shares),
@@ -47,7 +49,8 @@ export function quote(book, diner, meal, taken) {
     uses: uses(bill, outcomes),
     rounding: outcomes.flatMap((one) => one.rounding),
     checks: [...outcomes.flatMap((one) => one.checks), ...asked(book, outcomes)],
-    due: running.left,
+    due: surcharges.reduce((sum, { fen }) => sum + fen, running.left),
+    ...(surcharges.length ? { surcharges } : {}),
   }
 }
 

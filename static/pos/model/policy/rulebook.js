@@ -1,7 +1,7 @@
 // From a canonical document to a rulebook ready to quote. The twin of canteen/policy/rulebook.py; layers are joined,
 // and books are linted, on the server alone.
 
-import { ON_LIST, worthOf } from './benefits.js'
+import { ON_LIST, priceList, TARGETS, worthOf } from './benefits.js'
 import { isRecord, parse } from './canonical.js'
 import { baseOf, both, living, testOf } from './conditions.js'
 import { LATEST } from './days.js'
@@ -127,12 +127,7 @@ class Layer {
   #rule(doc, stage) {
     const id = `${this.scheme}/${doc.id}`
     const steps = this.#steps(doc, id)
-    const credits = steps.filter(({ verb }) => verb === 'credit').map(({ value }) => value)
-    const limits = [...(doc.limits ?? []), ...credits]
-      .filter((name) => lookUp(this.shared, name).scope !== 'fund')
-      .map((name) => this.#lean(name, id))
     if (doc.used_up === 'ask') this.asks.push(id)
-    const onList = steps.some(({ verb }) => ON_LIST.includes(verb))
     return {
       id,
       stage,
@@ -141,10 +136,8 @@ class Layer {
       test: testOf(doc.when, this.terms),
       excludes: (doc.excludes ?? []).map((/** @type {string} */ one) => this.#named(one)),
       onlyAbove: doc.only_if === 'bill_above_benefit',
-      base: baseOf(doc.base ?? {}, this.terms, onList ? 'list' : 'left'),
       floor: Math.max(doc.floor ?? 0, this.document.floor ?? 0),
       rounding: { ...TO_THE_FEN, ...this.document.rounding, ...doc.rounding },
-      limits: [...new Map(limits.map((lean) => [lean.allowance.id, lean])).values()],
       stops: doc.used_up === 'stop' || doc.used_up === 'ask',
       steps,
       clause: doc.clause,
@@ -178,17 +171,36 @@ class Layer {
   #step(doc, own, test, rule) {
     const verb = /** @type {string} */ (BENEFITS.find((word) => Object.hasOwn(own, word)))
     const caps = [doc.most, own.most].filter((most) => most !== undefined)
+    const { worth, byItem } = worthOf(verb, own[verb], this.terms)
+    const base = TARGETS.includes(verb) ? { ...doc.base, of: 'left' } : (doc.base ?? {})
     return {
       test,
       verb,
       value: own[verb],
-      worth: worthOf(verb, own[verb], this.terms),
+      worth,
+      byItem,
+      listed: verb === 'prices' ? priceList(own[verb]) : null,
+      base: baseOf(base, this.terms, ON_LIST.includes(verb) ? 'list' : 'left'),
+      limits: this.#limits(doc, own, rule),
       most: caps.length ? Math.min(...caps) : null,
       label: own.label ?? doc.label,
       reason: own.reason ?? doc.reason,
       clause: own.clause ?? doc.clause,
       parts: this.#parts(doc, own, rule),
     }
+  }
+
+  /**
+   * The rule's limits and the tier's credit; those counted by fund are the parts'.
+   * @param {Doc} doc
+   * @param {Doc} own
+   * @param {string} rule
+   */
+  #limits(doc, own, rule) {
+    const limits = [...(doc.limits ?? []), ...(own.credit === undefined ? [] : [own.credit])]
+      .filter((name) => lookUp(this.shared, name).scope !== 'fund')
+      .map((name) => this.#lean(name, rule))
+    return [...new Map(limits.map((lean) => [lean.allowance.id, lean])).values()]
   }
 
   // --- money ---------------------------------------------------------------------------------------------------

@@ -14,6 +14,9 @@
  * From the bill, the benefit's base and the running price (fen) to what comes off the base, not yet rounded.
  * @typedef {(bill: Bill, base: number, left: number) => Exact} Worth
  *
+ * From the bill and what is left to pay of each position (fen) to what comes off each.
+ * @typedef {(bill: Bill, left: readonly number[]) => number[]} ByItem
+ *
  * @typedef {'fen' | 'jiao' | 'yuan'} RoundTo
  * @typedef {'half_up' | 'half_down' | 'up' | 'down'} RoundBy
  * @typedef {{of: 'benefit' | 'price', to: RoundTo, by: RoundBy}} Rounding
@@ -45,14 +48,16 @@
  * @typedef {{of: string, leaveOut: readonly ('delivery' | 'goods' | 'packaging')[], only: Goods | null,
  *   but: Goods | null, over: number, first: number | null, whole: boolean}} Base
  *
- * One tier of a rule: for whom, how much, and in which words.
- * @typedef {{test: Test | null, verb: string, value: any, worth: Worth, most: number | null, label: string,
- *   reason: string, clause: string, parts: readonly Part[]}} Step
+ * One tier of a rule: for whom, how much, of what, within which limits, and in which words. `byItem` says what comes
+ * off each position where the benefit names items; `listed` is a price list by item.
+ * @typedef {{test: Test | null, verb: string, value: any, worth: Worth, byItem: ByItem | null,
+ *   listed: ReadonlyMap<string, number> | null, base: Base, limits: readonly Lean[], most: number | null,
+ *   label: string, reason: string, clause: string, parts: readonly Part[]}} Step
  *
  * Who gets what, paid by whom, how often.
  * @typedef {{id: string, stage: string, firstDay: number, lastDay: number, test: Test | null,
- *   excludes: readonly string[], onlyAbove: boolean, base: Base, floor: number, rounding: Rounding,
- *   limits: readonly Lean[], stops: boolean, steps: readonly Step[], clause: string, reason: string}} Rule
+ *   excludes: readonly string[], onlyAbove: boolean, floor: number, rounding: Rounding, stops: boolean,
+ *   steps: readonly Step[], clause: string, reason: string}} Rule
  *
  * Rules of which the best counts, or their sum, the first that holds, or each on the price the one before left.
  * @typedef {{id: string, pick: 'best' | 'sum' | 'first' | 'chain', test: Test | null,

@@ -1,108 +1,129 @@
 // Stacking: which rules of a group count, on which price, and what they come to. The twin of canteen/policy/stacking.py,
 // which tells the four ways: best, sum, first, chain.
 
-import { rounded, roundTo, UNITS } from './benefits.js'
+import { rounded, roundTo, TARGETS, UNITS } from './benefits.js'
 import { WHY } from './outcome.js'
 import { Funding, portions } from './splits.js'
 
-/** @import {Bill} from './bill.js' */
-/** @import {Check, Passed, Rounded, Share} from './outcome.js' */
+/** @import {Bill, Standing} from './bill.js' */
+/** @import {Check, Passed, Rounded, Share, Surcharge} from './outcome.js' */
 /** @import {Group, Lean, Rule, Step} from './rules.js' */
 
 const WHOLE = 10_000
 
 /**
  * Where the reckoning stands: the price left, what others than the canteen gave, fen spent of amount limits, the rules
- * that gave something.
- * @typedef {{left: number, granted: number, spent: ReadonlyMap<string, number>, applied: ReadonlySet<string>}} Running
+ * that gave something, and fen added to the menu's price by position, on which no benefit is reckoned.
+ * @typedef {Standing & {granted: number, spent: ReadonlyMap<string, number>, applied: ReadonlySet<string>,
+ *   raised: ReadonlyMap<number, number>}} Running
  *
  * What a rule or group comes to on a given price. `spent` holds the new totals of amount limits.
  * @typedef {{id: string, off: number, public: number, holds: boolean, stopped: boolean, shares: readonly Share[],
- *   passed: readonly Passed[], used: readonly {rule: string, lean: Lean, amount: number}[],
+ *   falls: Standing['falls'], surcharges: readonly Surcharge[], raised: ReadonlyMap<number, number>, passed: readonly Passed[], used: readonly {rule: string, lean: Lean, amount: number}[],
  *   spent: ReadonlyMap<string, number>, rounding: readonly Rounded[], checks: readonly Check[]}} Outcome
  */
 
 /** @type {ReadonlyMap<string, number>} */
 const NOTHING_SPENT = new Map()
+/** @type {ReadonlyMap<number, number>} */
+const NOTHING_RAISED = new Map()
 
 /**
  * Where the reckoning stands before the first stage.
  * @param {number} list
  * @returns {Running}
  */
-export const atFirst = (list) => ({ left: list, granted: 0, spent: NOTHING_SPENT, applied: new Set() })
+export const atFirst = (list) => (
+  { left: list, falls: [], granted: 0, spent: NOTHING_SPENT, applied: new Set(), raised: NOTHING_RAISED }
+)
 
 /**
  * @param {Running} running
  * @param {Outcome} outcome
  * @returns {Running}
  */
-export function after(running, { off, shares, spent }) {
-  if (!shares.length) return running
+export function after(running, { off, shares, falls, surcharges, raised, spent }) {
+  if (!shares.length && !surcharges.length) return running
   const applied = new Set(running.applied)
   let { granted } = running
   for (const { rule, payer, fen } of shares) {
     applied.add(rule)
     if (payer !== 'concession') granted += fen
   }
-  return { left: running.left - off, granted, spent: merged(running.spent, spent), applied }
+  return {
+    left: running.left - off,
+    falls: [...running.falls, ...falls],
+    granted,
+    spent: merged(running.spent, spent),
+    applied,
+    raised: added(running.raised, raised),
+  }
 }
 
 /**
- * What a member comes to; `price` is what sums reckon on, `running.left` what is left to take from.
+ * What a member comes to; `at` is what sums reckon on, `running.left` what is left to take from.
  * @param {Rule | Group} member
  * @param {Bill} bill
  * @param {Running} running
- * @param {number} price
+ * @param {Standing} at
  * @returns {Outcome}
  */
-export function judge(member, bill, running, price) {
-  if (!('members' in member)) return judgeRule(member, bill, running, price)
-  bill.left = running.left
+export function judge(member, bill, running, at) {
+  if (!('members' in member)) return judgeRule(member, bill, running, at)
+  bill.standing = running
   const why = member.test?.(bill)
   if (why) return none(member.id, { passed: rulesOf(member).map((rule) => pass(rule, why)) })
-  if (member.pick === 'best') return best(member, bill, running, price)
-  if (member.pick === 'first') return first(member, bill, running, price)
-  return together(member, bill, running, price)
+  if (member.pick === 'best') return best(member, bill, running, at)
+  if (member.pick === 'first') return first(member, bill, running, at)
+  return together(member, bill, running, at)
 }
 
 // --- groups ----------------------------------------------------------------------------------------------------
 
-/** @type {(group: Group, bill: Bill, running: Running, price: number) => Outcome} */
-function best(group, bill, running, price) {
-  const outcomes = group.members.map((member) => judge(member, bill, running, price))
-  if (outcomes.some((one) => one.stopped)) return stop(group, outcomes)
+/** @type {(group: Group, bill: Bill, running: Running, at: Standing) => Outcome} */
+function best(group, bill, running, at) {
+  const outcomes = group.members.map((member) => judge(member, bill, running, at))
   const won = outcomes.reduce((before, one) => (isBetter(one, before) ? one : before))
+  if (outcomes.some((one) => one.stopped)) return stop(group, outcomes, [won])
   return {
     ...won,
     id: group.id,
     holds: outcomes.some((one) => one.holds),
     stopped: false,
-    passed: outcomes.flatMap((one) => (one === won ? one.passed : [...one.passed, ...beaten(one)])),
+    passed: outcomes.flatMap((one) => (one === won ? one.passed : [...one.passed, ...told(one, 'beaten')])),
     checks: outcomes.filter((one) => one === won || one.off === 0).flatMap((one) => one.checks),
   }
 }
 
 /**
- * The most off, then the least public money, then of those that give nothing one that counts the meal, then the first id.
+ * The least to pay, then the least public money, then of those that give nothing one that counts the meal, then the first
+ * id. A rule that gives nothing does not set aside a surcharge.
  * @param {Outcome} one
  * @param {Outcome} other
  */
 function isBetter(one, other) {
-  if (one.off !== other.off) return one.off > other.off
+  if (changes(one) !== changes(other)) return changes(one)
+  const more = one.off - surchargeOf(one) - (other.off - surchargeOf(other))
+  if (more) return more > 0
   if (one.public !== other.public) return one.public < other.public
-  const [idle, others] = [one, other].map(({ off, used }) => off === 0 && !used.length)
+  const [idle, others] = [one, other].map((each) => !changes(each) && !each.used.length)
   return idle !== others ? others : one.id < other.id
 }
 
-/** @type {(group: Group, bill: Bill, running: Running, price: number) => Outcome} */
-function first(group, bill, running, price) {
+/** @param {Outcome} outcome */
+const changes = ({ shares, surcharges }) => shares.length > 0 || surcharges.length > 0
+
+/** @param {Outcome} outcome */
+const surchargeOf = ({ surcharges }) => surcharges.reduce((sum, { fen }) => sum + fen, 0)
+
+/** @type {(group: Group, bill: Bill, running: Running, at: Standing) => Outcome} */
+function first(group, bill, running, at) {
   /** @type {Passed[]} */
   const passed = []
   for (const [place, member] of group.members.entries()) {
-    const one = judge(member, bill, running, price)
+    const one = judge(member, bill, running, at)
     passed.push(...one.passed)
-    if (one.stopped) return stop(group, [one])
+    if (one.stopped) return stop(group, [one], [one])
     if (one.holds) {
       const rest = group.members.slice(place + 1).flatMap(rulesOf)
       return { ...one, passed: [...passed, ...rest.map((rule) => pass(rule, 'after_first'))] }
@@ -113,14 +134,14 @@ function first(group, bill, running, price) {
 
 /**
  * Sum or chain.
- * @type {(group: Group, bill: Bill, running: Running, price: number) => Outcome}
+ * @type {(group: Group, bill: Bill, running: Running, at: Standing) => Outcome}
  */
-function together(group, bill, running, price) {
+function together(group, bill, running, at) {
   let total = none(group.id)
   let now = running
   for (const member of group.members) {
-    const one = judge(member, bill, now, group.pick === 'chain' ? now.left : price)
-    if (one.stopped) return stop(group, [total, one])
+    const one = judge(member, bill, now, group.pick === 'chain' ? now : at)
+    if (one.stopped) return stop(group, [total, one], [total, one])
     now = after(now, one)
     total = {
       id: group.id,
@@ -129,6 +150,9 @@ function together(group, bill, running, price) {
       holds: total.holds || one.holds,
       stopped: false,
       shares: [...total.shares, ...one.shares],
+      falls: [...total.falls, ...one.falls],
+      surcharges: [...total.surcharges, ...one.surcharges],
+      raised: added(total.raised, one.raised),
       passed: [...total.passed, ...one.passed],
       used: [...total.used, ...one.used],
       spent: merged(total.spent, one.spent),
@@ -140,26 +164,28 @@ function together(group, bill, running, price) {
 }
 
 /**
- * The group gives nothing, for one of its rules is used up and says so.
+ * The group gives nothing, for one of its rules is used up and says so. What price lists added stays added.
  * @param {Group} group
  * @param {readonly Outcome[]} outcomes
+ * @param {readonly Outcome[]} counted
  */
-function stop(group, outcomes) {
-  const passed = outcomes.flatMap((one) => [...one.passed, ...oncePassed(one.shares, 'stopped')])
-  return none(group.id, { passed, stopped: true })
+function stop(group, outcomes, counted) {
+  const passed = outcomes.flatMap((one) => [...one.passed, ...told(one, 'stopped')])
+  return {
+    ...none(group.id, { passed, stopped: true }),
+    surcharges: counted.flatMap((one) => one.surcharges),
+    raised: counted.reduce((sum, one) => added(sum, one.raised), NOTHING_RAISED),
+  }
 }
 
-/** @param {Outcome} outcome */
-const beaten = (outcome) => oncePassed(outcome.shares, 'beaten')
-
 /**
- * Each rule of the shares passed over once, in the order of their last shares.
- * @param {readonly Share[]} shares
+ * Each rule that would have changed the price, once.
+ * @param {Outcome} outcome
  * @param {string} why
  * @returns {Passed[]}
  */
-function oncePassed(shares, why) {
-  const byRule = new Map([...shares].reverse().map(({ rule, clause }) => [rule, clause]))
+function told({ shares, surcharges }, why) {
+  const byRule = new Map([...shares, ...surcharges].reverse().map(({ rule, clause }) => [rule, clause]))
   return [...byRule].reverse().map(([rule, clause]) => ({ rule, clause, why, reason: WHY[why] }))
 }
 
@@ -175,22 +201,65 @@ const rulesOf = (member) => ('members' in member ? member.members.flatMap(rulesO
  */
 const merged = (one, other) => (!other.size ? one : !one.size ? other : new Map([...one, ...other]))
 
+/**
+ * Fen by position, summed.
+ * @param {ReadonlyMap<number, number>} one
+ * @param {ReadonlyMap<number, number>} other
+ */
+function added(one, other) {
+  if (!one.size || !other.size) return one.size ? one : other
+  const found = new Map(one)
+  for (const [place, fen] of other) found.set(place, (found.get(place) ?? 0) + fen)
+  return found
+}
+
 // --- one rule --------------------------------------------------------------------------------------------------
 
-/** @type {(rule: Rule, bill: Bill, running: Running, price: number) => Outcome} */
-function judgeRule(rule, bill, running, price) {
-  bill.left = running.left
+/** @type {(rule: Rule, bill: Bill, running: Running, at: Standing) => Outcome} */
+function judgeRule(rule, bill, running, at) {
+  bill.standing = running
   const why = barred(rule, bill, running)
   if (why) return none(rule.id, { passed: [pass(rule, why)] })
   const step = rule.steps.find(({ test }) => !test || !test(bill))
   if (!step) return none(rule.id, { passed: [pass(rule, 'tier')] })
-  if (rule.limits.some((lean) => lean.allowance.unit !== 'fen' && bill.room(lean) === 0)) {
+  return raise(rule, step, bill, running, give(rule, step, bill, running, at))
+}
+
+/** @type {(rule: Rule, step: Step, bill: Bill, running: Running, at: Standing) => Outcome} */
+function give(rule, step, bill, running, at) {
+  if (step.limits.some((lean) => lean.allowance.unit !== 'fen' && bill.room(lean) === 0)) {
     return none(rule.id, { passed: [pass(rule, 'used_up', step)], stopped: rule.stops })
   }
   if (step.verb === 'ceiling' || step.verb === 'ceiling_fen') return ceiling(rule, step, bill, running)
   if (step.verb === 'round_price') return roundPrice(rule, step, bill, running)
-  if (step.verb === 'count') return { ...none(rule.id, { holds: true }), used: counted(rule) }
-  return payOut(rule, step, bill, running, price)
+  if (step.verb === 'count') return { ...none(rule.id, { holds: true }), used: counted(rule, step) }
+  return payOut(rule, step, bill, running, TARGETS.includes(step.verb) ? running : at)
+}
+
+/**
+ * What the price list adds to the menu's price, less what was added before.
+ *
+ * It is added whatever comes off other items, and when the rule's limits leave no benefit.
+ * @type {(rule: Rule, step: Step, bill: Bill, running: Running, outcome: Outcome) => Outcome}
+ */
+function raise(rule, step, bill, running, outcome) {
+  if (!step.listed) return outcome
+  /** @type {Map<number, number>} */
+  const raised = new Map()
+  for (const [place, { item, qty, fen }] of bill.meal.lines.entries()) {
+    const more = ((step.listed.get(item) ?? 0) - fen) * qty - (running.raised.get(place) ?? 0)
+    if (more > 0) raised.set(place, more)
+  }
+  if (!raised.size) return outcome
+  const fen = [...raised.values()].reduce((sum, one) => sum + one, 0)
+  const { clause, label, reason } = step
+  return {
+    ...outcome,
+    holds: true,
+    raised,
+    surcharges: [{ rule: rule.id, clause, stage: rule.stage, fen, label, reason }],
+    passed: outcome.passed.filter(({ why }) => why !== 'no_money'),
+  }
 }
 
 /**
@@ -207,9 +276,9 @@ function barred(rule, bill, running) {
   return rule.excludes.some((id) => running.applied.has(id)) ? 'excluded' : ''
 }
 
-/** @type {(rule: Rule, step: Step, bill: Bill, running: Running, price: number) => Outcome} */
-function payOut(rule, step, bill, running, price) {
-  const base = bill.base(rule.base, price)
+/** @type {(rule: Rule, step: Step, bill: Bill, running: Running, at: Standing) => Outcome} */
+function payOut(rule, step, bill, running, at) {
+  const base = bill.base(step.base, at)
   const exact = step.worth(bill, base, running.left)
   const topped = step.verb === 'top_up' ? running.granted : 0
   const whole = rounded(exact, base, rule.rounding) - topped
@@ -220,25 +289,25 @@ function payOut(rule, step, bill, running, price) {
   const most = step.verb === 'at_most' ? benefit : base
   const wanted = Math.max(0, Math.min(benefit, most, running.left - rule.floor))
   if (wanted === 0) return none(rule.id, { passed: [pass(rule, 'no_money', step)], holds: true })
-  const fen = within(rule, bill, running, wanted)
+  const fen = within(step, bill, running, wanted)
   if (fen === 0) return none(rule.id, { passed: [pass(rule, 'used_up', step)], stopped: rule.stops })
   const outcome = fund(rule, step, bill, running, fen)
   if (!outcome.shares.length) return outcome
-  const rounding = exact.off % exact.over ? [gap(rule, step, price, fen)] : []
+  const rounding = exact.off % exact.over ? [gap(rule, step, at.left, fen)] : []
   const checks = step.verb === 'suggest' ? [...outcome.checks, suggested(rule, step)] : outcome.checks
   return { ...outcome, rounding, checks }
 }
 
 /**
- * What the rule's amount limits leave of `fen`.
- * @param {Rule} rule
+ * What the amount limits leave of `fen`.
+ * @param {Step} step
  * @param {Bill} bill
  * @param {Running} running
  * @param {number} fen
  */
-function within(rule, bill, running, fen) {
+function within(step, bill, running, fen) {
   let left = fen
-  for (const lean of rule.limits) {
+  for (const lean of step.limits) {
     if (lean.allowance.unit !== 'fen') continue
     left = Math.min(left, bill.room(lean, running.spent.get(bill.key(lean)) ?? 0))
   }
@@ -266,11 +335,11 @@ function fund(rule, step, bill, running, fen) {
     })
   }
   const { spent } = funding
-  const own = new Set(rule.limits.map((lean) => bill.key(lean)))
+  const own = new Set(step.limits.map((lean) => bill.key(lean)))
   const used = funding.used
     .filter(({ lean }) => !own.has(bill.key(lean)))
     .map(({ lean, amount }) => ({ rule: rule.id, lean, amount }))
-  for (const lean of rule.limits) {
+  for (const lean of step.limits) {
     const counted = lean.allowance.unit === 'fen'
     used.push({ rule: rule.id, lean, amount: counted ? off : 1 })
     if (counted) spent.set(bill.key(lean), (running.spent.get(bill.key(lean)) ?? 0) + off)
@@ -282,6 +351,9 @@ function fund(rule, step, bill, running, fen) {
     holds: true,
     stopped: false,
     shares: funding.paid.map((paid) => share(rule, step, paid)),
+    falls: [{ fen: off, base: step.base, byItem: step.byItem }],
+    surcharges: [],
+    raised: NOTHING_RAISED,
     passed: funding.dropped.map(({ fund, why }) => ({
       rule: rule.id, clause: step.clause, why, reason: `${fund.name}：${WHY[why]}`,
     })),
@@ -295,8 +367,9 @@ function fund(rule, step, bill, running, fen) {
 /**
  * The meal or day that a rule counts though it gives nothing.
  * @param {Rule} rule
+ * @param {Step} step
  */
-const counted = (rule) => rule.limits
+const counted = (rule, step) => step.limits
   .filter(({ allowance }) => allowance.unit !== 'fen')
   .map((lean) => ({ rule: rule.id, lean, amount: 1 }))
 
@@ -326,8 +399,9 @@ const suggested = (rule, { clause, value }) =>
  * Measure the running price against a part of the list price; no money moves.
  * @type {(rule: Rule, step: Step, bill: Bill, running: Running) => Outcome}
  */
-function ceiling(rule, { clause, value, verb }, bill, { left }) {
-  const base = bill.base(rule.base, left)
+function ceiling(rule, { base: of, clause, value, verb }, bill, running) {
+  const { left } = running
+  const base = bill.base(of, running)
   const [limit, found] = verb === 'ceiling_fen' ? [value, base] : [Math.floor((base * value) / WHOLE), left]
   const checks = [{ code: 'ceiling', rule: rule.id, clause, limit, found, breach: found > limit }]
   return { ...none(rule.id, { holds: true }), checks }
@@ -344,7 +418,7 @@ function roundPrice(rule, step, bill, running) {
   if (running.left <= price || price < rule.floor) {
     return none(rule.id, { passed: [pass(rule, 'no_money', step)], holds: true })
   }
-  if (within(rule, bill, running, running.left - price) < running.left - price) {
+  if (within(step, bill, running, running.left - price) < running.left - price) {
     return none(rule.id, { passed: [pass(rule, 'used_up', step)], stopped: rule.stops })
   }
   const outcome = fund(rule, step, bill, running, running.left - price)
@@ -359,5 +433,6 @@ const pass = (rule, why, step) => ({ rule: rule.id, clause: (step ?? rule).claus
 
 /** @type {(id: string, known?: {passed?: readonly Passed[], holds?: boolean, stopped?: boolean}) => Outcome} */
 const none = (id, { passed = [], holds = false, stopped = false } = {}) => ({
-  id, off: 0, public: 0, holds, stopped, shares: [], passed, used: [], spent: NOTHING_SPENT, rounding: [], checks: [],
+  id, off: 0, public: 0, holds, stopped, shares: [], falls: [], surcharges: [],
+  raised: NOTHING_RAISED, passed, used: [], spent: NOTHING_SPENT, rounding: [], checks: [],
 })
