@@ -6,7 +6,6 @@ from base64 import b64encode
 from typing import Any
 
 from flask import g
-from flask_smorest import Blueprint
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from canteen import clock, places
@@ -19,7 +18,7 @@ from canteen.pos import pricing, quoting, records
 from canteen.pos.models import HOW_READ, MODES
 from canteen.pos.orders import MOST_FEN, MOST_SALES
 from canteen.pos.quoting import Answer, Asked, Quoted
-from canteen.web.api import Strict
+from canteen.web.api import Blueprint, Strict
 
 bp = Blueprint("pos_api", __name__, url_prefix="/api/v1", description="What tablets ask and bring")
 

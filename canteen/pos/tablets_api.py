@@ -9,7 +9,6 @@ from datetime import date
 from typing import Any
 
 from flask import Response, g, make_response
-from flask_smorest import Blueprint
 from marshmallow import fields, validate
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -23,7 +22,7 @@ from canteen.db import db, transaction
 from canteen.places import Installation, MenuItem, ServingPoint
 from canteen.pos import voids
 from canteen.web import security
-from canteen.web.api import PREFIX, Strict
+from canteen.web.api import PREFIX, Blueprint, Strict
 
 bp = Blueprint("tablets", __name__, url_prefix=f"{PREFIX}/pos", description="Tablets and who works on them")
 

@@ -10,7 +10,6 @@ import uuid
 from typing import Any, Final
 
 from flask import g
-from flask_smorest import Blueprint
 from marshmallow import fields, validate
 from sqlalchemy.orm import Session
 
@@ -20,7 +19,7 @@ from canteen.db import transaction
 from canteen.registry import credentials, documents, elders, lookup
 from canteen.registry.credentials import UnboundCard, UnknownCard
 from canteen.registry.elders import NoElder
-from canteen.web.api import PREFIX, Strict
+from canteen.web.api import PREFIX, Blueprint, Strict
 
 bp = Blueprint("card_counter", __name__, url_prefix=f"{PREFIX}/pos/cards", description="Cards at the counter")
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Request
 from flask_smorest import Api as SmorestApi
+from flask_smorest import Blueprint as SmorestBlueprint
 from marshmallow import RAISE, Schema, fields
+from webargs.flaskparser import FlaskParser
 
 from canteen.web.doors import list_public
 
@@ -30,6 +33,24 @@ class Problem(Schema):
     code = fields.String(required=True)
     detail = fields.String(required=True)
     details = fields.Dict()
+
+
+class Parser(FlaskParser):
+    """Reads JSON; what the decoder gives up on (too many digits, nested too deep) is malformed like any other."""
+
+    def _raw_load_json(self, req: Request) -> Any:
+        try:
+            return super()._raw_load_json(req)
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            raise
+        except (ValueError, RecursionError) as error:
+            raise json.JSONDecodeError(str(error), "", 0) from error
+
+
+class Blueprint(SmorestBlueprint):  # type: ignore[misc]
+    """Doors of programs; their arguments are read by `Parser`."""
+
+    ARGUMENTS_PARSER = Parser()
 
 
 class Api(SmorestApi):  # type: ignore[misc]
