@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 EPOCH = date(1970, 1, 1)
+YEARS = range(1970, 3000)  # that a device may tell: one whose battery is flat begins again in 1970
 
 _moved = threading.local()
 _frozen_allowed = True
@@ -52,6 +53,26 @@ def moved() -> bool:
 def local(instant: datetime) -> datetime:
     """The same instant as people in Asia/Shanghai read it."""
     return instant.astimezone(SHANGHAI)
+
+
+def possible(instant: datetime) -> bool:
+    """Whether an instant lies in years for which days and skews can be reckoned."""
+    try:
+        return local(instant).year in YEARS
+    except OverflowError:
+        return False
+
+
+def read(text: object) -> datetime | None:
+    """The instant that a device wrote (ISO 8601 with its distance from UTC), or None where it tells no possible time.
+
+    Everything that reads a device's clock, at the door or stored before, reads it here.
+    """
+    try:
+        found = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return found if found is not None and found.utcoffset() is not None and possible(found) else None
 
 
 def business_day(instant: datetime, *, turns_at: int = 0) -> date:

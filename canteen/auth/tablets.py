@@ -8,7 +8,7 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -214,13 +214,10 @@ def touch(tablet: Tablet, at: str) -> None:
 
 
 def _skew(at: str, now: datetime) -> int | None:
-    try:
-        theirs = datetime.fromisoformat(at)
-    except ValueError:
+    theirs = clock.read(at)
+    if theirs is None:
         return None
-    if theirs.tzinfo is None:
-        return None
-    skew = round((theirs.astimezone(UTC) - now).total_seconds() * 1000)
+    skew = round((theirs - now).total_seconds() * 1000)
     return skew if abs(skew) < SKEW_LIMIT else None
 
 

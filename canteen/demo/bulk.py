@@ -91,7 +91,6 @@ def _record(rows: Rows, counters: Counters, sale: uuid.UUID, at: datetime) -> in
         number=counters.number,
         previous=counters.previous,
         hash="",
-        at=at,
         at_text=clock.local(at).isoformat(timespec="milliseconds"),
         mono_ms=counters.number,
         boot="volume",

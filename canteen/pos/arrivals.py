@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
+from canteen import clock
 from canteen.pos.envelope import Envelope
 from canteen.pos.models import Record
 
@@ -67,3 +68,11 @@ def stored(session: Session, arrival: Arrival, *, state: str) -> int | None:
             Record.state == state,
         )
     ).scalar_one_or_none()
+
+
+def day_told(tablet_at: str, arrived_at: datetime) -> date:
+    """The day of a stored record by its tablet's clock, or by its arrival where that tells no possible time.
+
+    Records in quarantine are kept whatever they say, and are part of their tablet's chain all the same.
+    """
+    return clock.business_day(clock.read(tablet_at) or arrived_at)

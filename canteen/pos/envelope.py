@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from canteen.errors import Invalid
+from canteen import clock
+from canteen.errors import Invalid, Refusal
 from canteen.pos import reading
 
 VERSION = 1
@@ -20,6 +21,7 @@ FIRST = "0" * 64  # what the first record of an epoch names as the one before it
 KINDS = ("checkout", "void", "count")
 MOST_BYTES = 256 * 1024  # of one body
 
+_AT = reading.like("[ -~]{1,64}")  # kept as sent, whatever it says: see `Envelope.at`
 _HEX = reading.like("[0-9a-f]{64}")
 _ID = reading.like("[0-9A-Za-z-]{1,64}")
 
@@ -27,6 +29,11 @@ _ID = reading.like("[0-9A-Za-z-]{1,64}")
 class EnvelopeMalformed(Invalid):
     code = "envelope_malformed"
     message = "平板发来的记录无法识别，请更新平板后重试，或联系系统运维。"
+
+
+class ClockImpossible(Refusal):
+    code = "clock_impossible"
+    message = "平板记录的日期无法识别，已单独保存，请校准平板时间并联系系统运维。"
 
 
 _read = reading.record(
@@ -38,7 +45,7 @@ _read = reading.record(
         "epoch": reading.whole(1, 2**31),
         "number": reading.whole(1, 2**53),
         "prev": _HEX,
-        "at": reading.instant,
+        "at": _AT,
         "mono": reading.whole(0, 2**53),
         "boot": _ID,
         "kind": reading.among(KINDS),
@@ -50,14 +57,13 @@ _read = reading.record(
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A record as a tablet sent it; `at` is the tablet's clock, `at_text` as it wrote it, `mono_ms` its monotonic one."""
+    """A record as a tablet sent it; `at_text` is the tablet's clock as it wrote it, `mono_ms` its monotonic one."""
 
     tablet: str
     epoch: int
     number: int
     previous: str
     hash: str
-    at: datetime
     at_text: str
     mono_ms: int
     boot: str
@@ -66,6 +72,14 @@ class Envelope:
     version: int = VERSION
     cipher: str = "none"
     key_id: str | None = None
+
+    @property
+    def at(self) -> datetime:
+        """The tablet's clock. Raises ClockImpossible where it tells no possible time."""
+        found = clock.read(self.at_text)
+        if found is None:
+            raise ClockImpossible
+        return found
 
     @property
     def reference(self) -> str:
@@ -84,15 +98,13 @@ def read(document: object) -> Envelope:
         data: dict[str, Any] = _read(document)
     except reading.Wrong as error:
         raise EnvelopeMalformed(details={"fields": error.fields}) from error
-    assert isinstance(document, dict)
     return Envelope(
         tablet=data["tablet"],
         epoch=data["epoch"],
         number=data["number"],
         previous=data["prev"],
         hash=data["hash"],
-        at=data["at"],
-        at_text=document["at"],
+        at_text=data["at"],
         mono_ms=data["mono"],
         boot=data["boot"],
         kind=data["kind"],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Collection, Mapping
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 Reader = Callable[[Any], Any]
@@ -124,13 +124,3 @@ def day(value: Any) -> date:
     if type(value) is not str:
         raise Wrong
     return date.fromisoformat(value)
-
-
-def instant(value: Any) -> datetime:
-    """A moment as ISO 8601 writes it, with its distance from UTC."""
-    if type(value) is not str:
-        raise Wrong
-    found = datetime.fromisoformat(value)
-    if found.utcoffset() is None:
-        raise Wrong
-    return found

@@ -60,11 +60,12 @@ def of(sale: SaleOrder, order: Checkout, arrival: Arrival, stamp: Stamp | None) 
 
 
 def _shifted(at: datetime, offset_ms: int | None) -> datetime | None:
-    """Tablet time corrected by the offset it measured; None for no offset, or one that leads beyond all dates."""
+    """Tablet time corrected by the offset it measured; None for no offset, or one that leads to no possible time."""
     try:
-        return None if offset_ms is None else at + timedelta(milliseconds=offset_ms)
+        shifted = None if offset_ms is None else at + timedelta(milliseconds=offset_ms)
     except OverflowError:
         return None
+    return shifted if shifted is not None and clock.possible(shifted) else None
 
 
 def meal_period(windows: Sequence[Window], minute: int) -> tuple[str, bool]:

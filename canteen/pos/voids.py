@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session, aliased
 
+from canteen import clock
 from canteen.auth import approvals, humans
 from canteen.errors import Conflict, Forbidden, Missing
 from canteen.ledger import periods, transfers
@@ -145,7 +146,8 @@ def _same_boot(sold: Record, arrival: Arrival) -> bool:
 
 
 def _tablet_gap(sold_at: str, voided_at: datetime) -> timedelta:
-    return voided_at - datetime.fromisoformat(sold_at)
+    told = clock.read(sold_at)
+    return timedelta.max if told is None else voided_at - told
 
 
 def _moves(session: Session, order: VoidOrder, sale: Sale) -> Iterator[Move]:

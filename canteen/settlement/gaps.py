@@ -6,7 +6,6 @@ A gap holds the submission of the claim, never the close: until the numbers come
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import func, select
 
@@ -15,6 +14,7 @@ from canteen.auth.models import LostEpoch, Tablet
 from canteen.db import db
 from canteen.ledger.models import Period
 from canteen.places import Contract
+from canteen.pos import arrivals
 from canteen.pos.models import Record
 from canteen.settlement import closing, paging, reading
 
@@ -74,13 +74,13 @@ def quarantined(period: Period) -> int:
     assert contract is not None
     tablets = reading.tablets(contract, period.from_day, period.to_day)
     resolved = select(Record.resolves).where(Record.resolves.is_not(None))
-    query = select(Record.tablet_at).where(
+    query = select(Record.tablet_at, Record.arrived_at).where(
         Record.state == "quarantined",
         Record.tablet_id.in_(tablets),
         Record.arrived_at >= clock.instant(period.from_day),
         Record.id.not_in(resolved),
     )
-    days = [clock.business_day(datetime.fromisoformat(row[0])) for row in paging.once(query)]
+    days = [arrivals.day_told(at, arrived) for at, arrived in paging.once(query)]
     return sum(period.from_day <= day <= period.to_day for day in days)
 
 

@@ -10,7 +10,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
@@ -22,6 +22,7 @@ from canteen.db import db
 from canteen.ledger.models import Period
 from canteen.money import Fen
 from canteen.places import Canteen, Contract
+from canteen.pos import arrivals
 from canteen.pos.models import (
     AddedUse,
     AmountUsed,
@@ -502,12 +503,12 @@ def _until(records: int | None) -> list[ColumnElement[bool]]:
 
 
 def _links(tablet: str, epoch: int, first: int, until: list[ColumnElement[bool]]) -> Iterator[Link]:
-    query = select(Record.number, Record.hash, Record.previous, Record.tablet_at).where(
+    query = select(Record.number, Record.hash, Record.previous, Record.tablet_at, Record.arrived_at).where(
         Record.tablet_id == tablet, Record.epoch == epoch, Record.number >= first, *until
     )
     for page in paging.rows(query, (Record.number, Record.hash), page=5000):
-        for number, digest, previous, at in page:
-            yield Link(tablet, epoch, number, digest, previous, clock.business_day(datetime.fromisoformat(at)))
+        for number, digest, previous, at, arrived in page:
+            yield Link(tablet, epoch, number, digest, previous, arrivals.day_told(at, arrived))
 
 
 def content_hashes(period: Period, cut: Cut) -> Iterator[str]:

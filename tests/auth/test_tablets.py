@@ -304,6 +304,28 @@ def test_without_a_cashier_logged_in_nobody_is_asked(till: Till) -> None:
     assert ask(till, head, uuid.uuid4())["code"] == "login_needed"
 
 
+# --- what a tablet's clock says ---
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T20:00:00+00:00", "0001-01-01T00:00:00+23:00", "2026-05-12", "today"])
+def test_a_ping_with_an_impossible_clock_measures_nothing(till: Till, at: str) -> None:
+    answer = till.client.get("/api/v1/pos/ping", headers=till.sign("GET", "/api/v1/pos/ping", at=at))
+
+    assert answer.status_code == 200
+    tablet = db.session.get_one(Tablet, till.tablet)
+    assert tablet.seen_at is not None
+    assert tablet.skew_ms is None
+
+
+@pytest.mark.parametrize("value", [b"9" * 5000, b"[" * 100_000, b"\xff"], ids=["digits", "depth", "bytes"])
+def test_what_no_decoder_reads_is_refused_in_words(till: Till, value: bytes) -> None:
+    body = b'{"records": [{"mono": ' + value + b"}]}"
+    headers = till.sign("POST", "/api/v1/records", body)
+    answer = till.client.post("/api/v1/records", data=body, content_type="application/json", headers=headers)
+
+    assert (answer.status_code, answer.json["code"]) in {(400, "malformed"), (422, "invalid")}
+
+
 # --- records that will never come ---
 
 
