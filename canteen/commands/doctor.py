@@ -28,7 +28,7 @@ from canteen.config import Config
 from canteen.db import WAL_SAFE, db, newest_revision, owner_engine, time_at
 from canteen.errors import Refusal
 from canteen.places import Installation
-from canteen.settlement import steps
+from canteen.settlement import closing, jobs, steps
 from canteen.web.security import SECRETS
 
 CLOCKS_AGREE = 60  # seconds
@@ -202,6 +202,16 @@ def _installation(settings: Config, report: Report) -> None:
         report.troubles.append("a demo database in production")
 
 
+def _unclaimed(_settings: Config, report: Report) -> None:
+    """Periods that are closed and have no claim, though no close can still be at work on them."""
+    found = closing.unclaimed(db.session(), before=clock.now() - jobs.LEASE)
+    report.troubles += [
+        f"period {one.from_day}..{one.to_day} of {one.contract_id} is closed and has no claim; "
+        f"run canteen period close {one.contract_id} {one.from_day}"
+        for one in found
+    ]
+
+
 def _sqlite(connection: Connection, report: Report) -> None:
     if connection.dialect.name != "sqlite":
         return
@@ -225,4 +235,4 @@ def _sqlite(connection: Connection, report: Report) -> None:
 # AS_OWNER the connection. What a person has to mend now is a trouble; what is due later is a warning.
 SETTINGS: tuple[Callable[[Config, Report], None], ...] = (_versions, _settings, _secrets, _workflow)
 AS_OWNER: tuple[Callable[[Connection, Report], None], ...] = (_schema, _postgresql, _sqlite, _clock)
-AS_APPLICATION: tuple[Callable[[Config, Report], None], ...] = (_acting, _installation)
+AS_APPLICATION: tuple[Callable[[Config, Report], None], ...] = (_acting, _installation, _unclaimed)

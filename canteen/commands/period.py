@@ -13,6 +13,7 @@ from sqlalchemy import select
 from canteen import clock
 from canteen.commands import installation
 from canteen.db import db
+from canteen.errors import Refusal
 from canteen.ledger import periods
 from canteen.ledger.models import Period
 from canteen.places import Contract, NoContract
@@ -58,12 +59,38 @@ def close(contract: str | None, month: date | None, as_json: bool) -> None:
     """
     with installation():
         todo = [(contract, month)] if contract and month else _over(contract)
-        done = [closing.close(which, day, by=BY) for which, day in todo]
+        done, failed = _close_each(todo)
         rows = [{"claim": one.claim, "statement": one.hash, "closed_now": one.flipped} for one in done]
         said = [
             f"{row['claim']}  {row['statement']}  {'closed' if row['closed_now'] else 'was closed'}" for row in rows
         ]
-        show(rows, as_json, said or ["Nothing is over and open."])
+        if said or as_json or not failed:
+            show(rows, as_json, said or ["Nothing is over and open."])
+    for contract_id, (day, error) in failed.items():
+        click.echo(
+            f"close_failed: {contract_id} 含 {day} 的所属期未能结账（{type(error).__name__}: {error}）。"
+            "已保存的数据不变，排除原因后请再次运行 canteen period close。",
+            err=True,
+        )
+    if failed:
+        sys.exit(1)
+
+
+def _close_each(todo: list[tuple[str, date]]) -> tuple[list[closing.Closed], dict[str, tuple[date, Exception]]]:
+    """Close in this order. Where one fails the later ones of its contract wait, the other contracts do not."""
+    done: list[closing.Closed] = []
+    failed: dict[str, tuple[date, Exception]] = {}
+    for contract_id, day in todo:
+        if contract_id in failed:
+            continue
+        try:
+            done.append(closing.close(contract_id, day, by=BY))
+        except Exception as error:
+            if isinstance(error, Refusal) and len(todo) == 1:
+                raise
+            db.session.rollback()
+            failed[contract_id] = (day, error)
+    return done, failed
 
 
 def _over(contract: str | None) -> list[tuple[str, date]]:

@@ -12,7 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Select, func, insert, select, text
@@ -63,8 +63,11 @@ class _Counts:
 def close(contract_id: str, day: date, *, by: str) -> Closed:
     """Close the contract's period that holds `day`, store its statement and findings, and draft its claim.
 
+    What was flipped before and never reckoned is reckoned first, so that where that fails nothing more is flipped.
     Raises NoContract, PeriodNotOver, EarlierPeriodOpen.
     """
+    for earlier in _unreckoned_until(contract_id, day):
+        settle(earlier, by=by)
     period_id, flipped = _flip(contract_id, day, by)
     number, digest = settle(period_id, by=by)
     return Closed(period_id, number, digest, flipped)
@@ -127,15 +130,15 @@ def settle(period_id: int, *, by: str) -> tuple[str, str]:
     """Reckon a closed period unless that was done: (claim number, statement hash). Same period, same bytes."""
     if done := _done(period_id):
         return done
-    for earlier in _unreckoned_before(period_id):  # its lines name the claims of these
+    period = load(period_id)
+    for earlier in _unreckoned_until(period.contract_id, period.from_day):  # its lines name the claims of these
         _store(earlier, reckon(earlier), by)
     return _store(period_id, reckon(period_id), by)
 
 
-def _unreckoned_before(period_id: int) -> list[int]:
-    """Earlier periods of the contract whose close was killed, or is still at work, oldest first."""
-    period = load(period_id)
-    query = _unreckoned().where(Period.contract_id == period.contract_id, Period.from_day < period.from_day)
+def _unreckoned_until(contract_id: str, day: date) -> list[int]:
+    """Periods of the contract that ended before `day` and whose close was killed, or is still at work, oldest first."""
+    query = _unreckoned().where(Period.contract_id == contract_id, Period.to_day < day)
     return [number for (number,) in paging.once(query)]
 
 
@@ -430,5 +433,11 @@ def due(session: Session, today: date) -> list[tuple[str, date]]:
 
 
 def unfinished(session: Session) -> list[int]:
-    """Periods that were flipped but never reckoned: their close was killed in between."""
+    """Periods that were flipped but never reckoned: their close was killed in between, or failed."""
     return list(session.execute(_unreckoned()).scalars())
+
+
+def unclaimed(session: Session, *, before: datetime) -> list[Period]:
+    """Periods that were closed before an instant and have no claim, oldest first. Closing them again makes it."""
+    query = _unreckoned().where(Period.closed_at < before)
+    return [session.get_one(Period, number) for number in session.execute(query).scalars()]

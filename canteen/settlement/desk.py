@@ -507,6 +507,19 @@ def open_periods(session: Session, contracts: Collection[str], today: date) -> l
     return [(period, name) for period, name in rows]
 
 
+def unreckoned(session: Session, contracts: Collection[str]) -> list[tuple[Period, str]]:
+    """Periods that are closed and have no claim yet, oldest first, with the canteen's name."""
+    numbers = closing.unfinished(session)
+    rows = session.execute(
+        select(Period, Canteen.name)
+        .join(Contract, Contract.id == Period.contract_id)
+        .join(Canteen, Canteen.id == Contract.canteen_id)
+        .where(Period.contract_id.in_(contracts), Period.id.in_(numbers))
+        .order_by(Period.from_day, Period.contract_id)
+    )
+    return [(period, name) for period, name in rows]
+
+
 def claim_of_sale(session: Session, sale_id: uuid.UUID) -> Claim | None:
     """The claim that a sale's subsidy was booked to, once its period is closed."""
     return session.execute(

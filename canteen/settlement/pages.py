@@ -127,6 +127,7 @@ def home() -> ResponseReturnValue:
         state=state,
         mine=mine,
         waiting=waiting,
+        unreckoned=desk.unreckoned(session, contracts),
         fund_names=month.fund_names,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from click.testing import CliRunner, Result
@@ -17,7 +17,10 @@ from canteen.commands import doctor as checks
 from canteen.config import Config
 from canteen.db import newest_revision, transaction
 from canteen.places import Installation
+from canteen.settlement import closing
+from tests import world
 from tests.laws.test_laws import drop_trigger, owner, run
+from tests.world import NOON
 
 __all__ = ["owner"]
 
@@ -138,3 +141,27 @@ def test_a_warning_is_told_and_leaves_the_exit_status(doctor: Doctor, monkeypatc
     assert result.exit_code == 0
     assert "WARNING due in January" in result.stderr
     assert result.stdout.endswith("sound\n")
+
+
+def test_a_closed_period_without_a_claim_is_named(
+    doctor: Doctor, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with clock.at(NOON):
+        till = world.make(session)
+        world.a_rulebook(session)
+        world.sell(till, None)
+    with clock.at(NOON + timedelta(days=30)), monkeypatch.context() as broken:
+        broken.setattr(closing, "reckon", _overflow)
+        with pytest.raises(OverflowError):
+            closing.close("k1", date(2026, 1, 1), by="system")
+        assert closing.unclaimed(session, before=clock.now()) == []
+    asked = "period 2026-01-01..2026-01-31 of k1 is closed and has no claim; run canteen period close k1 2026-01-01"
+    assert asked in trouble(doctor())
+
+    closing.close("k1", date(2026, 1, 1), by="system")
+
+    assert "has no claim" not in doctor().stderr
+
+
+def _overflow(_: int) -> None:
+    raise OverflowError("date value out of range")

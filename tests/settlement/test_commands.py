@@ -11,16 +11,19 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from canteen import cli
+from canteen import cli, clock
 from canteen.config import ROOT, Config
 from canteen.errors import Forbidden
+from canteen.ledger.models import Period
+from canteen.settlement import closing
 from canteen.settlement.claims import SamePerson
 from canteen.settlement.workflow import GapHolds
 from tests import world
 from tests.auth.house import PASSWORD, a_person
-from tests.settlement.conftest import Town
+from tests.settlement.conftest import Town, at
 from tests.settlement.test_verify import tamper
 
 JAN5 = date(2026, 1, 5)
@@ -86,6 +89,40 @@ def test_a_close_without_a_month_takes_all_that_is_over_oldest_first(run: Run, s
     assert claims[:3] == ["k1-202601", "k1-202602", "k1-202603"]
     assert claims == sorted(claims)  # type: ignore[type-var]
     assert said(run("period", "close", "--json")) == []
+
+
+def test_a_close_that_fails_is_told_and_run_again_mends_it(run: Run, staff: Town, monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(closing.reconcile, "of_chain", _overflow)
+        result = run("period", "close", "k1")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("close_failed: k1 含 2026-01-31 的所属期未能结账（OverflowError")
+    flipped = staff.session.execute(select(Period.to_day).where(Period.state == "closed")).scalars().all()
+    assert flipped == [date(2026, 1, 31)]
+
+    claims = [row["claim"] for row in said(run("period", "close", "k1", "--json"))]
+
+    assert claims[:2] == ["k1-202601", "k1-202602"]
+
+
+def test_a_close_that_fails_holds_up_no_other_contract(run: Run, staff: Town, monkeypatch: pytest.MonkeyPatch):
+    with clock.at(at(JAN5)):
+        world.make(staff.session, canteen="c2", contract="k2", tablet="t2")
+    right = closing.reckon
+
+    def reckon(period_id: int) -> object:
+        period = closing.load(period_id)
+        return _overflow() if period.contract_id == "k1" else right(period_id)
+
+    monkeypatch.setattr(closing, "reckon", reckon)
+    result = run("period", "close", "--json")
+
+    assert result.exit_code == 1
+    assert {row["claim"][:2] for row in json.loads(result.stdout)} == {"k2"}
+
+
+def _overflow(*_: object) -> object:
+    raise OverflowError("date value out of range")
 
 
 def test_a_second_reckoning_that_differs_ends_with_1_and_names_the_difference(run: Run, staff: Town):
