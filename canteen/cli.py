@@ -24,6 +24,7 @@ COMMANDS = {
     "cards": "cards",
     "period": "period",
     "claims": "claims",
+    "changes": "changes",
     "payouts": "payouts",
     "scheduler": "scheduler",
     "keys": "install",

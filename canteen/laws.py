@@ -17,6 +17,7 @@ FACTS = (
     "finding_answer", "claim", "claim_line", "decision", "held", "held_answer", "payout", "payout_check",
     "publication_file", "calendar_day", "revaluation", "revaluation_order", "revalued_sale", "revalued_share",
     "added_use", "refund_given", "prorating", "prorating_part", "prorating_booked", "prorated_share", "given_up_use",
+    "change_request", "change_line", "change_answer", "desk_login",
     "regrant", "name_entry", "surcharge",
 )  # fmt: skip
 # What a new row must satisfy besides, by the name of its trigger; the conditions stand in the migrations.
@@ -24,7 +25,7 @@ ON_INSERT = (
     "event_gapless", "period_chained", "transfer_period", "transfer_accounts", "claim_whole_periods",
     "decision_in_turn", "decision_two_people", "payout_two_people", "revaluation_two_people", "revalued_period",
     "revalued_standing", "decision_known_move", "decision_paid_by_two", "prorating_within_limit",
-    "prorated_within_share", "regrant_standing", "given_up_granted",
+    "prorated_within_share", "regrant_standing", "given_up_granted", "change_two_people",
 )  # fmt: skip
 
 # Tables that are state, not facts: the application may change their rows, and where named, remove them.

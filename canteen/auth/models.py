@@ -1,4 +1,4 @@
-"""Tables of people, grants (a role at any place), sessions, tablets."""
+"""Tables of people, grants (a role at any place), sessions, tablets, and changes that two people make."""
 
 from __future__ import annotations
 
@@ -131,3 +131,61 @@ class LostEpoch(Base):
     declared_at: Mapped[datetime]
     confirmed_by: Mapped[str | None]
     confirmed_at: Mapped[datetime | None]
+
+
+class ChangeRequest(Base):
+    """A change that one person asks for and a second one confirms; until then it is a wish and nothing reads it.
+
+    id       number of the event that recorded the asking
+    places   JSON list of the nodes it touches, 'kind:id': whoever confirms answers for all of them
+    """
+
+    __tablename__ = "change_request"
+    __table_args__ = {"sqlite_strict": True}
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str]
+    subject: Mapped[str]
+    places: Mapped[str]
+    asked_by: Mapped[str]
+    asked_at: Mapped[datetime]
+
+
+class ChangeLine(Base):
+    """What a change request asks for about one subject, as canonical JSON; an import asks for many at once."""
+
+    __tablename__ = "change_line"
+    __table_args__ = (Index("ix_change_line_subject", "subject"), {"sqlite_strict": True})
+
+    request_id: Mapped[int] = mapped_column(ForeignKey("change_request.id"), primary_key=True)
+    n: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    subject: Mapped[str]
+    asked: Mapped[str]
+
+
+class ChangeAnswer(Base):
+    """The one answer to a change request, never by whoever asked: trigger."""
+
+    __tablename__ = "change_answer"
+    __table_args__ = (
+        CheckConstraint("outcome IN ('confirmed', 'refused')", name="outcome"),
+        CheckConstraint("outcome = 'confirmed' OR reason <> ''", name="reason"),
+        {"sqlite_strict": True},
+    )
+
+    request_id: Mapped[int] = mapped_column(ForeignKey("change_request.id"), primary_key=True)
+    outcome: Mapped[str]
+    reason: Mapped[str]
+    by: Mapped[str]
+    at: Mapped[datetime]
+
+
+class DeskLogin(Base):
+    """Who logged in from which browser when: the browser's own random id, so that two accounts of one human are seen."""
+
+    __tablename__ = "desk_login"
+    __table_args__ = {"sqlite_strict": True}
+
+    browser: Mapped[str] = mapped_column(primary_key=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey("person.id"), primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)

@@ -67,13 +67,25 @@ def accept(run: str) -> None:
 
 def _show(report: Report, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({**report.doc(), "run": report.run, "secrets": report.secrets}, ensure_ascii=False))
+        click.echo(
+            json.dumps(
+                {**report.doc(), "run": report.run, "request": report.request, "secrets": report.secrets},
+                ensure_ascii=False,
+            )
+        )
         return
     if report.already:
         click.echo("applied before: nothing changes")
     click.echo(
         f"{report.rows} rows: {report.new} new, {report.changed} changed, {report.same} the same, {report.bad} wrong"
     )
+    if report.request is not None:
+        click.echo(
+            f"{report.waiting} of them wait for a second person: canteen changes confirm {report.request} --as LOGIN,"
+            f" or /desk/changes/{report.request}"
+        )
+    elif report.waiting:
+        click.echo(f"{report.waiting} of them will need a second person")
     for fault in report.faults[:SHOWN]:
         click.echo(f"  第 {fault.row} 行 {fault.field} {fault.reason} ({fault.code})", err=True)
     if len(report.faults) > SHOWN:

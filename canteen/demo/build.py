@@ -67,7 +67,7 @@ def build(seed: int, today: date, cards: Path, size: Size, tell: Callable[[str],
         city.build_places(story.first)
         who = staff.build()
         city.build_rulebooks(drafter=who["demo-admin"], publisher=who["demo-admin-2"], first=story.first)
-        city.build_elders(people, by=who["demo-admin"])
+        city.build_elders(people, by=who["demo-admin"], checker=who["demo-admin-2"])
         machines = city.build_tablets(seed, by=who["demo-it"])
         tell("Making cards")
         shown = _shown(people, roles, today)

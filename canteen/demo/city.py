@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import insert, select, update
 
 from canteen import clock, events, policy
+from canteen.auth import change_requests
+from canteen.auth.change_requests import Line
 from canteen.auth.models import Tablet
 from canteen.db import Base, db, transaction
 from canteen.demo import areas, sites
@@ -34,7 +36,7 @@ from canteen.places import (
     ServingDays,
     ServingPoint,
 )
-from canteen.registry import credentials, documents, elders, keys, printing
+from canteen.registry import credentials, documents, elders, fact_requests, keys, printing, raising
 from canteen.registry.card_print import sheet
 from canteen.registry.elders import NewElder, NewFact
 from canteen.registry.models import Credential, CredentialFact, Elder, ElderFact, ElderIdentity, IdentityKey
@@ -152,8 +154,9 @@ def item_id(site: Site, n: int) -> str:
     return f"{site.id}-{n:02d}"
 
 
-def build_elders(people: Sequence[Somebody], *, by: str) -> None:
-    """Put everybody on the roster as one import: one event."""
+def build_elders(people: Sequence[Somebody], *, by: str, checker: str) -> None:
+    """Put everybody on the roster as one import; a second administrator confirms classes and levels as one batch."""
+    lines, places = list[Line](), set[tuple[str, str]]()
     with transaction() as session:
         recorded = events.record(session, "import.roster", "demo", by=by, body={"rows": len(people)})
         tables: dict[type[Base], list[dict[str, Any]]] = {
@@ -166,16 +169,22 @@ def build_elders(people: Sequence[Somebody], *, by: str) -> None:
             tables[Elder].append({"id": one.id, "made_at": at, "recorded": recorded})
             tables[ElderIdentity].append(identity)
             tables[IdentityKey].append({"number_mac": identity["number_mac"], "elder_id": one.id})
+            if asked := [fact for fact in new.facts if fact.kind in raising.ENTITLING]:
+                lines.append(fact_requests.line_of(one.id, asked, "import"))
+                places.add(("area", one.residence))
             facts = [
                 NewFact("birth", one.birth.isoformat(), one.birth),
                 NewFact("sex", one.sex, one.birth),
                 NewFact("hukou", one.hukou, one.since),
                 NewFact("residence", one.residence, one.since),
-                *new.facts,
+                *(fact for fact in new.facts if fact.kind not in raising.ENTITLING),
             ]
             tables[ElderFact] += [elders.fact_values(one.id, fact, "import", recorded) for fact in facts]
         for model, rows in tables.items():
             session.execute(insert(model), rows)
+        request = change_requests.ask(session, fact_requests.KIND, "demo", lines, places, by=by)
+    if request is not None:
+        change_requests.confirm(request, by=checker)
 
 
 def _as_new(one: Somebody) -> NewElder:

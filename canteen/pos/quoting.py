@@ -19,7 +19,8 @@ from canteen.pos.orders import Line
 from canteen.pos.pricing import Place, Priced
 from canteen.registry import credentials, elders
 from canteen.registry.credentials import UnknownCard
-from canteen.registry.elders import Known, Title
+from canteen.registry.elders import Known
+from canteen.registry.titles import Title
 
 
 class ItemUnknown(Invalid):

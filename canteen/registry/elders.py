@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cache
 from typing import Any, Final
@@ -28,14 +28,9 @@ from canteen.registry.facts import Fact
 from canteen.registry.folding import name_of, phone_of
 from canteen.registry.models import Elder, ElderFact, ElderIdentity, ElderPhoto, IdentityKey, ImportRun
 from canteen.registry.paths import areas_above
+from canteen.registry.titles import Title, title_of
 
-GRAND = 60  # from this age on an elder is called 奶奶 or 爷爷
 STOPPED: Final = ("deceased",)  # statuses that stop every credential
-_DOUBLE: Final = (
-    "欧阳太史端木上官司马东方独孤南宫万俟闻人夏侯诸葛尉迟公羊赫连澹台皇甫宗政濮阳公冶太叔申屠公孙慕容仲孙钟离长孙宇文司徒鲜于司空闾丘子车亓官司寇巫马公西颛孙壤驷公良漆雕乐正宰父谷梁拓跋夹谷轩辕令狐段干百里"
-    "呼延东郭南门羊舌微生公户公玉公仪梁丘公仲公上公门公山公坚左丘公伯西门公祖第五公乘贯丘公皙南荣东里东宫仲长子书子桑即墨达奚褚师纳兰叶赫那拉"
-)
-DOUBLE_SURNAMES: Final = frozenset(_DOUBLE[at : at + 2] for at in range(0, len(_DOUBLE), 2))
 
 
 class NoElder(Missing):
@@ -107,16 +102,6 @@ class Known:
     household: str
     sex: str
     stopped: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Title:
-    """How the counter speaks to an elder: 李奶奶. `initial` stands in where there is no photo."""
-
-    surname_title: str
-    initial: str
-    name: str = field(repr=False)
-    photo: bool = False
 
 
 def register(session: Session, new: NewElder, by: str, *, source: str = "desk") -> uuid.UUID:
@@ -192,38 +177,67 @@ def add_fact(
 
     With `retracts` it answers that fact of the same elder and kind; value '' only takes it back.
     """
-    if retracts is not None:
-        answered = session.get(ElderFact, retracts)
-        if answered is None or answered.elder_id != elder_id or answered.kind != kind:
-            raise dated.BadFact("要更正的信息不属于这位老人，请刷新后再试。")
-        if session.execute(select(ElderFact.id).where(ElderFact.retracts == retracts)).first():
-            raise FactGone
-    if value or retracts is None:
-        value = dated.checked(kind, value, from_day, to_day)
-    new = NewFact(kind, value, from_day, to_day, retracts)
+    new = _checked(session, elder_id, NewFact(kind, value, from_day, to_day, retracts))
     row = ElderFact(**fact_values(elder_id, new, source, recorded))
     session.add(row)
     session.flush()
     return row
 
 
-def note(session: Session, elder_id: uuid.UUID, facts: Sequence[NewFact], by: str, *, source: str = "desk") -> int:
-    """Add facts about an elder as one act and answer the event's number. Raises NoElder, BadFact, FactGone."""
-    _hold(session, elder_id, [fact for fact in facts if fact.kind == "merged"])
-    for fact in facts:
-        if fact.kind in {"hukou", "residence"} and fact.value:
-            require_area(session, fact.value)
-        if fact.kind == "merged" and fact.value:
-            _may_merge(session, elder_id, uuid.UUID(fact.value))
-    body = {"facts": [{"kind": fact.kind, "retracts": fact.retracts} for fact in facts]}
+def note(
+    session: Session,
+    elder_id: uuid.UUID,
+    facts: Sequence[NewFact],
+    by: str,
+    *,
+    source: str = "desk",
+    confirmed_by: str = "",
+) -> int:
+    """Add facts about an elder as one act and answer the event's number. Raises NoElder, BadFact, FactGone.
+
+    What may raise a benefit comes here only once a second person confirmed it: see `fact_requests`.
+    """
+    hold(session, elder_id, facts)
+    check_facts(session, elder_id, facts)
+    body: dict[str, object] = {"facts": [{"kind": fact.kind, "retracts": fact.retracts} for fact in facts]}
+    if confirmed_by:
+        body["confirmed_by"] = confirmed_by
     recorded = events.record(session, "elder.note", str(elder_id), by=by, body=body)
     for fact in facts:
         add_fact(session, elder_id, fact.kind, fact.value, fact.from_day, fact.to_day, source, recorded, fact.retracts)
     return recorded
 
 
-def _hold(session: Session, elder_id: uuid.UUID, merges: Sequence[NewFact]) -> None:
-    """Hold the elder; a merge, or its undoing, waits for the sales of all whom it touches: they hold who each was."""
+def check_facts(session: Session, elder_id: uuid.UUID, facts: Sequence[NewFact]) -> list[NewFact]:
+    """Facts about an elder as they would be stored; writes nothing. Raises NoElder, BadFact, FactGone."""
+    checked = []
+    for fact in facts:
+        if fact.kind in {"hukou", "residence"} and fact.value:
+            require_area(session, fact.value)
+        if fact.kind == "merged" and fact.value:
+            _may_merge(session, elder_id, uuid.UUID(fact.value))
+        checked.append(_checked(session, elder_id, fact))
+    return checked
+
+
+def _checked(session: Session, elder_id: uuid.UUID, fact: NewFact) -> NewFact:
+    if fact.retracts is not None:
+        answered = session.get(ElderFact, fact.retracts)
+        if answered is None or answered.elder_id != elder_id or answered.kind != fact.kind:
+            raise dated.BadFact("要更正的信息不属于这位老人，请刷新后再试。")
+        if session.execute(select(ElderFact.id).where(ElderFact.retracts == fact.retracts)).first():
+            raise FactGone
+    if not fact.value and fact.retracts is not None:
+        return fact
+    return replace(fact, value=dated.checked(fact.kind, fact.value, fact.from_day, fact.to_day))
+
+
+def hold(session: Session, elder_id: uuid.UUID, facts: Sequence[NewFact]) -> None:
+    """Hold the elder to whom these facts are added. Raises NoElder.
+
+    A merge, or its undoing, waits for the sales of all whom it touches: they hold who each was.
+    """
+    merges = [fact for fact in facts if fact.kind == "merged"]
     named = [uuid.UUID(fact.value) for fact in merges if fact.value]
     touched = [elder_id, *(each for each in named if session.get(Elder, each) is not None)] if merges else []
     held = set[uuid.UUID]()
@@ -365,23 +379,6 @@ def photo(session: Session, ids: Sequence[uuid.UUID]) -> bytes | None:
     """The newest portrait of a person, as JPEG."""
     newest = select(ElderPhoto.jpeg).where(ElderPhoto.elder_id.in_(ids)).order_by(ElderPhoto.id.desc()).limit(1)
     return session.execute(newest).scalar_one_or_none()
-
-
-def title_of(name: str, sex: str | None, birth: date | None, on: date, *, photo: bool = False) -> Title:
-    """李秀英, f, 82 -> 李奶奶. Before 60: 女士, 先生; sex not known: 李老."""
-    surname = surname_of(name)
-    grand = birth is None or on.year - birth.year - ((on.month, on.day) < (birth.month, birth.day)) >= GRAND
-    words = {("f", True): "奶奶", ("m", True): "爷爷", ("f", False): "女士", ("m", False): "先生"}
-    return Title(surname + words.get((sex or "", grand), "老"), surname[:1], name, photo)
-
-
-def surname_of(name: str) -> str:
-    """欧阳修 -> 欧阳, 李秀英 -> 李, 买买提·艾力 -> 买买提, John Smith -> John."""
-    if name.isascii():
-        return name.split(" ", maxsplit=1)[0]
-    if "·" in name:
-        return name.split("·", maxsplit=1)[0]
-    return name[:2] if name[:2] in DOUBLE_SURNAMES and len(name) > 2 else name[:1]
 
 
 def _level(value: str) -> tuple[str, int]:

@@ -16,7 +16,7 @@ from canteen.auth import guard
 from canteen.auth.guard import NotCovered, Permission, allowed, reads_only
 from canteen.db import db, transaction
 from canteen.errors import Conflict, Invalid, Missing, Refusal
-from canteen.registry import credentials, documents, elders, identities, lookup, show
+from canteen.registry import credentials, documents, elders, fact_requests, identities, lookup, show
 from canteen.registry.credentials import REASONS
 from canteen.registry.documents import KINDS
 from canteen.registry.elders import NewElder, NewFact
@@ -36,6 +36,8 @@ REFUSED: Final = (Invalid, Conflict, Missing)
 DONE: Final = {
     "registered": "已登记。",
     "noted": "已记录，立即生效。",
+    "registered_asked": "已登记；人员类别须由另一位工作人员复核，复核前不生效。",
+    "asked": "已提交，须由另一位工作人员复核，复核前不生效。",
     "taken_back": "已更正：这项记录不再计入，原记录保留可查。",
     "amended": "姓名和电话已更新。",
     "photo": "照片已更新。",
@@ -97,10 +99,11 @@ def register_elder() -> ResponseReturnValue:
         if not {new.hukou, new.residence} & _areas(session, Permission.ROSTER):
             raise BadFact("户籍地和居住地都不在您负责的区域内，请交由所在区县登记。")
         with transaction() as writing:
-            elder_id = elders.register(writing, new, g.person.id)
+            elder_id, asked = fact_requests.register(writing, new, g.person.id, _areas(writing, Permission.ROSTER))
     except REFUSED as refusal:
         return _new_page(refusal)
-    return redirect(url_for("registry.elder_page", elder_id=elder_id, done="registered"))
+    done = "registered_asked" if asked else "registered"
+    return redirect(url_for("registry.elder_page", elder_id=elder_id, done=done))
 
 
 @bp.get("/desk/elders/<uuid:elder_id>")
@@ -164,8 +167,13 @@ def _note(session: Session, elder_id: uuid.UUID) -> str:
         value = f"{CARE}={whole(0, 9)(value)}"
     if kind == "status" and value == "deceased" and _day("from") > clock.today():
         raise BadFact("去世日期不能在今天以后，请核对。")
-    elders.note(session, elder_id, [NewFact(kind, value, _day("from"), last)], g.person.id)
-    return "noted"
+    return _noted(session, elder_id, NewFact(kind, value, _day("from"), last), "noted")
+
+
+def _noted(session: Session, elder_id: uuid.UUID, fact: NewFact, done: str) -> str:
+    """What to say when the fact holds at once, or else that it was asked for."""
+    within = _areas(session, Permission.ROSTER)
+    return "asked" if fact_requests.note(session, elder_id, [fact], g.person.id, within) else done
 
 
 def _take_back(session: Session, elder_id: uuid.UUID) -> str:
@@ -173,8 +181,7 @@ def _take_back(session: Session, elder_id: uuid.UUID) -> str:
     fact = next((each for each in elders.facts_about(session, elder_id) if str(each.id) == number), None)
     if fact is None or fact.elder_id != elder_id or fact.kind in {"birth", "sex"}:
         raise BadFact("这项记录不能这样更正，请刷新后再试。")
-    elders.note(session, elder_id, [NewFact(fact.kind, "", fact.from_day, None, fact.id)], g.person.id)
-    return "taken_back"
+    return _noted(session, elder_id, NewFact(fact.kind, "", fact.from_day, None, fact.id), "taken_back")
 
 
 def _amend(session: Session, elder_id: uuid.UUID) -> str:
@@ -192,8 +199,7 @@ def _merge(session: Session, elder_id: uuid.UUID) -> str:
     others = lookup.find(session, request.form.get("other", ""), _areas(session, Permission.ROSTER), limit=2)
     if len(others) != 1 or others[0].id == elder_id or not any(char.isdigit() for char in request.form["other"]):
         raise BadFact("请用另一登记的证件号码或卡号指明是哪一位。")
-    elders.note(session, elder_id, [NewFact("merged", str(others[0].id), clock.today())], g.person.id)
-    return "merged"
+    return _noted(session, elder_id, NewFact("merged", str(others[0].id), clock.today()), "merged")
 
 
 def _issue(session: Session, elder_id: uuid.UUID) -> str:
@@ -298,6 +304,8 @@ def _elder_page(elder_id: uuid.UUID, refusal: Refusal | None = None, number: str
         own={fact.id for fact in facts if fact.elder_id == elder_id},
         lines=lines,
         standing=show.standing(lines),
+        waiting=fact_requests.waiting_about(session, person.ids),
+        checks=guard.may(Permission.ROSTER) or guard.may(Permission.SEE_AUDIT),
         cards=credentials.of_elder(session, elder_id),
         allows={act: guard.may(permission) for act, (permission, _) in ACTS.items()},
         reveals=guard.may(Permission.SEE_ID_NUMBERS),

@@ -50,7 +50,7 @@ class Line:
 
 def timeline(session: Session, facts: Sequence[Fact], on: date) -> list[Line]:
     """Every fact with a value, newest recorded first."""
-    names, times = _names(session, facts), _times(session, facts)
+    names, times = names_of(session, facts), _times(session, facts)
     counts = {fact.id for fact in dated.standing(facts)}
     holding = {fact.id for fact in dated.on_day(dated.standing(facts), on)}
     lines = [
@@ -101,8 +101,8 @@ def _state(fact: Fact, counts: set[int], holding: set[int], on: date) -> str:
     return "ahead" if fact.from_day > on else "past"
 
 
-def _names(session: Session, facts: Sequence[Fact]) -> dict[str, str]:
-    """What people call the areas and canteens that facts name."""
+def names_of(session: Session, facts: Sequence[Fact]) -> dict[str, str]:
+    """What people call the areas and canteens that facts name, by code."""
     codes = {fact.value for fact in facts if fact.kind in {"hukou", "residence", "enrolled"}}
     names = dict(session.execute(select(Canteen.id, Canteen.name).where(Canteen.id.in_(codes))).all())
     return names | dict(session.execute(select(Area.id, Area.name).where(Area.id.in_(codes))).all())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from flask import current_app
 
@@ -14,14 +15,15 @@ class Entry:
     position: int
     endpoint: str
     label: str
+    count: Callable[[str], int] | None = field(default=None, compare=False)  # of what waits for a person
 
 
 _entries: dict[str, Entry] = {}
 
 
-def add(endpoint: str, label: str, *, position: int) -> None:
-    """Put a page into the menu; naming it again replaces it."""
-    _entries[endpoint] = Entry(position, endpoint, label)
+def add(endpoint: str, label: str, *, position: int, count: Callable[[str], int] | None = None) -> None:
+    """Put a page into the menu; naming it again replaces it. `count` tells how much waits there for a person id."""
+    _entries[endpoint] = Entry(position, endpoint, label, count)
 
 
 def entries() -> list[Entry]:

@@ -19,7 +19,8 @@ from canteen.config import Config
 from canteen.errors import Refusal
 from canteen.registry import credentials
 from canteen.registry.imports.bounds import BadFile
-from tests.registry.people import STREET, a_roster, an_elder, cells, number, some_areas
+from tests.auth.house import PASSWORD
+from tests.registry.people import STREET, a_roster, an_elder, cells, confirm_all, number, some_areas
 
 Run = Callable[..., Result]
 
@@ -45,6 +46,25 @@ def run(config: Config, session: Session, monkeypatch: pytest.MonkeyPatch) -> Ru
 def refusal(result: Result) -> Refusal:
     assert isinstance(result.exception, Refusal)
     return result.exception
+
+
+def test_the_command_line_tells_what_waits_and_a_second_person_confirms_there(
+    run: Run, session: Session, tmp_path: Path
+):
+    path = a_roster(tmp_path, cells(classes="低保"), cells(number=number(order=104), classes="低保"))
+    applied = run("roster", "apply", str(path)).output
+    number_of = re.search(r"2 of them wait for a second person: canteen changes confirm (\d+)", applied)
+    assert number_of is not None
+    confirm_all(session)  # makes the second person; a request that she has answered is answered once
+    later = a_roster(tmp_path, cells(classes="低保、独居"), name="b.csv")
+    request = str(json.loads(run("roster", "apply", str(later), "--json").stdout)["request"])
+    mine = ("--as", "chief", "--password", PASSWORD)
+    assert f"{request}  elder.facts  1 lines" in run("changes", "list", "--as", "chief").output
+    assert "人员类别：低保 → 人员类别：低保、独居" in run("changes", "show", request, *mine).output
+    assert refusal(run("changes", "confirm", request, "--as", "chief", "--password", "wrong-password")).code
+    assert run("changes", "confirm", request, *mine).exit_code == 0
+    assert refusal(run("changes", "refuse", request, "--reason", "重复提交", *mine)).code == "change_answered"
+    assert "Nothing waits" in run("changes", "list", "--as", "chief").output
 
 
 def test_a_roster_is_checked_and_applied(run: Run, tmp_path: Path):

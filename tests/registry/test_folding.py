@@ -1,7 +1,7 @@
 import pytest
 
-from canteen.registry.elders import surname_of, title_of
 from canteen.registry.folding import BadName, close_up, name_of
+from canteen.registry.titles import surname_of, title_of
 
 from datetime import date  # isort: skip
 

@@ -24,7 +24,7 @@ from canteen.registry.imports import running, templates
 from canteen.registry.imports.roster import ROSTER
 from canteen.registry.models import CardCode, Elder, ElderPhoto, ImportRun
 from tests.auth.house import CITY, EAST, EAST_STREET, WEST, WEST_STREET, Browser, a_person
-from tests.registry.people import number
+from tests.registry.people import confirm_all, number
 
 NUMBER = number(region="220102")
 
@@ -110,7 +110,8 @@ def test_facts_are_noted_with_their_days_and_taken_back_on_record(admin: Browser
     li = an_elder()
     at = f"/desk/elders/{li}"
     noted = admin.post(f"{at}/note", **{"kind": "class", "value": "dibao", "from": "2026-01-01", "to": "2026-12-31"})
-    assert noted.location == f"{at}?done=noted"
+    assert noted.location == f"{at}?done=asked"
+    confirm_all(db.session())
     page = admin.get(at).text
     fact = re.search(r'name="fact" value="(\d+)">', page[page.index("低保") :])
     assert fact is not None
@@ -122,7 +123,8 @@ def test_facts_are_noted_with_their_days_and_taken_back_on_record(admin: Browser
 
 def test_a_clerk_writes_a_level_as_a_number_and_slips_are_told(admin: Browser):
     at = f"/desk/elders/{an_elder()}"
-    assert admin.post(f"{at}/note", **{"kind": "level", "value": "3", "from": "2026-01-01"}).location.endswith("noted")
+    assert admin.post(f"{at}/note", **{"kind": "level", "value": "3", "from": "2026-01-01"}).location.endswith("asked")
+    confirm_all(db.session())
     assert "照护等级 3" in admin.get(at).text
     assert "整数" in alert(admin.post(f"{at}/note", **{"kind": "level", "value": "care=3", "from": "2026-01-01"}))
     dead = {"kind": "status", "value": "deceased", "from": "2199-01-01"}

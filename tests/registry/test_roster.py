@@ -14,9 +14,11 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from canteen import clock, events
+from canteen.auth import change_requests
+from canteen.auth.models import ChangeRequest
 from canteen.config import Config
 from canteen.db import owner_engine, transaction
-from canteen.registry import documents, elders
+from canteen.registry import documents, elders, fact_requests
 from canteen.registry.elders import NewFact
 from canteen.registry.imports import roster, running, templates
 from canteen.registry.imports.bounds import FileTooLarge, Limits
@@ -25,7 +27,7 @@ from canteen.registry.imports.roster import ROSTER
 from canteen.registry.imports.running import Changed, NoRun, NothingToApply, Unfinished, UnknownKind
 from canteen.registry.models import Elder, ElderFact, ElderIdentity, ImportRun
 from canteen.rulebooks.models import RulebookVersion
-from tests.registry.people import OTHER, STREET, a_roster, an_elder, cells, number, some_areas
+from tests.registry.people import OTHER, STREET, a_roster, an_elder, cells, confirm_all, number, some_areas
 
 TODAY = clock.instant(date(2026, 11, 22), 600)
 COUNTED = (Elder, ElderFact, ElderIdentity, ImportRun, events.Event)
@@ -56,7 +58,9 @@ def diner(session: Session, on: date):
 def apply(session: Session, folder: Path, *rows: list[str], name: str = "r.csv") -> running.Report:
     path = a_roster(folder, *rows, name=name)
     session.rollback()
-    return running.apply(path, "roster", "p-admin")
+    report = running.apply(path, "roster", "p-admin")
+    confirm_all(session)
+    return report
 
 
 def test_checking_writes_nothing(session: Session, tmp_path: Path):
@@ -454,3 +458,111 @@ def test_differences_come_to_nothing_once_applied():
 def test_limits_hold_for_a_roster_too(tmp_path: Path):
     with pytest.raises(FileTooLarge):
         running.check(a_roster(tmp_path, cells()), "roster", "p", limits=Limits(file=10))
+
+
+# --- what a second person confirms ---
+
+
+def asked(folder: Path, *rows: list[str], name: str = "r.csv") -> running.Report:
+    """Apply a file without the second person's answer."""
+    return running.apply(a_roster(folder, *rows, name=name), "roster", "p-admin")
+
+
+def test_people_of_a_roster_come_in_at_once_and_their_classes_wait_as_one_batch(session: Session, tmp_path: Path):
+    told = [number(order=order) for order in (102, 104, 106)]
+    report = asked(
+        tmp_path, *(cells(number=each, classes="低保", care="2") for each in told[:2]), cells(number=told[2])
+    )
+    assert (report.new, report.waiting) == (3, 2)
+    assert diner(session, date(2026, 6, 1)).classes == ()
+    assert diner(session, date(2026, 6, 1)).hukou[-1] == STREET
+    request = session.execute(select(ChangeRequest)).scalar_one()
+    assert (request.id, request.kind, request.subject) == (report.request, "elder.facts", report.run)
+    lines = fact_requests.shown(session, change_requests.lines_of(session, request.id))
+    assert {line.detail for line in lines} == {documents.parse("resident", each).masked for each in told[:2]}
+    assert {(line.before, line.after) for line in lines} == {
+        ("人员类别：无；评估等级：无", "人员类别：低保；评估等级：照护等级 2")
+    }
+    assert confirm_all(session) == 1
+    seen = diner(session, date(2026, 6, 1))
+    assert (seen.classes, seen.levels) == (("dibao",), {"care": 2})
+
+
+def test_a_class_given_in_place_of_another_waits_and_the_other_stays_until_then(session: Session, tmp_path: Path):
+    apply(session, tmp_path, cells(classes="低保"))
+    report = asked(tmp_path, cells(classes="特困", since="2026-07-01", phone="13800000000"), name="b.csv")
+    assert (report.changed, report.waiting) == (1, 1)
+    assert diner(session, date(2026, 8, 1)).classes == ("dibao",)
+    confirm_all(session)
+    assert diner(session, date(2026, 8, 1)).classes == ("tekun",)
+    assert diner(session, date(2026, 6, 30)).classes == ("dibao",)
+
+
+def test_a_row_that_only_strikes_or_corrects_waits_for_nobody(session: Session, tmp_path: Path):
+    apply(session, tmp_path, cells(classes="低保"))
+    report = asked(tmp_path, cells(classes="无", since="2026-07-01", name="李秀瑛"), name="b.csv")
+    assert (report.changed, report.waiting, report.request) == (1, 0, None)
+    assert diner(session, date(2026, 8, 1)).classes == ()
+
+
+def test_a_move_back_dated_by_a_roster_waits(session: Session, tmp_path: Path):
+    apply(session, tmp_path, cells())
+    report = asked(tmp_path, cells(residence=OTHER, since="2026-11-21"), name="b.csv")
+    assert report.waiting == 1
+    assert diner(session, date(2026, 11, 22)).residence[-1] == STREET
+    session.rollback()
+    assert asked(tmp_path, cells(residence=OTHER, since="2026-11-22"), name="c.csv").waiting == 0
+    assert diner(session, date(2026, 11, 22)).residence[-1] == OTHER
+
+
+def test_a_corrected_file_does_not_ask_again_for_what_waits(session: Session, tmp_path: Path):
+    asked(tmp_path, cells(classes="低保"), cells(number="1"))
+    again = asked(tmp_path, cells(classes="低保"), cells(number=number(order=104), classes="低保"), name="b.csv")
+    assert (again.new, again.same, again.waiting) == (1, 1, 1)
+    assert confirm_all(session) == 2
+    session.rollback()
+    assert asked(tmp_path, cells(classes="低保"), name="c.csv").same == 1
+
+
+def test_a_check_tells_how_many_would_wait_and_asks_for_nothing(session: Session, tmp_path: Path):
+    report = running.check(a_roster(tmp_path, cells(classes="低保")), "roster", "p-admin")
+    assert (report.waiting, report.request) == (1, None)
+    assert session.execute(select(ChangeRequest)).first() is None
+
+
+@pytest.mark.usefixtures("in_steps")
+def test_the_classes_of_a_large_roster_are_one_batch_made_with_the_flip(session: Session, tmp_path: Path):
+    rows = [cells(number=number(order=order), classes="低保") for order in range(104, 116, 2)]
+    apply(session, tmp_path, cells())
+    report = asked(tmp_path, cells(classes="低保"), *rows, name="b.csv")
+    assert (report.new, report.changed, report.waiting) == (6, 1, 7)
+    assert confirm_all(session) == 1
+    facts = session.execute(select(ElderFact.recorded).where(ElderFact.kind == "class")).scalars().all()
+    assert (len(facts), len(set(facts))) == (7, 1)
+
+
+@pytest.mark.usefixtures("in_steps")
+def test_classes_of_a_roster_that_was_broken_off_are_asked_for_when_it_ends(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = a_roster(tmp_path, *(cells(number=number(order=order), classes="低保") for order in range(104, 112, 2)))
+    session.rollback()
+    with killed_before_the_flip(monkeypatch), pytest.raises(KeyboardInterrupt):
+        running.apply(path, "roster", "p-admin")
+    assert session.execute(select(ChangeRequest)).first() is None
+    session.rollback()
+    assert running.apply(path, "roster", "p-admin").waiting == 4
+
+
+def test_a_batch_leaves_out_whom_somebody_changed_meanwhile(session: Session, tmp_path: Path):
+    told = [number(order=order) for order in (102, 104, 106)]
+    apply(session, tmp_path, *(cells(number=each, classes="低保") for each in told))
+    asked(tmp_path, *(cells(number=each, classes="特困", since="2026-07-01") for each in told), name="b.csv")
+    with transaction():
+        li = uuid.UUID(str(the_elder(session)))
+        (held,) = [fact for fact in elders.facts_about(session, li) if fact.kind == "class"]
+        elders.note(session, li, [NewFact("class", "", held.from_day, None, held.id)], "p-desk")
+    confirm_all(session)
+    assert diner(session, date(2026, 8, 1)).classes == ()
+    body = session.execute(select(events.Event.body).where(events.Event.kind == "elder.note_many")).scalars().all()[-1]
+    assert '"left_out":1' in body

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, ClassVar, Final
@@ -16,9 +16,11 @@ from sqlalchemy import func, insert, inspect, select
 from sqlalchemy.orm import Session
 
 from canteen import clock
+from canteen.auth import change_requests
+from canteen.auth.change_requests import Line
 from canteen.errors import Refusal
 from canteen.places import Area, Canteen
-from canteen.registry import documents, elders, facts, keys
+from canteen.registry import documents, elders, fact_requests, facts, keys, raising
 from canteen.registry.documents import Document
 from canteen.registry.elders import NewElder, NewFact
 from canteen.registry.facts import Fact
@@ -103,7 +105,7 @@ ROSTER: Final = Template(
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one good row comes to. `kind`: 'new', 'changed' or 'same'."""
+    """What one good row comes to. `kind`: 'new', 'changed' or 'same'. `facts` hold at once; others are asked for."""
 
     kind: str
     elder_id: uuid.UUID
@@ -121,13 +123,18 @@ class _Present:
     phone: str
     document: Document
     facts: list[Fact]
+    asked: list[NewFact] = field(default_factory=list)
 
 
 class Roster:
-    """One run over a roster file. `within`: the areas that the importer answers for; None is everywhere."""
+    """One run over a roster file. `within`: the areas that the importer answers for; None is everywhere.
+
+    What may raise a benefit (`registry.raising`) is not written but collected in `asked`, for a second person.
+    """
 
     template: ClassVar = ROSTER
     chunk: ClassVar = 500
+    asks: ClassVar = fact_requests.KIND
 
     def __init__(self, session: Session, within: frozenset[str] | None, by: str) -> None:
         self._within = within
@@ -136,6 +143,12 @@ class Roster:
         self._seen: dict[str, int] = {}
         self._spoken: dict[str, bool] = dict.fromkeys(CLASSES, True)
         self._today = clock.today()
+        self.asked: list[Line] = []
+        self.places: set[tuple[str, str]] = set()
+
+    @property
+    def waiting(self) -> int:
+        return len(self.asked)
 
     def plan(self, session: Session, rows: Sequence[Row]) -> list[Change]:
         """What these rows come to; rows that are at fault get their faults and no change."""
@@ -187,9 +200,10 @@ class Roster:
                 under = {} if model is IdentityKey else {"recorded": recorded}
                 session.execute(insert(inspect(model).local_table), [row | under for row in rows])
 
-    def overtaken(self, session: Session, ready: Ready, head: int) -> bool:
-        """Whether anything was recorded after event `head` of an elder whom these rows are about."""
+    def overtaken(self, session: Session, ready: Ready, head: int, own: Collection[uuid.UUID]) -> bool:
+        """Whether anything was recorded after event `head` of an elder whom the file is about, but for its `own` new ones."""
         about = {row["elder_id"] for model in (ElderFact, ElderIdentity) for row in ready[model]}
+        about |= {uuid.UUID(line.subject) for line in self.asked}.difference(own)
         since = [select(model.elder_id).where(model.recorded > head) for model in (ElderFact, ElderIdentity)]
         return any(elder_id in about for query in since for elder_id in session.execute(query).scalars())
 
@@ -247,7 +261,9 @@ class Roster:
         first = [NewFact("birth", birth.isoformat(), birth), NewFact("sex", sex, birth)]
         first += self._stated(row, since)
         new = NewElder(values["name"], document, birth, sex, phone=values.get("phone", ""))
-        return Change("new", uuid.uuid4(), new=new, facts=tuple(first))
+        elder_id = uuid.uuid4()
+        at_once = self._ask(elder_id, first, [], raising.raising_kinds((), first, self._today, fresh=True))
+        return Change("new", elder_id, new=new, facts=tuple(at_once))
 
     def _change(self, row: Row, document: Document, present: _Present) -> Change:
         values = row.values
@@ -262,8 +278,21 @@ class Roster:
         added = differences(self._stated(row, since), holding, since, row.values)
         renamed = values["name"] != present.name or values.get("phone", present.phone) != present.phone
         identity = NewElder(values["name"], document, phone=values.get("phone", present.phone)) if renamed else None
+        added = [fact for fact in added if fact not in present.asked]
         kind = "changed" if added or identity else "same"
-        return Change(kind, present.elder_id, facts=tuple(added), identity=identity)
+        raised = raising.raising_kinds(present.facts, added, self._today)
+        at_once = self._ask(present.elder_id, added, present.facts, raised)
+        return Change(kind, present.elder_id, facts=tuple(at_once), identity=identity)
+
+    def _ask(
+        self, elder_id: uuid.UUID, added: Sequence[NewFact], known: Sequence[Fact], kinds: set[str]
+    ) -> list[NewFact]:
+        """Collect what is asked for of an elder, and answer what holds at once."""
+        if asked := [fact for fact in added if fact.kind in kinds]:
+            self.asked.append(fact_requests.line_of(elder_id, asked, SOURCE))
+            told = [fact for fact in added if fact.kind in fact_requests.AREAS]
+            self.places |= set(fact_requests.place_of([*known, *raising.as_facts(known, told)], self._within))
+        return [fact for fact in added if fact.kind not in kinds]
 
     def _reach(self, areas: set[str | None]) -> None:
         if self._within is not None and not areas & self._within:
@@ -345,4 +374,8 @@ def _present(session: Session, macs: set[str]) -> dict[str, _Present]:
     for elder_id, known in elders.facts_of_many(session, list(by_elder)).items():
         present = found[by_elder[elder_id]]
         found[by_elder[elder_id]] = replace(present, facts=facts.standing(known))
+    asked = change_requests.asked_about(session, fact_requests.KIND, [str(elder_id) for elder_id in by_elder])
+    for elder_id, mac in by_elder.items():
+        for _, line in asked.get(str(elder_id), ()):
+            found[mac].asked.extend(fact_requests.facts_of(line))
     return found

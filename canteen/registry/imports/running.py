@@ -8,16 +8,18 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from canteen import clock, events
+from canteen.auth import change_requests
+from canteen.auth.change_requests import Line
 from canteen.db import db, retried, transaction
 from canteen.errors import Conflict, Invalid, Missing
 from canteen.registry.imports import tables
@@ -82,6 +84,22 @@ class Importer(Protocol):
     def write(self, session: Session, changes: Sequence[Any], recorded: int, by: str) -> None: ...
 
 
+@runtime_checkable
+class Asking(Protocol):
+    """An importer whose rows may need a second person: what they ask for is one change request of the whole run.
+
+    waiting   how many lines `plan` found to be asked for
+    asked     the lines, whole once all is written; places: the nodes they touch
+    """
+
+    asks: ClassVar[str]
+    asked: list[Line]
+    places: set[tuple[str, str]]
+
+    @property
+    def waiting(self) -> int: ...
+
+
 KINDS: Final[dict[str, type[Importer]]] = {
     "roster": Roster,
     "areas": Areas,
@@ -97,6 +115,7 @@ class Report:
     """What a file comes to. `run` is the import's id once applied; `already`: this very file was applied before.
 
     secrets   first passwords and PINs of new staff, by login: shown once, kept nowhere
+    waiting   lines that a second person must confirm before they hold; request: under this number, once applied
     """
 
     kind: str
@@ -110,10 +129,12 @@ class Report:
     already: bool = False
     run: str | None = None
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    waiting: int = 0
+    request: int | None = None
 
     def doc(self) -> dict[str, Any]:
         """JSON for commands and for the stored run; without secrets."""
-        counts = {name: getattr(self, name) for name in ("rows", "new", "changed", "same", "bad")}
+        counts = {name: getattr(self, name) for name in ("rows", "new", "changed", "same", "bad", "waiting")}
         faults = [fault.doc() for fault in self.faults]
         return {"kind": self.kind, "file": self.file_hash, **counts, "already": self.already, "faults": faults}
 
@@ -155,7 +176,10 @@ def apply(
 
 
 def accept(session: Session, run_id: str, by: str) -> ImportRun:
-    """Let a broken-off import stand as far as it got, when its file cannot be had again. Raises NoRun."""
+    """Let a broken-off import stand as far as it got, when its file cannot be had again. Raises NoRun.
+
+    The people that came in stand; classes are asked for by a whole file alone.
+    """
     run = session.get(ImportRun, run_id, with_for_update=True)
     if run is None or run.state != "staged":
         raise NoRun
@@ -185,6 +209,7 @@ def _looked_through(table: Table, kind: str, by: str, within: Within) -> Report:
     for rows in _chunks(importer, table):
         _count(report, rows, importer.plan(session, rows))
         session.rollback()  # on SQLite no reader outlives a page of rows
+    report.waiting = importer.waiting if isinstance(importer, Asking) else 0
     return report
 
 
@@ -203,8 +228,16 @@ def _at_once(table: Table, kind: str, by: str, name: str, within: Within) -> Rep
             importer.write(session, [change for change in changes if change.kind != "same"], recorded, by)
         _something(report)  # meanwhile another file may have brought it all, or made every row impossible
         report.secrets = getattr(importer, "secrets", {})
+        _ask(session, importer, report, run.id, by)
         session.add(_applied_run(run, report, recorded))
     return report
+
+
+def _ask(session: Session, importer: Importer, report: Report, run_id: str, by: str) -> None:
+    """Ask for all that needs a second person, as one request."""
+    if isinstance(importer, Asking) and importer.asked:
+        report.waiting = len(importer.asked)
+        report.request = change_requests.ask(session, importer.asks, run_id, importer.asked, importer.places, by=by)
 
 
 def _something(report: Report) -> None:
@@ -221,12 +254,13 @@ def _in_steps(table: Table, by: str, name: str, within: Within) -> Report:
     found by their numbers.
     """
     run = _begun(table, by, name) if _unfinished(db.session(), Roster.template.kind, table.hash) else None
-    staged = 0
+    staged = set[uuid.UUID]()
     for _ in range(PASSES):
         report, importer = Report(Roster.template.kind, table.hash), Roster(db.session(), within, by)
         head, ready = events.head(db.session())[0], importer.ready(())
         for rows in _chunks(importer, table):
             changes = importer.plan(db.session(), rows)
+            changes = [replace(each, kind="same") if each.elder_id in staged else each for each in changes]
             db.session().rollback()  # on SQLite no reader outlives a page of rows
             _count(report, rows, changes)
             fresh, known = (
@@ -235,11 +269,12 @@ def _in_steps(table: Table, by: str, name: str, within: Within) -> Report:
             if fresh[Elder]:
                 run = run or _begun(table, by, name)
                 _stage(importer, fresh, run[1])
-                staged += len(fresh[Elder])
+                staged |= {row["id"] for row in fresh[Elder]}
             for model, made in known.items():
                 ready[model] += made
-        report.new, report.same = staged, report.same - (staged - report.new)
-        if done := _flipped(importer, ready, head, report, run or (str(uuid.uuid4()), None), by, name):
+        report.new, report.same = len(staged), report.same - (len(staged) - report.new)
+        flip = _Flip(run or (str(uuid.uuid4()), None), head, staged, by, name)
+        if done := _flipped(importer, ready, report, flip):
             return done
     raise Overtaken
 
@@ -252,26 +287,37 @@ def _stage(importer: Roster, fresh: Ready, begun: int) -> None:
         raise Unfinished from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Flip:
+    """What the flip of a large roster needs to know. `head`: the event up to which its rows were judged."""
+
+    run: tuple[str, int | None]
+    head: int
+    staged: set[uuid.UUID]
+    by: str
+    name: str
+
+
 @retried
-def _flipped(
-    importer: Roster, ready: Ready, head: int, report: Report, run: tuple[str, int | None], by: str, name: str
-) -> Report | None:
-    """Make all of it visible; None when somebody changed one of these elders since event `head`."""
+def _flipped(importer: Roster, ready: Ready, report: Report, flip: _Flip) -> Report | None:
+    """Make all of it visible; None when somebody changed one of these elders since the rows were judged."""
+    by = flip.by
     with transaction() as session:
         events.wait(session)
         if (before := _applied(session, report.kind, report.file_hash)) is not None:
             return _again(Report(report.kind, report.file_hash), before)
-        if importer.overtaken(session, ready, head):
+        if importer.overtaken(session, ready, flip.head, flip.staged):
             return None
-        run_id, begun = run
+        run_id, begun = flip.run
         if begun is None:
             _something(report)
         body = {"file": report.file_hash} | ({"begun": begun} if begun else {})
         flipped = events.record(session, f"import.{report.kind}", run_id, by=by, body=body)
         importer.put(session, ready, flipped)
+        _ask(session, importer, report, run_id, by)
         known = session.get(ImportRun, run_id)
         if known is None:
-            known = ImportRun(id=run_id, kind=report.kind, file_hash=report.file_hash, file_name=name[:200], by=by)
+            known = ImportRun(id=run_id, kind=report.kind, file_hash=report.file_hash, file_name=flip.name[:200], by=by)
             session.add(known)
         _applied_run(known, report, flipped)
     return report
