@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from canteen.auth import change_requests, people
+from canteen.auth import change_requests, grant_requests, people  # noqa: F401 - the kinds of change are made known
 from canteen.auth.guard import Permission, allowed
 from canteen.auth.models import Person
 from canteen.db import db

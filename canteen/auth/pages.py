@@ -10,9 +10,10 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from canteen.auth import guard, logins, people, sessions
+from canteen.auth import change_requests, guard, logins, people, sessions
+from canteen.auth.change_requests import Shown
 from canteen.auth.guard import ROLE_NAMES, Permission, allowed, own_account, public
-from canteen.auth.models import Grant, Person
+from canteen.auth.models import ChangeRequest, Grant, Person
 from canteen.auth.people import Reach
 from canteen.db import db, transaction
 from canteen.errors import Conflict, Forbidden, Invalid, Refusal
@@ -27,6 +28,8 @@ filters.add_labels({f"role.{role}": name for role, name in ROLE_NAMES.items()})
 DONE = {
     "created": "账号已建立。",
     "granted": "已授予角色，对方下一次操作即生效。",
+    "created_asked": "账号已建立；角色须由另一位管理员复核，复核前没有任何权限。",
+    "asked": "已提交，须由另一位管理员复核，复核前不生效。",
     "ended": "已结束角色，立即生效。",
     "disabled": "账号已停用，立即生效。",
     "enabled": "账号已启用。",
@@ -202,7 +205,8 @@ def create_person() -> ResponseReturnValue:
         )
     except REFUSED as refusal:
         return _new_page(refusal)
-    return redirect(url_for("auth.person_page", person_id=person_id, done="created"))
+    waits = bool(_waiting(db.session(), person_id))
+    return redirect(url_for("auth.person_page", person_id=person_id, done="created_asked" if waits else "created"))
 
 
 @bp.get("/desk/people/<person_id>")
@@ -219,8 +223,8 @@ def change_person(person_id: str, act: str) -> ResponseReturnValue:
     try:
         match act:
             case "grant":
-                people.grant(person_id, form.get("role", ""), *_node(form.get("node", "")), by=by)
-                done = "granted"
+                waits = people.grant(person_id, form.get("role", ""), *_node(form.get("node", "")), by=by)
+                done = "asked" if waits else "granted"
             case "end":
                 people.end_grant(person_id, _number(form.get("grant", "")), by=by)
                 done = "ended"
@@ -234,8 +238,7 @@ def change_person(person_id: str, act: str) -> ResponseReturnValue:
                 people.disable(person_id, by=by)
                 done = "disabled"
             case "enable":
-                people.enable(person_id, by=by)
-                done = "enabled"
+                done = "asked" if people.enable(person_id, by=by) else "enabled"
             case "unlock":
                 people.unlock(person_id, by=by)
                 done = "unlocked"
@@ -264,9 +267,19 @@ def _person_page(person_id: str, refusal: Refusal | None = None) -> ResponseRetu
         grantable=_makes() and person_id != g.person.id,
         roles=[(role, ROLE_NAMES[role]) for role in reach.roles()],
         nodes=nodes_within(session, reach),
+        waiting=_waiting(session, person_id),
         refusal=refusal,
         done=DONE.get(request.args.get("done", "")),
     ), (status_of(refusal) if refusal else 200)
+
+
+def _waiting(session: Session, person_id: str) -> list[tuple[ChangeRequest, Shown]]:
+    """What is asked for about the account, in words."""
+    return [
+        (found, change_requests.kind_of(kind).show(session, [line])[0])
+        for kind in (people.GRANT, people.ENABLE)
+        for found, line in change_requests.asked_about(session, kind, [person_id]).get(person_id, ())
+    ]
 
 
 def _new_page(refusal: Refusal | None = None) -> ResponseReturnValue:

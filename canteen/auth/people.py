@@ -1,4 +1,10 @@
-"""Accounts of people and the roles granted to them: each act by someone named, none on one's own behalf (P23)."""
+"""Accounts of people and the roles granted to them: each act by someone named, none on one's own behalf (P23).
+
+A role of the bureau takes two administrators: one asks, another confirms (`auth.grant_requests`). It is the bureau's
+when it holds a right that a canteen's own staff never has: all but cashier and manager. The command line gives one
+alone only while fewer than two administrators could: that is how the first two come in. An account is made at once, since
+without a role it may do nothing.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +18,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from canteen import clock, events
-from canteen.auth import guard, pins, sessions
+from canteen.auth import change_requests, guard, pins, sessions
+from canteen.auth.change_requests import Line
 from canteen.auth.guard import NotCovered, Permission, Scope
 from canteen.auth.models import NODES, ROLES, Grant, Person
 from canteen.db import transaction
@@ -23,6 +30,9 @@ from canteen.web.security import settings
 SYSTEM = "system"  # the command line on the server itself
 DEMO = "demo-"  # production does not start while such an account can log in
 LISTED = 200
+GRANT, ENABLE = "person.grant", "person.enable"  # kinds of change that a second administrator confirms
+AT_CANTEEN = ("cashier", "manager")
+BUREAU = frozenset(role for role, held in guard.ROLES.items() if not held <= guard.permissions_of(AT_CANTEEN))
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._-]{1,31}")
 _KINDS: dict[str, type[Area | Operator | Canteen]] = {
     "area": Area,
@@ -148,10 +158,12 @@ def create(
     grants: Iterable[tuple[str, str, str]] = (),
     must_change: bool = True,
     by: str,
+    asked: list[Line] | None = None,
 ) -> str:
     """Make an account with its first roles (role, kind of node, node) and answer its id.
 
     must_change    the password is someone else's choice and is changed at the first login
+    asked          takes the roles that need a second administrator, for a request of the caller's own
     Raises BadLogin, LoginTaken, WeakPassword, WeakPin, Invalid, and what `grant` raises.
     """
     login, name = login.strip().lower(), name.strip()
@@ -184,22 +196,77 @@ def create(
         person_id = person.id
         if not (first := list(grants)) and by != SYSTEM:
             raise Invalid("请选择角色和范围。")
-        for role, kind, node_id in first:
-            _grant(session, person_id, role, kind, node_id, by)
-        events.record(session, "person.create", person_id, by=by, body={"grants": [list(each) for each in first]})
+        given, lines = list[tuple[str, str, str]](), list[Line]()
+        for each in first:
+            if _may_get(session, person_id, *each, by) and waits(session, *each, by):
+                lines.append(line_of(person_id, *each))
+            elif _grant(session, person_id, *each, by):
+                given.append(each)
+        events.record(session, "person.create", person_id, by=by, body={"grants": [list(each) for each in given]})
+        _ask(session, person_id, lines, by, asked)
     return person_id
 
 
-def grant(person_id: str, role: str, kind: str, node_id: str, *, by: str) -> None:
-    """Give a role at a node. Held already: nothing changes.
+def grant(person_id: str, role: str, kind: str, node_id: str, *, by: str, asked: list[Line] | None = None) -> bool:
+    """Give a role at a node, or ask a second administrator for it; answers whether it waits.
 
+    Held already: nothing changes. `asked`: see `create`.
     Raises NoPerson, NotCovered, OwnAccount, Forbidden, AuditorApart.
     """
     with transaction() as session:
         _managed(session, person_id, by, whole=False)
-        if _grant(session, person_id, role, kind, node_id, by):
-            body = {"role": role, "kind": kind, "node": node_id}
-            events.record(session, "person.grant", person_id, by=by, body=body)
+        if _may_get(session, person_id, role, kind, node_id, by) and waits(session, role, kind, node_id, by):
+            _ask(session, person_id, [line_of(person_id, role, kind, node_id)], by, asked)
+            return True
+        give(session, person_id, role, kind, node_id, by=by)
+    return False
+
+
+def give(
+    session: Session, person_id: str, role: str, kind: str, node_id: str, *, by: str, confirmed_by: str = ""
+) -> None:
+    """Write a role that `by` may give, and a second administrator confirmed where one is needed. Raises as `grant`."""
+    _managed(session, person_id, by, whole=False)
+    if _grant(session, person_id, role, kind, node_id, by):
+        body = {"role": role, "kind": kind, "node": node_id}
+        body |= {"confirmed_by": confirmed_by} if confirmed_by else {}
+        events.record(session, "person.grant", person_id, by=by, body=body)
+
+
+def waits(session: Session, role: str, kind: str, node_id: str, by: str) -> bool:
+    """Whether a role needs a second administrator when `by` gives it at the node."""
+    return role in BUREAU and not (by == SYSTEM and _administrators(session, kind, node_id) < 2)
+
+
+def line_of(person_id: str, role: str, kind: str, node_id: str) -> Line:
+    """A role for an account as a line of a change request."""
+    return Line(person_id, {"role": role, "kind": kind, "node": node_id})
+
+
+def places_of(lines: Iterable[Line]) -> list[tuple[str, str]]:
+    """The nodes at which lines ask for roles."""
+    return [(str(line.asked["kind"]), str(line.asked["node"])) for line in lines]
+
+
+def _ask(session: Session, person_id: str, lines: list[Line], by: str, asked: list[Line] | None) -> None:
+    if asked is not None:
+        asked += lines
+    elif lines:
+        change_requests.ask(session, GRANT, person_id, lines, places_of(lines), by=by)
+
+
+def _administrators(session: Session, kind: str, node_id: str) -> int:
+    """How many open accounts decide over people at the node."""
+    live = (
+        select(Grant.person_id)
+        .join(Person, Person.id == Grant.person_id)
+        .where(
+            Grant.role.in_(guard.roles_with(Permission.PEOPLE)), Grant.ended_at.is_(None), Person.disabled_at.is_(None)
+        )
+    )
+    holders = session.execute(live.distinct()).scalars().all()
+    scopes = [guard.scope_of(session, each, Permission.PEOPLE) for each in holders]
+    return sum(scope.covers_node(session, kind, node_id) for scope in scopes)
 
 
 def end_grant(person_id: str, grant_id: int, *, by: str) -> None:
@@ -228,15 +295,32 @@ def disable(person_id: str, *, by: str) -> None:
             events.record(session, "person.disable", person_id, by=by)
 
 
-def enable(person_id: str, *, by: str) -> None:
-    """Open a shut account again. Raises NoPerson, OwnAccount, Invalid (it has neither password nor PIN)."""
+def enable(person_id: str, *, by: str) -> bool:
+    """Open a shut account again, or ask a second administrator where it holds a role of the bureau; whether it waits.
+
+    Raises NoPerson, OwnAccount, Invalid (it has neither password nor PIN).
+    """
     with transaction() as session:
         person = _managed(session, person_id, by)
         if person.password_hash is None and person.pin_hash is None:
             raise Invalid("请先设置密码或口令，再启用账号。")
-        if person.disabled_at is not None:
-            person.disabled_at, person.changed_at = None, clock.now()
-            events.record(session, "person.enable", person_id, by=by)
+        if person.disabled_at is None:
+            return False
+        live = [(held.role, held.node_kind, held.node_id) for held in guard.live_grants(session, person_id)]
+        if any(waits(session, *each, by) for each in live):
+            places = [(kind, node_id) for _, kind, node_id in live]
+            change_requests.ask(session, ENABLE, person_id, [Line(person_id, {})], places, by=by)
+            return True
+        reopen(session, person_id, by=by)
+    return False
+
+
+def reopen(session: Session, person_id: str, *, by: str, confirmed_by: str = "") -> None:
+    """Open a shut account that `by` may open, and a second administrator confirmed where one is needed."""
+    person = _managed(session, person_id, by)
+    person.disabled_at, person.changed_at = None, clock.now()
+    body = {"confirmed_by": confirmed_by} if confirmed_by else {}
+    events.record(session, "person.enable", person_id, by=by, body=body)
 
 
 def reset_password(person_id: str, password: str, *, by: str, must_change: bool = True) -> None:
@@ -315,17 +399,8 @@ def node_name(session: Session, kind: str, node_id: str) -> str:
 
 
 def _grant(session: Session, person_id: str, role: str, kind: str, node_id: str, by: str) -> bool:
-    if role not in ROLES or kind not in NODES:
-        raise Invalid("请选择角色和范围。")
-    if session.get(_KINDS[kind], node_id) is None:
-        raise NotCovered("没有找到这个区域、运营方或食堂，请核对。")
-    if not Reach.of(session, by).grants(session, role, kind, node_id):
-        raise NotCovered
-    live = guard.live_grants(session, person_id)
-    if any((held.role, held.node_kind, held.node_id) == (role, kind, node_id) for held in live):
+    if not _may_get(session, person_id, role, kind, node_id, by):
         return False
-    if any((held.role == "auditor") != (role == "auditor") for held in live):
-        raise AuditorApart
     session.add(
         Grant(
             person_id=person_id,
@@ -339,6 +414,22 @@ def _grant(session: Session, person_id: str, role: str, kind: str, node_id: str,
         )
     )
     session.flush()
+    return True
+
+
+def _may_get(session: Session, person_id: str, role: str, kind: str, node_id: str, by: str) -> bool:
+    """Whether the role would be new to the account. Raises Invalid, NotCovered, AuditorApart when it may not be given."""
+    if role not in ROLES or kind not in NODES:
+        raise Invalid("请选择角色和范围。")
+    if session.get(_KINDS[kind], node_id) is None:
+        raise NotCovered("没有找到这个区域、运营方或食堂，请核对。")
+    if not Reach.of(session, by).grants(session, role, kind, node_id):
+        raise NotCovered
+    live = guard.live_grants(session, person_id)
+    if any((held.role, held.node_kind, held.node_id) == (role, kind, node_id) for held in live):
+        return False
+    if any((held.role == "auditor") != (role == "auditor") for held in live):
+        raise AuditorApart
     return True
 
 

@@ -9,12 +9,14 @@ from typing import Any
 import click
 from sqlalchemy import select
 
-from canteen.auth import guard, humans, people
+from canteen.auth import change_requests, guard, humans, people
 from canteen.auth.models import NODES, ROLES, Person
 from canteen.commands import installation
 from canteen.db import db
 from canteen.errors import Invalid
 from canteen.web import filters
+
+WAITS = "The role waits for an administrator: canteen changes list --as LOGIN, or /desk/changes"
 
 
 @click.group()
@@ -43,7 +45,10 @@ def add(
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     with installation():
         person_id = people.create(login, name, password=password, pin=pin, grants=first, by=people.SYSTEM)
+        waits = len(change_requests.asked_about(db.session(), people.GRANT, [person_id]).get(person_id, ()))
     click.echo(json.dumps({"id": person_id, "login": login}) if as_json else f"{login}: {person_id}")
+    if waits:
+        click.echo(WAITS, err=True)
 
 
 @user.command()
@@ -55,9 +60,11 @@ def grant(login: str, role: str, kind: str, node_id: str) -> None:
     """Give LOGIN a ROLE at a place: KIND and NODE_ID. Safe to repeat."""
     with installation():
         person = people.find(db.session(), login)
-        people.grant(person.id, role, kind, node_id, by=people.SYSTEM)
+        waits = people.grant(person.id, role, kind, node_id, by=people.SYSTEM)
         where = people.node_name(db.session(), kind, node_id)
     click.echo(f"{login}: {role} at {where}")
+    if waits:
+        click.echo(WAITS, err=True)
 
 
 @user.command()

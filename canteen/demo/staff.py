@@ -61,7 +61,10 @@ _NAMES = ("小王", "小李", "小赵", "小孙", "小于", "小高", "小姜", 
 
 
 def build() -> dict[str, str]:
-    """Make the accounts and answer login -> person id."""
+    """Make the accounts and answer login -> person id.
+
+    The two administrators come last: until they are there the command line gives the others their roles alone.
+    """
     return {
         one.login: people.create(
             one.login,
@@ -72,7 +75,7 @@ def build() -> dict[str, str]:
             must_change=False,
             by=people.SYSTEM,
         )
-        for one in accounts()
+        for one in sorted(accounts(), key=lambda one: any(role == "admin" for role, _, _ in one.grants))
     }
 
 

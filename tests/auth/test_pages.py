@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import select
 
-from canteen.auth import tablets
-from canteen.auth.models import Grant, LostEpoch, Person, Tablet
+from canteen.auth import change_requests, tablets
+from canteen.auth.models import ChangeRequest, Grant, LostEpoch, Person, Tablet
 from canteen.db import db
 from tests.auth.house import CITY, EAST, PASSWORD, PIN, Browser, Till, a_person, a_till
 
@@ -120,7 +120,11 @@ def test_an_administrator_makes_an_account_and_gives_and_takes_roles(root: str, 
     new = {"name": "李娜", "login": "lina", "role": "finance", "node": f"area:{EAST}", "password": PASSWORD}
     made = browser.post("/desk/people/new", at="/desk/people/new", **new)
     page = made.location.split("?")[0]
-    assert "账号已建立" in browser.get(made.location).text
+    assert "账号已建立；角色须由另一位管理员复核" in browser.get(made.location).text
+    assert "没有任何角色" in browser.get(page).text
+    request = db.session.execute(select(ChangeRequest.id)).scalar_one()
+    db.session.rollback()
+    change_requests.confirm(request, by=a_person("chief", ("admin", "area", CITY)))
 
     browser.post(f"{page}/grant", role="manager", node="canteen:east")
     shown = browser.get(page).text

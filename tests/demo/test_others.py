@@ -15,8 +15,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen import clock, config, places
-from canteen.auth import people, sessions
-from canteen.auth.models import Grant, Person, Tablet
+from canteen.auth import change_requests, people, sessions
+from canteen.auth.models import ChangeRequest, Grant, Person, Tablet
 from canteen.db import db, transaction
 from canteen.demo import database
 from canteen.demo.build import Size, build
@@ -96,9 +96,20 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     with database.opened(settings) as app:
         for login, grant in ROLES.items():
             people.create(login, login, password="jinglao-canting", grants=[grant], must_change=False, by="system")
+        confirm_roles()
         with transaction() as session:
             session.add(broken_off())
         yield app
+
+
+def confirm_roles() -> None:
+    """Confirm the roles of the bureau as an administrator of the demo."""
+    session = db.session()
+    admin = people.find(session, "demo-admin").id
+    waiting = [each.request.id for each in change_requests.waiting(session, admin)]
+    session.rollback()
+    for each in waiting:
+        change_requests.confirm(each, by=admin)
 
 
 def broken_off() -> ImportRun:
@@ -143,6 +154,10 @@ def things(session: Session) -> dict[str, list[Thing]]:
             Thing(f"{one}/{uuid.UUID(int=1)}", frozenset({one})) for one in sorted(all_of_them)
         ],
         "/desk/people/<person_id>": [Thing(one, found) for one, found in nodes.items()],
+        "/desk/changes/<int:request_id>": [
+            Thing(str(one), frozenset({"the city's"}))
+            for one in session.execute(select(ChangeRequest.id).where(ChangeRequest.subject == "demo")).scalars()
+        ],
         "/desk/cards/<batch>": [Thing("demo-rest", frozenset({"nobody's alone"}))],
         "/desk/imports/<run>": [Thing(broken_off().id, frozenset({"the city's"}))],
         "/desk/rules/drafts/<int:number>": [

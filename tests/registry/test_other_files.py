@@ -22,7 +22,7 @@ from canteen.registry.imports.canteens import span, week
 from canteen.registry.imports.columns import BadCell
 from canteen.registry.imports.contracts import Contracts
 from canteen.registry.imports.running import KINDS, NothingToApply, Report
-from tests.registry.people import CITY, DISTRICT, STREET, some_areas
+from tests.registry.people import CITY, DISTRICT, STREET, confirm_all, some_areas
 
 DAY = date(2026, 6, 1)
 CREDIT = "91110000600037341L"  # a code that the standard's own check digit fits
@@ -417,6 +417,20 @@ def test_staff_that_no_administrator_could_make_are_named_and_the_rest_come_in(s
     report = running.apply(path, "staff", own)
     assert [(fault.row, fault.field) for fault in report.faults] == [(2, "登录名"), (3, "登录名"), (5, "角色")]
     assert set(report.secrets) == {"shen", "wang"}
+
+
+@pytest.mark.usefixtures("with_canteen")
+def test_bureau_roles_of_a_file_are_one_batch_for_a_second_administrator(session: Session, tmp_path: Path):
+    confirm_all(session)  # makes one administrator; with the next one the command line gives no role alone
+    people.create("second", "乙", password="apricot-kettle-42", grants=[("admin", "area", CITY)], by=people.SYSTEM)
+    rows = [staff(login=each, name=each, role="财务", node="区划", place=DISTRICT) for each in ("zhao", "qian")]
+    report = apply(session, tmp_path, "staff", staff(), *rows)
+    assert (report.new, report.waiting) == (3, 2)
+    assert {grant.role for grant in session.execute(select(Grant)).scalars()} == {"admin", "cashier"}
+    assert apply(session, tmp_path, "staff", staff(login="li", name="李"), *rows, name="b.csv").same == 2
+    assert confirm_all(session) == 1
+    held = select(Grant.role).where(Grant.role == "finance")
+    assert session.execute(held).scalars().all() == ["finance", "finance"]
 
 
 # --- every kind ---

@@ -11,7 +11,8 @@ from typing import ClassVar, Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from canteen.auth import guard, people
+from canteen.auth import change_requests, guard, people
+from canteen.auth.change_requests import Line
 from canteen.auth.models import Person
 from canteen.auth.people import Reach
 from canteen.places import Area, Canteen, Operator
@@ -62,10 +63,14 @@ class Change:
 
 
 class Staff:
-    """One run over a file of staff. `secrets`: what was made for new accounts, by login."""
+    """One run over a file of staff. `secrets`: what was made for new accounts, by login.
+
+    Roles of the bureau are collected in `asked`, for a second administrator: one request of the whole file.
+    """
 
     template: ClassVar = STAFF
     chunk: ClassVar = STAFF.rows
+    asks: ClassVar = people.GRANT
 
     def __init__(self, session: Session, within: frozenset[str] | None, by: str) -> None:
         self._reach = Reach.of(session, by)
@@ -73,6 +78,9 @@ class Staff:
         self._names: dict[str, str] = {}
         self._roles: dict[str, set[str]] = {}
         self.secrets: dict[str, str] = {}
+        self.asked: list[Line] = []
+        self.places: set[tuple[str, str]] = set()
+        self.waiting = 0
 
     def plan(self, session: Session, rows: Sequence[Row]) -> list[Change]:
         changes = []
@@ -86,6 +94,8 @@ class Staff:
                 continue
             held = guard.live_grants(session, person.id) if person else []
             same = any((each.role, each.node_kind, each.node_id) == grant for each in held)
+            same = same or (person is not None and self._is_asked(session, person.id, grant))
+            self.waiting += not same and people.waits(session, *grant, self._reach.by)
             kind = "same" if same else "changed" if person else "new"
             changes.append(Change(kind, row.values["login"], row.values["name"], grant, person.id if person else None))
         return changes
@@ -94,11 +104,17 @@ class Staff:
         fresh: dict[str, list[Change]] = {}
         for change in changes:
             if change.person_id is not None:
-                people.grant(change.person_id, *change.grant, by=by)
+                people.grant(change.person_id, *change.grant, by=by, asked=self.asked)
             else:
                 fresh.setdefault(change.login, []).append(change)
         for name, first in fresh.items():
             self._create(name, first, by)
+        self.places = set(people.places_of(self.asked))
+
+    def _is_asked(self, session: Session, person_id: str, grant: tuple[str, str, str]) -> bool:
+        """Whether a second administrator is asked for this very role already."""
+        waiting = change_requests.asked_about(session, people.GRANT, [person_id]).get(person_id, ())
+        return any(line == people.line_of(person_id, *grant) for _, line in waiting)
 
     def _check(self, session: Session, row: Row, grant: tuple[str, str, str], person: Person | None) -> None:
         name = row.values["login"]
@@ -135,7 +151,8 @@ class Staff:
         roles = {change.grant[0] for change in first}
         pin = _pin() if roles & set(_AT_COUNTER) else None
         password = None if roles == {"cashier"} else "".join(secrets.choice(_READABLE) for _ in range(12))
-        people.create(name, first[0].name, password=password, pin=pin, grants=[each.grant for each in first], by=by)
+        grants = [each.grant for each in first]
+        people.create(name, first[0].name, password=password, pin=pin, grants=grants, by=by, asked=self.asked)
         told = [f"初始密码 {password}"] if password else []
         self.secrets[name] = "，".join(told + ([f"收银口令 {pin}"] if pin else []))
 
