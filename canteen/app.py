@@ -9,9 +9,9 @@ from canteen.auth import change_pages, guard, pins
 from canteen.auth import pages as auth_pages
 from canteen.auth import tablet_pages as tablet_desk
 from canteen.config import ROOT, Config
+from canteen.pos import ahead, tablets_api
 from canteen.pos import api as pos_api
 from canteen.pos import pages as tablet_pages
-from canteen.pos import tablets_api
 from canteen.registry import api as card_counter
 from canteen.registry import card_pages, import_pages, pages
 from canteen.ruledesk import pages as rule_pages
@@ -54,7 +54,7 @@ def _edges(app: Flask, settings: Config) -> None:
     security.register(app, settings)
     errors.register(app)
     filters.register(app)
-    health.register(app)
+    health.register(app, ahead.trouble)
     vendor.register(app)
     guard.register(app)
     api = web_api.register(app)

@@ -19,6 +19,7 @@ COMMANDS = {
     "policy": "policy",
     "user": "user",
     "tablet": "tablet",
+    "incarnation": "incarnation",
     "audit": "audit",
     "roster": "roster",
     "cards": "cards",

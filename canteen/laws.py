@@ -33,9 +33,9 @@ CHANGED = (
     "slot", "amount_used", "attempts", "web_session", "tablet", "person", "role_grant", "enrolment_code",
     "lost_epoch", "card_code", "import_run", "job_run", "area", "area_link", "operator", "payee", "canteen",
     "meal_window", "serving_days", "closure", "serving_point", "contract", "menu_item", "installation",
-    "rulebook_draft", "simulation", "revaluation_run",
+    "rulebook_draft", "simulation", "revaluation_run", "tablet_ahead",
 )  # fmt: skip
-REMOVED = ("slot", "card_code", "attempts", "web_session")
+REMOVED = ("slot", "card_code", "attempts", "web_session", "tablet_ahead")
 
 # Tables whose names are kept when they change, each by a trigger that adds to name_entry.
 NAMED = ("canteen", "operator", "payee", "area", "person", "tablet")

@@ -23,7 +23,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from canteen import clock, config, laws
-from canteen.commands import installation
+from canteen.commands import incarnation, installation
 from canteen.config import Config
 from canteen.db import WAL_SAFE, db, newest_revision, owner_engine, time_at
 from canteen.errors import Refusal
@@ -231,8 +231,15 @@ def _sqlite(connection: Connection, report: Report) -> None:
     report.troubles += [f"table {name} is not STRICT" for name in loose]
 
 
+def _tablets(_settings: Config, report: Report) -> None:
+    """Whether tablets were acknowledged numbers that this database does not hold."""
+    troubles, warnings = incarnation.told()
+    report.troubles += troubles
+    report.warnings += warnings
+
+
 # Further checks are added at the end of a list. A check of SETTINGS or AS_APPLICATION is told the settings, one of
 # AS_OWNER the connection. What a person has to mend now is a trouble; what is due later is a warning.
 SETTINGS: tuple[Callable[[Config, Report], None], ...] = (_versions, _settings, _secrets, _workflow)
 AS_OWNER: tuple[Callable[[Connection, Report], None], ...] = (_schema, _postgresql, _sqlite, _clock)
-AS_APPLICATION: tuple[Callable[[Config, Report], None], ...] = (_acting, _installation, _unclaimed)
+AS_APPLICATION: tuple[Callable[[Config, Report], None], ...] = (_acting, _installation, _unclaimed, _tablets)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from dataclasses import asdict
 from typing import Any
 
-from flask import g
+from flask import g, request
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from canteen import clock, places
 from canteen.auth.guard import Permission, allowed, even_revoked, tablet_signed
 from canteen.auth.models import Tablet
 from canteen.db import db
-from canteen.places import Installation
 from canteen.policy.quote import quote_doc
-from canteen.pos import pricing, quoting, records
+from canteen.pos import ahead, pricing, quoting, records
 from canteen.pos.models import HOW_READ, MODES
 from canteen.pos.orders import MOST_FEN, MOST_SALES
 from canteen.pos.quoting import Answer, Asked, Quoted
@@ -91,10 +91,10 @@ def quotes(asked: dict[str, Any]) -> dict[str, Any]:
 def bring(batch: dict[str, Any]) -> dict[str, Any]:
     """Book records in their order; one answer each. The same record may be brought again for ever."""
     tablet: Tablet = g.tablet
+    heard = ahead.hear(tablet, request.args)  # before booking: what comes now would hide what is missing
     results = records.accept(batch["records"], tablet)
-    row = db.session().get(Installation, 1)
     return {
-        "incarnation": row.incarnation if row else "",
+        **asdict(heard),
         "at": clock.now().isoformat(),
         "results": [
             {

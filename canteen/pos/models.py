@@ -1,4 +1,4 @@
-"""Tables of the counter. All but `slot` and `amount_used` are facts: added once, never changed."""
+"""Tables of the counter. All but `slot`, `amount_used` and `tablet_ahead` are facts: added once, never changed."""
 
 from __future__ import annotations
 
@@ -46,6 +46,26 @@ class Record(Base):
     state: Mapped[str]
     reason: Mapped[str] = mapped_column(default="")  # why quarantined: a stable code
     resolves: Mapped[int | None] = mapped_column(ForeignKey("record.id"))  # a quarantined one accepted later
+
+
+class TabletAhead(Base):
+    """A tablet was acknowledged numbers of an epoch that this database does not hold: it is older than they are.
+
+    State: a row goes when all of its numbers have come.
+    """
+
+    __tablename__ = "tablet_ahead"
+    __table_args__ = (
+        CheckConstraint("epoch >= 1 AND held >= 0 AND acknowledged > held", name="numbers"),
+        {"sqlite_strict": True},
+    )
+
+    tablet_id: Mapped[str] = mapped_column(ForeignKey("tablet.id"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    held: Mapped[int]  # highest number held when the tablet told more
+    acknowledged: Mapped[int]  # highest number that the tablet told
+    incarnation: Mapped[str]  # which acknowledged it
+    since: Mapped[datetime]
 
 
 class SaleKey(Base):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import uuid
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
-from flask import Response, g, make_response
+from flask import Response, g, make_response, request
 from marshmallow import fields, validate
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -19,8 +20,8 @@ from canteen.auth.guard import Permission, allowed, public, tablet_signed
 from canteen.auth.models import LostEpoch, Tablet
 from canteen.auth.tablets import BadKey
 from canteen.db import db, transaction
-from canteen.places import Installation, MenuItem, ServingPoint
-from canteen.pos import voids
+from canteen.places import MenuItem, ServingPoint
+from canteen.pos import ahead, incarnation, voids
 from canteen.web import security
 from canteen.web.api import PREFIX, Blueprint, Strict
 
@@ -51,8 +52,22 @@ class Item(Named):
     tags = fields.List(fields.String(), required=True)
 
 
-class Boot(Strict):
+class Run(Strict):
+    """Numbers of an epoch, both ends included."""
+
+    epoch = fields.Integer(required=True)
+    first = fields.Integer(required=True)
+    last = fields.Integer(required=True)
+
+
+class Contact(Strict):
+    """What every contact answers: which installation this is, and what of the tablet's acknowledged numbers it lacks."""
+
     incarnation = fields.String(required=True)
+    behind = fields.List(fields.Nested(Run), required=True)
+
+
+class Boot(Contact):
     at = fields.String(required=True)
     day = fields.Date(required=True)
     tablet = fields.Nested(Named, required=True)
@@ -66,8 +81,7 @@ class Boot(Strict):
     lost_epochs = fields.List(fields.Integer(), required=True)
 
 
-class Heard(Strict):
-    incarnation = fields.String(required=True)
+class Pinged(Contact):
     at = fields.String(
         required=True, metadata={"description": "to the millisecond: tablets measure their clocks by it"}
     )
@@ -126,17 +140,17 @@ def enrol(asked: dict[str, str]) -> dict[str, Any]:
     return {
         "tablet": _named(tablet),
         "canteen": _named(canteen),
-        "incarnation": _incarnation(session),
+        "incarnation": incarnation.current(session),
         "at": _now(),
     }
 
 
 @bp.get("/ping")
 @tablet_signed
-@bp.response(200, Heard)
-def ping() -> dict[str, str]:
+@bp.response(200, Pinged)
+def ping() -> dict[str, Any]:
     """Whether this tablet can reach us, asked every quarter of a minute; and what time it is."""
-    return {"incarnation": _incarnation(db.session()), "at": _now()}
+    return {**_contact(), "at": _now()}
 
 
 @bp.get("/boot")
@@ -144,11 +158,12 @@ def ping() -> dict[str, str]:
 @bp.response(200, Boot)
 def boot() -> dict[str, Any]:
     """What the tablet shows today: canteen, points, windows, menu, who may log in."""
+    contact = _contact()
     session, tablet = db.session(), g.tablet
     canteen = places.canteen(session, tablet.canteen_id)
     day = clock.business_day(clock.now(), turns_at=canteen.day_turns_at)
     return {
-        "incarnation": _incarnation(session),
+        **contact,
         "at": _now(),
         "day": day,
         "tablet": _named(tablet),
@@ -236,9 +251,8 @@ def _key(text: str) -> bytes:
         raise BadKey from error
 
 
-def _incarnation(session: Session) -> str:
-    row = session.get(Installation, 1)
-    return row.incarnation if row is not None else ""
+def _contact() -> dict[str, Any]:
+    return asdict(ahead.hear(g.tablet, request.args))
 
 
 def _now() -> str:

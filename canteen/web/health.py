@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     REGISTRY,
@@ -32,14 +34,15 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 @public("balancers ask it; it tells only whether we can serve")
-def healthz() -> tuple[dict[str, str], int]:
-    """200 when the database answers, else 503."""
+def healthz() -> tuple[dict[str, Any], int]:
+    """200 when the database answers, else 503; with the codes of troubles in spite of which we serve."""
     try:
         db.session.execute(text("SELECT 1"))
+        troubles = [code for look in current_app.extensions["canteen_troubles"] if (code := look())]
     except DBAPIError:
         db.session.rollback()
         return {"status": "database_away"}, 503
-    return {"status": "ok"}, 200
+    return {"status": "ok", **({"troubles": troubles} if troubles else {})}, 200
 
 
 @allowed("see_system", loopback=True)
@@ -52,8 +55,9 @@ def metrics() -> Response:
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 
-def register(app: Flask) -> None:
-    """Add both addresses, and count every request."""
+def register(app: Flask, *troubles: Callable[[], str | None]) -> None:
+    """Add both addresses, and count every request. Each of `troubles` looks for one and answers its code, or None."""
+    app.extensions["canteen_troubles"] = troubles
     app.add_url_rule("/healthz", "healthz", healthz)
     app.add_url_rule("/metrics", "metrics", metrics)
     app.before_request(_begin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner, Result
 from playwright.sync_api import Page
 from sqlalchemy.orm import Session
 
-from canteen import clock, places
+from canteen import cli, clock, places
 from canteen.app import create_app
 from canteen.auth import people, tablets
 from canteen.config import Config
@@ -66,6 +68,20 @@ class Shop:
         with engine.begin() as connection:
             connection.execute(sa.text(sql))
         engine.dispose()
+
+    def canteen(self, *words: str) -> Result:
+        """The `canteen` command on this shop."""
+        environment = {
+            "CANTEEN_DATABASE_URL": self.config.database_url,
+            "CANTEEN_DATA": str(self.config.data_dir),
+            "CANTEEN_KEYS": str(self.config.keys_dir),
+        }
+        return CliRunner(env=environment).invoke(cli.cli, words)
+
+    def troubles(self) -> list[str]:
+        """What `canteen doctor` says."""
+        troubles: list[str] = json.loads(self.canteen("doctor", "--json").stdout)["troubles"]
+        return troubles
 
     def count(self, table: str) -> int:
         return int(str(self.rows(f"SELECT count(*) FROM {table}")[0][0]))

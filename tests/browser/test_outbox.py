@@ -8,7 +8,10 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,6 @@ from tests.rigs.servers import Serve
 
 pytestmark = pytest.mark.browser
 LATER = '{"incarnation":"INCARNATION","at":"","results":[{"id":"1/1","outcome":"later","reason":"database_away","message":null}]}'
-SET_ASIDE = '{"incarnation":"INCARNATION","at":"","results":[{"id":"1/1","outcome":"quarantined","reason":"hash","message":"签名有误"}]}'
 WRITE_MANY = """
 () => {
   const moment = { at: '2026-11-22T12:00:00.000+08:00', mono: 1, boot: 'b' }
@@ -286,7 +288,7 @@ def test_a_server_that_cannot_book_just_now_is_asked_again(shop: Shop, till: Til
     till.scan(shop.grandma)
     till.due("7.00 元")
     answered = itertools.count(1)
-    with till.page.expect_response(lambda response: response.url.endswith("/records") and next(answered) == 3):
+    with till.page.expect_response(lambda response: "/records" in response.url and next(answered) == 3):
         till.pay()
     till.unsent(1)
     till.page.unroute(RECORDS)
@@ -298,7 +300,9 @@ def test_a_record_set_aside_by_the_server_is_listed_and_the_next_one_passes(shop
     def set_aside(route: Route) -> None:
         sent: Any = route.request.post_data_json
         if sent["records"][0]["number"] == 1:
-            route.fulfill(content_type="application/json", body=SET_ASIDE.replace("INCARNATION", shop.incarnation))
+            kept = route.fetch()
+            told = {"outcome": "quarantined", "reason": "hash", "message": "签名有误"}
+            route.fulfill(response=kept, json={**kept.json(), "results": [{**kept.json()["results"][0], **told}]})
         else:
             route.continue_()
 
@@ -314,20 +318,60 @@ def test_a_record_set_aside_by_the_server_is_listed_and_the_next_one_passes(shop
     assert [row["state"] for row in till.outbox()] == ["quarantined", "settled"]
 
 
-def test_a_server_restored_from_a_backup_gets_every_kept_record_again(shop: Shop, till: Till) -> None:
-    sent: list[Any] = []
-    till.page.on("request", lambda request: sent.append(request.post_data_json) if "records" in request.url else None)
-    till.scan(shop.grandma)
-    till.pay()
+def sell(till: Till, *cards: str, due: str = "7.00 元") -> None:
+    for card in cards:
+        till.scan(card)
+        till.due(due)
+        till.pay()
+
+
+def upload_now(till: Till) -> None:
+    till.page.click("nav >> text=设备状态")
+    till.page.click("text=立即上传")
+    till.sees("已通知上传")
+
+
+def test_a_restored_server_gets_all_again_and_nobody_is_told_that_all_is_well_before(
+    shop: Shop, serve: Serve, till: Till, tmp_path: Path
+) -> None:
+    database = Path(shop.config.database_url.removeprefix("sqlite:///"))
+    lacking = "服务器缺 3 笔，待补传"
+    bar, notice = till.page.locator("#bar [data-slot=unsent]"), till.page.locator("#notice")
+    sell(till, shop.grandma)
     till.sent()
-    shop.run("UPDATE installation SET incarnation = 'restored'")
-    till.page.click("text=设备状态")
-    with till.page.expect_response(RECORDS) as answer:
-        till.page.click("text=立即上传")
-    assert answer.value.json()["results"][0]["outcome"] == "have"
+    with closing(sqlite3.connect(database)) as live, closing(sqlite3.connect(tmp_path / "backup.db")) as backup:
+        live.backup(backup)
+    sell(till, shop.grandpa)
+    sell(till, shop.grandma, shop.grandpa, due="12.00 元")  # the second meal of a day
     till.sent()
-    assert [record["number"] for batch in sent for record in batch["records"]] == [1, 1]
-    assert shop.count("sale") == 1
+    shop.server.kill()
+    for leftover in database.parent.glob(f"{database.name}*"):
+        leftover.unlink()
+    shutil.copyfile(tmp_path / "backup.db", database)
+    serve(shop.config, port=shop.server.port, options=("--no-scheduler",))
+
+    upload_now(till)
+    expect(bar).to_have_text(lacking)
+    expect(notice).to_contain_text("缺本机已上传的 3 笔，请告诉管理员")
+    expect(till.page.locator("body")).not_to_contain_text("全部已上传")
+    till.open()
+    till.at_the_counter()
+    expect(bar).to_have_text(lacking)
+    sell(till, shop.grandma, due="12.00 元")
+    expect(till.page.locator("[data-slot=done][data-state=settled][data-number='5']")).to_be_visible()
+    expect(bar).to_have_text(lacking)  # what was sold since hides nothing
+    till.page.click("nav >> text=今日记录")
+    expect(till.page.get_by_text("服务器缺这一笔，待补传")).to_have_count(3)
+    assert shop.rows("SELECT number FROM record ORDER BY number") == [(1,), (5,)]
+    assert any("canteen incarnation renew" in each and "1/2-4" in each for each in shop.troubles())
+
+    assert shop.canteen("incarnation", "renew").exit_code == 0
+    upload_now(till)
+    till.sent()
+    expect(notice).to_be_hidden()
+    assert shop.rows("SELECT number, state FROM record ORDER BY number") == [(n, "accepted") for n in range(1, 6)]
+    assert (shop.count("sale"), shop.count("payment")) == (5, 5)
+    assert not any("tablet" in each for each in shop.troubles())
 
 
 def test_a_record_that_the_disk_refuses_is_not_called_done(shop: Shop, till: Till) -> None:

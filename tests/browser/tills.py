@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from tests.rigs.browsers import PATIENCE
 
 CASHIER, MANAGER, PIN = "王秀兰", "陈志强", "135792"
 API = "**/api/**"
-RECORDS = "**/api/v1/records"
+RECORDS = re.compile(r"/api/v1/records\b")
 QUOTES = "**/api/v1/pos/quotes"
 
 OUTBOX = """

@@ -1,5 +1,8 @@
 // What the outbox holds, told to people.
 
+import { lacks } from './ahead.js'
+
+/** @import {Run} from './ahead.js' */
 /** @import {Envelope} from './envelope.js' */
 /** @import {Tender} from './types.js' */
 
@@ -39,8 +42,11 @@ export function checkouts(rows) {
 /**
  * The state of a record in words.
  * @param {Row} row
+ * @param {Run[]} [behind]  what the server acknowledged and lacks
  */
-export function stateWords({ state, tries, message }) {
+export function stateWords(row, behind = []) {
+  const { state, tries, message } = row
+  if (lacks(behind, row)) return '服务器缺这一笔，待补传'
   if (state === 'settled') return '已上传'
   if (state === 'quarantined') return `已上传，待人工核对：${message || '请联系管理员'}`
   if (message) return `待上传，服务器未接收：${message}`
@@ -58,9 +64,12 @@ export function names(titles) {
 /**
  * The count of unsent records, in words.
  * @param {number} count
+ * @param {number | null} [owed]  records that the server acknowledged and lacks; null when it is not known to lack any
  */
-export function unsentWords(count) {
-  return count === 0 ? '全部已上传' : `${count} 笔待上传`
+export function unsentWords(count, owed = null) {
+  if (count > 0) return `${count} 笔待上传`
+  if (owed === null) return '全部已上传'
+  return owed > 0 ? `服务器缺 ${owed} 笔，待补传` : '服务器数据较旧，待修复'
 }
 
 /** @param {string} kind */

@@ -1,5 +1,7 @@
 // The shapes that travel between the server and the tablet. Amounts are whole fen.
 
+/** @import {Run} from './ahead.js' */
+
 /**
  * @typedef {{item: string, quantity: number}} Wanted
  * @typedef {{item: string, name: string, fen: number, quantity: number, tags: string[]}} Line
@@ -18,7 +20,9 @@
  * @typedef {{period: Period, starts: number, ends: number, grace: number}} Window  minutes of the day
  * @typedef {{id: string, name: string}} Named
  * @typedef {{id: string, name: string, profile: 'counter' | 'partner' | 'village', serving: boolean}} Canteen
- * @typedef {{incarnation: string, at: string, day: string, tablet: Named, canteen: Canteen, points: Named[],
+ * @typedef {{incarnation: string, behind?: Run[] | null}} Contact
+ *   behind  what the server lacks of the numbers that it acknowledged; a tablet that was shut out is told nothing
+ * @typedef {Contact & {at: string, day: string, tablet: Named, canteen: Canteen, points: Named[],
  *   windows: Window[], menu: MenuItem[], cashiers: Named[], managers: Named[], lost_epochs: number[]}} Boot
  *
  * @typedef {{kind: 'cash' | 'mobile' | 'free', fen: number, given: number, change: number,

@@ -3,7 +3,7 @@
 
 import { wait } from '../model/backoff.js'
 import { batches } from '../model/queue.js'
-import { mark, metIncarnation, settle, waiting } from '../store/outbox.js'
+import { mark, settle, waiting } from '../store/outbox.js'
 import { Refusal } from './api.js'
 
 /** @import {Store} from '../store/db.js' */
@@ -100,10 +100,9 @@ export class Sender extends EventTarget {
 
   /**
    * @param {Row[]} rows
-   * @param {{incarnation: string, results: Answer[]}} answer
+   * @param {{results: Answer[]}} answer
    */
-  async #settled(rows, { incarnation, results }) {
-    await metIncarnation(this.store, incarnation)
+  async #settled(rows, { results }) {
     await settle(this.store, rows, results, this.now())
     if (results.some(({ outcome }) => outcome === 'later')) this.#failures += 1
   }

@@ -1,12 +1,15 @@
 // What all screens share: the tablet's memory, its line to the server, and who is at the counter.
 
 import { day, offset, stamp } from '../model/clock.js'
+import { behindWords } from '../model/ahead.js'
 import { unsentWords } from '../model/rows.js'
 import { uuid } from '../model/uuid.js'
 import { append, leaveLost, metIncarnation, sweep, unsent } from '../store/outbox.js'
+import { owed } from '../store/acknowledged.js'
 import { forget, get, put } from '../store/settings.js'
 import { stayAwake } from '../devices/wake.js'
 import { asker, Refusal, Unreachable } from '../net/api.js'
+import { contact } from '../net/contact.js'
 import { Line } from '../net/line.js'
 import { Sender } from '../net/sender.js'
 import { fill, slot } from './dom.js'
@@ -15,12 +18,15 @@ import { closeDialogs } from './dialogs.js'
 /** @import {Camera} from '../devices/camera.js' */
 /** @import {Store} from '../store/db.js' */
 /** @import {Device, Shift} from '../store/settings.js' */
-/** @import {Boot, How, Named} from '../model/types.js' */
+/** @import {Boot, Contact, How, Named} from '../model/types.js' */
+/** @import {Run} from '../model/ahead.js' */
 /** @import {Kind} from '../model/envelope.js' */
 
 /** A tablet left alone for so long asks for the PIN again. */
 const IDLE = 15 * 60 * 1000
 const MINUTE = 60 * 1000
+/** The server's reasons not to let this tablet in. */
+const SHUT = ['tablet_revoked', 'bad_signature']
 /** A menu loaded so long ago is asked for again. */
 const FRESH = 10 * MINUTE
 
@@ -39,8 +45,10 @@ export class App {
   menu = null
   /** @type {Shift | null} */
   shift = null
-  /** whether the server no longer lets this tablet in */
-  shut = false
+  /** why the server no longer lets this tablet in; '' while it does */
+  shut = ''
+  /** @type {Run[]} numbers that the server acknowledged and lacks: it was restored from an older backup */
+  behind = []
   /** why the last shift ended, when the cashier did not end it */
   ended = ''
   /** @type {Screen | null} */
@@ -61,13 +69,14 @@ export class App {
     this.store = store
     this.camera = camera
     this.line = new Line({
-      ask: () => this.ask,
-      incarnation: (incarnation) => this.#incarnation(incarnation),
+      ask: () => this.contact,
+      known: () => this.#known(),
       refused: (error) => this.#told(error),
     })
     const heard = { heard: () => this.line.heard(), lost: () => this.line.lost() }
     this.ask = asker(() => this.device, heard)
-    this.sender = new Sender(store, () => this.ask, () => this.now())
+    this.contact = contact(store, () => this.ask, (answer) => this.#met(answer))
+    this.sender = new Sender(store, () => this.contact, () => this.now())
     this.sender.addEventListener('changed', () => this.refresh())
     this.sender.addEventListener('failed', (event) => this.#told(/** @type {CustomEvent} */ (event).detail))
     this.line.addEventListener('turned', () => this.#turned())
@@ -78,6 +87,7 @@ export class App {
   async start() {
     this.device = (await get(this.store, 'device')) ?? null
     this.menu = (await get(this.store, 'boot')) ?? null
+    this.behind = (await get(this.store, 'behind')) ?? []
     if (!this.device) return this.go('enrol')
     void this.sender.start()
     void this.line.check()
@@ -125,12 +135,12 @@ export class App {
     try {
       const sent = performance.now()
       /** @type {Boot} */
-      const boot = await this.ask('GET', '/api/v1/pos/boot')
+      const boot = await this.contact('GET', '/api/v1/pos/boot')
       this.line.met(boot.at, sent)
       this.menu = boot
       await put(this.store, { boot })
       await leaveLost(this.store, boot.lost_epochs)
-      await this.#incarnation(boot.incarnation)
+      this.#known()
       await this.refresh()
     } catch (error) {
       this.#told(error)
@@ -166,7 +176,7 @@ export class App {
 
   /** A tablet that was shut out, with nothing left to send, may be let in anew; what it sold stays kept here. */
   async forgetDevice() {
-    if ((await unsent(this.store)) > 0) return false
+    if ((await unsent(this.store)) > 0 || this.behind.length > 0) return false
     for (const key of /** @type {const} */ (['device', 'chain', 'boot', 'shift', 'incarnation'])) {
       await forget(this.store, key)
     }
@@ -241,15 +251,16 @@ export class App {
   async refresh() {
     const bar = document.getElementById('bar')
     if (!bar) return
-    const count = await unsent(this.store)
+    const { waiting, owed } = await this.upload()
+    this.#notice(owed)
     bar.hidden = !this.shift
     bar.dataset.line = this.line.state
-    bar.dataset.unsent = count === 0 ? 'none' : 'some'
+    bar.dataset.unsent = waiting === 0 && owed === null ? 'none' : 'some'
     fill(bar, {
       place: [this.menu?.canteen.name, this.shift?.point?.name].filter(Boolean).join(' · '),
       cashier: this.shift ? `收银员 ${this.shift.person.name}` : '',
       line: { unknown: '正在连接…', online: '网络正常', offline: '网络不通，暂不能查卡' }[this.line.state],
-      unsent: unsentWords(count),
+      unsent: unsentWords(waiting, owed),
     })
     for (const button of slot(bar, 'nav').querySelectorAll('button')) {
       button.toggleAttribute('aria-current', button.dataset.act === document.body.dataset.screen)
@@ -257,11 +268,35 @@ export class App {
     this.screen?.refresh?.()
   }
 
-  /** @param {string} incarnation */
-  async #incarnation(incarnation) {
-    document.getElementById('notice')?.toggleAttribute('hidden', true)
-    this.shut = false
+  /** How many records wait, and how many the server acknowledged and lacks: null when it is not known to lack any. */
+  async upload() {
+    const behind = this.behind.length > 0
+    return { waiting: await unsent(this.store), owed: behind ? await owed(this.store, this.behind) : null }
+  }
+
+  /** @param {Contact} answer */
+  async #met({ incarnation, behind }) {
     if (await metIncarnation(this.store, incarnation)) this.sender.call()
+    if (!behind || JSON.stringify(behind) === JSON.stringify(this.behind)) return
+    this.behind = behind
+    await put(this.store, { behind })
+    await this.refresh()
+  }
+
+  /** The server lets this tablet in. */
+  #known() {
+    if (!this.shut) return
+    this.shut = ''
+    void this.refresh()
+  }
+
+  /** @param {number | null} owed */
+  #notice(owed) {
+    const notice = document.getElementById('notice')
+    if (!notice) return
+    notice.hidden = !this.shut && owed === null
+    if (this.shut) notice.textContent = `${this.shut} 尚未上传的记录都保存在本机，请不要清除浏览器数据。`
+    else if (owed !== null) notice.textContent = behindWords(owed)
   }
 
   #newDay() {
@@ -275,13 +310,11 @@ export class App {
 
   /** @param {unknown} error */
   #told(error) {
-    const notice = document.getElementById('notice')
-    if (!notice || error instanceof Unreachable) return
-    const shut = error instanceof Refusal && ['tablet_revoked', 'bad_signature'].includes(error.code)
-    if (shut !== this.shut) void this.refresh()
+    if (error instanceof Unreachable) return
+    const shut = error instanceof Refusal && SHUT.includes(error.code) ? error.message : ''
+    if (shut === this.shut) return
     this.shut = shut
-    notice.hidden = !shut
-    if (shut) notice.textContent = `${error.message} 尚未上传的记录都保存在本机，请不要清除浏览器数据。`
+    void this.refresh()
   }
 }
 

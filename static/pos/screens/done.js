@@ -22,7 +22,7 @@ export async function showDone(app, root, done) {
     doneWho: `${who(shown)} 已完成`,
     doneMoney: shown.due === 0 ? '免付' : `${KINDS[shown.kind]} ${yuan(shown.due)} 元`,
     doneChange: shown.change > 0 ? `找零 ${yuan(shown.change)} 元` : '',
-    doneState: row.state === 'waiting' ? '已存在本机，正在上传。' : stateWords(row),
+    doneState: row.state === 'waiting' ? '已存在本机，正在上传。' : stateWords(row, app.behind),
   })
   show(root, 'doneChange', shown.change > 0)
   slot(root, 'done').dataset.number = String(row.number)
@@ -38,7 +38,7 @@ export async function showLatest(app, root) {
   const row = await newest(app.store)
   if (!row) return fill(root, { latest: '' })
   const [latest] = checkouts([row])
-  const words = `上一单 ${hour(row.made)} ${who(latest)} ${yuan(latest.due)} 元，${stateWords(row)}`
+  const words = `上一单 ${hour(row.made)} ${who(latest)} ${yuan(latest.due)} 元，${stateWords(row, app.behind)}`
   fill(root, { latest: words })
 }
 

@@ -29,7 +29,7 @@ export function recent(app) {
     show(root, 'earlier', ago * A_DAY < KEPT)
     const sold = wanted + list.map(({ row, sales }) => `${row.epoch}/${row.number} ${sales.map(({ voided }) => voided)}`).join()
     if (sold !== shown) showRows(app, root, list)
-    else showStates(root, list) // a button under the finger must not be replaced
+    else showStates(app, root, list) // a button under the finger must not be replaced
     shown = sold
   }
   const turn = (/** @type {number} */ days) => {
@@ -57,17 +57,18 @@ function showRows(app, root, list) {
     })
     each(slot(part, 'sales'), shown.sales, 'part-sale', (line, sale) => showSale(app, root, line, shown, sale))
   })
-  showStates(root, list)
+  showStates(app, root, list)
 }
 
 /**
  * How far each checkout is on its way.
+ * @param {App} app
  * @param {HTMLElement} root
  * @param {Shown[]} list  as the rows stand
  */
-function showStates(root, list) {
+function showStates(app, root, list) {
   for (const [n, part] of [...slot(root, 'rows').children].entries()) {
-    fill(part, { state: stateWords(list[n].row) })
+    fill(part, { state: stateWords(list[n].row, app.behind) })
     part.setAttribute('data-state', list[n].row.state)
   }
 }

@@ -3,7 +3,7 @@
 import { askToKeep } from '../devices/storage.js'
 import { minute } from '../model/clock.js'
 import { names, stateWords, unsentWords } from '../model/rows.js'
-import { quarantined, unsent, waiting } from '../store/outbox.js'
+import { quarantined, waiting } from '../store/outbox.js'
 import { get } from '../store/settings.js'
 import { acts, clone, each, fill, say, show, slot } from './dom.js'
 import { updateWaits, takeUpdate } from './update.js'
@@ -42,7 +42,7 @@ async function refresh(app, root) {
   const held = [...(await quarantined(app.store)), ...(await waiting(app.store)).filter(({ message }) => message)]
   show(root, 'held', held.length > 0)
   each(slot(root, 'heldRows'), held, 'part-item', (item, row) => {
-    item.textContent = `第 ${row.epoch}/${row.number} 号，${minute(row.made)}，${names(row.titles)}：${stateWords(row)}`
+    item.textContent = `第 ${row.epoch}/${row.number} 号，${minute(row.made)}，${names(row.titles)}：${stateWords(row, app.behind)}`
   })
   show(root, 'update', await updateWaits())
 }
@@ -55,9 +55,10 @@ async function factsOf(app) {
   const { persisted, free } = await askToKeep()
   const chain = await get(app.store, 'chain')
   const { offset_ms } = app.clock()
+  const upload = await app.upload()
   return [
     ['平板', app.device ? `${app.device.name}（${app.device.id.slice(0, 8)}）` : '未启用'],
-    ['待上传', unsentWords(await unsent(app.store))],
+    ['待上传', unsentWords(upload.waiting, upload.owed)],
     ['最近一条编号', chain ? `${chain.epoch}/${chain.number}` : '无'],
     ['网络', { unknown: '正在连接', online: '正常', offline: '不通' }[app.line.state]],
     ['记录保存', keepingWords(persisted)],

@@ -58,7 +58,7 @@ export function who(app) {
     others: () => step('names'),
     status: () => app.go('status'),
     again: async () => {
-      if (!(await app.forgetDevice())) say(root, '还有未上传的记录，不能重新启用。请先在“设备状态”导出，并联系系统运维。')
+      if (!(await app.forgetDevice())) say(root, '还有未上传或服务器缺少的记录，不能重新启用。请先在“设备状态”导出，并联系系统运维。')
     },
   })
   say(root, app.ended)
@@ -67,7 +67,7 @@ export function who(app) {
     scan: () => say(root, '请先选姓名并输入口令，再扫卡。'),
     refresh: async () => {
       fill(root, { place: app.menu?.canteen.name ?? '还没有载入人员名单，请检查网络。' })
-      show(root, 'again', app.shut)
+      show(root, 'again', app.shut !== '')
       const people = everyone(app)
       if (shown !== JSON.stringify(people)) choices(slot(root, 'people'), people, pick)
       shown = JSON.stringify(people) // a button under the finger must not be replaced

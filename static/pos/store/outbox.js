@@ -5,6 +5,7 @@
 import { FIRST, idOf, seal } from '../model/envelope.js'
 import { answered } from '../model/queue.js'
 import { KEPT } from '../model/rows.js'
+import { lower, raise } from './acknowledged.js'
 import { asked } from './db.js'
 
 /** @import {Store} from './db.js' */
@@ -129,11 +130,13 @@ export function quarantined(store) {
  */
 export async function settle(store, sent, answers, now) {
   const named = new Map(answers.map((answer) => [answer.id, answer]))
-  await store.run('readwrite', async (_, outbox) => {
-    for (const row of sent) {
-      const answer = named.get(idOf(row))
-      if (answer) outbox.put(answered(row, answer, now))
-    }
+  const rows = sent.flatMap((row) => {
+    const answer = named.get(idOf(row))
+    return answer ? [answered(row, answer, now)] : []
+  })
+  await store.run('readwrite', async (settings, outbox) => {
+    for (const row of rows) outbox.put(row)
+    await raise(settings, rows)
   })
 }
 
@@ -163,6 +166,7 @@ export function metIncarnation(store, incarnation) {
     if (before === incarnation) return false
     settings.put(incarnation, 'incarnation')
     if (before === undefined) return false
+    await lower(settings)
     /** @type {Row[]} */
     const rows = await asked(outbox.getAll())
     for (const row of rows) outbox.put({ ...row, state: 'waiting', settled: null, message: '' })

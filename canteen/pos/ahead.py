@@ -1,0 +1,196 @@
+"""What tablets were acknowledged and this database does not hold: it was restored from an older backup.
+
+At each contact a tablet tells, for each epoch of its numbers, the highest that this incarnation acknowledged. Where
+that is more than the database holds, a row of `tablet_ahead` remembers it until the numbers have come: a later sale
+would hide what is missing before it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy.orm import Session
+
+from canteen import clock
+from canteen.auth.models import LostEpoch, Tablet
+from canteen.db import db, transaction
+from canteen.pos import incarnation
+from canteen.pos.models import Record, TabletAhead
+from canteen.prepared import Prepared
+
+MOST_EPOCHS = 8  # of one tablet that are remembered: each was declared lost by two people before the next began
+MOST_NUMBER = 2**53  # as of a record's number
+FOREIGN = "foreign_tablet"  # why a record that another tablet numbered was set aside: it is no number of this one
+CODE = "database_behind_tablets"
+
+_SAID = re.compile(rf"[0-9]{{1,10}}/[0-9]{{1,16}}(?:,[0-9]{{1,10}}/[0-9]{{1,16}}){{0,{MOST_EPOCHS - 1}}}", re.ASCII)
+_log = structlog.get_logger()
+
+_OWN = (Record.tablet_id == bindparam("tablet")) & (Record.epoch == bindparam("epoch")) & (Record.reason != FOREIGN)
+_HIGHEST = Prepared(select(Record.number).where(_OWN).order_by(Record.number.desc()).limit(1))
+_NOTED = Prepared(
+    select(TabletAhead.epoch, TabletAhead.held, TabletAhead.acknowledged, TabletAhead.incarnation)
+    .where(TabletAhead.tablet_id == bindparam("tablet"))
+    .order_by(TabletAhead.epoch)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Numbers of one epoch that a tablet was acknowledged, both ends included."""
+
+    epoch: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a contact is answered: the incarnation, and the runs that this database lacks; None where nothing is told."""
+
+    incarnation: str
+    behind: list[Run] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """A tablet that knows more than the database: `lacking` numbers of `run`, known since `since` (UTC).
+
+    `renewed`: the incarnation was renewed after that, so the tablet sends them again at its next contact.
+    """
+
+    tablet: str
+    name: str
+    canteen: str
+    revoked: bool
+    run: Run
+    lacking: int
+    since: datetime
+    renewed: bool
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.tablet}) {self.run.epoch}/{self.run.first}-{self.run.last}"
+
+
+def hear(tablet: Tablet, said: Mapping[str, str]) -> Heard:
+    """Take in what a tablet says it was acknowledged, and tell what it should not believe kept here.
+
+    said    `incarnation`, and `acknowledged` as 'epoch/number,epoch/number'. What cannot be read, or was
+            acknowledged by another incarnation, counts as not said: no claim may stop a sale.
+    """
+    session, tablet_id = db.session(), tablet.id
+    current = incarnation.current(session)
+    if tablet.revoked_at is not None:
+        return Heard(current, None)
+    noted = _noted(session, tablet_id)
+    if current and said.get("incarnation") == current:
+        more = [run for run in _beyond(session, tablet_id, _read(said)) if not _covers(noted, run, current)]
+        if more:
+            _note(tablet_id, more, current)
+            noted = _noted(session, tablet_id)
+    if noted:
+        _forget_what_came(tablet_id, noted)
+    behind = [run for run, by in noted.values() if by == current and _lacking(session, tablet_id, run)]
+    return Heard(current, behind)
+
+
+def standing(session: Session) -> list[Ahead]:
+    """Every tablet that knows more than the database, by canteen and name."""
+    current = incarnation.current(session)
+    query = select(TabletAhead, Tablet).join(Tablet, Tablet.id == TabletAhead.tablet_id)
+    query = query.order_by(Tablet.canteen_id, Tablet.name, Tablet.id, TabletAhead.epoch)
+    found = []
+    for row, tablet in session.execute(query).all():
+        run = Run(row.epoch, row.held + 1, row.acknowledged)
+        if lacking := _lacking(session, tablet.id, run):
+            known = (tablet.id, tablet.name, tablet.canteen_id, tablet.revoked_at is not None)
+            found.append(Ahead(*known, run, lacking, row.since, row.incarnation != current))
+    return found
+
+
+def calling(found: Iterable[Ahead]) -> list[Ahead]:
+    """Those that call for a new incarnation: in use, and acknowledged by the present one."""
+    return [each for each in found if not each.renewed and not each.revoked]
+
+
+def trouble() -> str | None:
+    """CODE when a tablet calls for a new incarnation: for /healthz."""
+    return CODE if calling(standing(db.session())) else None
+
+
+def _read(said: Mapping[str, str]) -> dict[int, int]:
+    """The highest number acknowledged by epoch; of an epoch named twice the higher one."""
+    text, told = said.get("acknowledged", ""), dict[int, int]()
+    if len(text) > 256 or not _SAID.fullmatch(text):
+        return told
+    for pair in text.split(","):
+        epoch, number = (int(part) for part in pair.split("/"))
+        if 1 <= epoch <= 2**31 and 1 <= number <= MOST_NUMBER:
+            told[epoch] = max(number, told.get(epoch, 0))
+    return told
+
+
+def _beyond(session: Session, tablet_id: str, told: Mapping[int, int]) -> Iterable[Run]:
+    """What of `told` goes beyond what the database holds."""
+    for epoch, number in told.items():
+        highest = _HIGHEST.rows(session, {"tablet": tablet_id, "epoch": epoch})
+        held = highest[0][0] if highest else 0
+        if number > held:
+            yield Run(epoch, held + 1, number)
+
+
+def _noted(session: Session, tablet_id: str) -> dict[int, tuple[Run, str]]:
+    """By epoch, what is remembered of a tablet, and the incarnation that it was acknowledged by."""
+    rows = _NOTED.rows(session, {"tablet": tablet_id})
+    return {epoch: (Run(epoch, held + 1, acknowledged), by) for epoch, held, acknowledged, by in rows}
+
+
+def _covers(noted: Mapping[int, tuple[Run, str]], run: Run, current: str) -> bool:
+    known, by = noted.get(run.epoch, (None, ""))
+    return known is not None and by == current and known.first <= run.first and known.last >= run.last
+
+
+def _note(tablet_id: str, runs: Iterable[Run], current: str) -> None:
+    """Remember runs; of one that is remembered already the wider ends hold, and under one incarnation its first time."""
+    with transaction() as session:
+        session.get_one(Tablet, tablet_id, with_for_update=True)  # one at a time for each tablet
+        query = select(TabletAhead).where(TabletAhead.tablet_id == tablet_id)
+        there = {row.epoch: row for row in session.execute(query).scalars()}
+        for run in runs:
+            row = there.get(run.epoch)
+            if row is not None:
+                row.held = min(row.held, run.first - 1)
+                row.acknowledged = max(row.acknowledged, run.last)
+                if row.incarnation != current:
+                    row.incarnation, row.since = current, clock.now()
+            elif len(there) < MOST_EPOCHS:
+                told = {"held": run.first - 1, "acknowledged": run.last, "incarnation": current, "since": clock.now()}
+                there[run.epoch] = TabletAhead(tablet_id=tablet_id, epoch=run.epoch, **told)
+                session.add(there[run.epoch])
+            _log.warning("database.behind", tablet=tablet_id, epoch=run.epoch, held=run.first - 1, told=run.last)
+
+
+def _forget_what_came(tablet_id: str, noted: Mapping[int, tuple[Run, str]]) -> None:
+    whole = [epoch for epoch, (run, _) in noted.items() if not _lacking(db.session(), tablet_id, run)]
+    if whole:
+        with transaction() as session:
+            rows = (TabletAhead.tablet_id == tablet_id) & TabletAhead.epoch.in_(whole)
+            session.execute(delete(TabletAhead).where(rows))
+        _log.info("database.caught_up", tablet=tablet_id, epochs=whole)
+
+
+def _lacking(session: Session, tablet_id: str, run: Run) -> int:
+    """How many numbers of `run` the database does not hold; none of an epoch that two people declared lost."""
+    lost = select(LostEpoch.id).where(
+        LostEpoch.tablet_id == tablet_id, LostEpoch.epoch == run.epoch, LostEpoch.confirmed_by.is_not(None)
+    )
+    if session.execute(lost).first():
+        return 0
+    numbers = select(func.count(Record.number.distinct())).where(_OWN, Record.number.between(run.first, run.last))
+    there: int = session.execute(numbers, {"tablet": tablet_id, "epoch": run.epoch}).scalar_one()
+    return run.last - run.first + 1 - there

@@ -1,0 +1,54 @@
+// What this tablet was acknowledged, as it tells the server at each contact, and what the server then says it lacks:
+// its database was restored from an older backup.
+
+/**
+ * @typedef {{tablet: string, epochs: Record<string, number>}} Marks
+ *   the highest number of each epoch that the present incarnation of the server acknowledged
+ * @typedef {{epoch: number, first: number, last: number}} Run  numbers of an epoch, both ends included
+ * @typedef {{tablet: string, epoch: number, number: number}} Numbered
+ */
+
+const MOST_EPOCHS = 8 // that the server listens to
+
+/**
+ * `marks` with what is acknowledged among `rows`; those of another tablet, as this one was once called, do not count.
+ * @param {Marks} marks
+ * @param {(Numbered & {state: string})[]} rows
+ * @returns {Marks}
+ */
+export function raised(marks, rows) {
+  const epochs = { ...marks.epochs }
+  for (const { tablet, epoch, number, state } of rows) {
+    if (tablet === marks.tablet && state !== 'waiting') epochs[epoch] = Math.max(number, epochs[epoch] ?? 0)
+  }
+  return { ...marks, epochs }
+}
+
+/**
+ * The query by which a contact tells the server, who signs the address with it; newest epochs first.
+ * @param {string} incarnation
+ * @param {Marks} marks
+ */
+export function claim(incarnation, { epochs }) {
+  const newest = Object.keys(epochs).map(Number).sort((a, b) => b - a).slice(0, MOST_EPOCHS)
+  const told = newest.map((epoch) => `${epoch}/${epochs[epoch]}`)
+  return `incarnation=${encodeURIComponent(incarnation)}&acknowledged=${told.join()}`
+}
+
+/**
+ * Whether the server lacks a record that it had acknowledged.
+ * @param {Run[]} behind
+ * @param {{epoch: number, number: number, state: string}} row
+ */
+export function lacks(behind, { epoch, number, state }) {
+  return state !== 'waiting' && behind.some((run) => run.epoch === epoch && run.first <= number && number <= run.last)
+}
+
+/**
+ * What to tell whoever stands at the counter.
+ * @param {number} owed  records kept here that the server lacks
+ */
+export function behindWords(owed) {
+  const kept = owed > 0 ? `服务器的数据比本机旧，缺本机已上传的 ${owed} 笔` : '服务器的数据比本机旧'
+  return `${kept}，请告诉管理员。本机记录都保留着，服务器修复后自动补传；可以照常收银。`
+}

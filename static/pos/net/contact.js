@@ -1,0 +1,23 @@
+// A contact with the server: the tablet tells what was acknowledged to it, and learns whether the server still has it.
+
+import { acknowledged } from '../store/acknowledged.js'
+
+/** @import {Store} from '../store/db.js' */
+/** @import {Ask} from './api.js' */
+/** @import {Contact} from '../model/types.js' */
+
+/**
+ * A way to ask that tells and learns besides. What is told stands in the address, which is signed.
+ * @param {Store} store
+ * @param {() => Ask} ask
+ * @param {(answer: Contact) => Promise<void>} met  told of each answer before it is used
+ * @returns {Ask}
+ */
+export function contact(store, ask, met) {
+  return async (method, path, content, patience) => {
+    const told = await acknowledged(store)
+    const answer = await ask()(method, told ? `${path}?${told}` : path, content, patience)
+    await met(answer)
+    return answer
+  }
+}

@@ -1,0 +1,65 @@
+// What the server acknowledged, kept beside the outbox: it outlives the records, which are let go of after 45 days.
+
+import { claim, raised } from '../model/ahead.js'
+import { asked } from './db.js'
+
+/** @import {Store} from './db.js' */
+/** @import {Marks, Run} from '../model/ahead.js' */
+/** @import {Row} from '../model/rows.js' */
+
+/**
+ * What a contact tells the server of its acknowledgements, as a query; '' before there is a server.
+ * @param {Store} store
+ * @returns {Promise<string>}
+ */
+export function acknowledged(store) {
+  return store.run('readwrite', async (settings, outbox) => {
+    const tablet = (await asked(settings.get('chain')))?.tablet
+    const incarnation = await asked(settings.get('incarnation'))
+    if (!tablet || !incarnation) return ''
+    /** @type {Marks | undefined} */
+    const known = await asked(settings.get('acknowledged'))
+    if (known && known.tablet === tablet) return claim(incarnation, known)
+    const marks = raised({ tablet, epochs: {} }, await asked(outbox.getAll())) // as an earlier version of this page kept it
+    settings.put(marks, 'acknowledged')
+    return claim(incarnation, marks)
+  })
+}
+
+/**
+ * Within the transaction that takes down the server's answers: rows were acknowledged.
+ * @param {IDBObjectStore} settings
+ * @param {Row[]} rows
+ */
+export async function raise(settings, rows) {
+  /** @type {Marks | undefined} */
+  const marks = await asked(settings.get('acknowledged'))
+  if (marks) settings.put(raised(marks, rows), 'acknowledged')
+}
+
+/**
+ * Within the transaction in which all is to be sent again: nothing is acknowledged any more, nor known to be lacking.
+ * @param {IDBObjectStore} settings
+ */
+export async function lower(settings) {
+  const tablet = (await asked(settings.get('chain')))?.tablet
+  if (tablet) settings.put({ tablet, epochs: {} }, 'acknowledged')
+  settings.delete('behind')
+}
+
+/**
+ * How many records this tablet keeps of those that the server lacks.
+ * @param {Store} store
+ * @param {Run[]} behind
+ * @returns {Promise<number>}
+ */
+export function owed(store, behind) {
+  return store.run('readonly', async (settings, outbox) => {
+    const tablet = (await asked(settings.get('chain')))?.tablet
+    let count = 0
+    for (const { epoch, first, last } of tablet ? behind : []) {
+      count += await asked(outbox.count(IDBKeyRange.bound([tablet, epoch, first], [tablet, epoch, last])))
+    }
+    return count
+  })
+}

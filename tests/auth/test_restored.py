@@ -1,0 +1,276 @@
+"""A database restored from an older backup: tablets know more than it does, and nobody is told that all is well."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from flask import Flask
+from granian import Granian
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
+
+from canteen import cli, clock, events
+from canteen.auth import tablets
+from canteen.config import Config
+from canteen.db import db, transaction
+from canteen.events import Event
+from canteen.pos import envelope
+from canteen.pos.incarnation import NothingCalls
+from canteen.pos.models import TabletAhead
+from tests.auth.house import Till
+from tests.rigs import postgres
+from tests.rigs.postgres import free_port
+
+FIRST_LIFE = "i" * 32
+Backup = Callable[[], Callable[[], None]]
+Canteen = Callable[..., Result]
+
+
+@pytest.fixture
+def backup(app: Flask, config: Config, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Backup]:
+    """backup() keeps the database as it is and answers what puts it back."""
+    copies: list[Callable[[], None]] = []
+
+    def of_sqlite() -> Callable[[], None]:
+        there, kept = Path(config.database_url.removeprefix("sqlite:///")), tmp_path / "backup.db"
+        leave()
+        shutil.copyfile(there, kept)
+
+        def restore() -> None:
+            leave()
+            shutil.copyfile(kept, there)
+
+        return restore
+
+    def of_postgres() -> Callable[[], None]:
+        server: postgres.Server = request.getfixturevalue("postgres_server")
+        name = config.database_url.rpartition("/")[2].partition("?")[0]
+        leave()
+        server.create(f"{name}_kept", name)
+        copies.append(lambda: server.drop(f"{name}_kept"))
+
+        def restore() -> None:
+            leave()
+            server.drop(name)
+            server.create(name, f"{name}_kept")
+
+        return restore
+
+    def leave() -> None:
+        db.session.remove()
+        db.engine.dispose()
+
+    yield of_sqlite if config.sqlite else of_postgres
+    for drop in copies:
+        drop()
+
+
+@pytest.fixture
+def canteen(config: Config, monkeypatch: pytest.MonkeyPatch) -> Canteen:
+    """canteen(*words): the command on this installation."""
+    monkeypatch.setenv("CANTEEN_DATABASE_URL", config.database_url)
+    monkeypatch.setenv("CANTEEN_DATA", str(config.data_dir))
+    monkeypatch.setenv("CANTEEN_KEYS", str(config.keys_dir))
+
+    def call(*words: str) -> Result:
+        db.session.rollback()
+        return CliRunner().invoke(cli.cli, words)
+
+    return call
+
+
+def troubles(canteen: Canteen) -> list[str]:
+    """What `canteen doctor` says, without what the rig's server does for speed."""
+    result = canteen("doctor", "--json")
+    found = [each for each in json.loads(result.stdout)["troubles"] if each != "fsync is off"]
+    assert bool(found) <= (result.exit_code == 1)
+    return found
+
+
+def path(address: str, incarnation: str, acknowledged: str) -> str:
+    return f"/api/v1/{address}?incarnation={incarnation}&acknowledged={acknowledged}"
+
+
+def bring(till: Till, *numbers: int, incarnation: str = FIRST_LIFE, acknowledged: str = "", epoch: int = 1) -> Any:
+    """Records that the server keeps in quarantine: kept is kept."""
+    at = {"at": clock.local(clock.now()), "mono_ms": 1, "boot": "b"}
+    chain = {"tablet": till.tablet, "epoch": epoch, "previous": envelope.FIRST}
+    records = [envelope.seal({}, kind="count", number=number, **chain, **at) for number in numbers]
+    answer = till.call("POST", path("records", incarnation, acknowledged), {"records": records})
+    assert [each["outcome"] for each in answer.json["results"]] == ["quarantined"] * len(numbers), answer.json
+    return answer.json
+
+
+def ping(till: Till, incarnation: str = FIRST_LIFE, acknowledged: str = "") -> Any:
+    answer = till.call("GET", path("pos/ping", incarnation, acknowledged))
+    assert answer.status_code == 200, answer.json
+    return answer.json
+
+
+def run(first: int, last: int, epoch: int = 1) -> dict[str, int]:
+    return {"epoch": epoch, "first": first, "last": last}
+
+
+def test_a_restored_database_is_told_until_the_tablets_sent_all_again(
+    till: Till, backup: Backup, canteen: Canteen
+) -> None:
+    bring(till, 1, 2, 3)
+    restore = backup()
+    bring(till, 4, 5, 6, acknowledged="1/3")
+    assert ping(till, acknowledged="1/6")["behind"] == []
+    restore()
+
+    assert troubles(canteen) == []  # nobody knows yet
+    assert ping(till, acknowledged="1/6")["behind"] == [run(4, 6)]
+    [said] = troubles(canteen)
+    assert "older than what tablets know; run canteen incarnation renew" in said
+    assert f"({till.tablet}) 1/4-6, 3 lacking" in said
+    assert till.client.get("/healthz").json == {"status": "ok", "troubles": ["database_behind_tablets"]}
+
+    assert bring(till, 7, acknowledged="1/6")["behind"] == [run(4, 6)]  # the counter sells on
+    assert ping(till, acknowledged="1/7")["behind"] == [run(4, 6)], "a newer sale hides nothing"
+
+    renewed = json.loads(canteen("incarnation", "renew", "--json").stdout)["incarnation"]
+    told = ping(till, acknowledged="1/7")
+    assert (told["incarnation"], told["behind"]) == (renewed, []), "without a restart"
+    [said] = troubles(canteen)
+    assert "not sent again" in said
+    assert till.client.get("/healthz").json == {"status": "ok"}
+
+    bring(till, *range(1, 8), incarnation=renewed)
+    assert troubles(canteen) == []
+    assert ping(till, renewed, "1/7")["behind"] == []
+    assert db.session.execute(select(TabletAhead)).all() == [], "what has come is forgotten"
+
+
+def test_what_a_restore_to_before_an_epoch_lost_is_named_too(till: Till) -> None:
+    bring(till, 1, 2)
+
+    assert ping(till, acknowledged="1/2,2/5")["behind"] == [run(1, 5, epoch=2)]
+    bring(till, 1, 2, 3, 4, 5, epoch=2)
+    assert ping(till, acknowledged="1/2,2/5")["behind"] == []
+
+
+def test_what_two_people_declared_lost_is_no_longer_waited_for(till: Till, canteen: Canteen) -> None:
+    ping(till, acknowledged="1/5")
+    tablets.declare_lost(till.tablet, 1, "平板进水，无法开机", by="one")
+    assert troubles(canteen) != []
+    tablets.confirm_lost(till.tablet, 1, by="two")
+
+    assert troubles(canteen) == []
+    assert ping(till, acknowledged="1/5")["behind"] == []
+
+
+UNREADABLE = ("", "1", "1/", "0/5", "1/0", "-1/5", "1/5;2/5", "%EF%BC%91/5", f"1/{2**53 + 1}", f"{2**31 + 1}/1",
+              "1/99999999999999999", ",".join(["1/5"] * 9), "1/5" * 200)  # fmt: skip
+
+
+def test_a_claim_that_cannot_be_read_stops_nothing_and_says_nothing(till: Till) -> None:
+    for acknowledged in UNREADABLE:
+        assert ping(till, acknowledged=acknowledged)["behind"] == [], acknowledged
+        assert bring(till, 1, acknowledged=acknowledged)["behind"] == [], acknowledged
+
+
+def test_a_tablet_of_an_older_version_says_nothing_and_is_served(till: Till) -> None:
+    assert till.call("GET", "/api/v1/pos/ping").json["behind"] == []
+    assert till.call("GET", "/api/v1/pos/boot").json["incarnation"] == FIRST_LIFE
+    assert till.call("POST", "/api/v1/records", {"records": [{}]}).json["behind"] == []
+
+
+def test_what_another_incarnation_acknowledged_is_no_claim(till: Till, canteen: Canteen) -> None:
+    assert ping(till, "restored", "1/9")["behind"] == []
+    assert ping(till, "", "1/9")["behind"] == []
+    assert troubles(canteen) == []
+
+
+def test_a_false_claim_does_no_more_than_name_its_tablet(till: Till, canteen: Canteen) -> None:
+    for epoch in range(1, 40):
+        ping(till, acknowledged=f"{epoch}/{2**53}")
+
+    assert len(db.session.execute(select(TabletAhead)).all()) == 8
+    [said] = troubles(canteen)
+    assert said.count(till.tablet) == 8
+    tablets.revoke(till.tablet, by="system", reason="lost")
+    assert troubles(canteen) == []
+    assert till.tablet in json.loads(canteen("doctor", "--json").stdout)["warnings"][0]
+    assert till.client.get("/healthz").json == {"status": "ok"}
+
+
+def test_a_revoked_tablet_tells_nothing_and_is_told_nothing(till: Till) -> None:
+    tablets.revoke(till.tablet, by="system", reason="lost")
+
+    assert bring(till, 1, acknowledged="1/9")["behind"] is None
+    db.session.rollback()
+    assert db.session.execute(select(TabletAhead)).all() == []
+
+
+def test_records_that_another_tablet_numbered_are_not_held_for_this_one(till: Till) -> None:
+    other = Till(till.client, tablet="another")
+    seal = {"at": clock.local(clock.now()), "mono_ms": 1, "boot": "b", "previous": envelope.FIRST}
+    foreign = envelope.seal({}, kind="count", tablet=other.tablet, epoch=1, number=9, **seal)
+    till.call("POST", "/api/v1/records", {"records": [foreign]})
+
+    assert ping(till, acknowledged="1/2")["behind"] == [run(1, 2)]
+
+
+def test_the_incarnation_is_renewed_only_when_called_for_or_forced(till: Till, canteen: Canteen) -> None:
+    refused = canteen("incarnation", "renew")
+    assert isinstance(refused.exception, NothingCalls)
+    assert canteen("incarnation", "show").stdout.strip() == FIRST_LIFE
+
+    forced = canteen("incarnation", "renew", "--force").stdout.split()[0]
+    assert len({FIRST_LIFE, forced, canteen("incarnation", "renew", "--force").stdout.split()[0]}) == 3
+
+    current = ping(till)["incarnation"]
+    ping(till, current, "1/3")
+    renewed = canteen("incarnation", "renew")
+    assert renewed.exit_code == 0, renewed.output
+    assert isinstance(canteen("incarnation", "renew").exception, NothingCalls), "once is enough"
+    shown = json.loads(canteen("incarnation", "show", "--json").stdout)
+    assert shown["incarnation"] == renewed.stdout.split()[0]
+    assert [(each["first"], each["last"], each["renewed"]) for each in shown["ahead"]] == [(1, 3, True)]
+
+    acts = db.session.execute(select(Event).where(Event.kind == "incarnation.renew").order_by(Event.number)).scalars()
+    told = [json.loads(each.body) for each in acts]
+    assert [each["forced"] for each in told] == [True, True, False]
+    assert told[-1] == {
+        "before": current, "after": shown["incarnation"], "because": [f"{till.tablet}/1/1-3"], "forced": False,
+    }  # fmt: skip
+    assert list(events.breaks(db.session())) == []
+
+
+def test_every_running_host_tells_the_new_incarnation_at_once(
+    till: Till, canteen: Canteen, another_host: Callable[..., Flask]
+) -> None:
+    other = Till(another_host().test_client(), till.tablet, till.key)
+    assert ping(till)["incarnation"] == ping(other)["incarnation"] == FIRST_LIFE
+
+    renewed = canteen("incarnation", "renew", "--force").stdout.split()[0]
+
+    assert ping(till)["incarnation"] == ping(other)["incarnation"] == renewed
+
+
+@pytest.mark.parametrize(("held", "acknowledged"), [(5, 5), (6, 5), (-1, 5)])
+def test_the_database_keeps_no_claim_that_claims_nothing(till: Till, held: int, acknowledged: int) -> None:
+    row = {"tablet_id": till.tablet, "epoch": 1, "held": held, "acknowledged": acknowledged}
+    with pytest.raises(IntegrityError), transaction() as session:
+        session.execute(insert(TabletAhead).values(**row, incarnation="x", since=clock.now()))
+
+
+def test_serve_names_the_tablets_when_it_starts_and_serves_on(
+    till: Till, canteen: Canteen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[str] = []
+    monkeypatch.setattr(Granian, "serve", lambda self: served.append(self.bind_addr))
+    ping(till, acknowledged="1/3")
+
+    said = canteen("serve", "--no-scheduler", "--port", str(free_port()))
+
+    assert served == ["127.0.0.1"], said.output
+    assert f"run canteen incarnation renew: 一号窗口 ({till.tablet}) 1/1-3, 3 lacking" in said.stderr
