@@ -45,6 +45,10 @@ class RoundedNumber(BadNumber):
     message = f"号码已被电子表格改成数值、末几位丢失，{RESTORE}。"
 
 
+class LookAlike(BadNumber):
+    code = "id_look_alike"
+
+
 class BadCheckDigit(BadNumber):
     code = "id_check_digit"
     message = "身份证号码校验不符，多半抄错了一位，请对照证件核对。"
@@ -106,6 +110,11 @@ def parse(kind: str, text: str, *, today: date | None = None) -> Document:
     raise BadNumber("证件类型不认识，请从模板给出的几种中选择。")
 
 
+def looks_lost(text: str) -> bool:
+    """Whether a number cell holds what `parse` tells to be rounded: those may go on to be named as such."""
+    return _FLOAT.fullmatch(text) is not None
+
+
 def shown_again(text: str) -> str:
     """What a form may show again of what was typed in it: a number with a mistake, to be mended; of a right one, nothing."""
     for kind in KINDS:
@@ -127,7 +136,14 @@ def looks_rounded(number: str) -> bool:
     return len(number) == 18 and number.endswith("000")
 
 
+def _look_alike(number: str) -> str:
+    """The character that stands in the place of the last X and is none; ''."""
+    return number[-1] if re.fullmatch(r"\d{17}[ХΧ×✕✖╳ⅩХ]", number, re.ASCII) else ""
+
+
 def _resident(number: str, today: date) -> Document:
+    if look_alike := _look_alike(number):
+        raise LookAlike(f"末位写的是外形相近的“{look_alike}”，不是英文字母 X，请改为 X。")
     if _FLOAT.fullmatch(number):
         raise RoundedNumber
     if re.fullmatch(r"\d{15}", number, re.ASCII):

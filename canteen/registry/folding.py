@@ -7,8 +7,24 @@ import unicodedata
 
 from canteen.errors import Invalid
 
-_NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20, 0x3002: 0x2E}
+# The radicals that stand for themselves as characters, as texts copied out of a PDF have them: Kangxi radicals fold by
+# their compatibility forms, of the supplement only these are whole characters that people's and places' names hold.
+_SUPPLEMENT = {
+    "⺁": "厂", "⺍": "小", "⺎": "兀", "⺐": "尢", "⺒": "巳", "⺓": "幺", "⺛": "旡", "⺜": "日", "⺝": "月",
+    "⺟": "母", "⺠": "民", "⺧": "牛", "⺩": "王", "⺪": "疋", "⺫": "目", "⺬": "示", "⺶": "羊", "⺻": "聿", "⺽": "臼",
+    "⻁": "虎", "⻄": "西", "⻅": "见", "⻆": "角", "⻉": "贝", "⻋": "车", "⻑": "長", "⻓": "长", "⻔": "门", "⻘": "青",
+    "⻙": "韦", "⻚": "页", "⻛": "风", "⻜": "飞", "⻝": "食", "⻢": "马", "⻣": "骨", "⻤": "鬼", "⻥": "鱼", "⻦": "鸟",
+    "⻧": "卤", "⻨": "麦", "⻩": "黄", "⻪": "黾", "⻫": "斉", "⻬": "齐", "⻭": "歯", "⻮": "齿", "⻯": "竜", "⻰": "龙",
+    "⻱": "龜", "⻲": "亀", "⻳": "龟",
+}  # fmt: skip
+_RADICALS = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0x2F00, 0x2FD6)} | {
+    ord(radical): usual for radical, usual in _SUPPLEMENT.items()
+}
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060\ufeff\u00ad]")
+_NARROW: dict[int, int | str] = {
+    **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}, 0x3000: 0x20, 0x3002: 0x2E, **_RADICALS,
+}  # fmt: skip
+_LIKE_RADICALS = re.compile("[\u2e80-\u2fd5]")
 _DOTS = re.compile(r"\s*[·•‧∙⋅・．.]\s*")
 _PHONE = re.compile(r"\+?[\d-]{5,20}", re.ASCII)
 NAME_LIMIT = 60
@@ -25,8 +41,16 @@ class BadPhone(Invalid):
 
 
 def fold(text: str) -> str:
-    """Full-width forms narrowed, invisible marks dropped, runs of white space made one space, ends trimmed."""
+    """Full-width forms narrowed, radicals made the characters they look like, invisible marks dropped, white space closed.
+
+    Runs of white space become one space, the ends are trimmed.
+    """
     return " ".join(_INVISIBLE.sub("", text.translate(_NARROW)).split())
+
+
+def has_radicals(text: str) -> bool:
+    """Whether `fold` makes other characters of some that only look like them."""
+    return _LIKE_RADICALS.search(text) is not None and any(ord(char) in _RADICALS for char in text)
 
 
 def close_up(text: str) -> str:

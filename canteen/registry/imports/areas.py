@@ -12,7 +12,18 @@ from sqlalchemy.orm import Session
 
 from canteen import clock
 from canteen.places import Area, AreaLink
-from canteen.registry.imports.columns import BadCell, Column, Row, Template, code, day, listed, one_of, text
+from canteen.registry.imports.columns import (
+    BadCell,
+    Column,
+    Row,
+    Template,
+    code,
+    day,
+    listed,
+    one_of,
+    text,
+    written_day,
+)
 from canteen.registry.words import LEVELS
 
 AREAS: Final = Template(
@@ -30,7 +41,7 @@ AREAS: Final = Template(
         Column("name", "名称", text(40), "如 朝阳区", required=True, width=20),
         Column("level", "级别", one_of(LEVELS), "、".join(LEVELS.values()), required=True),
         Column("parents", "上级代码", listed(code), "上级区划的代码；同属功能区的用“、”分隔；最高一级不填", width=24),
-        Column("since", "生效日期", day, "这一隶属关系从哪一天起", required=True),
+        Column("since", "生效日期", day, "这一隶属关系从哪一天起", required=True, numeric=written_day),
     ),
     rows=50_000,
 )

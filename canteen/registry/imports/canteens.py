@@ -14,7 +14,19 @@ from sqlalchemy.orm import Session
 from canteen import places
 from canteen.places import Area, Canteen, MealWindow, ServingDays
 from canteen.registry.folding import close_up
-from canteen.registry.imports.columns import BadCell, Column, Row, Template, code, day, one_of, text, whole
+from canteen.registry.imports.columns import (
+    BadCell,
+    Column,
+    Row,
+    Template,
+    code,
+    day,
+    one_of,
+    quantity,
+    text,
+    whole,
+    written_day,
+)
 from canteen.registry.words import PROFILES
 
 GRACE: Final = 15  # minutes
@@ -60,14 +72,20 @@ CANTEENS: Final = Template(
         Column("name", "食堂名称", text(40), "", required=True, width=24),
         Column("area", "所在区划代码", code, "所在社区或街道的区划代码", required=True, width=18),
         Column("profile", "类型", one_of(PROFILES), "、".join(PROFILES.values()), required=True),
-        Column("seats", "座位数", whole(0, 5000), "", required=True, width=8),
-        Column("opened", "开业日期", day, "", required=True),
+        Column("seats", "座位数", whole(0, 5000), "", required=True, width=8, numeric=quantity),
+        Column("opened", "开业日期", day, "", required=True, numeric=written_day),
         Column("breakfast", "早餐时间", span, "06:30-08:30；空着不改动；停供填“不供应”"),
         Column("lunch", "午餐时间", span, "10:30-13:00；空着不改动；停供填“不供应”"),
         Column("dinner", "晚餐时间", span, "16:30-18:30；空着不改动；停供填“不供应”"),
-        Column("grace", "前后宽限分钟", whole(0, 120), f"不填为 {GRACE}"),
-        Column("week", "营业日", week, "每天、周一至周五、一三五；不填为每天"),
-        Column("since", "生效日期", day, "时间和营业日从哪一天起；不填按开业日期"),
+        Column("grace", "前后宽限分钟", whole(0, 120), f"空着不改动；新食堂即 {GRACE}", numeric=quantity),
+        Column("week", "营业日", week, "每天、周一至周五、一三五；空着不改动；新食堂即每天"),
+        Column(
+            "since",
+            "生效日期",
+            day,
+            "时间和营业日从哪一天起；新食堂空着即开业日期；已登记的食堂改时间、营业日时必填",
+            numeric=written_day,
+        ),
     ),
     rows=5_000,
 )
@@ -181,6 +199,9 @@ class Canteens:
         windows, days = self._differing(session, values, since, new=known is None)
         stops = () if known is None else self._stopping(session, row, since)
         kind = "new" if known is None else "same"
+        if known is not None and "since" not in values and (windows or stops or days is not None):
+            row.refuse("生效日期", BadCell("已登记的食堂改供餐时间、营业日，须写明从哪一天起。"))
+            return None
         if known is not None:
             before = (known.name, known.profile, known.seats)
             if before != (values["name"], values["profile"], values["seats"]) or windows or stops or days is not None:

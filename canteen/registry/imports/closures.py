@@ -11,16 +11,21 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen.places import Canteen, Closure
-from canteen.registry.imports.columns import BadCell, Column, Row, Template, code, day, text
+from canteen.registry.imports.columns import BadCell, Column, Row, Template, code, day, text, written_day
 
 CLOSURES: Final = Template(
     "closures",
     "停业安排",
     (
         Column("canteen", "食堂编号", code, "", required=True),
-        Column("from", "停业起始日", day, "停业的第一天", required=True),
+        Column("from", "停业起始日", day, "停业的第一天", required=True, numeric=written_day),
         Column(
-            "to", "停业截止日", day, "停业的最后一天；只停一天的填同一天；提前恢复的改填实际最后一天", required=True
+            "to",
+            "停业截止日",
+            day,
+            "停业的最后一天；只停一天的填同一天；提前恢复的改填实际最后一天",
+            required=True,
+            numeric=written_day,
         ),
         Column("reason", "原因", text(60), "如 春节、装修", required=True, width=24),
     ),

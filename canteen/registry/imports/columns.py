@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any, Final
 
 from canteen.errors import Invalid, Refusal
-from canteen.registry.folding import close_up, fold
+from canteen.registry.folding import close_up, fold, has_radicals
 from canteen.registry.imports import sheet
 from canteen.registry.imports.bounds import BadFile
 from canteen.registry.words import code_of
@@ -37,6 +37,11 @@ class BadCell(Invalid):
     message = "填写有误，请对照模板说明修改。"
 
 
+class NumberCell(Invalid):
+    code = "cell_number"
+    message = "这一格是数值，前面的 0 和第 15 位以后的数字可能已经丢失：请把整列设为“文本”格式后重新填写完整，或改用系统模板。"
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing wrong with one row. Free of personal data: `reason` never repeats what stood in the cell."""
@@ -52,7 +57,10 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `read` turns the cell's folded text into a value and raises a Refusal; '' is None unless required."""
+    """One column. `read` turns the cell's folded text into a value and raises a Refusal; '' is None unless required.
+
+    `numeric` tells which digits of a number cell can mean one thing alone; any other number is refused.
+    """
 
     key: str
     title: str
@@ -61,6 +69,7 @@ class Column:
     required: bool = False
     also: tuple[str, ...] = ()
     width: int = 14
+    numeric: Callable[[str], bool] = field(default=lambda _: False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,7 @@ class Row:
     number: int
     values: dict[str, Any] = field(repr=False)
     faults: list[Fault]
+    refolded: bool = False  # characters that look like usual ones and are others were made the usual ones
     given: frozenset[str] = frozenset()  # keys of the columns that the file has
 
     def refuse(self, title: str, refusal: Refusal) -> None:
@@ -121,12 +131,19 @@ def _placed(template: Template, heading: Sequence[str]) -> list[tuple[int, Colum
 
 
 def _read(places: list[tuple[int, Column]], number: int, cells: Sequence[str]) -> Row:
-    row = Row(number, {}, [], frozenset(column.key for _, column in places))
+    row = Row(number, {}, [], given=frozenset(column.key for _, column in places))
     for at, column in places:
-        text = fold(cells[at]) if at < len(cells) else ""
+        raw = cells[at] if at < len(cells) else ""
+        text = fold(raw)
+        row.refolded = row.refolded or has_radicals(raw)
         if text in _LOST:
             row.refuse(column.title, BadCell(_LOST[text]))
             continue
+        if text.startswith(sheet.NUMBER):
+            text = text.removeprefix(sheet.NUMBER)
+            if not column.numeric(text):
+                row.refuse(column.title, NumberCell())
+                continue
         if unwrapped := _FORMULA_TEXT.fullmatch(text):
             text = fold(unwrapped[1])
         text = text.removeprefix("'")
@@ -188,6 +205,34 @@ def day(cell: str) -> date:
     if not EARLIEST <= read <= LATEST:
         raise BadCell("日期不合理，请核对年份。")
     return read
+
+
+class NoEnd:
+    """What a cell states that says in words that there is no end."""
+
+
+NO_END: Final = NoEnd()
+NO_END_WORDS: Final = ("无", "长期", "长期有效", "无期限")
+
+
+def end(cell: str) -> date | NoEnd:
+    """The last day of something, or 无 or 长期: it has no end, and one that is known is taken away."""
+    return NO_END if close_up(cell) in NO_END_WORDS else day(cell)
+
+
+def quantity(digits: str) -> bool:
+    """For columns of numbers: any number may stand in a number cell."""
+    return bool(digits)
+
+
+def written_day(digits: str) -> bool:
+    """20260105: a day of eight digits has no zero to lose. A serial day of a cell that is no date is refused."""
+    return re.fullmatch(r"(19|20)\d{6}", digits, re.ASCII) is not None
+
+
+def mobile(digits: str) -> bool:
+    """Eleven digits that begin with 1 are a mobile number whole; a landline may have lost its 0."""
+    return re.fullmatch(r"1[3-9]\d{9}", digits, re.ASCII) is not None
 
 
 def one_of(words: Mapping[str, str]) -> Callable[[str], str]:

@@ -18,7 +18,19 @@ from canteen.ledger.models import Period
 from canteen.places import Area, Canteen, Contract, Operator, Payee
 from canteen.registry import keys
 from canteen.registry.folding import close_up
-from canteen.registry.imports.columns import BadCell, Column, Row, Template, code, day, one_of, text
+from canteen.registry.imports.columns import (
+    BadCell,
+    Column,
+    NoEnd,
+    Row,
+    Template,
+    code,
+    day,
+    end,
+    one_of,
+    text,
+    written_day,
+)
 from canteen.registry.words import CANTEEN_CLASSES, GRADES
 
 MADE: Final = "contract.made"  # who said who is paid: he does not pay
@@ -50,11 +62,17 @@ CONTRACTS: Final = Template(
         Column("credit", "统一社会信用代码", credit_code, "村集体等没有的不填", width=22),
         Column("payee", "收款单位", text(60), "补贴拨付给谁，可与运营方不同", required=True, width=26),
         Column("bank", "开户行", text(60), "", required=True, width=22),
-        Column("account", "收款账号", account, "本列须为文本格式", required=True, width=24),
+        Column("account", "收款账号", account, "本列须为文本格式，前面的 0 才不会丢失", required=True, width=24),
         Column("class", "食堂类别", one_of(CANTEEN_CLASSES), "、".join(CANTEEN_CLASSES.values()), required=True),
         Column("grade", "考核等级", one_of(GRADES), "、".join(GRADES.values()) + "；未考核不填"),
-        Column("from", "起始日期", day, "", required=True),
-        Column("to", "截止日期", day, "长期有效不填；终止协议时填写"),
+        Column("from", "起始日期", day, "", required=True, numeric=written_day),
+        Column(
+            "to",
+            "截止日期",
+            end,
+            "协议的最后一天；空着不改动已登记的截止日期，新协议即长期有效；取消截止日期填“无”",
+            numeric=written_day,
+        ),
     ),
     rows=5_000,
 )
@@ -107,7 +125,7 @@ class Contracts:
             values = change.values
             known = session.get(Contract, values["id"])
             if known is not None:
-                known.to_day = values.get("to")
+                known.to_day = _last(values, known.to_day)
                 continue
             operator = _operator(session, values, self._canteens[values["canteen"]])
             payee = _payee(session, values)
@@ -121,7 +139,7 @@ class Contracts:
                     canteen_class=values["class"],
                     grade=values.get("grade", ""),
                     from_day=values["from"],
-                    to_day=values.get("to"),
+                    to_day=_last(values, None),
                 )
             )
             session.flush()
@@ -130,7 +148,7 @@ class Contracts:
         session.flush()
 
     def _check_days(self, row: Row) -> None:
-        first, last = row.values["from"], row.values.get("to", self._ends.get(row.values["id"]))
+        first, last = row.values["from"], _last(row.values, self._ends.get(row.values["id"]))
         if last is not None and last < first:
             row.refuse("截止日期", BadCell("早于起始日期，请核对。"))
             return
@@ -166,7 +184,7 @@ class Contracts:
         ):
             row.refuse("协议编号", BadCell("协议已登记，除截止日期外不能改；内容有变请终止后另立新协议。"))
             return None
-        ends = values.get("to", known.to_day)
+        ends = _last(values, known.to_day)
         if ends == known.to_day:
             return Change("same", values)
         closed = _closed_to(session, known.id)
@@ -174,6 +192,12 @@ class Contracts:
             row.refuse("截止日期", BadCell(f"这份协议已结账到 {closed:%Y-%m-%d}，截止日期不能早于这一天。"))
             return None
         return Change("changed", values)
+
+
+def _last(values: dict[str, Any], known: date | None) -> date | None:
+    """The last day that holds after the row: what is known where the cell is empty, none where it says so."""
+    stated: date | NoEnd | None = values.get("to")
+    return None if isinstance(stated, NoEnd) else stated or known
 
 
 def _closed_to(session: Session, contract_id: str) -> date | None:

@@ -26,15 +26,20 @@ from canteen.registry.elders import NewElder, NewFact
 from canteen.registry.facts import Fact
 from canteen.registry.folding import close_up, name_of, phone_of
 from canteen.registry.imports.columns import (
+    NO_END,
     BadCell,
     Column,
     Row,
     Template,
     code,
     day,
+    end,
     listed,
+    mobile,
     one_of,
+    quantity,
     whole,
+    written_day,
 )
 from canteen.registry.models import Elder, ElderFact, ElderIdentity, IdentityKey
 from canteen.registry.words import CLASSES, DOCUMENTS, SEXES, STATUSES, code_of
@@ -78,9 +83,10 @@ ROSTER: Final = Template(
             required=True,
             also=("身份证号", "身份证号码"),
             width=24,
+            numeric=documents.looks_lost,
         ),
         Column("sex", "性别", one_of(SEXES), "女、男；身份证号码能判断时可不填", width=8),
-        Column("birth", "出生日期", day, "1946-03-05；身份证号码能判断时可不填"),
+        Column("birth", "出生日期", day, "1946-03-05；身份证号码能判断时可不填", numeric=written_day),
         Column("hukou", "户籍区划代码", code, "见“区划代码”表，填到街道或社区", width=18),
         Column("residence", "居住区划代码", code, "见“区划代码”表，填到街道或社区", width=18),
         Column(
@@ -90,14 +96,20 @@ ROSTER: Final = Template(
             f"{'、'.join(CLASSES.values())}；多项用“、”分隔；没有填“无”",
             width=20,
         ),
-        Column("class_until", "类别截止日期", day, "到期日；长期有效不填"),
-        Column("care", "照护等级", whole(0, 9), "0 至 9 的整数，按当地评估标准", width=10),
+        Column(
+            "class_until",
+            "类别截止日期",
+            end,
+            "本行各类别的到期日；空着不改动已登记的到期日，新类别即长期有效；取消到期日填“无”",
+            numeric=written_day,
+        ),
+        Column("care", "照护等级", whole(0, 9), "0 至 9 的整数，按当地评估标准", width=10, numeric=quantity),
         Column("household", "家庭编号", code, "低保等按户认定时填写，同户相同"),
         Column("enrolled", "登记食堂", listed(code), "食堂编号；多项用“、”分隔；没有填“无”"),
-        Column("phone", "联系电话", phone_of, "本人或家属电话", width=16),
+        Column("phone", "联系电话", phone_of, "本人或家属电话；座机带区号，本列须为文本格式", width=16, numeric=mobile),
         Column("status", "状态", one_of({NORMAL: "正常", **STATUSES}), "正常、已故、入住养老机构、迁出、暂停"),
-        Column("status_from", "状态日期", day, "该状态从哪一天起；不填按生效日期"),
-        Column("since", "生效日期", day, "本行内容从哪一天起有效", required=True),
+        Column("status_from", "状态日期", day, "“状态”从哪一天起；空着即从生效日期起", numeric=written_day),
+        Column("since", "生效日期", day, "本行内容从哪一天起有效", required=True, numeric=written_day),
     ),
     rows=200_000,
 )
@@ -243,8 +255,13 @@ class Roster:
     def _check_days(self, row: Row, since: date) -> None:
         values = row.values
         status_from = values.get("status_from", since)
-        if values.get("class_until", since) < since:
+        until = values.get("class_until")
+        if until is not None and not values.get("classes"):
+            row.refuse("类别截止日期", BadCell("填了截止日期，“人员类别”却空着或为“无”，请核对。"))
+        elif isinstance(until, date) and until < since:
             row.refuse("类别截止日期", BadCell("早于生效日期，请核对。"))
+        if "status_from" in values and "status" not in values:
+            row.refuse("状态日期", BadCell("填了状态日期，“状态”却空着，请核对。"))
         for title, stated in (("生效日期", since), ("状态日期", status_from)):
             if stated > self._today + timedelta(days=AHEAD):
                 row.refuse(title, BadCell("日期在一年以后，请核对年份。"))
@@ -303,7 +320,8 @@ class Roster:
         values = row.values
         stated = [NewFact(kind, values[kind], since) for kind in ("hukou", "residence", "household") if kind in values]
         until = values.get("class_until")
-        stated += [NewFact("class", each, since, until) for each in values.get("classes", ())]
+        last = until if isinstance(until, date) else None
+        stated += [NewFact("class", each, since, last) for each in values.get("classes", ())]
         stated += [NewFact("enrolled", each, since) for each in values.get("enrolled", ())]
         if "care" in values:
             stated.append(NewFact("level", f"{CARE}={values['care']}", since))
@@ -328,13 +346,18 @@ def differences(
         held = by_value.get((fact.kind, fact.value))
         if held is None:
             added.append(fact)
-        elif fact.to_day is not None and held.to_day != fact.to_day:
+        elif held.to_day != fact.to_day and (fact.to_day is not None or _without_end(fact, given)):
             added.append(NewFact(held.kind, held.value, held.from_day, fact.to_day, retracts=held.id))
     wanted = {(fact.kind, fact.value) for fact in stated}
     for held in holding:
         if (held.kind, held.value) not in wanted and _ends(held, given):
             added.append(_ended(held, since))
     return added
+
+
+def _without_end(fact: NewFact, given: dict[str, Any]) -> bool:
+    """Whether the row says in words that a class has no end; an empty cell says nothing of the end that is known."""
+    return fact.kind == "class" and given.get("class_until") is NO_END
 
 
 def _ends(held: Fact, given: dict[str, Any]) -> bool:

@@ -126,6 +126,8 @@ class Report:
     same: int = 0
     bad: int = 0
     faults: list[Fault] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    refolded: int = 0
     already: bool = False
     run: str | None = None
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
@@ -136,13 +138,19 @@ class Report:
         """JSON for commands and for the stored run; without secrets."""
         counts = {name: getattr(self, name) for name in ("rows", "new", "changed", "same", "bad", "waiting")}
         faults = [fault.doc() for fault in self.faults]
-        return {"kind": self.kind, "file": self.file_hash, **counts, "already": self.already, "faults": faults}
+        told = {"already": self.already, "faults": faults, "notices": self.told()}
+        return {"kind": self.kind, "file": self.file_hash, **counts, **told}
+
+    def told(self) -> list[str]:
+        """What whoever looks at the file may not know: sheets not read, rows hidden, characters made the usual ones."""
+        folded = f"{self.refolded} 行里有部首字（外形与汉字相同、编码不同），已改为通常的汉字。"
+        return self.notices + ([folded] if self.refolded else [])
 
 
 def check(path: Path, kind: str, by: str, *, within: Within = None, limits: Limits = USUAL) -> Report:
     """Read a file through and say what applying it would do. Writes nothing. Raises BadFile and its kin, UnknownKind."""
     with tables.opened(path, limits) as table:
-        return _looked_through(table, kind, by, within)
+        return _noticed(_looked_through(table, kind, by, within), table)
 
 
 def apply(
@@ -163,16 +171,25 @@ def apply(
     with tables.opened(path, limits) as table:
         if expect is not None and expect != table.hash:
             raise Changed
-        if _unfinished(db.session(), kind, table.hash):
-            return _in_steps(table, by, name or path.name, within)
-        report = _looked_through(table, kind, by, within)
-        if not report.already and report.rows == report.bad:
-            _something(report)
-        if report.already or report.new + report.changed == 0:
-            return report
-        if kind == Roster.template.kind and report.new + report.changed > AT_ONCE:
-            return _in_steps(table, by, name or path.name, within)
-        return _at_once(table, kind, by, name or path.name, within)
+        return _noticed(_applied_file(table, kind, by, name or path.name, within), table)
+
+
+def _noticed(report: Report, table: Table) -> Report:
+    report.notices += table.notices
+    return report
+
+
+def _applied_file(table: Table, kind: str, by: str, name: str, within: Within) -> Report:
+    if _unfinished(db.session(), kind, table.hash):
+        return _in_steps(table, by, name, within)
+    report = _looked_through(table, kind, by, within)
+    if not report.already and report.rows == report.bad:
+        _something(report)
+    if report.already or report.new + report.changed == 0:
+        return report
+    if kind == Roster.template.kind and report.new + report.changed > AT_ONCE:
+        return _in_steps(table, by, name, within)
+    return _at_once(table, kind, by, name, within)
 
 
 def accept(session: Session, run_id: str, by: str) -> ImportRun:
@@ -370,6 +387,7 @@ def _count(report: Report, rows: Sequence[Row], changes: Sequence[Any]) -> None:
         setattr(report, change.kind, getattr(report, change.kind) + 1)
     for row in rows:
         report.bad += bool(row.faults)
+        report.refolded += row.refolded
         report.faults += row.faults[: max(0, FAULTS_KEPT - len(report.faults))]
 
 

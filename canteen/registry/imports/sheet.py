@@ -1,8 +1,9 @@
 """Reads one workbook in a process of its own, under limits of memory and time, and prints its rows as JSON lines.
 
-Run by `tables` as a script, so that what a crafted file can break is this process alone. Each line is the list of a
-row's cells as text, from the sheet's first row on; a number keeps a form that tells it was a number. A cell whose
-content the file does not hold says so, so that it never passes for one left empty.
+Run by `tables` as a script, so that what a crafted file can break is this process alone. The first line tells what the
+reader of the file would not see, the sheets besides and what is hidden. Each further line is the list of a row's cells
+as text, from the sheet's first row on; a number says that it is one. A cell whose content the file does not hold says
+so, so that it never passes for one left empty.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-from python_calamine import CalamineWorkbook
+from python_calamine import CalamineWorkbook, SheetVisibleEnum
 
 TOO_MANY_ROWS, TOO_WIDE, NO_SHEET = 3, 4, 5
 # No spreadsheet and no CSV can hold a NUL: these are no text of anybody's.
 MERGED, BROKEN, UNCOUNTED = "\0merged", "\0error", "\0formula"
+NUMBER = "\0#"  # before the digits of a cell that holds a number and no text
 
 _SHEET = re.compile(rb"""<(?:\w+:)?sheet\b[^>]*?\w+:id=["']([^"']+)["']""")
 _RELATION = re.compile(rb"<(?:\w+:)?Relationship\b[^>]*>")
@@ -30,6 +32,10 @@ _ERROR = re.compile(rb"""\bt=["']e["']""")
 _FORMULA = re.compile(rb"<(?:\w+:)?f\b")
 _TEXT = re.compile(rb"""\bt=["']str["']""")  # a formula that came to a text, an empty one too
 _VALUE = re.compile(rb"<(?:\w+:)?v\b[^>/]*>[^<]")
+_FILLED = re.compile(rb"<(?:\w+:)?(?:v|is)\b[^>/]*>")
+_HIDDEN = re.compile(rb"""<(?:\w+:)?(row|col)\b[^>]*\bhidden=["'](?:1|true)["'][^>]*>""")
+_SPAN = re.compile(rb"""\b(min|max)=["'](\d{1,5})["']""")
+LOOKED_AT = 8 * 1024 * 1024  # bytes of another sheet that are searched for a first content
 
 
 def main(path: str, rows: int, columns: int, memory: int, seconds: int) -> int:
@@ -49,6 +55,7 @@ def main(path: str, rows: int, columns: int, memory: int, seconds: int) -> int:
     before = [""] * (sheet.start[1] if sheet.start else 0)
     lost = withheld(path, sheet.merged_cell_ranges or [], rows, columns)
     write = sys.stdout.write
+    write(json.dumps(unseen(path, book, columns), ensure_ascii=False) + "\n")
     for at, row in enumerate(sheet.iter_rows()):
         cells = before + [text_of(cell) for cell in row]
         for column, told in lost.get(at, {}).items():
@@ -57,6 +64,22 @@ def main(path: str, rows: int, columns: int, memory: int, seconds: int) -> int:
         write(json.dumps(cells, ensure_ascii=False))
         write("\n")
     return 0
+
+
+def unseen(path: str, book: CalamineWorkbook, columns: int) -> dict[str, Any]:
+    """Whether the first sheet is hidden, how many rows and columns of it are, and the other sheets that hold something."""
+    sheets = [(each.name, each.visible == SheetVisibleEnum.Visible) for each in book.sheets_metadata]
+    with zipfile.ZipFile(path) as archive:
+        hidden = list(_HIDDEN.finditer(_sheet(archive, 0)))
+        others = [
+            {"name": name, "hidden": not visible}
+            for at, (name, visible) in enumerate(sheets)
+            if at and _FILLED.search(_sheet(archive, at, LOOKED_AT))
+        ]
+    rows = sum(found[1] == b"row" for found in hidden)
+    spans = [dict(_SPAN.findall(found[0])) for found in hidden if found[1] == b"col"]
+    wide = sum(max(0, min(int(span.get(b"max", b"0")), columns) - int(span.get(b"min", b"1")) + 1) for span in spans)
+    return {"hidden": not sheets[0][1], "name": sheets[0][0], "rows": rows, "columns": wide, "others": others}
 
 
 def withheld(path: str, ranges: Any, rows: int, columns: int) -> dict[int, dict[int, str]]:
@@ -79,7 +102,7 @@ def covered(ranges: Any, rows: int, columns: int) -> Iterator[tuple[int, int, st
 def hollow(path: str) -> Iterator[tuple[int, int, str]]:
     """The cells of the first sheet that show an error, or hold a formula that no program has worked out yet."""
     with zipfile.ZipFile(path) as archive:
-        data = _first_sheet(archive)
+        data = _sheet(archive, 0)
     if _ERROR.search(data) or _FORMULA.search(data):
         for cell in _CELL.finditer(data):
             told = _lost(cell[1], cell[2] or b"")
@@ -95,16 +118,17 @@ def _lost(attributes: bytes, content: bytes) -> str:
     return "" if _VALUE.search(content) else UNCOUNTED
 
 
-def _first_sheet(archive: zipfile.ZipFile) -> bytes:
-    """The XML of the sheet that the workbook names first; nothing when it cannot be found."""
-    names, first = set(archive.namelist()), _SHEET.search(archive.read("xl/workbook.xml"))
-    if first is None or "xl/_rels/workbook.xml.rels" not in names:
+def _sheet(archive: zipfile.ZipFile, at: int, most: int = -1) -> bytes:
+    """The XML of the sheet that the workbook names at this place, from 0; nothing when it cannot be found."""
+    names, told_ids = set(archive.namelist()), _SHEET.findall(archive.read("xl/workbook.xml"))
+    if at >= len(told_ids) or "xl/_rels/workbook.xml.rels" not in names:
         return b""
     for relation in _RELATION.findall(archive.read("xl/_rels/workbook.xml.rels")):
         told = dict(re.findall(rb"""(\w+)=["']([^"']*)["']""", relation))
         name = told.get(b"Target", b"").decode().removeprefix("/").removeprefix("xl/")
-        if told.get(b"Id") == first[1] and f"xl/{name}" in names:
-            return archive.read(f"xl/{name}")
+        if told.get(b"Id") == told_ids[at] and f"xl/{name}" in names:
+            with archive.open(f"xl/{name}") as entry:
+                return entry.read(most)
     return b""
 
 
@@ -116,18 +140,18 @@ def _column(letters: bytes) -> int:
 
 
 def text_of(cell: Any) -> str:
-    """A cell as text. Whole numbers below 10^15 are exact; greater ones show as 2.2E+17, so that they are refused."""
+    """A cell as text, a number behind a mark. Below 10^15 whole numbers are exact; greater ones show as 2.2E+17."""
     if isinstance(cell, str):
         return cell
     if isinstance(cell, bool):
         return "TRUE" if cell else "FALSE"
     if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else f"{cell:.15G}"
+        return NUMBER + (str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else f"{cell:.15G}")
     if isinstance(cell, dt.datetime):
         return cell.date().isoformat() if cell.time() == dt.time() else cell.isoformat(" ", "minutes")
     if isinstance(cell, dt.time):
         return cell.isoformat("minutes")
-    return str(cell)
+    return NUMBER + str(cell) if isinstance(cell, int) else str(cell)
 
 
 if __name__ == "__main__":

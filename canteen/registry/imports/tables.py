@@ -18,6 +18,7 @@ from typing import IO, Final
 from canteen.registry.imports import sheet
 from canteen.registry.imports.bounds import USUAL, BadFile, FileTooLarge, Limits, check_size, check_zip
 
+BESIDE: Final = ("填写说明", "区划代码")  # sheets of our own templates
 _ZIP: Final = b"PK\x03\x04"
 _OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0"
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
@@ -32,11 +33,13 @@ class TookTooLong(BadFile):
 class Table:
     """`read` gives the rows from the first on, each with the number that the spreadsheet shows for it.
 
-    hash   SHA-256 of the file's bytes
+    hash     SHA-256 of the file's bytes
+    notices  sentences on what whoever looks at the file may not know: sheets that are not read, rows that are hidden
     """
 
     hash: str
     read: Callable[[], Iterator[tuple[int, list[str]]]]
+    notices: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -53,7 +56,8 @@ def opened(path: Path, limits: Limits = USUAL) -> Iterator[Table]:
         check_zip(path, limits)
         with tempfile.TemporaryFile("w+", encoding="utf-8") as rows:
             _run_child(path, rows, limits)
-            yield Table(file_hash, lambda: _bounded(_child_rows(rows), limits))
+            notices = _notices(rows)
+            yield Table(file_hash, lambda: _bounded(_child_rows(rows), limits), notices)
     else:
         text = _decoded(path.read_bytes())
         yield Table(file_hash, lambda: _bounded(_csv_rows(text, limits), limits))
@@ -79,8 +83,29 @@ def _run_child(path: Path, out: IO[str], limits: Limits) -> None:
         raise BadFile
 
 
+def _notices(out: IO[str]) -> tuple[str, ...]:
+    """What is told beside the rows. Raises BadFile where the sheet that would be read is hidden."""
+    out.seek(0)
+    unseen = json.loads(out.readline())
+    if unseen["hidden"]:
+        message = f"第一张工作表“{unseen['name']}”是隐藏的：请取消隐藏，或把要导入的表移到最前面，再上传。"
+        raise BadFile(message)
+    found = []
+    others = [each for each in unseen["others"] if each["name"] not in BESIDE]
+    if others:
+        named = "、".join(f"“{each['name']}”{'（隐藏）' if each['hidden'] else ''}" for each in others)
+        found.append(
+            f"只读第一张工作表“{unseen['name']}”；{named}没有读入：要导入的，请另存为单独的文件，或并到第一张里。"
+        )
+    hidden = [f"{unseen[kind]} {word}" for kind, word in (("rows", "行"), ("columns", "列")) if unseen[kind]]
+    if hidden:
+        found.append(f"表里有 {'、'.join(hidden)}是隐藏或筛掉的，也一并读入：不要导入的请删去。")
+    return tuple(found)
+
+
 def _child_rows(out: IO[str]) -> Iterator[list[str]]:
     out.seek(0)
+    out.readline()
     yield from (json.loads(line) for line in out)
 
 

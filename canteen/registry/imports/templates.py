@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from canteen.places import Area
 from canteen.registry.imports.columns import Template
+from canteen.registry.imports.tables import BESIDE
 from canteen.registry.words import LEVELS
 
 TEXT: Final = "@"  # a cell of this format keeps 18 digits as they are typed
@@ -27,8 +28,8 @@ def workbook(session: Session, template: Template, rows: Sequence[Sequence[str]]
         text = book.add_format({"num_format": TEXT})
         heading = book.add_format({"bold": True, "num_format": TEXT, "bg_color": "#E8EEF4", "border": 1})
         _fill(book.add_worksheet(template.title), template, rows, text, heading)
-        _notes(book.add_worksheet("填写说明"), template, text, heading)
-        _areas(book.add_worksheet("区划代码"), session, text, heading)
+        _notes(book.add_worksheet(BESIDE[0]), template, text, heading)
+        _areas(book.add_worksheet(BESIDE[1]), session, text, heading)
     return out.getvalue()
 
 
@@ -69,7 +70,10 @@ def _notes(sheet: Any, template: Template, text: Any, heading: Any) -> None:
     last = len(template.columns) + 2
     sheet.write_string(last, 0, "提示", heading)
     sheet.write_string(
-        last, 2, "请勿改动表头；空着的单元格表示不改动原有登记；所有列都是文本格式，可直接粘贴“值”。", text
+        last,
+        2,
+        "请勿改动表头；空着的单元格、没有的列都不改动原有登记，新登记的按该列说明；所有列都是文本格式，可直接粘贴“值”。",
+        text,
     )
 
 
