@@ -17,6 +17,9 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 SHOWN = 50  # bad rows printed; --json prints all that are kept
 
 kind_option = click.option("--kind", type=click.Choice(sorted(KINDS)), default="roster", show_default=True)
+others_option = click.option(
+    "--others", is_flag=True, help="Who is likely somebody known (name, birth date, street) is somebody else."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
@@ -28,21 +31,23 @@ def roster() -> None:
 @roster.command()
 @click.argument("file", type=FILE)
 @kind_option
+@others_option
 @json_option
-def check(file: Path, kind: str, as_json: bool) -> None:
+def check(file: Path, kind: str, others: bool, as_json: bool) -> None:
     """Tell what applying FILE (.xlsx or .csv) would do, and which rows are wrong. Writes nothing."""
     with installation():
-        _show(running.check(file, kind, SYSTEM), as_json=as_json)
+        _show(running.check(file, kind, SYSTEM, others=others), as_json=as_json)
 
 
 @roster.command()
 @click.argument("file", type=FILE)
 @kind_option
+@others_option
 @json_option
-def apply(file: Path, kind: str, as_json: bool) -> None:
+def apply(file: Path, kind: str, others: bool, as_json: bool) -> None:
     """Write the good rows of FILE, all at once. The same file a second time changes nothing."""
     with installation():
-        _show(running.apply(file, kind, SYSTEM), as_json=as_json)
+        _show(running.apply(file, kind, SYSTEM, others=others), as_json=as_json)
 
 
 @roster.command()

@@ -70,14 +70,15 @@ def take() -> ResponseReturnValue:
     """Check a file, or apply it when the form says so; with the hash that the check told, no other file passes."""
     kind, applying = _kind(request.form.get("kind", "")), request.form.get("act") == "apply"
     guard.require(NEEDS[kind])
+    others = request.form.get("others") == "yes"
     try:
         within = _within(db.session(), NEEDS[kind])
         with _uploaded() as (path, name):
             if applying:
                 expect = request.form.get("expect") or None
-                report = running.apply(path, kind, g.person.id, name=name, within=within, expect=expect)
+                report = running.apply(path, kind, g.person.id, name=name, within=within, expect=expect, others=others)
             else:
-                report = running.check(path, kind, g.person.id, within=within)
+                report = running.check(path, kind, g.person.id, within=within, others=others)
     except (Invalid, Conflict) as refusal:
         return _answer(kind, refusal=refusal)
     return _answer(kind, report=report, applied=applying)

@@ -95,10 +95,19 @@ def an_elder(
         return elders.register(session, new, "p-admin")
 
 
+def a_name(told: str) -> str:
+    """A name of one's own for a number that is not the usual one: two of one name and birth date are a question."""
+    return (
+        "李秀英"
+        if told in {"", number()}
+        else f"李秀{chr(0x4E00 + sum(ord(char) * 97**at for at, char in enumerate(told)) % 20_000)}"
+    )
+
+
 def cells(**values: str) -> list[str]:
     """A row of the roster by column keys."""
     usual = {"name": "李秀英", "number": number(), "hukou": STREET, "residence": STREET, "since": "2026-01-01"}
-    given = usual | values
+    given = usual | {"name": a_name(values.get("number", ""))} | values
     return [given.get(column.key, "") for column in ROSTER.columns]
 
 

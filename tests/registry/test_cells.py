@@ -20,7 +20,7 @@ from canteen.registry.imports import running
 from canteen.registry.imports.bounds import BadFile
 from canteen.registry.imports.columns import Column, mobile, written_day
 from canteen.registry.imports.running import KINDS
-from tests.registry.people import STREET, a_roster, cells, number, some_areas
+from tests.registry.people import STREET, a_roster, cells, confirm_all, number, some_areas
 from tests.registry.test_other_files import apply, canteen, contract, faults
 from tests.registry.test_roster import apply as apply_roster
 from tests.registry.test_roster import the_elder
@@ -115,9 +115,11 @@ def classes(session: Session) -> list[tuple[str, date | None]]:
 
 def test_an_empty_end_changes_no_class_and_a_word_takes_the_end_away(session: Session, tmp_path: Path):
     apply_roster(session, tmp_path, cells(classes="低保", class_until="2026-12-31"))
+    confirm_all(session)
     assert classes(session) == [("dibao", date(2026, 12, 31))]
     assert apply_roster(session, tmp_path, cells(classes="低保"), name="b.csv").same == 1
     assert apply_roster(session, tmp_path, cells(classes="低保", class_until="无"), name="c.csv").changed == 1
+    confirm_all(session)
     assert classes(session) == [("dibao", None)]
     assert apply_roster(session, tmp_path, cells(classes="低保", class_until="长期"), name="d.csv").same == 1
 
@@ -157,7 +159,13 @@ HEAD = ["姓名", "证件号码", "生效日期"]
 
 def test_other_sheets_that_hold_something_are_named(tmp_path: Path):
     first, second = [HEAD, ["李秀英", number(), "2026-01-01"]], [HEAD, ["王芳", number(order=103), "2026-01-01"]]
-    sheets = (("一组", first), ("二组", second), ("Sheet3", []), ("三组", second), ("填写说明", second))
+    sheets: tuple[tuple[str, list[list[Any]]], ...] = (
+        ("一组", first),
+        ("二组", second),
+        ("Sheet3", []),
+        ("三组", second),
+        ("填写说明", second),
+    )
     report = running.check(a_workbook(tmp_path / "s.xlsx", *sheets, hidden=("三组",)), "roster", "p-admin")
     (told,) = report.told()
     assert (report.rows, "“二组”、“三组”（隐藏）没有读入" in told) == (1, True)

@@ -20,7 +20,7 @@ from canteen.auth import change_requests
 from canteen.auth.change_requests import Line
 from canteen.errors import Refusal
 from canteen.places import Area, Canteen
-from canteen.registry import documents, elders, fact_requests, facts, keys, raising
+from canteen.registry import documents, elders, fact_requests, facts, keys, likely, raising
 from canteen.registry.documents import Document
 from canteen.registry.elders import NewElder, NewFact
 from canteen.registry.facts import Fact
@@ -60,6 +60,13 @@ class OutsideScope(BadCell):
 
 class Repeated(BadCell):
     code = "row_repeated"
+
+
+class LikelySame(BadCell):
+    """A new entry that is likely somebody on the roster: a question, answered by whoever imports."""
+
+    code = "likely_same"
+    asked = "姓名、出生日期和街道都相同，只有证件号码不同，可能是同一人：请核对号码；确实是两个人的，勾选“确是不同的人”再导入。"
 
 
 def _class(cell: str) -> str:
@@ -157,6 +164,8 @@ class Roster:
         self._today = clock.today()
         self.asked: list[Line] = []
         self.places: set[tuple[str, str]] = set()
+        self._people: dict[likely.Key, list[tuple[int, frozenset[str]]]] = {}
+        self.likely_are_others = False
 
     @property
     def waiting(self) -> int:
@@ -168,6 +177,8 @@ class Roster:
         ring = keys.keyring()
         macs = {id(row): ring.mac(document.key) for row, document in read if document is not None}
         present = _present(session, set(macs.values()))
+        new = [(row, document) for row, document in read if document is not None and macs[id(row)] not in present]
+        there = likely.named(session, {key for each in new if (key := _likely_key(*each)) is not None})
         changes = []
         for row, document in read:
             if document is None:
@@ -176,6 +187,7 @@ class Roster:
             if (before := self._seen.setdefault(mac, row.number)) != row.number:
                 row.refuse("证件号码", Repeated(f"与第 {before} 行是同一个证件号码，请只保留一行。"))
             self._check(row, document, mac in present)
+            self._check_likely(row, document, there, known=mac in present)
             if not all(self._is_spoken(session, each) for each in row.values.get("classes", ())):
                 row.refuse("人员类别", BadCell("没有一份补贴标准用到这个类别代码，请核对，或填写类别的名称。"))
             if row.faults:
@@ -186,6 +198,21 @@ class Roster:
             except Refusal as refusal:
                 row.refuse("", refusal)
         return changes
+
+    def _check_likely(
+        self, row: Row, document: Document, there: dict[likely.Key, list[likely.Entry]], *, known: bool
+    ) -> None:
+        """Hold back a new entry that is likely a person of the roster, or of another row, until it is answered."""
+        key = _likely_key(row, document)
+        if known or key is None or self.likely_are_others:
+            return
+        streets = likely.streets_of([row.values.get("hukou"), row.values.get("residence")])
+        if any(not streets.isdisjoint(entry.streets) for entry in there.get(key, ())):
+            row.refuse("姓名", LikelySame(f"与名册中另一位老人{LikelySame.asked}"))
+        before = self._people.setdefault(key, [])
+        if twin := next((at for at, theirs in before if not streets.isdisjoint(theirs)), None):
+            row.refuse("姓名", LikelySame(f"与第 {twin} 行{LikelySame.asked}"))
+        before.append((row.number, streets))
 
     def write(self, session: Session, changes: Iterable[Change], recorded: int, by: str) -> None:
         """Write what was planned, under the import's event."""
@@ -328,6 +355,11 @@ class Roster:
         if values.get("status", NORMAL) != NORMAL:
             stated.append(NewFact("status", values["status"], values.get("status_from", since)))
         return stated
+
+
+def _likely_key(row: Row, document: Document) -> likely.Key | None:
+    name, birth = row.values.get("name"), document.birth or row.values.get("birth")
+    return (name, birth.isoformat()) if name is not None and birth is not None else None
 
 
 def differences(

@@ -29,13 +29,14 @@ from canteen.registry.imports.canteens import Canteens
 from canteen.registry.imports.closures import Closures
 from canteen.registry.imports.columns import Fault, Row, Template, rows_of
 from canteen.registry.imports.contracts import Contracts
-from canteen.registry.imports.roster import Ready, Roster
+from canteen.registry.imports.roster import LikelySame, Ready, Roster
 from canteen.registry.imports.staff import Staff
 from canteen.registry.imports.tables import Table
 from canteen.registry.models import Elder, ImportRun
 
 AT_ONCE: Final = 2000  # elders that are read, judged and written in one transaction: a fraction of a second
 PASSES: Final = 3  # through a large roster, when somebody changes one of its elders meanwhile
+OTHERS: Final = "+others"  # behind a file's hash: who is likely somebody known was said to be somebody else
 FAULTS_KEPT: Final = 1000  # of a file where every row is wrong, so many are shown
 
 Within = frozenset[str] | None
@@ -141,16 +142,31 @@ class Report:
         told = {"already": self.already, "faults": faults, "notices": self.told()}
         return {"kind": self.kind, "file": self.file_hash, **counts, **told}
 
+    @property
+    def likely(self) -> bool:
+        """Whether rows were held back as likely somebody known."""
+        return any(fault.code == LikelySame.code for fault in self.faults)
+
+    @property
+    def others(self) -> bool:
+        """Whether it was said that these are other people."""
+        return self.file_hash.endswith(OTHERS)
+
     def told(self) -> list[str]:
         """What whoever looks at the file may not know: sheets not read, rows hidden, characters made the usual ones."""
         folded = f"{self.refolded} 行里有部首字（外形与汉字相同、编码不同），已改为通常的汉字。"
         return self.notices + ([folded] if self.refolded else [])
 
 
-def check(path: Path, kind: str, by: str, *, within: Within = None, limits: Limits = USUAL) -> Report:
-    """Read a file through and say what applying it would do. Writes nothing. Raises BadFile and its kin, UnknownKind."""
+def check(
+    path: Path, kind: str, by: str, *, within: Within = None, others: bool = False, limits: Limits = USUAL
+) -> Report:
+    """Read a file through and say what applying it would do. Writes nothing. Raises BadFile and its kin, UnknownKind.
+
+    others   entries of a roster that are likely somebody known are said to be other people
+    """
     with tables.opened(path, limits) as table:
-        return _noticed(_looked_through(table, kind, by, within), table)
+        return _noticed(_looked_through(_answered(table, others=others), kind, by, within), table)
 
 
 def apply(
@@ -161,17 +177,24 @@ def apply(
     name: str = "",
     within: Within = None,
     expect: str | None = None,
+    others: bool = False,
     limits: Limits = USUAL,
 ) -> Report:
     """Write the good rows of a file, visible all at once or not at all; a file applied before changes nothing.
 
     expect   the hash that `check` answered: another content raises Changed
+    others   entries of a roster that are likely somebody known are said to be other people; the file is read again
     Raises BadFile and its kin, UnknownKind, NothingToApply.
     """
     with tables.opened(path, limits) as table:
-        if expect is not None and expect != table.hash:
+        if expect is not None and expect.removesuffix(OTHERS) != table.hash:
             raise Changed
-        return _noticed(_applied_file(table, kind, by, name or path.name, within), table)
+        return _noticed(_applied_file(_answered(table, others=others), kind, by, name or path.name, within), table)
+
+
+def _answered(table: Table, *, others: bool) -> Table:
+    """The file with the answer that was given for it: another one than without, which may have been applied before."""
+    return replace(table, hash=table.hash + OTHERS) if others else table
 
 
 def _noticed(report: Report, table: Table) -> Report:
@@ -222,7 +245,7 @@ def _looked_through(table: Table, kind: str, by: str, within: Within) -> Report:
     session = db.session()
     if (before := _applied(session, kind, table.hash)) is not None:
         return _again(Report(kind, table.hash), before)
-    report, importer = Report(kind, table.hash), _importer(session, kind, within, by)
+    report, importer = Report(kind, table.hash), _importer(session, table, kind, within, by)
     for rows in _chunks(importer, table):
         _count(report, rows, importer.plan(session, rows))
         session.rollback()  # on SQLite no reader outlives a page of rows
@@ -234,7 +257,7 @@ def _looked_through(table: Table, kind: str, by: str, within: Within) -> Report:
 def _at_once(table: Table, kind: str, by: str, name: str, within: Within) -> Report:
     with transaction() as session:
         events.wait(session)  # of two files at once, the second is judged by what the first left
-        report, importer = Report(kind, table.hash), _importer(session, kind, within, by)
+        report, importer = Report(kind, table.hash), _importer(session, table, kind, within, by)
         if (before := _applied(session, kind, table.hash)) is not None:
             return _again(report, before)
         run = ImportRun(id=str(uuid.uuid4()), kind=kind, file_hash=table.hash, file_name=name[:200], by=by)
@@ -274,6 +297,7 @@ def _in_steps(table: Table, by: str, name: str, within: Within) -> Report:
     staged = set[uuid.UUID]()
     for _ in range(PASSES):
         report, importer = Report(Roster.template.kind, table.hash), Roster(db.session(), within, by)
+        importer.likely_are_others = table.hash.endswith(OTHERS)
         head, ready = events.head(db.session())[0], importer.ready(())
         for rows in _chunks(importer, table):
             changes = importer.plan(db.session(), rows)
@@ -369,10 +393,13 @@ def runs(session: Session, limit: int = 50) -> list[ImportRun]:
     return list(session.execute(select(ImportRun).order_by(ImportRun.at.desc(), ImportRun.id).limit(limit)).scalars())
 
 
-def _importer(session: Session, kind: str, within: Within, by: str) -> Importer:
+def _importer(session: Session, table: Table, kind: str, within: Within, by: str) -> Importer:
     if kind not in KINDS:
         raise UnknownKind
-    return KINDS[kind](session, within, by)
+    importer = KINDS[kind](session, within, by)
+    if isinstance(importer, Roster):
+        importer.likely_are_others = table.hash.endswith(OTHERS)
+    return importer
 
 
 def _chunks(importer: Importer, table: Table) -> Iterator[list[Row]]:
