@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from canteen import clock, config, db
-from canteen.auth import change_pages, guard, pins
+from canteen.auth import audit_pages, change_pages, guard, pins
 from canteen.auth import pages as auth_pages
 from canteen.auth import tablet_pages as tablet_desk
 from canteen.config import ROOT, Config
@@ -62,6 +62,14 @@ def _edges(app: Flask, settings: Config) -> None:
         api.register_blueprint(part)
     registry_pages = (pages.bp, card_pages.bp, import_pages.bp)
     desk_pages = (settlement_pages.bp, refund_pages.bp, rule_pages.bp, simulation_pages.bp, revaluation_pages.bp)
-    for page in (auth_pages.bp, change_pages.bp, tablet_desk.bp, tablet_pages.bp, *desk_pages, *registry_pages):
+    for page in (
+        auth_pages.bp,
+        audit_pages.bp,
+        change_pages.bp,
+        tablet_desk.bp,
+        tablet_pages.bp,
+        *desk_pages,
+        *registry_pages,
+    ):
         app.register_blueprint(page)
     guard.refuse_undoored(app)

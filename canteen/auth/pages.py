@@ -76,6 +76,7 @@ def log_in() -> ResponseReturnValue:
     response = redirect(_safe(request.form.get("next", "")))
     security.set_cookie(response, "desk", entered.token)
     sessions.remember_device(response, name)
+    sessions.note_browser(response, entered.person_id)
     return response
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as BaseResponse
 
 from canteen import clock
-from canteen.auth.models import Person, WebSession
+from canteen.auth.models import DeskLogin, Person, WebSession
 from canteen.db import transaction
 from canteen.web import security
 
@@ -129,6 +129,19 @@ def remember_device(response: BaseResponse, login: str) -> None:
     security.set_cookie(
         response, "device", f"{name}.{_device_seal(name, login)}", seconds=int(DEVICE_LIFE.total_seconds())
     )
+
+
+def note_browser(response: BaseResponse, person_id: str) -> None:
+    """Keep that a person logged in from this browser, which bears a random id of its own whoever uses it."""
+    name, _, seal = (security.cookie("browser") or "").partition(".")
+    if not (name and hmac.compare_digest(seal, security.keyed("browser", name))):
+        name = secrets.token_hex(12)
+    value = f"{name}.{security.keyed('browser', name)}"
+    security.set_cookie(response, "browser", value, seconds=int(DEVICE_LIFE.total_seconds()))
+    with transaction() as session:
+        key = {"browser": name, "person_id": person_id, "at": clock.now()}
+        if session.get(DeskLogin, key) is None:
+            session.add(DeskLogin(**key))
 
 
 def _device_seal(name: str, login: str) -> str:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
+from typing import Any
 
 import click
+from sqlalchemy import select
 
 from canteen import events
+from canteen.auth import pairs
+from canteen.auth.models import Person
 from canteen.commands import installation
 from canteen.db import db
 
@@ -49,6 +53,37 @@ def verify(noted: str | None, *, as_json: bool) -> None:
     if len(found) > SHOWN:
         click.echo(f"and {len(found) - SHOWN} more", err=True)
     sys.exit(1 if found else 0)
+
+
+@audit.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def accounts(*, as_json: bool) -> None:
+    """Name pairs of accounts that may be one human's: one browser, or a password set by the other."""
+    with installation():
+        session = db.session()
+        logins = dict(session.execute(select(Person.id, Person.login)).all())
+        rows: list[dict[str, Any]] = [
+            {
+                "logins": [logins.get(each, each) for each in pair.ids],
+                "acted": pair.acted,
+                "browsers": pair.browsers,
+                "seconds_apart": int(pair.apart.total_seconds()) if pair.apart is not None else None,
+                "password_reset": pair.reset,
+                "tied": pair.tied,
+            }
+            for pair in pairs.pairs(session)
+        ]
+    if as_json:
+        click.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    for row in rows:
+        reasons = [f"{row['browsers']} browsers, {row['seconds_apart']} s apart"] if row["browsers"] else []
+        reasons += ["one set the other's password"] if row["password_reset"] else []
+        reasons += ["recorded as one human"] if row["tied"] else []
+        both = f"  both acted on {', '.join(row['acted'])}" if row["acted"] else ""
+        click.echo(f"{' and '.join(row['logins'])}: {'; '.join(reasons)}{both}")
+    if not rows:
+        click.echo("no two accounts share a browser")
 
 
 def _expected(noted: str | None) -> tuple[int, str] | None:

@@ -18,7 +18,7 @@ from canteen.auth import guard, people
 from canteen.commands import serve
 from canteen.config import Config
 from canteen.db import db, transaction
-from tests.auth.house import CITY, PASSWORD, PIN, Till, a_person
+from tests.auth.house import CITY, PASSWORD, PIN, Browser, Till, a_person
 
 
 @dataclass(frozen=True)
@@ -181,3 +181,14 @@ def test_an_event_that_does_not_fit_its_hash_is_named(canteen: Command) -> None:
 
     assert ran.code == 1
     assert ran.json["breaks"] == [{"number": 1, "reason": "内容与摘要不符"}]
+
+
+def test_accounts_that_may_be_one_humans_are_named_on_the_command_line(canteen: Command, app: Flask) -> None:
+    assert "no two accounts" in canteen("audit", "accounts").out
+    browser = Browser(app.test_client())
+    for login in ("one", "other"):
+        a_person(login, ("admin", "area", CITY))
+        browser.log_in(login)
+
+    assert "one and other: 1 browsers, " in canteen("audit", "accounts").out
+    assert canteen("audit", "accounts", "--json").json[0]["logins"] == ["one", "other"]

@@ -1,0 +1,40 @@
+"""The auditor's page of accounts that may be one human's."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template
+from flask.typing import ResponseReturnValue
+from sqlalchemy import select
+
+from canteen.auth import guard, pairs, people
+from canteen.auth.guard import Permission, allowed
+from canteen.auth.models import Person
+from canteen.auth.people import NoPerson
+from canteen.db import db
+from canteen.web import nav
+
+bp = Blueprint("audit", __name__)
+nav.add("audit.accounts", "账号核查", position=55)
+
+
+@bp.get("/desk/audit/accounts")
+@allowed(Permission.SEE_AUDIT)
+def accounts() -> ResponseReturnValue:
+    """Pairs of accounts, of which one at least works in the caller's places."""
+    session = db.session()
+    scope = guard.scope(Permission.SEE_AUDIT)
+
+    def seen(person_id: str) -> bool:
+        try:
+            return bool(people.seen(session, person_id, [scope]))
+        except NoPerson:
+            return False
+
+    found = [pair for pair in pairs.pairs(session) if any(seen(one) for one in pair.ids)]
+    ids = {one for pair in found for one in pair.ids}
+    rows = session.execute(select(Person.id, Person.name, Person.login).where(Person.id.in_(ids)))
+    return render_template(
+        "auth/accounts.html",
+        pairs=found,
+        people={person_id: f"{name}（{login}）" for person_id, name, login in rows} | {people.SYSTEM: "服务器命令行"},
+    )

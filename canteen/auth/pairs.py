@@ -1,0 +1,110 @@
+"""Pairs of accounts that may be one human's, named to the auditor: people judge, nothing is barred.
+
+Two accounts are named when they logged in at a desk from one browser, told by its own random id, or when one set the
+password of the other shortly before both acted on one thing. Pairs that both acted on one thing stand first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import combinations
+
+from sqlalchemy import and_, or_, select
+from sqlalchemy.orm import Session
+
+from canteen.auth import humans
+from canteen.auth.models import ChangeAnswer, ChangeRequest, DeskLogin
+from canteen.events import Event
+
+NEAR = timedelta(hours=1)  # between two logins
+RESET = timedelta(days=7)  # between setting somebody's password and acting with them
+_NO_ACTS = ("claim.draft", "claim.export")  # of the kinds of a claim's events
+
+Ids = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Pair:
+    """Two accounts, by id.
+
+    browsers   from how many browsers both logged in
+    apart      the least time between a login of the one and of the other, in one browser
+    acted      what both acted on: 'change:17', 'claim:kA-202610/1'
+    reset      one set the password of the other at most RESET before they acted on one thing
+    tied       recorded as one human already
+    """
+
+    ids: Ids
+    browsers: int = 0
+    apart: timedelta | None = None
+    acted: list[str] = field(default_factory=list)
+    reset: bool = False
+    tied: bool = False
+
+    @property
+    def near(self) -> bool:
+        return self.apart is not None and self.apart <= NEAR
+
+
+def pairs(session: Session) -> list[Pair]:
+    """Every pair: first those that acted on one thing, then those that logged in within NEAR, then the others."""
+    found = _of_browsers(session)
+    for ids, acted in _acting_together(session).items():
+        resets = _resets(session, ids, [at for _, at in acted])
+        if resets or ids in found:
+            pair = found.setdefault(ids, Pair(ids))
+            pair.reset, pair.acted = resets, sorted({subject for subject, _ in acted})
+    for pair in found.values():
+        pair.tied = humans.same(session, pair.ids[0], {pair.ids[1]})
+    return sorted(
+        found.values(), key=lambda pair: (not pair.acted, not pair.near, pair.apart or timedelta.max, pair.ids)
+    )
+
+
+def _of_browsers(session: Session) -> dict[Ids, Pair]:
+    logins: dict[str, dict[str, list[datetime]]] = {}
+    for login in session.execute(select(DeskLogin).order_by(DeskLogin.at)).scalars():
+        logins.setdefault(login.browser, {}).setdefault(login.person_id, []).append(login.at)
+    found: dict[Ids, Pair] = {}
+    for people in logins.values():
+        for one, other in combinations(sorted(people), 2):
+            pair = found.setdefault((one, other), Pair((one, other)))
+            pair.browsers += 1
+            gap = min(abs(first - second) for first in people[one] for second in people[other])
+            pair.apart = gap if pair.apart is None else min(pair.apart, gap)
+    return found
+
+
+def _acting_together(session: Session) -> dict[Ids, list[tuple[str, datetime]]]:
+    """By pair: what both acted on, and when the later one did."""
+    found: dict[Ids, list[tuple[str, datetime]]] = {}
+    answered = select(ChangeRequest.id, ChangeRequest.asked_by, ChangeAnswer.by, ChangeAnswer.at)
+    answered = answered.join(ChangeAnswer, ChangeAnswer.request_id == ChangeRequest.id)
+    for number, asker, answerer, at in session.execute(answered):
+        found.setdefault(_ids(asker, answerer), []).append((f"change:{number}", at))
+    acts = select(Event.subject, Event.actor, Event.at).where(
+        or_(and_(Event.kind.startswith("claim."), Event.kind.not_in(_NO_ACTS)), Event.kind.startswith("payout."))
+    )
+    doers: dict[str, dict[str, datetime]] = {}
+    for subject, actor, at in session.execute(acts.order_by(Event.number)):
+        doers.setdefault(subject, {})[actor] = at
+    for subject, people in doers.items():
+        for one, other in combinations(sorted(people), 2):
+            found.setdefault((one, other), []).append((subject, max(people[one], people[other])))
+    return found
+
+
+def _resets(session: Session, ids: Ids, acted: Iterable[datetime]) -> bool:
+    """Whether one of the two set the other's password or PIN shortly before an act of both."""
+    query = select(Event.at).where(
+        Event.kind.in_(("person.password", "person.pin")),
+        or_(and_(Event.actor == ids[0], Event.subject == ids[1]), and_(Event.actor == ids[1], Event.subject == ids[0])),
+    )
+    resets = session.execute(query).scalars().all()
+    return any(timedelta(0) <= at - reset <= RESET for at in acted for reset in resets)
+
+
+def _ids(one: str, other: str) -> Ids:
+    return (one, other) if one <= other else (other, one)
