@@ -82,9 +82,15 @@ def doers(told: Iterable[Standing]) -> set[str]:
 def _keep_from_signer(session: Session, claim: Claim, by: str) -> None:
     """Raises SamePerson when the human who registered the contract, and with it who is paid, would pay it."""
     rows = session.execute(select(events.Event.actor, events.Event.body).where(events.Event.kind == contracts.MADE))
-    signers = {actor for actor, body in rows if claim.contract_id in json.loads(body)["contracts"]}
-    if humans.same(session, by, signers):
-        raise SamePerson("这份运营协议（收款账户）是您登记的，拨付须由其他人办理。")
+    told = [(actor, json.loads(body)) for actor, body in rows]
+    signers = {
+        one
+        for actor, body in told
+        if claim.contract_id in body["contracts"]
+        for one in (actor, body.get("confirmed_by"))
+    }
+    if humans.same(session, by, {one for one in signers if one}):
+        raise SamePerson("这份运营协议（收款账户）是您登记或复核的，拨付须由其他人办理。")
 
 
 @retried

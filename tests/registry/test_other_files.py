@@ -1,3 +1,4 @@
+import json
 import threading
 import time
 from collections.abc import Sequence
@@ -11,12 +12,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen import clock, places
-from canteen.auth import people
-from canteen.auth.models import Grant, Person
+from canteen.auth import change_requests, people
+from canteen.auth.models import ChangeLine, Grant, Person
 from canteen.db import db, transaction
+from canteen.events import Event
 from canteen.ledger import periods
 from canteen.places import Area, Canteen, Contract, Operator, Payee
-from canteen.registry.imports import running, templates
+from canteen.registry.imports import contracts, running, templates
 from canteen.registry.imports.bounds import BadFile
 from canteen.registry.imports.canteens import span, week
 from canteen.registry.imports.columns import BadCell
@@ -48,7 +50,10 @@ def a_file(folder: Path, kind: str, *rows: dict[str, str], name: str = "f.csv") 
 def apply(session: Session, folder: Path, kind: str, *rows: dict[str, str], name: str = "f.csv") -> Report:
     path = a_file(folder, kind, *rows, name=name)
     session.rollback()
-    return running.apply(path, kind, people.SYSTEM)
+    report = running.apply(path, kind, people.SYSTEM)
+    if kind == "contracts":
+        confirm_all(session)
+    return report
 
 
 def faults(
@@ -334,6 +339,8 @@ def test_village_collectives_of_one_name_are_not_one_operator_unless_they_are_ne
 def test_two_files_at_once_make_no_two_contracts_for_a_day(
     session: Session, app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    before = contract(id="k0", to="2025-12-31", **{"from": "2025-01-01"})
+    apply(session, tmp_path, "contracts", before)  # who is paid is known: no second person is asked
     paths = [
         a_file(tmp_path, "contracts", contract(id=f"k{n}", **{"from": f"2026-0{n}-01"}), name=f"{n}.csv")
         for n in (1, 2)
@@ -362,7 +369,58 @@ def test_two_files_at_once_make_no_two_contracts_for_a_day(
     for thread in threads:
         thread.join()
     assert sorted(outcomes) == ["applied", "nothing"]
-    assert len(session.execute(select(Contract.id)).scalars().all()) == 1
+    assert len(session.execute(select(Contract.id)).scalars().all()) == 2
+
+
+def new_contract(folder: Path, name: str = "f.csv", **values: str) -> Report:
+    """Apply a file of one contract without the second person's answer."""
+    return running.apply(a_file(folder, "contracts", contract(**values), name=name), "contracts", "p-admin")
+
+
+@pytest.mark.usefixtures("with_canteen")
+def test_a_contract_with_a_new_account_is_made_once_a_second_person_confirms(session: Session, tmp_path: Path):
+    report = new_contract(tmp_path)
+    assert (report.new, report.waiting) == (1, 1)
+    assert session.execute(select(Contract.id)).first() is None
+    assert session.execute(select(Payee.id)).first() is None
+    (line,) = contracts.shown(session, change_requests.lines_of(session, report.request or 0))
+    assert (line.name, line.before) == ("康乐食堂", "没有运营协议")
+    assert "桂林街道办事处，建设银行，账号 6222020200112233445" in line.after
+    stored = session.execute(select(ChangeLine.asked)).scalar_one()
+    assert "6222020200112233445" not in stored
+    confirm_all(session)
+    assert places.find_contract(session, "c1", DAY).id == "k1"
+    body = session.execute(select(Event.actor, Event.body).where(Event.kind == contracts.MADE)).one()
+    assert (body[0], json.loads(body[1])) == ("p-admin", {"contracts": ["k1"], "confirmed_by": "p-chief"})
+
+
+@pytest.mark.usefixtures("with_canteen")
+def test_a_renewal_that_pays_the_same_account_waits_for_nobody(session: Session, tmp_path: Path):
+    apply(session, tmp_path, "contracts", contract(to="2026-06-30"))
+    assert new_contract(tmp_path, "b.csv", id="k2", **{"from": "2026-07-01", "to": "2026-12-31"}).waiting == 0
+    assert places.find_contract(session, "c1", date(2026, 7, 1)).id == "k2"
+    session.rollback()
+    other = new_contract(tmp_path, "c.csv", id="k3", account="6222020200112233446", **{"from": "2027-01-01"})
+    assert other.waiting == 1
+    elsewhere = new_contract(tmp_path, "d.csv", id="k4", canteen="c2")
+    assert elsewhere.waiting == 1
+
+
+@pytest.mark.usefixtures("with_canteen")
+def test_a_contract_that_waits_is_asked_for_once_and_not_in_two_versions(session: Session, tmp_path: Path):
+    new_contract(tmp_path)
+    same = a_file(tmp_path, "contracts", contract() | {"grade": "良好 "}, name="b.csv")
+    assert running.check(same, "contracts", "p-admin").same == 1
+    assert faults(tmp_path, "contracts", contract(account="6222020200112233446")) == [(2, "协议编号")]
+
+
+@pytest.mark.usefixtures("with_canteen")
+def test_a_contract_that_no_longer_fits_is_not_made(session: Session, tmp_path: Path):
+    new_contract(tmp_path)
+    new_contract(tmp_path, "b.csv", id="k2", account="6222020200112233446")
+    with pytest.raises(change_requests.Overtaken, match="k2"):
+        confirm_all(session)
+    assert session.execute(select(Contract.id)).scalars().all() == ["k1"]
 
 
 # --- staff ---

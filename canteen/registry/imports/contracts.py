@@ -1,4 +1,7 @@
-"""Contracts by template: who runs a canteen, who is paid, from when. A contract once made only ever ends."""
+"""Contracts by template: who runs a canteen, who is paid, from when. A contract once made only ever ends.
+
+A contract that pays an account which no contract of its canteen paid before is made once a second person confirms it.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,10 @@ from sqlalchemy.orm import Session
 from stdnum.cn import uscc
 
 from canteen import events, places
+from canteen.auth import change_requests
+from canteen.auth.change_requests import Kind, Line, Overtaken, Shown
+from canteen.auth.guard import Permission
+from canteen.auth.models import ChangeRequest
 from canteen.ledger.models import Period
 from canteen.places import Area, Canteen, Contract, Operator, Payee
 from canteen.registry import keys
@@ -33,6 +40,7 @@ from canteen.registry.imports.columns import (
 )
 from canteen.registry.words import CANTEEN_CLASSES, GRADES
 
+KIND: Final = "contract"  # of change, for a second person
 MADE: Final = "contract.made"  # who said who is paid: he does not pay
 
 
@@ -84,16 +92,24 @@ class Change:
 
     kind: str
     values: dict[str, Any] = field(repr=False)
+    waits: bool = False  # for a second person
 
 
 class Contracts:
-    """One run over a file of contracts. `within`: the areas that the importer answers for; None is everywhere."""
+    """One run over a file of contracts. `within`: the areas that the importer answers for; None is everywhere.
+
+    confirmed    a second person confirmed the new accounts; else contracts that bring one are collected in `asked`
+    """
 
     template: ClassVar = CONTRACTS
     chunk: ClassVar = CONTRACTS.rows
+    asks: ClassVar = KIND
 
-    def __init__(self, session: Session, within: frozenset[str] | None, by: str) -> None:
-        self._within = within
+    def __init__(self, session: Session, within: frozenset[str] | None, by: str, *, confirmed: bool = False) -> None:
+        self._within, self._confirmed = within, confirmed
+        self.asked: list[Line] = []
+        self.places: set[tuple[str, str]] = set()
+        self._waiting: dict[str, dict[str, Any]] = {}
         self._canteens = {each.id: each for each in session.execute(select(Canteen)).scalars()}
         self._names: dict[str, str] = {}
         self._spans: dict[str, list[tuple[str, date, date | None]]] = {}
@@ -102,8 +118,15 @@ class Contracts:
             self._spans.setdefault(each.canteen_id, []).append((each.id, each.from_day, each.to_day))
             self._ends[each.id] = each.to_day
 
+    @property
+    def waiting(self) -> int:
+        return len(self.asked)
+
     def plan(self, session: Session, rows: Sequence[Row]) -> list[Change]:
         seen, changes = dict[str, int](), list[Change]()
+        ids = [str(row.values["id"]) for row in rows if "id" in row.values]
+        asked = {} if self._confirmed else change_requests.asked_about(session, KIND, ids)
+        self._waiting = {name: values_of(found[-1][1]) for name, found in asked.items()}
         # Contracts that the file ends make way first, wherever in it they stand.
         for row in sorted(rows, key=lambda row: row.values.get("id") not in self._ends):
             if row.faults:
@@ -120,7 +143,10 @@ class Contracts:
                 changes.append(change)
         return changes
 
-    def write(self, session: Session, changes: Sequence[Change], recorded: int, by: str) -> None:
+    def write(
+        self, session: Session, changes: Sequence[Change], recorded: int, by: str, *, confirmed_by: str = ""
+    ) -> None:
+        changes = [change for change in changes if not change.waits]
         for change in changes:
             values = change.values
             known = session.get(Contract, values["id"])
@@ -144,7 +170,9 @@ class Contracts:
             )
             session.flush()
         if made := [change.values["id"] for change in changes if change.kind == "new"]:
-            events.record(session, MADE, f"event:{recorded}", by=by, body={"contracts": made})
+            body: dict[str, object] = {"contracts": made}
+            body |= {"confirmed_by": confirmed_by} if confirmed_by else {}
+            events.record(session, MADE, f"event:{recorded}", by=by, body=body)
         session.flush()
 
     def _check_days(self, row: Row) -> None:
@@ -173,7 +201,7 @@ class Contracts:
         values = row.values
         known = session.get(Contract, values["id"])
         if known is None:
-            return Change("new", values)
+            return self._new(session, row)
         operator, payee = session.get_one(Operator, known.operator_id), session.get_one(Payee, known.payee_id)
         before = (known.canteen_id, known.canteen_class, known.from_day, operator.name, payee.name, payee.bank)
         after = tuple(values[key] for key in ("canteen", "class", "from", "operator", "payee", "bank"))
@@ -192,6 +220,71 @@ class Contracts:
             row.refuse("截止日期", BadCell(f"这份协议已结账到 {closed:%Y-%m-%d}，截止日期不能早于这一天。"))
             return None
         return Change("changed", values)
+
+    def _new(self, session: Session, row: Row) -> Change | None:
+        """A new contract; one that brings a new account is asked for, once."""
+        values = row.values
+        if self._confirmed or _paid_before(session, values):
+            return Change("new", values)
+        if values["id"] in self._waiting:
+            if self._waiting[values["id"]] == values:
+                return Change("same", values)
+            row.refuse("协议编号", BadCell("这份协议的另一版内容正待复核，请先到“待复核”页面办理。"))
+            return None
+        self.asked.append(_line_of(values))
+        self.places.add(("canteen", values["canteen"]))
+        return Change("new", values, waits=True)
+
+
+def _line_of(values: dict[str, Any]) -> Line:
+    """A contract as a line of a request: its account sealed."""
+    told = {key: value.isoformat() if isinstance(value, date) else value for key, value in values.items()}
+    box = keys.keyring().identity
+    sealed = box.seal(values["account"].encode(), f"contract.account {values['id']}").hex()
+    return Line(values["id"], told | {"account": sealed, "key": box.key_id})
+
+
+def values_of(line: Line) -> dict[str, Any]:
+    """The contract that a line asks for, as its row was read."""
+    told = {key: value for key, value in line.asked.items() if key != "key"}
+    box, context = keys.keyring().identity, f"contract.account {line.subject}"
+    told["account"] = box.open(bytes.fromhex(told["account"]), context, line.asked["key"]).decode()
+    return told | {key: date.fromisoformat(told[key]) for key in ("from", "to") if key in told}
+
+
+def perform(session: Session, request: ChangeRequest, lines: Sequence[Line], by: str) -> None:
+    """Make the contracts, in the asker's name. Raises Overtaken when one of them can no longer be made."""
+    events.wait(session)
+    rows = [Row(n, values_of(line), []) for n, line in enumerate(lines, 1)]
+    importer = Contracts(session, None, request.asked_by, confirmed=True)
+    changes = importer.plan(session, rows)
+    if faults := [f"{row.values['id']}：{fault.reason}" for row in rows for fault in row.faults]:
+        raise Overtaken(f"不能照原样办理：{faults[0]} 请不予通过，由经办人重新提交。")
+    importer.write(session, changes, request.id, request.asked_by, confirmed_by=by)
+
+
+def shown(session: Session, lines: Sequence[Line]) -> list[Shown]:
+    """Each contract in words: who was paid until then, and who would be, with the whole account to compare."""
+    found = []
+    for line in lines:
+        values = values_of(line)
+        canteen = session.get(Canteen, values["canteen"])
+        latest = select(Payee).join(Contract, Contract.payee_id == Payee.id)
+        latest = latest.where(Contract.canteen_id == values["canteen"]).order_by(Contract.from_day.desc()).limit(1)
+        payee = session.execute(latest).scalar_one_or_none()
+        before = f"收款：{payee.name}，{payee.bank}，尾号 {payee.account_tail}" if payee else "没有运营协议"
+        after = f"运营方：{values['operator']}；收款：{values['payee']}，{values['bank']}，账号 {values['account']}"
+        name = canteen.name if canteen else values["canteen"]
+        found.append(Shown(name, f"协议 {line.subject}", before, after, values["from"].isoformat()))
+    return found
+
+
+def _paid_before(session: Session, values: dict[str, Any]) -> bool:
+    """Whether a contract of the canteen paid this very account before."""
+    earlier = select(Payee).join(Contract, Contract.payee_id == Payee.id)
+    same = (Payee.name == values["payee"], Payee.bank == values["bank"], Payee.account_tail == values["account"][-4:])
+    rows = session.execute(earlier.where(Contract.canteen_id == values["canteen"], *same)).scalars()
+    return any(_account_of(payee) == values["account"] for payee in rows)
 
 
 def _last(values: dict[str, Any], known: date | None) -> date | None:
@@ -254,3 +347,6 @@ def _payee(session: Session, values: dict[str, Any]) -> Payee:
 def _account_of(payee: Payee) -> str:
     box = keys.keyring().identity
     return box.open(payee.account_cipher, f"payee.account {payee.id}", box.key_id).decode()
+
+
+change_requests.register(Kind(KIND, "运营协议（收款账号）", Permission.PLACES, perform, shown))
