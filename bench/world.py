@@ -15,6 +15,7 @@ from sqlalchemy import insert
 
 from canteen import clock, config, events
 from canteen.app import create_app
+from canteen.auth import contacts
 from canteen.auth.models import Tablet
 from canteen.config import Config
 from canteen.db import db, transaction, upgrade
@@ -64,6 +65,8 @@ def make(config_: Config, elders: int, tablets: int) -> None:
                         enrolled_at=clock.now(), enrolled_by="bench",
                     )
                 )  # fmt: skip
+                session.flush()
+                contacts.log(session, f"bench{n:02d}", "bench", opens=True)
 
 
 def _elders(count: int) -> None:

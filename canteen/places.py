@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, or_, select
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from canteen.db import Base
@@ -85,12 +86,22 @@ class Payee(Base):
     account_tail: Mapped[str]
 
 
+def _days_alone(context: DefaultExecutionContext) -> int:
+    return days_alone(context.get_current_parameters()["profile"])  # type: ignore[no-untyped-call]
+
+
+def days_alone(profile: str) -> int:
+    """For how many days a tablet of such a canteen may be offline, unless the canteen says otherwise."""
+    return 14 if profile == "village" else 3
+
+
 class Canteen(Base):
     """A door where elders eat. `district_id` is carried into every sale's keys."""
 
     __tablename__ = "canteen"
     __table_args__ = (
         CheckConstraint(f"profile IN {PROFILES}", name="profile"),
+        CheckConstraint("offline_days BETWEEN 0 AND 60", name="offline_days"),
         {"sqlite_strict": True},
     )
 
@@ -102,6 +113,8 @@ class Canteen(Base):
     seats: Mapped[int]
     day_turns_at: Mapped[int] = mapped_column(default=0)  # minutes after midnight
     opened_on: Mapped[date]
+    # sales that a tablet made alone, further back than this when they arrive, wait for a reviewer
+    offline_days: Mapped[int] = mapped_column(default=_days_alone)
 
 
 class MealWindow(Base):

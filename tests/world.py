@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from canteen import clock, events, places
+from canteen.auth import contacts
 from canteen.auth.models import Grant, Person, Tablet
 from canteen.db import db, transaction
 from canteen.demo import tills
@@ -27,6 +28,7 @@ from canteen.rulebooks import publishing
 CITY, DISTRICT, STREET, COMMUNITY = "220100", "220104", "220104001", "220104001001"
 OTHER_DISTRICT, OTHER_STREET = "220103", "220103001"
 NOON = clock.instant(date(2026, 5, 12), 11 * 60 + 30)
+LONG_AGO = clock.instant(date(2020, 1, 1))
 
 GUARDED = """\
 format: 1
@@ -148,7 +150,15 @@ def make(
                 enrolled_by="p-cashier",
             )
         )
+        session.flush()
+        log_in(session, tablet, "p-cashier")
     return World(canteen=canteen, contract=contract, tablet=tablet)
+
+
+def log_in(session: Session, tablet: str, person: str, *, at: datetime = LONG_AGO) -> None:
+    """The cashier logged in at the tablet, long before anything else happened unless told otherwise."""
+    with clock.at(at):
+        contacts.log(session, tablet, person, opens=True)
 
 
 def _areas(session: Session, since: date) -> None:

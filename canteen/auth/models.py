@@ -95,6 +95,47 @@ class Tablet(Base):
     seen_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     skew_ms: Mapped[int | None]
+    epoch: Mapped[int | None]  # of its newest record, as it told when it was heard; None when it told nothing
+    number: Mapped[int | None]
+    mono_ms: Mapped[int | None]  # its monotonic clock then, and the page load that this belongs to
+    boot: Mapped[str | None]
+
+
+class TabletSilence(Base):
+    """A time in which a tablet was not heard, and what it told before and after: evidence of what it did alone."""
+
+    __tablename__ = "tablet_silence"
+    __table_args__ = (
+        UniqueConstraint("tablet_id", "from_at"),
+        CheckConstraint("until_at > from_at", name="order"),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tablet_id: Mapped[str] = mapped_column(ForeignKey("tablet.id"))
+    from_at: Mapped[datetime]
+    epoch: Mapped[int | None]
+    number: Mapped[int | None]
+    mono_ms: Mapped[int | None]
+    boot: Mapped[str | None]
+    skew_ms: Mapped[int | None]
+    until_at: Mapped[datetime]
+    until_epoch: Mapped[int | None]
+    until_number: Mapped[int | None]
+    until_skew_ms: Mapped[int | None]
+
+
+class TillLogin(Base):
+    """A cashier logged in at a tablet, or out: one at a time, so that whoever comes next ends the one before."""
+
+    __tablename__ = "till_login"
+    __table_args__ = (Index("ix_till_login_tablet", "tablet_id", "at"), {"sqlite_strict": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tablet_id: Mapped[str] = mapped_column(ForeignKey("tablet.id"))
+    person_id: Mapped[str]
+    opens: Mapped[bool]
+    at: Mapped[datetime]
 
 
 class EnrolmentCode(Base):

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as BaseResponse
 
 from canteen import clock
+from canteen.auth import contacts
 from canteen.auth.models import DeskLogin, Person, WebSession
 from canteen.db import transaction
 from canteen.web import security
@@ -45,6 +46,8 @@ class Caller:
 def start(session: Session, person_id: str, tablet_id: str | None = None) -> str:
     """Open a login of `person_id` and answer its new token: never one that the browser brought."""
     token, now = secrets.token_urlsafe(32), clock.now()
+    if tablet_id is not None:
+        contacts.log(session, tablet_id, person_id, opens=True)
     session.execute(delete(WebSession).where(WebSession.person_id == person_id, WebSession.made_at < now - KEPT))
     session.add(
         WebSession(

@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from flask import Request
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen import clock, events, places
-from canteen.auth import humans, sessions
+from canteen.auth import contacts, humans, sessions
 from canteen.auth.models import EnrolmentCode, LostEpoch, Tablet
 from canteen.db import transaction
 from canteen.errors import Conflict, Forbidden, Invalid, Missing
@@ -27,7 +27,7 @@ from canteen.web.errors import LoginNeeded
 
 CODE_DIGITS = 12
 CODE_LIFE = timedelta(hours=1)
-TOUCH = timedelta(seconds=60)
+LONGEST_TOLD = 200  # characters of what a tablet tells with a request
 REVOKED = {"lost": "丢失或被盗", "broken": "损坏", "replaced": "换新", "closed": "餐厅停用"}
 SKEW_LIMIT = 2**40  # ms; beyond it the clock is not worth measuring
 
@@ -176,7 +176,7 @@ def verify(session: Session, request: Request, *, revoked: bool = False) -> Tabl
     """
     tablet_id, at = request.headers.get("X-Tablet", ""), request.headers.get("X-Tablet-At", "")
     tablet = session.get(Tablet, tablet_id) if 0 < len(tablet_id) <= 64 else None
-    if tablet is None or len(at) > 64:
+    if tablet is None or len(at) > LONGEST_TOLD:
         raise BadSignature
     path = request.path + (f"?{request.query_string.decode('latin-1')}" if request.query_string else "")
     signature = request.headers.get("X-Tablet-Signature", "")
@@ -203,14 +203,10 @@ def signature_fits(public_key: bytes, signature: str, signed: bytes) -> bool:
     return True
 
 
-def touch(tablet: Tablet, at: str) -> None:
-    """Note when the tablet was heard and how far its clock is off, at most once a minute."""
-    now = clock.now()
-    if tablet.seen_at is not None and now - tablet.seen_at <= TOUCH:
-        return
-    tablet_id = tablet.id
-    with transaction() as session:
-        session.execute(update(Tablet).where(Tablet.id == tablet_id).values(seen_at=now, skew_ms=_skew(at, now)))
+def touch(tablet: Tablet, header: str) -> None:
+    """Note when the tablet was heard, how far its clock is off and what it told of itself, at most once a minute."""
+    at, told = contacts.read(header)
+    contacts.note(tablet, told, _skew(at, clock.now()))
 
 
 def _skew(at: str, now: datetime) -> int | None:

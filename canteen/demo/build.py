@@ -12,9 +12,9 @@ from pathlib import Path
 from sqlalchemy import select
 
 from canteen import clock
-from canteen.auth import approvals
+from canteen.auth import approvals, contacts
 from canteen.clock import Span
-from canteen.db import db
+from canteen.db import db, transaction
 from canteen.demo import calendar, city, elders, notice, plan, plants, settling, staff
 from canteen.demo.calendar import Story
 from canteen.demo.draw import source
@@ -73,7 +73,7 @@ def build(seed: int, today: date, cards: Path, size: Size, tell: Callable[[str],
         shown = _shown(people, roles, today)
         digests = city.issue_cards(people, shown, by=who["demo-admin"])
         printed = city.print_cards(cards, by=who["demo-admin"])
-    tills = _tills(seed, machines, who)
+        tills = _tills(seed, machines, who)
     stage = Stage(story.closed[2], roles, digests, tills, who["demo-admin"])
     down = _line_down(story)
     short = [outage for outage in plan.outages(seed, story.days()) if not down.starts < outage.ends < down.ends]
@@ -124,6 +124,9 @@ def _tills(seed: int, machines: Sequence[city.Machine], who: dict[str, str]) -> 
         n = sum(1 for site, _ in tills if site == machine.site)
         cashier = who[staff.cashier_of(machine.site)]
         tills[machine.site, n] = Till(machine.id, machine.site, cashier, source(seed, f"till {machine.site} {n}"))
+    with transaction() as session:
+        for till in tills.values():
+            contacts.log(session, till.tablet, till.cashier, opens=True)
     return tills
 
 

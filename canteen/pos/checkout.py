@@ -26,7 +26,7 @@ from canteen.policy.case import Meal
 from canteen.policy.outcome import Share
 from canteen.policy.quote import Quote
 from canteen.policy.refusals import Refused
-from canteen.pos import arrivals, cashiers, pricing, slots, stamps, timing, writing
+from canteen.pos import arrivals, cashiers, evidence, pricing, slots, stamps, timing, writing
 from canteen.pos.arrivals import Arrival
 from canteen.pos.models import Payment, QuoteInput, Sale, SaleKey, SaleLine, SaleUse, Slot, Surcharge, Tender
 from canteen.pos.models import Share as ShareRow
@@ -109,14 +109,13 @@ def ring_up(session: Session, order: Checkout, arrival: Arrival) -> Booked:
     """
     if order.sales[0].canteen != arrival.canteen_id:
         raise ForeignCanteen
-    stamped = [stamps.read(sale.stamp, tablet=arrival.tablet_id) for sale in order.sales]
-    times = [
-        timing.of(sale, order, arrival, stamp if stamp and _fits(stamp, sale) else None)
-        for sale, stamp in zip(order.sales, stamped, strict=True)
-    ]
+    given = [stamps.read(sale.stamp, tablet=arrival.tablet_id) for sale in order.sales]
+    stamped = [s if s and _fits(s, sale) else None for sale, s in zip(order.sales, given, strict=True)]
+    times = [timing.of(sale, order, arrival, stamp) for sale, stamp in zip(order.sales, stamped, strict=True)]
     place = pricing.place_at(session, order.sales[0].canteen, times[0].scanned_at)
     contract = place.contract or places.last_contract(session, place.canteen.id, place.day)
     persons = _persons(session, order, place)
+    unproven = evidence.flags(session, order, arrival, place, times, stamped)
 
     period = periods.gate(session, contract, place.day)
     if slots.lock(session, {person.root for person in persons.values()}) != {p.root for p in persons.values()}:
@@ -126,7 +125,7 @@ def ring_up(session: Session, order: Checkout, arrival: Arrival) -> Booked:
     eaten = [_eaten(sale, place, persons) for sale in order.sales]
     pricing.hold(session, place, eaten)
 
-    judged = _judge_all(session, order, times, place, eaten)
+    judged = _judge_all(session, order, times, place, eaten, unproven)
     layers.keep(session, place.book)
     slots.draw(session, (draw for j in judged for draw in j.draws))
     writing.write(session, _rows(session, order, arrival, judged, place, period))
@@ -197,12 +196,13 @@ def _judge_all(
     times: Sequence[Times],
     place: Place,
     eaten: Sequence[tuple[Known | None, Meal]],
+    unproven: Sequence[tuple[str, ...]],
 ) -> list[Judged]:
     """Judge the sales in their order; a later one sees what the earlier ones took."""
     judged: list[Judged] = []
-    for sale, timed, (person, meal) in zip(order.sales, times, eaten, strict=True):
-        seller = cashiers.odd(session, order.cashier, place, timed.estimated_at)
-        judged.append(_judge(session, sale, timed, place, person, meal, judged, seller))
+    for sale, timed, (person, meal), doubts in zip(order.sales, times, eaten, unproven, strict=True):
+        odd = (cashiers.odd(session, order.cashier, place, timed.estimated_at), *doubts)
+        judged.append(_judge(session, sale, timed, place, person, meal, judged, odd))
     return judged
 
 
@@ -214,7 +214,7 @@ def _judge(
     person: Known | None,
     meal: Meal,
     earlier: Sequence[Judged],
-    seller: str,
+    noted: Sequence[str],
 ) -> Judged:
     sold = _sold(sale)
     before = pricing.taken_now(session, place, person, meal)
@@ -223,13 +223,14 @@ def _judge(
         slots.add_unwritten(before, one.slots, one.draws, mine)
     own = pricing.price(place.book, pricing.diner_of(person, sale.guest or "guest"), meal, before)
     sold_input = _sold_input(sale, own)
-    barred = _barred(session, sale, times, place, person)
+    for_good = _barred(session, sale, times, place, person)
+    barred = next((flag for flag in noted if flag in evidence.RELEASABLE), for_good)
     verdicts = tuple(_verdicts(sold, own.quote, barred))
     new: list[dict[str, Any]] = []
     draws: list[Draw] = []
     uses = tuple(_take(sale, sold, own.quote, verdicts, barred, person, before, place, new, draws))
     odd = "input_differs" if sold_input[0] != sale.input_hash else ""
-    flags = tuple(dict.fromkeys(flag for flag in (*times.flags, *place.flags, odd, seller, barred) if flag))
+    flags = tuple(dict.fromkeys(flag for flag in (*times.flags, *place.flags, odd, *noted, for_good) if flag))
     return Judged(sale, times, sold, own, verdicts, uses, tuple(new), tuple(draws), person, sold_input, flags)
 
 
@@ -272,8 +273,8 @@ def _barred(session: Session, sale: SaleOrder, times: Times, place: Place, perso
     return "" if holder in person.ids else "card_of_another"
 
 
-NOT_THEIRS = frozenset({"card_dead", "card_of_another"})
-"""Reasons for which the meal may be somebody else's: it counts in no limit of the person named."""
+NOT_THEIRS = frozenset({"card_dead", "card_of_another"}) | evidence.RELEASABLE
+"""Reasons for which the meal may be somebody else's, or of another day: it counts in no limit of the person named."""
 
 
 def _verdicts(sold: Quote, own: Quote, barred: str) -> Iterator[Verdict]:

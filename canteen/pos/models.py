@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from canteen.db import Base
@@ -14,6 +14,8 @@ from canteen.places import MEALS
 MODES = ("dine_in", "take_away", "delivered", "collected")
 HOW_READ = ("camera", "wedge", "typed", "none")
 TENDERS = ("cash", "mobile", "free")
+DOUBTED = text("(flags LIKE '%self_dated%' OR flags LIKE '%cashier_not_logged_in%')")
+"""Sales of which a person must say whether they may be claimed, since nothing proves their day or their cashier."""
 
 
 class Record(Base):
@@ -143,6 +145,7 @@ class Sale(Base):
         Index("ix_sale_contract_day", "contract_id", "service_day", "id"),
         Index("ix_sale_elder_day", "elder_id", "service_day"),
         Index("ix_sale_canteen_arrival", "canteen_id", "arrived_at"),
+        Index("ix_sale_doubted", "contract_id", "service_day", sqlite_where=DOUBTED, postgresql_where=DOUBTED),
         {"sqlite_strict": True},
     )
 

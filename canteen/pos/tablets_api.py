@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen import clock, places
-from canteen.auth import approvals, guard, logins, people, sessions, tablets
+from canteen.auth import approvals, contacts, guard, logins, people, sessions, tablets
 from canteen.auth.guard import Permission, allowed, public, tablet_signed
 from canteen.auth.models import LostEpoch, Tablet
 from canteen.auth.tablets import BadKey
@@ -204,9 +204,10 @@ def log_in(asked: dict[str, str]) -> Response:
 def log_out() -> Response:
     """End the cashier's session on the server. Without one nothing happens."""
     if g.person is not None:
-        session_id = g.person.session_id
+        session_id, person_id, tablet_id = g.person.session_id, g.person.id, g.tablet.id
         with transaction() as session:
             sessions.end(session, session_id)
+            contacts.log(session, tablet_id, person_id, opens=False)
     response = make_response("", 204)
     security.drop_cookie(response, "till")
     return response

@@ -13,7 +13,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session, aliased
 
 from canteen import clock
-from canteen.auth import approvals, humans
+from canteen.auth import approvals, contacts, humans
 from canteen.errors import Conflict, Forbidden, Missing
 from canteen.ledger import periods, transfers
 from canteen.ledger.models import Account, Transfer
@@ -35,7 +35,7 @@ class SaleUnknown(Missing):
 
 class NeedsManager(Forbidden):
     code = "void_needs_manager"
-    message = "超过十分钟或不是本人的就餐，须由食堂负责人输入口令同意后撤单。"
+    message = "超过十分钟、不是本人的就餐或收银员当时未登录，须由食堂负责人输入口令同意后撤单。"
 
 
 class OwnSale(Forbidden):
@@ -120,7 +120,9 @@ def _approver(session: Session, order: VoidOrder, sale: Sale, arrival: Arrival) 
         person_id = approvals.check(order.approval, tablet_id=arrival.tablet_id, sale_id=sale.id).person_id
         refuse_own(session, sale.id, person_id)
         return person_id
-    if order.cashier == sale.cashier_id and _elapsed(session, sale, arrival) <= ALONE_WITHIN:
+    elapsed = _elapsed(session, sale, arrival)
+    own = order.cashier == sale.cashier_id and elapsed <= ALONE_WITHIN
+    if own and contacts.on_duty(session, arrival.tablet_id, order.cashier, sale.estimated_at + elapsed):
         return None
     raise NeedsManager
 

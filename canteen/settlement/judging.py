@@ -7,8 +7,9 @@ Nobody judges what he submitted or sold, and whoever kept a meal out does not le
 
 from __future__ import annotations
 
+import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session, aliased
@@ -23,6 +24,7 @@ from canteen.ledger.transfers import Move
 from canteen.money import Fen
 from canteen.places import Contract
 from canteen.pos import slots
+from canteen.pos.evidence import NOT_LOGGED_IN
 from canteen.pos.models import Sale, Void
 from canteen.registry import elders
 from canteen.settlement import claims, differences, paging, sums
@@ -88,10 +90,7 @@ def answer(finding_id: int, outcome: str, *, reason: str, by: str, seen: int | N
         last = session.execute(before.limit(1)).scalar_one_or_none()
         if last is not None and seen is not None and last.id > seen:
             raise Judged
-        if outcome != "accepted" and finding.code == "revaluation":
-            raise Invalid("重估后应付上升的就餐按规定不向老人追缴，也未调整资金；确认知悉即可，需要追回的请另行办理。")
-        if outcome != "accepted" and finding.sale_id is None:
-            raise Invalid("这条事项不对应单笔就餐，只能确认无误，或退回申报。")
+        _answerable(finding, outcome)
         number = events.record(
             session, "finding.answer", f"claim:{claim.number}", by=by, body={"finding": finding_id, "outcome": outcome}
         )
@@ -109,6 +108,8 @@ def answer(finding_id: int, outcome: str, *, reason: str, by: str, seen: int | N
         if finding.sale_id is None:
             return
         sale = session.get_one(Sale, finding.sale_id)
+        if outcome == "disallowed" and _unproven(finding) and not open_shares(session, sale.id):
+            return  # nothing of it is claimed: it stays so
         if _in_claim(session, claim, sale):
             _settle_meal(session, claim, gate, sale, outcome, reason.strip(), by, number)
             _strike_differences(session, claim, sale, outcome, f"event:{number}")
@@ -178,6 +179,32 @@ def disallowed(session: Session, claim: Claim, cause: str) -> Iterator[Move]:
     ).scalars()
     for held in rows:
         yield from _strike(session, held, cause)
+
+
+def _answerable(finding: Finding, outcome: str) -> None:
+    """Raises Invalid where a finding of its kind cannot be answered so."""
+    if outcome != "accepted" and finding.code == "revaluation":
+        raise Invalid("重估后应付上升的就餐按规定不向老人追缴，也未调整资金；确认知悉即可，需要追回的请另行办理。")
+    if outcome == "accepted" and _unproven(finding):
+        raise Invalid("这笔就餐的补贴尚未计入申报；核实无误请办理放行，使补贴计入下一期申报。")
+    if outcome != "accepted" and finding.sale_id is None:
+        raise Invalid("这条事项不对应单笔就餐，只能确认无误，或退回申报。")
+
+
+def _unproven(finding: Finding) -> bool:
+    return releasable(finding.code, json.loads(finding.body), finding.fen)
+
+
+def releasable(code: str, body: Mapping[str, object], fen: Fen) -> bool:
+    """Whether a finding's meal claims nothing for want of proof, so that a reviewer's word releases its subsidy."""
+    flags = body.get("flags")
+    not_logged_in = code == "seller" and isinstance(flags, list) and NOT_LOGGED_IN in flags
+    return fen > 0 and (code == "self_dated" or not_logged_in)
+
+
+def grantable(code: str, body: Mapping[str, object], fen: Fen) -> bool:
+    """Whether a reviewer may give the meal of a finding what was not granted when it came."""
+    return code == "excess_slot" or releasable(code, body, fen)
 
 
 def _check(outcome: str, reason: str) -> None:

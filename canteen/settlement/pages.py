@@ -294,6 +294,7 @@ def _findings_page(number: str, refusal: Refusal | None = None) -> ResponseRetur
         refusal=refusal,
         form=request.form,
         ticked=set(request.form.getlist("finding")),
+        grantable=judging.grantable,
     )
     return page, 200 if refusal is None else status_of(refusal)
 
@@ -303,14 +304,19 @@ def _findings_page(number: str, refusal: Refusal | None = None) -> ResponseRetur
 def answer(number: str) -> ResponseReturnValue:
     """Judge the ticked findings alike, each by itself: one that cannot be answered leaves the others answered."""
     claim = find(number, *JUDGES)
-    known = {found.id for found in details.findings(claim)}
+    known = {found.id: found for found in details.findings(claim)}
     ticked = [whole(one) for one in request.form.getlist("finding") if whole(one) in known]
     outcome, reason = request.form.get("outcome", ""), request.form.get("reason", "")
     seen = _fen(request.form.get("seen", ""))
-    refusal = _each(
-        ticked, lambda finding: judging.answer(finding, outcome, reason=reason, by=g.person.id, seen=seen),
-        "请先勾选要处理的事项。",
-    )  # fmt: skip
+
+    def judge(number: int) -> None:
+        found = known[number]
+        if outcome == "accepted" and judging.releasable(found.code, found.body, found.fen):
+            regranting.give(number, reason=reason, by=g.person.id, seen=seen, within=_where_judging())
+        else:
+            judging.answer(number, outcome, reason=reason, by=g.person.id, seen=seen)
+
+    refusal = _each(ticked, judge, "请先勾选要处理的事项。")
     if refusal is not None:
         return _findings_page(number, refusal)
     return redirect(url_for("settlement.findings_page", number=number, done="answered"))
@@ -358,9 +364,9 @@ def _where_judging() -> set[str]:
 
 
 def _excess(claim: Claim, finding: int) -> details.Found:
-    """An excess meal's finding of the claim. Raises NotCovered."""
+    """The finding of an excess or unproven meal of the claim. Raises NotCovered."""
     found = next((one for one in details.findings(claim) if one.id == finding), None)
-    if found is None or found.code != "excess_slot" or found.sale is None:
+    if found is None or found.sale is None or not judging.grantable(found.code, found.body, found.fen):
         raise NotCovered
     return found
 

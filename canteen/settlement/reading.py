@@ -64,6 +64,7 @@ def sales(period: Period, cut: Cut) -> Iterator[Sequence[Any]]:
             Sale.id,
             Sale.elder_id,
             Sale.tablet_at,
+            Sale.arrived_at,
             Sale.skew_ms,
             Sale.flags,
             Sale.list_fen,
@@ -102,6 +103,7 @@ def sold(rows: Iterable[Any], turns_at: int) -> list[Sold]:
             priced=Priced(row.list_fen, row.due_fen, tuple(parts[row.id]), row.surcharge_fen),
             own=(row.own_input_hash, row.own_rulebook_hash),
             voided=row.void_record is not None,
+            arrived=clock.business_day(row.arrived_at, turns_at=turns_at),
         )
         for row in rows
     ]
@@ -398,6 +400,7 @@ def by_id(ids: Collection[uuid.UUID], turns_at: int) -> list[Sold]:
             Sale.id,
             Sale.elder_id,
             Sale.tablet_at,
+            Sale.arrived_at,
             Sale.skew_ms,
             Sale.flags,
             Sale.list_fen,

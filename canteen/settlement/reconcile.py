@@ -15,6 +15,7 @@ from itertools import groupby
 from canteen.money import Fen
 
 SKEW_MS = 300_000  # a clock off by more than five minutes is named (ruling 4)
+SELLER = ("cashier_unknown", "cashier_no_right", "cashier_not_logged_in")
 CODES = (
     "price_differs",
     "excess_slot",
@@ -24,6 +25,7 @@ CODES = (
     "after_death",
     "payment_differs",
     "seller",
+    "self_dated",
     "revaluation",
     "prorated",
 )
@@ -103,6 +105,7 @@ class Sold:
     priced: Priced
     own: tuple[str, str]  # (input hash, rulebook hash)
     voided: bool
+    arrived: date | None = None  # the day it came, where that is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,19 +293,32 @@ def excess_rules(found: Iterable[Excess]) -> dict[str, frozenset[str]]:
 
 
 def of_clocks(sales: Iterable[Sold]) -> Iterator[Finding]:
-    """Sales whose tablet's clock was off by more than five minutes, or told another day (ruling 4)."""
+    """Sales whose tablet's clock was off by more than five minutes or told another day, or whose day no clock tells.
+
+    A sale that claims nothing for want of proof of its day is named for that, with what its clock told.
+    """
     for sale in sales:
         if sale.voided:
             continue
-        if abs(sale.skew_ms) > SKEW_MS or sale.tablet_day != sale.day or "clock" in sale.flags:
-            body = {"skew_ms": sale.skew_ms, "tablet_day": sale.tablet_day.isoformat(), "day": sale.day.isoformat()}
+        body = {"skew_ms": sale.skew_ms, "tablet_day": sale.tablet_day.isoformat(), "day": sale.day.isoformat()}
+        if "self_dated" in sale.flags:
+            body |= {"arrived": sale.arrived.isoformat() if sale.arrived else "", "flags": list(sale.flags)}
+            yield Finding("self_dated", f"sale:{sale.id}", sale.id, sale.priced.subsidy(), body)
+        elif abs(sale.skew_ms) > SKEW_MS or sale.tablet_day != sale.day or _unsure(sale):
             yield Finding("clock", f"sale:{sale.id}", sale.id, sale.priced.subsidy(), body)
 
 
+def _unsure(sale: Sold) -> bool:
+    """Whether the day may be another: by a flag, or because an unmeasured clock tells another day than the arrival's."""
+    if not {"clock", "clock_day"}.isdisjoint(sale.flags):
+        return True
+    return "clock_unmeasured" in sale.flags and sale.arrived not in {None, sale.day}
+
+
 def of_sellers(sales: Iterable[Sold]) -> Iterator[Finding]:
-    """Sales rung up by somebody who is not known, or had no right to sell at that canteen."""
+    """Sales rung up by somebody who is not known, had no right to sell at that canteen, or was not logged in there."""
     for sale in sales:
-        odd = [flag for flag in ("cashier_unknown", "cashier_no_right") if flag in sale.flags]
+        odd = [flag for flag in SELLER if flag in sale.flags]
         if odd and not sale.voided:
             yield Finding("seller", f"sale:{sale.id}", sale.id, sale.priced.subsidy(), {"flags": odd})
 

@@ -1,5 +1,7 @@
 """A reviewer gives an excess meal the benefit: into a room that is free again, or from the meal that holds it (ruling 5).
 
+In the same way a meal of which nothing proved the day or the cashier is released: it was excluded whole and held nothing.
+
 Machines never promote. Under the person's lock the meal is priced once more with what is free *now*, takes it by an
 added use, and as much as our quote and its sale both bear goes from `excluded` to `open`; a meal that gives it up has
 its part go the other way and its uses freed in the same transaction. Both are booked to the earliest open period, so
@@ -8,6 +10,7 @@ that the next claim names them as adjustments. Once a meal, and who received doe
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -165,7 +168,7 @@ def _give(
         )  # fmt: skip
         session.add(
             FindingAnswer(
-                finding_id=finding_id, n=answered + 1, outcome="accepted", reason=f"{_SAID[other is None]}：{reason}",
+                finding_id=finding_id, n=answered + 1, outcome="accepted", reason=f"{_said(finding, other)}：{reason}",
                 by=by, at=clock.now(), recorded=number,
             )
         )  # fmt: skip
@@ -182,7 +185,10 @@ def _give(
         transfers.post(session, gates[sale.id], list(_moves(sale, given, number)))
 
 
-_SAID = {True: "名额空出后补入本餐", False: "由另一餐转给本餐享受"}
+def _said(finding: Finding, other: Sale | None) -> str:
+    if other is not None:
+        return "由另一餐转给本餐享受"
+    return "名额空出后补入本餐" if finding.code == "excess_slot" else "核实后放行"
 
 
 def cause(number: int) -> str:
@@ -219,8 +225,8 @@ def _pair(
     finding = session.get(Finding, finding_id)
     if finding is None:
         raise NoFinding
-    if finding.code != "excess_slot" or finding.sale_id is None:
-        raise Invalid("只有超次享受的就餐可以补入或转让。")
+    if finding.sale_id is None or not judging.grantable(finding.code, json.loads(finding.body), finding.fen):
+        raise Invalid("只有超次享受和补传待核实的就餐可以补入或转让。")
     sale = session.get_one(Sale, finding.sale_id)
     if take_from is None:
         return finding, [sale]

@@ -31,6 +31,7 @@ from canteen.policy.quote import Quote, Wanted
 from canteen.policy.rulebook import canonical, digest
 from canteen.policy.rules import Rulebook
 from canteen.pos import pricing, slots
+from canteen.pos.evidence import RELEASABLE
 from canteen.pos.models import AddedUse, QuoteInput, Record, Sale, Slot, Void
 from canteen.pos.pricing import Place
 from canteen.registry import elders
@@ -39,7 +40,7 @@ from canteen.rulebooks import layers, revaluations
 from canteen.rulebooks.layers import InForce
 from canteen.rulebooks.models import Revaluation
 from canteen.rulebooks.revaluations import Books
-from canteen.settlement import budgets, differing, judging, paging, revalued
+from canteen.settlement import budgets, differing, judging, paging, regranting, revalued
 from canteen.settlement.differing import BOOKED, Changed
 from canteen.settlement.models import RevaluedSale, RevaluedShare
 from canteen.settlement.requoting import of_quote
@@ -48,7 +49,7 @@ from canteen.settlement.revalued import Again, Before, Key, Meal, Tally
 Ts = TypeVarTuple("Ts")
 PAGE = 1000
 BATCH = 40  # sales booked in one transaction: their elders wait so long at most
-BARRED = frozenset({"no_contract", "outside_window", "closed_day", "no_credential", "card_dead", "card_of_another"})
+BARRED = regranting.BARRED | RELEASABLE
 
 
 class Work:

@@ -177,7 +177,10 @@ def _by_share(ids: Sequence[uuid.UUID], quotes: Quotes) -> dict[tuple[uuid.UUID,
     }
 
 
-BARRED = ("no_contract", "outside_window", "closed_day", "no_credential", "card_dead", "card_of_another")
+BARRED = (
+    "no_contract", "outside_window", "closed_day", "no_credential", "card_dead", "card_of_another", "self_dated",
+    "cashier_not_logged_in",
+)  # fmt: skip
 
 
 def _all(priced: Priced) -> Fen:

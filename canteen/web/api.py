@@ -14,7 +14,10 @@ from webargs.flaskparser import FlaskParser
 from canteen.web.doors import list_public
 
 PREFIX = "/api/v1"
-TABLET_HEADERS = "X-Tablet, X-Tablet-At, X-Tablet-Signature (P-256, SHA-256, base64url of r and s)"
+TABLET_HEADERS = (
+    "X-Tablet, X-Tablet-At (the tablet's clock; then, each after a semicolon, epoch and number of its newest record, "
+    "its monotonic clock in ms and the id of the page load), X-Tablet-Signature (P-256, SHA-256, base64url of r and s)"
+)
 
 
 class Strict(Schema):

@@ -200,6 +200,7 @@ def test_who_might_not_sell_here_sold_all_the_same_and_is_named(
 ) -> None:
     with transaction():
         session.add(Person(id="p-elsewhere", login="else", name="小赵", pin_hash="x", changed_at=NOON))
+        world.log_in(session, till.tablet, cashier, at=NOON - timedelta(minutes=10))
     with clock.at(NOON):
         result = world.bring(till, world.seal(till, spoil(world.checkout_body(till, [card]), "cashier", cashier)))[0]
     assert result.outcome == "created"

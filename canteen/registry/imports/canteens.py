@@ -80,6 +80,13 @@ CANTEENS: Final = Template(
         Column("grace", "前后宽限分钟", whole(0, 120), f"空着不改动；新食堂即 {GRACE}", numeric=quantity),
         Column("week", "营业日", week, "每天、周一至周五、一三五；空着不改动；新食堂即每天"),
         Column(
+            "offline",
+            "可断网天数",
+            whole(0, 60),
+            "断网期间的就餐几天内上传有效；空着不改动；新食堂空着即村级助餐点 14 天、其他 3 天",
+            numeric=quantity,
+        ),
+        Column(
             "since",
             "生效日期",
             day,
@@ -105,6 +112,7 @@ class Change:
     district: str
     profile: str
     seats: int
+    offline: int
     opened: date
     since: date
     windows: tuple[tuple[str, int, int, int], ...]
@@ -152,10 +160,12 @@ class Canteens:
                         profile=change.profile,
                         seats=change.seats,
                         opened_on=change.opened,
+                        offline_days=change.offline,
                     )
                 )
             else:
                 known.name, known.profile, known.seats = change.name, change.profile, change.seats
+                known.offline_days = change.offline
             session.flush()
             self._serve(session, change)
         session.flush()
@@ -198,13 +208,16 @@ class Canteens:
             return None
         windows, days = self._differing(session, values, since, new=known is None)
         stops = () if known is None else self._stopping(session, row, since)
+        held = places.days_alone(values["profile"]) if known is None else known.offline_days
+        offline = values.get("offline", held)
         kind = "new" if known is None else "same"
         if known is not None and "since" not in values and (windows or stops or days is not None):
             row.refuse("生效日期", BadCell("已登记的食堂改供餐时间、营业日，须写明从哪一天起。"))
             return None
         if known is not None:
-            before = (known.name, known.profile, known.seats)
-            if before != (values["name"], values["profile"], values["seats"]) or windows or stops or days is not None:
+            before = (known.name, known.profile, known.seats, known.offline_days)
+            stated = (values["name"], values["profile"], values["seats"], offline)
+            if before != stated or windows or stops or days is not None:
                 kind = "changed"
         return Change(
             kind,
@@ -214,6 +227,7 @@ class Canteens:
             district,
             values["profile"],
             values["seats"],
+            offline,
             values["opened"],
             since,
             windows,

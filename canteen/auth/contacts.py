@@ -1,0 +1,122 @@
+"""When tablets were heard and what they told of themselves, and who was logged in at them: facts to judge records by.
+
+A tablet tells with each request how far its chain of records has come and what its monotonic clock says; that is
+noted once a minute, and kept for ever where the tablet was not heard for longer.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy.orm import Session
+
+from canteen import clock
+from canteen.auth.models import Tablet, TabletSilence, TillLogin
+from canteen.db import Instant, transaction
+from canteen.prepared import Prepared
+
+TOUCH = timedelta(seconds=60)  # how stale `seen_at` may be
+SILENCE = timedelta(minutes=3)  # a tablet asks for the time every quarter of a minute
+SLACK = timedelta(minutes=5)  # between the clocks by which a sale and a log-in are dated
+LONGEST = timedelta(hours=12)  # of a log-in at a tablet that can reach us
+
+_TOLD = re.compile(r"([^;]{0,64});([1-9][0-9]{0,9});([0-9]{1,15});([0-9]{1,15});([0-9A-Za-z-]{1,64})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a tablet said of itself: number and epoch of its newest record, its monotonic clock and page load."""
+
+    epoch: int
+    number: int
+    mono_ms: int
+    boot: str
+
+
+def read(header: str) -> tuple[str, Told | None]:
+    """The tablet's clock and what else it told, from 'clock;epoch;number;mono;boot' or from the clock alone."""
+    found = _TOLD.fullmatch(header)
+    if found is None:
+        return header.partition(";")[0], None
+    return found[1], Told(int(found[2]), int(found[3]), int(found[4]), found[5])
+
+
+def note(tablet: Tablet, told: Told | None, skew_ms: int | None) -> None:
+    """Note that a tablet is heard, at most once a minute; and the silence before, if there was one."""
+    now, seen = clock.now(), tablet.seen_at
+    if seen is not None and now - seen <= TOUCH:
+        return
+    tablet_id, silence = tablet.id, None
+    if seen is not None and now - seen > SILENCE:
+        silence = {
+            "tablet_id": tablet_id,
+            "from_at": seen,
+            "epoch": tablet.epoch,
+            "number": tablet.number,
+            "mono_ms": tablet.mono_ms,
+            "boot": tablet.boot,
+            "skew_ms": tablet.skew_ms,
+            "until_at": now,
+            "until_epoch": told.epoch if told else None,
+            "until_number": told.number if told else None,
+            "until_skew_ms": skew_ms,
+        }
+    news = {
+        "seen_at": now,
+        "skew_ms": skew_ms,
+        "epoch": told.epoch if told else None,
+        "number": told.number if told else None,
+        "mono_ms": told.mono_ms if told else None,
+        "boot": told.boot if told else None,
+    }
+    with transaction() as session:
+        as_read = Tablet.seen_at.is_(None) if seen is None else Tablet.seen_at == seen
+        first = session.execute(
+            update(Tablet).where(Tablet.id == tablet_id, as_read).values(news).returning(Tablet.id)
+        ).first()
+        if first is not None and silence is not None:  # of several requests at once one notes it; the rest wait for it
+            session.execute(insert(TabletSilence), silence)
+
+
+def silences(session: Session, tablet_id: str, since: datetime) -> list[TabletSilence]:
+    """The times in which a tablet was not heard that ended at `since` or later, oldest first."""
+    query = select(TabletSilence).where(TabletSilence.tablet_id == tablet_id, TabletSilence.until_at >= since)
+    return list(session.execute(query.order_by(TabletSilence.until_at)).scalars())
+
+
+def log(session: Session, tablet_id: str, person_id: str, *, opens: bool) -> None:
+    """Note that a cashier logged in at a tablet, or out."""
+    session.add(TillLogin(tablet_id=tablet_id, person_id=person_id, opens=opens, at=clock.now()))
+
+
+_LOGINS = Prepared(
+    select(TillLogin.person_id, TillLogin.opens, TillLogin.at)
+    .where(TillLogin.tablet_id == bindparam("tablet"), TillLogin.at <= bindparam("until", type_=Instant()))
+    .order_by(TillLogin.at.desc(), TillLogin.id.desc())
+    .limit(20)
+)
+
+
+def on_duty(session: Session, tablet_id: str, person_id: str, at: datetime) -> bool:
+    """Whether the cashier was logged in at the tablet at `at`, five minutes more or less.
+
+    A log-in ends with the next one's or when the cashier leaves. After twelve hours it holds on only for as long as
+    the tablet cannot reach us: who was logged in goes on selling.
+    """
+    for person, opens, since in _LOGINS.rows(session, {"tablet": tablet_id, "until": at + SLACK}):
+        if person == person_id and opens and not _lapsed(session, tablet_id, since, at):
+            return True
+        if since <= at - SLACK:
+            return False
+    return False
+
+
+def _lapsed(session: Session, tablet_id: str, since: datetime, at: datetime) -> bool:
+    """Whether the tablet was heard again after the log-in had ended by its length."""
+    ends = since + LONGEST + SLACK
+    if at <= ends:
+        return False
+    return any(silence.until_at < at - SLACK for silence in silences(session, tablet_id, ends))

@@ -1,0 +1,120 @@
+"""Whether a record proves the past day that it claims. PURE: evidence in, a reason to doubt out.
+
+What a tablet did online carries the server's stamp. What it did alone is believed when it is all of one piece: it was
+not heard at the time stated, its clock was measured before and ran on without a break, the chain of its records has
+no gap, it told at the first contact afterwards that the record was there, and it was not alone for too long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+REASONS = (
+    "dated_otherwise",  # the time stated is of another day than the sale's
+    "dated_long_ago",  # stamped, but more than a year back
+    "dated_unmeasured",  # the tablet's clock was not measured in that page load
+    "dated_too_long",  # alone for longer than the canteen may be
+    "dated_in_contact",  # the tablet was heard at that time, and did not bring it
+    "dated_untold",  # at a contact the tablet told nothing of itself
+    "dated_restarted",  # not the page load whose clock was measured, or its monotonic clock does not agree
+    "dated_numbers",  # the record's number was given before that time, or after the first contact that followed
+    "dated_clock_set",  # the tablet's clock was set meanwhile
+    "dated_gap",  # records before it are missing, or it follows none
+    "dated_later_contact",  # not brought at the first contact afterwards
+)
+GRACE = timedelta(minutes=15)  # from the meal to the arrival: a sale on its way over midnight
+STAMP_LIFE = timedelta(days=400)  # the accounts of the year before are settled by then
+SLACK = timedelta(minutes=1)  # how often contacts are noted
+STEP_MS = 300_000  # a clock that differs by more from one contact to the next was set
+PASSING = timedelta(minutes=10)  # a contact so short may have ended before all was brought
+BRINGING = timedelta(hours=1)  # from the first contact to the last record of what waited
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a tablet told at a contact: its newest record, its monotonic clock, how far its clock was ahead of ours."""
+
+    epoch: int
+    number: int
+    mono_ms: int
+    boot: str
+    skew_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A time in which the tablet was not heard, with what it told before and after; None where it told nothing."""
+
+    from_at: datetime
+    until_at: datetime
+    before: Mark | None
+    epoch: int | None
+    number: int | None
+    skew_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of one sale that claims an earlier day than that of its arrival.
+
+    stated      the instant of the meal by the tablet's clock, corrected by what it measured
+    same_day    whether that lies on the day the sale is booked on
+    stamp_age   from the server's stamp to the arrival; None without a stamp that fits
+    measured    whether the tablet's clock was measured in the record's page load
+    silences    those that ended after the time stated, until the arrival, oldest first
+    chained     the least number from which on all records up to this one are here; its own where the one before is not
+    days        for how many days the canteen's tablets may be alone
+    """
+
+    stated: datetime
+    arrived: datetime
+    same_day: bool
+    stamp_age: timedelta | None
+    measured: bool
+    epoch: int
+    number: int
+    mono_ms: int
+    boot: str
+    silences: tuple[Silence, ...]
+    chained: int
+    days: int
+
+
+def doubt(sale: Evidence) -> str:
+    """Why the day is not proven, one of REASONS; '' where it is."""
+    age = sale.arrived - sale.stated
+    if not sale.same_day:
+        return "dated_otherwise"
+    if sale.stamp_age is not None:
+        return "" if sale.stamp_age <= STAMP_LIFE else "dated_long_ago"
+    if age <= GRACE:
+        return ""
+    if not sale.measured:
+        return "dated_unmeasured"
+    if age > timedelta(days=sale.days):
+        return "dated_too_long"
+    within = [n for n, one in enumerate(sale.silences) if one.from_at - SLACK <= sale.stated <= one.until_at + SLACK]
+    found = [_of_silence(sale, sale.silences[n:]) for n in within]
+    return min(found, key=bool) if found else "dated_in_contact"
+
+
+def _of_silence(sale: Evidence, since: Sequence[Silence]) -> str:
+    """The same of a sale made in the first of these silences."""
+    alone = since[0]
+    before = alone.before
+    if before is None or alone.number is None or alone.skew_ms is None:
+        return "dated_untold"
+    elapsed = timedelta(milliseconds=max(0, sale.mono_ms - before.mono_ms))
+    if before.boot != sale.boot or sale.mono_ms < before.mono_ms or alone.from_at + elapsed > sale.stated + SLACK:
+        return "dated_restarted"
+    if not before.epoch == sale.epoch == alone.epoch or not before.number < sale.number <= alone.number:
+        return "dated_numbers"
+    if abs(alone.skew_ms - before.skew_ms) > STEP_MS:
+        return "dated_clock_set"
+    if sale.chained > max(1, before.number):
+        return "dated_gap"
+    passing = all(later.from_at - earlier.until_at <= PASSING for earlier, later in pairwise(since))
+    return "" if passing and sale.arrived - since[-1].until_at <= BRINGING else "dated_later_contact"

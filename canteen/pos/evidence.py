@@ -1,0 +1,121 @@
+"""What the server knows of when a sale was made and by whom: gathered at arrival, judged by `dating`.
+
+A meal served is booked in any case, on the day that it claims. Where nothing proves that day, or the cashier named was
+not logged in at the tablet, the sale is flagged and claims nothing until a reviewer has looked at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from canteen import clock
+from canteen.auth import contacts
+from canteen.auth.models import TabletSilence
+from canteen.pos import dating, envelope
+from canteen.pos.arrivals import Arrival
+from canteen.pos.dating import Evidence, Mark, Silence
+from canteen.pos.models import Record
+from canteen.pos.orders import Checkout
+from canteen.pos.pricing import Place
+from canteen.pos.stamps import Stamp
+from canteen.pos.timing import Times
+
+SELF_DATED = "self_dated"
+NOT_LOGGED_IN = "cashier_not_logged_in"
+RELEASABLE = frozenset({SELF_DATED, NOT_LOGGED_IN})
+"""Flags for which a sale claims nothing, and is counted in no limit, until a reviewer releases it."""
+
+
+def flags(
+    session: Session,
+    order: Checkout,
+    arrival: Arrival,
+    place: Place,
+    times: Sequence[Times],
+    stamped: Sequence[Stamp | None],
+) -> list[tuple[str, ...]]:
+    """Of each sale of the checkout what is not proven: self_dated with its reason, cashier_not_logged_in, clock_day."""
+    absent = () if _on_duty(session, order, arrival, times) else (NOT_LOGGED_IN,)
+    today = clock.business_day(arrival.at, turns_at=place.canteen.day_turns_at)
+    found = []
+    for timed, stamp in zip(times, stamped, strict=True):
+        dated: tuple[str, ...] = ()
+        if place.day < today:
+            why = dating.doubt(_evidence(session, arrival, place, timed, stamp))
+            dated = (SELF_DATED, why) if why else ()
+        elif "clock_unmeasured" in timed.flags and _over_a_turn_of_days(session, arrival, place):
+            dated = ("clock_day",)
+        found.append((*dated, *absent))
+    return found
+
+
+def _on_duty(session: Session, order: Checkout, arrival: Arrival, times: Sequence[Times]) -> bool:
+    """Whether the cashier was logged in when each sale was made; when it arrived, where no clock tells when that was."""
+    when = {timed.estimated_at for timed in times}
+    if all(contacts.on_duty(session, arrival.tablet_id, order.cashier, at) for at in when):
+        return True
+    unmeasured = all("clock_unmeasured" in timed.flags for timed in times)
+    return unmeasured and contacts.on_duty(session, arrival.tablet_id, order.cashier, arrival.at)
+
+
+def _evidence(session: Session, arrival: Arrival, place: Place, timed: Times, stamp: Stamp | None) -> Evidence:
+    sent, turns = arrival.envelope, place.canteen.day_turns_at
+    silences: list[Silence] = []
+    if stamp is None and arrival.at - timed.scanned_at > dating.GRACE:
+        since = max(timed.scanned_at - dating.SLACK, arrival.at - timedelta(days=place.canteen.offline_days + 1))
+        silences = [_silence(row) for row in contacts.silences(session, arrival.tablet_id, since)]
+    told = [one.before.number for one in silences if one.before]
+    return Evidence(
+        stated=timed.scanned_at,
+        arrived=arrival.at,
+        same_day=clock.business_day(timed.scanned_at, turns_at=turns) == place.day,
+        stamp_age=arrival.at - stamp.at if stamp else None,
+        measured="clock_unmeasured" not in timed.flags,
+        epoch=sent.epoch,
+        number=sent.number,
+        mono_ms=sent.mono_ms,
+        boot=sent.boot,
+        silences=tuple(silences),
+        chained=_chained(session, arrival, min(told)) if told else sent.number,
+        days=place.canteen.offline_days,
+    )
+
+
+def _silence(row: TabletSilence) -> Silence:
+    epoch, number, mono_ms, boot, skew_ms = row.epoch, row.number, row.mono_ms, row.boot, row.skew_ms
+    before = None
+    if epoch is not None and number is not None and mono_ms is not None and boot is not None and skew_ms is not None:
+        before = Mark(epoch, number, mono_ms, boot, skew_ms)
+    return Silence(row.from_at, row.until_at, before, row.until_epoch, row.until_number, row.until_skew_ms)
+
+
+def _chained(session: Session, arrival: Arrival, since: int) -> int:
+    """The least number, not below `since`, from which on all records up to this one are here.
+
+    Its own number where it does not name the hash of the one before it.
+    """
+    sent, number = arrival.envelope, arrival.envelope.number
+    if number == 1:
+        return 1 if sent.previous == envelope.FIRST else 2
+    rows = session.execute(
+        select(Record.number, Record.hash)
+        .where(Record.tablet_id == arrival.tablet_id, Record.epoch == sent.epoch)
+        .where(Record.number >= max(1, since), Record.number < number)
+    ).all()
+    here = {told for told, _ in rows}
+    if (number - 1, sent.previous) not in {(told, digest) for told, digest in rows}:
+        return number
+    while number - 1 in here:
+        number -= 1
+    return number
+
+
+def _over_a_turn_of_days(session: Session, arrival: Arrival, place: Place) -> bool:
+    """Whether the tablet may have made the sale on an earlier day: it was not heard from then until just now."""
+    silences = contacts.silences(session, arrival.tablet_id, arrival.at - dating.BRINGING)
+    turns = place.canteen.day_turns_at
+    return bool(silences) and clock.business_day(silences[0].from_at, turns_at=turns) < place.day
