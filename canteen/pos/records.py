@@ -88,10 +88,14 @@ def accept(batch: Sequence[object], tablet: Tablet) -> list[Result]:
     """
     whose = (tablet.id, tablet.canteen_id, tablet.revoked_at is not None)
     db.session.rollback()  # what was read to let the tablet in holds up no writer
-    return [_accept_one(document, *whose) for document in batch]
+    results: list[Result] = []
+    for document in batch:
+        held_up = any(result.outcome == "later" for result in results)
+        results.append(_accept_one(document, *whose, held_up=held_up))
+    return results
 
 
-def _accept_one(document: object, tablet_id: str, canteen_id: str, revoked: bool) -> Result:
+def _accept_one(document: object, tablet_id: str, canteen_id: str, revoked: bool, *, held_up: bool) -> Result:
     try:
         sent = envelope.read(document)
     except envelope.EnvelopeMalformed as refusal:
@@ -102,6 +106,8 @@ def _accept_one(document: object, tablet_id: str, canteen_id: str, revoked: bool
     try:
         return _book_surely(arrival)
     except Refusal as refusal:
+        if held_up and isinstance(refusal, voids.SaleUnknown):
+            return _later(arrival)  # its sale may be one of those before it that come again
         return _quarantine(arrival, refusal)
     except Exception as error:  # noqa: BLE001 - whatever a record does to us, those behind it must get through (P5)
         db.session.rollback()

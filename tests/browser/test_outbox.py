@@ -71,6 +71,19 @@ def test_a_server_that_is_down_gets_the_sale_when_it_is_back(shop: Shop, serve: 
     assert shop.count("sale") == 1
 
 
+def test_a_tablet_tells_with_each_request_how_far_its_chain_has_come(shop: Shop, till: Till) -> None:
+    with till.page.expect_request("**/api/v1/pos/quotes") as asked:
+        till.scan(shop.grandma)
+    till.due("7.00 元")
+    before = asked.value.headers["x-tablet-at"].split(";")
+    with till.page.expect_request("**/api/v1/records") as brought:
+        till.pay()
+    after = brought.value.headers["x-tablet-at"].split(";")
+    assert (before[1:3], after[1:3]) == (["1", "0"], ["1", "1"])
+    assert before[4] == after[4]
+    assert int(before[3]) < int(after[3])
+
+
 def test_without_a_line_a_new_card_cannot_be_looked_up_and_the_cashier_is_told(shop: Shop, till: Till) -> None:
     till.cut()
     till.scan(shop.grandma)

@@ -19,7 +19,8 @@ test('a record that the server would not read waits on, with its words, and goes
   assert.deepEqual(numbers(batches([row, sold(2, 's2'), sold(3, 's3')])), [[2, 3], [1]])
 })
 
-test('a void goes only after its sale was answered', () => {
+test('a void goes with its sale, in order, and waits for one that the server would not read', () => {
+  assert.deepEqual(numbers(batches([sold(1, 's1'), undone(2, 's1'), sold(3, 's3')])), [[1, 2, 3]])
   const tried = { ...sold(1, 's1'), tries: 1 }
   assert.deepEqual(numbers(batches([tried, undone(2, 's1'), sold(3, 's3')])), [[3], [1]])
   assert.deepEqual(numbers(batches([undone(2, 's1'), sold(3, 's3')])), [[2, 3]])

@@ -14,14 +14,14 @@ const KEPT_THERE = { created: 'settled', have: 'settled', kept: 'settled', quara
 const UNKNOWN = '服务器没有接收这条记录，请联系系统运维。'
 
 /**
- * Fresh records together; each that was not accepted before goes alone, after them. A void waits for its sale:
- * the server would set aside one that comes first.
+ * Fresh records together and in their order, for the server asks of each whether the one before it is there; each that
+ * was not accepted before goes alone, after them. A void waits for such a sale: the server would set it aside.
  * @param {Row[]} rows
  * @returns {Row[][]}
  */
 export function batches(rows) {
-  const sales = new Set(rows.flatMap(soldIn))
-  const ready = rows.filter((row) => !sales.has(undoneBy(row)))
+  const stuck = new Set(rows.filter(({ tries }) => tries > 0).flatMap(soldIn))
+  const ready = rows.filter((row) => !stuck.has(undoneBy(row)))
   const fresh = ready.filter((row) => row.tries === 0)
   const together = Array.from({ length: Math.ceil(fresh.length / AT_ONCE) }, (_, n) =>
     fresh.slice(n * AT_ONCE, (n + 1) * AT_ONCE),

@@ -74,7 +74,7 @@ export class App {
       refused: (error) => this.#told(error),
     })
     const heard = { heard: () => this.line.heard(), lost: () => this.line.lost() }
-    this.ask = asker(() => this.device, heard)
+    this.ask = asker(() => this.device, heard, () => this.#itself())
     this.contact = contact(store, () => this.ask, (answer) => this.#met(answer))
     this.sender = new Sender(store, () => this.contact, () => this.now())
     this.sender.addEventListener('changed', () => this.refresh())
@@ -202,6 +202,12 @@ export class App {
     const row = await append(this.store, kind, content, moment, { titles, made })
     this.sender.call()
     return row
+  }
+
+  /** How far the chain has come, and the monotonic clock: what proves later when a record was made without a network. */
+  async #itself() {
+    const chain = await get(this.store, 'chain').catch(() => undefined)
+    return chain ? `;${chain.epoch};${chain.number};${Math.round(performance.now())};${this.boot}` : ''
   }
 
   /** What a record says of the tablet's clock. */
