@@ -106,9 +106,8 @@ def _accept_one(document: object, tablet_id: str, canteen_id: str, revoked: bool
     try:
         return _book_surely(arrival)
     except Refusal as refusal:
-        if held_up and isinstance(refusal, voids.SaleUnknown):
-            return _later(arrival)  # its sale may be one of those before it that come again
-        return _quarantine(arrival, refusal)
+        waits = held_up and isinstance(refusal, voids.SaleUnknown)  # its sale may be one of those that come again
+        return _later(arrival) if waits else _quarantine(arrival, refusal)
     except Exception as error:  # noqa: BLE001 - whatever a record does to us, those behind it must get through (P5)
         db.session.rollback()
         if is_away(error):

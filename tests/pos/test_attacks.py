@@ -20,7 +20,7 @@ from canteen.auth import approvals
 from canteen.auth.models import Person, Tablet
 from canteen.db import transaction
 from canteen.ledger import transfers
-from canteen.pos import stamps
+from canteen.pos import checkout, slots, stamps
 from canteen.pos.models import Record, Sale, Void
 from canteen.registry import credentials
 from tests import world
@@ -267,6 +267,21 @@ def test_a_void_before_its_sale_waits_and_is_booked_when_sent_again(session: Ses
 
 def _sale_in(sealed: dict[str, Any]) -> str:
     return str(json.loads(sealed["body"])["sales"][0]["id"])
+
+
+def test_a_void_whose_sale_must_come_again_comes_again_with_it(
+    session: Session, till: World, card: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crowded(*_: object) -> None:
+        raise slots.Again
+
+    with clock.at(NOON):
+        sold = world.seal(till, world.checkout_body(till, [card]))
+        undone = void(till, _sale_in(sold))
+        with monkeypatch.context() as patched:
+            patched.setattr(checkout, "ring_up", crowded)
+            assert [result.outcome for result in world.bring(till, sold, undone)] == ["later", "later"]
+        assert [result.outcome for result in world.bring(till, sold, undone)] == ["created", "created"]
 
 
 def test_no_void_of_another_canteens_sale_nor_of_one_in_quarantine(session: Session, till: World, card: str) -> None:

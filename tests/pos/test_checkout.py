@@ -125,8 +125,8 @@ def test_sold_at_two_canteens_before_either_arrived_only_the_first_arrival_is_cl
     with clock.at(NOON):
         here = world.seal(till, world.checkout_body(till, [card]))
         there = world.seal(other, world.checkout_body(other, [card]))
-    for order in itertools.permutations([(till, here), (other, there)]):
-        outcomes = [world.bring(where, record)[0] for where, record in order]
+        for order in itertools.permutations([(till, here), (other, there)]):
+            outcomes = [world.bring(where, record)[0] for where, record in order]
     assert {outcome.outcome for outcome in outcomes} == {"have"}
     session.rollback()
     assert transfers.balances(session, "k1")["city", "open"] == 500
