@@ -169,6 +169,17 @@ def test_a_canteen_serves_as_its_row_says(session: Session, tmp_path: Path):
     assert not places.serves_on(session, "c1", date(2026, 6, 7))
 
 
+def test_how_long_a_canteen_may_be_alone_follows_its_kind_until_a_row_says_otherwise(session: Session, tmp_path: Path):
+    rows = [canteen(), canteen(id="c2", profile="村级助餐点"), canteen(id="c3", offline="7")]
+    apply(session, tmp_path, "canteens", *rows)
+    assert [session.get_one(Canteen, each).offline_days for each in ("c1", "c2", "c3")] == [3, 14, 7]
+    session.rollback()
+    assert apply(session, tmp_path, "canteens", canteen(id="c3"), name="b.csv").same == 1
+    assert apply(session, tmp_path, "canteens", canteen(id="c3", offline="5"), name="c.csv").changed == 1
+    assert session.get_one(Canteen, "c3").offline_days == 5
+    assert faults(tmp_path, "canteens", canteen(offline="61")) == [(2, "可断网天数")]
+
+
 def test_new_windows_hold_from_their_day(session: Session, tmp_path: Path):
     apply(session, tmp_path, "canteens", canteen())
     later = canteen(lunch="11:00-13:30", dinner="16:30-18:30", week="每天", since="2026-06-01")
