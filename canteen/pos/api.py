@@ -80,7 +80,7 @@ def quotes(asked: dict[str, Any]) -> dict[str, Any]:
         )
         for sale in asked["sales"]
     ]
-    return _quoted(quoting.quote(session, canteen_id, wanted, tablet_id=g.tablet.id))
+    return _quoted(quoting.quote(session, canteen_id, wanted, tablet_id=g.tablet.id, cashier=g.person.id))
 
 
 @bp.post("/records")

@@ -39,7 +39,8 @@ def flags(
     stamped: Sequence[Stamp | None],
 ) -> list[tuple[str, ...]]:
     """Of each sale of the checkout what is not proven: self_dated with its reason, cashier_not_logged_in, clock_day."""
-    absent = () if _on_duty(session, order, arrival, times) else (NOT_LOGGED_IN,)
+    asked_for = all(stamp is not None and stamp.cashier == order.cashier for stamp in stamped)
+    absent = () if asked_for or _on_duty(session, order, arrival, times) else (NOT_LOGGED_IN,)
     today = clock.business_day(arrival.at, turns_at=place.canteen.day_turns_at)
     found = []
     for timed, stamp in zip(times, stamped, strict=True):

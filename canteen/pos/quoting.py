@@ -67,8 +67,12 @@ class Quoted:
     answers: tuple[Answer, ...]
 
 
-def quote(session: Session, canteen_id: str, asked: Sequence[Asked], *, tablet_id: str) -> Quoted:
+def quote(
+    session: Session, canteen_id: str, asked: Sequence[Asked], *, tablet_id: str, cashier: str | None = None
+) -> Quoted:
     """Quote a checkout as if sold now, the sales in their order; a person's second meal sees the first.
+
+    cashier  who is logged in at the tablet and asks: the stamps prove it
 
     Raises NoCanteen, ScanMalformed, ScanForeign, UnknownCard, BlockedCard, UnboundCard, ItemUnknown, CannotPrice.
     """
@@ -86,7 +90,7 @@ def quote(session: Session, canteen_id: str, asked: Sequence[Asked], *, tablet_i
         taken = pricing.taken_now(session, place, known, meal)
         before = pricing.with_supposed(taken, supposed, whose, place.day)
         priced = pricing.price(place.book, pricing.diner_of(known, each.guest or "guest"), meal, before)
-        stamp = _stamp(tablet_id, at, place, known, digest, priced, place.book.hash)
+        stamp = _stamp(tablet_id, cashier, at, place, known, digest, priced)
         title = elders.title(session, known.root, place.day) if known is not None else None
         answers.append(
             Answer(
@@ -139,7 +143,13 @@ def _line(menu: dict[str, MenuItem], item_id: str, quantity: int) -> Line:
 
 
 def _stamp(
-    tablet_id: str, at: datetime, place: Place, known: Known | None, digest: str | None, priced: Priced, book: str
+    tablet_id: str,
+    cashier: str | None,
+    at: datetime,
+    place: Place,
+    known: Known | None,
+    digest: str | None,
+    priced: Priced,
 ) -> str:
     return stamps.issue(
         stamps.Stamp(
@@ -149,7 +159,8 @@ def _stamp(
             elder=str(known.id) if known else None,
             credential=digest,
             input_hash=priced.hash,
-            rulebook=book,
+            rulebook=place.book.hash,
             due=priced.quote.due,
+            cashier=cashier,
         )
     )

@@ -27,6 +27,7 @@ class Stamp:
     input_hash: str
     rulebook: str
     due: int
+    cashier: str | None = None  # who was logged in at the tablet and asked
 
     @property
     def at(self) -> datetime:
@@ -36,7 +37,8 @@ class Stamp:
 def issue(stamp: Stamp) -> str:
     """The stamp as opaque text."""
     values = (stamp.tablet, stamp.at_ms, stamp.canteen, stamp.elder, stamp.credential)
-    body = json.dumps([*values, stamp.input_hash, stamp.rulebook, stamp.due], separators=(",", ":")).encode()
+    rest = (stamp.input_hash, stamp.rulebook, stamp.due, stamp.cashier)
+    body = json.dumps([*values, *rest], separators=(",", ":")).encode()
     return f"{_b64(body)}.{_b64(_mac(body))}"
 
 

@@ -18,8 +18,10 @@ from canteen.auth import contacts
 from canteen.auth.models import TabletSilence
 from canteen.db import db
 from canteen.ledger import transfers
-from canteen.pos import envelope
+from canteen.pos import envelope, quoting, stamps
+from canteen.pos.evidence import NOT_LOGGED_IN
 from canteen.pos.models import Sale, Slot
+from canteen.pos.quoting import Asked
 from canteen.settlement import doubted_pages
 from tests import world
 from tests.auth.house import Till, a_person, a_till
@@ -273,6 +275,33 @@ def test_a_sale_in_the_name_of_a_cashier_who_was_not_logged_in_claims_nothing(co
     assert shop.bring(at(FIRST, 11, 31)) == ["kept"]
     assert shop.flags() == [{"cashier_not_logged_in"}]
     assert (shop.claimable(), shop.listed()) == (0, 1)
+
+
+def test_a_stamp_proves_who_was_logged_in_when_log_ins_are_lost(counter_of: MakeCounter) -> None:
+    """After a restore from a backup what tablets bring again is all that is left of the day."""
+    shop = counter_of("counter")
+    with clock.at(at(FIRST, 7)):
+        lost = a_person("qian", ("cashier", "canteen", "c1"), pin=True)
+    with clock.at(at(FIRST, 11, 30)):
+        asked = [Asked(card, None, None, "dine_in", (("c1-set-a", 1),), None) for card in shop.cards]
+        for cashier in (lost, shop.world.cashier):
+            quoted = quoting.quote(shop.session, "c1", asked, tablet_id=shop.till.tablet, cashier=cashier)
+            shop.session.rollback()
+            body = world.checkout_body(shop.world, shop.cards) | {"cashier": lost}
+            body["sales"][0]["stamp"] = quoted.answers[0].stamp
+            shop.waiting.append(shop.sealed(body, clock.local(clock.now())))
+    shop.bring(at(FIRST, 11, 31))
+    assert [NOT_LOGGED_IN in flags for flags in shop.flags()] == [False, True]
+
+
+def test_a_till_stamps_its_quotes_with_who_is_logged_in(counter_of: MakeCounter) -> None:
+    shop = counter_of("counter")
+    asked = {"canteen": "c1", "sales": [{"scan": shop.cards[0], "lines": [{"item": "c1-set-a", "quantity": 1}]}]}
+    with clock.at(at(FIRST, 11, 30)):
+        told = shop.till.call("POST", "/api/v1/pos/quotes", asked).json["sales"][0]["stamp"]
+        stamp = stamps.read(told, tablet=shop.till.tablet)
+    assert stamp is not None
+    assert stamp.cashier == shop.world.cashier
 
 
 def test_a_login_ends_when_the_cashier_leaves_and_when_another_comes(counter_of: MakeCounter) -> None:
