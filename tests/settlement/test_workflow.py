@@ -347,10 +347,13 @@ def test_the_payee_is_kept_as_it_was(claimed: Town):
     )
 
 
-def test_whoever_registered_the_contract_and_its_account_neither_enters_nor_checks_a_payout(claimed: Town):
+@pytest.mark.parametrize("signer", ["by", "confirmed_by"])
+def test_whoever_made_or_confirmed_who_is_paid_neither_enters_nor_checks_a_payout(claimed: Town, signer: str):
     go(claimed, "2026-01", *TO_APPROVED)
+    two = {"by": "p-maker", "confirmed_by": "p-checker"} | {signer: "p-pay"}
     with transaction() as session:
-        events.record(session, contracts.MADE, "event:1", by="p-pay", body={"contracts": ["k1"]})
+        body = {"contracts": ["k1"], "confirmed_by": two["confirmed_by"]}
+        events.record(session, contracts.MADE, "event:1", by=two["by"], body=body)
     with pytest.raises(SamePerson):
         enter(claimed)
     payout = enter(claimed, "p-check")
