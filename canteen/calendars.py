@@ -2,15 +2,22 @@
 
 The State Council announces each year's days late in the year before; a library's data is the default. What the bureau
 enters itself stands over it, day by day; each word is a fact, the newest counts, and an empty one gives the day back
-to the default. Years not announced go by weekday and are provisional.
+to the default. In a year that is neither in the library nor entered, the days that the regulation on holidays fixes
+(全国年节及纪念日放假办法, as in force from 2025) are holidays, all others go by weekday, and what the bureau has not
+spoken of is provisional: bridging days and make-up workdays are not known yet.
+
+`festivals.csv` holds the lunar festivals and 清明 for 2026 to 2035; borax 4.1.3, lunar-python 1.4.8 and sxtwl 2.0.7
+reckon them alike.
 """
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Literal, get_args
 
 import chinese_calendar
@@ -43,7 +50,11 @@ class BadDay(Invalid):
 
 class DayPassed(Conflict):
     code = "calendar_day_passed"
-    message = "只能安排今天以后的日期：当日已经发生的就餐按当时的类别计价，不能再改。"
+    message = "只能安排今天以后的日期：当日已经发生的就餐按当时的类别计价，不能再改。全年安排录入以前暂定的日期除外。"
+
+
+FROM_MONTH = 11  # a year not entered is named from this month of the year before
+FESTIVALS = Path(__file__).with_name("festivals.csv")
 
 
 class CalendarDay(Base):
@@ -66,7 +77,10 @@ class CalendarDay(Base):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A day as it counts. `origin`: 'bureau', 'library', or 'provisional' where nobody announced the year."""
+    """A day as it counts. `origin`: 'bureau', 'library', or 'provisional' where nobody announced the year.
+
+    A provisional holiday is one that the regulation fixes.
+    """
 
     day: date
     kind: DayKind
@@ -74,11 +88,37 @@ class Told:
     origin: str
 
 
-def kind_on(session: Session, day: date) -> DayKind:
-    """The kind of `day` by the bureau's table, else by the default. Callers on the hot path keep it by event head."""
+def kind_on(session: Session, day: date, upto: int | None = None) -> DayKind:
+    """The kind of `day` by the bureau's table, else by the default. Callers on the hot path keep it by event head.
+
+    upto  the last event to look at; None for all there are now
+    """
+    return _said(session, day, upto) or day_kind(day)
+
+
+def is_provisional(session: Session, day: date, upto: int | None = None) -> bool:
+    """Whether the kind of `day` is known by weekday and regulation alone, while its year is not entered."""
+    if announced(day.year) or _said(session, day, upto):
+        return False
+    return not _entered(session, day.year, upto)
+
+
+def _said(session: Session, day: date, upto: int | None) -> DayKind | None:
+    """The bureau's newest word."""
     newest = select(CalendarDay.kind).where(CalendarDay.day == day).order_by(CalendarDay.id.desc()).limit(1)
-    said = session.execute(newest).scalar_one_or_none()
-    return _known(said) or day_kind(day)
+    if upto is not None:
+        newest = newest.where(CalendarDay.recorded <= upto)
+    return _known(session.execute(newest).scalar_one_or_none())
+
+
+def _entered(session: Session, wanted: int, upto: int | None = None) -> bool:
+    """Whether the bureau entered a year: whether it spoke of every day that the regulation makes a holiday."""
+    fixed = set(statutory(wanted))
+    rows = select(CalendarDay.day, CalendarDay.kind).where(CalendarDay.day.in_(fixed)).order_by(CalendarDay.id)
+    if upto is not None:
+        rows = rows.where(CalendarDay.recorded <= upto)
+    said = dict(session.execute(rows).all())
+    return all(_known(said.get(day)) for day in fixed)
 
 
 def year(session: Session, wanted: int) -> list[Told]:
@@ -95,27 +135,37 @@ def year(session: Session, wanted: int) -> list[Told]:
         if row is not None and own is not None:
             found.append(Told(day, own, row.name, "bureau"))
         elif (default := day_kind(day)) in ("holiday", "makeup"):
-            found.append(Told(day, default, festival(day), "library"))
+            found.append(Told(day, default, festival(day), "library" if announced(wanted) else "provisional"))
         day += timedelta(days=1)
     return found
 
 
 def provisional(session: Session, wanted: int) -> bool:
-    """Whether a year goes by weekdays alone so far: not in the library's data, and the bureau entered nothing."""
-    return not announced(wanted) and not any(told.origin == "bureau" for told in year(session, wanted))
+    """Whether a year goes by weekdays and regulation so far: not in the library's data, and not entered by the bureau."""
+    return not announced(wanted) and not _entered(session, wanted)
+
+
+def lacking(session: Session, today: date) -> list[int]:
+    """Years that must be entered by now and are not: this one, and from November on the next."""
+    years = [today.year] + ([today.year + 1] if today.month >= FROM_MONTH else [])
+    return [one for one in years if provisional(session, one)]
 
 
 def arrange(first: date, last: date, kind: str, name: str, *, by: str) -> int:
     """Say of the days from `first` to `last` what they are ('' for the default again); answers how many.
 
+    A day that has come may be spoken of only while it is provisional, or what was said after it had passed be put
+    right: no meal is priced anew by that (a revaluation is asked for), and none was priced by a word said too late.
+
     Raises BadDay, DayPassed.
     """
     if kind not in ("", *KINDS) or last < first or (last - first).days > 60 or len(name) > 20:
         raise BadDay
-    if first <= clock.today():
-        raise DayPassed
     count = (last - first).days + 1
     with transaction() as session:
+        events.wait(session)
+        if not all(_open(session, first + timedelta(days=n)) for n in range(count)):
+            raise DayPassed
         body = {"from": first.isoformat(), "to": last.isoformat(), "kind": kind, "name": name}
         recorded = events.record(session, "calendar.arrange", first.isoformat(), by=by, body=body)
         now = clock.now()
@@ -126,12 +176,21 @@ def arrange(first: date, last: date, kind: str, name: str, *, by: str) -> int:
     return count
 
 
+def _open(session: Session, day: date) -> bool:
+    """Whether the bureau may say of a day what it is."""
+    if day > clock.today() or is_provisional(session, day):
+        return True
+    newest = select(CalendarDay.at).where(CalendarDay.day == day).order_by(CalendarDay.id.desc()).limit(1)
+    said = session.execute(newest).scalar_one_or_none()
+    return said is not None and not announced(day.year) and clock.business_day(said) > day
+
+
 @lru_cache(maxsize=4096)
 def day_kind(day: date) -> DayKind:
-    """The default kind of `day`; for a year not yet announced, by weekday alone (see `announced`)."""
+    """The default kind of `day`; for a year not yet announced by regulation and weekday alone (see `announced`)."""
     weekend = day.weekday() >= 5
     if not announced(day.year):
-        return "weekend" if weekend else "workday"
+        return "holiday" if day in statutory(day.year) else "weekend" if weekend else "workday"
     off, name = chinese_calendar.get_holiday_detail(day)
     if off and name:
         return "holiday"
@@ -141,9 +200,33 @@ def day_kind(day: date) -> DayKind:
 
 
 def festival(day: date) -> str:
-    """The festival that a holiday or a make-up workday belongs to; '' where the library knows none."""
-    name = chinese_calendar.get_holiday_detail(day)[1] if announced(day.year) else None
-    return _FESTIVALS.get(name or "", "")
+    """The festival that a holiday or a make-up workday belongs to; '' where none is known."""
+    if not announced(day.year):
+        return statutory(day.year).get(day, "")
+    return _FESTIVALS.get(chinese_calendar.get_holiday_detail(day)[1] or "", "")
+
+
+@lru_cache(maxsize=64)
+def statutory(wanted: int) -> Mapping[date, str]:
+    """The days of a year that are holidays by regulation, without any notice, with their festivals.
+
+    Beyond the table only those of the civil calendar are known.
+    """
+    found = {date(wanted, 1, 1): "元旦", date(wanted, 5, 1): "劳动节", date(wanted, 5, 2): "劳动节"}
+    moving = _moving().get(wanted)
+    if moving is not None:
+        eve, *others = moving
+        found |= {eve + timedelta(days=n): "春节" for n in range(4)}
+        found |= dict(zip(others, ("清明节", "端午节", "中秋节"), strict=True))
+    return dict(sorted((found | {date(wanted, 10, n): "国庆节" for n in (1, 2, 3)}).items()))
+
+
+@cache
+def _moving() -> Mapping[int, list[date]]:
+    """By year: New Year's eve of the lunar calendar, 清明, 端午 and 中秋."""
+    with FESTIVALS.open(encoding="utf-8", newline="") as file:
+        _, *rows = csv.reader(file)
+    return {int(wanted): [date.fromisoformat(day) for day in days] for wanted, *days in rows}
 
 
 def announced(year: int) -> bool:

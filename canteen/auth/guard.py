@@ -261,7 +261,9 @@ def _grants() -> list[tuple[str, str, str]]:
 def register(app: Flask) -> None:
     """Let nothing through that names no door."""
     app.before_request(enforce)
-    app.context_processor(lambda: {"may": may, "person": g.get("person"), "nav_entries": nav_entries})
+    app.context_processor(
+        lambda: {"may": may, "person": g.get("person"), "nav_entries": nav_entries, "front_notices": front_notices}
+    )
 
 
 def refuse_undoored(app: Flask) -> None:
@@ -295,6 +297,12 @@ def nav_entries() -> list[nav.Entry]:
     if g.get("person") is None:
         return []
     return [entry for entry in nav.entries() if _opens(door_of(current_app, entry.endpoint, "GET"))]
+
+
+def front_notices() -> list[nav.Notice]:
+    """What the caller must know, on the page with which the desk opens for him; nothing on others."""
+    entries = nav_entries()
+    return nav.notices() if entries and request.endpoint == entries[0].endpoint else []
 
 
 def _identify(door: Door) -> None:

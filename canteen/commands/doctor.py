@@ -22,12 +22,13 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from canteen import clock, config, laws
+from canteen import calendars, clock, config, laws
 from canteen.commands import incarnation, installation
 from canteen.config import Config
 from canteen.db import WAL_SAFE, db, newest_revision, owner_engine, time_at
 from canteen.errors import Refusal
 from canteen.places import Installation
+from canteen.rulebooks import layers
 from canteen.settlement import closing, jobs, steps
 from canteen.web.security import SECRETS
 
@@ -238,8 +239,25 @@ def _tablets(_settings: Config, report: Report) -> None:
     report.warnings += warnings
 
 
+def _calendar(_settings: Config, report: Report) -> None:
+    """Whether the days of this year, and from November on of the next, are entered."""
+    session, today = db.session(), clock.today()
+    asking = layers.asking_day_kind(session, today)
+    for year in calendars.lacking(session, today):
+        told = f"the calendar of {year} is not entered: its days go by weekday and fixed holidays; enter it at /desk/calendar"
+        if asking:
+            told = f"URGENT {told} — these rulebooks pay by the kind of day: {', '.join(asking)}"
+        report.warnings.append(told)
+
+
 # Further checks are added at the end of a list. A check of SETTINGS or AS_APPLICATION is told the settings, one of
 # AS_OWNER the connection. What a person has to mend now is a trouble; what is due later is a warning.
 SETTINGS: tuple[Callable[[Config, Report], None], ...] = (_versions, _settings, _secrets, _workflow)
 AS_OWNER: tuple[Callable[[Connection, Report], None], ...] = (_schema, _postgresql, _sqlite, _clock)
-AS_APPLICATION: tuple[Callable[[Config, Report], None], ...] = (_acting, _installation, _unclaimed, _tablets)
+AS_APPLICATION: tuple[Callable[[Config, Report], None], ...] = (
+    _acting,
+    _installation,
+    _unclaimed,
+    _tablets,
+    _calendar,
+)

@@ -230,7 +230,8 @@ def _judge(
     draws: list[Draw] = []
     uses = tuple(_take(sale, sold, own.quote, verdicts, barred, person, before, place, new, draws))
     odd = "input_differs" if sold_input[0] != sale.input_hash else ""
-    flags = tuple(dict.fromkeys(flag for flag in (*times.flags, *place.flags, odd, *noted, for_good) if flag))
+    told = (*times.flags, *place.flags, *place.notes, odd, *noted, for_good)
+    flags = tuple(dict.fromkeys(flag for flag in told if flag))
     return Judged(sale, times, sold, own, verdicts, uses, tuple(new), tuple(draws), person, sold_input, flags)
 
 

@@ -16,6 +16,8 @@ from canteen.places import Canteen, Contract, Window
 from canteen.rulebooks import layers
 from canteen.rulebooks.layers import InForce
 
+PROVISIONAL = "day_provisional"  # a rule asks for the kind of day, and the year's calendar is not entered
+
 
 @dataclass(frozen=True, slots=True)
 class Here:
@@ -28,6 +30,7 @@ class Here:
     serves: bool
     book: InForce
     day_kind: DayKind
+    notes: tuple[str, ...]  # what is noted of each meal of the day, without barring it
 
 
 _kept: events.Kept[Here] = events.Kept(1024)
@@ -42,14 +45,16 @@ def _read(session: Session, canteen_id: str, day: date) -> Here:
     canteen = places.canteen(session, canteen_id)
     contract = places.find_contract(session, canteen_id, day)
     areas = tuple(places.path(session, canteen.area_id, day))
+    book = layers.in_force(session, canteen_id, areas, day)
     found = Here(
         canteen,
         contract,
         areas,
         tuple(places.windows_on(session, canteen_id, day)),
         places.serves_on(session, canteen_id, day),
-        layers.in_force(session, canteen_id, areas, day),
+        book,
         calendars.kind_on(session, day),
+        (PROVISIONAL,) if book.asks_day_kind and calendars.is_provisional(session, day) else (),
     )
     session.expunge(canteen)
     if contract is not None:

@@ -54,6 +54,7 @@ class Place:
     flags: tuple[str, ...]
     head: tuple[int, str]  # of the events, as all this is known
     day_kind: str = "workday"
+    notes: tuple[str, ...] = ()  # noted of the sale, without barring it: day_provisional
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,17 @@ def place_at(session: Session, canteen_id: str, at: datetime) -> Place:
     flags = tuple(name for name, holds in odd if holds)
     served = in_window and found.serves
     return Place(
-        found.canteen, found.contract, found.areas, found.book, day, period, served, flags, head, found.day_kind
+        found.canteen,
+        found.contract,
+        found.areas,
+        found.book,
+        day,
+        period,
+        served,
+        flags,
+        head,
+        found.day_kind,
+        found.notes,
     )
 
 

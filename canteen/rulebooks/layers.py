@@ -13,7 +13,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from canteen import places
@@ -37,6 +37,28 @@ class InForce:
     hash: str
     body: str
     parts: tuple[str, ...]
+
+    @property
+    def asks_day_kind(self) -> bool:
+        """Whether some rule asks what kind of day it is."""
+        return asks_day_kind(self.body)
+
+
+def asks_day_kind(body: str) -> bool:
+    """Whether a stored rulebook has a rule that asks what kind of day it is."""
+    return '"day_kind":' in body
+
+
+def asking_day_kind(session: Session, on: date) -> list[str]:
+    """Titles of the rulebooks that hold on `on` or later anywhere and ask what kind of day it is."""
+    rows = session.execute(
+        select(Publication.layer, Publication.node_id, Publication.scheme, Publication.from_day, RulebookVersion.body)
+        .join(RulebookVersion, RulebookVersion.hash == Publication.rulebook_hash)
+        .where(or_(Publication.to_day.is_(None), Publication.to_day >= on))
+        .order_by(Publication.from_day, Publication.id)
+    )
+    bodies = {(layer, node, scheme, max(first, on)): body for layer, node, scheme, first, body in rows}
+    return sorted({str(document(body)["title"]) for body in bodies.values() if asks_day_kind(body)})
 
 
 def in_force(session: Session, canteen_id: str, areas: Sequence[str], on: date) -> InForce:

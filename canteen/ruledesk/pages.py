@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -21,8 +21,8 @@ from canteen.errors import Conflict, Forbidden, Invalid, Missing, Refusal
 from canteen.places import Area, Canteen
 from canteen.policy import rulebook as books
 from canteen.registry.words import CANTEEN_CLASSES, CLASSES
+from canteen.rulebooks import layers, reader, writing
 from canteen.rulebooks import publishing as rulebooks
-from canteen.rulebooks import reader, writing
 from canteen.rulebooks.models import LAYER_OF, LAYERS, Publication, RulebookDraft, RulebookVersion
 from canteen.rulebooks.publishing import RulebookFaulty
 from canteen.ruledesk import applying, comparing, drafts, filling, forms, patching, prose, publishing, timeline, trying
@@ -494,6 +494,22 @@ def publish(digest: str) -> ResponseReturnValue:
 # --- the calendar ---
 
 
+def _calendar_lacks() -> Iterator[nav.Notice]:
+    """A year whose days nobody has entered, named to whoever may read the rulebooks."""
+    if not guard.may(Permission.SEE_RULEBOOKS):
+        return
+    session, today = db.session(), clock.today()
+    for year in calendars.lacking(session, today):
+        asking = layers.asking_day_kind(session, today)
+        text = f"{year} 年放假安排尚未录入：该年日期只按星期和法定节日暂定，调休等按公布的安排录入后才准确。"
+        if asking:
+            text += f"“{'”“'.join(asking[:3])}”按日期类别计算补贴，未录入会算错，请立即录入。"
+        yield nav.Notice("bad" if asking else "warn", text, "rules.calendar", "录入节假日")
+
+
+nav.tell("calendar", _calendar_lacks)
+
+
 @bp.get("/desk/calendar")
 @allowed(Permission.SEE_RULEBOOKS)
 def calendar() -> ResponseReturnValue:
@@ -503,8 +519,9 @@ def calendar() -> ResponseReturnValue:
 def _calendar(refusal: Refusal | None = None) -> ResponseReturnValue:
     today = clock.today()
     wanted = request.args.get("year", "")
-    year = whole(wanted) if 2004 <= whole(wanted) <= today.year + 2 else today.year
     session = db.session()
+    due = next(iter(calendars.lacking(session, today)), today.year)
+    year = whole(wanted) if 2004 <= whole(wanted) <= today.year + 2 else due
     page = render_template(
         "rules/calendar.html",
         year=year,

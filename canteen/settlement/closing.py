@@ -25,7 +25,18 @@ from canteen.ledger import periods
 from canteen.ledger.models import Period
 from canteen.places import Contract, NoContract
 from canteen.pos.models import Record
-from canteen.settlement import carrying, differences, paging, parties, prorating, reading, reconcile, statement, sums
+from canteen.settlement import (
+    carrying,
+    differences,
+    paging,
+    parties,
+    prorating,
+    provisional,
+    reading,
+    reconcile,
+    statement,
+    sums,
+)
 from canteen.settlement.models import Claim, ClaimLine, Statement
 from canteen.settlement.models import Finding as FindingRow
 from canteen.settlement.reconcile import Finding, Sold
@@ -278,6 +289,7 @@ def _judge(period: Period, contract: Contract, known: reading.Clusters, cut: Cut
     findings += of_tablets(period, contract, cut.records)
     findings += differences.findings(period)
     findings += prorating.findings(period)
+    findings += provisional.findings(period, cut)
     return counts, findings
 
 

@@ -482,9 +482,10 @@ def findings(claim: Claim) -> list[Found]:
 
 
 def _told(code: str, body: str) -> dict[str, Any]:
-    """The figures of a finding; those of a budget besides in a sentence, for pages and files."""
+    """The figures of a finding; those of a budget or of days besides in a sentence, for pages and files."""
     found: dict[str, Any] = json.loads(body)
-    return found | {"said": words.prorated(found)} if code == "prorated" else found
+    said = {"prorated": words.prorated, "day_provisional": words.provisional}.get(code)
+    return found | {"said": said(found)} if said else found
 
 
 def period_of(claim: Claim) -> Period:

@@ -31,7 +31,7 @@ MEAL_COLUMNS_AFTER = (
 )  # fmt: skip
 
 
-SUBJECTS = {"sale": "就餐", "tablet": "平板", "payment": "收款", "budget": "预算"}
+SUBJECTS = {"sale": "就餐", "tablet": "平板", "payment": "收款", "budget": "预算", "calendar": "节假日"}
 
 
 @dataclass(frozen=True, slots=True)

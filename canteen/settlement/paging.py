@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeVarTuple
 
-from sqlalchemy import ColumnElement, Row, Select, any_, literal, tuple_
+from sqlalchemy import JSON, ColumnElement, Row, Select, any_, cast, literal, tuple_, type_coerce
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from canteen.db import db
@@ -51,6 +51,11 @@ def among(column: Any, values: Collection[Any]) -> ColumnElement[bool]:
         return same
     found: ColumnElement[bool] = column.in_(values)
     return found
+
+
+def json_of(column: Any) -> Any:
+    """A column of JSON text, to take parts of."""
+    return cast(column, JSON) if db.engine.dialect.name == "postgresql" else type_coerce(column, JSON)
 
 
 def once(query: Select[*Ts]) -> Sequence[Row[*Ts]]:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, cast, select, type_coerce
+from sqlalchemy import select
 
 from canteen import names
 from canteen.db import db
@@ -64,7 +64,7 @@ class Asked:
 
 def of_claims(claim_ids: Collection[int]) -> dict[int, Parties]:
     """The parties of each claim, as its statement names them. Leaves the read open."""
-    stated = _json(Statement.body)
+    stated = paging.json_of(Statement.body)
     query = (
         select(
             Claim.id, Claim.contract_id, Claim.district_id, Statement.facts_at, stated["names"], stated["rulebooks"]
@@ -76,11 +76,6 @@ def of_claims(claim_ids: Collection[int]) -> dict[int, Parties]:
     found = {claim: Parties(**told) for claim, _, _, _, told, _ in rows if told}
     older = [(row[0], Asked(row[1], row[2], row[3], row[5])) for row in rows if not row[4]]
     return found | dict(zip((claim for claim, _ in older), at([asked for _, asked in older]), strict=True))
-
-
-def _json(text: Any) -> Any:
-    """A column of JSON text, to take parts of."""
-    return cast(text, JSON) if db.engine.dialect.name == "postgresql" else type_coerce(text, JSON)
 
 
 def at(asked: Sequence[Asked]) -> list[Parties]:

@@ -28,6 +28,7 @@ CODES = (
     "self_dated",
     "revaluation",
     "prorated",
+    "day_provisional",
 )
 
 
@@ -137,7 +138,7 @@ class Finding:
     """Something for a person to judge. `fen` is the money in question, above zero where more was sold than is right."""
 
     code: str
-    subject: str  # 'sale:<id>', 'tablet:<id>/<epoch>/<number>', 'payment:<id>', 'budget:<fund>/<first day>'
+    subject: str  # 'sale:<id>', 'tablet:<id>/<epoch>/<number>', 'payment:<id>', 'budget:<fund>/<first day>', 'calendar:<first day>'
     sale: str | None
     fen: Fen
     body: Mapping[str, object] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from canteen.ledger.models import Transfer
 from canteen.money import Fen
 from canteen.policy import case
 from canteen.policy.case import Case, Diner
+from canteen.policy.case import Meal as CaseMeal
 from canteen.policy.quote import Quote
 from canteen.pos import slots
 from canteen.pos.models import AddedUse, QuoteInput, SaleUse
@@ -48,6 +49,7 @@ class Before:
     """What stands of a sale: our newest quote of it, fen by fund that may be claimed, what the elder has paid."""
 
     asked: Case
+    meal: CaseMeal  # as sold, on the kind of day that is known now
     diner: Diner  # as known when it was last reckoned
     reference: Quote
     booked: dict[str, Fen]

@@ -18,7 +18,7 @@ from sqlalchemy import Select, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from canteen import clock, places
+from canteen import calendars, clock, places
 from canteen.db import db, intern, retried, transaction
 from canteen.ledger import periods, transfers
 from canteen.ledger.models import LATER
@@ -53,7 +53,7 @@ BARRED = regranting.BARRED | RELEASABLE
 
 
 class Work:
-    """One revaluation at work. `known_at` is the event up to which an elder's facts are read; None reads all."""
+    """One revaluation at work. `known_at`: the event up to which facts and calendar are read; None reads all."""
 
     def __init__(self, row: Revaluation, known_at: int | None, *, preview: bool) -> None:
         session = db.session()
@@ -62,6 +62,7 @@ class Work:
         self.known_at = known_at
         self.books = Books(session, row if preview else None)
         self._stored: dict[str, Rulebook | None] = {}
+        self._kinds: dict[date, str] = {}
         self.persons = list(elders.cluster(session, row.elder_id)[1]) if row.elder_id else []
         self.supposed: dict[tuple[uuid.UUID, Key], list[tuple[slots.Ask, date]]] | None = {} if preview else None
         self.tally = Tally()
@@ -152,7 +153,14 @@ class Work:
                 before.booked[fund] = before.booked.get(fund, 0) + fen
             for fund, fen in differences.get(meal.id, {}).items():
                 before.booked[fund] = before.booked.get(fund, 0) + fen
-            yield meal, replace(before, due=meal.due - refunds[meal.id])
+            eaten = replace(before.meal, day_kind=self._kind(session, meal.day))
+            yield meal, replace(before, meal=eaten, due=meal.due - refunds[meal.id])
+
+    def _kind(self, session: Session, day: date) -> str:
+        """What kind of day it was, as known now: a calendar may be entered after its days."""
+        if day not in self._kinds:
+            self._kinds[day] = calendars.kind_on(session, day, self.known_at)
+        return self._kinds[day]
 
     def _recount(self, session: Session, batch: Sequence[Meal]) -> list[tuple[Meal, Before]]:
         """What stands of sales looked at before: whatever was counted then is not counted twice."""
@@ -178,7 +186,7 @@ class Work:
             return "judged"
         if before is None:
             return "unpriced"
-        nodes = (*before.asked.meal.canteen.areas, meal.canteen)
+        nodes = (*before.meal.canteen.areas, meal.canteen)
         if not revaluations.covers(self.row, nodes):
             return "elsewhere"
         return "" if self.cause == "facts" or self.books.holds(self.id, meal.day) else "superseded"
@@ -190,7 +198,7 @@ class Work:
             reference = None if book is None else engine.quote(book, newest.diner, newest.meal, newest.taken)
         except ValueError:
             return None
-        return None if reference is None else Before(asked, newest.diner, reference, {}, 0)
+        return None if reference is None else Before(asked, asked.meal, newest.diner, reference, {}, 0)
 
     def _book_stored(self, session: Session, digest_: str) -> Rulebook | None:
         if digest_ not in self._stored:
@@ -203,14 +211,14 @@ class Work:
     def _touched(self, session: Session, meal: Meal, before: Before) -> bool:
         """Whether the meal must be looked at under the locks: its price, or what it takes of a limit, is another."""
         book, diner = self._book_of(session, meal, before), self._diner(session, meal, before)
-        new = engine.quote(book.book, diner, before.asked.meal, before.asked.taken)
+        new = engine.quote(book.book, diner, before.meal, before.asked.taken)
         if not differing.same(of_quote(new), of_quote(before.reference)):
             return True
         known = {(use.allowance, use.window): use.amount for use in before.reference.uses}
         return any(known.get((use.allowance, use.window), 0) < use.amount for use in new.uses)
 
     def _book_of(self, session: Session, meal: Meal, before: Before) -> InForce:
-        return self.books.at(session, (*before.asked.meal.canteen.areas, meal.canteen), meal.day)
+        return self.books.at(session, (*before.meal.canteen.areas, meal.canteen), meal.day)
 
     def _diner(self, session: Session, meal: Meal, before: Before) -> Diner:
         """Who ate: as known when last reckoned, or for facts known late as known now."""
@@ -288,7 +296,7 @@ class Work:
             if meal.elder is None:
                 alone.add(meal.id)
             limits = {lean.allowance.id: lean.allowance.limit for lean in book.book.leans}
-            for want in engine.wanted(book.book, self._diner(session, meal, before), before.asked.meal):
+            for want in engine.wanted(book.book, self._diner(session, meal, before), before.meal):
                 if want.scope == "budget":
                     budgets[want.allowance, want.window] = limits.get(
                         want.allowance, limits.get(want.allowance.rpartition("@")[0], 0)
@@ -310,19 +318,19 @@ class Work:
         more: so another rule may take its place, and what is lacking is told.
         """
         book, diner = self._book_of(session, meal, before), self._diner(session, meal, before)
-        wants = engine.wanted(book.book, diner, before.asked.meal)
+        wants = engine.wanted(book.book, diner, before.meal)
         own, whose = revalued.own_uses(session, meal.id), pricing.holders(person, place)
-        taken = self._taken(session, wants, place, person, pricing.later_windows(book, diner, before.asked.meal))
-        pricing.withhold(taken, book, diner, before.asked.meal)
+        taken = self._taken(session, wants, place, person, pricing.later_windows(book, diner, before.meal))
+        pricing.withhold(taken, book, diner, before.meal)
         known = self._known_then(session, meal, before)
         told = {(one.allowance, one.window): one for one in before.asked.taken}
-        wished = engine.quote(book.book, diner, before.asked.meal, before.asked.taken)
+        wished = engine.quote(book.book, diner, before.meal, before.asked.taken)
         short = {(want.allowance, want.window) for want in wants} - known
         seen: set[Key] = set()
         while True:
             seen |= short
             told |= {key: revalued.told_now(key, taken, own) for key in short}
-            quoted = engine.quote(book.book, diner, before.asked.meal, revalued.listed(told))
+            quoted = engine.quote(book.book, diner, before.meal, revalued.listed(told))
             short = {key for key in self._short(quoted, taken, own, whose, meal.day) if key not in seen}
             if not short:
                 break
@@ -340,7 +348,7 @@ class Work:
             return None
         changed = changed or Changed(BOOKED, before.due, before.due, ())  # only a limit that counts it from now on
         uses, rows = self._take(session, meal, quoted, taken, own, whose) if changed.outcome == BOOKED else ((), ())
-        body = canonical(case.case_doc(diner, before.asked.meal, revalued.listed(told)))
+        body = canonical(case.case_doc(diner, before.meal, revalued.listed(told)))
         return Again(meal, changed, book, digest(body), body.decode(), uses, rows)
 
     def _beyond(self, book: InForce, quoted: Quote, changed: Changed, taken: slots.Taken) -> bool:

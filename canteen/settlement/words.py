@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from canteen import calendars
 from canteen.money import show
 from canteen.policy import outcome
 from canteen.web import filters
@@ -38,6 +39,7 @@ WORDS = {
     "finding.self_dated": "补传日期待核实",
     "finding.revaluation": "重估后应付上升",
     "finding.prorated": "预算按比例核减",
+    "finding.day_provisional": "日期类别为暂定",
     "answer.accepted": "核实无误",
     "answer.held": "暂缓支付",
     "answer.disallowed": "核减",
@@ -81,6 +83,7 @@ WORDS = {
     "excluded.disallowed": "核减",
     "excluded.regranted": "享受转让",
     "flag.clock": "时钟偏差",
+    "flag.day_provisional": "日期类别为暂定",
     "flag.clock_day": "平板日期不符",
     "flag.clock_unmeasured": "时钟未校准",
     "flag.outside_window": "不在供餐时段",
@@ -134,6 +137,20 @@ def prorated(body: Mapping[str, Any]) -> str:
     if body["here"]:
         told += f"；本食堂应补 {show(body['here'])} 元，按比例得 {show(body['part'])} 元"
     return f"{told}；本期 {body['meals']} 餐核减，预算已结算后才到的餐只用剩余预算"
+
+
+def provisional(body: Mapping[str, Any]) -> str:
+    """What a finding of provisional days tells: the days, how their meals were priced, and what is entered now."""
+    alike: dict[tuple[str, str], tuple[list[str], int]] = {}
+    for day, kind, meals, now in body["days"]:
+        days, count = alike.get((kind, now), ([], 0))
+        alike[kind, now] = ([*days, day], count + meals)
+    told = [
+        f"{'、'.join(days)} 按{calendars.WORDS[kind]}计价 {meals} 餐，"
+        + (f"现录入为{calendars.WORDS[now]}" if now else "至今未录入")
+        for (kind, now), (days, meals) in alike.items()
+    ]
+    return f"当年放假安排录入前，日期类别只按星期和法定节日暂定：{'；'.join(told)}。录入后如有不同，请办理重估。"
 
 
 def say(kind: str, code: str) -> str:

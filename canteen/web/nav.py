@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from flask import current_app
@@ -18,7 +18,18 @@ class Entry:
     count: Callable[[str], int] | None = field(default=None, compare=False)  # of what waits for a person
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What stands above everything on the page with which the desk opens. `kind`: '', 'warn' or 'bad'."""
+
+    kind: str
+    text: str
+    endpoint: str  # where it is mended
+    label: str
+
+
 _entries: dict[str, Entry] = {}
+_tellers: dict[str, Callable[[], Iterable[Notice]]] = {}
 
 
 def add(endpoint: str, label: str, *, position: int, count: Callable[[str], int] | None = None) -> None:
@@ -29,3 +40,13 @@ def add(endpoint: str, label: str, *, position: int, count: Callable[[str], int]
 def entries() -> list[Entry]:
     """The entries whose pages this application serves, in order."""
     return [entry for entry in sorted(_entries.values()) if entry.endpoint in current_app.view_functions]
+
+
+def tell(name: str, teller: Callable[[], Iterable[Notice]]) -> None:
+    """Let `teller` say what the present caller must know; naming it again replaces it."""
+    _tellers[name] = teller
+
+
+def notices() -> list[Notice]:
+    """Everything that the present caller must know."""
+    return [notice for _, teller in sorted(_tellers.items()) for notice in teller()]

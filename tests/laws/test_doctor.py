@@ -165,3 +165,22 @@ def test_a_closed_period_without_a_claim_is_named(
 
 def _overflow(_: int) -> None:
     raise OverflowError("date value out of range")
+
+
+def test_a_calendar_not_entered_is_a_warning_louder_where_a_rule_asks(doctor: Doctor, session: Session) -> None:
+    def warned(day: date) -> list[str]:
+        with clock.at(clock.instant(day)):
+            result = doctor("--json")
+        told = json.loads(result.stdout)
+        assert result.exit_code == bool(told["troubles"])
+        return [one for one in told["warnings"] if "calendar" in one]
+
+    world.make(session)
+    assert warned(date(2026, 10, 31)) == []
+    (quiet,) = warned(date(2026, 11, 1))
+    world.a_rulebook(session, world.GUARDED.replace("when: {age", "when: {day_kind: [workday], age"))
+    (loud,) = warned(date(2027, 1, 5))
+
+    assert quiet.startswith("the calendar of 2027 is not entered")
+    assert loud.startswith("URGENT the calendar of 2027 is not entered")
+    assert "测试标准" in loud

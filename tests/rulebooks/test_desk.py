@@ -311,6 +311,9 @@ def test_a_year_nobody_announced_is_provisional_until_the_bureau_enters_it(app: 
     assert calendars.provisional(session, 2099)
     session.rollback()
     calendars.arrange(date(2099, 10, 1), date(2099, 10, 3), "holiday", "国庆节", by="p-admin")
+    assert calendars.provisional(session, 2099)  # other days of the regulation are not spoken of yet
+    for first, last in ((date(2099, 1, 1), date(2099, 1, 3)), (date(2099, 5, 1), date(2099, 5, 5))):
+        calendars.arrange(first, last, "holiday", "", by="p-admin")
     assert not calendars.provisional(session, 2099)
     assert calendars.kind_on(session, date(2099, 10, 2)) == "holiday"
 
