@@ -26,7 +26,7 @@ from canteen.policy.case import Meal
 from canteen.policy.outcome import Share
 from canteen.policy.quote import Quote
 from canteen.policy.refusals import Refused
-from canteen.pos import arrivals, cashiers, evidence, pricing, slots, stamps, timing, writing
+from canteen.pos import arrivals, bearing, cashiers, evidence, pricing, slots, stamps, timing, writing
 from canteen.pos.arrivals import Arrival
 from canteen.pos.models import Payment, QuoteInput, Sale, SaleKey, SaleLine, SaleUse, Slot, Surcharge, Tender
 from canteen.pos.models import Share as ShareRow
@@ -70,18 +70,18 @@ class Booked:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A share as sold and how much of it our own quote bears: so much counts in limits, and may be claimed of a
-    subsidy. `reason` says why not all.
+    """A share as sold and what our own quote bears of it, by our rules: so much counts in their limits, and may be
+    claimed of a subsidy. `reason` says why not all.
     """
 
     n: int
     share: Share
-    borne: Fen
+    borne: bearing.Borne
     reason: str
 
     @property
     def excluded(self) -> Fen:
-        return self.share.fen - self.borne if self.share.payer == "subsidy" else 0
+        return self.share.fen - self.borne.total() if self.share.payer == "subsidy" else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,20 +279,15 @@ NOT_THEIRS = frozenset({"card_dead", "card_of_another"}) | evidence.RELEASABLE
 
 
 def _verdicts(sold: Quote, own: Quote, barred: str) -> Iterator[Verdict]:
-    """borne = min(as sold, our own quote), share by share of the same fund and rule.
+    """What our own quote bears of each share, fund by fund.
 
     When barred no fund of the public bears anything; what the canteen or a donor gave was given.
     """
-    ours: dict[tuple[str, str], Fen] = {}
-    for share in own.shares:
-        ours[share.fund, share.rule] = ours.get((share.fund, share.rule), 0) + share.fen
+    ours = [] if barred in NOT_THEIRS else [one for one in own.shares if not (barred and one.payer == "subsidy")]
     why = {passed.rule: passed.why for passed in own.passed}
-    for n, share in enumerate(sold.shares, 1):
-        key = share.fund, share.rule
-        nothing = barred in NOT_THEIRS or (barred and share.payer == "subsidy")
-        borne = 0 if nothing else min(share.fen, ours.get(key, 0))
-        ours[key] = ours.get(key, 0) - borne
-        yield Verdict(n, share, borne, "" if borne == share.fen else barred or why.get(share.rule, "price_differs"))
+    for n, (share, borne) in enumerate(zip(sold.shares, bearing.borne(sold.shares, ours), strict=True), 1):
+        whole = borne.total() == share.fen
+        yield Verdict(n, share, borne, "" if whole else barred or why.get(share.rule, "price_differs"))
 
 
 def _take(
@@ -317,7 +312,7 @@ def _take(
     asks = {(ask.allowance, ask.window): ask for ask in pricing.asks(sold)} | leaning
     whose = pricing.holders(person, place)
     for key, ask in sorted(asks.items()):
-        fen = sum(v.borne for v in verdicts if v.share.rule in ask.rules and slots.counts(ask, v.share.fund))
+        fen = sum(bearing.by_rules(v.borne, ask.rules) for v in verdicts if slots.counts(ask, v.share.fund))
         holder = pricing.holder(ask.scope, whose)
         if holder is None:
             continue

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
@@ -34,7 +33,7 @@ from canteen.policy import quote as engine
 from canteen.policy.case import Case
 from canteen.policy.quote import Quote
 from canteen.policy.rulebook import canonical, digest
-from canteen.pos import pricing, slots
+from canteen.pos import bearing, pricing, slots
 from canteen.pos.models import AddedUse, GivenUpUse, QuoteInput, Record, Sale, SaleUse, Share, Slot, Void
 from canteen.pos.pricing import Place
 from canteen.registry import elders
@@ -408,30 +407,6 @@ def _full(session: Session, meal: _Meal) -> set[Key]:
     return found
 
 
-class Priced(Protocol):
-    """A share as sold or quoted."""
-
-    @property
-    def fund(self) -> str: ...
-    @property
-    def rule(self) -> str: ...
-    @property
-    def fen(self) -> Fen: ...
-
-
-def borne(sold: Sequence[Priced], ours: Iterable[Priced]) -> list[Fen]:
-    """The lesser of sold and ours, share by share of the same fund and rule."""
-    left = Counter[tuple[str, str]]()
-    for part in ours:
-        left[part.fund, part.rule] += part.fen
-    found = []
-    for part in sold:
-        fen = min(part.fen, left[part.fund, part.rule])
-        left[part.fund, part.rule] -= fen
-        found.append(fen)
-    return found
-
-
 def _shares(session: Session, sale: Sale) -> list[Share]:
     return list(session.execute(select(Share).where(Share.sale_id == sale.id).order_by(Share.n)).scalars())
 
@@ -440,8 +415,8 @@ def _given(session: Session, meal: _Meal, quoted: Quote) -> dict[tuple[str, int]
     """Fen by (fund, share) that the quote bears besides what stands. Raises NothingToGive where any would sink."""
     standing, shares = judging.open_shares(session, meal.sale.id), _shares(session, meal.sale)
     found: dict[tuple[str, int], Fen] = {}
-    for share, fen in zip(shares, borne(shares, quoted.shares), strict=True):
-        more = fen - standing.get((share.fund, share.n), 0) if share.payer == "subsidy" else 0
+    for share, borne in zip(shares, bearing.borne(shares, quoted.shares), strict=True):
+        more = borne.total() - standing.get((share.fund, share.n), 0) if share.payer == "subsidy" else 0
         if more < 0:
             raise NothingToGive("补入后本餐的另一项补贴会减少，不能直接补入；请按当日标准另行办理。")
         if more:
@@ -452,11 +427,12 @@ def _given(session: Session, meal: _Meal, quoted: Quote) -> dict[tuple[str, int]
 def _take(session: Session, meal: _Meal, quoted: Quote) -> tuple[list[dict[str, Any]], list[dict[str, object]]]:
     """Take what the shares lean on besides what the meal has; the rows of uses and of new slots. Raises NoRoom."""
     taken, shares = _taken(session, meal), _shares(session, meal.sale)
-    bears = borne(shares, quoted.shares)
+    bears = bearing.borne(shares, quoted.shares)
     counted = {rule for use in quoted.uses for rule in use.rules} - {share.rule for share in quoted.shares}
     uses, rows, draws = list[dict[str, Any]](), list[dict[str, object]](), list[slots.Draw]()
     for ask in sorted(pricing.asks(quoted), key=lambda ask: (ask.allowance, ask.window)):
-        leaning = (f for s, f in zip(shares, bears, strict=True) if s.rule in ask.rules and slots.counts(ask, s.fund))
+        counted_by = (each for share, each in zip(shares, bears, strict=True) if slots.counts(ask, share.fund))
+        leaning = (bearing.by_rules(each, ask.rules) for each in counted_by)
         fen, holder = sum(leaning), pricing.holder(ask.scope, meal.whose)
         if holder is None or not (fen or not counted.isdisjoint(ask.rules)):
             continue
@@ -509,7 +485,7 @@ def _held(session: Session, other: Sale, full: set[Key]) -> list[SaleUse | Added
     if not found:
         raise NotHolding
     rules = hanging(uses, found)
-    if any(share.rule in rules and share.payer != "subsidy" for share in _shares(session, other)):
+    if any(share.payer != "subsidy" for share, _ in _leaning(session, other, rules)):
         raise NotMovable("这一次数由食堂让利或捐赠承担，已经给予，不能转让。")
     return [use for use in uses if not rules.isdisjoint(use.rules.split())]
 
@@ -524,13 +500,21 @@ def hanging(uses: Sequence[SaleUse | AddedUse], first: Sequence[SaleUse | AddedU
         rules |= more
 
 
+def _leaning(session: Session, other: Sale, rules: Collection[str]) -> Iterator[tuple[Share, Fen]]:
+    """The shares of a meal of which these rules of our own quote bear something, and how much."""
+    meal, shares = _read(session, other), _shares(session, other)
+    own = engine.quote(meal.book.book, meal.asked.diner, meal.asked.meal, meal.asked.taken)
+    for share, borne in zip(shares, bearing.borne(shares, own.shares), strict=True):
+        if fen := bearing.by_rules(borne, rules):
+            yield share, fen
+
+
 def _taken_away(session: Session, other: Sale, up: Sequence[SaleUse | AddedUse], number: int) -> Iterator[Move]:
     """open -> excluded of what leans on the uses given up."""
     rules = {rule for use in up for rule in use.rules.split()}
     standing = judging.open_shares(session, other.id)
-    for share in _shares(session, other):
-        fen = standing.get((share.fund, share.n), 0)
-        if fen and share.rule in rules:
+    for share, borne in _leaning(session, other, rules):
+        if fen := min(standing.get((share.fund, share.n), 0), borne):
             yield Move(
                 share.fund, "open", "excluded", fen, "verdict", REASON, cause(number), other.service_day, other.id,
                 share.n,

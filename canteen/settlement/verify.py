@@ -68,6 +68,7 @@ class _Meal:
     id: uuid.UUID
     month: str
     parts: tuple[Part, ...]
+    borne: tuple[Counter[str], ...]  # fen of each share that may be claimed, by the rule of our own quote that bears it
     claimable: tuple[Fen, ...]
     voided_at: int | None  # record of the void, up to now
 
@@ -154,8 +155,9 @@ def _meals(page: Sequence[Any], quotes: Quotes) -> tuple[list[_Meal], list[Diffe
             there = expected or there
         own = priced[row.own_input_hash, row.own_rulebook_hash]
         barred = not set(row.flags.split()).isdisjoint(BARRED)
-        claimable = tuple(_claimable(there, None if barred else own))
-        meals.append(_Meal(row.id, row.service_month, there.parts, claimable, voids.get(row.id)))
+        borne = tuple(_borne(there.parts, None if barred else own))
+        claimable = tuple(each.total() for each in borne)
+        meals.append(_Meal(row.id, row.service_month, there.parts, borne, claimable, voids.get(row.id)))
     return meals, wrong
 
 
@@ -242,19 +244,25 @@ def _as_sent(row: Any) -> Priced | None:
         return None
 
 
-def _claimable(sold: Priced, own: Priced | None) -> Iterator[Fen]:
-    """The lesser of sold and ours, share by share of the same fund and rule; nothing where ours is nothing."""
-    left: Counter[tuple[str, str]] = Counter()
-    for part in own.parts if own else ():
-        left[part.fund, part.rule] += part.fen
-    for part in sold.parts:
-        fen = min(part.fen, left[part.fund, part.rule]) if part.payer == "subsidy" else 0
-        left[part.fund, part.rule] -= fen
-        yield fen
+def _borne(sold: Sequence[Part], own: Priced | None) -> list[Counter[str]]:
+    """Of each subsidy share as sold, what our own quote bears, by our rule: fund by fund the lesser; nothing without one."""
+    found = [Counter[str]() for _ in sold]
+    given = [part for part in own.parts if part.payer == "subsidy"] if own else []
+    for fund in {part.fund for part in given}:
+        left = Counter[str]()
+        for part in given:
+            left[part.rule] += part.fen if part.fund == fund else 0
+        open_ = [n for n, part in enumerate(sold) if part.payer == "subsidy" and part.fund == fund]
+        wanted = [(n, sold[n].rule) for n in open_]
+        for n, rule in [*wanted, *((n, rule) for n in open_ for rule in left)]:
+            fen = min(left[rule], sold[n].fen - found[n].total())
+            found[n][rule] += fen
+            left[rule] -= fen
+    return found
 
 
 def _lesser(parts: Sequence[Part], own: Priced | None) -> Iterable[Fen]:
-    return _claimable(Priced(0, 0, tuple(parts)), own)
+    return [each.total() for each in _borne(parts, own)]
 
 
 def _by_id(ids: Sequence[uuid.UUID], quotes: Quotes) -> dict[uuid.UUID, _Meal]:

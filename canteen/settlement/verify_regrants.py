@@ -26,12 +26,14 @@ ShareOf = tuple[uuid.UUID, int]
 
 
 class Meal(Protocol):
-    """A sale as `verify` reckons it: shares as sold and how much of each may be claimed."""
+    """A sale as `verify` reckons it: shares as sold and how much of each may be claimed, by which of our rules."""
 
     @property
     def month(self) -> str: ...
     @property
     def parts(self) -> tuple[Part, ...]: ...
+    @property
+    def borne(self) -> tuple[Counter[str], ...]: ...
     @property
     def claimable(self) -> tuple[Fen, ...]: ...
 
@@ -68,7 +70,7 @@ def moved(
 ) -> Moved:
     """Everything that reviewers moved of the contract's meals up to the period's close, reckoned a second way.
 
-    claimable  the lesser of shares as sold and of a quote, share by share
+    claimable  the lesser of shares as sold and of a quote, fund by fund, told share by share
     """
     found = Moved()
     here: dict[tuple[uuid.UUID, int, str], Fen] = {}
@@ -88,9 +90,7 @@ def moved(
                     found.wrong.append(("regrant", f"sale:{end.sale}", str(end.fen), str(sum(shares))))
             else:
                 gone = rules.get(end.sale, frozenset())
-                shares = [
-                    -fen if part.rule in gone else 0 for part, fen in zip(meal.parts, meal.claimable, strict=True)
-                ]
+                shares = [-sum(borne[rule] for rule in gone) for borne in meal.borne]
             for n, (part, fen) in enumerate(zip(meal.parts, shares, strict=True), 1):
                 if not fen:
                     continue

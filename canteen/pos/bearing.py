@@ -1,0 +1,51 @@
+"""How much of a meal as sold our own quote bears: for each fund the lesser of the two, whichever rules gave it. PURE."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from canteen.money import Fen
+
+
+class Part(Protocol):
+    """A share as sold or quoted."""
+
+    @property
+    def fund(self) -> str: ...
+    @property
+    def payer(self) -> str: ...
+    @property
+    def rule(self) -> str: ...
+    @property
+    def fen(self) -> Fen: ...
+
+
+Borne = Counter[str]
+"""Fen of one share as sold, by the rule of our quote that bears it: that rule's limits count it."""
+
+
+def borne(sold: Sequence[Part], ours: Iterable[Part]) -> list[Borne]:
+    """What our quote bears of each share as sold.
+
+    The sum over the shares of a fund is the lesser of what was sold and of what is ours. What the same rule gave goes
+    to its share first; the rest is taken in the order of the shares, from our rules in their order.
+    """
+    left: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for part in ours:
+        left[part.fund, part.payer][part.rule] += part.fen
+    found = [Borne() for _ in sold]
+    for own in (True, False):
+        for share, taken in zip(sold, found, strict=True):
+            rules = left[share.fund, share.payer]
+            for rule in [share.rule] if own else list(rules):
+                if fen := min(share.fen - taken.total(), rules[rule]):
+                    taken[rule] += fen
+                    rules[rule] -= fen
+    return found
+
+
+def by_rules(taken: Borne, rules: Iterable[str]) -> Fen:
+    """How much of a share is borne by some of our rules."""
+    return sum(taken[rule] for rule in rules)
