@@ -52,6 +52,11 @@ class BadSignature(LoginNeeded):
     message = "平板未启用或签名不对，请重新启用这台平板。"
 
 
+class TabletUnknown(LoginNeeded):
+    code = "tablet_unknown"
+    message = "服务器不认识这台平板，可能刚从较早的备份恢复。请管理员生成启用码，交班后点“重新启用这台平板”输入，记录会自动补传。"
+
+
 class TabletRevoked(LoginNeeded):
     code = "tablet_revoked"
     message = "这台平板已被停用，请联系管理员。"
@@ -100,11 +105,12 @@ def make_code(canteen_id: str, name: str, *, by: str) -> NewCode:
     return made
 
 
-def enrol(code: str, public_key: bytes) -> str:
+def enrol(code: str, public_key: bytes, former: str | None = None) -> str:
     """Let a tablet in and answer its id. The same code with the same key again answers the same tablet.
 
     public_key    uncompressed P-256 point, 65 bytes
-    Raises CodeRefused, BadKey.
+    former        the id that a database knew which a restore has undone: it keeps it, and so the chain of its records
+    Raises CodeRefused, also for a former id that is known, and BadKey.
     """
     _point(public_key)
     digits = re.sub(r"[\s-]", "", code)
@@ -118,8 +124,10 @@ def enrol(code: str, public_key: bytes) -> str:
             return _again(session, row.tablet_id, public_key)
         if row.expires_at < clock.now():
             raise CodeRefused
+        if former is not None and session.get(Tablet, former) is not None:
+            raise CodeRefused
         tablet = Tablet(
-            id=secrets.token_hex(8),
+            id=former or secrets.token_hex(8),
             name=row.name,
             canteen_id=row.canteen_id,
             public_key=public_key,
@@ -170,14 +178,18 @@ def signed_text(method: str, path: str, at: str, body: bytes) -> bytes:
 
 
 def verify(session: Session, request: Request, *, revoked: bool = False) -> Tablet:
-    """The tablet whose key signed this request. Raises BadSignature, and unless `revoked` may come too, TabletRevoked.
+    """The tablet whose key signed this request.
+
+    Raises BadSignature, TabletUnknown, and unless `revoked` may come too, TabletRevoked.
 
     Its clock may be wrong by days, so its time is not judged here; a request sent again reads or repeats, no more.
     """
     tablet_id, at = request.headers.get("X-Tablet", ""), request.headers.get("X-Tablet-At", "")
-    tablet = session.get(Tablet, tablet_id) if 0 < len(tablet_id) <= 64 else None
-    if tablet is None or len(at) > LONGEST_TOLD:
+    if not 0 < len(tablet_id) <= 64 or len(at) > LONGEST_TOLD:
         raise BadSignature
+    tablet = session.get(Tablet, tablet_id)
+    if tablet is None:
+        raise TabletUnknown
     path = request.path + (f"?{request.query_string.decode('latin-1')}" if request.query_string else "")
     signature = request.headers.get("X-Tablet-Signature", "")
     if not signature_fits(tablet.public_key, signature, signed_text(request.method, path, at, request.get_data())):

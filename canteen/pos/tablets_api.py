@@ -90,6 +90,7 @@ class Pinged(Contact):
 class Enrolment(Strict):
     code = fields.String(required=True, validate=validate.Length(1, 40))
     public_key = fields.String(required=True, validate=validate.Length(1, 200))
+    tablet = fields.String(load_default=None, allow_none=True, validate=validate.Regexp(r"\A[0-9a-f]{16}\Z"))
 
 
 class Enrolled(Strict):
@@ -131,9 +132,9 @@ class Given(Strict):
 @public("a tablet that is not let in yet brings a one-time code instead")
 @bp.arguments(Enrolment)
 @bp.response(201, Enrolled)
-def enrol(asked: dict[str, str]) -> dict[str, Any]:
+def enrol(asked: dict[str, Any]) -> dict[str, Any]:
     """Let this tablet in. Repeating with the same code and key answers the same tablet."""
-    tablet_id = tablets.enrol(asked["code"], _key(asked["public_key"]))
+    tablet_id = tablets.enrol(asked["code"], _key(asked["public_key"]), asked["tablet"])
     session = db.session()
     tablet = session.get_one(Tablet, tablet_id)
     canteen = places.canteen(session, tablet.canteen_id)

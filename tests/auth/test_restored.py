@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,17 +18,19 @@ from sqlalchemy.exc import IntegrityError
 
 from canteen import cli, clock, events
 from canteen.auth import tablets
+from canteen.auth.tablets import CodeRefused
 from canteen.config import Config
 from canteen.db import db, transaction
 from canteen.events import Event
 from canteen.pos import envelope
 from canteen.pos.incarnation import NothingCalls
 from canteen.pos.models import TabletAhead
-from tests.auth.house import Till
+from tests.auth.house import Till, a_till
 from tests.rigs import postgres
 from tests.rigs.postgres import free_port
 
 FIRST_LIFE = "i" * 32
+FROM_PAGE = {"Origin": "http://localhost", "X-Requested-With": "canteen"}
 Backup = Callable[[], Callable[[], None]]
 Canteen = Callable[..., Result]
 
@@ -248,7 +251,7 @@ def test_the_incarnation_is_renewed_only_when_called_for_or_forced(till: Till, c
 def test_every_running_host_tells_the_new_incarnation_at_once(
     till: Till, canteen: Canteen, another_host: Callable[..., Flask]
 ) -> None:
-    other = Till(another_host().test_client(), till.tablet, till.key)
+    other = Till(another_host().test_client(), tablet=till.tablet, key=till.key)
     assert ping(till)["incarnation"] == ping(other)["incarnation"] == FIRST_LIFE
 
     renewed = canteen("incarnation", "renew", "--force").stdout.split()[0]
@@ -274,3 +277,27 @@ def test_serve_names_the_tablets_when_it_starts_and_serves_on(
 
     assert served == ["127.0.0.1"], said.output
     assert f"run canteen incarnation renew: 一号窗口 ({till.tablet}) 1/1-3, 3 lacking" in said.stderr
+
+
+def test_a_tablet_let_in_after_the_backup_keeps_its_id_and_chain(till: Till, app: Flask, backup: Backup) -> None:
+    restore = backup()
+    late = a_till(app, "east")
+    bring(late, 1, 2)
+    restore()
+    refused = late.call("GET", "/api/v1/pos/ping")
+    assert (refused.status_code, refused.json["code"]) == (401, "tablet_unknown")
+    assert "请管理员生成启用码" in refused.json["detail"]
+
+    code = tablets.make_code("east", "二号窗口", by="system").code
+    key = base64.urlsafe_b64encode(late.public_key).decode().rstrip("=")
+    sent = {"code": code, "public_key": key, "tablet": late.tablet}
+    answers = [late.client.post("/api/v1/pos/tablets", json=sent, headers=FROM_PAGE) for _ in range(2)]
+    assert [(each.status_code, each.json["tablet"]["id"]) for each in answers] == [(201, late.tablet)] * 2
+    bring(late, 1, 2)
+    assert ping(late, acknowledged="1/2")["behind"] == []
+
+
+def test_nobody_is_let_in_under_the_id_of_a_tablet_that_is_known(till: Till, app: Flask) -> None:
+    other = Till(app.test_client())
+    with pytest.raises(CodeRefused):
+        tablets.enrol(tablets.make_code("east", "二号窗口", by="system").code, other.public_key, till.tablet)

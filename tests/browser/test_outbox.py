@@ -12,6 +12,7 @@ import shutil
 import signal
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -344,24 +345,45 @@ def upload_now(till: Till) -> None:
     till.sees("已通知上传")
 
 
+@dataclass(frozen=True)
+class Backup:
+    """The shop's database as it was, to be put back under its server."""
+
+    shop: Shop
+    serve: Serve
+    kept: Path
+
+    @classmethod
+    def of(cls, shop: Shop, serve: Serve, kept: Path) -> Backup:
+        with closing(sqlite3.connect(cls.database(shop))) as live, closing(sqlite3.connect(kept)) as copy:
+            live.backup(copy)
+        return cls(shop, serve, kept)
+
+    @staticmethod
+    def database(shop: Shop) -> Path:
+        return Path(shop.config.database_url.removeprefix("sqlite:///"))
+
+    def restore(self) -> None:
+        database = self.database(self.shop)
+        self.shop.server.kill()
+        for leftover in database.parent.glob(f"{database.name}*"):
+            leftover.unlink()
+        shutil.copyfile(self.kept, database)
+        self.serve(self.shop.config, port=self.shop.server.port, options=("--no-scheduler",))
+
+
 def test_a_restored_server_gets_all_again_and_nobody_is_told_that_all_is_well_before(
     shop: Shop, serve: Serve, till: Till, tmp_path: Path
 ) -> None:
-    database = Path(shop.config.database_url.removeprefix("sqlite:///"))
     lacking = "服务器缺 3 笔，待补传"
     bar, notice = till.page.locator("#bar [data-slot=unsent]"), till.page.locator("#notice")
     sell(till, shop.grandma)
     till.sent()
-    with closing(sqlite3.connect(database)) as live, closing(sqlite3.connect(tmp_path / "backup.db")) as backup:
-        live.backup(backup)
+    backup = Backup.of(shop, serve, tmp_path / "backup.db")
     sell(till, shop.grandpa)
     sell(till, shop.grandma, shop.grandpa, due="12.00 元")  # the second meal of a day
     till.sent()
-    shop.server.kill()
-    for leftover in database.parent.glob(f"{database.name}*"):
-        leftover.unlink()
-    shutil.copyfile(tmp_path / "backup.db", database)
-    serve(shop.config, port=shop.server.port, options=("--no-scheduler",))
+    backup.restore()
 
     upload_now(till)
     expect(bar).to_have_text(lacking)
@@ -385,6 +407,28 @@ def test_a_restored_server_gets_all_again_and_nobody_is_told_that_all_is_well_be
     assert shop.rows("SELECT number, state FROM record ORDER BY number") == [(n, "accepted") for n in range(1, 6)]
     assert (shop.count("sale"), shop.count("payment")) == (5, 5)
     assert not any("tablet" in each for each in shop.troubles())
+
+
+def test_a_tablet_let_in_after_the_backup_is_let_in_again_with_all_it_sold(
+    shop: Shop, serve: Serve, open_till: OpenTill, tmp_path: Path
+) -> None:
+    backup = Backup.of(shop, serve, tmp_path / "backup.db")
+    till = open_till()
+    sell(till, shop.grandma)
+    till.sent()
+    backup.restore()
+
+    upload_now(till)
+    expect(till.page.locator("#notice")).to_contain_text("服务器不认识这台平板")
+    expect(till.page.locator("body")).not_to_contain_text("全部已上传")
+    till.page.click("text=交班")
+    till.page.click("button:has-text('重新启用这台平板')")
+    till.press("#screen", shop.code())
+    till.page.click("#screen .primary")
+    till.log_in()
+    till.sent()
+    assert [(row["number"], row["state"]) for row in till.outbox()] == [(1, "settled")]
+    assert (shop.count("sale"), shop.count("tablet")) == (1, 2)
 
 
 def test_a_record_that_the_disk_refuses_is_not_called_done(shop: Shop, till: Till) -> None:

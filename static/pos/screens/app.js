@@ -5,7 +5,7 @@ import { behindWords } from '../model/ahead.js'
 import { unsentWords } from '../model/rows.js'
 import { uuid } from '../model/uuid.js'
 import { append, leaveLost, metIncarnation, sweep, unsent } from '../store/outbox.js'
-import { owed } from '../store/acknowledged.js'
+import { everything, owed } from '../store/acknowledged.js'
 import { forget, get, put } from '../store/settings.js'
 import { stayAwake } from '../devices/wake.js'
 import { asker, Refusal, Unreachable } from '../net/api.js'
@@ -26,7 +26,7 @@ import { closeDialogs } from './dialogs.js'
 const IDLE = 15 * 60 * 1000
 const MINUTE = 60 * 1000
 /** The server's reasons not to let this tablet in. */
-const SHUT = ['tablet_revoked', 'bad_signature']
+const SHUT = ['tablet_revoked', 'bad_signature', 'tablet_unknown']
 /** A menu loaded so long ago is asked for again. */
 const FRESH = 10 * MINUTE
 
@@ -47,6 +47,8 @@ export class App {
   shift = null
   /** why the server no longer lets this tablet in; '' while it does */
   shut = ''
+  /** whether the server does not know this tablet: it was restored to before the tablet was let in */
+  unknown = false
   /** @type {Run[]} numbers that the server acknowledged and lacks: it was restored from an older backup */
   behind = []
   /** why the last shift ended, when the cashier did not end it */
@@ -283,7 +285,12 @@ export class App {
   /** @param {Contact} answer */
   async #met({ incarnation, behind }) {
     if (await metIncarnation(this.store, incarnation)) this.sender.call()
-    if (!behind || JSON.stringify(behind) === JSON.stringify(this.behind)) return
+    if (behind) await this.#lacks(behind)
+  }
+
+  /** @param {Run[]} behind  numbers that the server acknowledged and lacks */
+  async #lacks(behind) {
+    if (JSON.stringify(behind) === JSON.stringify(this.behind)) return
     this.behind = behind
     await put(this.store, { behind })
     await this.refresh()
@@ -320,6 +327,8 @@ export class App {
     const shut = error instanceof Refusal && SHUT.includes(error.code) ? error.message : ''
     if (shut === this.shut) return
     this.shut = shut
+    this.unknown = error instanceof Refusal && error.code === 'tablet_unknown'
+    if (this.unknown) void everything(this.store).then((all) => this.#lacks(all))
     void this.refresh()
   }
 }

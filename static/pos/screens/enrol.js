@@ -8,6 +8,7 @@ import { clone, say, slot } from './dom.js'
 import { codePad } from './pad.js'
 
 /** @import {App, Screen} from './app.js' */
+/** @import {Device} from '../store/settings.js' */
 
 /**
  * @param {App} app
@@ -38,13 +39,29 @@ export function enrol(app) {
  * @param {string} code
  */
 async function letIn(app, code) {
-  if (await get(app.store, 'device')) return app.start() // let in meanwhile, in another tab
+  const device = await get(app.store, 'device')
+  if (device && app.unknown) return letInAgain(app, device, code)
+  if (device) return app.start() // let in meanwhile, in another tab
   const keys = await keysToCome(app)
   const { tablet } = await app.ask('POST', '/api/v1/pos/tablets', { code, public_key: await publicPoint(keys) })
   await put(app.store, { device: { ...tablet, keys }, chain: newChain(tablet.id) })
   await forget(app.store, 'enrolling')
   app.otherDevice()
   await app.start()
+}
+
+/**
+ * The server was restored to before it knew this tablet: it keeps key, id and numbers, and sends all again.
+ * @param {App} app
+ * @param {Device} device
+ * @param {string} code
+ */
+async function letInAgain(app, { id, keys }, code) {
+  const known = { code, public_key: await publicPoint(keys), tablet: id }
+  const { tablet } = await app.ask('POST', '/api/v1/pos/tablets', known)
+  await put(app.store, { device: { ...tablet, keys }, incarnation: '' }) // met anew, so that all is sent again
+  app.otherDevice()
+  location.reload()
 }
 
 /**

@@ -58,6 +58,7 @@ export function who(app) {
     others: () => step('names'),
     status: () => app.go('status'),
     again: async () => {
+      if (app.unknown) return app.go('enrol')
       if (!(await app.forgetDevice())) say(root, '还有未上传或服务器缺少的记录，不能重新启用。请先在“设备状态”导出，并联系系统运维。')
     },
   })

@@ -48,6 +48,19 @@ export async function lower(settings) {
 }
 
 /**
+ * All numbers that were acknowledged: a server that does not know this tablet lacks them all.
+ * @param {Store} store
+ * @returns {Promise<Run[]>}
+ */
+export function everything(store) {
+  return store.run('readonly', async (settings) => {
+    /** @type {Marks | undefined} */
+    const marks = await asked(settings.get('acknowledged'))
+    return Object.entries(marks?.epochs ?? {}).map(([epoch, last]) => ({ epoch: Number(epoch), first: 1, last }))
+  })
+}
+
+/**
  * How many records this tablet keeps of those that the server lacks.
  * @param {Store} store
  * @param {Run[]} behind
