@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from canteen import clock, events, places
@@ -23,6 +24,7 @@ from canteen.demo import tills
 from canteen.pos import envelope, quoting, records
 from canteen.pos.quoting import Asked
 from canteen.registry import credentials, elders
+from canteen.registry.models import Elder
 from canteen.rulebooks import publishing
 
 CITY, DISTRICT, STREET, COMMUNITY = "220100", "220104", "220104001", "220104001001"
@@ -186,13 +188,14 @@ def an_elder(
     classes: Sequence[str] = (),
     hukou: str = COMMUNITY,
     household: str = "",
+    name: str = "",
 ) -> uuid.UUID:
-    """An elder of the city, 82 years old unless told otherwise."""
+    """An elder of the city, 82 years old and of a name of their own unless told otherwise; the first is 李秀英."""
     since = date(2020, 1, 1)
     lives_with = [elders.NewFact("household", household, since)] if household else []
     with transaction():
         new = elders.NewElder(
-            name="李秀英",
+            name=name or a_name(session.execute(select(func.count()).select_from(Elder)).scalar_one()),
             birth=born,
             sex="f",
             hukou=hukou,
@@ -201,6 +204,11 @@ def an_elder(
             facts=[*(elders.NewFact("class", code, since) for code in classes), *lives_with],
         )
         return elders.register(session, new, "p-admin")
+
+
+def a_name(n: int) -> str:
+    """Names that differ: two of one name and birth date are likely one person."""
+    return "李秀英" if n == 0 else f"李秀{chr(0x4E00 + n)}"
 
 
 def an_elder_alone(session: Session) -> uuid.UUID:

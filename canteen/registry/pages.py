@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable
 from datetime import date
@@ -16,7 +17,7 @@ from canteen.auth import guard
 from canteen.auth.guard import NotCovered, Permission, allowed, reads_only
 from canteen.db import db, transaction
 from canteen.errors import Conflict, Invalid, Missing, Refusal
-from canteen.registry import credentials, documents, elders, fact_requests, identities, lookup, show
+from canteen.registry import credentials, documents, elders, fact_requests, identities, likely, lookup, show
 from canteen.registry.credentials import REASONS
 from canteen.registry.documents import KINDS
 from canteen.registry.elders import NewElder, NewFact
@@ -31,6 +32,7 @@ bp = Blueprint("registry", __name__)
 nav.add("registry.elders_page", "老人", position=30)
 filters.add_labels({f"reason.{code}": word for code, word in REASONS.items()})
 
+UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 PHOTO_LIMIT: Final = 8 * 1024 * 1024  # bytes
 REFUSED: Final = (Invalid, Conflict, Missing)
 DONE: Final = {
@@ -69,6 +71,16 @@ def elders_page() -> ResponseReturnValue:
         full=len(found) == lookup.SHOWN,
         makes=guard.may(Permission.ROSTER),
     )
+
+
+@bp.get("/desk/elders/likely")
+@allowed(Permission.ROSTER)
+def likely_page() -> ResponseReturnValue:
+    """Entries that are likely one person, to be merged or left."""
+    session, within = db.session(), _areas(db.session(), Permission.ROSTER)
+    groups = likely.groups(session, within)
+    reached = {one.id for group in groups for one in group if lookup.reached(session, one.id, within)}
+    return render_template("registry/likely.html", groups=groups, reached=reached)
 
 
 @bp.get("/desk/elders/new")
@@ -196,6 +208,11 @@ def _set_photo(session: Session, elder_id: uuid.UUID) -> str:
 
 
 def _merge(session: Session, elder_id: uuid.UUID) -> str:
+    if twin := request.form.get("twin"):
+        other = uuid.UUID(twin) if UUID.fullmatch(twin) else elder_id
+        if other == elder_id or not lookup.reached(session, other, _areas(session, Permission.ROSTER)):
+            raise BadFact("没有要合并的另一登记，请刷新后再试。")
+        return _noted(session, elder_id, NewFact("merged", str(other), clock.today()), "merged")
     others = lookup.find(session, request.form.get("other", ""), _areas(session, Permission.ROSTER), limit=2)
     if len(others) != 1 or others[0].id == elder_id or not any(char.isdigit() for char in request.form["other"]):
         raise BadFact("请用另一登记的证件号码或卡号指明是哪一位。")

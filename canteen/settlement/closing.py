@@ -280,6 +280,9 @@ def _judge(period: Period, contract: Contract, known: reading.Clusters, cut: Cut
         findings += reconcile.of_clocks(sales)
         findings += reconcile.of_sellers(sales)
         findings += reconcile.of_deaths(sales, reading.deaths(elders, known, cut))
+        if sales:
+            span = min(sale.day for sale in sales), max(sale.day for sale in sales)
+            findings += reconcile.of_likely(sales, reading.twins(elders, known, cut, *span))
         payments = [row.payment_id for row in page if row.arrival % 16 == 0]  # each with its first sale
         findings += reconcile.of_payments(reading.payments(payments))
         counts.tenders.update(reading.tenders(payments))

@@ -38,6 +38,7 @@ from canteen.pos.models import (
 )
 from canteen.pos.writing import PLACES
 from canteen.registry import facts as dated
+from canteen.registry import likely
 from canteen.registry.models import ElderFact
 from canteen.settlement import budgets, paging
 from canteen.settlement.models import Regrant
@@ -342,6 +343,39 @@ def deaths(elders: Collection[str], known: Clusters, cut: Cut) -> dict[str, date
                 root = known.root(str(fact.elder_id))
                 days[root] = min(days.get(root, date.max), fact.from_day)
     return {elder: days[known.root(elder)] for elder in elders if known.root(elder) in days}
+
+
+def twins(elders: Collection[str], known: Clusters, cut: Cut, first: date, last: date) -> dict[str, list[str]]:
+    """Standing sale -> those of the same day and meal, anywhere, to an entry that is likely the same person.
+
+    elders       whose sales are asked for, on the days from `first` to `last`
+    Two entries that are known to be one are none: their limits are one already.
+    """
+    alike = {
+        str(each): [str(one.id) for one in others if known.root(str(each)) != known.root(str(one.id))]
+        for each, others in likely.twins(db.session(), [uuid.UUID(each) for each in elders], cut.facts).items()
+    }
+    db.session.rollback()
+    eaten: dict[tuple[date, str], list[tuple[str, str]]] = defaultdict(list)
+    for some in _batches(sorted({*alike, *(other for others in alike.values() for other in others)}), 500):
+        query = (
+            select(Sale.service_day, Sale.period, Sale.id, Sale.elder_id)
+            .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= cut.records))
+            .where(
+                paging.among(Sale.elder_id, [uuid.UUID(elder) for elder in some]),
+                Sale.service_day.between(first, last),
+                Sale.record_id <= cut.records,
+                Void.id.is_(None),
+            )
+        )
+        for day, meal, sale, elder in paging.once(query):
+            eaten[day, meal].append((str(sale), str(elder)))
+    found: dict[str, list[str]] = {}
+    for together in eaten.values():
+        for mine, eater in together:
+            if also := sorted(other for other, whose in together if whose in alike.get(eater, ())):
+                found[mine] = also
+    return found
 
 
 def known_late(period: Period, known: Clusters, cut: Cut) -> list[uuid.UUID]:

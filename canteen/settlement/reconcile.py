@@ -23,6 +23,7 @@ CODES = (
     "fork",
     "clock",
     "after_death",
+    "likely_same",
     "payment_differs",
     "seller",
     "self_dated",
@@ -331,6 +332,18 @@ def of_deaths(sales: Iterable[Sold], deaths: Mapping[str, date]) -> Iterator[Fin
         if died is not None and sale.day > died and not sale.voided:
             body = {"died": died.isoformat(), "day": sale.day.isoformat()}
             yield Finding("after_death", f"sale:{sale.id}", sale.id, sale.priced.subsidy(), body)
+
+
+def of_likely(sales: Iterable[Sold], twins: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
+    """Meals that somebody who is likely the same person ate too, by another entry of the roster.
+
+    twins  sale -> the standing sales of the same day and meal to entries of the same name, birth date and street
+    """
+    for sale in sales:
+        if sale.id in twins and not sale.voided:
+            yield Finding(
+                "likely_same", f"sale:{sale.id}", sale.id, sale.priced.subsidy(), {"also": list(twins[sale.id])}
+            )
 
 
 def of_payments(payments: Iterable[Paid]) -> Iterator[Finding]:

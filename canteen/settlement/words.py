@@ -34,6 +34,7 @@ WORDS = {
     "finding.fork": "流水分叉",
     "finding.clock": "时钟偏差",
     "finding.after_death": "身故后就餐",
+    "finding.likely_same": "可能同一人重复就餐",
     "finding.payment_differs": "收款不符",
     "finding.seller": "收银员存疑",
     "finding.self_dated": "补传日期待核实",

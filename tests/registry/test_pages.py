@@ -447,3 +447,20 @@ def test_a_file_may_be_as_large_as_the_imports_take_and_no_other_body_may(admin:
     picture = {"csrf": admin.token("/desk/account"), "photo": (io.BytesIO(blank.encode()), "a.jpg")}
     assert admin.client.post(f"/desk/elders/{an_elder()}/set_photo", data=picture).status_code == 413
     gc.collect()
+
+
+def test_entries_that_are_likely_one_person_are_listed_and_merged_there(desk: Browser):
+    one, two = an_elder(), an_elder(told=number(region="220102", order=104))
+    an_elder(area=WEST_STREET, told=number(region="220102", order=106))
+    page = desk.get("/desk/elders/likely").text
+    assert page.count("李秀英 ·") == 1
+    assert str(one) in page
+    assert str(two) in page
+    assert "/desk/elders/likely" in desk.get("/desk/elders").text
+    first = re.findall(r'name="twin" value="([^"]+)"', page)
+    (form,) = re.findall(r'action="(/desk/elders/[^"]+/merge)"', page)
+    answer = desk.post(form, at="/desk/elders/likely", twin=first[0])
+    assert answer.status_code == 302
+    assert "没有要合并的" in desk.post(form, at="/desk/elders/likely", twin=str(uuid.uuid4())).text
+    confirm_all(db.session())
+    assert "没有这样的登记" in desk.get("/desk/elders/likely").text
