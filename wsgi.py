@@ -1,5 +1,13 @@
-"""What a WSGI server loads."""
+"""What a WSGI server loads: the application, once it has been checked that it may work on its database."""
 
+import sys
+
+from canteen import startup
 from canteen.app import create_app
+from canteen.errors import Refusal
 
 app = create_app()
+try:
+    startup.begin(app)
+except Refusal as refusal:
+    sys.exit(f"{refusal.code}: {refusal.message}")  # on stderr, and the worker ends with 1

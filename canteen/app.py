@@ -25,7 +25,7 @@ from canteen.web import errors, filters, health, numbers, security, vendor
 def create_app(settings: Config | None = None) -> Flask:
     """Build the application for `settings`, or for what the environment says.
 
-    Raises BadSetting when a setting is wrong, UnsafeStart when production would run unsafely.
+    The database is not asked; who begins to work calls `startup.check`. Raises BadSetting when a setting is wrong.
     """
     settings = settings or config.from_environment()
     app = Flask("canteen", template_folder=str(ROOT / "templates"), static_folder=str(ROOT / "static"))
@@ -41,10 +41,6 @@ def create_app(settings: Config | None = None) -> Flask:
         clock.forbid_moving()
     with app.app_context():
         pins.warm_up()
-        if settings.production:
-            security.refuse_unsafe(settings, db.db.session(), debug=app.debug)
-            db.db.session.remove()
-            db.db.engine.dispose()  # a connection opened before the server forks must not be shared
     return app
 
 

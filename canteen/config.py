@@ -12,6 +12,7 @@ from flask import current_app
 
 from canteen.errors import Invalid
 
+SECRETS = ("identity", "card-salt", "card-wrap", "session", "stamp", "pepper")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -56,7 +57,9 @@ class Config:
             return _SECRETS[path]
         if not path.exists():
             if self.production:
-                raise BadSetting(f"缺少密钥文件 {path.name}，请先运行 canteen keys init。")
+                raise BadSetting(
+                    f"缺少密钥文件 {path.name}：请从密钥备份放回；只有全新的系统才运行 canteen keys init。"
+                )
             self.keys_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             _write_new(path, secrets.token_bytes(32))
         _SECRETS[path] = path.read_bytes()

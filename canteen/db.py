@@ -16,6 +16,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
@@ -58,6 +59,14 @@ T = TypeVar("T")
 class DatabaseAway(Refusal):
     code = "database_away"
     message = "系统数据库暂时无法使用，数据未保存，请稍后再试。"
+
+
+class WrongSchema(Refusal):
+    """`details` names the revision that is there and the one that this program works with."""
+
+    code = "schema_differs"
+    message = "数据库结构与本程序的版本不符，请联系系统运维。"
+    status: ClassVar[int] = 503
 
 
 class Day(types.TypeDecorator[date]):
@@ -295,18 +304,62 @@ def owner_engine(url: str) -> Engine:
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Bring the schema of the database at `url` to `revision`, with the rights of the login in the URL."""
+    """Bring the schema of the database at `url` to `revision`, with the rights of the login in the URL.
+
+    Raises WrongSchema when the schema is newer than this program.
+    """
     settings = AlembicConfig()
     settings.set_main_option("script_location", str(ROOT / "migrations"))
     settings.attributes["url"] = make_url(url)
+    _need_known(url)
     command.upgrade(settings, revision)
 
 
 def newest_revision() -> str | None:
     """The revision that `upgrade` leads to."""
+    return _revisions()[0]
+
+
+def _need_known(url: str) -> None:
+    engine = owner_engine(url)
+    try:
+        with engine.connect() as connection:
+            there = revision_of(connection)
+    finally:
+        engine.dispose()
+    if there is not None and there not in _revisions()[1]:
+        refuse_schema(there)
+
+
+@functools.cache
+def _revisions() -> tuple[str | None, frozenset[str]]:
+    """The newest revision of this program and all that it knows."""
     settings = AlembicConfig()
     settings.set_main_option("script_location", str(ROOT / "migrations"))
-    return ScriptDirectory.from_config(settings).get_current_head()
+    scripts = ScriptDirectory.from_config(settings)
+    return scripts.get_current_head(), frozenset(script.revision for script in scripts.walk_revisions())
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The revision at which a database's schema stands; None when it has none yet."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def refuse_schema(there: str | None) -> None:
+    """Raises WrongSchema unless `there` is exactly the revision of this program, neither older nor newer."""
+    newest, known = _revisions()
+    if there == newest:
+        return
+    if there is None:
+        said = f"数据库还没有建立（应为版本 {newest}），请先运行 canteen init。"
+    elif there in known:
+        said = (
+            f"数据库结构是版本 {there}，本程序需要版本 {newest}："
+            "请停止全部服务、备份数据库，然后运行 canteen init 升级。"
+        )
+    else:
+        said = f"数据库结构是版本 {there}，本程序只认识到版本 {newest}：程序比数据库旧，请先更新程序（tools/setup）再启动。"
+    raise WrongSchema(said, details={"present": there or "-", "expected": newest or "-"})
 
 
 def time_at(connection: Connection | Session) -> datetime:

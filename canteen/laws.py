@@ -18,7 +18,7 @@ FACTS = (
     "publication_file", "calendar_day", "revaluation", "revaluation_order", "revalued_sale", "revalued_share",
     "added_use", "refund_given", "prorating", "prorating_part", "prorating_booked", "prorated_share", "given_up_use",
     "change_request", "change_line", "change_answer", "desk_login",
-    "regrant", "name_entry", "surcharge", "tablet_silence", "till_login",
+    "regrant", "name_entry", "surcharge", "tablet_silence", "till_login", "key_check",
 )  # fmt: skip
 # What a new row must satisfy besides, by the name of its trigger; the conditions stand in the migrations.
 ON_INSERT = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 
 from canteen import events as _events  # noqa: F401
+from canteen import keychecks as _keychecks  # noqa: F401
 from canteen import laws
 from canteen import names as _names  # noqa: F401
 from canteen import places as _places  # noqa: F401

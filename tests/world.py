@@ -16,14 +16,14 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from canteen import clock, events, places
+from canteen import clock, config, events, places
 from canteen.auth import contacts
 from canteen.auth.models import Grant, Person, Tablet
 from canteen.db import db, transaction
 from canteen.demo import tills
 from canteen.pos import envelope, quoting, records
 from canteen.pos.quoting import Asked
-from canteen.registry import credentials, elders
+from canteen.registry import credentials, elders, keys
 from canteen.registry.models import Elder
 from canteen.rulebooks import publishing
 
@@ -83,8 +83,10 @@ def make(
         if session.get(places.Area, CITY) is None:
             _areas(session, since)
         session.add(places.Operator(id=f"o-{canteen}", name="康乐餐饮", credit_code=None))
+        payee, box = f"y-{canteen}", keys.keyring().identity
+        sealed = box.seal(b"6222000000000001", f"payee.account {payee}")
         session.add(
-            places.Payee(id=f"y-{canteen}", name="康乐餐饮", bank="工商银行", account_cipher=b"x", account_tail="0001")
+            places.Payee(id=payee, name="康乐餐饮", bank="工商银行", account_cipher=sealed, account_tail="0001")
         )
         session.flush()
         session.add(
@@ -130,6 +132,7 @@ def make(
             )
         )
         if session.get(Person, "p-cashier") is None:
+            config.current().secret("pepper")  # of which the PIN below would be made
             session.add(Person(id="p-cashier", login="cashier", name="小王", pin_hash="x", changed_at=clock.now()))
             session.flush()
         session.add(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import select
 
-from canteen import clock
+from canteen import clock, keychecks
 from canteen.auth import guard, pins, sessions
 from canteen.auth.guard import Permission
 from canteen.auth.models import Person, Tablet
@@ -70,6 +70,7 @@ def by_pin(person_id: str, pin: str, tablet: Tablet, permission: Permission, *, 
         _log.warning("login.refused", how="pin", person=person_id if name else None, tablet=tablet_id)
         raise WrongPin
     pins.forgive(person_id, tablet_id)
+    keychecks.prove("pepper")
     _log.info("login" if opens else "approval", how="pin", person=person_id, tablet=tablet_id)
     if not opens:
         return Entered(person_id, name)

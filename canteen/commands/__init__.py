@@ -7,16 +7,24 @@ from contextlib import contextmanager
 
 from flask import Flask
 
+from canteen import startup
 from canteen.app import create_app
 from canteen.db import db
 
 
 @contextmanager
-def installation() -> Iterator[Flask]:
-    """The application that the environment names, opened for one command; its connections are closed after."""
+def installation(*, checked: bool = True, keys: bool = True) -> Iterator[Flask]:
+    """The application that the environment names, opened for one command; its connections are closed after.
+
+    checked  False to look at an installation that may not be fit to work
+    keys     False for commands that only read what is not sealed
+    Raises what `startup.check` raises.
+    """
     app = create_app()
     with app.app_context():
         try:
+            if checked:
+                startup.check(keys=keys)
             yield app
         finally:
             db.session.remove()

@@ -29,7 +29,7 @@ def audit() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def head(*, as_json: bool) -> None:
     """Number and hash of the newest event. Keep it outside: it finds a tail that was cut off later."""
-    with installation():
+    with installation(keys=False):
         number, digest = events.head(db.session())
     click.echo(json.dumps({"number": number, "hash": digest}) if as_json else f"{number}:{digest}")
 
@@ -40,7 +40,7 @@ def head(*, as_json: bool) -> None:
 def verify(noted: str | None, *, as_json: bool) -> None:
     """Walk the whole chain; exit 1 and name each break when it does not hold."""
     expected = _expected(noted)
-    with installation():
+    with installation(keys=False):
         found = list(events.breaks(db.session(), expected_head=expected))
         number, digest = events.head(db.session())
     if as_json:

@@ -18,19 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import click
-from alembic.migration import MigrationContext
+from flask import current_app
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from canteen import calendars, clock, config, laws
+from canteen import calendars, clock, config, laws, startup
 from canteen.commands import incarnation, installation
-from canteen.config import Config
-from canteen.db import WAL_SAFE, db, newest_revision, owner_engine, time_at
+from canteen.config import SECRETS, Config
+from canteen.db import WAL_SAFE, db, newest_revision, owner_engine, revision_of, time_at
 from canteen.errors import Refusal
 from canteen.places import Installation
 from canteen.rulebooks import layers
 from canteen.settlement import closing, jobs, steps
-from canteen.web.security import SECRETS
+from canteen.web import security
 
 CLOCKS_AGREE = 60  # seconds
 VERSIONS = ("flask", "sqlalchemy", "alembic", "psycopg", "marshmallow", "apscheduler", "granian", "cryptography")
@@ -96,7 +96,7 @@ def _database(settings: Config, report: Report) -> None:
         engine.dispose()
     if report.facts["schema"] != newest_revision():
         return  # the tables that the next checks read may not be there
-    with installation():
+    with installation(checked=False):
         for check in AS_APPLICATION:
             check(settings, report)
 
@@ -134,7 +134,8 @@ def _secrets(settings: Config, report: Report) -> None:
     if not settings.production:
         return  # made at first use
     missing = [name for name in SECRETS if not (settings.keys_dir / f"{name}.key").is_file()]
-    report.troubles += [f"the secret {name} is missing; run canteen keys init" for name in missing]
+    advice = "put it back from the copy of the keys; canteen keys init makes it where no data depends on it"
+    report.troubles += [f"the secret {name} is missing: {advice}" for name in missing]
 
 
 def _workflow(settings: Config, report: Report) -> None:
@@ -146,7 +147,7 @@ def _workflow(settings: Config, report: Report) -> None:
 
 def _schema(connection: Connection, report: Report) -> None:
     """Whether the newest schema stands with all its laws."""
-    there, newest = MigrationContext.configure(connection).get_current_revision(), newest_revision()
+    there, newest = revision_of(connection), newest_revision()
     report.facts["schema"] = there
     if there != newest:
         report.troubles.append(f"the schema is at {there}, not at {newest}; run canteen init")
@@ -213,6 +214,18 @@ def _unclaimed(_settings: Config, report: Report) -> None:
     ]
 
 
+def _safe(settings: Config, _report: Report) -> None:
+    if settings.production:
+        security.refuse_unsafe(settings, db.session(), debug=current_app.debug)
+
+
+def _keys(settings: Config, report: Report) -> None:
+    """Whether the keys folder belongs to this database."""
+    standing = startup.stand(db.session(), settings)
+    report.troubles += [f"keys_wrong: {fault}" for fault in standing.faults]
+    report.warnings += [f"the secret {name} has not proved itself yet; it does with use" for name in standing.unproven]
+
+
 def _sqlite(connection: Connection, report: Report) -> None:
     if connection.dialect.name != "sqlite":
         return
@@ -260,4 +273,6 @@ AS_APPLICATION: tuple[Callable[[Config, Report], None], ...] = (
     _unclaimed,
     _tablets,
     _calendar,
+    _safe,
+    _keys,
 )

@@ -7,11 +7,11 @@ import uuid
 
 import click
 
-from canteen import clock, config
+from canteen import clock, config, keychecks, startup
 from canteen.commands import doctor, installation
-from canteen.db import transaction, upgrade
+from canteen.config import SECRETS, Config
+from canteen.db import db, transaction, upgrade
 from canteen.places import Installation
-from canteen.web.security import SECRETS
 
 
 @click.command()
@@ -33,8 +33,19 @@ def keys() -> None:
 
 @keys.command("init")
 def keys_init() -> None:
-    """Make every secret that is missing. Keep a copy elsewhere: without them ID numbers and cards cannot be read."""
+    """Make every secret that is missing. Keep a copy elsewhere: without them ID numbers and cards cannot be read.
+
+    Refused where the database holds what was written under a secret that is missing or another one.
+    """
     settings = config.from_environment({**os.environ, "CANTEEN_PRODUCTION": "0"})
+    _need_no_data(settings)
     for name in SECRETS:
         settings.secret(name)
     click.echo(f"{len(SECRETS)} secrets in {settings.keys_dir}")
+
+
+def _need_no_data(settings: Config) -> None:
+    """Raises WrongKeys, or DatabaseAway when it cannot be known."""
+    with installation(checked=False):
+        if startup.schema(settings) is not None:
+            keychecks.refuse(startup.stand(db.session(), settings).faults)

@@ -7,7 +7,6 @@ import logging
 
 import click
 
-from canteen.app import create_app
 from canteen.commands import installation
 from canteen.settlement import jobs, schedule
 
@@ -21,7 +20,8 @@ def scheduler(once: bool, every: int, as_json: bool) -> None:
     if not once:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
         logging.getLogger("apscheduler").setLevel(logging.WARNING)  # it would tell of every tick
-        schedule.run(create_app(), every=every)
+        with installation() as app:
+            schedule.run(app, every=every)
         return
     with installation() as app:
         holder = jobs.holder_name()

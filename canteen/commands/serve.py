@@ -47,6 +47,8 @@ def serve(
     """Serve the tablet, the desk and the API."""
     settings = config.from_environment()
     _need_free(host, port)
+    with installation():
+        pass  # here, because a worker that refuses to begin could only be started again and again
     beside = subprocess.Popen([sys.executable, "-m", "canteen", "scheduler"]) if scheduler else None
     address = f"{'https' if certificate else 'http'}://{host}:{port}"
     click.echo(f"Serving on {address} (tablet /pos, desk /desk)", err=True)

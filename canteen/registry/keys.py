@@ -39,8 +39,8 @@ class Box:
     """AES-256-GCM under one current key; older keys, by their id, only open."""
 
     def __init__(self, current: bytes, older: Iterable[bytes] = (), *, purpose: str) -> None:
-        self._keys = {_name(secret): AESGCM(derive(secret, b"", purpose)) for secret in older}
-        self.key_id = _name(current)
+        self._keys = {name_of(secret): AESGCM(derive(secret, b"", purpose)) for secret in older}
+        self.key_id = name_of(current)
         self._keys[self.key_id] = AESGCM(derive(current, b"", purpose))
 
     def seal(self, plain: bytes, about: str) -> bytes:
@@ -89,14 +89,28 @@ class Keyring:
 
 def of(config: Config) -> Keyring:
     """The keyring of an installation, from the secrets in its keys directory."""
-    identity, wrap, salt = config.secret("identity"), config.secret("card-wrap"), config.secret("card-salt")
+    return made_of(config.secret("identity"), config.secret("card-wrap"), config.secret("card-salt"))
+
+
+def made_of(identity: bytes, wrap: bytes, salt: bytes) -> Keyring:
+    """The keyring that three secrets make."""
     return Keyring(
-        identity=Box(identity, purpose="canteen identity seal"),
-        wrap=Box(wrap, purpose="canteen card wrap"),
-        salts={_name(salt): salt},
-        salt_id=_name(salt),
+        identity=identity_box(identity),
+        wrap=wrap_box(wrap),
+        salts={name_of(salt): salt},
+        salt_id=name_of(salt),
         mac_key=derive(identity, b"", "canteen identity lookup"),
     )
+
+
+def identity_box(secret: bytes) -> Box:
+    """What seals ID numbers, phone numbers and bank accounts under the secret `identity`."""
+    return Box(secret, purpose="canteen identity seal")
+
+
+def wrap_box(secret: bytes) -> Box:
+    """What seals row keys and card codes under the secret `card-wrap`."""
+    return Box(secret, purpose="canteen card wrap")
 
 
 def keyring() -> Keyring:
@@ -108,6 +122,6 @@ def keyring() -> Keyring:
     return found
 
 
-def _name(secret: bytes) -> str:
+def name_of(secret: bytes) -> str:
     """A key's id: eight hex digits that tell keys apart and nothing about them."""
     return derive(secret, b"", "canteen key id", 4).hex()

@@ -14,13 +14,12 @@ from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as BaseResponse
 
-from canteen.config import BadSetting, Config
+from canteen.config import SECRETS, BadSetting, Config
 from canteen.web.doors import SAFE, Door, list_public
 from canteen.web.errors import BadCharacter, ForeignOrigin, WrongContentType
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", "[::1]"})
 FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
-SECRETS = ("identity", "card-salt", "card-wrap", "session", "stamp", "pepper")
 DEMO_LOGINS = "demo-%"
 POLICY = {
     "default-src": "'none'",

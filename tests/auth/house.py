@@ -23,6 +23,7 @@ from canteen.auth import pins, tablets
 from canteen.auth.models import Grant, Person
 from canteen.db import db, transaction
 from canteen.places import Area, AreaLink, Canteen, Contract, Installation, Operator, Payee
+from canteen.registry import keys
 
 PASSWORD = "apricot-kettle-42"
 PIN = "135792"
@@ -56,7 +57,8 @@ def build_city() -> None:
         session.add(Installation(id=1, incarnation="i" * 32, demo=False, made_at=clock.now()))
         session.add_all(Area(id=code, name=name, level=level) for code, name, level, _ in areas)
         session.add_all(Operator(id=each, name=each, credit_code=None) for each in ("kang", "le"))
-        session.add(Payee(id="payee", name="街道办", bank="建行", account_cipher=b"x", account_tail="1234"))
+        sealed = keys.keyring().identity.seal(b"6222000000001234", "payee.account payee")
+        session.add(Payee(id="payee", name="街道办", bank="建行", account_cipher=sealed, account_tail="1234"))
         session.flush()
         session.add_all(
             AreaLink(area_id=code, parent_id=above, from_day=LONG_AGO, to_day=None)

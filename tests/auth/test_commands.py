@@ -65,7 +65,7 @@ def test_an_account_is_made_granted_and_listed(canteen: Command) -> None:
     granted = canteen("user", "grant", "lina", "finance", "area", CITY)
     listed = canteen("user", "list", "--json")
 
-    assert (made.code, granted.code, listed.code) == (0, 0, 0)
+    assert (made.code, granted.code, listed.code) == (0, 0, 0), made.err
     assert listed.json == [
         {
             "id": made.json["id"],

@@ -18,11 +18,11 @@ from canteen import clock
 from canteen.auth import people
 from canteen.auth.guard import allowed, public
 from canteen.auth.models import WebSession
-from canteen.config import ROOT, Config
+from canteen.config import ROOT, SECRETS, Config
 from canteen.db import db, transaction
 from canteen.places import Installation
 from canteen.web import security
-from canteen.web.security import SECRETS, UnsafeStart
+from canteen.web.security import UnsafeStart
 from tests.auth.house import CITY, PASSWORD, Browser, a_person, a_till, build_city
 
 SITE = "http://localhost"

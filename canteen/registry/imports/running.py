@@ -17,7 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from canteen import clock, events
+from canteen import clock, events, keychecks
 from canteen.auth import change_requests
 from canteen.auth.change_requests import Line
 from canteen.db import db, retried, transaction
@@ -161,10 +161,12 @@ class Report:
 def check(
     path: Path, kind: str, by: str, *, within: Within = None, others: bool = False, limits: Limits = USUAL
 ) -> Report:
-    """Read a file through and say what applying it would do. Writes nothing. Raises BadFile and its kin, UnknownKind.
+    """Read a file through and say what applying it would do. Writes nothing.
 
     others   entries of a roster that are likely somebody known are said to be other people
+    Raises BadFile and its kin, UnknownKind, WrongKeys.
     """
+    keychecks.require(db.session())
     with tables.opened(path, limits) as table:
         return _noticed(_looked_through(_answered(table, others=others), kind, by, within), table)
 
@@ -184,8 +186,9 @@ def apply(
 
     expect   the hash that `check` answered: another content raises Changed
     others   entries of a roster that are likely somebody known are said to be other people; the file is read again
-    Raises BadFile and its kin, UnknownKind, NothingToApply.
+    Raises BadFile and its kin, UnknownKind, NothingToApply, WrongKeys.
     """
+    keychecks.require(db.session())
     with tables.opened(path, limits) as table:
         if expect is not None and expect.removesuffix(OTHERS) != table.hash:
             raise Changed
