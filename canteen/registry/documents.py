@@ -138,7 +138,7 @@ def looks_rounded(number: str) -> bool:
 
 def _look_alike(number: str) -> str:
     """The character that stands in the place of the last X and is none; ''."""
-    return number[-1] if re.fullmatch(r"\d{17}[ХΧ×✕✖╳ⅩХ]", number, re.ASCII) else ""
+    return number[-1] if re.fullmatch(r"\d{17}[ХΧ×✕✖╳Ⅹ*]", number, re.ASCII) else ""
 
 
 def _resident(number: str, today: date) -> Document:
