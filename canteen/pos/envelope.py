@@ -1,7 +1,8 @@
 """The envelope of a record: numbered, chained by hash, read in one way for ever (protocol version 1).
 
 The hash of version 1 is SHA-256 over these texts joined by newlines: v, tablet, epoch, number, prev, at, mono,
-boot, kind, SHA-256 of the body. The tablet's twin is static/pos/model/envelope.js.
+boot, kind, SHA-256 of the clear body: the same whether the body travels in clear or encrypted. The tablet's twin is
+static/pos/model/envelope.js.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from canteen.pos import reading
 VERSION = 1
 FIRST = "0" * 64  # what the first record of an epoch names as the one before it
 KINDS = ("checkout", "void", "count")
-MOST_BYTES = 256 * 1024  # of one body
+MOST_BYTES = 256 * 1024  # of one body in clear
+ENCRYPTED = "p256"  # the cipher of a body that only the server can read (canteen/pos/cipher.py)
+CIPHERS = ("none", ENCRYPTED)
 
 _AT = reading.like("[ -~]{1,64}")  # kept as sent, whatever it says: see `Envelope.at`
 _HEX = reading.like("[0-9a-f]{64}")
@@ -39,7 +42,7 @@ class ClockImpossible(Refusal):
 _read = reading.record(
     {
         "v": reading.whole(VERSION, VERSION),
-        "cipher": reading.among(("none",)),
+        "cipher": reading.among(CIPHERS),
         "key": reading.or_null(_ID),
         "tablet": _ID,
         "epoch": reading.whole(1, 2**31),
@@ -57,7 +60,10 @@ _read = reading.record(
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A record as a tablet sent it; `at_text` is the tablet's clock as it wrote it, `mono_ms` its monotonic one."""
+    """A record as a tablet sent it, `body` in clear or encrypted as `cipher` says.
+
+    `at_text` is the tablet's clock as it wrote it, `mono_ms` its monotonic one.
+    """
 
     tablet: str
     epoch: int
@@ -88,7 +94,7 @@ class Envelope:
 
     @property
     def whole(self) -> bool:
-        """Whether the hash is that of the content."""
+        """Whether the hash is that of the content, once the body is in clear."""
         return self.hash == record_hash(self)
 
 
@@ -109,6 +115,7 @@ def read(document: object) -> Envelope:
         boot=data["boot"],
         kind=data["kind"],
         body=data["body"].encode("utf-8", "surrogatepass"),
+        cipher=data["cipher"],
         key_id=data["key"],
     )
 

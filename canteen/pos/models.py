@@ -19,7 +19,7 @@ DOUBTED = text("(flags LIKE '%self_dated%' OR flags LIKE '%cashier_not_logged_in
 
 
 class Record(Base):
-    """What a tablet sent, as sent. Two with one number and other content are both kept: a fork, named later (P6)."""
+    """What a tablet sent, unchanged. Two with one number and other content are both kept: a fork, named later (P6)."""
 
     __tablename__ = "record"
     __table_args__ = (
@@ -40,7 +40,7 @@ class Record(Base):
     cipher: Mapped[str]
     key_id: Mapped[str | None]
     kind: Mapped[str]
-    body: Mapped[bytes]  # the original bytes
+    body: Mapped[bytes]  # the original bytes in clear; as encrypted only where nobody could open them (`cipher`)
     tablet_at: Mapped[str]  # as the tablet wrote it
     mono_ms: Mapped[int]
     boot: Mapped[str]  # page load that mono_ms belongs to

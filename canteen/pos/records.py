@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -19,7 +19,7 @@ from canteen.auth.tablets import TabletRevoked
 from canteen.db import db, is_away, retried, transaction
 from canteen.errors import Conflict, Refusal
 from canteen.ledger import transfers
-from canteen.pos import arrivals, checkout, envelope, orders, slots, voids
+from canteen.pos import arrivals, checkout, cipher, envelope, orders, slots, voids
 from canteen.pos.arrivals import Arrival
 
 _log = structlog.get_logger()
@@ -101,10 +101,9 @@ def _accept_one(document: object, tablet_id: str, canteen_id: str, revoked: bool
     except envelope.EnvelopeMalformed as refusal:
         return Result(_named(document), "refused", reason=refusal.code, message=refusal.message)
     arrival = Arrival(sent, tablet_id, canteen_id, clock.now())
-    if revoked:
-        return _quarantine(arrival, TabletRevoked())
     try:
-        return _book_surely(arrival)
+        arrival = replace(arrival, envelope=cipher.opened(sent))
+        return _quarantine(arrival, TabletRevoked()) if revoked else _book_surely(arrival)
     except Refusal as refusal:
         waits = held_up and isinstance(refusal, voids.SaleUnknown)  # its sale may be one of those that come again
         return _later(arrival) if waits else _quarantine(arrival, refusal)

@@ -21,7 +21,7 @@ from canteen.auth.models import LostEpoch, Tablet
 from canteen.auth.tablets import BadKey
 from canteen.db import db, transaction
 from canteen.places import MenuItem, ServingPoint
-from canteen.pos import ahead, incarnation, voids
+from canteen.pos import ahead, cipher, incarnation, voids
 from canteen.web import security
 from canteen.web.api import PREFIX, Blueprint, Strict
 
@@ -52,6 +52,11 @@ class Item(Named):
     tags = fields.List(fields.String(), required=True)
 
 
+class RecordKey(Strict):
+    id = fields.String(required=True)
+    point = fields.String(required=True, metadata={"description": "P-256, uncompressed, base64url"})
+
+
 class Run(Strict):
     """Numbers of an epoch, both ends included."""
 
@@ -79,6 +84,7 @@ class Boot(Contact):
     managers = fields.List(fields.Nested(Named), required=True)
     session = fields.Nested(Named, required=True, allow_none=True)
     lost_epochs = fields.List(fields.Integer(), required=True)
+    record_key = fields.Nested(RecordKey, required=True, metadata={"description": "to which records are encrypted"})
 
 
 class Pinged(Contact):
@@ -181,6 +187,7 @@ def boot() -> dict[str, Any]:
         "managers": [_named(person) for person in people.working_at(session, canteen.id, Permission.VOID_ANY)],
         "session": {"id": g.person.id, "name": g.person.name} if g.person else None,
         "lost_epochs": _lost(session, tablet.id),
+        "record_key": _record_key(),
     }
 
 
@@ -255,6 +262,11 @@ def _key(text: str) -> bytes:
 
 def _contact() -> dict[str, Any]:
     return asdict(ahead.hear(g.tablet, request.args))
+
+
+def _record_key() -> dict[str, str]:
+    key = cipher.public_key()
+    return {"id": key.id, "point": base64.urlsafe_b64encode(key.point).rstrip(b"=").decode()}
 
 
 def _now() -> str:

@@ -121,11 +121,12 @@ def patient(context: BrowserContext) -> BrowserContext:
     return context
 
 
-def lasting(playwright: Playwright, profile: Path) -> BrowserContext:
+def lasting(playwright: Playwright, profile: Path, **context: Any) -> BrowserContext:
     """A tablet's browser that keeps its storage in `profile` when it ends, however it ends."""
+    wanted = {**TABLET, "service_workers": "block", **context}
     return patient(
         playwright.chromium.launch_persistent_context(
-            str(profile), executable_path=_chromium(), args=ARGUMENTS, service_workers="block", **TABLET
+            str(profile), executable_path=_chromium(), args=ARGUMENTS, **wanted
         )
     )
 

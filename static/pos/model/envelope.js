@@ -10,8 +10,9 @@ export const VERSION = 1
  *   the last record of this tablet: number 0 and FIRST before the first one
  * @typedef {{at: string, mono: number, boot: string}} Moment
  * @typedef {'checkout' | 'void' | 'count'} Kind
- * @typedef {{v: number, cipher: 'none', key: null, tablet: string, epoch: number, number: number,
+ * @typedef {{v: number, cipher: 'none' | 'p256', key: string | null, tablet: string, epoch: number, number: number,
  *   prev: string, at: string, mono: number, boot: string, kind: Kind, body: string, hash: string}} Envelope
+ *   body  JSON text in clear, or encrypted as `cipher` says; the hash is over the clear text
  */
 
 /**

@@ -1,7 +1,9 @@
 // Which waiting records go to the server together, and what its answers make of them.
 
+import { toldOf } from './rows.js'
+
 /** @import {Answer, Outcome} from './types.js' */
-/** @import {Row, State} from './rows.js' */
+/** @import {Kept, State} from './rows.js' */
 
 const AT_ONCE = 20
 
@@ -16,12 +18,13 @@ const UNKNOWN = '服务器没有接收这条记录，请联系系统运维。'
 /**
  * Fresh records together and in their order, for the server asks of each whether the one before it is there; each that
  * was not accepted before goes alone, after them. A void waits for such a sale: the server would set it aside.
+ * @template {Kept} Row
  * @param {Row[]} rows
  * @returns {Row[][]}
  */
 export function batches(rows) {
-  const stuck = new Set(rows.filter(({ tries }) => tries > 0).flatMap(soldIn))
-  const ready = rows.filter((row) => !stuck.has(undoneBy(row)))
+  const stuck = new Set(rows.filter(({ tries }) => tries > 0).flatMap((row) => toldOf(row).sales.map(({ id }) => id)))
+  const ready = rows.filter((row) => !stuck.has(toldOf(row).undoes))
   const fresh = ready.filter((row) => row.tries === 0)
   const together = Array.from({ length: Math.ceil(fresh.length / AT_ONCE) }, (_, n) =>
     fresh.slice(n * AT_ONCE, (n + 1) * AT_ONCE),
@@ -31,31 +34,15 @@ export function batches(rows) {
 
 /**
  * The row as the server's answer leaves it.
- * @param {Row} row
+ * @param {Kept} row
  * @param {Answer} answer
  * @param {number} now
- * @returns {Row}
+ * @returns {Kept}
  */
 export function answered(row, answer, now) {
   const state = KEPT_THERE[answer.outcome]
-  if (state) return { ...row, state, settled: now, reason: answer.reason ?? '', message: answer.message ?? '' }
+  const { reason, message, notices } = answer
+  if (state) return { ...row, state, settled: now, reason: reason ?? '', message: message ?? '', notices: notices ?? [] }
   if (answer.outcome === 'later') return row
-  return { ...row, tries: row.tries + 1, reason: answer.reason ?? '', message: answer.message || UNKNOWN }
+  return { ...row, tries: row.tries + 1, reason: reason ?? '', message: message || UNKNOWN }
 }
-
-/**
- * The ids of the sales that a record holds.
- * @param {Row} row
- * @returns {string[]}
- */
-function soldIn({ envelope }) {
-  if (envelope.kind !== 'checkout') return []
-  return JSON.parse(envelope.body).sales.map((/** @type {{id: string}} */ { id }) => id)
-}
-
-/**
- * The id of the sale that a record takes back; '' when it takes back none.
- * @param {Row} row
- * @returns {string}
- */
-const undoneBy = ({ envelope }) => (envelope.kind === 'void' ? JSON.parse(envelope.body).sale : '')

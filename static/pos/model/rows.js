@@ -4,19 +4,25 @@ import { lacks } from './ahead.js'
 
 /** @import {Run} from './ahead.js' */
 /** @import {Envelope} from './envelope.js' */
-/** @import {Tender} from './types.js' */
+/** @import {Line, Notice, Tender} from './types.js' */
 
 /**
  * @typedef {'waiting' | 'settled' | 'quarantined'} State
  *   waiting      not yet acknowledged by the server: it stays, whatever happens
  *   settled      the server has it booked
  *   quarantined  the server has it stored, and a person must look at it
- * @typedef {{tablet: string, epoch: number, number: number, state: State, envelope: Envelope, titles: string[],
- *   made: number, tries: number, settled: number | null, reason: string, message: string}} Row
- *   titles  who it was for, as the screen said it: kept beside the record, never in it
+ * @typedef {{tablet: string, epoch: number, number: number, state: State, envelope: Envelope, told?: Told,
+ *   made: number, tries: number, settled: number | null, reason: string, message: string, notices?: Notice[]}} Kept
+ *   told     what the screen needs of the record once its body is encrypted
+ *   notices  what the server said of its sales
+ * @typedef {Kept & {titles: string[]}} Row
+ *   titles  who it was for, as the screen said it: kept for the day at most, and not in the row
+ * @typedef {{sales: {id: string, due: number, food: string}[], due: number, kind: Tender['kind'], change: number,
+ *   cashier: string, undoes: string}} Told
+ *   undoes  the sale that a void takes back
  *   made, settled    the true time as well as the tablet could tell, ms: its clock may have been set right since
  *
- * @typedef {{id: string, title: string, due: number, voided: boolean}} SaleShown
+ * @typedef {{id: string, title: string, due: number, voided: boolean, notice: string}} SaleShown
  * @typedef {{row: Row, sales: SaleShown[], due: number, kind: Tender['kind'], change: number, cashier: string}} Shown
  */
 
@@ -32,7 +38,7 @@ export const KINDS = { cash: '现金', mobile: '手机', free: '免付' }
  * @returns {Shown[]}
  */
 export function checkouts(rows) {
-  const voided = new Set(rows.filter(isKind('void')).map(({ envelope }) => JSON.parse(envelope.body).sale))
+  const voided = new Set(rows.filter(isKind('void')).map((row) => toldOf(row).undoes))
   return rows
     .filter(isKind('checkout'))
     .map((row) => shown(row, voided))
@@ -81,19 +87,45 @@ const isKind = (kind) => (/** @type {Row} */ row) => row.envelope.kind === kind
  * @returns {Shown}
  */
 function shown(row, voided) {
-  const { sales, payment, cashier } = JSON.parse(row.envelope.body)
-  const [tender] = payment.tenders
+  const { sales, undoes, ...paid } = toldOf(row)
+  const notices = new Map((row.notices ?? []).map(({ sale, say }) => [sale, say]))
   return {
     row,
-    cashier,
-    due: payment.due,
-    kind: tender.kind,
-    change: tender.change,
-    sales: sales.map((/** @type {any} */ sale, /** @type {number} */ n) => ({
-      id: sale.id,
-      title: row.titles[n] ?? '',
-      due: sale.quote.due,
-      voided: voided.has(sale.id),
+    ...paid,
+    sales: sales.map(({ id, due, food }, n) => ({
+      id,
+      title: row.titles[n] ?? food,
+      due,
+      voided: voided.has(id),
+      notice: voided.has(id) ? '' : (notices.get(id) ?? ''),
     })),
   }
+}
+
+/**
+ * What the screen needs of a record: written beside it before its body is encrypted, read from a body in clear.
+ * @param {{told?: Told, envelope: {kind: string, body: string}}} row
+ * @returns {Told}
+ */
+export function toldOf({ told, envelope }) {
+  if (told) return told
+  const { sales = [], payment, cashier = '', sale = '' } = JSON.parse(envelope.body)
+  const tender = payment?.tenders[0]
+  return {
+    sales: sales.map((/** @type {any} */ { id, quote, lines }) => ({ id, due: quote?.due ?? 0, food: foodOf(lines) })),
+    due: payment?.due ?? 0,
+    kind: tender?.kind ?? 'free',
+    change: tender?.change ?? 0,
+    cashier,
+    undoes: sale,
+  }
+}
+
+/**
+ * How a sale is called where no name is kept: by what was on the tray.
+ * @param {Line[]} [lines]
+ */
+function foodOf(lines = []) {
+  const food = lines.map(({ name, quantity }) => (quantity > 1 ? `${name} × ${quantity}` : name))
+  return food.join('、') || '一份'
 }

@@ -23,13 +23,17 @@
  * @typedef {{incarnation: string, behind?: Run[] | null}} Contact
  *   behind  what the server lacks of the numbers that it acknowledged; a tablet that was shut out is told nothing
  * @typedef {Contact & {at: string, day: string, tablet: Named, canteen: Canteen, points: Named[],
- *   windows: Window[], menu: MenuItem[], cashiers: Named[], managers: Named[], lost_epochs: number[]}} Boot
+ *   windows: Window[], menu: MenuItem[], cashiers: Named[], managers: Named[], lost_epochs: number[],
+ *   record_key?: RecordKey}} Boot
+ *   record_key  to which records are encrypted; missing in what a server of an earlier version answered
+ * @typedef {{id: string, point: string}} RecordKey
  *
  * @typedef {{kind: 'cash' | 'mobile' | 'free', fen: number, given: number, change: number,
  *   reference: string}} Tender
  * @typedef {'created' | 'have' | 'kept' | 'quarantined' | 'refused' | 'later'} Outcome
- * @typedef {{id: string, outcome: Outcome, sales?: string[], excluded?: {sale: string, fen: number, reason: string}[],
+ * @typedef {{id: string, outcome: Outcome, sales?: string[], notices?: Notice[],
  *   reason?: string | null, message?: string | null}} Answer
+ * @typedef {{sale: string, say: string}} Notice  what the server cannot claim of a sale, and what to do
  */
 
 export {}

@@ -1,5 +1,6 @@
 // The tablet's key: made here, kept by the browser, never to be taken out. It signs what is sent.
 
+import { toBase64url } from '../model/cipher.js'
 import { sha256 } from '../model/envelope.js'
 
 const ECDSA = { name: 'ECDSA', namedCurve: 'P-256' }
@@ -15,7 +16,7 @@ export function makeKeys() {
  * @param {CryptoKeyPair} keys
  */
 export async function publicPoint(keys) {
-  return base64url(await crypto.subtle.exportKey('raw', keys.publicKey))
+  return toBase64url(new Uint8Array(await crypto.subtle.exportKey('raw', keys.publicKey)))
 }
 
 /**
@@ -27,11 +28,5 @@ export async function publicPoint(keys) {
 export async function signature(device, { method, path, body, at }) {
   const text = [method, path, at, await sha256(body)].join('\n')
   const signed = await crypto.subtle.sign(SHA256, device.keys.privateKey, new TextEncoder().encode(text))
-  return { 'X-Tablet': device.id, 'X-Tablet-At': at, 'X-Tablet-Signature': base64url(signed) }
-}
-
-/** @param {ArrayBuffer} bytes */
-function base64url(bytes) {
-  const text = btoa(String.fromCharCode(...new Uint8Array(bytes)))
-  return text.replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')
+  return { 'X-Tablet': device.id, 'X-Tablet-At': at, 'X-Tablet-Signature': toBase64url(new Uint8Array(signed)) }
 }

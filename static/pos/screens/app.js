@@ -4,7 +4,7 @@ import { day, offset, stamp } from '../model/clock.js'
 import { behindWords } from '../model/ahead.js'
 import { unsentWords } from '../model/rows.js'
 import { uuid } from '../model/uuid.js'
-import { append, leaveLost, metIncarnation, sweep, unsent } from '../store/outbox.js'
+import { append, dropNames, encryptKept, leaveLost, metIncarnation, sweep, unsent } from '../store/outbox.js'
 import { everything, owed } from '../store/acknowledged.js'
 import { forget, get, put } from '../store/settings.js'
 import { stayAwake } from '../devices/wake.js'
@@ -90,6 +90,7 @@ export class App {
     this.device = (await get(this.store, 'device')) ?? null
     this.menu = (await get(this.store, 'boot')) ?? null
     this.behind = (await get(this.store, 'behind')) ?? []
+    await dropNames(this.store, day(Date.now()))
     if (!this.device) return this.go('enrol')
     void this.sender.start()
     void this.line.check()
@@ -141,6 +142,8 @@ export class App {
       this.line.met(boot.at, sent)
       this.menu = boot
       await put(this.store, { boot })
+      await encryptKept(this.store)
+      await dropNames(this.store, day(this.now()))
       await leaveLost(this.store, boot.lost_epochs)
       this.#known()
       await this.refresh()
@@ -164,13 +167,14 @@ export class App {
   }
 
   /**
-   * The cashier leaves; what is not yet sent stays and goes on being sent.
+   * The cashier leaves; what is not yet sent stays and goes on being sent. Names stay only where a tablet locked itself.
    * @param {string} [why]  to be told to whoever stands there
    */
   async end(why = '') {
     this.shift = null
     this.ended = why
     await forget(this.store, 'shift')
+    if (!why) await dropNames(this.store)
     this.#tabs.postMessage('shift')
     this.left = this.ask('DELETE', '/api/v1/pos/sessions').catch(() => undefined)
     await this.go('who')
@@ -179,7 +183,7 @@ export class App {
   /** A tablet that was shut out, with nothing left to send, may be let in anew; what it sold stays kept here. */
   async forgetDevice() {
     if ((await unsent(this.store)) > 0 || this.behind.length > 0) return false
-    for (const key of /** @type {const} */ (['device', 'chain', 'boot', 'shift', 'incarnation'])) {
+    for (const key of /** @type {const} */ (['device', 'chain', 'boot', 'shift', 'incarnation', 'names'])) {
       await forget(this.store, key)
     }
     this.otherDevice()
@@ -234,6 +238,7 @@ export class App {
   async tick() {
     if (document.visibilityState === 'visible' && this.shift) void stayAwake()
     if (this.shift && Date.now() - this.#touched > IDLE) await this.#lock()
+    await dropNames(this.store, day(this.now()))
     if (!this.device || Date.now() - this.#loaded < (this.#newDay() ? MINUTE : FRESH)) return
     await this.load()
     if (this.line.measured) await sweep(this.store, this.now())

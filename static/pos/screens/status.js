@@ -3,13 +3,12 @@
 import { askToKeep } from '../devices/storage.js'
 import { minute } from '../model/clock.js'
 import { names, stateWords, unsentWords } from '../model/rows.js'
-import { quarantined, waiting } from '../store/outbox.js'
+import { again, encryptKept, quarantined, waiting } from '../store/outbox.js'
 import { get } from '../store/settings.js'
 import { acts, clone, each, fill, say, show, slot } from './dom.js'
 import { updateWaits, takeUpdate } from './update.js'
 
 /** @import {App, Screen} from './app.js' */
-/** @import {Row} from '../model/rows.js' */
 
 /**
  * @param {App} app
@@ -21,6 +20,7 @@ export function status(app) {
     send: async () => {
       say(root, '正在上传…', 'good')
       await app.line.check()
+      await again(app.store)
       app.sender.call()
       say(root, app.line.state === 'online' ? '已通知上传。' : '网络不通，联网后会自动上传。', 'good')
     },
@@ -84,18 +84,21 @@ function clockWords(offset) {
 }
 
 /**
- * Unsent records as a file that can be handed to the server by other means.
+ * Unsent records, encrypted as they are kept, as a file that can be handed to the server by other means.
  * @param {App} app
  * @param {HTMLElement} root
  */
 async function exportWaiting(app, root) {
-  /** @type {Row[]} */
-  const rows = await waiting(app.store)
+  await encryptKept(app.store)
+  const all = await waiting(app.store)
+  const rows = all.filter(({ envelope }) => envelope.cipher !== 'none')
   const text = JSON.stringify({ records: rows.map((row) => row.envelope) })
   const link = document.createElement('a')
   link.href = URL.createObjectURL(new Blob([text], { type: 'application/json' }))
   link.download = `records-${app.device?.id.slice(0, 8)}-${Date.now()}.json`
   link.click()
   URL.revokeObjectURL(link.href)
-  say(root, `已导出 ${rows.length} 笔；本机仍保留，联网后照常上传。`, 'good')
+  const rest = all.length - rows.length
+  const left = rest > 0 ? `另有 ${rest} 笔要联网一次后才能导出。` : ''
+  say(root, `已导出 ${rows.length} 笔；${left}本机仍保留，联网后照常上传。`, rest > 0 ? 'bad' : 'good')
 }

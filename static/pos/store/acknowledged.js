@@ -5,7 +5,7 @@ import { asked } from './db.js'
 
 /** @import {Store} from './db.js' */
 /** @import {Marks, Run} from '../model/ahead.js' */
-/** @import {Row} from '../model/rows.js' */
+/** @import {Kept} from '../model/rows.js' */
 
 /**
  * What a contact tells the server of its acknowledgements, as a query; '' before there is a server.
@@ -29,7 +29,7 @@ export function acknowledged(store) {
 /**
  * Within the transaction that takes down the server's answers: rows were acknowledged.
  * @param {IDBObjectStore} settings
- * @param {Row[]} rows
+ * @param {Kept[]} rows
  */
 export async function raise(settings, rows) {
   /** @type {Marks | undefined} */

@@ -1,23 +1,36 @@
 // The outbox. Every record is written here before anything else is done with it, and leaves only
 // when the server has acknowledged its number and 45 days have passed. Number, hash of the record
 // before and the record itself are one transaction: two tabs never give one number twice.
+//
+// Bodies are encrypted to the server's key before they are written; beside one stands only what the screen needs. Who
+// it was for is kept apart, for the day at most.
 
+import { encrypted } from '../model/cipher.js'
+import { day } from '../model/clock.js'
 import { FIRST, idOf, seal } from '../model/envelope.js'
 import { answered } from '../model/queue.js'
-import { KEPT } from '../model/rows.js'
+import { KEPT, toldOf } from '../model/rows.js'
 import { lower, raise } from './acknowledged.js'
 import { asked } from './db.js'
 
 /** @import {Store} from './db.js' */
-/** @import {Answer} from '../model/types.js' */
+/** @import {Answer, Boot, RecordKey} from '../model/types.js' */
 /** @import {Chain, Envelope, Kind, Moment} from '../model/envelope.js' */
-/** @import {Row} from '../model/rows.js' */
+/** @import {Kept, Row} from '../model/rows.js' */
+
+/**
+ * @typedef {{day: string, of: Record<string, string[]>}} Names
+ *   who the records of one day were for, by the records' numbers
+ */
+
+const AT_ONCE = 100 // rows read at a time where all are gone through
 
 /** The record could not be written: it is not sold. */
 export class NotKept extends Error {}
 
 /**
- * Number, seal and store a record; resolves when it is on the disk and was read back.
+ * Number, seal, encrypt and store a record; resolves when it is on the disk and was read back. Without a key to encrypt
+ * to (no answer of the server since this version came) it is kept in clear until `encryptKept`.
  * @param {Store} store
  * @param {Kind} kind
  * @param {object} content
@@ -27,12 +40,13 @@ export class NotKept extends Error {}
  */
 export async function append(store, kind, content, moment, note) {
   for (;;) {
-    const head = await chainHead(store)
-    const envelope = await seal(head, moment, kind, content)
-    const { tablet, epoch, number } = envelope
-    /** @type {Row} */
-    const row = { tablet, epoch, number, state: 'waiting', envelope, tries: 0, settled: null, reason: '', message: '', ...note }
-    if (await placed(store, head, row)) return readBack(store, row)
+    const { head, to } = await chainHead(store)
+    const clear = await seal(head, moment, kind, content)
+    const { tablet, epoch, number } = clear
+    const [envelope, told] = [to ? await encrypted(clear, to) : clear, toldOf({ envelope: clear })]
+    /** @type {Kept} */
+    const row = { tablet, epoch, number, state: 'waiting', envelope, told, tries: 0, settled: null, reason: '', message: '', made: note.made }
+    if (await placed(store, head, row, note.titles)) return readBack(store, row)
   }
 }
 
@@ -63,7 +77,7 @@ export function leaveLost(store, lost) {
  * @returns {Promise<Row[]>}
  */
 export function waiting(store) {
-  return store.run('readonly', (_, outbox) => asked(outbox.index('state').getAll('waiting')))
+  return store.run('readonly', async (settings, outbox) => named(settings, await asked(outbox.index('state').getAll('waiting'))))
 }
 
 /**
@@ -81,7 +95,9 @@ export function unsent(store) {
  * @returns {Promise<Row[]>}
  */
 export function since(store, from) {
-  return store.run('readonly', (_, outbox) => asked(outbox.index('made').getAll(IDBKeyRange.lowerBound(from))))
+  return store.run('readonly', async (settings, outbox) =>
+    named(settings, await asked(outbox.index('made').getAll(IDBKeyRange.lowerBound(from)))),
+  )
 }
 
 /**
@@ -96,7 +112,7 @@ export function newest(store) {
     if (!chain) return
     const request = outbox.openCursor(IDBKeyRange.bound([chain.tablet], [chain.tablet, []]), 'prev')
     for (let cursor = await asked(request); cursor; cursor = await asked(request)) {
-      if (cursor.value.envelope.kind === 'checkout') return cursor.value
+      if (cursor.value.envelope.kind === 'checkout') return (await named(settings, [cursor.value]))[0]
       cursor.continue()
     }
   })
@@ -109,7 +125,11 @@ export function newest(store) {
  * @returns {Promise<Row | undefined>}
  */
 export function find(store, row) {
-  return store.run('readonly', (_, outbox) => asked(outbox.get(keyOf(row))))
+  return store.run('readonly', async (settings, outbox) => {
+    /** @type {Kept | undefined} */
+    const held = await asked(outbox.get(keyOf(row)))
+    return held && (await named(settings, [held]))[0]
+  })
 }
 
 /**
@@ -118,23 +138,70 @@ export function find(store, row) {
  * @returns {Promise<Row[]>}
  */
 export function quarantined(store) {
-  return store.run('readonly', (_, outbox) => asked(outbox.index('state').getAll('quarantined')))
+  return store.run('readonly', async (settings, outbox) =>
+    named(settings, await asked(outbox.index('state').getAll('quarantined'))),
+  )
+}
+
+/**
+ * Hand in again what the server set aside: it may be able to read it now.
+ * @param {Store} store
+ */
+export function again(store) {
+  return store.run('readwrite', async (_, outbox) => {
+    /** @type {Kept[]} */
+    const rows = await asked(outbox.index('state').getAll('quarantined'))
+    for (const row of rows) outbox.put({ ...row, state: 'waiting' })
+  })
+}
+
+/**
+ * Encrypt every record that is still in clear: those of an earlier version, and those made before the key was known.
+ * Hashes and the chain stay as they are, so that the server takes each as the one it was.
+ * @param {Store} store
+ */
+export async function encryptKept(store) {
+  const { to, done } = await store.run('readonly', async (settings) => ({
+    to: /** @type {Boot | undefined} */ (await asked(settings.get('boot')))?.record_key,
+    done: await asked(settings.get('encrypted')),
+  }))
+  if (!to || done) return
+  await store.run('readwrite', (settings) => settings.put(true, 'encrypted')) // first: a record kept in clear meanwhile takes it back
+  for (let rows = await some(store, []); rows.length > 0; rows = await some(store, keyOf(rows[rows.length - 1]))) {
+    for (const row of rows) if (inClear(row)) await encryptOne(store, row, to)
+  }
+}
+
+/**
+ * Let go of who the records were for: of days gone by, or all.
+ * @param {Store} store
+ * @param {string} [today]  whose names stay
+ */
+export function dropNames(store, today) {
+  return store.run('readwrite', async (settings) => {
+    /** @type {Names | undefined} */
+    const names = await asked(settings.get('names'))
+    if (names && names.day !== today) settings.delete('names')
+  })
 }
 
 /**
  * Take note of the server's answers; a record that it did not name stays as it is.
  * @param {Store} store
  * @param {Row[]} sent
- * @param {Answer[]} answers
+ * @param {Answer[]} results
  * @param {number} now
  */
-export async function settle(store, sent, answers, now) {
-  const named = new Map(answers.map((answer) => [answer.id, answer]))
-  const rows = sent.flatMap((row) => {
-    const answer = named.get(idOf(row))
-    return answer ? [answered(row, answer, now)] : []
-  })
+export async function settle(store, sent, results, now) {
+  const answers = new Map(results.map((answer) => [answer.id, answer]))
   await store.run('readwrite', async (settings, outbox) => {
+    /** @type {Kept[]} */
+    const rows = []
+    for (const row of sent) {
+      const answer = answers.get(idOf(row))
+      const held = answer && (await asked(outbox.get(keyOf(row)))) // as it stands now: it may have been encrypted meanwhile
+      if (held) rows.push(answered(held, answer, now))
+    }
     for (const row of rows) outbox.put(row)
     await raise(settings, rows)
   })
@@ -148,7 +215,7 @@ export async function settle(store, sent, answers, now) {
  */
 export function mark(store, row, message) {
   return store.run('readwrite', async (_, outbox) => {
-    /** @type {Row | undefined} */
+    /** @type {Kept | undefined} */
     const held = await asked(outbox.get(keyOf(row)))
     if (held?.state === 'waiting') outbox.put({ ...held, tries: held.tries + 1, message })
   })
@@ -167,7 +234,7 @@ export function metIncarnation(store, incarnation) {
     settings.put(incarnation, 'incarnation')
     if (before === undefined) return false
     await lower(settings)
-    /** @type {Row[]} */
+    /** @type {Kept[]} */
     const rows = await asked(outbox.getAll())
     for (const row of rows) outbox.put({ ...row, state: 'waiting', settled: null, message: '' })
     return true
@@ -181,7 +248,7 @@ export function metIncarnation(store, incarnation) {
  */
 export function sweep(store, now) {
   return store.run('readwrite', async (_, outbox) => {
-    /** @type {Row[]} */
+    /** @type {Kept[]} */
     const old = await asked(outbox.index('made').getAll(IDBKeyRange.upperBound(now - KEPT)))
     for (const row of old) {
       if (row.state === 'settled' && row.settled !== null && row.settled < now - KEPT) outbox.delete(keyOf(row))
@@ -190,35 +257,90 @@ export function sweep(store, now) {
 }
 
 /**
+ * The chain's head, and the key to which the server wants records encrypted, if it has said.
  * @param {Store} store
- * @returns {Promise<Chain>}
+ * @returns {Promise<{head: Chain, to: RecordKey | undefined}>}
  */
 async function chainHead(store) {
-  const head = await store.run('readonly', (settings) => asked(settings.get('chain')))
+  const { head, boot } = await store.run('readonly', async (settings) => ({
+    head: await asked(settings.get('chain')),
+    boot: await asked(settings.get('boot')),
+  }))
   if (!head) throw new NotKept('this tablet is not enrolled')
-  return head
+  return { head, to: boot?.record_key }
 }
 
 /**
  * Write the record and move the chain on, unless another tab has moved it since `head` was read.
  * @param {Store} store
  * @param {Chain} head
- * @param {Row} row
+ * @param {Kept} row
+ * @param {string[]} titles
  */
-function placed(store, head, row) {
+function placed(store, head, row, titles) {
   return store.run('readwrite', async (settings, outbox) => {
     /** @type {Chain} */
     const now = await asked(settings.get('chain'))
     if (now.hash !== head.hash || now.epoch !== head.epoch || now.tablet !== head.tablet) return false
     outbox.add(row) // an existing number would abort the whole
     settings.put({ ...head, number: row.number, hash: row.envelope.hash }, 'chain')
+    if (inClear(row)) settings.delete('encrypted')
+    /** @type {Names | undefined} */
+    const names = await asked(settings.get('names'))
+    const today = day(row.made)
+    settings.put({ day: today, of: { ...(names?.day === today ? names.of : {}), [idOf(row)]: titles } }, 'names')
     return true
   })
 }
 
 /**
+ * The rows with the names that are still kept.
+ * @param {IDBObjectStore} settings
+ * @param {Kept[]} rows
+ * @returns {Promise<Row[]>}
+ */
+async function named(settings, rows) {
+  /** @type {Names | undefined} */
+  const names = await asked(settings.get('names'))
+  return rows.map((row) => ({ ...row, titles: names?.of[idOf(row)] ?? [] }))
+}
+
+/**
+ * The next rows after a key.
  * @param {Store} store
- * @param {Row} row
+ * @param {IDBValidKey} after
+ * @returns {Promise<Kept[]>}
+ */
+function some(store, after) {
+  const all = IDBKeyRange.bound(after, [[]], true, true) // of keys [tablet, …]: an array sorts after every text
+  return store.run('readonly', (_, outbox) => asked(outbox.getAll(all, AT_ONCE)))
+}
+
+/**
+ * Whether a row holds what only the server should read: a body in clear, or, from an earlier version, names.
+ * @param {Kept} row
+ */
+const inClear = (row) => row.envelope.cipher === 'none' || 'titles' in row
+
+/**
+ * @param {Store} store
+ * @param {Kept} row
+ * @param {RecordKey} to
+ */
+async function encryptOne(store, row, to) {
+  const envelope = row.envelope.cipher === 'none' ? await encrypted(row.envelope, to) : row.envelope
+  const told = toldOf(row)
+  await store.run('readwrite', async (_, outbox) => {
+    const held = await asked(outbox.get(keyOf(row)))
+    if (!held) return
+    delete held.titles
+    outbox.put({ ...held, told, envelope })
+  })
+}
+
+/**
+ * @param {Store} store
+ * @param {Kept} row
  * @returns {Promise<Row>}
  */
 async function readBack(store, row) {

@@ -6,13 +6,15 @@ import { asked } from './db.js'
 /** @import {Boot, Named} from '../model/types.js' */
 /** @import {Chain} from '../model/envelope.js' */
 /** @import {Marks, Run} from '../model/ahead.js' */
+/** @import {Names} from './outbox.js' */
 
 /**
  * @typedef {{id: string, name: string, keys: CryptoKeyPair}} Device
  * @typedef {{person: Named, manager: boolean, point: Named | null, seen: number}} Shift
  *   seen  tablet time of the last touch: a tablet left alone asks for the PIN again
  * @typedef {{device: Device, chain: Chain, boot: Boot, shift: Shift, incarnation: string, enrolling: CryptoKeyPair,
- *   acknowledged: Marks, behind: Run[]}} Settings
+ *   acknowledged: Marks, behind: Run[], names: Names, encrypted: boolean}} Settings
+ *   encrypted  whether no record in clear is left
  */
 
 /**
