@@ -14,7 +14,7 @@ from canteen.auth.guard import Permission, allowed, even_revoked, tablet_signed
 from canteen.auth.models import Tablet
 from canteen.db import db
 from canteen.policy.quote import quote_doc
-from canteen.pos import ahead, pricing, quoting, records
+from canteen.pos import ahead, notices, pricing, quoting, records
 from canteen.pos.models import HOW_READ, MODES
 from canteen.pos.orders import MOST_FEN, MOST_SALES
 from canteen.pos.quoting import Answer, Asked, Quoted
@@ -102,12 +102,18 @@ def bring(batch: dict[str, Any]) -> dict[str, Any]:
                 "outcome": result.outcome,
                 "sales": list(result.sales),
                 "excluded": [{"sale": each.sale, "fen": each.fen, "reason": each.reason} for each in result.excluded],
+                "notices": [{"sale": sale, "say": say} for sale, say in _notices(result).items()],
                 "reason": result.reason,
                 "message": result.message,
             }
             for result in results
         ],
     }
+
+
+def _notices(result: records.Result) -> dict[str, str]:
+    """What the cashier is to be told of each sale, by its id."""
+    return notices.sentences((each.sale, each.fen, each.reason) for each in result.excluded)
 
 
 def _own(tablet: Tablet, canteen_id: str) -> str:

@@ -3,6 +3,7 @@
 import { hour } from '../model/clock.js'
 import { show as yuan } from '../model/money.js'
 import { checkouts, KINDS, names, stateWords } from '../model/rows.js'
+import { play } from '../devices/sounds.js'
 import { find, newest } from '../store/outbox.js'
 import { fill, show, slot } from './dom.js'
 
@@ -25,6 +26,7 @@ export async function showDone(app, root, done) {
     doneState: row.state === 'waiting' ? '已存在本机，正在上传。' : stateWords(row, app.behind),
   })
   show(root, 'doneChange', shown.change > 0)
+  showNotice(root, shown)
   slot(root, 'done').dataset.number = String(row.number)
   slot(root, 'done').dataset.state = row.state
 }
@@ -38,8 +40,24 @@ export async function showLatest(app, root) {
   const row = await newest(app.store)
   if (!row) return fill(root, { latest: '' })
   const [latest] = checkouts([row])
-  const words = `上一单 ${hour(row.made)} ${who(latest)} ${yuan(latest.due)} 元，${stateWords(row, app.behind)}`
+  const told = latest.sales.some(({ notice }) => notice !== '') ? '；有补贴不能申报，请看今日记录' : ''
+  const words = `上一单 ${hour(row.made)} ${who(latest)} ${yuan(latest.due)} 元，${stateWords(row, app.behind)}${told}`
   fill(root, { latest: words })
+  slot(root, 'latest').dataset.told = String(told !== '')
+}
+
+/**
+ * What the server cannot claim of the sale just made, as soon as it says so.
+ * @param {HTMLElement} root
+ * @param {Shown} shown
+ */
+function showNotice(root, { sales }) {
+  const told = sales.filter(({ notice }) => notice !== '')
+  const notice = told.map(({ title, notice }) => (sales.length > 1 ? `${title}：${notice}` : notice)).join('')
+  const before = slot(root, 'doneNotice').textContent
+  if (notice && notice !== before) play('already')
+  fill(root, { doneNotice: notice })
+  show(root, 'doneNotice', notice !== '')
 }
 
 /** @param {Shown} shown */

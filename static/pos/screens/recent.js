@@ -61,7 +61,7 @@ function showRows(app, root, list) {
 }
 
 /**
- * How far each checkout is on its way.
+ * How far each checkout is on its way, and what the server said of its sales.
  * @param {App} app
  * @param {HTMLElement} root
  * @param {Shown[]} list  as the rows stand
@@ -70,6 +70,11 @@ function showStates(app, root, list) {
   for (const [n, part] of [...slot(root, 'rows').children].entries()) {
     fill(part, { state: stateWords(list[n].row, app.behind) })
     part.setAttribute('data-state', list[n].row.state)
+    for (const [m, line] of [...slot(part, 'sales').children].entries()) {
+      const { notice } = list[n].sales[m]
+      fill(line, { notice })
+      show(line, 'notice', notice !== '')
+    }
   }
 }
 
