@@ -73,6 +73,18 @@ OF_AN_EARLIER_VERSION = """
 })
 """
 
+FORGOTTEN = """
+() => new Promise((resolve, reject) => {
+  const opening = indexedDB.open('canteen-pos')
+  opening.onsuccess = () => {
+    const tx = opening.result.transaction('settings', 'readwrite')
+    tx.objectStore('settings').delete('encrypted')
+    tx.oncomplete = () => { opening.result.close(); resolve() }
+    tx.onabort = () => reject(tx.error)
+  }
+})
+"""
+
 
 @pytest.fixture
 def card(shop: Shop) -> str:
@@ -182,11 +194,18 @@ def test_records_of_an_earlier_version_are_encrypted_and_are_still_the_same_reco
     assert json.loads(exported(till.page)) == {"records": []}
     till.sees("另有 1 笔要联网一次后才能导出")
 
+    other = Till(till.page.context.new_page(), till.url)
+    other.page.route(boot, lambda route: route.abort())
+    other.open()
+    other.at_the_counter()
+    other.page.evaluate("() => { window.of_an_earlier_version = true }")
+    till.page.evaluate(FORGOTTEN)
     till.page.unroute(boot)
     with till.page.expect_response(boot):
         till.open()
     till.at_the_counter()
     encrypted(till)
+    other.page.wait_for_function("() => !window.of_an_earlier_version")  # it would stop at what it cannot read
     assert shown_by(till.page.evaluate(HELD)) == []
     after = till.outbox()
     assert [row["envelope"]["hash"] for row in after] == [row["envelope"]["hash"] for row in before]

@@ -142,7 +142,7 @@ export class App {
       this.line.met(boot.at, sent)
       this.menu = boot
       await put(this.store, { boot })
-      await encryptKept(this.store)
+      await encryptKept(this.store, () => this.otherDevice())
       await dropNames(this.store, day(this.now()))
       await leaveLost(this.store, boot.lost_epochs)
       this.#known()
@@ -191,7 +191,7 @@ export class App {
     return true
   }
 
-  /** The tablet has become another one: tabs that know it by its former name begin anew. */
+  /** The tablet has become another one, or keeps its records in another way: tabs that know it as it was begin anew. */
   otherDevice() {
     this.#tabs.postMessage('device')
   }

@@ -89,7 +89,7 @@ function clockWords(offset) {
  * @param {HTMLElement} root
  */
 async function exportWaiting(app, root) {
-  await encryptKept(app.store)
+  await encryptKept(app.store, () => app.otherDevice())
   const all = await waiting(app.store)
   const rows = all.filter(({ envelope }) => envelope.cipher !== 'none')
   const text = JSON.stringify({ records: rows.map((row) => row.envelope) })

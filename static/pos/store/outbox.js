@@ -159,17 +159,25 @@ export function again(store) {
  * Encrypt every record that is still in clear: those of an earlier version, and those made before the key was known.
  * Hashes and the chain stay as they are, so that the server takes each as the one it was.
  * @param {Store} store
+ * @param {() => void} begin  called once in a tablet's life, before the first: tabs that run an earlier version cannot
+ *   read such records, and one that sends would stop at them
  */
-export async function encryptKept(store) {
-  const { to, done } = await store.run('readonly', async (settings) => ({
-    to: /** @type {Boot | undefined} */ (await asked(settings.get('boot')))?.record_key,
-    done: await asked(settings.get('encrypted')),
-  }))
-  if (!to || done) return
-  await store.run('readwrite', (settings) => settings.put(true, 'encrypted')) // first: a record kept in clear meanwhile takes it back
+export async function encryptKept(store, begin) {
+  const { to, before } = await store.run('readwrite', async (settings) => {
+    /** @type {Boot | undefined} */
+    const boot = await asked(settings.get('boot'))
+    const before = await asked(settings.get('encrypted'))
+    if (boot?.record_key && before !== true) settings.put('going', 'encrypted')
+    return { to: boot?.record_key, before }
+  })
+  if (!to || before === true) return
+  if (before === undefined) begin()
   for (let rows = await some(store, []); rows.length > 0; rows = await some(store, keyOf(rows[rows.length - 1]))) {
     for (const row of rows) if (inClear(row)) await encryptOne(store, row, to)
   }
+  await store.run('readwrite', async (settings) => {
+    if ((await asked(settings.get('encrypted'))) === 'going') settings.put(true, 'encrypted')
+  })
 }
 
 /**
@@ -284,7 +292,7 @@ function placed(store, head, row, titles) {
     if (now.hash !== head.hash || now.epoch !== head.epoch || now.tablet !== head.tablet) return false
     outbox.add(row) // an existing number would abort the whole
     settings.put({ ...head, number: row.number, hash: row.envelope.hash }, 'chain')
-    if (inClear(row)) settings.delete('encrypted')
+    if (inClear(row)) settings.put('no', 'encrypted')
     /** @type {Names | undefined} */
     const names = await asked(settings.get('names'))
     const today = day(row.made)

@@ -13,8 +13,8 @@ import { asked } from './db.js'
  * @typedef {{person: Named, manager: boolean, point: Named | null, seen: number}} Shift
  *   seen  tablet time of the last touch: a tablet left alone asks for the PIN again
  * @typedef {{device: Device, chain: Chain, boot: Boot, shift: Shift, incarnation: string, enrolling: CryptoKeyPair,
- *   acknowledged: Marks, behind: Run[], names: Names, encrypted: boolean}} Settings
- *   encrypted  whether no record in clear is left
+ *   acknowledged: Marks, behind: Run[], names: Names, encrypted: true | 'going' | 'no'}} Settings
+ *   encrypted  whether no record in clear is left; 'going' while they are gone through, missing before the first time
  */
 
 /**
