@@ -42,7 +42,8 @@ async function refresh(app, root) {
   const held = [...(await quarantined(app.store)), ...(await waiting(app.store)).filter(({ message }) => message)]
   show(root, 'held', held.length > 0)
   each(slot(root, 'heldRows'), held, 'part-item', (item, row) => {
-    item.textContent = `第 ${row.epoch}/${row.number} 号，${minute(row.made)}，${names(row.titles)}：${stateWords(row, app.behind)}`
+    const which = [`第 ${row.epoch}/${row.number} 号`, minute(row.made), names(row.titles)].filter(Boolean).join('，')
+    item.textContent = `${which}：${stateWords(row, app.behind)}`
   })
   show(root, 'update', await updateWaits())
 }
