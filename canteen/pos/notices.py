@@ -21,6 +21,10 @@ WHAT = {
     "prorated": "补贴资金按比例核减",
     "budget_ended": "补贴资金已用完",
 }
+WAITS = {
+    "self_dated": "这一单补传，不能证明是当时所记，要等审核人员核实",
+    "cashier_not_logged_in": "收款时这位收银员没有在本机登录，要等审核人员核实",
+}  # what a reviewer may still let in
 OTHER = "系统核对后，这一餐不符合补贴条件"
 ASK = {
     "card_dead": "请让老人联系社区换卡。",
@@ -32,7 +36,7 @@ ASK_MANAGER = "有疑问请联系食堂负责人。"
 
 def what(reason: str) -> str:
     """What happened, by the stable code of an exclusion."""
-    return WHAT.get(reason, OTHER)
+    return WHAT.get(reason) or WAITS.get(reason, OTHER)
 
 
 def sentences(excluded: Iterable[tuple[str, Fen, str]]) -> dict[str, str]:
@@ -47,4 +51,5 @@ def sentences(excluded: Iterable[tuple[str, Fen, str]]) -> dict[str, str]:
 
 def _sentence(fen: Fen, reason: str) -> str:
     ask = ASK.get(reason, ASK_MANAGER)
-    return f"{what(reason)}，本单补贴 {show(fen)} 元不能申报，请勿再向老人收钱。{ask}"
+    cannot = "暂不能申报" if reason in WAITS else "不能申报"
+    return f"{what(reason)}，本单补贴 {show(fen)} 元{cannot}，请勿再向老人收钱。{ask}"

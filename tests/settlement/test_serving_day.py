@@ -119,6 +119,7 @@ def test_what_the_counter_is_told_names_no_standing_and_no_death() -> None:
     for code in (*outcome.WHY, "after_death", "class", "a code of next year"):
         if code not in notices.WHAT:
             assert notices.what(code) == notices.OTHER
+    assert "2.00 元暂不能申报" in notices.sentences([("s1", 200, "self_dated")])["s1"]
     told = notices.sentences([("s1", 100, "used_up"), ("s1", 250, "class"), ("s2", 300, "class")])
     assert "3.50 元" in told["s1"]
     assert told["s2"].startswith(notices.OTHER)
