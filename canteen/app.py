@@ -16,7 +16,7 @@ from canteen.registry import api as card_counter
 from canteen.registry import card_pages, import_pages, pages
 from canteen.ruledesk import pages as rule_pages
 from canteen.ruledesk import revaluation_pages, simulation_pages
-from canteen.settlement import day_pages, doubted_pages, refund_pages
+from canteen.settlement import day_pages, doubted_pages, lost_pages, refund_pages
 from canteen.settlement import pages as settlement_pages
 from canteen.web import api as web_api
 from canteen.web import errors, filters, health, numbers, security, vendor
@@ -57,7 +57,7 @@ def _edges(app: Flask, settings: Config) -> None:
     for part in (tablets_api.bp, pos_api.bp, card_counter.bp):
         api.register_blueprint(part)
     registry_pages = (pages.bp, card_pages.bp, import_pages.bp)
-    claim_pages = (settlement_pages.bp, day_pages.bp, doubted_pages.bp, refund_pages.bp)
+    claim_pages = (settlement_pages.bp, day_pages.bp, lost_pages.bp, doubted_pages.bp, refund_pages.bp)
     desk_pages = (*claim_pages, rule_pages.bp, simulation_pages.bp, revaluation_pages.bp)
     for page in (
         auth_pages.bp,

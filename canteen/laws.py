@@ -25,13 +25,13 @@ ON_INSERT = (
     "event_gapless", "period_chained", "transfer_period", "transfer_accounts", "claim_whole_periods",
     "decision_in_turn", "decision_two_people", "payout_two_people", "revaluation_two_people", "revalued_period",
     "revalued_standing", "decision_known_move", "decision_paid_by_two", "prorating_within_limit",
-    "prorated_within_share", "regrant_standing", "given_up_granted", "change_two_people",
+    "prorated_within_share", "regrant_standing", "given_up_granted", "change_two_people", "lost_apart",
 )  # fmt: skip
 
 # Tables that are state, not facts: the application may change their rows, and where named, remove them.
 CHANGED = (
     "slot", "amount_used", "attempts", "web_session", "tablet", "person", "role_grant", "enrolment_code",
-    "lost_epoch", "card_code", "import_run", "job_run", "area", "area_link", "operator", "payee", "canteen",
+    "lost_numbers", "card_code", "import_run", "job_run", "area", "area_link", "operator", "payee", "canteen",
     "meal_window", "serving_days", "closure", "serving_point", "contract", "menu_item", "installation",
     "rulebook_draft", "simulation", "revaluation_run", "tablet_ahead",
 )  # fmt: skip

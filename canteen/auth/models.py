@@ -153,20 +153,22 @@ class EnrolmentCode(Base):
     tablet_id: Mapped[str | None] = mapped_column(ForeignKey("tablet.id"))
 
 
-class LostEpoch(Base):
-    """An epoch of a tablet's numbers declared lost from `first_missing` on: by two people, with a reason."""
+class LostNumbers(Base):
+    """A run of a tablet's numbers declared lost, both ends included: by two people, with a reason. No two overlap."""
 
-    __tablename__ = "lost_epoch"
+    __tablename__ = "lost_numbers"
     __table_args__ = (
-        UniqueConstraint("tablet_id", "epoch"),
+        UniqueConstraint("tablet_id", "epoch", "first_number"),
+        CheckConstraint("first_number >= 1 AND last_number >= first_number", name="run"),
         CheckConstraint("confirmed_by IS NULL OR confirmed_by <> declared_by", name="two_people"),
-        Index("ix_lost_epoch_tablet", "tablet_id"),
         {"sqlite_strict": True},
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     tablet_id: Mapped[str] = mapped_column(ForeignKey("tablet.id"))
     epoch: Mapped[int]
+    first_number: Mapped[int]
+    last_number: Mapped[int]
     reason: Mapped[str]
     declared_by: Mapped[str]
     declared_at: Mapped[datetime]

@@ -1,4 +1,4 @@
-"""Pages of the tablets: one-time codes, the list, shutting one out, declaring numbers lost by two people."""
+"""Pages of the tablets: one-time codes, the list, shutting one out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from canteen import clock
 from canteen.auth import guard, tablets
 from canteen.auth.guard import Permission, allowed
-from canteen.auth.models import EnrolmentCode, LostEpoch, Person, Tablet
+from canteen.auth.models import EnrolmentCode, Person, Tablet
 from canteen.auth.tablets import NoTablet
 from canteen.db import db
 from canteen.errors import Conflict, Forbidden, Invalid, Refusal
@@ -23,8 +23,6 @@ nav.add("tablet_desk.tablet_list", "平板", position=55)
 
 DONE = {
     "revoked": "平板已停用，立即生效。",
-    "declared": "已登记遗失，须另一人确认后生效。",
-    "confirmed": "遗失已确认。",
 }
 REFUSED = (Invalid, Conflict, Forbidden)
 
@@ -68,30 +66,6 @@ def revoke(tablet_id: str) -> ResponseReturnValue:
     return redirect(url_for("tablet_desk.tablet_page", tablet_id=tablet_id, done="revoked"))
 
 
-@bp.post("/<tablet_id>/lost")
-@allowed(Permission.DECLARE_LOST)
-def declare_lost(tablet_id: str) -> ResponseReturnValue:
-    """The first person's word that unsent numbers of an epoch are lost."""
-    _within(tablet_id, Permission.DECLARE_LOST)
-    try:
-        tablets.declare_lost(tablet_id, _epoch(), request.form.get("reason", ""), by=g.person.id)
-    except REFUSED as refusal:
-        return _tablet_page(tablet_id, refusal)
-    return redirect(url_for("tablet_desk.tablet_page", tablet_id=tablet_id, done="declared"))
-
-
-@bp.post("/<tablet_id>/lost/confirm")
-@allowed(Permission.CONFIRM_LOST)
-def confirm_lost(tablet_id: str) -> ResponseReturnValue:
-    """The second person's word."""
-    _within(tablet_id, Permission.CONFIRM_LOST)
-    try:
-        tablets.confirm_lost(tablet_id, _epoch(), by=g.person.id)
-    except REFUSED as refusal:
-        return _tablet_page(tablet_id, refusal)
-    return redirect(url_for("tablet_desk.tablet_page", tablet_id=tablet_id, done="confirmed"))
-
-
 def _list_page(refusal: Refusal | None = None) -> ResponseReturnValue:
     session = db.session()
     query = (
@@ -124,21 +98,15 @@ def _tablet_page(tablet_id: str, refusal: Refusal | None = None) -> ResponseRetu
     tablet = session.get(Tablet, tablet_id)
     if tablet is None or tablet.canteen_id not in _seen(session):
         raise NoTablet
-    lost = list(
-        session.execute(select(LostEpoch).where(LostEpoch.tablet_id == tablet_id).order_by(LostEpoch.epoch)).scalars()
-    )
-    ids = {tablet.enrolled_by} | {each.declared_by for each in lost} | {each.confirmed_by for each in lost}
-    names = session.execute(select(Person.id, Person.name).where(Person.id.in_(ids))).all()
+    names = session.execute(select(Person.id, Person.name).where(Person.id == tablet.enrolled_by)).all()
     return render_template(
         "auth/tablet.html",
         tablet=tablet,
         canteen=session.get_one(Canteen, tablet.canteen_id),
-        lost=lost,
         names={"system": "系统安装", **dict(names)},
         reasons=list(tablets.REVOKED.items()),
         may_revoke=guard.may(Permission.ENROL_TABLET, tablet.canteen_id) and tablet.revoked_at is None,
-        may_declare=guard.may(Permission.DECLARE_LOST, tablet.canteen_id),
-        may_confirm=guard.may(Permission.CONFIRM_LOST, tablet.canteen_id),
+        may_see_numbers=guard.may(Permission.SEE_TABLETS, tablet.canteen_id),
         refusal=refusal,
         done=DONE.get(request.args.get("done", "")),
     ), (status_of(refusal) if refusal else 200)
@@ -156,10 +124,3 @@ def _within(tablet_id: str, permission: Permission) -> None:
     tablet = db.session.get(Tablet, tablet_id)
     if tablet is None or not guard.may(permission, tablet.canteen_id):
         raise NoTablet
-
-
-def _epoch() -> int:
-    text = request.form.get("epoch", "")
-    if not (text.isascii() and text.isdigit() and int(text[:6]) >= 1 and len(text) <= 6):
-        raise Invalid("编号段为 1 起的整数，见平板“设备状态”。")
-    return int(text)

@@ -19,10 +19,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen import clock, events, places
-from canteen.auth import contacts, humans, sessions
-from canteen.auth.models import EnrolmentCode, LostEpoch, Tablet
+from canteen.auth import contacts, sessions
+from canteen.auth.models import EnrolmentCode, Tablet
 from canteen.db import transaction
-from canteen.errors import Conflict, Forbidden, Invalid, Missing
+from canteen.errors import Forbidden, Invalid, Missing
 from canteen.web.errors import LoginNeeded
 
 CODE_DIGITS = 12
@@ -60,11 +60,6 @@ class TabletUnknown(LoginNeeded):
 class TabletRevoked(LoginNeeded):
     code = "tablet_revoked"
     message = "这台平板已被停用，请联系管理员。"
-
-
-class EpochRefused(Conflict):
-    code = "epoch_refused"
-    message = "该编号段已申报过遗失，或须由另一人确认。"
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,50 +235,3 @@ def _point(public_key: bytes) -> ec.EllipticCurvePublicKey:
 
 def _digest(code: str) -> str:
     return hashlib.sha256(b"enrolment code\n" + code.encode()).hexdigest()
-
-
-# --- records that will never come ---
-
-
-def declare_lost(tablet_id: str, epoch: int, reason: str, *, by: str) -> None:
-    """Say that what a tablet numbered and never sent in `epoch` is lost for good. Holds once a second person confirms.
-
-    Raises NoTablet, EpochRefused, Invalid.
-    """
-    if not 4 <= len(reason := reason.strip()) <= 500:
-        raise Invalid("请写明遗失原因（至少 4 个字），例如“平板进水，无法开机”。")
-    with transaction() as session:
-        if session.get(Tablet, tablet_id, with_for_update=True) is None:
-            raise NoTablet
-        there = select(LostEpoch.id).where(LostEpoch.tablet_id == tablet_id, LostEpoch.epoch == epoch)
-        if session.execute(there).first():
-            raise EpochRefused("该编号段已申报过遗失，等待另一人确认或已确认。")
-        session.add(
-            LostEpoch(
-                tablet_id=tablet_id,
-                epoch=epoch,
-                reason=reason,
-                declared_by=by,
-                declared_at=clock.now(),
-                confirmed_by=None,
-                confirmed_at=None,
-            )
-        )
-        said = hashlib.sha256(reason.encode()).hexdigest()  # free words stay out of the chain
-        events.record(session, "tablet.declare_lost", tablet_id, by=by, body={"epoch": epoch, "reason": said})
-
-
-def confirm_lost(tablet_id: str, epoch: int, *, by: str) -> None:
-    """The second person's word. Raises NoTablet, EpochRefused (none declared, done already, or the same person)."""
-    with transaction() as session:
-        lost = session.execute(
-            select(LostEpoch).where(LostEpoch.tablet_id == tablet_id, LostEpoch.epoch == epoch).with_for_update()
-        ).scalar_one_or_none()
-        if lost is None:
-            raise NoTablet
-        if lost.confirmed_by is not None:
-            raise EpochRefused("该编号段的遗失已经确认。")
-        if humans.same(session, by, {lost.declared_by}):
-            raise EpochRefused("申报人不能自己确认，请另一人办理。")
-        lost.confirmed_by, lost.confirmed_at = by, clock.now()
-        events.record(session, "tablet.confirm_lost", tablet_id, by=by, body={"epoch": epoch})

@@ -17,9 +17,9 @@ from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
 from canteen import clock
-from canteen.auth.models import LostEpoch, Tablet
+from canteen.auth.models import Tablet
 from canteen.db import db, transaction
-from canteen.pos import incarnation
+from canteen.pos import incarnation, lost
 from canteen.pos.models import Record, TabletAhead
 from canteen.prepared import Prepared
 
@@ -185,12 +185,10 @@ def _forget_what_came(tablet_id: str, noted: Mapping[int, tuple[Run, str]]) -> N
 
 
 def _lacking(session: Session, tablet_id: str, run: Run) -> int:
-    """How many numbers of `run` the database does not hold; none of an epoch that two people declared lost."""
-    lost = select(LostEpoch.id).where(
-        LostEpoch.tablet_id == tablet_id, LostEpoch.epoch == run.epoch, LostEpoch.confirmed_by.is_not(None)
-    )
-    if session.execute(lost).first():
-        return 0
-    numbers = select(func.count(Record.number.distinct())).where(_OWN, Record.number.between(run.first, run.last))
-    there: int = session.execute(numbers, {"tablet": tablet_id, "epoch": run.epoch}).scalar_one()
-    return run.last - run.first + 1 - there
+    """How many numbers of `run` the database does not hold; none that two people declared lost."""
+    left = list(lost.without(lost.Run(run.epoch, run.first, run.last), lost.confirmed(session, tablet_id)))
+    there = 0
+    for one in left:
+        numbers = select(func.count(Record.number.distinct())).where(_OWN, Record.number.between(one.first, one.last))
+        there += session.execute(numbers, {"tablet": tablet_id, "epoch": run.epoch}).scalar_one()
+    return sum(one.last - one.first + 1 for one in left) - there

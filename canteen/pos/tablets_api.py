@@ -17,11 +17,11 @@ from sqlalchemy.orm import Session
 from canteen import clock, places
 from canteen.auth import approvals, contacts, guard, logins, people, sessions, tablets
 from canteen.auth.guard import Permission, allowed, public, tablet_signed
-from canteen.auth.models import LostEpoch, Tablet
+from canteen.auth.models import Tablet
 from canteen.auth.tablets import BadKey
 from canteen.db import db, transaction
 from canteen.places import MenuItem, ServingPoint
-from canteen.pos import ahead, cipher, incarnation, voids
+from canteen.pos import ahead, cipher, incarnation, lost, voids
 from canteen.web import security
 from canteen.web.api import PREFIX, Blueprint, Strict
 
@@ -83,7 +83,7 @@ class Boot(Contact):
     cashiers = fields.List(fields.Nested(Named), required=True)
     managers = fields.List(fields.Nested(Named), required=True)
     session = fields.Nested(Named, required=True, allow_none=True)
-    lost_epochs = fields.List(fields.Integer(), required=True)
+    lost = fields.List(fields.Nested(Run), required=True)
     record_key = fields.Nested(RecordKey, required=True, metadata={"description": "to which records are encrypted"})
 
 
@@ -186,7 +186,7 @@ def boot() -> dict[str, Any]:
         "cashiers": [_named(person) for person in people.working_at(session, canteen.id, Permission.SELL)],
         "managers": [_named(person) for person in people.working_at(session, canteen.id, Permission.VOID_ANY)],
         "session": {"id": g.person.id, "name": g.person.name} if g.person else None,
-        "lost_epochs": _lost(session, tablet.id),
+        "lost": [asdict(run) for run in lost.confirmed(session, tablet.id)],
         "record_key": _record_key(),
     }
 
@@ -290,8 +290,3 @@ def _menu(session: Session, canteen_id: str, day: date) -> list[MenuItem]:
 
 def _item(item: MenuItem) -> dict[str, Any]:
     return _named(item) | {"fen": item.fen, "period": item.period, "tags": item.tags.split()}
-
-
-def _lost(session: Session, tablet_id: str) -> list[int]:
-    query = select(LostEpoch.epoch).where(LostEpoch.tablet_id == tablet_id, LostEpoch.confirmed_by.is_not(None))
-    return sorted(session.execute(query).scalars())

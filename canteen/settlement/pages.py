@@ -19,6 +19,7 @@ from canteen.auth import guard, humans
 from canteen.auth.guard import NotCovered, Permission, allowed, own_account
 from canteen.db import db
 from canteen.errors import Conflict, Forbidden, Invalid, Refusal
+from canteen.pos.lost import Run
 from canteen.settlement import (
     claims,
     desk,
@@ -169,6 +170,11 @@ def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnVa
         for move in open_moves
     }
     period = details.period_of(claim)
+    missing = gaps.missing(period) if state in {"draft", "returned"} else []
+    also_held = {
+        gap: [each for each in gaps.held_by(gap.tablet, Run(gap.epoch, gap.first, gap.last)) if each != number]
+        for gap in missing
+    }
     claim = find(number)
     page = render_template(
         "settlement/claim.html",
@@ -182,7 +188,8 @@ def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnVa
         barred=barred,
         findings=details.findings(claim),
         unanswered=claims.unanswered(session, period_id),
-        missing=gaps.missing(period) if state in {"draft", "returned"} else [],
+        missing=missing,
+        also_held=also_held,
         quarantined=gaps.quarantined(period) if state in {"draft", "returned"} else 0,
         silent=gaps.silent(period) if state in {"draft", "returned"} else [],
         payouts=payouts.of_claim(session, claim_id),

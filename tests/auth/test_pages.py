@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from canteen.auth import change_requests, tablets
-from canteen.auth.models import ChangeRequest, Grant, LostEpoch, Person, Tablet
+from canteen.auth.models import ChangeRequest, Grant, Person, Tablet
 from canteen.db import db
 from tests.auth.house import CITY, EAST, PASSWORD, PIN, Browser, Till, a_person, a_till
 
@@ -266,42 +266,12 @@ def test_tablets_outside_the_scope_answer_404(app: object, city: None, browser: 
 
     assert browser.get(page).status_code == 404
     assert browser.post(f"{page}/revoke", reason="lost").status_code == 404
-    assert browser.post(f"{page}/lost", epoch="1", reason="平板进水，无法开机").status_code == 404
+    assert browser.get(f"{page}/lost").status_code == 404
+    lost = {"epoch": "1", "first": "1", "last": "1", "reason": "平板进水，无法开机"}
+    assert browser.post(f"{page}/lost", **lost).status_code == 404
     assert browser.post("/desk/tablets/codes", canteen="east", name="x").status_code == 404
     assert till.tablet not in browser.get("/desk/tablets").text
     assert db.session.get_one(Tablet, till.tablet).revoked_at is None
-
-
-def test_a_loss_is_declared_by_one_and_confirmed_by_another(
-    city: None, browser: Browser, browsers: Browsers, till: Till
-) -> None:
-    a_person("head", ("manager", "canteen", "east"))
-    a_person("street", ("reviewer", "area", EAST))
-    page, other = f"/desk/tablets/{till.tablet}", browsers()
-    browser.log_in("head")
-    other.log_in("street")
-
-    assert browser.post(f"{page}/lost", epoch="0", reason="平板进水，无法开机").status_code == 422
-    browser.post(f"{page}/lost", epoch="1", reason="平板进水，无法开机")
-    assert "待另一人确认" in browser.get(page).text
-    assert browser.post(f"{page}/lost/confirm", epoch="1").status_code == 403
-    assert "确认遗失" in other.get(page).text
-    other.post(f"{page}/lost/confirm", epoch="1")
-
-    lost = db.session.execute(select(LostEpoch)).scalar_one()
-    assert (lost.declared_by, lost.confirmed_by) == ("id-head", "id-street")
-
-
-def test_the_one_who_declared_does_not_confirm(city: None, browser: Browser, till: Till) -> None:
-    a_person("street", ("reviewer", "area", EAST))
-    browser.log_in("street")
-    page = f"/desk/tablets/{till.tablet}"
-    browser.post(f"{page}/lost", epoch="1", reason="平板进水，无法开机")
-
-    answer = browser.post(f"{page}/lost/confirm", epoch="1")
-
-    assert answer.status_code == 409
-    assert "确认遗失</button>" not in answer.text
 
 
 def test_the_list_of_tablets_tells_clocks_that_are_wrong(root: str, browser: Browser, app: object, till: Till) -> None:

@@ -18,11 +18,12 @@ from sqlalchemy.exc import IntegrityError
 
 from canteen import cli, clock, events
 from canteen.auth import tablets
+from canteen.auth.models import LostNumbers
 from canteen.auth.tablets import CodeRefused
 from canteen.config import Config
 from canteen.db import db, transaction
 from canteen.events import Event
-from canteen.pos import envelope
+from canteen.pos import envelope, lost
 from canteen.pos.incarnation import NothingCalls
 from canteen.pos.models import TabletAhead
 from tests.auth.house import Till, a_till
@@ -162,9 +163,9 @@ def test_what_a_restore_to_before_an_epoch_lost_is_named_too(till: Till) -> None
 
 def test_what_two_people_declared_lost_is_no_longer_waited_for(till: Till, canteen: Canteen) -> None:
     ping(till, acknowledged="1/5")
-    tablets.declare_lost(till.tablet, 1, "平板进水，无法开机", by="one")
+    lost.declare(till.tablet, lost.Run(1, 1, 5), "平板进水，无法开机", by="one")
     assert troubles(canteen) != []
-    tablets.confirm_lost(till.tablet, 1, by="two")
+    lost.confirm(db.session.execute(select(LostNumbers.id)).scalar_one(), by="two")
 
     assert troubles(canteen) == []
     assert ping(till, acknowledged="1/5")["behind"] == []

@@ -9,15 +9,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.hazmat.primitives import serialization
 from flask import Flask
-from sqlalchemy import select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import select
 
 from canteen import clock, events
-from canteen.auth import approvals, humans, tablets
+from canteen.auth import approvals, tablets
 from canteen.auth.approvals import ApprovalRefused
-from canteen.auth.models import EnrolmentCode, LostEpoch, Tablet
-from canteen.auth.tablets import BadKey, EpochRefused, NoTablet
-from canteen.db import db, transaction
+from canteen.auth.models import EnrolmentCode, Tablet
+from canteen.auth.tablets import BadKey, NoTablet
+from canteen.db import db
 from canteen.errors import Invalid
 from canteen.places import NoCanteen
 from canteen.pos import envelope
@@ -324,47 +323,3 @@ def test_what_no_decoder_reads_is_refused_in_words(till: Till, value: bytes) -> 
     answer = till.client.post("/api/v1/records", data=body, content_type="application/json", headers=headers)
 
     assert (answer.status_code, answer.json["code"]) in {(400, "malformed"), (422, "invalid")}
-
-
-# --- records that will never come ---
-
-
-def test_numbers_are_lost_by_the_word_of_two_people(till: Till) -> None:
-    tablets.declare_lost(till.tablet, 1, "平板进水，无法开机", by="first")
-    assert till.call("GET", "/api/v1/pos/boot").json["lost_epochs"] == []
-
-    with pytest.raises(EpochRefused):
-        tablets.confirm_lost(till.tablet, 1, by="first")
-    tablets.confirm_lost(till.tablet, 1, by="second")
-
-    assert till.call("GET", "/api/v1/pos/boot").json["lost_epochs"] == [1]
-    with pytest.raises(EpochRefused):
-        tablets.confirm_lost(till.tablet, 1, by="third")
-    with pytest.raises(EpochRefused):
-        tablets.declare_lost(till.tablet, 1, "平板进水，无法开机", by="third")
-
-
-def test_two_accounts_of_one_human_are_one_person_s_word(till: Till) -> None:
-    first, second = (a_person(login, ("manager", "canteen", "east")) for login in ("day", "night"))
-    humans.tie(first, second, by="system")
-    tablets.declare_lost(till.tablet, 1, "平板进水，无法开机", by=first)
-
-    with pytest.raises(EpochRefused):
-        tablets.confirm_lost(till.tablet, 1, by=second)
-
-
-def test_the_database_itself_refuses_one_person_for_two(till: Till) -> None:
-    tablets.declare_lost(till.tablet, 1, "平板进水，无法开机", by="first")
-
-    with pytest.raises(IntegrityError), transaction() as session:
-        session.execute(update(LostEpoch).values(confirmed_by="first", confirmed_at=clock.now()))
-
-
-def test_a_loss_needs_a_reason_a_tablet_and_a_declaration(till: Till) -> None:
-    for act in (
-        lambda: tablets.declare_lost(till.tablet, 1, "坏", by="first"),
-        lambda: tablets.declare_lost("unknown", 1, "平板进水，无法开机", by="first"),
-        lambda: tablets.confirm_lost(till.tablet, 7, by="second"),
-    ):
-        with pytest.raises((Invalid, NoTablet)):
-            act()

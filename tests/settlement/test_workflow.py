@@ -13,7 +13,7 @@ from canteen.auth import humans
 from canteen.db import transaction
 from canteen.ledger import transfers
 from canteen.registry.imports import contracts
-from canteen.settlement import claims, gaps, judging, payouts, steps, verify, workflow
+from canteen.settlement import claims, judging, payouts, steps, verify, workflow
 from canteen.settlement.claims import MoveNotOpen, NeedsReason, SamePerson
 from canteen.settlement.models import Decision, Finding, Held
 from tests import world
@@ -129,22 +129,6 @@ def test_a_gap_holds_the_submission_until_it_is_filled(town: Town):
     with pytest.raises(workflow.GapHolds):
         go(town, "2026-01", *TO_REVIEW)
     town.bring(at(date(2026, 2, 6), 8), kept)
-    assert go(town, "2026-01", *TO_REVIEW) == "submitted"
-
-
-def test_a_gap_holds_no_longer_once_two_people_declared_its_epoch_lost(town: Town):
-    from canteen.auth import tablets  # noqa: PLC0415 - needs the application
-
-    town.sell(JAN5, town.cards[0])
-    town.sealed(JAN5, None, hour=12)
-    town.sell(JAN6, town.cards[0])
-    town.close("2026-01")
-
-    tablets.declare_lost("t1", 1, "平板进水无法开机", by="p-manager")
-    with pytest.raises(workflow.GapHolds):
-        go(town, "2026-01", *TO_REVIEW)
-    assert gaps.missing(town.period("2026-01"))[0].declared_by == "p-manager"
-    tablets.confirm_lost("t1", 1, by="p-street")
     assert go(town, "2026-01", *TO_REVIEW) == "submitted"
 
 

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import ConsoleMessage, Page, expect
 
+from canteen import clock
 from canteen.app import create_app
 from canteen.auth import tablets
 from canteen.config import ROOT
-from canteen.db import db
+from canteen.db import db, transaction
+from canteen.pos import lost
+from canteen.pos.models import TabletAhead
 from tests.auth.house import CITY, PASSWORD, Till, a_person, build_city
 from tests.rigs.browsers import OpenPage
 from tests.rigs.databases import config_for
@@ -47,7 +50,10 @@ def desk(sqlite_url: str, tmp_path: Path, serve: Serve) -> str:
         a_person("new", ("finance", "area", CITY), must_change=True)
         till = Till(app.test_client())
         till.tablet = tablets.enrol(tablets.make_code("east", "一号窗口", by="system").code, till.public_key)
-        tablets.declare_lost(till.tablet, 1, "平板进水，无法开机", by="id-wang")
+        with transaction() as session:
+            row = {"epoch": 1, "held": 0, "acknowledged": 9, "incarnation": "x", "since": clock.now()}
+            session.add(TabletAhead(tablet_id=till.tablet, **row))
+        lost.declare(till.tablet, lost.Run(1, 1, 3), "平板进水，无法开机", by="id-wang")
         tablets.make_code("east", "二号窗口", by="system")
         db.session.remove()
         db.engine.dispose()
@@ -89,7 +95,8 @@ def test_every_page_can_be_read_and_reached(desk: str, open_page: OpenPage, size
     page.goto(f"{url}/desk/people")
     found = {"login": faults(page)}
     log_in(page, url, "root")
-    for path in ("people", "people/id-wang", "people/new", "tablets", f"tablets/{tablet}", "account", "nothing"):
+    lost = (f"tablets/{tablet}/lost?epoch=1&first=4&last=9", "lost")
+    for path in ("people", "people/id-wang", "people/new", "tablets", f"tablets/{tablet}", *lost, "account", "nothing"):
         page.goto(f"{url}/desk/{path}")
         found[path] = faults(page)
     page.goto(f"{url}/desk/tablets")

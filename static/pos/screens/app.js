@@ -144,7 +144,7 @@ export class App {
       await put(this.store, { boot })
       await encryptKept(this.store, () => this.otherDevice())
       await dropNames(this.store, day(this.now()))
-      await leaveLost(this.store, boot.lost_epochs)
+      await leaveLost(this.store, boot.lost)
       this.#known()
       await this.refresh()
     } catch (error) {

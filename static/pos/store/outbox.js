@@ -58,16 +58,17 @@ export async function append(store, kind, content, moment, note) {
 export const newChain = (tablet) => ({ tablet, epoch: 1, number: 0, hash: FIRST })
 
 /**
- * The numbers of this epoch were declared lost while the tablet was away: count anew in the next one.
+ * Numbers that this chain would still give were declared lost, as after a store that was set back: count anew in the
+ * next epoch. A loss behind the chain leaves it as it is.
  * @param {Store} store
- * @param {number[]} lost
+ * @param {{epoch: number, first: number, last: number}[]} lost
  */
 export function leaveLost(store, lost) {
   return store.run('readwrite', async (settings) => {
     /** @type {Chain} */
     const chain = await asked(settings.get('chain'))
-    if (!lost.includes(chain.epoch)) return
-    settings.put({ ...chain, epoch: Math.max(...lost) + 1, number: 0, hash: FIRST }, 'chain')
+    if (!lost.some(({ epoch, last }) => epoch === chain.epoch && last > chain.number)) return
+    settings.put({ ...chain, epoch: Math.max(...lost.map(({ epoch }) => epoch)) + 1, number: 0, hash: FIRST }, 'chain')
   })
 }
 

@@ -1,0 +1,221 @@
+"""Lost is a run of a tablet's numbers by the word of two people: it releases those numbers and no others."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import insert, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from canteen import clock, db
+from canteen.auth import humans
+from canteen.auth.models import LostNumbers
+from canteen.auth.tablets import NoTablet
+from canteen.db import transaction
+from canteen.errors import Invalid
+from canteen.pos import lost
+from canteen.pos.lost import LostRefused, NotMissing, Run
+from canteen.settlement import gaps, workflow
+from tests import world
+from tests.auth.house import Browser, a_person
+from tests.settlement.conftest import Town, at
+from tests.settlement.test_workflow import TO_REVIEW, go
+
+JAN5, JAN6, JAN7 = date(2026, 1, 5), date(2026, 1, 6), date(2026, 1, 7)
+FEB3 = date(2026, 2, 3)
+WHY = "平板进水，无法开机"
+LOST = "/desk/tablets/t1/lost"
+
+runs = st.builds(lambda first, size: Run(1, first, first + size), st.integers(1, 30), st.integers(0, 10))
+
+
+@given(runs, st.lists(runs, max_size=5))
+def test_what_is_left_of_a_run_is_exact(run: Run, gone: list[Run]) -> None:
+    left = [number for one in lost.without(run, gone) for number in range(one.first, one.last + 1)]
+
+    away = {number for one in gone for number in range(one.first, one.last + 1)}
+    assert left == [number for number in range(run.first, run.last + 1) if number not in away]
+    assert list(lost.without(run, [Run(2, one.first, one.last) for one in gone])) == [run]
+
+
+@pytest.fixture
+def holes(town: Town) -> Town:
+    """Numbers 2 and 4 to 6 of January and February never came."""
+    town.sell(JAN5, town.cards[0])
+    town.sealed(JAN5, None, hour=12)
+    town.sell(JAN6, town.cards[0])
+    for hour in (11, 12, 13):
+        town.sealed(JAN7, None, hour=hour)
+    town.sell(FEB3, town.cards[0])
+    town.close("2026-01")
+    return town
+
+
+def declared(first: int, last: int, *, by: str = "p-manager") -> int:
+    lost.declare("t1", Run(1, first, last), WHY, by=by)
+    with transaction() as session:
+        return session.execute(select(LostNumbers.id).where(LostNumbers.first_number == first)).scalar_one()
+
+
+def owed(town: Town, month: str = "2026-01") -> list[tuple[int, int, str | None]]:
+    return [(gap.first, gap.last, gap.declared_by) for gap in gaps.missing(town.period(month))]
+
+
+def test_one_lost_number_gives_up_no_other(holes: Town):
+    number = declared(2, 2)
+    assert owed(holes) == [(2, 2, "p-manager"), (4, 6, None)]
+    lost.confirm(number, by="p-street")
+
+    assert owed(holes) == [(4, 6, None)]
+    with pytest.raises(workflow.GapHolds):
+        go(holes, "2026-01", *TO_REVIEW)
+
+
+def test_a_part_of_a_gap_may_be_lost_and_the_rest_holds(holes: Town):
+    lost.confirm(declared(5, 5), by="p-street")
+
+    assert owed(holes) == [(2, 2, None), (4, 4, None), (6, 6, None)]
+
+
+def test_a_claim_goes_on_once_all_its_gaps_are_lost(holes: Town):
+    for first, last in ((2, 2), (4, 6)):
+        lost.confirm(declared(first, last), by="p-street")
+
+    assert go(holes, "2026-01", *TO_REVIEW) == "submitted"
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, 1), (1, 2), (2, 3), (3, 6), (4, 7), (8, 8), (8, 999_999)])
+def test_only_what_is_missing_can_be_lost(holes: Town, first: int, last: int):
+    with pytest.raises(NotMissing):
+        lost.declare("t1", Run(1, first, last), WHY, by="p-manager")
+
+
+def test_a_loss_needs_a_reason_and_a_tablet(holes: Town):
+    with pytest.raises(Invalid):
+        lost.declare("t1", Run(1, 2, 2), "坏", by="p-manager")
+    for act in (lambda: lost.declare("t9", Run(1, 2, 2), WHY, by="x"), lambda: lost.confirm(77, by="x")):
+        with pytest.raises(NoTablet):
+            act()
+
+
+def test_a_loss_is_confirmed_by_another_and_once(app: Flask, holes: Town):
+    first, second = (a_person(login, ("reviewer", "area", world.STREET)) for login in ("day", "night"))
+    humans.tie(first, second, by="system")
+    number = declared(2, 2, by=first)
+    for who in (first, second):
+        with pytest.raises(LostRefused):
+            lost.confirm(number, by=who)
+    lost.confirm(number, by="p-street")
+    with pytest.raises(LostRefused):
+        lost.confirm(number, by="p-chief2")
+    with pytest.raises(LostRefused):
+        declared(2, 2)
+
+
+def row(first: int, last: int) -> dict[str, object]:
+    run = {"tablet_id": "t1", "epoch": 1, "first_number": first, "last_number": last}
+    return run | {"reason": WHY, "declared_by": "p-manager", "declared_at": clock.now()}
+
+
+def test_the_database_refuses_one_person_for_two(holes: Town):
+    declared(2, 2)
+    with pytest.raises(IntegrityError), transaction() as session:
+        session.execute(update(LostNumbers).values(confirmed_by="p-manager", confirmed_at=clock.now()))
+
+
+@pytest.mark.parametrize(("first", "last"), [(4, 4), (6, 9), (1, 9), (5, 5), (0, 1), (3, 2)])
+def test_the_database_refuses_runs_that_overlap_or_are_none(holes: Town, first: int, last: int):
+    declared(4, 6)
+    with pytest.raises(DBAPIError), transaction() as session:
+        session.execute(insert(LostNumbers).values(row(first, last)))
+
+
+def test_what_was_lost_and_comes_is_booked_all_the_same(town: Town):
+    town.sell(JAN5, town.cards[0])
+    kept = town.sealed(JAN6, town.cards[0])
+    town.sell(JAN7, town.cards[0])
+    town.close("2026-01")
+    lost.confirm(declared(2, 2), by="p-street")
+
+    (result,) = town.bring(at(FEB3), kept)
+
+    assert result.outcome == "created"
+    assert lost.missing(town.session, "t1") == []
+
+
+def words(answer: object) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.text))  # type: ignore[attr-defined]
+
+
+def test_the_desk_leads_from_the_gap_to_the_second_person(app: Flask, holes: Town):
+    holes.close("2026-02")
+    a_person("manager", ("manager", "canteen", "c1"))
+    a_person("street", ("reviewer", "area", world.STREET))
+    head, street = Browser(app.test_client()), Browser(app.test_client())
+    head.log_in("manager")
+    street.log_in("street")
+    link = f"{LOST}?epoch=1&amp;first=4&amp;last=6"
+
+    page = head.get("/desk/claims/k1-202601")
+    assert link in page.text
+    assert "还挡住 k1-202602" in words(page)
+    page = head.get(link.replace("&amp;", "&"))
+    assert 'name="first" type="text" value="4"' in page.text
+    assert "第 1 段 第 4–6 号 k1-202601 、 k1-202602" in words(page)
+    assert head.post(LOST, epoch="1", first="x", last="6", reason=WHY).status_code == 422
+    assert head.post(LOST, epoch="1", first="3", last="6", reason=WHY).status_code == 409
+    head.post(LOST, epoch="1", first="4", last="6", reason=WHY)
+
+    page = street.get("/desk/lost")
+    assert "第 1 段 第 4–6 号" in words(page)
+    assert "k1-202601" in page.text
+    (act,) = re.findall(r"/desk/lost/\d+/confirm", page.text)
+    assert "/confirm" not in head.get("/desk/lost").text
+    assert head.post(act).status_code == 403
+    assert street.post(act).status_code == 302
+    assert owed(holes) == [(2, 2, None)]
+    assert "没有等待确认的遗失登记" in street.get("/desk/lost").text
+
+
+def test_an_upgrade_keeps_what_was_missing_of_an_epoch_as_lost(tmp_path: Path) -> None:
+    """What goes missing afterwards holds again; an epoch of which nothing was missing stands for nothing."""
+    path = tmp_path / "old.db"
+    db.upgrade(f"sqlite:///{path}", "0013")
+    now = "2026-01-05T03:30:00.000000Z"
+    record = (
+        "INSERT INTO record (tablet_id, epoch, number, previous, hash, version, cipher, kind, body, tablet_at, mono_ms,"
+        " boot, arrived_at, state, reason) VALUES ('t1', ?, ?, '', ?, 1, 'none', 'void', x'', ?, 0, 'b', ?, 'accepted', '')"
+    )
+    with closing(sqlite3.connect(path)) as old, old:  # without foreign keys: only these three tables matter
+        old.execute(
+            "INSERT INTO tablet (id, name, canteen_id, public_key, enrolled_at, enrolled_by)"
+            " VALUES ('t1', '一号机', 'c1', x'00', ?, 'p-admin')",
+            (now,),
+        )
+        for epoch, number in ((1, 1), (1, 3), (1, 7), (2, 1), (2, 2)):
+            old.execute(record, (epoch, number, f"{epoch}/{number}", now, now))
+        for epoch, second in ((1, "p-street"), (2, None), (3, "p-street")):
+            old.execute(
+                "INSERT INTO lost_epoch (tablet_id, epoch, reason, declared_by, declared_at, confirmed_by, confirmed_at)"
+                " VALUES ('t1', ?, '平板进水', 'p-manager', ?, ?, ?)",
+                (epoch, now, second, now if second else None),
+            )
+    db.upgrade(f"sqlite:///{path}")
+
+    with closing(sqlite3.connect(path)) as new:
+        kept = new.execute(
+            "SELECT epoch, first_number, last_number, declared_by, confirmed_by, reason FROM lost_numbers ORDER BY id"
+        ).fetchall()
+    assert kept == [
+        (1, 2, 6, "p-manager", "p-street", "平板进水"),
+        (2, 1, 2, "p-manager", None, "平板进水"),
+        (3, 1, 1, "p-manager", "p-street", "平板进水"),
+    ]
