@@ -2,10 +2,11 @@
 
 import sys
 
-from canteen import startup
+from canteen import processes, startup
 from canteen.app import create_app
 from canteen.errors import Refusal
 
+processes.end_with_parent()
 app = create_app()
 try:
     startup.begin(app)

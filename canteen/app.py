@@ -16,7 +16,7 @@ from canteen.registry import api as card_counter
 from canteen.registry import card_pages, import_pages, pages
 from canteen.ruledesk import pages as rule_pages
 from canteen.ruledesk import revaluation_pages, simulation_pages
-from canteen.settlement import day_pages, doubted_pages, lost_pages, refund_pages
+from canteen.settlement import beats, day_pages, doubted_pages, lost_pages, refund_pages
 from canteen.settlement import pages as settlement_pages
 from canteen.web import api as web_api
 from canteen.web import errors, filters, health, numbers, security, vendor
@@ -50,7 +50,7 @@ def _edges(app: Flask, settings: Config) -> None:
     security.register(app, settings)
     errors.register(app)
     filters.register(app)
-    health.register(app, ahead.trouble)
+    health.register(app, ahead.trouble, beats.trouble, figures=beats.figures)
     vendor.register(app)
     guard.register(app)
     api = web_api.register(app)

@@ -33,7 +33,7 @@ CHANGED = (
     "slot", "amount_used", "attempts", "web_session", "tablet", "person", "role_grant", "enrolment_code",
     "lost_numbers", "card_code", "import_run", "job_run", "area", "area_link", "operator", "payee", "canteen",
     "meal_window", "serving_days", "closure", "serving_point", "contract", "menu_item", "installation",
-    "rulebook_draft", "simulation", "revaluation_run", "tablet_ahead",
+    "rulebook_draft", "simulation", "revaluation_run", "scheduler_beat", "tablet_ahead",
 )  # fmt: skip
 REMOVED = ("slot", "card_code", "attempts", "web_session", "tablet_ahead")
 

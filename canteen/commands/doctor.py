@@ -29,7 +29,7 @@ from canteen.db import WAL_SAFE, db, newest_revision, owner_engine, revision_of,
 from canteen.errors import Refusal
 from canteen.places import Installation
 from canteen.rulebooks import layers
-from canteen.settlement import closing, jobs, steps
+from canteen.settlement import beats, closing, jobs, steps
 from canteen.web import security
 
 CLOCKS_AGREE = 60  # seconds
@@ -226,6 +226,17 @@ def _keys(settings: Config, report: Report) -> None:
     report.warnings += [f"the secret {name} has not proved itself yet; it does with use" for name in standing.unproven]
 
 
+def _scheduler(_settings: Config, report: Report) -> None:
+    """Whether a scheduler looks. Only warned of: it is right while all is stopped, as before a first start or an upgrade."""
+    since = beats.age(db.session())
+    report.facts["scheduler"] = "never seen" if since is None else f"looked {since.total_seconds():.0f} s ago"
+    if since is None:
+        report.warnings.append("no scheduler has looked yet; canteen serve or canteen scheduler starts one")
+    elif since > beats.SILENT:
+        minutes = int(since.total_seconds() // 60)
+        report.warnings.append(f"no scheduler has looked for {minutes} minutes: no period is closed; start one")
+
+
 def _sqlite(connection: Connection, report: Report) -> None:
     if connection.dialect.name != "sqlite":
         return
@@ -275,4 +286,5 @@ AS_APPLICATION: tuple[Callable[[Config, Report], None], ...] = (
     _calendar,
     _safe,
     _keys,
+    _scheduler,
 )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 
 import click
 
+from canteen import processes, startup
 from canteen.commands import installation
 from canteen.settlement import jobs, schedule
 
@@ -14,14 +16,18 @@ from canteen.settlement import jobs, schedule
 @click.command()
 @click.option("--once", is_flag=True, help="Do what is due now and end.")
 @click.option("--every", type=click.IntRange(1, 3600), default=schedule.TICK, help="Seconds between two ticks.")
+@click.option("--tied", is_flag=True, hidden=True, help="End when standard input closes: with `canteen serve`.")
 @click.option("--json", "as_json", is_flag=True, help="With --once: print what became of each job as JSON.")
-def scheduler(once: bool, every: int, as_json: bool) -> None:
+def scheduler(*, once: bool, every: int, tied: bool, as_json: bool) -> None:
     """Close periods when they are due. Any number may run, on any hosts: each close happens once."""
     if not once:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-        logging.getLogger("apscheduler").setLevel(logging.WARNING)  # it would tell of every tick
+        for noisy in ("apscheduler", "alembic"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)  # they would tell of every tick
+        if tied:
+            processes.end_with(sys.stdin.fileno())
         with installation() as app:
-            schedule.run(app, every=every)
+            schedule.run(app, every=every, first=startup.again)
         return
     with installation() as app:
         holder = jobs.holder_name()

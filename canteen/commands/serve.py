@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import errno
 import socket
-import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 from granian import Granian
 from granian.constants import Interfaces
 
-from canteen import config
+from canteen import clock, config, processes
 from canteen.commands import incarnation, installation
 from canteen.demo import greeting
 from canteen.errors import Conflict
@@ -46,10 +46,12 @@ def serve(
 ) -> None:
     """Serve the tablet, the desk and the API."""
     settings = config.from_environment()
-    _need_free(host, port)
+    held = _hold(host, port)
     with installation():
-        pass  # here, because a worker that refuses to begin could only be started again and again
-    beside = subprocess.Popen([sys.executable, "-m", "canteen", "scheduler"]) if scheduler else None
+        pass  # asked here: a worker that refuses to begin could only be started again and again
+    beside = processes.Watched([sys.executable, "-m", "canteen", "scheduler", "--tied"], _tell) if scheduler else None
+    if beside is not None:
+        beside.start()
     address = f"{'https' if certificate else 'http'}://{host}:{port}"
     click.echo(f"Serving on {address} (tablet /pos, desk /desk)", err=True)
     _warn()
@@ -71,20 +73,47 @@ def serve(
     )
     try:
         server.serve()
+    except SystemExit:
+        _tell("网页服务进程接连意外退出，服务已停止。请查看上面的日志，排除原因后重新启动。")
+        raise
     finally:
         if beside is not None:
-            beside.terminate()
-            beside.wait()
+            beside.stop()
+        held.close()
     click.echo("Stopped.", err=True)
 
 
+def _tell(said: str) -> None:
+    click.echo(f"{clock.local(clock.now()):%Y-%m-%d %H:%M:%S} canteen.serve {said}", err=True)
+
+
+def _hold(host: str, port: int) -> socket.socket:
+    """Take an address for this server alone, as long as it and its workers live. Raises AddressTaken.
+
+    The workers share the port (SO_REUSEPORT), so the system would let a second server in beside them; and between two
+    that start at once, nobody listens yet. A name that only one process can hold tells them apart (Linux).
+    """
+    held = socket.socket(socket.AF_UNIX)
+    try:
+        _try(lambda: held.bind(f"\0canteen serve {host} {port}"), host, port)
+        _need_free(host, port)
+    except AddressTaken:
+        held.close()
+        raise
+    return held
+
+
 def _need_free(host: str, port: int) -> None:
-    """Raises AddressTaken, before anything is started. A server that is just ending is waited for."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    _try(lambda: socket.create_server((host, port), family=family).close(), host, port)
+
+
+def _try(take: Callable[[], None], host: str, port: int) -> None:
+    """Raises AddressTaken, before anything is started. A server that is just ending is waited for."""
     give_up = time.monotonic() + ENDING
     while True:
         try:
-            socket.create_server((host, port), family=family).close()
+            take()
         except (OSError, OverflowError) as error:
             if isinstance(error, OSError) and error.errno == errno.EADDRINUSE and time.monotonic() < give_up:
                 time.sleep(0.2)

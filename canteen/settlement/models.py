@@ -266,6 +266,18 @@ class JobRun(Base):
     error: Mapped[str] = mapped_column(default="")
 
 
+class SchedulerBeat(Base):
+    """When a scheduler last looked at what is due: one row, rewritten by whichever looks. State."""
+
+    __tablename__ = "scheduler_beat"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"), {"sqlite_strict": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    holder: Mapped[str]
+    at: Mapped[datetime]  # by the database's clock
+    starts: Mapped[int]  # schedulers that have begun, ever
+
+
 class RevaluationRun(Base):
     """A run of a revaluation, or a preview that books nothing: asked for, at work, or done. State: its progress."""
 

@@ -17,8 +17,9 @@ from flask import Flask
 from canteen import clock
 from canteen.config import Config
 from canteen.db import db, is_away
+from canteen.errors import Refusal
 from canteen.ledger.models import Period
-from canteen.settlement import closing, jobs
+from canteen.settlement import beats, closing, jobs
 
 TICK = 60  # seconds
 OFTEN = 5  # seconds between two looks for what people wait for at a page
@@ -76,29 +77,35 @@ def tick(config: Config, holder: str) -> dict[str, str]:
             closing.close(contract, last, by=SYSTEM)
 
         outcomes[key] = jobs.run_once(JOB, key, work, holder)
+        beats.beat(holder)  # many closes in one look may take minutes
         if outcomes[key] != "done":
             behind.add(contract)
         if outcomes[key] != "not_ours":
             log.info("close %s: %s", key, outcomes[key])
+    beats.beat(holder)
     return outcomes
 
 
-def run(app: Flask, *, every: int = TICK) -> None:
-    """Tick until SIGTERM or Ctrl-C; an away database is waited for."""
+def run(app: Flask, *, every: int = TICK, first: Callable[[], None] = lambda: None) -> None:
+    """Tick until SIGTERM or Ctrl-C; an away database is waited for.
+
+    first   called before each look: what may have changed under us. Raises the Refusal that it raises, having stopped.
+    """
     config: Config = app.config["CANTEEN"]
     holder = jobs.holder_name()
     scheduler = BlockingScheduler(timezone=clock.SHANGHAI)
+    refusals: list[Refusal] = []
+
+    def may_go_on() -> bool:
+        try:
+            first()
+        except Refusal as refusal:
+            refusals.append(refusal)
+            _stop(scheduler)
+        return not refusals
 
     def patiently(work: Callable[[], object]) -> None:
-        with app.app_context():
-            try:
-                work()
-            except Exception as error:
-                if not is_away(error):
-                    raise
-                log.warning("the database is away; trying again later")
-            finally:
-                db.session.remove()
+        _patiently(app, lambda: may_go_on() and work())
 
     def beat() -> None:
         patiently(lambda: tick(config, holder))
@@ -107,9 +114,10 @@ def run(app: Flask, *, every: int = TICK) -> None:
         patiently(lambda: on_request(holder))
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        scheduler.shutdown(wait=False)
+        _stop(scheduler)
 
     signal.signal(signal.SIGTERM, stop)
+    patiently(lambda: beats.beat(holder, begins=True))
     scheduler.add_job(
         beat, "interval", seconds=every, next_run_time=clock.local(clock.now()), max_instances=1, coalesce=True,
         misfire_grace_time=None,
@@ -121,3 +129,23 @@ def run(app: Flask, *, every: int = TICK) -> None:
         scheduler.start()
     except KeyboardInterrupt:
         stop(signal.SIGINT, None)
+    for refusal in refusals:
+        raise refusal
+
+
+def _stop(scheduler: BlockingScheduler) -> None:
+    if scheduler.running:
+        scheduler.shutdown(wait=False)
+
+
+def _patiently(app: Flask, work: Callable[[], object]) -> None:
+    """Work in a context of its own; when the database is away nothing is done, until the next time."""
+    with app.app_context():
+        try:
+            work()
+        except Exception as error:
+            if not is_away(error):
+                raise
+            log.warning("the database is away; trying again later")
+        finally:
+            db.session.remove()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from flask import Flask, Response, current_app, g, request
@@ -17,6 +17,8 @@ from prometheus_client import (
     generate_latest,
     multiprocess,
 )
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -35,7 +37,11 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 @public("balancers ask it; it tells only whether we can serve")
 def healthz() -> tuple[dict[str, Any], int]:
-    """200 when the database answers, else 503; with the codes of troubles in spite of which we serve."""
+    """200 when the database answers, else 503; with the codes of troubles in spite of which we serve.
+
+    A balancer takes a host out that answers otherwise than 200. That no scheduler looks is no fault of this host, and
+    meals are sold all the same: taking every host out would turn a late close into a stop of all counters.
+    """
     try:
         db.session.execute(text("SELECT 1"))
         troubles = [code for look in current_app.extensions["canteen_troubles"] if (code := look())]
@@ -52,11 +58,36 @@ def metrics() -> Response:
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    told = generate_latest(registry) + generate_latest(_read())
+    return Response(told, content_type=CONTENT_TYPE_LATEST)
 
 
-def register(app: Flask, *troubles: Callable[[], str | None]) -> None:
-    """Add both addresses, and count every request. Each of `troubles` looks for one and answers its code, or None."""
+def _read() -> CollectorRegistry:
+    """What is not counted in this process but read from the database."""
+    registry = CollectorRegistry()
+    registry.register(_Figures(current_app.extensions["canteen_figures"]()))
+    return registry
+
+
+class _Figures(Collector):
+    def __init__(self, figures: Mapping[str, tuple[str, float]]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        for name, (says, value) in self._figures.items():
+            yield GaugeMetricFamily(name, says, value)
+
+
+def register(
+    app: Flask,
+    *troubles: Callable[[], str | None],
+    figures: Callable[[], Mapping[str, tuple[str, float]]] = dict,
+) -> None:
+    """Add both addresses, and count every request. Each of `troubles` looks for one and answers its code, or None.
+
+    figures   gauges for /metrics that are read from the database: what each says and its value, by name
+    """
+    app.extensions["canteen_figures"] = figures
     app.extensions["canteen_troubles"] = troubles
     app.add_url_rule("/healthz", "healthz", healthz)
     app.add_url_rule("/metrics", "metrics", metrics)

@@ -201,8 +201,8 @@ def test_a_scheduler_closes_what_is_due_and_ends_when_it_is_told_to(sold: Town, 
         assert process.stderr is not None
         said = next(line for line in process.stderr if "close k1/2026-01-31" in line)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=PATIENCE)
+        rest = process.communicate(timeout=PATIENCE)[1]
 
     assert said.strip().endswith("done")
-    assert process.returncode == 0
+    assert process.returncode == 0, rest
     assert sold.claim("2026-01").fen == 4000

@@ -1,0 +1,168 @@
+"""The scheduler is watched, seen from every host, and ends with the server that started it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+
+from canteen import clock, processes
+from canteen.commands import serve as serving
+from canteen.commands.serve import AddressTaken
+from canteen.config import Config
+from canteen.db import WrongSchema
+from canteen.settlement import beats, schedule
+from tests.rigs.postgres import free_port
+from tests.rigs.servers import Serve
+
+PATIENCE = 60  # seconds
+
+
+def until(there: Callable[[], object]) -> None:
+    give_up = time.monotonic() + PATIENCE
+    while not there():
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+
+
+def parents() -> dict[int, int]:
+    """Parent by process, of all that run and are no zombies."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue  # it has just ended
+        if state != "Z":
+            found[int(folder.name)] = int(parent)
+    return found
+
+
+def scheduler_of(server: int) -> int | None:
+    """The scheduler that runs under a server."""
+    for process, parent in parents().items():
+        if parent == server and b"--tied" in words_of(process):
+            return process
+    return None
+
+
+def words_of(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""  # it has just ended
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_killed_scheduler_is_replaced_and_all_end_with_the_server(config: Config, serve: Serve) -> None:
+    server = serve(config)
+    main = server.process.pid
+    assert main
+    until(lambda: scheduler_of(main))
+    first = scheduler_of(main)
+    assert first
+    os.kill(first, signal.SIGKILL)
+    until(lambda: scheduler_of(main) not in {None, first})
+    assert "定时任务进程意外退出（信号 9），1 秒后重新启动" in server.log.read_text()
+
+    started = [process for process, parent in parents().items() if parent == main]
+    assert len(started) >= 2  # a worker and the scheduler
+    os.kill(main, signal.SIGKILL)
+    until(lambda: not set(started) & set(parents()))
+    socket.create_server(("127.0.0.1", server.port)).close()
+
+
+def test_a_child_that_ends_is_started_again_after_growing_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "PAUSES", (0.01, 0.03))
+    told: list[str] = []
+    watched = processes.Watched([sys.executable, "-c", "raise SystemExit(3)"], told.append)
+
+    watched.start()
+    until(lambda: len(told) >= 3)
+    watched.stop()
+
+    assert all("退出码 3" in one for one in told)
+
+
+def test_a_child_that_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "PAUSES", (0.01, 0.01))
+    told: list[str] = []
+    watched = processes.Watched(["/nowhere/at/all"], told.append)
+
+    watched.start()
+    until(lambda: told)
+    watched.stop()
+
+    assert "无法启动" in told[0]
+
+
+def test_of_two_servers_that_start_at_once_one_holds_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two that start at once nobody listens yet, and what the workers bind they would share."""
+    monkeypatch.setattr(serving, "ENDING", 0.1)
+    port = free_port()
+    with serving._hold("127.0.0.1", port):
+        with pytest.raises(AddressTaken, match="已被占用"):
+            serving._hold("127.0.0.1", port)
+        serving._hold("127.0.0.1", free_port()).close()
+    serving._hold("127.0.0.1", port).close()
+
+
+# --- seen from every host ---
+
+
+def test_health_tells_that_no_scheduler_looks_and_stays_200(app: Flask, client: FlaskClient, session: Session) -> None:
+    now = clock.now()
+
+    def health(minutes: int) -> tuple[int, object]:
+        session.rollback()
+        with clock.at(now + timedelta(minutes=minutes)):
+            answer = client.get("/healthz")
+        return answer.status_code, answer.json.get("troubles")
+
+    assert health(0) == (200, None)  # none has run yet
+    with clock.at(now):
+        beats.beat("a", begins=True)
+        beats.beat("b", begins=True)
+    assert health(5) == (200, None)
+    assert health(6) == (200, ["scheduler_silent"])
+    with clock.at(now + timedelta(minutes=6)):
+        schedule.tick(app.config["CANTEEN"], "b")
+    assert health(7) == (200, None)
+
+
+def test_metrics_tell_how_long_no_scheduler_has_looked(client: FlaskClient, session: Session) -> None:
+    assert "canteen_scheduler_starts 0.0" in client.get("/metrics").text
+    with clock.at(clock.now() - timedelta(minutes=9)):
+        beats.beat("a", begins=True)
+        beats.beat("b", begins=True)
+
+    told = client.get("/metrics").text
+    assert "canteen_scheduler_starts 2.0" in told
+    age = next(line for line in told.splitlines() if line.startswith("canteen_scheduler_age_seconds "))
+    assert 540 <= float(age.split()[1]) < 600
+
+
+def test_a_scheduler_ends_when_the_schema_is_changed_under_it(app: Flask, session: Session) -> None:
+    asked: list[int] = []
+
+    def first() -> None:
+        asked.append(1)
+        if len(asked) > 1:
+            raise WrongSchema
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(WrongSchema):
+            schedule.run(app, every=1, first=first)
+    finally:
+        signal.signal(signal.SIGTERM, before)
