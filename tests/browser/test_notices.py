@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenTill, Shop
-from tests.browser.tills import Till
+from tests.browser.tills import RECORDS, Till
 
 pytestmark = pytest.mark.browser
 TOLD = "这位老人的补贴先前已用完（这一餐可能已在别处享受过），本单补贴 5.00 元不能申报，请勿再向老人收钱。"
@@ -54,7 +52,7 @@ def test_a_late_answer_and_a_repeated_one_are_told_as_well(shop: Shop, other: Ti
     expect(notice).to_contain_text(TOLD)
     shop.run("UPDATE installation SET incarnation = 'restored'")
     other.page.click("nav >> text=设备状态")
-    with other.page.expect_response(re.compile("/api/v1/records$")) as answer:
+    with other.page.expect_response(RECORDS) as answer:
         other.page.click("text=立即上传")
     assert answer.value.json()["results"][0]["outcome"] == "have"
     other.sent()

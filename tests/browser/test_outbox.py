@@ -77,7 +77,7 @@ def test_a_tablet_tells_with_each_request_how_far_its_chain_has_come(shop: Shop,
         till.scan(shop.grandma)
     till.due("7.00 元")
     before = asked.value.headers["x-tablet-at"].split(";")
-    with till.page.expect_request("**/api/v1/records") as brought:
+    with till.page.expect_request(RECORDS) as brought:
         till.pay()
     after = brought.value.headers["x-tablet-at"].split(";")
     assert (before[1:3], after[1:3]) == (["1", "0"], ["1", "1"])

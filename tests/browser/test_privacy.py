@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import time
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,9 +20,10 @@ from tests import world
 from tests.browser.conftest import Shop
 from tests.browser.tills import QUOTES, RECORDS, Till
 from tests.registry.people import number
-from tests.rigs.browsers import lasting
+from tests.rigs.browsers import PATIENCE, lasting
 
 pytestmark = pytest.mark.browser
+BOOT = re.compile(r"/api/v1/pos/boot\b")
 NUMBER = number("19480612", 124)
 BORN = date(1948, 6, 12)
 TITLE = "周奶奶"
@@ -169,13 +173,12 @@ def on_the_disk(profile: Path) -> list[str]:
 def test_records_of_an_earlier_version_are_encrypted_and_are_still_the_same_records(
     shop: Shop, card: str, till: Till
 ) -> None:
-    boot = "**/api/v1/pos/boot*"
 
     def without_a_key(route: Any) -> None:
         answer = route.fetch()
         route.fulfill(response=answer, json={k: v for k, v in answer.json().items() if k != "record_key"})
 
-    till.page.route(boot, without_a_key)
+    till.page.route(BOOT, without_a_key)
     till.open()
     till.at_the_counter()
     till.scan(card)
@@ -195,35 +198,42 @@ def test_records_of_an_earlier_version_are_encrypted_and_are_still_the_same_reco
     till.sees("另有 1 笔要联网一次后才能导出")
 
     other = Till(till.page.context.new_page(), till.url)
-    other.page.route(boot, lambda route: route.abort())
+    other.page.route(BOOT, lambda route: route.abort())
     other.open()
     other.at_the_counter()
     other.page.evaluate("() => { window.of_an_earlier_version = true }")
     till.page.evaluate(FORGOTTEN)
-    till.page.unroute(boot)
-    with till.page.expect_response(boot):
+    till.page.unroute(BOOT)
+    with till.page.expect_response(BOOT):
         till.open()
     till.at_the_counter()
-    encrypted(till)
+    until(till, lambda: all(encrypted(row) for row in till.outbox()))
     other.page.wait_for_function("() => !window.of_an_earlier_version")  # it would stop at what it cannot read
     assert shown_by(till.page.evaluate(HELD)) == []
     after = till.outbox()
     assert [row["envelope"]["hash"] for row in after] == [row["envelope"]["hash"] for row in before]
     till.page.unroute(RECORDS)
+    sent: list[Any] = []
+    till.page.on(
+        "request", lambda request: sent.append(request.post_data_json) if RECORDS.search(request.url) else None
+    )
     shop.run("UPDATE installation SET incarnation = 'restored'")
     till.page.click("nav >> text=设备状态")
-    with till.page.expect_response(RECORDS):
-        till.page.click("text=立即上传")
+    till.page.click("text=立即上传")
+    until(till, lambda: {1, 2} <= {record["number"] for batch in sent for record in batch["records"]})
     till.sent()
     assert shop.rows("SELECT number, state FROM record ORDER BY number") == [(1, "accepted"), (2, "accepted")]
     till.page.click("nav >> text=今日记录")
     till.sees("共 2 份，实收 14.00 元。")
 
 
-def encrypted(till: Till) -> None:
-    """No record is in clear: the tablet goes through them after it has heard from the server."""
-    for _ in range(1200):
-        if all(row["envelope"]["cipher"] == "p256" and "titles" not in row for row in till.outbox()):
-            return
+def encrypted(row: dict[str, Any]) -> bool:
+    return row["envelope"]["cipher"] == "p256" and "titles" not in row
+
+
+def until(till: Till, holds: Callable[[], bool]) -> None:
+    """Wait for what happens behind the screen."""
+    give_up = time.monotonic() + PATIENCE / 1000
+    while not holds():
+        assert time.monotonic() < give_up
         till.page.wait_for_timeout(100)
-    raise AssertionError("records stayed in clear")
