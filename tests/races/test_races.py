@@ -119,21 +119,22 @@ def test_the_same_record_through_two_hosts_at_once_is_booked_once(
         assert session.execute(select(func.count()).where(Sale.elder_id == elder)).scalar_one() == 1
 
 
-LONG_AGO = date(2020, 1, 1)
+MONTHS = 10  # that are over, and lie within the days for which a tablet's stamped quotes are believed
 
 
 def test_a_close_among_sales_leaves_every_fen_in_exactly_one_period(
     app: Flask, session: Session, hosts: list[Server], rounds: Rounds
 ) -> None:
     """Two servers book meals of a month that a third process closes: each is in that claim whole, or in the next."""
-    till = world.make(session)
-    world.a_rulebook(session)
-    with transaction():
-        session.get_one(Contract, till.contract).from_day = LONG_AGO
-    key = Key.given_to(till.tablet)
-    cards = [world.a_card(session, world.an_elder(session), at=clock.instant(LONG_AGO)) for _ in range(8)]
     tries = rounds(5, 200)
-    assert tries * len(cards) == sum(_race(app, till, key, hosts, cards, month) for month in _months(tries))
+    months = _months_that_are_over()
+    world.make(session)
+    world.a_rulebook(session)
+    cards = [world.a_card(session, world.an_elder(session), at=clock.instant(months[0])) for _ in range(8)]
+    tills = [_till_since(session, n, months[0]) for n in range(-(-tries // MONTHS))]
+    rushes = [(tills[n // MONTHS], months[n % MONTHS]) for n in range(tries)]
+    keys = {till.tablet: Key.given_to(till.tablet) for till in tills}
+    assert tries * len(cards) == sum(_race(app, till, keys[till.tablet], hosts, cards, month) for till, month in rushes)
 
     session.rollback()
     torn = select(Transfer.sale_id).where(Transfer.movement == "meal").group_by(Transfer.sale_id)
@@ -142,14 +143,25 @@ def test_a_close_among_sales_leaves_every_fen_in_exactly_one_period(
     claimed = session.execute(select(func.sum(Claim.fen))).scalar_one()
     waiting = select(func.coalesce(func.sum(Transfer.fen), 0)).join(Period, Period.id == Transfer.period_id)
     left = session.execute(waiting.where(Period.state == "open", Transfer.movement == "meal")).scalar_one()
-    assert claimed + left == 500 * tries * len(cards) == transfers.balances(session, till.contract)["city", "open"]
+    opened = sum(transfers.balances(session, till.contract)["city", "open"] for till in tills)
+    assert claimed + left == 500 * tries * len(cards) == opened
     for number in session.execute(select(Period.id).where(Period.state == "closed")).scalars().all():
         assert verify.period(number).differences == ()
 
 
-def _months(tries: int) -> list[date]:
-    """The tenth of as many months, oldest first."""
-    return [date(LONG_AGO.year + n // 12, n % 12 + 1, 10) for n in range(tries)]
+def _months_that_are_over() -> list[date]:
+    """The tenth of each of the MONTHS months before this one, oldest first."""
+    this = clock.today()
+    months = [divmod(this.year * 12 + this.month - 1 - n, 12) for n in range(MONTHS, 0, -1)]
+    return [date(year, month + 1, 10) for year, month in months]
+
+
+def _till_since(session: Session, number: int, day: date) -> World:
+    """A canteen whose contract began on the first of that day's month."""
+    till = world.make(session, canteen=f"c-{number}", contract=f"k-{number}", tablet=f"t-{number}")
+    with transaction():
+        session.get_one(Contract, till.contract).from_day = day.replace(day=1)
+    return till
 
 
 def _race(app: Flask, till: World, key: Key, hosts: list[Server], cards: list[str], day: date) -> int:
