@@ -16,7 +16,7 @@ from canteen.settlement import serving
 from canteen.web import nav
 
 bp = Blueprint("serving_day", __name__)
-nav.add("serving_day.home", "食堂一日", position=8)
+nav.add("serving_day.home", "食堂一日", position=11)
 
 
 @bp.get("/desk/canteen/day")
