@@ -17,7 +17,8 @@ from canteen import clock
 from canteen.clock import Span
 from canteen.db import db, upgrade
 from canteen.demo import bulk, city, volume
-from canteen.settlement import carrying, closing, sums, verify
+from canteen.settlement.audit import verify
+from canteen.settlement.closing import carry_over, close, lines
 from tests.rigs.postgres import Server
 
 DATABASE = "canteen_bench_close"
@@ -95,7 +96,7 @@ def _load(number: int) -> dict[str, Any]:
 
 def _close(_number: int) -> dict[str, Any]:
     began = time.perf_counter()
-    done = closing.close(bulk.CONTRACT, month().last, by="system")
+    done = close.close(bulk.CONTRACT, month().last, by="system")
     spent = time.perf_counter() - began
     fen = db.session.connection().exec_driver_sql("SELECT fen FROM claim").scalar_one()
     return {"seconds": spent, "fen": int(fen), "claim": done.claim}
@@ -103,18 +104,18 @@ def _close(_number: int) -> dict[str, Any]:
 
 def _parts(rounds: int) -> dict[str, Any]:
     """The bare sum and the claim's sums in turn, over the closed period."""
-    period = closing.load(
+    period = close.load(
         db.session.connection().exec_driver_sql("SELECT id FROM period WHERE state = 'closed'").scalar_one()
     )
-    cut, _ = closing.cut_of(period)
+    cut, _ = close.cut_of(period)
 
     def bare() -> None:
         db.session.connection().exec_driver_sql(BARE, {"period": period.id}).all()
         db.session.rollback()
 
     def claim() -> None:
-        sums.booked(period)
-        carrying.lines(period, cut)
+        lines.booked(period)
+        carry_over.lines(period, cut)
 
     found: dict[str, list[float]] = {"bare": [], "claim": []}
     both: dict[str, Callable[[], None]] = {"bare": bare, "claim": claim}

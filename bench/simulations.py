@@ -11,12 +11,11 @@ from typing import Any
 
 from bench import closes, memory, world
 from bench.report import Report
-from canteen import clock
+from canteen import clock, jobs
 from canteen.db import db
 from canteen.demo import areas, notice
 from canteen.rulebooks import reader
 from canteen.ruledesk import simulating
-from canteen.settlement import jobs
 from tests.rigs.postgres import Server
 
 DATABASE = "canteen_bench_simulate"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from canteen import clock, config, db
+from canteen import clock, config, db, heartbeats
 from canteen.auth import audit_pages, change_pages, guard, pins
 from canteen.auth import pages as auth_pages
 from canteen.auth import tablet_pages as tablet_desk
@@ -16,8 +16,8 @@ from canteen.registry import api as card_counter
 from canteen.registry import card_pages, import_pages, pages
 from canteen.ruledesk import pages as rule_pages
 from canteen.ruledesk import revaluation_pages, simulation_pages
-from canteen.settlement import beats, day_pages, doubted_pages, lost_pages, refund_pages
-from canteen.settlement import pages as settlement_pages
+from canteen.settlement.desk import day_pages, lost_pages, refund_pages, unproven_pages
+from canteen.settlement.desk import pages as settlement_pages
 from canteen.web import api as web_api
 from canteen.web import errors, filters, health, numbers, security, vendor
 
@@ -50,14 +50,14 @@ def _edges(app: Flask, settings: Config) -> None:
     security.register(app, settings)
     errors.register(app)
     filters.register(app)
-    health.register(app, ahead.trouble, beats.trouble, figures=beats.figures)
+    health.register(app, ahead.trouble, heartbeats.trouble, figures=heartbeats.figures)
     vendor.register(app)
     guard.register(app)
     api = web_api.register(app)
     for part in (tablets_api.bp, pos_api.bp, card_counter.bp):
         api.register_blueprint(part)
     registry_pages = (pages.bp, card_pages.bp, import_pages.bp)
-    claim_pages = (settlement_pages.bp, day_pages.bp, lost_pages.bp, doubted_pages.bp, refund_pages.bp)
+    claim_pages = (settlement_pages.bp, day_pages.bp, lost_pages.bp, unproven_pages.bp, refund_pages.bp)
     desk_pages = (*claim_pages, rule_pages.bp, simulation_pages.bp, revaluation_pages.bp)
     for page in (
         auth_pages.bp,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from alembic import context
 
 from canteen import events as _events  # noqa: F401
+from canteen import heartbeats as _heartbeats  # noqa: F401
+from canteen import jobs as _jobs  # noqa: F401
 from canteen import keychecks as _keychecks  # noqa: F401
 from canteen import laws
 from canteen import names as _names  # noqa: F401

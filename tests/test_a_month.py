@@ -28,7 +28,8 @@ from canteen.db import db, owner_engine, transaction
 from canteen.errors import Refusal
 from canteen.registry.imports.roster import ROSTER
 from canteen.registry.imports.templates import separated
-from canteen.settlement import payouts, schedule
+from canteen.settlement.claims import payouts
+from canteen.settlement.closing import schedule
 from tests import world
 from tests.browser.tills import CASHIER, PIN, RECORDS, Till
 from tests.registry.people import number

@@ -16,12 +16,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from canteen import clock, processes
+from canteen import clock, heartbeats, processes
 from canteen.commands import serve as serving
 from canteen.commands.serve import AddressTaken
 from canteen.config import Config
 from canteen.db import WrongSchema
-from canteen.settlement import beats, schedule
+from canteen.settlement.closing import schedule
 from tests.rigs.postgres import free_port
 from tests.rigs.servers import Serve
 
@@ -131,8 +131,8 @@ def test_health_tells_that_no_scheduler_looks_and_stays_200(app: Flask, client: 
 
     assert health(0) == (200, None)  # none has run yet
     with clock.at(now):
-        beats.beat("a", begins=True)
-        beats.beat("b", begins=True)
+        heartbeats.beat("a", begins=True)
+        heartbeats.beat("b", begins=True)
     assert health(5) == (200, None)
     assert health(6) == (200, ["scheduler_silent"])
     with clock.at(now + timedelta(minutes=6)):
@@ -143,8 +143,8 @@ def test_health_tells_that_no_scheduler_looks_and_stays_200(app: Flask, client: 
 def test_metrics_tell_how_long_no_scheduler_has_looked(client: FlaskClient, session: Session) -> None:
     assert "canteen_scheduler_starts 0.0" in client.get("/metrics").text
     with clock.at(clock.now() - timedelta(minutes=9)):
-        beats.beat("a", begins=True)
-        beats.beat("b", begins=True)
+        heartbeats.beat("a", begins=True)
+        heartbeats.beat("b", begins=True)
 
     told = client.get("/metrics").text
     assert "canteen_scheduler_starts 2.0" in told

@@ -17,11 +17,12 @@ from canteen.config import Config
 from canteen.db import db
 from canteen.errors import Forbidden
 from canteen.money import show as yuan
-from canteen.settlement import claims as standing
-from canteen.settlement import exports, steps, workflow
+from canteen.settlement.claims import claims as standing
+from canteen.settlement.claims import steps, workflow
+from canteen.settlement.desk import exports
+from canteen.settlement.desk.pages import INSIDERS, PAYERS
+from canteen.settlement.labels import say
 from canteen.settlement.models import Claim
-from canteen.settlement.pages import INSIDERS, PAYERS
-from canteen.settlement.words import say
 
 DEVICE = "command line"
 

@@ -22,14 +22,15 @@ from flask import current_app
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from canteen import calendars, clock, config, laws, startup
+from canteen import calendars, clock, config, heartbeats, jobs, laws, startup
 from canteen.commands import incarnation, installation
 from canteen.config import SECRETS, Config
 from canteen.db import WAL_SAFE, db, newest_revision, owner_engine, revision_of, time_at
 from canteen.errors import Refusal
 from canteen.places import Installation
 from canteen.rulebooks import layers
-from canteen.settlement import beats, closing, jobs, steps
+from canteen.settlement.claims import steps
+from canteen.settlement.closing import close
 from canteen.web import security
 
 CLOCKS_AGREE = 60  # seconds
@@ -206,7 +207,7 @@ def _installation(settings: Config, report: Report) -> None:
 
 def _unclaimed(_settings: Config, report: Report) -> None:
     """Periods that are closed and have no claim, though no close can still be at work on them."""
-    found = closing.unclaimed(db.session(), before=clock.now() - jobs.LEASE)
+    found = close.unclaimed(db.session(), before=clock.now() - jobs.LEASE)
     report.troubles += [
         f"period {one.from_day}..{one.to_day} of {one.contract_id} is closed and has no claim; "
         f"run canteen period close {one.contract_id} {one.from_day}"
@@ -228,11 +229,11 @@ def _keys(settings: Config, report: Report) -> None:
 
 def _scheduler(_settings: Config, report: Report) -> None:
     """Whether a scheduler looks. Only warned of: it is right while all is stopped, as before a first start or an upgrade."""
-    since = beats.age(db.session())
+    since = heartbeats.age(db.session())
     report.facts["scheduler"] = "never seen" if since is None else f"looked {since.total_seconds():.0f} s ago"
     if since is None:
         report.warnings.append("no scheduler has looked yet; canteen serve or canteen scheduler starts one")
-    elif since > beats.SILENT:
+    elif since > heartbeats.SILENT:
         minutes = int(since.total_seconds() // 60)
         report.warnings.append(f"no scheduler has looked for {minutes} minutes: no period is closed; start one")
 

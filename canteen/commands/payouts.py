@@ -13,10 +13,10 @@ from canteen.commands.claims import as_person, json_option, login_option, passwo
 from canteen.commands.period import MONTH, show
 from canteen.db import db
 from canteen.money import show as yuan
-from canteen.settlement import claims as standing
-from canteen.settlement import payouts as paying
+from canteen.settlement.claims import claims as standing
+from canteen.settlement.claims import payouts as paying
+from canteen.settlement.labels import say
 from canteen.settlement.models import Claim, Payout
-from canteen.settlement.words import say
 
 
 @click.group()

@@ -17,7 +17,9 @@ from canteen.errors import Refusal
 from canteen.ledger import periods
 from canteen.ledger.models import Period
 from canteen.places import Contract, NoContract
-from canteen.settlement import claims, closing, gaps, verify
+from canteen.settlement.audit import verify
+from canteen.settlement.claims import claims, missing_records
+from canteen.settlement.closing import close as period_close
 from canteen.settlement.models import Claim, Statement
 
 BY = "system"
@@ -76,15 +78,15 @@ def close(contract: str | None, month: date | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-def _close_each(todo: list[tuple[str, date]]) -> tuple[list[closing.Closed], dict[str, tuple[date, Exception]]]:
+def _close_each(todo: list[tuple[str, date]]) -> tuple[list[period_close.Closed], dict[str, tuple[date, Exception]]]:
     """Close in this order. Where one fails the later ones of its contract wait, the other contracts do not."""
-    done: list[closing.Closed] = []
+    done: list[period_close.Closed] = []
     failed: dict[str, tuple[date, Exception]] = {}
     for contract_id, day in todo:
         if contract_id in failed:
             continue
         try:
-            done.append(closing.close(contract_id, day, by=BY))
+            done.append(period_close.close(contract_id, day, by=BY))
         except Exception as error:
             if isinstance(error, Refusal) and len(todo) == 1:
                 raise
@@ -97,8 +99,8 @@ def _over(contract: str | None) -> list[tuple[str, date]]:
     """What is over and not reckoned yet, of one contract or all."""
     if contract is not None and db.session.get(Contract, contract) is None:
         raise NoContract
-    found = closing.due(db.session(), clock.today())
-    killed = [db.session.get_one(Period, number) for number in closing.unfinished(db.session())]
+    found = period_close.due(db.session(), clock.today())
+    killed = [db.session.get_one(Period, number) for number in period_close.unfinished(db.session())]
     todo = [(one.contract_id, one.to_day) for one in killed] + found
     db.session.rollback()
     return [(which, day) for which, day in todo if contract in {None, which}]
@@ -182,6 +184,8 @@ def _status(period_id: int) -> dict[str, Any]:
     over = row.to_day < clock.today()
     db.session.expunge(row)
     db.session.rollback()
-    found["gaps"] = [f"{gap.tablet}/{gap.epoch}/{gap.first}-{gap.last}" for gap in gaps.missing(row)] if over else []
-    found["silent"] = [one.tablet for one in gaps.silent(row)] if over else []
+    found["gaps"] = (
+        [f"{gap.tablet}/{gap.epoch}/{gap.first}-{gap.last}" for gap in missing_records.missing(row)] if over else []
+    )
+    found["silent"] = [one.tablet for one in missing_records.silent(row)] if over else []
     return found

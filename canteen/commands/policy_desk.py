@@ -10,7 +10,7 @@ from typing import Any
 import click
 from sqlalchemy import select
 
-from canteen import money
+from canteen import jobs, money
 from canteen.auth import guard
 from canteen.auth.guard import Permission
 from canteen.auth.models import Person
@@ -26,7 +26,6 @@ from canteen.rulebooks.models import LAYER_OF, RulebookVersion
 from canteen.ruledesk import comparing, drafts, publishing, simulating
 from canteen.ruledesk.pages import document_of
 from canteen.ruledesk.publishing import names
-from canteen.settlement import jobs
 
 
 class NoSuchPlace(Missing):

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from sqlalchemy import select
 
-from canteen import money
+from canteen import jobs, money
 from canteen.auth import guard
 from canteen.auth.guard import Permission
 from canteen.auth.models import Person
@@ -24,7 +24,7 @@ from canteen.rulebooks.revaluations import find, ordered
 from canteen.ruledesk import comparing, publishing
 from canteen.ruledesk.pages import document_of
 from canteen.ruledesk.publishing import names
-from canteen.settlement import jobs, revaluations
+from canteen.settlement.corrections import revaluations
 from canteen.settlement.models import RevaluationRun
 
 DAY = click.DateTime(["%Y-%m-%d"])

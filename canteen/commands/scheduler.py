@@ -8,9 +8,9 @@ import sys
 
 import click
 
-from canteen import processes, startup
+from canteen import jobs, processes, startup
 from canteen.commands import installation
-from canteen.settlement import jobs, schedule
+from canteen.settlement.closing import schedule
 
 
 @click.command()

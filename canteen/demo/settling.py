@@ -14,7 +14,8 @@ from canteen.demo.calendar import Story
 from canteen.demo.plants import Act
 from canteen.demo.sites import SITES, Site
 from canteen.demo.staff import manager_of
-from canteen.settlement import claims, closing, payouts, workflow
+from canteen.settlement.claims import claims, payouts, workflow
+from canteen.settlement.closing import close
 from canteen.settlement.models import Claim
 
 REVIEWED = 3  # of the middle month's claims: the others wait
@@ -36,7 +37,7 @@ def acts(story: Story, staff: Mapping[str, str]) -> list[Act]:
 def _close(month: Span) -> Callable[[], None]:
     def run() -> None:
         for site in SITES:
-            closing.close(site.contract, month.last, by="system")
+            close.close(site.contract, month.last, by="system")
 
     return run
 

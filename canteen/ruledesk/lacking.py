@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from canteen import keyset
 from canteen.policy import days
 from canteen.policy.case import Diner, Meal
 from canteen.policy.lint import stable_id
@@ -22,7 +23,6 @@ from canteen.registry import facts
 from canteen.registry.facts import Fact
 from canteen.registry.models import ElderFact
 from canteen.ruledesk.worlds import base_id
-from canteen.settlement import paging
 
 LASTING = ("week", "month", "quarter", "year", "ever")
 """Windows that may have begun before the months replayed."""
@@ -117,7 +117,7 @@ class Households:
             ElderFact.id, ElderFact.elder_id, ElderFact.kind, ElderFact.value, ElderFact.from_day, ElderFact.to_day,
             ElderFact.recorded, ElderFact.source, ElderFact.retracts,
         )  # fmt: skip
-        for rows in paging.rows(select(*columns).where(ElderFact.kind == "household"), [ElderFact.id]):
+        for rows in keyset.rows(select(*columns).where(ElderFact.kind == "household"), [ElderFact.id]):
             for row in rows:
                 self._facts[roots.get(row.elder_id, row.elder_id)].append(Fact(*row))
 

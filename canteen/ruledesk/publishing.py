@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from canteen import clock, places
+from canteen import clock, keyset, places
 from canteen.db import db
 from canteen.errors import Conflict, Invalid
 from canteen.ledger.models import Period
@@ -31,8 +31,7 @@ from canteen.ruledesk import comparing, drafts, lowering, simulating
 from canteen.ruledesk.comparing import Difference
 from canteen.ruledesk.proposing import Layers, Proposal, covered
 from canteen.ruledesk.prose import Names
-from canteen.settlement import paging
-from canteen.settlement.requoting import Quotes
+from canteen.settlement.closing.requote import Quotes
 
 FARTHEST = timedelta(days=5 * 366)  # ahead: a publication is not taken back, and a year is easily mistyped
 
@@ -312,7 +311,7 @@ def _replay(found: Gate, period: Period, canteens: Sequence[str], before: Layers
             .where(Sale.contract_id.in_(contracts), *of_day)
             .group_by(Sale.contract_id, Sale.own_rulebook_hash)
         )
-        for contract, digest, meals in paging.once(groups):
+        for contract, digest, meals in keyset.once(groups):
             canteen = contracts[contract]
             nodes = (*paths[homes[canteen]], canteen)
             now, would = before.at(nodes, day), after.at(nodes, day)
@@ -325,7 +324,7 @@ def _replay(found: Gate, period: Period, canteens: Sequence[str], before: Layers
                     .where(*mine, *of_day)
                     .distinct()
                 )
-                for (input_hash,) in paging.once(inputs):
+                for (input_hash,) in keyset.once(inputs):
                     found.priced += 1
                     found.differing += quotes.under(input_hash, now.book) != quotes.under(input_hash, would.book)
         day += timedelta(days=1)

@@ -18,7 +18,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy import case as sql_case
 
-from canteen import clock, events, places
+from canteen import clock, events, keyset, places
 from canteen.clock import Span
 from canteen.db import db
 from canteen.ledger.models import Account, Transfer
@@ -32,8 +32,8 @@ from canteen.ruledesk.lacking import LASTING, Households, Needs
 from canteen.ruledesk.proposing import Layers, Proposal, covered, on_any_day
 from canteen.ruledesk.tallies import Tally
 from canteen.ruledesk.worlds import Funds, Holders, Outcome, World, base_id, subsidy_of
-from canteen.settlement import paging, reading
-from canteen.settlement.statement import Cut
+from canteen.settlement.closing import gather
+from canteen.settlement.closing.statement import Cut
 
 PAGE = 4000
 _PERSONS = 20_000  # diners kept parsed
@@ -99,13 +99,13 @@ class _Replay:
         head = events.head(session)[0]
         session.rollback()
         self.world, self.tally, self.texts = World(), Tally(), _Texts()
-        merged = reading.clusters(Cut(head, 0, 0, 0)).roots()
+        merged = gather.clusters(Cut(head, 0, 0, 0)).roots()
         self.roots = {uuid.UUID(one): uuid.UUID(root) for one, root in merged.items()}
         self.households = Households(self.roots)
         self.since = self.until = date.min
         self.persons: set[uuid.UUID] = set()
         if self.elsewhere:
-            eaters = paging.once(self._of_months(select(Sale.elder_id).where(Sale.elder_id.is_not(None)).distinct()))
+            eaters = keyset.once(self._of_months(select(Sale.elder_id).where(Sale.elder_id.is_not(None)).distinct()))
             self.persons = {self._person(row[0]) for row in eaters}
 
     def _of_months(self, query: Any) -> Any:
@@ -116,7 +116,7 @@ class _Replay:
         return self.roots.get(elder, elder)
 
     def count(self) -> int:
-        return int(paging.once(self._of_months(select(func.count()).select_from(Sale)))[0][0])
+        return int(keyset.once(self._of_months(select(func.count()).select_from(Sale)))[0][0])
 
     # --- a stretch of days --------------------------------------------------------------------------------------
 
@@ -155,7 +155,7 @@ class _Replay:
         )
         if not carried:
             query = query.where(SaleUse.window.in_(names))
-        for rows in paging.rows(query, columns, page=PAGE):
+        for rows in keyset.rows(query, columns, page=PAGE):
             for person, allowance, window, day, unit, fen, times in rows:
                 base = base_id(allowance)
                 if base in leaning and (window in names or base in carried):
@@ -186,7 +186,7 @@ class _Replay:
             eaters = self._of_months(select(Sale.elder_id).where(Sale.elder_id.is_not(None))).scalar_subquery()
             theirs = or_(Sale.elder_id.in_(eaters), Sale.elder_id.in_(self.roots))
             here = or_(here, Sale.contract_id.in_(self.elsewhere) & theirs)
-        return paging.rows(query.where(here), [Sale.arrival], page=PAGE)
+        return keyset.rows(query.where(here), [Sale.arrival], page=PAGE)
 
     def page(self, rows: Sequence[Any]) -> int:
         """Replay a page of meals; answers how many of them count."""
@@ -276,9 +276,9 @@ class _Booked:
         shares = select(Share.sale_id, Share.fund, Share.payer, func.sum(Share.fen)).group_by(
             Share.sale_id, Share.fund, Share.payer
         )
-        for sale, fund, payer, fen in paging.once(shares.where(paging.among(Share.sale_id, sales))):
+        for sale, fund, payer, fen in keyset.once(shares.where(keyset.among(Share.sale_id, sales))):
             self._funds[sale][fund, payer] = int(fen)
-        for number, fund, fen in paging.once(_EXCLUDED.where(paging.among(Transfer.sale_id, sales))):
+        for number, fund, fen in keyset.once(_EXCLUDED.where(keyset.among(Transfer.sale_id, sales))):
             if number and fen:
                 self._funds[number][fund, "subsidy"] -= int(fen)
                 self._excluded[number] = self._excluded.get(number, 0) + int(fen)

@@ -16,8 +16,8 @@ from canteen.registry.models import ElderIdentity
 from canteen.registry.words import CLASSES
 from canteen.rulebooks.models import Simulation
 from canteen.ruledesk.prose import PAYERS
-from canteen.settlement import parties
-from canteen.settlement.workbook import Book, yuan
+from canteen.settlement.closing import parties
+from canteen.workbook import Book, yuan
 
 KINDS = (("district", "按区县"), ("canteen", "按食堂"), ("age", "按年龄"), ("class", "按人员类别"))
 

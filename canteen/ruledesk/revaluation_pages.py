@@ -27,8 +27,9 @@ from canteen.rulebooks.revaluations import find
 from canteen.ruledesk import comparing, drafts, publishing, reports
 from canteen.ruledesk.pages import covers, need
 from canteen.ruledesk.publishing import names
-from canteen.settlement import parties, revaluations
-from canteen.settlement.revaluations import NotWhollyPast
+from canteen.settlement.closing import parties
+from canteen.settlement.corrections import revaluations
+from canteen.settlement.corrections.revaluations import NotWhollyPast
 from canteen.web import nav
 from canteen.web.errors import status_of
 

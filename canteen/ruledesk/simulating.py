@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from canteen import clock
+from canteen import clock, jobs
 from canteen.db import db, retried, transaction
 from canteen.errors import Conflict, Invalid, Missing
 from canteen.policy import rulebook as books
@@ -19,7 +19,7 @@ from canteen.policy.canonical import Document
 from canteen.pos.models import Sale
 from canteen.rulebooks.models import LAYERS, Simulation
 from canteen.ruledesk import replaying
-from canteen.settlement import jobs, schedule
+from canteen.settlement.closing import schedule
 
 JOB = "rules.simulate"
 MOST_MONTHS = 12

@@ -25,7 +25,7 @@ from canteen.rulebooks.models import RulebookVersion, Simulation
 from canteen.ruledesk import charts, drafts, reports, simulating
 from canteen.ruledesk.pages import REFUSED, covers, document_of, done, need, reachable
 from canteen.ruledesk.publishing import names
-from canteen.settlement import parties
+from canteen.settlement.closing import parties
 from canteen.web.errors import status_of
 from canteen.web.numbers import whole
 

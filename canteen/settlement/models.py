@@ -245,39 +245,6 @@ class PayoutCheck(Base):
     recorded: Mapped[int]
 
 
-class JobRun(Base):
-    """What makes a job run once: unique (job, key), a lease, and a fencing token that only grows (P18)."""
-
-    __tablename__ = "job_run"
-    __table_args__ = (
-        CheckConstraint("state IN ('running', 'done', 'failed')", name="state"),
-        {"sqlite_strict": True},
-    )
-
-    job: Mapped[str] = mapped_column(primary_key=True)
-    key: Mapped[str] = mapped_column(primary_key=True)
-    state: Mapped[str]
-    token: Mapped[int]
-    holder: Mapped[str]
-    lease_until: Mapped[datetime]
-    tries: Mapped[int]
-    started_at: Mapped[datetime]
-    finished_at: Mapped[datetime | None]
-    error: Mapped[str] = mapped_column(default="")
-
-
-class SchedulerBeat(Base):
-    """When a scheduler last looked at what is due: one row, rewritten by whichever looks. State."""
-
-    __tablename__ = "scheduler_beat"
-    __table_args__ = (CheckConstraint("id = 1", name="one_row"), {"sqlite_strict": True})
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    holder: Mapped[str]
-    at: Mapped[datetime]  # by the database's clock
-    starts: Mapped[int]  # schedulers that have begun, ever
-
-
 class RevaluationRun(Base):
     """A run of a revaluation, or a preview that books nothing: asked for, at work, or done. State: its progress."""
 

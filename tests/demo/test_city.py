@@ -31,7 +31,8 @@ from canteen.pos.models import Record, Sale, Void
 from canteen.registry.models import CardCode
 from canteen.rulebooks.models import RulebookDraft, Simulation
 from canteen.ruledesk import drafts, simulating
-from canteen.settlement import claims, verify
+from canteen.settlement.audit import verify
+from canteen.settlement.claims import claims
 from canteen.settlement.models import Claim, ClaimLine, Finding, Payout, PayoutCheck
 from tests.rigs import postgres
 

@@ -18,7 +18,8 @@ from canteen.clock import Span
 from canteen.db import db
 from canteen.demo import city, database, volume
 from canteen.pos.models import Record, Sale, Share, Slot
-from canteen.settlement import closing, verify
+from canteen.settlement.audit import verify
+from canteen.settlement.closing import close
 from canteen.settlement.models import Claim, Finding
 from tests.rigs import postgres
 
@@ -45,7 +46,7 @@ def test_a_month_in_bulk_closes_without_findings_and_verifies(empty_url: str, tm
         city.build_places(MONTH.first)
         city.build_rulebooks(drafter="demo-a", publisher="demo-b", first=MONTH.first)
         contract = volume.add(3, MEALS, MONTH)
-        done = closing.close(contract, MONTH.last, by="system")
+        done = close.close(contract, MONTH.last, by="system")
         seen = verify.period(done.period_id)
         session = db.session()
         counts = {

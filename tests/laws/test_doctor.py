@@ -17,7 +17,7 @@ from canteen.commands import doctor as checks
 from canteen.config import Config
 from canteen.db import newest_revision, transaction
 from canteen.places import Installation
-from canteen.settlement import closing
+from canteen.settlement.closing import close
 from tests import world
 from tests.laws.test_laws import drop_trigger, owner, run
 from tests.world import NOON
@@ -151,14 +151,14 @@ def test_a_closed_period_without_a_claim_is_named(
         world.a_rulebook(session)
         world.sell(till, None)
     with clock.at(NOON + timedelta(days=30)), monkeypatch.context() as broken:
-        broken.setattr(closing, "reckon", _overflow)
+        broken.setattr(close, "reckon", _overflow)
         with pytest.raises(OverflowError):
-            closing.close("k1", date(2026, 1, 1), by="system")
-        assert closing.unclaimed(session, before=clock.now()) == []
+            close.close("k1", date(2026, 1, 1), by="system")
+        assert close.unclaimed(session, before=clock.now()) == []
     asked = "period 2026-01-01..2026-01-31 of k1 is closed and has no claim; run canteen period close k1 2026-01-01"
     assert asked in trouble(doctor())
 
-    closing.close("k1", date(2026, 1, 1), by="system")
+    close.close("k1", date(2026, 1, 1), by="system")
 
     assert "has no claim" not in doctor().stderr
 

@@ -22,7 +22,7 @@ from canteen.pos import envelope, quoting, stamps
 from canteen.pos.evidence import NOT_LOGGED_IN
 from canteen.pos.models import Sale, Slot
 from canteen.pos.quoting import Asked
-from canteen.settlement import doubted_pages
+from canteen.settlement.desk import unproven_pages
 from tests import world
 from tests.auth.house import Till, a_person, a_till
 from tests.world import World
@@ -125,7 +125,7 @@ class Counter:
 
     def listed(self) -> int:
         self.session.rollback()
-        return doubted_pages.waiting(self.session, {"k1"})[1]
+        return unproven_pages.waiting(self.session, {"k1"})[1]
 
 
 MakeCounter = Callable[[str], Counter]

@@ -20,7 +20,8 @@ from canteen.ledger import transfers
 from canteen.ledger.models import Period, Transfer
 from canteen.places import Contract
 from canteen.pos.models import Sale, SaleUse, Slot
-from canteen.settlement import closing, verify
+from canteen.settlement.audit import verify
+from canteen.settlement.closing import close as period_close
 from canteen.settlement.models import Claim
 from tests import world
 from tests.races.rig import Key, Shot, fire
@@ -174,7 +175,7 @@ def _race(app: Flask, till: World, key: Key, hosts: list[Server], cards: list[st
 
     def close() -> None:
         with app.app_context():
-            closing.close(till.contract, day, by="system")
+            period_close.close(till.contract, day, by="system")
 
     with ThreadPoolExecutor(1) as pool:
         closed = pool.submit(close)

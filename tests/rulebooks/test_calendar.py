@@ -15,7 +15,7 @@ from canteen import calendars, clock, events
 from canteen.db import transaction
 from canteen.places import Contract
 from canteen.pos.models import Sale
-from canteen.settlement import revaluations
+from canteen.settlement.corrections import revaluations
 from canteen.settlement.models import RevaluedSale
 from tests import world
 from tests.auth.house import Browser, a_person

@@ -13,7 +13,7 @@ from python_calamine import CalamineWorkbook
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from canteen import calendars, clock, events, places
+from canteen import calendars, clock, events, jobs, places
 from canteen.auth import humans
 from canteen.db import transaction
 from canteen.pos import pricing
@@ -23,7 +23,7 @@ from canteen.ruledesk import drafts, replaying, simulating
 from canteen.ruledesk import publishing as desk
 from canteen.ruledesk.proposing import Layers, Proposal
 from canteen.ruledesk.trying import Asked, attempt
-from canteen.settlement import jobs, schedule
+from canteen.settlement.closing import schedule
 from tests import world
 from tests.auth.house import Browser, a_person
 from tests.settlement.conftest import MADE, Town, at, people

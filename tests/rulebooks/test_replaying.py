@@ -11,13 +11,12 @@ import pytest
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from canteen import clock
+from canteen import clock, jobs
 from canteen.db import transaction
 from canteen.registry import elders
 from canteen.registry.elders import NewFact
 from canteen.rulebooks import reader
 from canteen.ruledesk import replaying, simulating
-from canteen.settlement import jobs
 from tests import world
 from tests.settlement.conftest import MADE, Town, at, people
 

@@ -13,13 +13,13 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from canteen import cli, clock
+from canteen import cli, clock, jobs
 from canteen.config import Config
 from canteen.db import db, transaction
 from canteen.registry import elders
 from canteen.rulebooks import publishing
 from canteen.rulebooks.models import RevaluationOrder
-from canteen.settlement import jobs, schedule
+from canteen.settlement.closing import schedule
 from canteen.settlement.models import RevaluedSale
 from tests import world
 from tests.auth.house import Browser, a_person

@@ -18,7 +18,8 @@ from canteen.auth.models import Person
 from canteen.db import db, transaction
 from canteen.ledger.models import Period
 from canteen.pos import records
-from canteen.settlement import claims, closing
+from canteen.settlement.claims import claims
+from canteen.settlement.closing import close as period_close
 from canteen.settlement.models import Claim, Finding
 from tests import world
 from tests.world import World
@@ -87,12 +88,12 @@ class Town:
             }
             return world.bring(self.till, world.seal(self.till, body, kind="void"))[0]
 
-    def close(self, month: str, *, on: date | None = None) -> closing.Closed:
+    def close(self, month: str, *, on: date | None = None) -> period_close.Closed:
         """Close a month on the fourth of the next, unless told."""
         span = clock.Span.month(date.fromisoformat(f"{month}-01"))
         when = on or date.fromordinal(span.last.toordinal() + 4)
         with clock.at(at(when, 6, 0)):
-            return closing.close(self.till.contract, span.first, by="system")
+            return period_close.close(self.till.contract, span.first, by="system")
 
     def claim(self, month: str) -> Claim:
         self.session.rollback()

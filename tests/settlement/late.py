@@ -6,10 +6,10 @@ import uuid
 from datetime import date
 from typing import Any
 
-from canteen import clock
+from canteen import clock, jobs
 from canteen.db import db
 from canteen.rulebooks import publishing
-from canteen.settlement import jobs, revaluations
+from canteen.settlement.corrections import revaluations
 from canteen.settlement.models import RevaluationRun
 from tests import world
 from tests.settlement.conftest import at

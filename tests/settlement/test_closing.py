@@ -9,11 +9,11 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from canteen import clock, events
+from canteen import clock, events, keyset
 from canteen.db import db, transaction
 from canteen.ledger import periods
 from canteen.registry import elders
-from canteen.settlement import closing, paging, statement, sums
+from canteen.settlement.closing import close, lines, statement
 from canteen.settlement.models import Claim, Statement
 from tests.settlement.conftest import Town, at
 
@@ -48,7 +48,7 @@ def test_a_month_is_not_closed_before_it_has_ended(town: Town):
     town.sell(JAN5, town.cards[0])
 
     with clock.at(at(date(2026, 1, 31), 23)), pytest.raises(periods.PeriodNotOver):
-        closing.close("k1", JAN5, by="system")
+        close.close("k1", JAN5, by="system")
 
 
 def test_a_month_is_not_closed_before_the_one_before_it(town: Town):
@@ -75,8 +75,8 @@ def test_a_close_killed_after_the_flip_resumes_to_the_same_bytes(town: Town, mon
 
     killed_after_the_flip(town, "2026-01", monkeypatch)
     period = town.period("2026-01")
-    clean = closing.reckon(period.id)
-    assert closing.unfinished(town.session) == [period.id]
+    clean = close.reckon(period.id)
+    assert close.unfinished(town.session) == [period.id]
     town.sell(FEB3, town.cards[0])
     town.bring(at(date(2026, 2, 10)), late)
 
@@ -84,7 +84,7 @@ def test_a_close_killed_after_the_flip_resumes_to_the_same_bytes(town: Town, mon
 
     assert resumed.hash == statement.digest(statement.body(clean))
     assert town.claim("2026-01").fen == 500
-    assert closing.unfinished(town.session) == []
+    assert close.unfinished(town.session) == []
 
 
 def killed_after_the_flip(town: Town, month: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +97,7 @@ def killed_after_the_flip(town: Town, month: str, monkeypatch: pytest.MonkeyPatc
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(closing, "settle", die)
+        patch.setattr(close, "settle", die)
         with pytest.raises(Killed):
             town.close(month)
 
@@ -112,7 +112,7 @@ def test_a_close_reckons_first_what_a_killed_one_left_before_it(town: Town, monk
 
     assert town.lines("2026-02") == [("supplement", "city", "2026-01", "k1-202601", 1, 1, 500)]
     assert town.claim("2026-01").fen == 500
-    assert closing.unfinished(town.session) == []
+    assert close.unfinished(town.session) == []
 
 
 def test_a_void_that_comes_before_a_killed_close_is_resumed_changes_no_byte_of_it(
@@ -125,7 +125,7 @@ def test_a_void_that_comes_before_a_killed_close_is_resumed_changes_no_byte_of_i
         number = events.record(session, "elder.facts", "x", by="p-admin")
         elders.add_fact(session, town.elders[0], "status", "deceased", JAN5, None, "民政", number)
     killed_after_the_flip(town, "2026-02", monkeypatch)
-    clean = statement.body(closing.reckon(town.period("2026-02").id))
+    clean = statement.body(close.reckon(town.period("2026-02").id))
     town.void(sale, at(date(2026, 3, 10)))
 
     assert town.close("2026-02").hash == statement.digest(clean)
@@ -139,7 +139,7 @@ def test_a_statement_stays_the_same_whatever_comes_later(town: Town):
     town.bring(at(date(2026, 2, 10)), late)
     town.void(sale, at(date(2026, 2, 11)))
 
-    again = closing.reckon(town.period("2026-01").id)
+    again = close.reckon(town.period("2026-01").id)
 
     assert statement.digest(statement.body(again)) == first.hash
 
@@ -194,10 +194,10 @@ def test_a_tablet_not_heard_from_since_the_month_ended_is_named(town: Town):
 def test_contracts_due_are_listed_oldest_first_also_those_that_sold_nothing(app: Flask, town: Town):
     town.sell(FEB3, town.cards[0])
 
-    due = closing.due(town.session, date(2026, 3, 5))
+    due = close.due(town.session, date(2026, 3, 5))
 
     assert due == [("k1", date(2026, 1, 31)), ("k1", date(2026, 2, 28))]
-    assert closing.due(town.session, date(2026, 1, 31)) == []
+    assert close.due(town.session, date(2026, 1, 31)) == []
 
 
 def test_pages_of_any_size_give_the_same_bytes(town: Town, monkeypatch: pytest.MonkeyPatch):
@@ -212,9 +212,9 @@ def test_pages_of_any_size_give_the_same_bytes(town: Town, monkeypatch: pytest.M
     first = town.close("2026-02")
 
     for size in (1, 2, 3, 7):
-        monkeypatch.setattr(paging, "PAGE", size)
-        monkeypatch.setattr(sums, "PAGE", size)
-        again = statement.body(closing.reckon(town.period("2026-02").id))
+        monkeypatch.setattr(keyset, "PAGE", size)
+        monkeypatch.setattr(lines, "PAGE", size)
+        again = statement.body(close.reckon(town.period("2026-02").id))
         assert statement.digest(again) == first.hash, size
 
 
@@ -229,8 +229,8 @@ def test_a_close_waits_for_records_that_other_tills_are_writing(town: Town, monk
         looks.append(seconds)
         other.rollback()
 
-    monkeypatch.setattr(closing.time, "sleep", their_commit)
-    closing.reckon(town.period("2026-01").id)
+    monkeypatch.setattr(close.time, "sleep", their_commit)
+    close.reckon(town.period("2026-01").id)
     other.close()
 
-    assert looks == [closing.SETTLING]
+    assert looks == [close.SETTLING]

@@ -18,9 +18,9 @@ from canteen import cli, clock
 from canteen.config import ROOT, Config
 from canteen.errors import Forbidden
 from canteen.ledger.models import Period
-from canteen.settlement import closing
-from canteen.settlement.claims import SamePerson
-from canteen.settlement.workflow import GapHolds
+from canteen.settlement.claims.claims import SamePerson
+from canteen.settlement.claims.workflow import GapHolds
+from canteen.settlement.closing import close
 from tests import world
 from tests.auth.house import PASSWORD, a_person
 from tests.settlement.conftest import Town, at
@@ -93,7 +93,7 @@ def test_a_close_without_a_month_takes_all_that_is_over_oldest_first(run: Run, s
 
 def test_a_close_that_fails_is_told_and_run_again_mends_it(run: Run, staff: Town, monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as broken:
-        broken.setattr(closing.reconcile, "of_chain", _overflow)
+        broken.setattr(close.reconcile, "of_chain", _overflow)
         result = run("period", "close", "k1")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("close_failed: k1 含 2026-01-31 的所属期未能结账（OverflowError")
@@ -108,13 +108,13 @@ def test_a_close_that_fails_is_told_and_run_again_mends_it(run: Run, staff: Town
 def test_a_close_that_fails_holds_up_no_other_contract(run: Run, staff: Town, monkeypatch: pytest.MonkeyPatch):
     with clock.at(at(JAN5)):
         world.make(staff.session, canteen="c2", contract="k2", tablet="t2")
-    right = closing.reckon
+    right = close.reckon
 
     def reckon(period_id: int) -> object:
-        period = closing.load(period_id)
+        period = close.load(period_id)
         return _overflow() if period.contract_id == "k1" else right(period_id)
 
-    monkeypatch.setattr(closing, "reckon", reckon)
+    monkeypatch.setattr(close, "reckon", reckon)
     result = run("period", "close", "--json")
 
     assert result.exit_code == 1

@@ -18,7 +18,8 @@ from canteen.errors import Refusal
 from canteen.ledger import transfers
 from canteen.ledger.models import Account, Period, Transfer
 from canteen.pos.models import Sale, Share, Void
-from canteen.settlement import balance, claims, judging, payouts, verify, workflow
+from canteen.settlement.audit import trial_balance, verify
+from canteen.settlement.claims import claims, payouts, review, workflow
 from canteen.settlement.models import Claim, ClaimLine, Finding, Held
 from tests.settlement.conftest import Town, at
 
@@ -61,20 +62,20 @@ class Year:
         with clock.at(at(on)):
             for finding in town.session.execute(select(Finding.id).where(Finding.period_id == period)).scalars().all():
                 self.attempt(
-                    lambda n=finding: judging.answer(n, draw.choice(judging.OUTCOMES), reason="抽查核实", by="p-street")
+                    lambda n=finding: review.answer(n, draw.choice(review.OUTCOMES), reason="抽查核实", by="p-street")
                 )
-                self.attempt(lambda n=finding: judging.answer(n, "accepted", reason="抽查核实", by="p-street"))
+                self.attempt(lambda n=finding: review.answer(n, "accepted", reason="抽查核实", by="p-street"))
             for sale in draw.sample(self.sold, min(3, len(self.sold))):
                 outcome = draw.choice(("held", "disallowed"))
                 self.attempt(
-                    lambda s=sale, o=outcome: judging.hold(claim_id, uuid.UUID(s), o, reason="抽查核实", by="p-street")
+                    lambda s=sale, o=outcome: review.hold(claim_id, uuid.UUID(s), o, reason="抽查核实", by="p-street")
                 )
             for act, by in MOVES:
                 self.attempt(lambda a=act, b=by: workflow.move(claim_id, a, by=b))
             for held in town.session.execute(select(Held.id)).scalars().all():
                 if draw.random() < 0.5:
                     outcome = draw.choice(("released", "disallowed"))
-                    self.attempt(lambda h=held, o=outcome: judging.clear(h, o, reason="复查核实", by="p-finance"))
+                    self.attempt(lambda h=held, o=outcome: review.clear(h, o, reason="复查核实", by="p-finance"))
             if claims.state(town.session, claim_id) == "approved" and draw.random() < 0.8:
                 payout = payouts.enter(claim_id, voucher="2026-1", paid_on=on, by="p-pay")
                 payouts.check(payout, "confirmed", by="p-check")
@@ -140,6 +141,6 @@ def test_claims_adjustments_excluded_and_open_are_all_subsidies_over_random_mont
     assert found["sold"] > 0
     assert found["claimed"] + found["excluded"] + found["waiting"] == found["sold"]
     assert found["all"] == 0
-    assert [row.missing for row in balance.trial("k1")] == [0]
+    assert [row.missing for row in trial_balance.trial("k1")] == [0]
     for period in town.session.execute(select(Claim.period_id).order_by(Claim.period_id)).scalars().all():
         assert verify.period(period).differences == ()

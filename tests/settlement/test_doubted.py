@@ -12,9 +12,12 @@ from flask import Flask
 
 from canteen import clock
 from canteen.errors import Invalid
-from canteen.settlement import balance, doubted_pages, judging, regranting, verify
+from canteen.settlement.audit import trial_balance, verify
+from canteen.settlement.claims import review
+from canteen.settlement.corrections import reallocation
+from canteen.settlement.corrections.reallocation import NoRoom, NotMovable
+from canteen.settlement.desk import unproven_pages
 from canteen.settlement.models import Finding
-from canteen.settlement.regranting import NoRoom, NotMovable
 from tests import world
 from tests.auth.house import Browser, a_person
 from tests.settlement.conftest import Town, at, fresh
@@ -48,14 +51,14 @@ def release(town: Town, finding: Finding, *, by: str = "p-street", **options: An
     number = finding.id
     town.session.rollback()
     with clock.at(FEB6):
-        regranting.give(number, reason=WHY, by=by, **options)
+        reallocation.give(number, reason=WHY, by=by, **options)
 
 
 def exact(town: Town, *months: str) -> None:
     for month in months:
         assert verify.period(town.period(month).id).differences == ()
     town.session.rollback()
-    assert not any(trial.missing for trial in balance.trial(town.till.contract))
+    assert not any(trial.missing for trial in trial_balance.trial(town.till.contract))
 
 
 def test_a_self_dated_meal_is_named_and_pays_in_the_next_claim_once_released(town: Town) -> None:
@@ -71,7 +74,7 @@ def test_a_self_dated_meal_is_named_and_pays_in_the_next_claim_once_released(tow
     release(town, finding)
     town.close("2026-02")
     assert town.lines("2026-02") == [("adjustment", "city", "2026-01", "k1-202601", 1, 1, 500)]
-    assert doubted_pages.waiting(fresh(), {"k1"}) == ([], 0)
+    assert unproven_pages.waiting(fresh(), {"k1"}) == ([], 0)
     exact(town, "2026-01", "2026-02")
 
 
@@ -92,8 +95,8 @@ def test_what_was_not_believed_can_be_left_out_for_good_but_not_merely_accepted(
     town.session.rollback()
     with clock.at(FEB6):
         with pytest.raises(Invalid):
-            judging.answer(number, "accepted", reason="", by="p-street")
-        judging.answer(number, "disallowed", reason="无签字单，老人否认就餐", by="p-street")
+            review.answer(number, "accepted", reason="", by="p-street")
+        review.answer(number, "disallowed", reason="无签字单，老人否认就餐", by="p-street")
     town.close("2026-02")
     assert (town.claim("2026-01").fen, town.claim("2026-02").fen) == (0, 0)
     exact(town, "2026-01", "2026-02")

@@ -16,7 +16,9 @@ from canteen.db import transaction
 from canteen.places import Payee
 from canteen.pos.models import Sale
 from canteen.registry import elders, keys
-from canteen.settlement import exports, judging, payouts, steps, workflow
+from canteen.settlement.claims import payouts, steps, workflow
+from canteen.settlement.claims import review as claim_review
+from canteen.settlement.desk import exports
 from tests.settlement.conftest import Town, at
 
 JAN5, JAN6 = date(2026, 1, 5), date(2026, 1, 6)
@@ -117,7 +119,7 @@ def test_review_and_payout_have_their_forms(month: Town, tmp_path: Path):
     sale = month.session.execute(select(Sale.id).where(Sale.service_day == JAN5)).scalar_one()
     month.elder()
     with clock.at(at(date(2026, 2, 6))):
-        judging.hold(claim_id, sale, "disallowed", reason="查无此人", by="p-street")
+        claim_review.hold(claim_id, sale, "disallowed", reason="查无此人", by="p-street")
         for act, by in (("submit", "p-manager"), ("review", "p-street"), ("determine", "p-finance")):
             workflow.move(claim_id, act, by=by)
 

@@ -16,7 +16,7 @@ from canteen.db import transaction
 from canteen.ledger import transfers
 from canteen.pos import envelope
 from canteen.registry import elders
-from canteen.settlement import verify
+from canteen.settlement.audit import verify
 from canteen.settlement.models import Finding
 from tests import world
 from tests.pos.books import book
@@ -302,18 +302,18 @@ def test_an_honest_month_has_no_finding(town: Town):
 
 
 def test_a_distinct_input_is_priced_once(town: Town, monkeypatch: pytest.MonkeyPatch):
-    from canteen.settlement import closing, requoting  # noqa: PLC0415
+    from canteen.settlement.closing import close, requote  # noqa: PLC0415
 
     for _ in range(5):
         town.sell(JAN5, None)
-    made: list[requoting.Quotes] = []
+    made: list[requote.Quotes] = []
 
-    class Counting(requoting.Quotes):
+    class Counting(requote.Quotes):
         def __init__(self, *, own: bool = False) -> None:
             super().__init__(own=own)
             made.append(self)
 
-    monkeypatch.setattr(closing, "Quotes", Counting)
+    monkeypatch.setattr(close, "Quotes", Counting)
     town.close("2026-01")
 
     assert [quotes.priced for quotes in made] == [1]

@@ -15,7 +15,9 @@ from canteen.auth import tablets
 from canteen.config import Config
 from canteen.pos import envelope
 from canteen.pos.models import Record, Sale
-from canteen.settlement import closing, gaps, schedule, verify
+from canteen.settlement.audit import verify
+from canteen.settlement.claims import missing_records
+from canteen.settlement.closing import close, schedule
 from tests import world
 from tests.auth.house import Browser, a_person
 from tests.settlement.conftest import Town, at
@@ -85,8 +87,8 @@ def test_a_month_with_impossible_clocks_closes_and_is_submitted(app: Flask, town
 
     assert town.claim("2026-01").fen == 1000
     assert not verify.period(town.period("2026-01").id).differences
-    assert gaps.missing(town.period("2026-01")) == []
-    assert gaps.quarantined(town.period("2026-01")) == kept
+    assert missing_records.missing(town.period("2026-01")) == []
+    assert missing_records.quarantined(town.period("2026-01")) == kept
     browser = Browser(app.test_client())
     browser.log_in("manager")
     page = browser.get("/desk/claims/k1-202601")
@@ -105,7 +107,7 @@ def test_a_revoked_tablets_impossible_clock_breaks_no_page(app: Flask, town: Tow
     browser = Browser(app.test_client())
     browser.log_in("manager")
     assert browser.get("/desk/claims/k1-202601").status_code == 200
-    assert closing.reckon(town.period("2026-01").id).fen == 500
+    assert close.reckon(town.period("2026-01").id).fen == 500
     assert town.close("2026-01").hash == first.hash
     assert town.close("2026-02").flipped
 
@@ -120,7 +122,7 @@ def test_a_record_whose_clock_is_unreadable_fills_its_number(town: Town):
 
     town.close("2026-01")
 
-    (gap,) = gaps.missing(town.period("2026-01"))
+    (gap,) = missing_records.missing(town.period("2026-01"))
     assert (gap.first, gap.last, gap.between) == (2, 2, ("2026-01-05", "2026-01-05"))
 
 
@@ -161,7 +163,7 @@ def test_a_database_stuck_on_such_a_record_recovers_at_the_next_tick(
     """As it was left: flipped, without a claim, the later month waiting behind it."""
     poisoned(town)
     with monkeypatch.context() as broken:
-        broken.setattr(closing.reconcile, "of_chain", _overflow)
+        broken.setattr(close.reconcile, "of_chain", _overflow)
         with pytest.raises(OverflowError):
             town.close("2026-01")
         town.sell(FEB3, town.cards[0])
@@ -180,7 +182,7 @@ def test_a_closed_period_without_a_claim_is_told_at_the_desk(app: Flask, town: T
     a_person("manager", ("manager", "canteen", "c1"))
     a_person("elsewhere", ("finance", "area", world.OTHER_DISTRICT))
     with monkeypatch.context() as broken:
-        broken.setattr(closing.reconcile, "of_chain", _overflow)
+        broken.setattr(close.reconcile, "of_chain", _overflow)
         with pytest.raises(OverflowError):
             town.close("2026-01")
     words = "已经结账，但结算单还没有生成"

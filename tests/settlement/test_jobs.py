@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from canteen import clock
+from canteen import clock, jobs
 from canteen.config import Config
+from canteen.jobs import JobRun
 from canteen.ledger import periods
-from canteen.settlement import closing, jobs, schedule
-from canteen.settlement.models import Claim, JobRun
+from canteen.settlement.closing import close, schedule
+from canteen.settlement.models import Claim
 from tests.settlement.conftest import Town, at
 
 JAN5 = date(2026, 1, 5)
@@ -57,11 +58,11 @@ def test_a_host_a_day_ahead_closes_no_period_before_it_is_over(town: Town, monke
     true, until = clock.now, clock.Span.month(clock.today()).last
     ahead = timedelta(days=(until - clock.today()).days + 1)
     monkeypatch.setattr(clock, "now", lambda: true() + ahead)
-    for contract, day in closing.due(town.session, until):
-        closing.close(contract, day, by="system")
+    for contract, day in close.due(town.session, until):
+        close.close(contract, day, by="system")
 
     with pytest.raises(periods.PeriodNotOver):
-        closing.close("k1", until, by="system")
+        close.close("k1", until, by="system")
 
 
 def test_a_job_that_is_done_is_not_run_again(town: Town):
@@ -130,7 +131,7 @@ def test_a_close_that_was_killed_in_the_middle_is_finished_at_a_later_tick(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(closing, "settle", die)
+        patch.setattr(close, "settle", die)
         with clock.at(at(date(2026, 2, 3), 6, 0)), pytest.raises(Killed):
             schedule.tick(settings, "a")
 
@@ -142,7 +143,7 @@ def test_a_close_that_was_killed_in_the_middle_is_finished_at_a_later_tick(
 
 
 def test_other_steps_come_from_the_installation_s_file(town: Town, tmp_path: Path):
-    from canteen.settlement import steps  # noqa: PLC0415
+    from canteen.settlement.claims import steps  # noqa: PLC0415
 
     file = tmp_path / "workflow.json"
     file.write_text('{"steps": ["submit", "approve"]}', encoding="utf-8")

@@ -21,8 +21,10 @@ from canteen.pos import bearing, records
 from canteen.pos.models import Slot
 from canteen.registry import elders
 from canteen.registry.models import ElderFact
-from canteen.settlement import balance, judging, regranting, verify
-from canteen.settlement.reconcile import Part, Priced
+from canteen.settlement.audit import trial_balance, verify
+from canteen.settlement.claims import review
+from canteen.settlement.closing.checks import Part, Priced
+from canteen.settlement.corrections import reallocation
 from tests import world
 from tests.auth.house import Browser, a_person
 from tests.settlement.conftest import MADE, Town, at, fresh, people
@@ -131,7 +133,7 @@ def strike(town: Town, on: date) -> None:
 def exact(town: Town, month: str) -> None:
     assert verify.period(town.period(month).id).differences == ()
     town.session.rollback()
-    assert not any(trial.missing for trial in balance.trial(town.till.contract))
+    assert not any(trial.missing for trial in trial_balance.trial(town.till.contract))
 
 
 def test_a_class_struck_later_leaves_what_the_rules_give(app: Flask, struck: Town):
@@ -174,7 +176,7 @@ def two(town: Town) -> tuple[records.Result, records.Result]:
 
 def standing(*results: records.Result) -> list[int]:
     session = fresh()
-    return [sum(judging.open_shares(session, uuid.UUID(one.sales[0])).values()) for one in results]
+    return [sum(review.open_shares(session, uuid.UUID(one.sales[0])).values()) for one in results]
 
 
 def test_what_another_rule_bears_takes_that_rules_limit(struck: Town):
@@ -198,7 +200,7 @@ def test_a_benefit_borne_by_another_rule_is_moved_whole(struck: Town):
     struck.session.rollback()
 
     with clock.at(at(date(2026, 2, 6))):
-        regranting.give(number, reason="两餐核对签名", by="p-street", take_from=uuid.UUID(holder.sales[0]))
+        reallocation.give(number, reason="两餐核对签名", by="p-street", take_from=uuid.UUID(holder.sales[0]))
 
     assert standing(holder, excess) == [0, 300]
     struck.close("2026-02")

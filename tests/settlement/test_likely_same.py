@@ -11,7 +11,7 @@ from canteen import clock
 from canteen.db import transaction
 from canteen.registry import elders
 from canteen.registry.elders import NewFact
-from canteen.settlement import verify
+from canteen.settlement.audit import verify
 from tests.settlement.conftest import MADE, Town, at
 
 JAN5, JAN6, JAN7 = date(2026, 1, 5), date(2026, 1, 6), date(2026, 1, 7)

@@ -23,7 +23,7 @@ from canteen.db import transaction
 from canteen.errors import Invalid
 from canteen.pos import lost
 from canteen.pos.lost import LostRefused, NotMissing, Run
-from canteen.settlement import gaps, workflow
+from canteen.settlement.claims import missing_records, workflow
 from tests import world
 from tests.auth.house import Browser, a_person
 from tests.settlement.conftest import Town, at
@@ -66,7 +66,7 @@ def declared(first: int, last: int, *, by: str = "p-manager") -> int:
 
 
 def owed(town: Town, month: str = "2026-01") -> list[tuple[int, int, str | None]]:
-    return [(gap.first, gap.last, gap.declared_by) for gap in gaps.missing(town.period(month))]
+    return [(gap.first, gap.last, gap.declared_by) for gap in missing_records.missing(town.period(month))]
 
 
 def test_one_lost_number_gives_up_no_other(holes: Town):

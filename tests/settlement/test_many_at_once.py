@@ -18,7 +18,10 @@ from canteen import clock, events
 from canteen.config import ROOT, Config
 from canteen.db import db
 from canteen.pos.models import Prorating
-from canteen.settlement import closing, statement, verify, workflow
+from canteen.settlement.audit import verify
+from canteen.settlement.claims import workflow
+from canteen.settlement.closing import close as period_close
+from canteen.settlement.closing import statement
 from canteen.settlement.models import (
     Claim,
     Decision,
@@ -97,7 +100,7 @@ def test_eight_closes_at_once_make_one_claim(sold: Town, environment: dict[str, 
     assert len({answer["statement"] for answer in answers}) == 1
     assert sorted(answer["closed_now"] for answer in answers) == [False] * 7 + [True]
     assert (count(Claim), count(Statement), count(Finding)) == (1, 1, 1)
-    kinds = select(func.count()).where(events.Event.kind.in_((closing.CLOSED, "claim.draft")))
+    kinds = select(func.count()).where(events.Event.kind.in_((period_close.CLOSED, "claim.draft")))
     assert db.session.execute(kinds).scalar_one() == 2
     assert sold.claim("2026-01").fen == 4000
 
@@ -136,7 +139,7 @@ def test_a_close_killed_in_the_middle_resumes_to_the_bytes_of_a_clean_one(
     )
     assert killed.returncode == -signal.SIGKILL
     assert (count(Claim), count(Statement), count(Finding)) == (0, 0, 0)
-    clean = statement.digest(statement.body(closing.reckon(sold.period("2026-01").id)))
+    clean = statement.digest(statement.body(period_close.reckon(sold.period("2026-01").id)))
     sold.sell(date(2026, 2, 2), sold.cards[0])
     db.session.rollback()
 
@@ -166,7 +169,7 @@ def test_four_schedulers_at_once_close_each_period_once(sold: Town, environment:
     assert "k1/2026-01-31" in done
     assert all(outcome in {"done", "not_ours"} for _, outcome in outcomes)
     assert len(done) == len(set(done)) == count(Claim)
-    flips = select(func.count()).where(events.Event.kind == closing.CLOSED)
+    flips = select(func.count()).where(events.Event.kind == period_close.CLOSED)
     assert db.session.execute(flips).scalar_one() == count(Claim)
 
 

@@ -18,7 +18,10 @@ from canteen.auth.models import Person, Tablet
 from canteen.db import owner_engine, transaction
 from canteen.places import Area, Canteen, Operator, Payee
 from canteen.registry.models import ElderIdentity
-from canteen.settlement import closing, exports, judging, parties, payouts, statement, steps, verify, workflow
+from canteen.settlement.audit import verify
+from canteen.settlement.claims import payouts, review, steps, workflow
+from canteen.settlement.closing import close, parties, statement
+from canteen.settlement.desk import exports
 from canteen.settlement.models import Statement
 from tests import world
 from tests.auth.house import Browser, a_person
@@ -36,7 +39,7 @@ def close_january(town: Town) -> int:
     town.close("2026-01")
     claim_id = town.claim("2026-01").id
     with clock.at(at(FEB)):
-        judging.hold(claim_id, uuid.UUID(sale), "disallowed", reason="查无此人", by="p-street")
+        review.hold(claim_id, uuid.UUID(sale), "disallowed", reason="查无此人", by="p-street")
         for act, by in zip(steps.ORDER, ("p-manager", "p-street", "p-finance", "p-chief2"), strict=True):
             workflow.move(claim_id, act, by=by)
         entered = payouts.enter(claim_id, voucher="2026-01", paid_on=FEB, by="p-pay")
@@ -88,7 +91,7 @@ def test_a_month_closed_before_names_were_stated_keeps_them_too(
         claim_id = close_january(town)
     stored = town.session.execute(select(Statement.body)).scalar_one()
     assert "names" not in json.loads(stored)
-    assert statement.body(closing.reckon(town.claim("2026-01").period_id)) == stored
+    assert statement.body(close.reckon(town.claim("2026-01").period_id)) == stored
     before = exported(claim_id, tmp_path)
 
     rename_everything(town)
@@ -105,7 +108,7 @@ def test_the_statement_names_who_it_is_of_under_its_hash(town: Town) -> None:
     }  # fmt: skip
     rename_everything(town)
 
-    again = statement.body(closing.reckon(town.claim("2026-01").period_id))
+    again = statement.body(close.reckon(town.claim("2026-01").period_id))
 
     assert (again, statement.digest(again)) == (told, hash_)
 

@@ -14,7 +14,9 @@ from canteen.config import Config
 from canteen.db import transaction
 from canteen.ledger.models import Period
 from canteen.places import Contract
-from canteen.settlement import claims, closing, judging, payouts, verify, workflow
+from canteen.settlement.audit import verify
+from canteen.settlement.claims import claims, payouts, review, workflow
+from canteen.settlement.closing import close
 from canteen.settlement.models import Claim
 from tests import world
 from tests.settlement.conftest import Town, at
@@ -40,8 +42,8 @@ def test_a_month_may_begin_on_any_of_its_first_28_days(day: date, begins: int, e
 def over(on: date) -> list[str]:
     """Close all that is over on a day; answers the claims."""
     with clock.at(at(on, 6, 0)):
-        due = closing.due(world.db.session(), on)
-        return [closing.close(contract, day, by="system").claim for contract, day in due]
+        due = close.due(world.db.session(), on)
+        return [close.close(contract, day, by="system").claim for contract, day in due]
 
 
 def line(town: Town, number: str) -> list[tuple[str, str, str, int]]:
@@ -86,7 +88,7 @@ def test_periods_run_from_the_configured_day_and_are_claimed_judged_and_paid(fro
     ]
     with clock.at(at(date(2026, 3, 1))):
         claim_id = claims.of_number(town.session, SECOND).id
-        judging.hold(claim_id, uuid.UUID(held), "held", reason="需要核实", by="p-street")
+        review.hold(claim_id, uuid.UUID(held), "held", reason="需要核实", by="p-street")
         for act, by in MOVES:
             workflow.move(claim_id, act, by=by)
         payout = payouts.enter(claim_id, voucher="2026-1", paid_on=date(2026, 3, 1), by="p-pay")

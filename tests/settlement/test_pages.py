@@ -16,7 +16,7 @@ from canteen import clock, events
 from canteen.db import transaction
 from canteen.places import Contract, Payee
 from canteen.registry import elders
-from canteen.settlement import claims
+from canteen.settlement.claims import claims
 from canteen.settlement.models import Held
 from tests import world
 from tests.auth.house import Browser, a_person

@@ -18,7 +18,10 @@ from sqlalchemy.orm import Session
 from canteen import clock
 from canteen.db import transaction
 from canteen.places import Contract
-from canteen.settlement import balance, closing, explaining, exports, judging, prorating, statement, verify
+from canteen.settlement.audit import trial_balance, verify
+from canteen.settlement.claims import review
+from canteen.settlement.closing import close, proration, statement
+from canteen.settlement.desk import explanation, exports
 from canteen.settlement.models import Held
 from tests import world
 from tests.pos.books import book
@@ -57,7 +60,7 @@ def agree(*towns: Town, months: tuple[str, ...] = ("2026-01",)) -> None:
     for town in towns:
         for month in months:
             assert verify.period(town.period(month).id).differences == ()
-        assert not any(row.missing for row in balance.trial(town.till.contract))
+        assert not any(row.missing for row in trial_balance.trial(town.till.contract))
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -184,7 +187,7 @@ def test_a_contract_that_ended_before_its_budget_is_closed_to_the_budget_s_end(a
     meals(there, 1)
     with transaction():
         session.get_one(Contract, "k1").to_day = date(2026, 1, 31)
-    due = [last for contract, last in closing.due(session, date(2026, 4, 5)) if contract == "k1"]
+    due = [last for contract, last in close.due(session, date(2026, 4, 5)) if contract == "k1"]
     assert due == [date(2026, 1, 31), date(2026, 2, 28), date(2026, 3, 31)]
     for month in ("2026-01", "2026-02", "2026-03"):
         for town in (there, here):
@@ -275,7 +278,7 @@ def test_a_close_that_is_killed_and_resumed_books_the_parts_once(
     meals(here, 3)
     meals(there, 2)
     killed_after_the_flip(here, "2026-01", monkeypatch)
-    clean = statement.body(closing.reckon(here.period("2026-01").id))
+    clean = statement.body(close.reckon(here.period("2026-01").id))
     there.close("2026-01")
 
     closed = here.close("2026-01", on=date(2026, 2, 9))
@@ -291,7 +294,7 @@ def test_a_close_killed_before_the_flip_leaves_nothing_of_its_parts(
     here, there = towns
     meals(here, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(closing.events, "record", _breaks)
+        patch.setattr(close.events, "record", _breaks)
         with pytest.raises(RuntimeError):
             here.close("2026-01")
     meals(there, 2, JAN6)
@@ -315,12 +318,12 @@ def test_a_meal_held_while_its_budget_was_shared_out_gets_its_part_when_it_is_le
     here.close("2026-01")
     claim = here.claim("2026-01").id
     with clock.at(at(date(2026, 2, 6))):
-        judging.hold(claim, uuid.UUID(sale), "held", reason="需要核实", by="p-street")
+        review.hold(claim, uuid.UUID(sale), "held", reason="需要核实", by="p-street")
     for town, month in ((there, "2026-01"), (here, "2026-02"), (there, "2026-02"), (here, "2026-03")):
         town.close(month)
     held = session.execute(select(Held.id)).scalar_one()
     with clock.at(at(date(2026, 4, 8))):
-        judging.clear(held, "released", reason="已经核实", by="p-finance")
+        review.clear(held, "released", reason="已经核实", by="p-finance")
     here.close("2026-04")
 
     assert here.claim("2026-03").fen == 0
@@ -361,7 +364,7 @@ def test_a_reduced_meal_says_so_to_people(towns: tuple[Town, Town], tmp_path: Pa
     sale, *_ = meals(here, 3)
     here.close("2026-01")
     claim = here.claim("2026-01").id
-    told = explaining.of(here.session, uuid.UUID(sale))
+    told = explanation.of(here.session, uuid.UUID(sale))
     assert told is not None
     assert [(move.target, move.fen, move.reason) for move in told.moves][-1] == ("不予申报", 100, "预算按比例核减")
     here.session.rollback()
@@ -378,7 +381,7 @@ ASKED = st.lists(st.integers(1, 5000), min_size=1, max_size=40)
 
 @given(ASKED, st.integers(0, 100_000))
 def test_parts_come_to_the_limit_and_nobody_gets_more_than_asked(asked: list[int], room: int):
-    parts = prorating.parts(room, asked)
+    parts = proration.parts(room, asked)
     assert sum(parts) == min(room, sum(asked))
     assert all(0 <= part <= fen for part, fen in zip(parts, asked, strict=True))
     if sum(asked) > room:
@@ -389,9 +392,9 @@ def test_parts_come_to_the_limit_and_nobody_gets_more_than_asked(asked: list[int
 @given(ASKED, st.integers(0, 100_000), st.randoms())
 def test_losses_do_not_depend_on_the_order_in_which_meals_came(asked: list[int], room: int, random: Random):
     mine = [((uuid.UUID(int=n), 1), fen) for n, fen in enumerate(asked)]
-    lost = prorating.reductions(min(room, sum(asked)), dict(mine), {})
+    lost = proration.reductions(min(room, sum(asked)), dict(mine), {})
     random.shuffle(mine)
-    assert prorating.reductions(min(room, sum(asked)), dict(mine), {}) == lost
+    assert proration.reductions(min(room, sum(asked)), dict(mine), {}) == lost
     assert sum(asked) - sum(lost.values()) == min(room, sum(asked))
 
 
@@ -400,7 +403,7 @@ def test_what_a_revaluation_took_back_is_not_lost_twice(asked: list[int], room: 
     mine = {(uuid.UUID(int=n), 1): fen for n, fen in enumerate(asked)}
     part, first = min(room, sum(asked)), uuid.UUID(int=0)
     taken = min(back, asked[0])
-    lost = prorating.reductions(part, mine, {first: taken})
+    lost = proration.reductions(part, mine, {first: taken})
     assert sum(asked) - taken - sum(lost.values()) <= part
     assert asked[0] - taken - lost.get((first, 1), 0) >= 0
 

@@ -7,8 +7,8 @@ from datetime import date
 
 import pytest
 
-from canteen.settlement import reconcile
-from canteen.settlement.reconcile import Link, Paid, Part, Priced, Sold, Use
+from canteen.settlement.closing import checks
+from canteen.settlement.closing.checks import Link, Paid, Part, Priced, Sold, Use
 
 DAY = date(2026, 10, 14)
 FIRST, LAST = date(2026, 10, 1), date(2026, 10, 31)
@@ -58,7 +58,7 @@ def codes(findings: object) -> list[str]:
 def test_a_price_other_than_ours_is_named_with_both_figures():
     ours = priced(replace(CITY, fen=300), STREET)
 
-    (found,) = reconcile.of_prices([sold()], {OWN: ours}, {})
+    (found,) = checks.of_prices([sold()], {OWN: ours}, {})
 
     assert (found.code, found.subject, found.fen) == ("price_differs", "sale:s1", 200)
     assert found.body["due"] == [500, 700]
@@ -67,7 +67,7 @@ def test_a_price_other_than_ours_is_named_with_both_figures():
 
 
 def test_an_under_claim_is_named_too_with_fen_below_zero():
-    (found,) = reconcile.of_prices([sold(priced=priced(STREET))], {OWN: priced(CITY, STREET)}, {})
+    (found,) = checks.of_prices([sold(priced=priced(STREET))], {OWN: priced(CITY, STREET)}, {})
 
     assert found.fen == -500
 
@@ -75,15 +75,15 @@ def test_an_under_claim_is_named_too_with_fen_below_zero():
 def test_the_same_price_by_another_rule_of_the_same_fund_is_not_named():
     other_rule = priced(replace(CITY, rule="aged_v2"), STREET)
 
-    assert not list(reconcile.of_prices([sold()], {OWN: other_rule}, {}))
+    assert not list(checks.of_prices([sold()], {OWN: other_rule}, {}))
 
 
 def test_a_voided_sale_is_not_compared():
-    assert not list(reconcile.of_prices([sold(voided=True)], {OWN: priced()}, {}))
+    assert not list(checks.of_prices([sold(voided=True)], {OWN: priced()}, {}))
 
 
 def test_a_sale_that_our_books_cannot_price_is_named():
-    (found,) = reconcile.of_prices([sold()], {OWN: None}, {})
+    (found,) = checks.of_prices([sold()], {OWN: None}, {})
 
     assert (found.code, found.fen, found.body) == ("price_differs", 700, {"ours": None})
 
@@ -92,17 +92,17 @@ def test_an_excess_meal_is_not_named_a_second_time_for_its_price():
     ours_at_full_price = priced(STREET)
     excess = {"s1": frozenset({"aged"})}
 
-    assert not list(reconcile.of_prices([sold()], {OWN: ours_at_full_price}, excess))
-    assert codes(reconcile.of_prices([sold()], {OWN: priced()}, excess)) == ["price_differs"]
+    assert not list(checks.of_prices([sold()], {OWN: ours_at_full_price}, excess))
+    assert codes(checks.of_prices([sold()], {OWN: priced()}, excess)) == ["price_differs"]
 
 
 # --- slots ---
 
 
 def named(*uses: Use, clusters: dict[str, str] | None = None) -> dict[str, dict[str, object]]:
-    found = reconcile.excess(uses, clusters or {})
+    found = checks.excess(uses, clusters or {})
     prices = {one.sale: priced(CITY, STREET) for one in uses if one.left is None}
-    return {f.sale or "": f.body["uses"][0] | {"fen": f.fen} for f in reconcile.of_uses(found, prices)}  # type: ignore[index,operator]
+    return {f.sale or "": f.body["uses"][0] | {"fen": f.fen} for f in checks.of_uses(found, prices)}  # type: ignore[index,operator]
 
 
 def test_a_second_meal_of_the_period_is_excess_and_says_which_sale_holds_the_slot():
@@ -172,9 +172,9 @@ def test_two_elders_who_turn_out_to_be_one_hold_a_slot_too_many_and_the_later_me
 
 
 def test_excess_at_another_canteen_is_not_named_here():
-    found = reconcile.excess([use("s1", 16), use("elsewhere", 32, granted=0)], {})
+    found = checks.excess([use("s1", 16), use("elsewhere", 32, granted=0)], {})
 
-    assert not list(reconcile.of_uses(found, {"s1": priced(CITY)}))
+    assert not list(checks.of_uses(found, {"s1": priced(CITY)}))
 
 
 # --- clocks, deaths, payments ---
@@ -182,35 +182,35 @@ def test_excess_at_another_canteen_is_not_named_here():
 
 @pytest.mark.parametrize(("skew_ms", "expected"), [(300_000, []), (300_001, ["clock"]), (-300_001, ["clock"])])
 def test_a_clock_more_than_five_minutes_off_is_named(skew_ms: int, expected: list[str]):
-    assert codes(reconcile.of_clocks([sold(skew_ms=skew_ms)])) == expected
+    assert codes(checks.of_clocks([sold(skew_ms=skew_ms)])) == expected
 
 
 def test_a_tablet_that_told_another_day_is_named():
-    assert codes(reconcile.of_clocks([sold(tablet_day=date(2026, 10, 15))])) == ["clock"]
+    assert codes(checks.of_clocks([sold(tablet_day=date(2026, 10, 15))])) == ["clock"]
 
 
 @pytest.mark.parametrize(("died", "expected"), [(date(2026, 10, 13), ["after_death"]), (DAY, [])])
 def test_a_meal_after_the_day_of_death_is_named_and_one_on_that_day_is_not(died: date, expected: list[str]):
-    assert codes(reconcile.of_deaths([sold()], {"li": died})) == expected
+    assert codes(checks.of_deaths([sold()], {"li": died})) == expected
 
 
 def test_a_guest_has_no_day_of_death():
-    assert not list(reconcile.of_deaths([sold(elder=None)], {"li": date(2026, 1, 1)}))
+    assert not list(checks.of_deaths([sold(elder=None)], {"li": date(2026, 1, 1)}))
 
 
 @pytest.mark.parametrize("wrong", ["due", "tendered", "fen", "sold"])
 def test_a_payment_that_is_not_its_due_is_named(wrong: str):
     paid = Paid(id="p1", due=500, tendered=500, fen=500, sold=500, sales=("s1",))
 
-    assert not list(reconcile.of_payments([paid]))
-    assert codes(reconcile.of_payments([replace(paid, **{wrong: 501})])) == ["payment_differs"]
+    assert not list(checks.of_payments([paid]))
+    assert codes(checks.of_payments([replace(paid, **{wrong: 501})])) == ["payment_differs"]
 
 
 # --- chains ---
 
 
 def chain(*links: Link, starts: dict[tuple[str, int], int] | None = None) -> list[tuple[str, str]]:
-    return [(f.code, f.subject) for f in reconcile.of_chain(links, FIRST, LAST, starts)]
+    return [(f.code, f.subject) for f in checks.of_chain(links, FIRST, LAST, starts)]
 
 
 def test_a_whole_chain_has_neither_gap_nor_fork():
@@ -218,7 +218,7 @@ def test_a_whole_chain_has_neither_gap_nor_fork():
 
 
 def test_a_run_of_missing_numbers_is_one_gap_named_by_its_first():
-    (found,) = reconcile.of_chain([link(1), link(5, previous="h4")], FIRST, LAST)
+    (found,) = checks.of_chain([link(1), link(5, previous="h4")], FIRST, LAST)
 
     assert (found.code, found.subject) == ("gap", "tablet:t1/1/2")
     assert (found.body["from"], found.body["to"]) == (2, 4)
@@ -255,16 +255,16 @@ def test_after_a_fork_either_branch_may_go_on():
 
 
 def test_findings_have_one_order():
-    clock = reconcile.Finding("clock", "sale:b", "b", 1)
-    price = reconcile.Finding("price_differs", "sale:c", "c", 1)
-    earlier = reconcile.Finding("clock", "sale:a", "a", 1)
+    clock = checks.Finding("clock", "sale:b", "b", 1)
+    price = checks.Finding("price_differs", "sale:c", "c", 1)
+    earlier = checks.Finding("clock", "sale:a", "a", 1)
 
-    assert reconcile.ordered([clock, price, earlier]) == [price, earlier, clock]
+    assert checks.ordered([clock, price, earlier]) == [price, earlier, clock]
 
 
 def test_a_sale_by_somebody_without_the_right_is_named_unless_it_was_undone() -> None:
     flagged = ("clock", "cashier_no_right")
-    found = list(reconcile.of_sellers([sold(), sold("s2", flags=flagged), sold("s3", flags=flagged, voided=True)]))
+    found = list(checks.of_sellers([sold(), sold("s2", flags=flagged), sold("s3", flags=flagged, voided=True)]))
     assert [(one.code, one.sale, dict(one.body)) for one in found] == [
         ("seller", "s2", {"flags": ["cashier_no_right"]})
     ]

@@ -17,7 +17,7 @@ from canteen import clock
 from canteen.db import db, transaction
 from canteen.pos.models import Sale
 from canteen.registry import documents, elders
-from canteen.settlement import refunds
+from canteen.settlement.corrections import refunds
 from tests import world
 from tests.auth.house import Browser, a_person
 from tests.settlement import late

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from canteen import clock
 from canteen.errors import Refusal
-from canteen.settlement import balance, regranting, verify
+from canteen.settlement.audit import trial_balance, verify
+from canteen.settlement.corrections import reallocation
 from canteen.settlement.models import Finding
 from tests import world
 from tests.pos.books import book
@@ -73,7 +74,7 @@ class Machine:
             for number in named:
                 finding = town.session.get_one(Finding, number)
                 assert finding.sale_id is not None
-                ways = [None, *regranting.holders(town.session, finding.sale_id)]
+                ways = [None, *reallocation.holders(town.session, finding.sale_id)]
                 town.session.rollback()
                 self.lot.shuffle(ways)
                 self.moved += any(self._give(number, way, month) for way in ways)
@@ -81,7 +82,7 @@ class Machine:
     def _give(self, number: int, way: Any, month: int) -> bool:
         try:
             with clock.at(at(date(2026, month + 1, 6), 9)):
-                regranting.give(number, reason="两餐核对", by="p-street", take_from=way)
+                reallocation.give(number, reason="两餐核对", by="p-street", take_from=way)
         except Refusal:
             return False
         return True
@@ -114,4 +115,4 @@ def test_months_in_which_benefits_are_moved_reckon_the_same_twice(app: Flask, se
         for name in MONTHS:
             assert verify.period(town.period(name).id).differences == ()
         session.rollback()
-        assert not any(trial.missing for trial in balance.trial(town.till.contract))
+        assert not any(trial.missing for trial in trial_balance.trial(town.till.contract))

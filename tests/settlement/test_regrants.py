@@ -19,10 +19,19 @@ from canteen.db import transaction
 from canteen.ledger import transfers
 from canteen.pos.models import AddedUse, AmountUsed, GivenUpUse, Slot
 from canteen.registry import elders
-from canteen.settlement import balance, judging, regranting, verify
-from canteen.settlement.claims import MoveNotOpen, NeedsReason, SamePerson
+from canteen.settlement.audit import trial_balance, verify
+from canteen.settlement.claims import review
+from canteen.settlement.claims.claims import MoveNotOpen, NeedsReason, SamePerson
+from canteen.settlement.corrections import reallocation
+from canteen.settlement.corrections.reallocation import (
+    NoRoom,
+    NothingToGive,
+    NotHolding,
+    NotMovable,
+    OutOfReach,
+    RoomLeft,
+)
 from canteen.settlement.models import Regrant
-from canteen.settlement.regranting import NoRoom, NothingToGive, NotHolding, NotMovable, OutOfReach, RoomLeft
 from tests import world
 from tests.pos.books import book
 from tests.settlement.conftest import MADE, Town, at, fresh, people
@@ -47,7 +56,7 @@ def give(town: Town, *, by: str = "p-street", month: str = "2026-01", when: date
     number = finding.id
     town.session.rollback()
     with clock.at(when):
-        regranting.give(number, reason=WHY, by=by, **options)  # type: ignore[arg-type]
+        reallocation.give(number, reason=WHY, by=by, **options)  # type: ignore[arg-type]
 
 
 def held(town: Town) -> list[uuid.UUID]:
@@ -58,7 +67,7 @@ def held(town: Town) -> list[uuid.UUID]:
 
 def claimable(*sales: uuid.UUID) -> list[int]:
     session = fresh()
-    return [sum(judging.open_shares(session, sale).values()) for sale in sales]
+    return [sum(review.open_shares(session, sale).values()) for sale in sales]
 
 
 def exact(town: Town, *months: str) -> None:
@@ -66,7 +75,7 @@ def exact(town: Town, *months: str) -> None:
     for month in months:
         assert verify.period(town.period(month).id).differences == ()
     town.session.rollback()
-    assert not any(trial.missing for trial in balance.trial(town.till.contract))
+    assert not any(trial.missing for trial in trial_balance.trial(town.till.contract))
 
 
 def test_a_slot_given_back_by_a_void_is_given_to_the_excess_meal_and_the_next_claim_names_it(town: Town):
@@ -93,7 +102,7 @@ def test_the_benefit_moves_from_the_meal_that_holds_it_by_paired_counter_entries
     event = town.session.get_one(events.Event, row.recorded)
     assert event.kind == "finding.regrant"
     (finding,) = town.findings("2026-01")
-    (answer,) = town.session.execute(select(judging.FindingAnswer)).scalars()
+    (answer,) = town.session.execute(select(review.FindingAnswer)).scalars()
     assert (answer.finding_id, answer.outcome, answer.recorded) == (finding.id, "accepted", row.recorded)
 
     town.close("2026-02")
@@ -227,11 +236,11 @@ def test_a_meal_is_given_the_benefit_once_and_gives_it_on_to_nobody(town: Town):
     first, second = two(town)
     town.close("2026-01")
     give(town, take_from=first)
-    with pytest.raises(judging.Judged):
+    with pytest.raises(review.Judged):
         give(town, take_from=first)
     (third,) = town.bring(at(date(2026, 2, 10)), kept)
     town.close("2026-02")
-    with pytest.raises(judging.Judged):
+    with pytest.raises(review.Judged):
         give(town, take_from=second, month="2026-02", when=at(date(2026, 3, 6)))
     assert claimable(first, second, uuid.UUID(third.sales[0])) == [0, 500, 0]
 
@@ -246,7 +255,7 @@ def test_nobody_moves_the_benefit_of_what_he_sold_or_submitted_and_a_reason_is_a
         give(town, take_from=first, by="p-manager")
     number = town.findings("2026-01")[0].id
     with pytest.raises(NeedsReason):
-        regranting.give(number, reason=" ", by="p-street", take_from=first)
+        reallocation.give(number, reason=" ", by="p-street", take_from=first)
     assert claimable(first, second) == [500, 0]
 
 
@@ -255,7 +264,7 @@ def test_a_determined_claim_s_findings_are_not_reopened_by_a_transfer(town: Town
     town.close("2026-01")
     number = town.findings("2026-01")[0].id
     with clock.at(FEB6):
-        judging.answer(number, "accepted", reason="", by="p-street")
+        review.answer(number, "accepted", reason="", by="p-street")
     go(town, "2026-01", *TO_APPROVED)
     with pytest.raises(MoveNotOpen):
         give(town, take_from=first)
@@ -279,7 +288,7 @@ def test_a_meal_kept_out_of_its_claim_neither_gives_nor_receives(town: Town):
     first, _ = two(town)
     town.close("2026-01")
     with clock.at(FEB6):
-        judging.hold(town.claim("2026-01").id, first, "held", reason="待核对签名", by="p-finance")
+        review.hold(town.claim("2026-01").id, first, "held", reason="待核对签名", by="p-finance")
     with pytest.raises(NotMovable):
         give(town, take_from=first)
 
@@ -289,8 +298,8 @@ def test_a_meal_that_was_given_the_benefit_is_not_kept_out_of_the_claim_it_is_no
     town.close("2026-01")
     give(town, take_from=first)
     for outcome in ("held", "disallowed"):
-        with clock.at(FEB6), pytest.raises(judging.NothingToHold):
-            judging.hold(town.claim("2026-01").id, second, outcome, reason="待核对签名", by="p-finance")
+        with clock.at(FEB6), pytest.raises(review.NothingToHold):
+            review.hold(town.claim("2026-01").id, second, outcome, reason="待核对签名", by="p-finance")
     assert claimable(first, second) == [0, 500]
 
 
@@ -305,7 +314,7 @@ def test_what_was_given_is_struck_out_by_a_later_finding_as_an_adjustment(town: 
     named = [one.id for one in town.findings("2026-02") if one.subject == f"sale:{second}"]
     town.session.rollback()
     with clock.at(at(date(2026, 3, 6))):
-        judging.answer(named[0], "disallowed", reason="身故后使用", by="p-finance")
+        review.answer(named[0], "disallowed", reason="身故后使用", by="p-finance")
     town.close("2026-03")
 
     assert claimable(second) == [0]
@@ -401,7 +410,7 @@ def test_a_meal_that_leans_on_a_budget_too_draws_on_it_and_what_it_does_not_bear
     number = finding.id
     town.session.rollback()
     with clock.at(FEB6):
-        regranting.give(number, reason=WHY, by="p-street", take_from=first)
+        reallocation.give(number, reason=WHY, by="p-street", take_from=first)
 
     assert claimable(first, second) == [0, 500]
     town.session.rollback()

@@ -22,10 +22,12 @@ from canteen.pos.models import AddedUse, Slot
 from canteen.registry import elders
 from canteen.rulebooks import layers, publishing
 from canteen.rulebooks.models import Publication
-from canteen.settlement import balance, claims, judging, revaluations, verify, workflow
+from canteen.settlement.audit import trial_balance, verify
+from canteen.settlement.audit.verify import Verified
+from canteen.settlement.claims import claims, review, workflow
+from canteen.settlement.corrections import revaluations
+from canteen.settlement.corrections.revaluation_run import Work
 from canteen.settlement.models import Claim, Finding, Held, RevaluedSale, RevaluedShare, Statement
-from canteen.settlement.revaluing import Work
-from canteen.settlement.verify import Verified
 from tests import world
 from tests.settlement import late
 from tests.settlement.conftest import Town, at, fresh
@@ -62,7 +64,7 @@ def outcomes(session: Session) -> list[tuple[str, int, int, int]]:
 
 def balanced(town: Town) -> bool:
     town.session.rollback()
-    return not balance.differences(town.till.contract)
+    return not trial_balance.differences(town.till.contract)
 
 
 # --- paid once, in the next claim ---
@@ -440,7 +442,7 @@ def test_a_difference_goes_with_its_meal_when_that_is_struck_out(town: Town) -> 
     claim = town.claim("2026-01").id
     town.session.rollback()
     with clock.at(at(date(2026, 2, 12), 9)):
-        judging.hold(claim, uuid.UUID(sale), "disallowed", reason="不是本人就餐", by="p-street")
+        review.hold(claim, uuid.UUID(sale), "disallowed", reason="不是本人就餐", by="p-street")
         for act, by in (
             ("submit", "p-manager"),
             ("review", "p-street"),
@@ -460,7 +462,7 @@ def test_a_meal_that_a_reviewer_holds_is_left_to_that_reviewer(town: Town) -> No
     claim = town.claim("2026-01").id
     town.session.rollback()
     with clock.at(at(date(2026, 2, 8), 9)):
-        judging.hold(claim, uuid.UUID(sale), "held", reason="待核实身份", by="p-street")
+        review.hold(claim, uuid.UUID(sale), "held", reason="待核实身份", by="p-street")
     _, found = late.notice(late.SIX, *JAN)
     assert found["left"] == {"judged": 1}
     assert shares(town.session) == []
@@ -485,9 +487,9 @@ def test_a_difference_of_a_meal_sold_at_full_price_is_struck_out_by_a_finding(to
         town.session.flush()
         number = found.id
     with clock.at(at(date(2026, 3, 5), 9)):
-        judging.answer(number, "disallowed", reason="不是本人就餐", by="p-street")
-        with pytest.raises(judging.NothingToHold):
-            judging.answer(number, "disallowed", reason="不是本人就餐", by="p-street")
+        review.answer(number, "disallowed", reason="不是本人就餐", by="p-street")
+        with pytest.raises(review.NothingToHold):
+            review.answer(number, "disallowed", reason="不是本人就餐", by="p-street")
     town.close("2026-03")
     assert [line[6] for line in town.lines("2026-03")] == [-600]
     assert balanced(town)
@@ -511,11 +513,11 @@ def test_who_judges_a_meal_holds_its_eater_before_the_claim(town: Town, monkeypa
 
     monkeypatch.setattr(slots, "lock", of_persons)
     monkeypatch.setattr(claims, "locked", of_claims)
-    judging.hold(claim, uuid.UUID(sale), "held", reason="待核实身份", by="p-street")
+    review.hold(claim, uuid.UUID(sale), "held", reason="待核实身份", by="p-street")
     held_id = town.session.execute(select(Held.id)).scalar_one()
     town.session.rollback()
-    judging.clear(held_id, "released", reason="已经核对", by="p-finance")
-    judging.hold(claim, uuid.UUID(another), "disallowed", reason="不是本人就餐", by="p-street")
+    review.clear(held_id, "released", reason="已经核对", by="p-finance")
+    review.hold(claim, uuid.UUID(another), "disallowed", reason="不是本人就餐", by="p-street")
     for act, by in (("submit", "p-manager"), ("review", "p-street"), ("determine", "p-finance")):
         workflow.move(claim, act, by=by)
     del locks[6:]

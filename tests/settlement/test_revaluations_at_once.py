@@ -16,7 +16,8 @@ from canteen.config import ROOT, Config
 from canteen.db import db
 from canteen.ledger.models import Transfer
 from canteen.pos.models import AddedUse
-from canteen.settlement import balance, revaluations, verify
+from canteen.settlement.audit import trial_balance, verify
+from canteen.settlement.corrections import revaluations
 from canteen.settlement.models import RevaluedShare
 from tests.settlement import late
 from tests.settlement.conftest import Town, at
@@ -102,6 +103,6 @@ def test_a_run_killed_in_between_is_finished_by_the_next(town: Town, asked: int,
     assert sums() == (400, 400, 4), "two whole batches of two; the third was rolled back"
     late.done(again(asked))
     assert sums() == (1000, 1000, 10)
-    assert balance.differences("k1") == []
+    assert trial_balance.differences("k1") == []
     town.close("2026-02")
     assert verify.period(town.period("2026-02").id).differences == ()

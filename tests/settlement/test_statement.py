@@ -6,9 +6,9 @@ import json
 from dataclasses import replace
 from datetime import date
 
-from canteen.settlement import statement
-from canteen.settlement.reconcile import Finding
-from canteen.settlement.statement import Cut, Figures, Key
+from canteen.settlement.closing import statement
+from canteen.settlement.closing.checks import Finding
+from canteen.settlement.closing.statement import Cut, Figures, Key
 
 FIGURES = Figures(
     contract="k1", district="220104", first=date(2026, 10, 1), last=date(2026, 10, 31), cut=Cut(9, 90, 3, 30),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from canteen.settlement import steps
+from canteen.settlement.claims import steps
 
 
 def test_a_claim_goes_through_the_street_and_the_bureau_by_default():

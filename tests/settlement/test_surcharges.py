@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from canteen import clock
 from canteen.pos.models import Payment, Sale, Surcharge
-from canteen.settlement import exports, verify
+from canteen.settlement.audit import verify
+from canteen.settlement.desk import exports
 from canteen.settlement.models import Statement
 from tests import world
 from tests.auth.house import Browser, a_person

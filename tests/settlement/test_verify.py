@@ -13,7 +13,8 @@ from canteen import clock
 from canteen.db import db, owner_engine
 from canteen.ledger import periods
 from canteen.pos.models import Sale
-from canteen.settlement import balance, judging, payouts, verify, workflow
+from canteen.settlement.audit import trial_balance, verify
+from canteen.settlement.claims import payouts, review, workflow
 from tests import world
 from tests.pos.books import book
 from tests.settlement.conftest import Town, at
@@ -108,7 +109,7 @@ def test_a_claim_that_is_not_what_the_log_says_is_not_approved(month: Town, stat
     claim_id = month.claim("2026-01").id
     with clock.at(at(date(2026, 2, 6))):
         for finding in month.findings("2026-01"):
-            judging.answer(finding.id, "accepted", reason="", by="p-street")
+            review.answer(finding.id, "accepted", reason="", by="p-street")
         for act, by in MOVES[:-1]:
             workflow.move(claim_id, act, by=by)
         tamper(statement)
@@ -161,7 +162,7 @@ def test_a_day_shared_by_meals_under_two_limits_is_no_difference_when_the_first_
 def settle(town: Town, month: str, when: Callable[[], date]) -> None:
     with clock.at(at(when())):
         for finding in town.findings(month):
-            judging.answer(finding.id, "accepted", reason="", by="p-street")
+            review.answer(finding.id, "accepted", reason="", by="p-street")
         for act, by in MOVES:
             workflow.move(town.claim(month).id, act, by=by)
         payout = payouts.enter(town.claim(month).id, voucher="2026-1", paid_on=when(), by="p-pay")
@@ -179,7 +180,7 @@ def test_a_paid_month_and_the_adjustments_after_it_agree_too(month: Town):
 
     assert codes(month) == set()
     assert codes(month, "2026-02") == set()
-    assert [t.missing for t in balance.trial("k1")] == [0]
+    assert [t.missing for t in trial_balance.trial("k1")] == [0]
 
 
 def _sales(town: Town, day: date) -> list[str]:
@@ -190,8 +191,8 @@ def _sales(town: Town, day: date) -> list[str]:
 def test_a_held_and_a_disallowed_meal_agree(month: Town):
     claim_id = month.claim("2026-01").id
     held, struck = _sales(month, JAN5)[0], _sales(month, JAN6)[0]
-    judging.hold(claim_id, uuid.UUID(held), "held", reason="需要核实", by="p-street")
-    judging.hold(claim_id, uuid.UUID(struck), "disallowed", reason="无人就餐", by="p-street")
+    review.hold(claim_id, uuid.UUID(held), "held", reason="需要核实", by="p-street")
+    review.hold(claim_id, uuid.UUID(struck), "disallowed", reason="无人就餐", by="p-street")
     settle(month, "2026-01", lambda: date(2026, 2, 6))
     month.void(held, at(date(2026, 2, 10)))
     month.void(struck, at(date(2026, 2, 10)))
@@ -199,12 +200,12 @@ def test_a_held_and_a_disallowed_meal_agree(month: Town):
 
     assert codes(month) == set()
     assert codes(month, "2026-02") == set()
-    assert [t.missing for t in balance.trial("k1")] == [0]
+    assert [t.missing for t in trial_balance.trial("k1")] == [0]
 
 
 def test_an_altered_fen_of_a_meal_struck_out_is_named(month: Town):
     struck = _sales(month, JAN6)[0]
-    judging.hold(month.claim("2026-01").id, uuid.UUID(struck), "disallowed", reason="无人就餐", by="p-street")
+    review.hold(month.claim("2026-01").id, uuid.UUID(struck), "disallowed", reason="无人就餐", by="p-street")
     assert codes(month) == set()
     settle(month, "2026-01", lambda: date(2026, 2, 6))
     assert codes(month) == set()

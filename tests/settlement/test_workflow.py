@@ -13,8 +13,9 @@ from canteen.auth import humans
 from canteen.db import transaction
 from canteen.ledger import transfers
 from canteen.registry.imports import contracts
-from canteen.settlement import claims, judging, payouts, steps, verify, workflow
-from canteen.settlement.claims import MoveNotOpen, NeedsReason, SamePerson
+from canteen.settlement.audit import verify
+from canteen.settlement.claims import claims, payouts, review, steps, workflow
+from canteen.settlement.claims.claims import MoveNotOpen, NeedsReason, SamePerson
 from canteen.settlement.models import Decision, Finding, Held
 from tests import world
 from tests.settlement.conftest import Town, at
@@ -152,7 +153,7 @@ def test_a_review_waits_until_every_finding_is_answered(doubtful: Town):
     with pytest.raises(workflow.Unjudged):
         go(doubtful, "2026-01", ("review", "p-street"))
 
-    judging.answer(doubtful.findings("2026-01")[0].id, "accepted", reason="", by="p-street")
+    review.answer(doubtful.findings("2026-01")[0].id, "accepted", reason="", by="p-street")
 
     assert go(doubtful, "2026-01", ("review", "p-street")) == "reviewed"
 
@@ -160,7 +161,7 @@ def test_a_review_waits_until_every_finding_is_answered(doubtful: Town):
 def test_a_held_meal_is_named_left_out_and_released_into_the_next_claim(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
     go(doubtful, "2026-01", *TO_REVIEW)
-    judging.answer(finding.id, "held", reason="时钟需核实", by="p-street")
+    review.answer(finding.id, "held", reason="时钟需核实", by="p-street")
     doubtful.session.rollback()
     (held,) = doubtful.session.execute(select(Held)).scalars()
     held_id = held.id
@@ -169,9 +170,9 @@ def test_a_held_meal_is_named_left_out_and_released_into_the_next_claim(doubtful
     go(doubtful, "2026-01", *TO_APPROVED[1:])
     assert balances(doubtful) == {("city", "granted"): -1500, ("city", "claimed"): 1000, ("city", "open"): 500}
     with pytest.raises(SamePerson):
-        judging.clear(held_id, "released", reason="已经核对", by="p-street")
+        review.clear(held_id, "released", reason="已经核对", by="p-street")
     with clock.at(FEB6):
-        judging.clear(held_id, "released", reason="已经核对", by="p-finance")
+        review.clear(held_id, "released", reason="已经核对", by="p-finance")
     doubtful.close("2026-02")
 
     assert doubtful.lines("2026-02") == [("released", "city", "2026-01", "k1-202601/1", 1, 1, 500)]
@@ -181,21 +182,21 @@ def test_a_held_meal_is_named_left_out_and_released_into_the_next_claim(doubtful
 
 def test_a_released_meal_is_in_one_claim_only(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
-    judging.answer(finding.id, "held", reason="时钟需核实", by="p-street")
+    review.answer(finding.id, "held", reason="时钟需核实", by="p-street")
     held_id = doubtful.session.execute(select(Held.id)).scalar_one()
-    judging.clear(held_id, "released", reason="已经核对", by="p-finance")
+    review.clear(held_id, "released", reason="已经核对", by="p-finance")
     doubtful.close("2026-02")
     doubtful.close("2026-03")
 
     assert doubtful.lines("2026-03") == []
-    with pytest.raises(judging.HeldAnswered):
-        judging.clear(held_id, "disallowed", reason="再想一想", by="p-finance")
+    with pytest.raises(review.HeldAnswered):
+        review.clear(held_id, "disallowed", reason="再想一想", by="p-finance")
 
 
 def test_a_disallowed_meal_leaves_open_at_the_approval(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
     go(doubtful, "2026-01", *TO_REVIEW)
-    judging.answer(finding.id, "disallowed", reason="无人就餐", by="p-street")
+    review.answer(finding.id, "disallowed", reason="无人就餐", by="p-street")
     go(doubtful, "2026-01", *TO_APPROVED[1:])
 
     assert balances(doubtful) == {("city", "granted"): -1500, ("city", "claimed"): 1000, ("city", "disallowed"): 500}
@@ -203,7 +204,7 @@ def test_a_disallowed_meal_leaves_open_at_the_approval(doubtful: Town):
 
 def test_a_held_meal_voided_later_comes_to_nothing_in_the_next_claim(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
-    judging.answer(finding.id, "held", reason="时钟需核实", by="p-street")
+    review.answer(finding.id, "held", reason="时钟需核实", by="p-street")
     go(doubtful, "2026-01", *TO_APPROVED)
     doubtful.void(str(finding.sale_id), at(date(2026, 2, 11)))
     doubtful.close("2026-02")
@@ -217,7 +218,7 @@ def test_a_held_meal_voided_later_comes_to_nothing_in_the_next_claim(doubtful: T
 def test_a_disallowed_meal_voided_later_takes_nothing_from_the_next_claim(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
     go(doubtful, "2026-01", *TO_REVIEW)
-    judging.answer(finding.id, "disallowed", reason="无人就餐", by="p-street")
+    review.answer(finding.id, "disallowed", reason="无人就餐", by="p-street")
     go(doubtful, "2026-01", *TO_APPROVED[1:])
     doubtful.void(str(finding.sale_id), at(date(2026, 2, 11)))
     doubtful.close("2026-02")
@@ -230,18 +231,18 @@ def test_holding_needs_a_reason_and_a_meal_with_money_in_the_claim(claimed: Town
     claim_id = claimed.claim("2026-01").id
     sale = uuid.UUID(claimed.sales[0])  # type: ignore[attr-defined]
     with pytest.raises(NeedsReason):
-        judging.hold(claim_id, sale, "held", reason="", by="p-street")
+        review.hold(claim_id, sale, "held", reason="", by="p-street")
     claimed.void(str(sale), at(date(2026, 2, 5)))
 
-    with pytest.raises(judging.NothingToHold):
-        judging.hold(claim_id, sale, "held", reason="需要核实", by="p-street")
+    with pytest.raises(review.NothingToHold):
+        review.hold(claim_id, sale, "held", reason="需要核实", by="p-street")
 
 
 def test_nothing_is_held_once_the_claim_is_determined(claimed: Town):
     go(claimed, "2026-01", *TO_APPROVED[:3])
 
     with pytest.raises(MoveNotOpen):
-        judging.hold(claimed.claim("2026-01").id, uuid.UUID(claimed.sales[0]), "held", reason="需要核实", by="p-street")  # type: ignore[attr-defined]
+        review.hold(claimed.claim("2026-01").id, uuid.UUID(claimed.sales[0]), "held", reason="需要核实", by="p-street")  # type: ignore[attr-defined]
 
 
 def test_a_meal_of_an_earlier_claim_found_after_a_death_is_taken_back_by_the_next(town: Town):
@@ -259,10 +260,10 @@ def test_a_meal_of_an_earlier_claim_found_after_a_death_is_taken_back_by_the_nex
     (found,) = town.findings("2026-02")
     assert (found.code, found.fen) == ("after_death", 500)
 
-    with clock.at(at(date(2026, 3, 6))), pytest.raises(judging.ClaimedBefore):
-        judging.answer(found.id, "held", reason="先暂缓吧", by="p-street")
+    with clock.at(at(date(2026, 3, 6))), pytest.raises(review.ClaimedBefore):
+        review.answer(found.id, "held", reason="先暂缓吧", by="p-street")
     with clock.at(at(date(2026, 3, 6))):
-        judging.answer(found.id, "disallowed", reason="身故后就餐", by="p-street")
+        review.answer(found.id, "disallowed", reason="身故后就餐", by="p-street")
     town.close("2026-03")
 
     assert town.lines("2026-03") == [("adjustment", "city", "2026-01", "k1-202601/1", 1, 1, -500)]
@@ -377,11 +378,11 @@ def test_a_payment_day_before_the_period_ended_or_in_the_future_is_refused(claim
 
 def test_whoever_held_a_meal_does_not_release_it_by_answering_its_finding(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
-    judging.answer(finding.id, "held", reason="时钟需核实", by="p-street")
+    review.answer(finding.id, "held", reason="时钟需核实", by="p-street")
 
     with pytest.raises(SamePerson):
-        judging.answer(finding.id, "accepted", reason="", by="p-street")
-    judging.answer(finding.id, "accepted", reason="", by="p-finance")
+        review.answer(finding.id, "accepted", reason="", by="p-street")
+    review.answer(finding.id, "accepted", reason="", by="p-finance")
 
     doubtful.close("2026-02")
     assert doubtful.lines("2026-02") == [("released", "city", "2026-01", "k1-202601/1", 1, 1, 500)]
@@ -390,30 +391,30 @@ def test_whoever_held_a_meal_does_not_release_it_by_answering_its_finding(doubtf
 def test_nobody_judges_what_he_submitted_or_sold_nor_submits_what_he_judged(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
     with pytest.raises(SamePerson):
-        judging.answer(finding.id, "accepted", reason="", by="p-cashier")
-    judging.answer(finding.id, "held", reason="时钟需核实", by="p-street")
+        review.answer(finding.id, "accepted", reason="", by="p-cashier")
+    review.answer(finding.id, "held", reason="时钟需核实", by="p-street")
     with pytest.raises(SamePerson):
         go(doubtful, "2026-01", ("submit", "p-street"))
     go(doubtful, "2026-01", *TO_REVIEW)
 
     with pytest.raises(SamePerson):
-        judging.answer(finding.id, "accepted", reason="", by="p-manager")
+        review.answer(finding.id, "accepted", reason="", by="p-manager")
 
 
 def test_an_answer_made_on_an_old_view_of_the_finding_is_refused(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
-    judging.answer(finding.id, "held", reason="时钟需核实", by="p-street", seen=0)
+    review.answer(finding.id, "held", reason="时钟需核实", by="p-street", seen=0)
 
-    with pytest.raises(judging.Judged):
-        judging.answer(finding.id, "accepted", reason="", by="p-finance", seen=0)
-    with pytest.raises(judging.Judged):
-        judging.hold(doubtful.claim("2026-01").id, finding.sale_id, "disallowed", reason="无人就餐", by="p-finance")
+    with pytest.raises(review.Judged):
+        review.answer(finding.id, "accepted", reason="", by="p-finance", seen=0)
+    with pytest.raises(review.Judged):
+        review.hold(doubtful.claim("2026-01").id, finding.sale_id, "disallowed", reason="无人就餐", by="p-finance")
 
 
 def test_a_move_is_refused_when_the_amount_seen_has_changed(claimed: Town):
     claim_id = claimed.claim("2026-01").id
     go(claimed, "2026-01", *TO_REVIEW)
-    judging.hold(claim_id, uuid.UUID(claimed.sales[0]), "held", reason="需要核实", by="p-finance")  # type: ignore[attr-defined]
+    review.hold(claim_id, uuid.UUID(claimed.sales[0]), "held", reason="需要核实", by="p-finance")  # type: ignore[attr-defined]
 
     with clock.at(FEB6), pytest.raises(workflow.AmountMoved):
         workflow.move(claim_id, "review", by="p-street", approved=1000)
@@ -425,14 +426,14 @@ def test_a_move_is_refused_when_the_amount_seen_has_changed(claimed: Town):
 def test_a_meal_struck_out_by_mistake_is_released_by_another_person_into_the_next_claim(doubtful: Town, approved: bool):
     (finding,) = doubtful.findings("2026-01")
     go(doubtful, "2026-01", *TO_REVIEW)
-    judging.answer(finding.id, "disallowed", reason="无人就餐", by="p-street")
+    review.answer(finding.id, "disallowed", reason="无人就餐", by="p-street")
     held_id = doubtful.session.execute(select(Held.id)).scalar_one()
     if approved:
         go(doubtful, "2026-01", *TO_APPROVED[1:])
     with clock.at(FEB6), pytest.raises(SamePerson):
-        judging.clear(held_id, "released", reason="食堂已说明", by="p-street")
+        review.clear(held_id, "released", reason="食堂已说明", by="p-street")
     with clock.at(FEB6):
-        judging.clear(held_id, "released", reason="食堂已说明", by="p-finance")
+        review.clear(held_id, "released", reason="食堂已说明", by="p-finance")
     if not approved:
         go(doubtful, "2026-01", *TO_APPROVED[1:])
     assert balances(doubtful) == {("city", "granted"): -1500, ("city", "claimed"): 1000, ("city", "open"): 500}
@@ -446,10 +447,10 @@ def test_a_meal_struck_out_by_mistake_is_released_by_another_person_into_the_nex
 def test_a_released_meal_voided_later_is_taken_back(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
     go(doubtful, "2026-01", *TO_REVIEW)
-    judging.answer(finding.id, "disallowed", reason="无人就餐", by="p-street")
+    review.answer(finding.id, "disallowed", reason="无人就餐", by="p-street")
     go(doubtful, "2026-01", *TO_APPROVED[1:])
     with clock.at(FEB6):
-        judging.clear(
+        review.clear(
             doubtful.session.execute(select(Held.id)).scalar_one(), "released", reason="食堂已说明", by="p-finance"
         )
     doubtful.close("2026-02")

@@ -1,0 +1,1 @@
+"""Compute closed periods a second way and name every difference."""

@@ -1,0 +1,138 @@
+"""`period verify` of limits: slots and amounts in use, rebuilt from the uses of sales that stand (design 4)."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import and_, func, literal, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from canteen import keyset
+from canteen.db import db
+from canteen.pos import slots
+from canteen.pos.models import AddedUse, AmountUsed, GivenUpUse, Prorating, SaleUse, Slot, Void
+
+Told = tuple[str, str, str, str]  # code, subject, there, expected
+Key = tuple[uuid.UUID, str, str]  # holder, allowance, window
+BATCH = 1000  # keys of three columns in one list of parameters
+
+
+class Slots:
+    """Compares each key once, however many pages of sales lean on it: a budget is leant on by all of them."""
+
+    def __init__(self) -> None:
+        self._seen: set[Key] = set()
+
+    def differences(self, ids: Sequence[uuid.UUID]) -> Iterator[Told]:
+        """What is in use of all that these sales lean on or hold, against what their uses and voids leave standing."""
+        keys = _keys(ids)
+        for unit in ("slot", "amount"):
+            fresh = sorted(keys[unit] - self._seen)
+            self._seen |= keys["amount"] if unit == "amount" else set()
+            for at in range(0, len(fresh), BATCH):
+                batch = fresh[at : at + BATCH]
+                told = set(_compared(unit, batch))
+                if told:  # a till may have sold between two reads: what a second look does not see was that
+                    told &= set(_compared(unit, batch))
+                yield from sorted(told)
+
+
+def _keys(ids: Sequence[uuid.UUID]) -> dict[str, set[Key]]:
+    """What sales lean on by kind of state; also what they hold without leaning on it."""
+    found: dict[str, set[Key]] = {"slot": set(), "amount": set()}
+    for use in (SaleUse, AddedUse):
+        query = select(use.person_id, use.allowance, use.window, use.unit)
+        rows = keyset.once(query.where(keyset.among(use.sale_id, ids), use.granted > 0).distinct())
+        for holder, allowance, window, unit in rows:
+            found["amount" if unit == "fen" else "slot"].add((holder, allowance, window))
+    held = select(Slot.person_id, Slot.allowance, Slot.window).where(keyset.among(Slot.sale_id, ids))
+    found["slot"] |= {(holder, allowance, window) for holder, allowance, window in keyset.once(held)}
+    return found
+
+
+def _compared(unit: str, keys: Sequence[Key]) -> Iterator[Told]:
+    yield from _slots(keys) if unit == "slot" else _amounts(keys)
+
+
+def _slots(keys: Sequence[Key]) -> Iterator[Told]:
+    """Each number that a standing use names is held by such a use, within its limit; no other is held."""
+    users: dict[Key, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+    limits: dict[Key, set[int]] = defaultdict(set)
+    for use in (SaleUse, AddedUse):
+        for holder, allowance, window, n, limit, sale, void, moved in keyset.once(
+            _granted(use, keys, use.n, use.limited_to, use.sale_id, Void.id, GivenUpUse.sale_id)
+        ):
+            limits[holder, allowance, window].add(limit)  # a voided one's too: a day that another meal shares keeps it
+            if void is None and moved is None:
+                users[holder, allowance, window][n or 0].add(str(sale))
+    columns = (Slot.person_id, Slot.allowance, Slot.window, Slot.n, Slot.limited_to, Slot.sale_id)
+    there: dict[Key, dict[int, str]] = defaultdict(dict)
+    for holder, allowance, window, n, limit, sale in keyset.once(select(*columns).where(_of(Slot, keys))):
+        there[holder, allowance, window][n] = str(sale)
+        if limit not in limits[holder, allowance, window]:
+            yield (
+                "slot_limit",
+                _named((holder, allowance, window)),
+                str(limit),
+                str(sorted(limits[holder, allowance, window])),
+            )
+    for key in keys:
+        for n in sorted(users[key].keys() | there[key].keys()):
+            holding, sale = users[key].get(n, set()), there[key].get(n, "")
+            if sale not in holding:
+                yield "slot", f"{_named(key)}/{n}", sale, " ".join(sorted(holding))
+
+
+def _amounts(keys: Sequence[Key]) -> Iterator[Told]:
+    """What is used of an amount is the sum of what the sales that stand were granted of it."""
+    expected: Counter[Key] = Counter()
+    for use in (SaleUse, AddedUse):
+        summed = _standing(use, keys, func.sum(use.granted)).group_by(use.person_id, use.allowance, use.window)
+        for holder, allowance, window, fen in keyset.once(summed):
+            expected[holder, allowance, window] += int(fen)
+    query = select(AmountUsed.person_id, AmountUsed.allowance, AmountUsed.window, AmountUsed.used)
+    there = {
+        (holder, allowance, window): used
+        for holder, allowance, window, used in keyset.once(query.where(_of(AmountUsed, keys)))
+    }
+    for key in keys:
+        if there.get(key, 0) != expected[key]:
+            yield "amount", _named(key), str(there.get(key, 0)), str(expected[key])
+
+
+def _standing(use: Any, keys: Sequence[Key], *columns: Any) -> Any:
+    """(holder, allowance, window, columns) of granted uses not given up, of sales that stand or whose limit kept theirs."""
+    kept = and_(Prorating.allowance == use.allowance, Prorating.window == use.window)
+    found = _granted(use, keys, *columns).outerjoin(Prorating, kept).where(GivenUpUse.sale_id.is_(None))
+    return found.where(or_(Void.id.is_(None), Void.record_id > Prorating.records))
+
+
+def _granted(use: Any, keys: Sequence[Key], *columns: Any) -> Any:
+    """The same of all granted uses, voided and given up ones too."""
+    return (
+        select(use.person_id, use.allowance, use.window, *columns)
+        .outerjoin(Void, Void.sale_id == use.sale_id)
+        .outerjoin(GivenUpUse, slots.given_up(use))
+        .where(_of(use, keys), use.granted > 0)
+    )
+
+
+def _of(model: Any, keys: Sequence[Key]) -> Any:
+    """Whether a row is of one of the keys; on PostgreSQL they travel as three arrays."""
+    columns = (model.person_id, model.allowance, model.window)
+    if db.engine.dialect.name != "postgresql":
+        return tuple_(*columns).in_(keys)
+    arrays = (
+        literal(list(values), ARRAY(column.type))
+        for column, values in zip(columns, zip(*keys, strict=True), strict=True)
+    )
+    asked = func.unnest(*arrays).table_valued("holder", "allowance", "of_window").render_derived()
+    return tuple_(*columns).in_(select(*asked.c))
+
+
+def _named(key: Key) -> str:
+    holder, allowance, window = key
+    return f"{allowance}/{window}/{holder}"

@@ -1,0 +1,168 @@
+"""`period verify` of benefits that reviewers moved: reckoned again from the stored quotes, then held against transfers."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Protocol
+
+from sqlalchemy import and_, select
+from sqlalchemy.orm import aliased
+
+from canteen import keyset
+from canteen.ledger.models import Account, Period, Transfer
+from canteen.money import Fen
+from canteen.pos.models import GivenUpUse, Sale, SaleUse
+from canteen.settlement.closing.checks import Part, Priced
+from canteen.settlement.closing.requote import Quotes
+from canteen.settlement.closing.statement import Cut
+from canteen.settlement.corrections import reallocation
+from canteen.settlement.models import Regrant
+
+Told = tuple[str, str, str, str]  # code, subject, there, expected
+ShareOf = tuple[uuid.UUID, int]
+
+
+class Meal(Protocol):
+    """A sale as `verify` reckons it: shares as sold and how much of each may be claimed, by which of our rules."""
+
+    @property
+    def month(self) -> str: ...
+    @property
+    def parts(self) -> tuple[Part, ...]: ...
+    @property
+    def borne(self) -> tuple[Counter[str], ...]: ...
+    @property
+    def claimable(self) -> tuple[Fen, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """One of the two meals of a regrant, at this contract."""
+
+    sale: uuid.UUID
+    received: bool
+    fen: Fen
+    key: tuple[str, str]
+    day: date
+    record_id: int
+    recorded: int
+    barred: bool
+
+
+@dataclass(slots=True)
+class Moved:
+    """What was moved up to a close, by share: below zero what was given up; and what of it is an adjustment here."""
+
+    fen: Counter[ShareOf] = field(default_factory=Counter)
+    adjusted: Counter[tuple[str, str]] = field(default_factory=Counter)  # fund, service month
+    wrong: list[Told] = field(default_factory=list)
+
+
+def moved(
+    row: Period,
+    cut: Cut,
+    quotes: Quotes,
+    meals_of: Callable[[Sequence[uuid.UUID]], Mapping[uuid.UUID, Meal]],
+    claimable: Callable[[Sequence[Part], Priced | None], Iterable[Fen]],
+) -> Moved:
+    """Everything that reviewers moved of the contract's meals up to the period's close, reckoned a second way.
+
+    claimable  the lesser of shares as sold and of a quote, fund by fund, told share by share
+    """
+    found = Moved()
+    here: dict[tuple[uuid.UUID, int, str], Fen] = {}
+    ends = [*_ends(row, cut, received=True), *_ends(row, cut, received=False)]
+    for at in range(0, len(ends), keyset.PAGE):
+        page = ends[at : at + keyset.PAGE]
+        meals = meals_of([end.sale for end in page])
+        priced = quotes.of({end.key for end in page if end.received})
+        rules, wrong = _given_up([end.sale for end in page if not end.received])
+        found.wrong += wrong
+        for end in page:
+            meal, name = meals[end.sale], reallocation.cause(end.recorded)
+            if end.received:
+                again = claimable(meal.parts, None if end.barred else priced[end.key])
+                shares = [new - old for new, old in zip(again, meal.claimable, strict=True)]
+                if sum(shares) != end.fen:
+                    found.wrong.append(("regrant", f"sale:{end.sale}", str(end.fen), str(sum(shares))))
+            else:
+                gone = rules.get(end.sale, frozenset())
+                shares = [-sum(borne[rule] for rule in gone) for borne in meal.borne]
+            for n, (part, fen) in enumerate(zip(meal.parts, shares, strict=True), 1):
+                if not fen:
+                    continue
+                found.fen[end.sale, n] += fen
+                if end.day >= row.from_day or end.recorded > cut.facts_before:
+                    here[end.sale, n, name] = fen
+                    if end.day < row.from_day and end.record_id <= cut.records_before:
+                        found.adjusted[part.fund, meal.month] += fen
+    found.wrong += _transfers(row, here)
+    return found
+
+
+def _ends(row: Period, cut: Cut, *, received: bool) -> Iterator[_End]:
+    end = Regrant.sale_id if received else Regrant.from_sale_id
+    query = (
+        select(
+            Sale.id, Regrant.fen, Regrant.input_hash, Sale.own_rulebook_hash, Sale.service_day, Sale.record_id,
+            Regrant.recorded, Sale.flags,
+        )
+        .join(Regrant, end == Sale.id)
+        .where(Sale.contract_id == row.contract_id, Sale.service_day <= row.to_day, Regrant.recorded <= cut.facts)
+        .order_by(Regrant.recorded)
+    )  # fmt: skip
+    for sale, fen, input_hash, book, day, record_id, recorded, flags in keyset.once(query):
+        barred = not reallocation.BARRED.isdisjoint(flags.split())
+        yield _End(sale, received, fen, (input_hash, book), day, record_id, recorded, barred)
+
+
+def _given_up(ids: Sequence[uuid.UUID]) -> tuple[dict[uuid.UUID, frozenset[str]], list[Told]]:
+    """The rules whose shares went with the uses that these sales gave up; and where not all that hangs together went."""
+    query = (
+        select(SaleUse.sale_id, SaleUse.allowance, SaleUse.window, SaleUse.rules, GivenUpUse.sale_id)
+        .outerjoin(
+            GivenUpUse,
+            and_(
+                GivenUpUse.sale_id == SaleUse.sale_id,
+                GivenUpUse.allowance == SaleUse.allowance,
+                GivenUpUse.window == SaleUse.window,
+            ),
+        )
+        .where(keyset.among(SaleUse.sale_id, ids), SaleUse.granted > 0)
+    )
+    gone: dict[uuid.UUID, set[str]] = defaultdict(set)
+    kept: list[tuple[uuid.UUID, str, frozenset[str]]] = []
+    for sale, allowance, window, rules, up in keyset.once(query):
+        if up is None:
+            kept.append((sale, f"{allowance}/{window}", frozenset(rules.split())))
+        else:
+            gone[sale] |= set(rules.split())
+    wrong = [
+        ("given_up", f"sale:{sale}", "", name) for sale, name, rules in kept if not rules.isdisjoint(gone.get(sale, ()))
+    ]
+    return {sale: frozenset(rules) for sale, rules in gone.items()}, wrong
+
+
+def _transfers(row: Period, expected: Mapping[tuple[uuid.UUID, int, str], Fen]) -> Iterator[Told]:
+    """What was booked to the period between `excluded` and `open`, share by share."""
+    source, target = aliased(Account), aliased(Account)
+    query = (
+        select(Transfer.sale_id, Transfer.share_n, Transfer.cause, source.kind, target.kind, Transfer.fen)
+        .join(source, source.id == Transfer.source_id)
+        .join(target, target.id == Transfer.target_id)
+        .where(Transfer.period_id == row.id, Transfer.movement == "verdict", Transfer.reason == reallocation.REASON)
+    )
+    there: Counter[tuple[uuid.UUID, int, str]] = Counter()
+    for sale, n, name, from_kind, to_kind, fen in keyset.once(query):
+        assert sale is not None
+        there[sale, n or 0, name] += {("excluded", "open"): fen, ("open", "excluded"): -fen}.get(
+            (from_kind, to_kind), 0
+        )
+    for key in sorted(there.keys() | expected.keys(), key=str):
+        if there[key] != expected.get(key, 0):
+            sale, n, name = key
+            yield "transfer", f"sale:{sale}/{n}/{name}", str(there[key]), str(expected.get(key, 0))

@@ -1,0 +1,130 @@
+"""The trial balance of a contract: every subsidised fen stands in exactly one place (P7, P17)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from sqlalchemy import and_, func, or_, select
+
+from canteen import keyset
+from canteen.db import db
+from canteen.ledger import transfers
+from canteen.money import Fen
+from canteen.pos.models import Sale, Share, Void
+from canteen.settlement.closing import carry_over
+from canteen.settlement.closing.adjustments import by_fund
+from canteen.settlement.models import Claim, ClaimLine, Decision, Held, HeldAnswer, Payout, PayoutCheck
+
+HELD_BY = ("open", "claimed", "disallowed", "paid", "excluded")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What stands where, by fund: subsidies of sales that stand = open + claimed + disallowed + paid + excluded."""
+
+    fund: str
+    sold: Fen
+    standing: dict[str, Fen]
+
+    @property
+    def missing(self) -> Fen:
+        return self.sold - sum(self.standing.values())
+
+
+def trial(contract_id: str) -> list[Trial]:
+    """The trial balance by fund; `sold` is summed from the sales' shares and their differences, the rest from transfers."""
+    sold: Counter[str] = Counter()
+    months = [
+        row[0] for row in keyset.once(select(Sale.service_month).where(Sale.contract_id == contract_id).distinct())
+    ]
+    for month in sorted(months):
+        query = (
+            select(Share.fund, func.sum(Share.fen))
+            .join(Sale, Sale.id == Share.sale_id)
+            .outerjoin(Void, Void.sale_id == Sale.id)
+            .where(
+                Sale.contract_id == contract_id,
+                Sale.service_month == month,
+                Share.payer == "subsidy",
+                Void.id.is_(None),
+            )
+            .group_by(Share.fund)
+        )
+        for fund, fen in keyset.once(query):
+            sold[fund] += int(fen)
+    for fund, fen in by_fund(contract_id).items():
+        sold[fund] += fen
+    standing = transfers.balances(db.session(), contract_id)
+    db.session.rollback()
+    funds = sorted({fund for fund, kind in standing if kind in HELD_BY} | sold.keys())
+    return [Trial(fund, sold[fund], {kind: standing.get((fund, kind), 0) for kind in HELD_BY}) for fund in funds]
+
+
+def differences(contract_id: str) -> list[tuple[str, str, str, str]]:
+    """(code, subject, there, expected) where accounts are not what sales, decisions and payouts make them."""
+    rows = trial(contract_id)
+    found = [("trial_balance", row.fund, str(sum(row.standing.values())), str(row.sold)) for row in rows if row.missing]
+    approved, paid = _approved(contract_id)
+    struck = _struck(contract_id)
+    for row in rows:
+        for kind, expected in (
+            ("claimed", approved[row.fund] - paid[row.fund]),
+            ("paid", paid[row.fund]),
+            ("disallowed", struck[row.fund]),
+        ):
+            there = row.standing[kind]
+            found += [(kind, row.fund, str(there), str(expected))] if there != expected else []
+    vouchers = sum(
+        row[0]
+        for row in keyset.once(
+            select(Payout.fen)
+            .join(PayoutCheck, PayoutCheck.payout_id == Payout.id)
+            .join(Claim, Claim.id == Payout.claim_id)
+            .where(Claim.contract_id == contract_id, PayoutCheck.outcome == "confirmed")
+        )
+    )
+    if vouchers != sum(paid.values()):
+        found.append(("payouts", contract_id, str(vouchers), str(sum(paid.values()))))
+    return found
+
+
+def _struck(contract_id: str) -> Counter[str]:
+    """Fen of meals that stand and were struck out for good, by fund: at their claim's approval, or when held before."""
+    approved = select(Decision.claim_id).where(Decision.move == "approve")
+    query = (
+        select(ClaimLine.fund, func.sum(Held.fen))
+        .select_from(Held)
+        .join(Claim, Claim.id == Held.claim_id)
+        .join(ClaimLine, and_(ClaimLine.claim_id == Held.claim_id, ClaimLine.n == Held.line_n))
+        .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
+        .outerjoin(Void, Void.sale_id == Held.sale_id)
+        .where(
+            Claim.contract_id == contract_id,
+            Void.id.is_(None),
+            or_(
+                and_(Held.outcome == "disallowed", HeldAnswer.held_id.is_(None), Held.claim_id.in_(approved)),
+                HeldAnswer.outcome == "disallowed",
+            ),
+        )
+        .group_by(ClaimLine.fund)
+    )
+    return Counter({fund: int(fen) for fund, fen in keyset.once(query)})
+
+
+def _approved(contract_id: str) -> tuple[Counter[str], Counter[str]]:
+    """Approved and paid fen by fund, from lines, held meals and decisions."""
+    approved: Counter[str] = Counter()
+    paid: Counter[str] = Counter()
+    query = (
+        select(Claim.id, Decision.to_state)
+        .join(Decision, Decision.claim_id == Claim.id)
+        .where(Claim.contract_id == contract_id, Decision.to_state.in_(("approved", "settled", "paid")))
+    )
+    for claim_id, state in keyset.once(query.order_by(Claim.id, Decision.n)):
+        for (fund, _), fen in carry_over.approved_by_fund(claim_id).items():
+            if state in {"approved", "settled"}:
+                approved[fund] += fen
+            if state in {"paid", "settled"}:
+                paid[fund] += fen
+    return approved, paid

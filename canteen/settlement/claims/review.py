@@ -1,0 +1,429 @@
+"""What reviewers make of findings and of single meals: accepted, held, disallowed; and what becomes of held ones.
+
+Everything is named by (line, sale, share, fen). Nothing is taken back: a change of mind is another answer, and a
+held meal that is cleared goes to the next claim, as does one struck out that the canteen answered for (ruling 47).
+Nobody judges what he submitted or sold, and whoever kept a meal out does not let it in again (P23).
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+
+from sqlalchemy import case, func, select
+from sqlalchemy.orm import Session, aliased
+
+from canteen import clock, events, keyset
+from canteen.auth import humans
+from canteen.db import retried, transaction
+from canteen.errors import Conflict, Invalid, Missing
+from canteen.ledger import periods, transfers
+from canteen.ledger.models import LATER, Account, Period, Transfer
+from canteen.ledger.transfers import Move
+from canteen.money import Fen
+from canteen.places import Contract
+from canteen.pos import slots
+from canteen.pos.evidence import NOT_LOGGED_IN
+from canteen.pos.models import Sale, Void
+from canteen.registry import elders
+from canteen.settlement.claims import claims
+from canteen.settlement.claims.claims import MoveNotOpen, SamePerson, reason_given
+from canteen.settlement.closing import adjustments, lines
+from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held, HeldAnswer, Regrant
+
+OPEN_STATES = ("draft", "returned", "submitted", "reviewed")  # a claim's meals are judged until it is determined
+OUTCOMES = ("accepted", "held", "disallowed")
+
+
+class NoFinding(Missing):
+    code = "finding_not_found"
+    message = "没有找到这条待核实事项，请刷新后再试。"
+
+
+class NoHeld(Missing):
+    code = "held_not_found"
+    message = "没有找到这笔暂缓记录，请刷新后再试。"
+
+
+class NothingToHold(Conflict):
+    code = "nothing_to_hold"
+    message = "这笔就餐在本申报中已没有补贴金额（未享受、已撤单或已处理）。"
+
+
+class ClaimedBefore(Conflict):
+    code = "claimed_before"
+    message = "这笔就餐属于以前的申报，不能暂缓，只能核减（在下期冲减）或确认无误。"
+
+
+class HeldAnswered(Conflict):
+    code = "held_answered"
+    message = "这笔暂缓已经处理过，或已撤单自动冲抵。"
+
+
+class Judged(Conflict):
+    code = "judged_meanwhile"
+    message = "这条事项刚由他人核实过，请查看最新结论后再办理。"
+
+
+@retried
+def answer(finding_id: int, outcome: str, *, reason: str, by: str, seen: int | None = None) -> None:
+    """Judge a finding; held or disallowed also keeps its meal's subsidy out of the claim.
+
+    A meal of an earlier claim that is disallowed is excluded by a counter-transfer: a line below zero in the next
+    claim (ruling 11).
+
+    seen  the newest answer that the person's page knew of: a later one to this finding is a conflict
+
+    Raises NoFinding, Invalid, NeedsReason, MoveNotOpen, SamePerson, Judged, NothingToHold, ClaimedBefore, HeldAnswered.
+    """
+    _check(outcome, reason)
+    with transaction() as session:
+        finding = session.get(Finding, finding_id)
+        if finding is None:
+            raise NoFinding
+        claim = session.execute(select(Claim).where(Claim.period_id == finding.period_id)).scalar_one()
+        gate = _gate(session, claim)
+        hold_eaters(session, [session.get_one(Sale, finding.sale_id)] if finding.sale_id else [])
+        claim = open_claim(session, claim.id)
+        not_own(session, claim, session.get(Sale, finding.sale_id) if finding.sale_id else None, by)
+        before = select(FindingAnswer).where(FindingAnswer.finding_id == finding_id).order_by(FindingAnswer.n.desc())
+        last = session.execute(before.limit(1)).scalar_one_or_none()
+        if last is not None and seen is not None and last.id > seen:
+            raise Judged
+        _answerable(finding, outcome)
+        number = events.record(
+            session, "finding.answer", f"claim:{claim.number}", by=by, body={"finding": finding_id, "outcome": outcome}
+        )
+        session.add(
+            FindingAnswer(
+                finding_id=finding_id,
+                n=1 if last is None else last.n + 1,
+                outcome=outcome,
+                reason=reason.strip(),
+                by=by,
+                at=clock.now(),
+                recorded=number,
+            )
+        )
+        if finding.sale_id is None:
+            return
+        sale = session.get_one(Sale, finding.sale_id)
+        if outcome == "disallowed" and _unproven(finding) and not open_shares(session, sale.id):
+            return  # nothing of it is claimed: it stays so
+        if _in_claim(session, claim, sale):
+            _settle_meal(session, claim, gate, sale, outcome, reason.strip(), by, number)
+            _strike_differences(session, claim, sale, outcome, f"event:{number}")
+        elif outcome == "held":
+            raise ClaimedBefore
+        elif outcome == "disallowed":
+            moves = list(_taken_back(session, sale, finding))
+            moves += adjustments.struck(session, sale, finding.code, f"finding:{finding.id}")
+            if not moves:
+                raise NothingToHold
+            transfers.post(session, gate_of(session, claim, sale), moves)
+
+
+@retried
+def hold(claim_id: int, sale_id: uuid.UUID, outcome: str, *, reason: str, by: str) -> None:
+    """Keep a meal's subsidy out of a claim: held for now, or disallowed; once only. Raises as `answer` does."""
+    _check(outcome, reason)
+    with transaction() as session:
+        found = session.get(Claim, claim_id)
+        sale = session.get(Sale, sale_id)
+        if found is None or sale is None:
+            raise claims.NoClaim
+        gate = _gate(session, found)
+        hold_eaters(session, [sale])
+        claim = open_claim(session, claim_id)
+        not_own(session, claim, sale, by)
+        if not _in_claim(session, claim, sale):
+            raise NothingToHold
+        if _kept(session, claim, sale):
+            raise Judged("这笔就餐刚由他人处理过，请查看最新结论后再办理。")
+        body = {"sale": str(sale_id), "outcome": outcome}
+        number = events.record(session, "sale.hold", f"claim:{claim.number}", by=by, body=body)
+        _settle_meal(session, claim, gate, sale, outcome, reason.strip(), by, number)
+        _strike_differences(session, claim, sale, outcome, f"event:{number}")
+
+
+@retried
+def clear(held_id: int, outcome: str, *, reason: str, by: str) -> None:
+    """Release a meal that was kept out to the next claim, or disallow a held one for good. Whoever kept it out does not release it.
+
+    Raises NoHeld, HeldAnswered, SamePerson, NeedsReason, Invalid.
+    """
+    if outcome not in {"released", "disallowed"}:
+        raise Invalid
+    reason = reason_given(reason, "请写明放行或核减的依据（至少 4 个字）。")
+    with transaction() as session:
+        held = session.get(Held, held_id)
+        if held is None:
+            raise NoHeld
+        found = session.get_one(Claim, held.claim_id)
+        gate = _gate(session, found)
+        hold_eaters(session, [session.get_one(Sale, held.sale_id)])
+        claim = claims.locked(session, held.claim_id)
+        body = {"held": held_id, "outcome": outcome}
+        number = events.record(session, f"held.{outcome}", f"claim:{claim.number}", by=by, body=body)
+        _clear(session, held, gate, outcome, reason, by, number)
+        _strike_differences(session, found, session.get_one(Sale, held.sale_id), outcome, f"event:{number}")
+
+
+def disallowed(session: Session, claim: Claim, cause: str) -> Iterator[Move]:
+    """open -> disallowed for each meal that a claim's reviewers struck out, unless it was voided or released meanwhile."""
+    rows = session.execute(
+        select(Held)
+        .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
+        .where(Held.claim_id == claim.id, Held.outcome == "disallowed", HeldAnswer.held_id.is_(None))
+        .order_by(Held.id)
+    ).scalars()
+    for held in rows:
+        yield from _strike(session, held, cause)
+
+
+def _answerable(finding: Finding, outcome: str) -> None:
+    """Raises Invalid where a finding of its kind cannot be answered so."""
+    if outcome != "accepted" and finding.code == "revaluation":
+        raise Invalid("重估后应付上升的就餐按规定不向老人追缴，也未调整资金；确认知悉即可，需要追回的请另行办理。")
+    if outcome == "accepted" and _unproven(finding):
+        raise Invalid("这笔就餐的补贴尚未计入申报；核实无误请办理放行，使补贴计入下一期申报。")
+    if outcome != "accepted" and finding.sale_id is None:
+        raise Invalid("这条事项不对应单笔就餐，只能确认无误，或退回申报。")
+
+
+def _unproven(finding: Finding) -> bool:
+    return releasable(finding.code, json.loads(finding.body), finding.fen)
+
+
+def releasable(code: str, body: Mapping[str, object], fen: Fen) -> bool:
+    """Whether a finding's meal claims nothing for want of proof, so that a reviewer's word releases its subsidy."""
+    flags = body.get("flags")
+    not_logged_in = code == "seller" and isinstance(flags, list) and NOT_LOGGED_IN in flags
+    return fen > 0 and (code == "self_dated" or not_logged_in)
+
+
+def grantable(code: str, body: Mapping[str, object], fen: Fen) -> bool:
+    """Whether a reviewer may give the meal of a finding what was not granted when it came."""
+    return code == "excess_slot" or releasable(code, body, fen)
+
+
+def _check(outcome: str, reason: str) -> None:
+    if outcome not in OUTCOMES:
+        raise Invalid
+    if outcome != "accepted":
+        reason_given(reason, "暂缓或核减须写明原因（至少 4 个字）。")
+
+
+def _gate(session: Session, claim: Claim) -> Period:
+    """The open period that counter-transfers are booked to: the first of all locks."""
+    return periods.gate(session, session.get_one(Contract, claim.contract_id), claim.to_day)
+
+
+def gate_of(session: Session, claim: Claim, sale: Sale) -> Period:
+    return periods.gate(session, session.get_one(Contract, claim.contract_id), sale.service_day)
+
+
+def hold_struck(session: Session, claim_id: int) -> None:
+    """Hold the eaters of the meals that a claim's reviewers struck out, before the claim: its approval moves their money."""
+    struck = select(Held.sale_id).where(Held.claim_id == claim_id, Held.outcome == "disallowed")
+    hold_eaters(session, session.execute(select(Sale).where(Sale.id.in_(struck))).scalars().all())
+
+
+def hold_eaters(session: Session, meals: Sequence[Sale]) -> None:
+    """Hold whose meals these are, so that no void and no revaluation moves their money meanwhile; before the claim."""
+    eaters = {meal.elder_id for meal in meals if meal.elder_id is not None}
+    held = set[uuid.UUID]()
+    while fresh := {elders.cluster(session, each)[0] for each in eaters} - held:  # again after a merge meanwhile
+        slots.lock(session, fresh)
+        held |= fresh
+    slots.hold(session, [meal.id for meal in meals if meal.elder_id is None], {}, 0)
+
+
+def open_claim(session: Session, claim_id: int) -> Claim:
+    """The claim, locked. Raises MoveNotOpen when it is determined already."""
+    claim = claims.locked(session, claim_id)
+    if claims.state(session, claim_id) not in OPEN_STATES:
+        raise MoveNotOpen("这份申报已核定，不能再改核实结论；需要更正请先退回。")
+    return claim
+
+
+def _in_claim(session: Session, claim: Claim, sale: Sale) -> bool:
+    """Whether the sale's subsidy was booked to the claim's period."""
+    query = select(Transfer.id).where(
+        Transfer.sale_id == sale.id, Transfer.movement == "meal", Transfer.period_id == claim.period_id
+    )
+    return session.execute(query.limit(1)).first() is not None
+
+
+def _settle_meal(
+    session: Session, claim: Claim, gate: Period, sale: Sale, outcome: str, reason: str, by: str, number: int
+) -> None:
+    """Bring what is kept out of the claim into line with the newest word about one of its meals."""
+    kept = _kept(session, claim, sale)
+    if not kept and outcome != "accepted":
+        _keep_out(session, claim, sale, outcome, reason, by, number)
+    wanted = "released" if outcome == "accepted" else outcome
+    for held in kept:
+        answered = session.get(HeldAnswer, held.id)
+        if (answered.outcome if answered else held.outcome) == wanted:
+            continue
+        if answered is not None:
+            raise HeldAnswered
+        if wanted == "held":
+            raise HeldAnswered("这笔已核减，不能改为暂缓；如核减有误，可由另一人放行。")
+        _clear(session, held, gate, wanted, reason, by, number)
+
+
+def _kept(session: Session, claim: Claim, sale: Sale) -> list[Held]:
+    query = select(Held).where(Held.claim_id == claim.id, Held.sale_id == sale.id)
+    return list(session.execute(query.order_by(Held.id)).scalars())
+
+
+def not_own(session: Session, claim: Claim, sale: Sale | None, by: str) -> None:
+    """Raises SamePerson when the claim was submitted, or the meal sold, by the human who would judge it."""
+    if humans.same(session, by, claims.doers(session, claim.id)["submit"]):
+        raise SamePerson("这份申报是您申报的，核实须由另一人办理。")
+    if sale is not None and humans.same(session, by, {sale.cashier_id}):
+        raise SamePerson("这笔就餐是您收银的，核实须由另一人办理。")
+
+
+def _keep_out(session: Session, claim: Claim, sale: Sale, outcome: str, reason: str, by: str, number: int) -> None:
+    if session.get(Regrant, sale.id) is not None:  # its money is not in this claim but in a later one
+        raise NothingToHold("这笔就餐的补贴经审核补入，计入后期申报，在本申报中不能暂缓或核减。")
+    standing = open_shares(session, sale.id)
+    if not standing or session.execute(select(Void.id).where(Void.sale_id == sale.id)).first():
+        raise NothingToHold
+    for (fund, share_n), fen in sorted(standing.items()):
+        session.add(
+            Held(
+                claim_id=claim.id,
+                line_n=_line_of(session, claim, sale, fund),
+                sale_id=sale.id,
+                share_n=share_n,
+                fen=fen,
+                outcome=outcome,
+                reason=reason,
+                by=by,
+                at=clock.now(),
+                recorded=number,
+            )
+        )
+    session.flush()
+
+
+def open_shares(session: Session, sale_id: uuid.UUID) -> dict[tuple[str, int], Fen]:
+    """Fen of a sale's shares that stand in `open`, by (fund, share)."""
+    return dict(standing(session, [sale_id]).get(sale_id, ()))
+
+
+def standing(session: Session, sale_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[tuple[tuple[str, int], Fen]]]:
+    """Of each sale as sold: ((fund, share), fen) in `open`. Approval moves sums, so it does not show here."""
+    source, target = aliased(Account), aliased(Account)
+    signed = case((target.kind == "open", Transfer.fen), (source.kind == "open", -Transfer.fen), else_=0)
+    rows = session.execute(
+        select(Transfer.sale_id, Transfer.fund, Transfer.share_n, func.sum(signed))
+        .join(source, source.id == Transfer.source_id)
+        .join(target, target.id == Transfer.target_id)
+        .where(keyset.among(Transfer.sale_id, sale_ids), Transfer.share_n < LATER)
+        .where(Transfer.movement.in_((*lines.CLAIMABLE, "disallow")))
+        .group_by(Transfer.sale_id, Transfer.fund, Transfer.share_n)
+        .order_by(Transfer.sale_id, Transfer.fund, Transfer.share_n)
+    )
+    found: dict[uuid.UUID, list[tuple[tuple[str, int], Fen]]] = {}
+    for sale, fund, share_n, fen in rows:
+        if sale is not None and fen:
+            found.setdefault(sale, []).append(((fund, share_n or 0), int(fen)))
+    return found
+
+
+def _line_of(session: Session, claim: Claim, sale: Sale, fund: str) -> int:
+    """The claim's line that holds this meal's money from a fund."""
+    kind = "meals" if sale.service_day >= claim.from_day else "supplement"
+    query = select(ClaimLine.n).where(
+        ClaimLine.claim_id == claim.id,
+        ClaimLine.kind == kind,
+        ClaimLine.fund == fund,
+        ClaimLine.service_month == sale.service_month,
+    )
+    if kind == "supplement":
+        origin = lines.Origins(claim.contract_id).of_day(sale.service_day)
+        query = query.where(ClaimLine.origin == origin)
+    return session.execute(query).scalar_one()
+
+
+def _clear(session: Session, held: Held, gate: Period, outcome: str, reason: str, by: str, number: int) -> None:
+    if outcome == "released" and humans.same(session, by, {held.by}):
+        raise SamePerson("这笔是您暂缓或核减的，放行须由另一人办理。")
+    voided = session.execute(select(Void.id).where(Void.sale_id == held.sale_id)).first()
+    if held.outcome == outcome or voided or session.get(HeldAnswer, held.id):
+        raise HeldAnswered
+    if held.outcome == "disallowed" and adjustments.any_of(session, held.sale_id):
+        raise HeldAnswered("这笔就餐核减后又有重估，不能放行；请按重估结果另行办理。")
+    session.add(HeldAnswer(held_id=held.id, outcome=outcome, reason=reason, by=by, at=clock.now(), recorded=number))
+    session.flush()
+    if outcome == "disallowed":
+        transfers.post(session, gate, list(_strike(session, held, f"held:{held.id}")))
+    elif held.outcome == "disallowed":
+        transfers.post(session, gate, list(_given_back(session, held, reason)))
+
+
+def _given_back(session: Session, held: Held, reason: str) -> Iterator[Move]:
+    """disallowed -> open of a meal that was struck out and whose claim was approved so."""
+    source, target = aliased(Account), aliased(Account)
+    signed = case((target.kind == "disallowed", Transfer.fen), (source.kind == "disallowed", -Transfer.fen), else_=0)
+    rows = session.execute(
+        select(Transfer.fund, Transfer.service_day, func.sum(signed))
+        .join(source, source.id == Transfer.source_id)
+        .join(target, target.id == Transfer.target_id)
+        .where(Transfer.sale_id == held.sale_id, Transfer.share_n == held.share_n, Transfer.movement == "disallow")
+        .group_by(Transfer.fund, Transfer.service_day)
+    )
+    for fund, day, fen in rows:
+        if fen:
+            yield Move(
+                fund,
+                "disallowed",
+                "open",
+                int(fen),
+                "disallow",
+                reason,
+                f"held:{held.id}",
+                day,
+                held.sale_id,
+                held.share_n,
+            )
+
+
+def _strike_differences(session: Session, claim: Claim, sale: Sale, outcome: str, cause: str) -> None:
+    """What revaluations booked of a meal goes with it when it is struck out."""
+    if outcome == "disallowed":
+        moves = list(adjustments.struck(session, sale, "disallowed", cause))
+        transfers.post(session, gate_of(session, claim, sale), moves)
+
+
+def _strike(session: Session, held: Held, cause: str) -> Iterator[Move]:
+    for (fund, share_n), fen in open_shares(session, held.sale_id).items():
+        if share_n == held.share_n and fen > 0:
+            day = session.get_one(Sale, held.sale_id).service_day
+            yield Move(
+                fund,
+                "open",
+                "disallowed",
+                min(fen, held.fen),
+                "disallow",
+                held.reason,
+                cause,
+                day,
+                held.sale_id,
+                share_n,
+            )
+
+
+def _taken_back(session: Session, sale: Sale, finding: Finding) -> Iterator[Move]:
+    """open -> excluded for a meal of an earlier claim: the next claim takes it back."""
+    for (fund, share_n), fen in sorted(open_shares(session, sale.id).items()):
+        yield Move(
+            fund, "open", "excluded", fen, "verdict", finding.code, f"finding:{finding.id}", sale.service_day, sale.id,
+            share_n,
+        )  # fmt: skip

@@ -1,0 +1,174 @@
+"""Moving a claim: submit, review, return, determine, approve. Each move is a decision with its number, and an event.
+
+Who may not do what both is checked by people, not accounts (P23); the database refuses a second decision of one
+number, and an approver who submitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+from sqlalchemy.orm import Session
+
+from canteen import clock, events
+from canteen.auth import humans
+from canteen.db import db, retried, transaction
+from canteen.errors import Conflict
+from canteen.ledger import periods, transfers
+from canteen.ledger.models import Period
+from canteen.ledger.transfers import Move
+from canteen.money import Fen, show
+from canteen.places import Contract
+from canteen.settlement.claims import claims, ledger_check, missing_records, review, steps
+from canteen.settlement.claims.claims import MoveNotOpen, SamePerson
+from canteen.settlement.claims.steps import Steps
+from canteen.settlement.closing import carry_over
+from canteen.settlement.labels import say
+from canteen.settlement.models import Claim, Decision
+
+
+class GapHolds(Conflict):
+    code = "gap_holds_submission"
+    message = "还有平板流水缺号，补齐或由两人确认遗失后才能申报。"
+
+
+class Unjudged(Conflict):
+    code = "findings_unanswered"
+    message = "还有待核实事项没有结论，请逐项核实后再通过。"
+
+
+class AmountMoved(Conflict):
+    code = "amount_moved"
+    message = "核定金额刚有变动，请核对最新金额后再办理。"
+
+
+class NotAsLogged(Conflict):
+    code = "claim_differs_from_log"
+    message = "申报金额与就餐流水不一致，不能审批；请退回申报，并联系审计核查。"
+
+
+class ApprovedTooMuch(Conflict):
+    code = "approved_exceeds_claimed"
+    message = "核定金额不得超过申报金额，请核对。"
+
+
+def move(
+    claim_id: int,
+    act: str,
+    *,
+    by: str,
+    reason: str = "",
+    way: Steps = steps.DEFAULT,
+    at: int | None = None,
+    approved: Fen | None = None,
+) -> str:
+    """Make one move of a claim and answer the state it led to.
+
+    at        the number of decisions that the person saw: somebody else's move in between is a conflict
+    approved  the amount that the person saw, likewise: a meal held in between changes it
+
+    Raises MoveNotOpen, AmountMoved, SamePerson, NeedsReason, GapHolds (submit), Unjudged (the first move after submit),
+    NotAsLogged (approve), ApprovedTooMuch.
+    """
+    if act == "return":
+        claims.reason_given(reason, "请写明退回的原因（至少 4 个字）。")
+    if act == "submit":
+        _nothing_missing(claim_id)
+    if act == "approve" and db.session.get(Claim, claim_id) is not None and not ledger_check.agrees(claim_id):
+        raise NotAsLogged
+    if len(reason.strip()) > claims.MOST:
+        raise claims.NeedsReason(f"说明最多 {claims.MOST} 字，请写得简短些。")
+    return _move(claim_id, act, by=by, reason=reason.strip(), way=way, at=at, seen=approved)
+
+
+def _nothing_missing(claim_id: int) -> None:
+    claim = db.session.get(Claim, claim_id)
+    if claim is None:
+        raise claims.NoClaim
+    missing = missing_records.missing(db.session.get_one(Period, claim.period_id))
+    if missing:
+        named = "；".join(f"{gap.tablet_name} 第 {gap.first}–{gap.last} 号" for gap in missing[:5])
+        raise GapHolds(f"平板流水缺号（{named}），补齐或由两人确认遗失后才能申报。")
+
+
+@retried
+def _move(claim_id: int, act: str, *, by: str, reason: str, way: Steps, at: int | None, seen: Fen | None) -> str:
+    with transaction() as session:
+        contract_id = session.get_one(Claim, claim_id).contract_id if session.get(Claim, claim_id) else None
+        contract = session.get(Contract, contract_id) if contract_id else None
+        if contract is None:
+            raise claims.NoClaim
+        period = _gate(session, contract, claim_id) if act == "approve" else None
+        if act == "approve":
+            review.hold_struck(session, claim_id)
+        claim = claims.locked(session, claim_id)
+        done = claims.decisions(session, claim_id)
+        before = done[-1].to_state if done else steps.START
+        if before not in way.sources(act) or (at is not None and at != len(done)):
+            raise MoveNotOpen
+        keep_apart(session, claim_id, act, by, way)
+        if before == "submitted" and act != "return" and claims.unanswered(session, claim.period_id):
+            raise Unjudged
+        approved = approved_fen(session, claim)
+        if seen is not None and seen != approved:
+            raise AmountMoved
+        after = way.target(act, approved)
+        body = {"n": len(done) + 1, "to": after, "approved": approved}
+        number = events.record(session, f"claim.{act}", f"claim:{claim.number}", by=by, body=body)
+        if period is not None:
+            cause = f"decision:{number}"
+            moves = [] if after == "carried" else list(_moves(claim, cause, settled=after == "settled"))
+            transfers.post(session, period, [*moves, *review.disallowed(session, claim, cause)])
+        session.add(
+            Decision(
+                claim_id=claim_id,
+                n=len(done) + 1,
+                move=act,
+                from_state=before,
+                to_state=after,
+                by=by,
+                reason=reason,
+                at=clock.now(),
+                recorded=number,
+            )
+        )
+        return after
+
+
+def _gate(session: Session, contract: Contract, claim_id: int) -> Period:
+    """The period that the claim's own movements are booked to. First of all locks (design 4)."""
+    return periods.gate(session, contract, session.get_one(Claim, claim_id).to_day)
+
+
+def keep_apart(session: Session, claim_id: int, act: str, by: str, way: Steps) -> None:
+    """Raises SamePerson when the human behind `by` did an act that `act` must be kept apart from."""
+    doers = claims.doers(session, claim_id)
+    if act == "submit" and humans.same(session, by, claims.judges(session, claim_id)):
+        raise SamePerson("这份申报的待核实事项是您核实的，申报须由另一人办理。")
+    for rival in sorted(way.rivals(act)):
+        if doers.get(rival) and humans.same(session, by, doers[rival]):
+            raise SamePerson(f"这份申报的“{say('move', rival)}”是您办理的，“{say('move', act)}”须由另一人办理。")
+
+
+def approved_fen(session: Session, claim: Claim) -> Fen:
+    """What of a claim is approved as things stand. Raises ApprovedTooMuch when that passes what was claimed."""
+    lines = claims.lines(session, claim.id)
+    claimed, approved = sum(line.fen for line in lines), sum(line.approved for line in lines)
+    if approved > claimed or claimed != claim.fen:
+        raise ApprovedTooMuch(f"申报 {show(claim.fen)} 元，核定 {show(approved)} 元：核定金额不得超过申报金额。")
+    return approved
+
+
+def _moves(claim: Claim, cause: str, *, settled: bool) -> Iterator[Move]:
+    """open -> claimed by fund and service month, back where a fund is below zero; all the way when nothing is to pay."""
+    for (fund, month), fen in carry_over.approved_by_fund(claim.id).items():
+        yield signed(fund, ("open", "claimed"), fen, "claim", claim.number, cause, month)
+        if settled:
+            yield signed(fund, ("claimed", "paid"), fen, "pay", claim.number, cause, month)
+
+
+def signed(fund: str, ends: tuple[str, str], fen: Fen, movement: str, reason: str, cause: str, month: str) -> Move:
+    """One move of a service month's money, turned round where the amount is below zero."""
+    source, target = ends if fen > 0 else ends[::-1]
+    return Move(fund, source, target, abs(fen), movement, reason, cause, date.fromisoformat(f"{month}-01"))

@@ -1,0 +1,59 @@
+"""Budgets as rulebooks of before said them: whose end is to be prorated, and when their window is over."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from functools import lru_cache
+
+from sqlalchemy import select
+
+from canteen import clock, keyset
+from canteen.policy import days
+from canteen.rulebooks.models import JoinedRulebook
+
+PREFIX = "budget."
+_known: dict[str, dict[str, str]] = {}  # of rulebooks by hash: a hash never tells of another book
+
+
+def fund_of(allowance: str) -> str:
+    """'budget.city@c1' -> 'city': the fund whose budget is counted under this id."""
+    return allowance.removeprefix(PREFIX).partition("@")[0]
+
+
+def prorated(book: str, allowance: str) -> bool:
+    """Whether the rulebook that a meal was judged under prorates this budget at its end."""
+    return allowance.startswith(PREFIX) and fund_of(allowance) in _prorated(book)
+
+
+def prorated_by(body: str, allowance: str) -> bool:
+    """The same of a joined rulebook's text, which may not be stored yet."""
+    return allowance.startswith(PREFIX) and fund_of(allowance) in _read(body)
+
+
+def last_day(book: str, allowance: str, window: str) -> date:
+    """The last day of a window of a prorated budget, as that rulebook counts windows."""
+    kind, first = _prorated(book)[fund_of(allowance)], int(window)
+    longest = {"month": 31, "quarter": 92, "year": 366}[kind]
+    following = next(day for day in range(first + 27, first + longest + 1) if days.first_of(kind, day) > first)
+    return clock.day_of(following) - timedelta(days=1)
+
+
+def _prorated(book: str) -> dict[str, str]:
+    """Funds of a stored rulebook whose budget is prorated -> kind of its window."""
+    if book not in _known:
+        rows = keyset.once(select(JoinedRulebook.body).where(JoinedRulebook.hash == book))
+        if not rows:
+            return {}
+        _known[book] = _read(rows[0][0])
+    return _known[book]
+
+
+@lru_cache(64)
+def _read(body: str) -> dict[str, str]:
+    return {
+        fund["id"]: fund["budget"]["window"]
+        for layer in json.loads(body)["layers"]
+        for fund in layer.get("funds", ())
+        if fund.get("budget", {}).get("at_end") == "prorate"
+    }

@@ -1,0 +1,457 @@
+"""Closing a period: flip the row, commit, then reckon. Safe to repeat; runs on after a kill; eight at once make one claim.
+
+The flip's event carries where reading stops (design 4: cut-offs are event numbers), so that whoever reckons
+later, after more sales and facts have come, gives the same bytes (P16, P18).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, func, insert, select, text
+from sqlalchemy.orm import Session
+
+from canteen import clock, events, keyset
+from canteen.auth.models import Tablet
+from canteen.db import db, retried, transaction
+from canteen.ledger import periods
+from canteen.ledger.models import Period
+from canteen.places import Contract, NoContract
+from canteen.pos.models import Record
+from canteen.settlement.closing import (
+    adjustments,
+    carry_over,
+    checks,
+    gather,
+    parties,
+    proration,
+    provisional_days,
+    statement,
+)
+from canteen.settlement.closing import lines as claim_lines
+from canteen.settlement.closing.checks import Finding, Sold
+from canteen.settlement.closing.requote import Quotes
+from canteen.settlement.closing.statement import Cut, Figures, Key
+from canteen.settlement.models import Claim, ClaimLine, Statement
+from canteen.settlement.models import Finding as FindingRow
+
+CLOSED = "period.close"
+LONGEST = timedelta(days=800)  # a year's budget, and time to close after it
+SETTLING = 0.05  # seconds between two looks at records under way
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What a close answers: the same for whoever asks, but for `flipped`, which is true for the one who closed."""
+
+    period_id: int
+    claim: str
+    hash: str
+    flipped: bool
+
+
+@dataclass(slots=True)
+class _Counts:
+    """What is counted while the sales of a period go by."""
+
+    sales: int
+    totals: Counter[str]
+    persons: set[str]
+    line_meals: Counter[Key]
+    line_persons: dict[Key, set[str]]
+    rulebooks: set[str]
+    tenders: Counter[str]
+
+
+def close(contract_id: str, day: date, *, by: str) -> Closed:
+    """Close the contract's period that holds `day`, store its statement and findings, and draft its claim.
+
+    What was flipped before and never reckoned is reckoned first, so that where that fails nothing more is flipped.
+    Raises NoContract, PeriodNotOver, EarlierPeriodOpen.
+    """
+    for earlier in _unreckoned_until(contract_id, day):
+        settle(earlier, by=by)
+    period_id, flipped = _flip(contract_id, day, by)
+    number, digest = settle(period_id, by=by)
+    return Closed(period_id, number, digest, flipped)
+
+
+@retried
+def _flip(contract_id: str, day: date, by: str) -> tuple[int, bool]:
+    """The only part that keeps sales waiting: one row, one event, and what a budget that is over does not bear."""
+    with transaction() as session:
+        period = _period_of(session, contract_id, day)
+        held = periods.hold(session, period.id)
+        if held is None:
+            return period.id, False
+        proration.book(session, held, by=by)  # while the period is open: its own claim shows what is left
+        periods.flip(session, period.id)
+        body = {
+            "contract": contract_id,
+            "from": period.from_day.isoformat(),
+            "to": period.to_day.isoformat(),
+            "records": session.execute(select(func.coalesce(func.max(Record.id), 0))).scalar_one(),
+            "silent": _silent(session, period),
+            "statement": statement.VERSION,
+        }
+        events.record(session, CLOSED, f"period:{period.id}", by=by, body=body)
+        return period.id, True
+
+
+def _period_of(session: Session, contract_id: str, day: date) -> Period:
+    """The period that holds `day`; the chain grows for a contract that sold nothing yet."""
+    contract = session.get(Contract, contract_id)
+    if contract is None or day < contract.from_day:
+        raise NoContract
+    holding = select(Period).where(Period.contract_id == contract_id, Period.from_day <= day, Period.to_day >= day)
+    found = session.execute(holding).scalar_one_or_none()
+    if found is None:
+        if day >= clock.today():
+            raise periods.PeriodNotOver
+        periods.gate(session, contract, day)
+        found = session.execute(holding).scalar_one()
+    return found
+
+
+def _silent(session: Session, period: Period) -> list[str]:
+    """Tablets of the canteen that were not heard from since the period's last day ended: they may hold sales."""
+    over = clock.instant(period.to_day, 24 * 60)
+    query = (
+        select(Tablet.id)
+        .join(Contract, Contract.canteen_id == Tablet.canteen_id)
+        .where(
+            Contract.id == period.contract_id,
+            Tablet.enrolled_at < over,
+            Tablet.revoked_at.is_(None),
+            func.coalesce(Tablet.seen_at, Tablet.enrolled_at) < over,
+        )
+    )
+    return list(session.execute(query.order_by(Tablet.id)).scalars())
+
+
+def settle(period_id: int, *, by: str) -> tuple[str, str]:
+    """Reckon a closed period unless that was done: (claim number, statement hash). Same period, same bytes."""
+    if done := _done(period_id):
+        return done
+    period = load(period_id)
+    for earlier in _unreckoned_until(period.contract_id, period.from_day):  # its lines name the claims of these
+        _store(earlier, reckon(earlier), by)
+    return _store(period_id, reckon(period_id), by)
+
+
+def _unreckoned_until(contract_id: str, day: date) -> list[int]:
+    """Periods of the contract that ended before `day` and whose close was killed, or is still at work, oldest first."""
+    query = _unreckoned().where(Period.contract_id == contract_id, Period.to_day < day)
+    return [number for (number,) in keyset.once(query)]
+
+
+def _unreckoned() -> Select[int]:
+    return (
+        select(Period.id)
+        .outerjoin(Statement, Statement.period_id == Period.id)
+        .where(Period.state == "closed", Statement.period_id.is_(None))
+        .order_by(Period.from_day, Period.id)
+    )
+
+
+def _done(period_id: int) -> tuple[str, str] | None:
+    query = select(Claim.number, Statement.hash).join(Statement, Statement.period_id == Claim.period_id)
+    found = keyset.once(query.where(Claim.period_id == period_id))
+    return (found[0][0], found[0][1]) if found else None
+
+
+def reckon(period_id: int) -> Figures:
+    """The figures of a closed period, from transfers, sales and facts up to its cut. Writes nothing."""
+    _arrived()
+    period = load(period_id)
+    contract = db.session.get(Contract, period.contract_id)
+    assert contract is not None
+    db.session.expunge(contract)
+    db.session.rollback()
+    cut, silent = cut_of(period)
+    known = gather.clusters(cut)
+    counts, findings = _judge(period, contract, known, cut)
+    own, earlier = claim_lines.booked(period, known.root)
+    lines = {key: (counts.line_meals[key], len(counts.line_persons.get(key, ())), fen) for key, fen in own.items()}
+    lines |= earlier | carry_over.lines(period, cut) | adjustments.lines(period)
+    sales, sales_hash = statement.sales_hash(gather.content_hashes(period, cut))
+    numbered = statement.numbered(lines)
+    return Figures(
+        contract=period.contract_id,
+        district=period.district_id,
+        first=period.from_day,
+        last=period.to_day,
+        cut=cut,
+        lines=numbered,
+        totals=dict(sorted((+counts.totals).items())),
+        excluded=claim_lines.excluded(period),
+        tenders=dict(sorted(counts.tenders.items())),
+        sales=sales,
+        sales_hash=sales_hash,
+        rulebooks=tuple(sorted(counts.rulebooks)),
+        silent=silent,
+        findings=tuple(checks.ordered(findings)),
+        names=_named(period, cut, counts, numbered),
+    )
+
+
+def _named(period: Period, cut: Cut, counts: _Counts, lines: tuple[statement.Line, ...]) -> dict[str, Any] | None:
+    """Whose statement it is and what its funds are called, as known at the flip; None where the flip is older than that."""
+    if int(_flipped(period.id)[1].get("statement", 1)) == 1:
+        return None
+    funds = {line.key.fund for line in lines} | set(claim_lines.funds(period))
+    asked = parties.Asked(period.contract_id, period.district_id, cut.facts, counts.rulebooks, funds)
+    return parties.at([asked])[0].told()
+
+
+def _arrived() -> None:
+    """Wait for records that other tills are writing this instant: they may carry numbers below our cut.
+
+    SQLite has one writer, so nothing is under way there. Ours are kept out by the gate already.
+    """
+    if db.engine.dialect.name != "postgresql":
+        return
+    under_way = text(
+        """SELECT DISTINCT virtualtransaction FROM pg_locks
+           WHERE relation = 'record'::regclass AND mode = 'RowExclusiveLock' AND database =
+                 (SELECT oid FROM pg_database WHERE datname = current_database())"""
+    )
+    waited_for = set(db.session.execute(under_way).scalars())
+    db.session.rollback()
+    while waited_for:
+        time.sleep(SETTLING)
+        waited_for &= set(db.session.execute(under_way).scalars())
+        db.session.rollback()
+
+
+def load(period_id: int) -> Period:
+    found = db.session.get(Period, period_id, populate_existing=True)
+    if found is None:
+        raise periods.NoPeriod
+    db.session.expunge(found)
+    db.session.rollback()
+    return found
+
+
+def cut_of(period: Period) -> tuple[Cut, tuple[str, ...]]:
+    """Where the reading of a closed period stops, and the tablets that were silent. Raises PeriodNotOver while open."""
+    before = keyset.once(
+        select(Period.id)
+        .where(Period.contract_id == period.contract_id, Period.from_day < period.from_day)
+        .order_by(Period.from_day.desc())
+        .limit(1)
+    )
+    facts, here = _flipped(period.id)
+    facts_before, there = _flipped(before[0][0]) if before else (0, {"records": 0})
+    return Cut(facts, int(here["records"]), facts_before, int(there["records"])), tuple(here["silent"])
+
+
+def _flipped(period_id: int) -> tuple[int, dict[str, Any]]:
+    found = keyset.once(
+        select(events.Event.number, events.Event.body).where(
+            events.Event.subject == f"period:{period_id}", events.Event.kind == CLOSED
+        )
+    )
+    if not found:
+        raise periods.PeriodNotOver
+    return found[0][0], json.loads(found[0][1])
+
+
+def _judge(period: Period, contract: Contract, known: gather.Clusters, cut: Cut) -> tuple[_Counts, list[Finding]]:
+    """Go through the period's sales once, page by page; what is odd becomes findings, the rest counts."""
+    counts = _Counts(0, Counter(), set(), Counter(), {}, set(), Counter())
+    quotes, turns_at, budgets = Quotes(own=True), gather.day_turns_at(contract), gather.Budgets(cut)
+    findings: list[Finding] = []
+    for page in gather.sales(period, cut):
+        sales = gather.sold(page, turns_at)
+        prices = {sale.id: sale.priced for sale in sales if not sale.voided}
+        excess = checks.excess(gather.uses([row.id for row in page], known, cut, budgets), known.roots())
+        elders = {sale.elder for sale in sales if sale.elder}
+        findings += checks.of_prices(sales, quotes.of({sale.own for sale in sales}), checks.excess_rules(excess))
+        findings += checks.of_uses(excess, prices)
+        findings += checks.of_clocks(sales)
+        findings += checks.of_sellers(sales)
+        findings += checks.of_deaths(sales, gather.deaths(elders, known, cut))
+        if sales:
+            span = min(sale.day for sale in sales), max(sale.day for sale in sales)
+            findings += checks.of_likely(sales, gather.twins(elders, known, cut, *span))
+        payments = [row.payment_id for row in page if row.arrival % 16 == 0]  # each with its first sale
+        findings += checks.of_payments(gather.payments(payments))
+        counts.tenders.update(gather.tenders(payments))
+        counts.rulebooks |= {row.rulebook_hash for row in page}
+        _count(counts, period, sales, known)
+    findings += _of_earlier_sales(period, known, cut, budgets, turns_at)
+    findings += of_tablets(period, contract, cut.records)
+    findings += adjustments.findings(period)
+    findings += proration.findings(period)
+    findings += provisional_days.findings(period, cut)
+    return counts, findings
+
+
+def _of_earlier_sales(
+    period: Period, known: gather.Clusters, cut: Cut, budgets: gather.Budgets, turns_at: int
+) -> Iterator[Finding]:
+    """What became known after an earlier close of whom its sales fed: they are named now, its claim stands.
+
+    Meals after a death (ruling 11), and meals that an allowance does not hold now that two turn out to be one
+    (ruling 42). What the close before could have named is not named again.
+    """
+    ids = gather.known_late(period, known, cut)
+    if not ids:
+        return
+    before = Cut(cut.facts_before, cut.records, cut.facts_before, cut.records_before)
+    were = gather.clusters(before)
+    sales = gather.by_id(ids, turns_at)
+    elders = {sale.elder for sale in sales if sale.elder}
+    named = {finding.subject for finding in checks.of_deaths(sales, gather.deaths(elders, were, before))}
+    late = checks.of_deaths(sales, gather.deaths(elders, known, cut))
+    yield from (finding for finding in late if finding.subject not in named)
+    uses = gather.uses(ids, known, cut, budgets)
+    there = {(one.use.sale, one.use.allowance, one.use.window) for one in checks.excess(uses, were.roots())}
+    found = [
+        one
+        for one in checks.excess(uses, known.roots())
+        if (one.use.sale, one.use.allowance, one.use.window) not in there
+    ]
+    yield from checks.of_uses(found, {sale.id: sale.priced for sale in sales})
+
+
+def of_tablets(period: Period, contract: Contract, records: int | None = None) -> list[Finding]:
+    """Gaps and forks of the tablets that served the contract; `records` None looks at all there is now."""
+    tablets = gather.tablets(contract, period.from_day, period.to_day, records)
+    links, starts = gather.chains(tablets, period.from_day - timedelta(days=1), records)
+    return list(checks.of_chain(links, period.from_day, period.to_day, starts))
+
+
+def _count(counts: _Counts, period: Period, sales: list[Sold], known: gather.Clusters) -> None:
+    """Two entries that are known to be one person are one person here too (人数)."""
+    standing = [sale for sale in sales if not sale.voided]
+    counts.sales += len(sales)
+    for sale in standing:
+        if sale.elder:
+            counts.totals["meals"] += 1
+            counts.persons.add(known.root(sale.elder))
+        else:
+            counts.totals["guests"] += 1
+        counts.totals["list"] += sale.priced.list_fen
+        counts.totals["due"] += sale.priced.due_fen
+        counts.totals["surcharge"] += sale.priced.surcharge_fen
+        for part in sale.priced.parts:
+            counts.totals[part.payer] += part.fen
+    if counts.persons:
+        counts.totals["persons"] = len(counts.persons)
+    elders = {sale.id: known.root(sale.elder) for sale in sales if sale.elder}
+    for sale_id, key in claim_lines.standing(period, [uuid.UUID(sale) for sale in elders]):
+        counts.line_meals[key] += 1
+        counts.line_persons.setdefault(key, set()).add(elders[str(sale_id)])
+
+
+@retried
+def _store(period_id: int, figures: Figures, by: str) -> tuple[str, str]:
+    """Keep statement, findings, claim and lines, all or none; whoever comes second gets the first one's."""
+    with transaction() as session:
+        session.execute(select(Period.id).where(Period.id == period_id).with_for_update())
+        if done := _done(period_id):
+            return done
+        body_text = statement.body(figures)
+        digest, now = statement.digest(body_text), clock.now()
+        session.add(
+            Statement(
+                period_id=period_id,
+                body=body_text,
+                hash=digest,
+                sales_hash=figures.sales_hash,
+                facts_at=figures.cut.facts,
+                computed_at=now,
+            )
+        )
+        session.flush()
+        if figures.findings:
+            session.execute(
+                insert(FindingRow), [_finding_row(period_id, one) | {"found_at": now} for one in figures.findings]
+            )
+        claim = _claim(period_id, figures, digest)
+        session.add(claim)
+        session.flush()
+        if figures.lines:
+            session.execute(insert(ClaimLine), [_line_row(claim.id, line) for line in figures.lines])
+        body = {"statement": digest, "fen": figures.fen, "findings": len(figures.findings)}
+        events.record(session, "claim.draft", f"claim:{claim.number}", by=by, body=body)
+        return claim.number, digest
+
+
+def _finding_row(period_id: int, finding: Finding) -> dict[str, object]:
+    return {
+        "period_id": period_id,
+        "code": finding.code,
+        "subject": finding.subject,
+        "sale_id": uuid.UUID(finding.sale) if finding.sale else None,
+        "fen": finding.fen,
+        "body": statement.canonical(finding.body),
+    }
+
+
+def _claim(period_id: int, figures: Figures, digest: str) -> Claim:
+    month = clock.Span(figures.first, figures.last) == clock.Span.month(figures.first)
+    return Claim(
+        number=statement.claim_number(figures.contract, figures.first, figures.last, whole_month=month),
+        contract_id=figures.contract,
+        district_id=figures.district,
+        kind="meal",
+        from_day=figures.first,
+        to_day=figures.last,
+        period_id=period_id,
+        statement_hash=digest,
+        meals=figures.totals.get("meals", 0),
+        persons=figures.totals.get("persons", 0),
+        fen=figures.fen,
+        made_at=clock.now(),
+    )
+
+
+def _line_row(claim_id: int, line: statement.Line) -> dict[str, object]:
+    return {
+        "claim_id": claim_id,
+        "n": line.n,
+        "kind": line.key.kind,
+        "fund": line.key.fund,
+        "service_month": line.key.service_month,
+        "origin": line.key.origin,
+        "meals": line.meals,
+        "persons": line.persons,
+        "fen": line.fen,
+    }
+
+
+def due(session: Session, today: date) -> list[tuple[str, date]]:
+    """(contract, last day) of every period that is over and not closed yet, oldest first; makes no rows."""
+    result: list[tuple[str, date]] = []
+    for contract in session.execute(select(Contract).order_by(Contract.id)).scalars().all():
+        chain = periods.chain(session, contract.id)
+        result += [(contract.id, one.to_day) for one in chain if one.state == "open" and one.to_day < today]
+        last = chain[-1].to_day if chain else contract.from_day - timedelta(days=1)
+        end = contract.to_day or date.max
+        if end < today <= end + LONGEST:  # a budget that ends after the contract is shared out with it all the same
+            end = max(end, proration.until(session, contract))
+        while last < min(end, today) and (coming := periods.span_from(last + timedelta(days=1))).last < today:
+            result.append((contract.id, coming.last))
+            last = coming.last
+    return sorted(result, key=lambda item: (item[1], item[0]))
+
+
+def unfinished(session: Session) -> list[int]:
+    """Periods that were flipped but never reckoned: their close was killed in between, or failed."""
+    return list(session.execute(_unreckoned()).scalars())
+
+
+def unclaimed(session: Session, *, before: datetime) -> list[Period]:
+    """Periods that were closed before an instant and have no claim, oldest first. Closing them again makes it."""
+    query = _unreckoned().where(Period.closed_at < before)
+    return [session.get_one(Period, number) for number in session.execute(query).scalars()]

@@ -1,0 +1,161 @@
+"""Who a claim is of and who is paid, and what its funds are called: as it was at the close, for ever.
+
+The names stand in the statement, under its hash. Statements older than that are told the names as they were at their
+cut, which change no more either (see `canteen.names`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from canteen import keyset, names
+from canteen.db import db
+from canteen.places import Contract
+from canteen.rulebooks.models import JoinedRulebook, Publication, RulebookVersion
+from canteen.settlement.models import Claim, Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """Names, and the tail of the account; `funds` by id."""
+
+    canteen: str
+    operator: str
+    district: str
+    payee: str
+    bank: str
+    account_tail: str
+    funds: Mapping[str, str]
+
+    def told(self) -> dict[str, Any]:
+        """As they stand in a statement."""
+        return {
+            "canteen": self.canteen,
+            "operator": self.operator,
+            "district": self.district,
+            "payee": self.payee,
+            "bank": self.bank,
+            "account_tail": self.account_tail,
+            "funds": dict(self.funds),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Whose names are wanted, as of event `facts`; those of these funds, of all for None.
+
+    rulebooks  hashes of the joined rulebooks that the period's meals were sold under: what they call a fund holds
+    """
+
+    contract_id: str
+    district_id: str
+    facts: int
+    rulebooks: Collection[str] = ()
+    funds: Collection[str] | None = None
+
+
+def of_claims(claim_ids: Collection[int]) -> dict[int, Parties]:
+    """The parties of each claim, as its statement names them. Leaves the read open."""
+    stated = keyset.json_of(Statement.body)
+    query = (
+        select(
+            Claim.id, Claim.contract_id, Claim.district_id, Statement.facts_at, stated["names"], stated["rulebooks"]
+        )
+        .join(Statement, Statement.period_id == Claim.period_id)
+        .where(Claim.id.in_(claim_ids))
+    )  # fmt: skip
+    rows = db.session.execute(query).all()
+    found = {claim: Parties(**told) for claim, _, _, _, told, _ in rows if told}
+    older = [(row[0], Asked(row[1], row[2], row[3], row[5])) for row in rows if not row[4]]
+    return found | dict(zip((claim for claim, _ in older), at([asked for _, asked in older]), strict=True))
+
+
+def at(asked: Sequence[Asked]) -> list[Parties]:
+    """The parties as they were at an event, of each that is asked for."""
+    if not asked:
+        return []
+    query = select(Contract.id, Contract.canteen_id, Contract.operator_id, Contract.payee_id)
+    of = {row[0]: row for row in keyset.once(query.where(Contract.id.in_({one.contract_id for one in asked})))}
+    session = db.session()
+    canteens = names.of(session, "canteen", {canteen for _, canteen, _, _ in of.values()})
+    operators = names.of(session, "operator", {operator for _, _, operator, _ in of.values()})
+    payees = names.of(session, "payee", {payee for _, _, _, payee in of.values()})
+    districts = names.of(session, "area", {one.district_id for one in asked})
+    funds, found = Funds(), []
+    for one in asked:
+        _, canteen, operator, payee = of[one.contract_id]
+        paid = payees.entry(payee, one.facts)
+        assert paid is not None
+        called = funds.at(one.facts) | _fund_names_of(one.rulebooks)
+        wanted = called if one.funds is None else {fund: called.get(fund, fund) for fund in one.funds}
+        found.append(
+            Parties(
+                canteen=canteens.at(canteen, one.facts),
+                operator=operators.at(operator, one.facts),
+                district=districts.at(one.district_id, one.facts),
+                payee=paid.name,
+                bank=paid.bank,
+                account_tail=paid.account_tail,
+                funds=dict(sorted(wanted.items())),
+            )
+        )
+    return found
+
+
+class Funds:
+    """What the rulebooks call each fund: of two names one in a published rulebook holds, and of those the later."""
+
+    def __init__(self) -> None:
+        self._drafted = [
+            (row[0], row[1]) for row in keyset.once(select(RulebookVersion.hash, RulebookVersion.recorded))
+        ]
+        self._published = defaultdict[str, list[int]](list)
+        for digest, recorded in keyset.once(select(Publication.rulebook_hash, Publication.recorded)):
+            self._published[digest].append(recorded)
+
+    def at(self, upto: int | None = None) -> dict[str, str]:
+        """By id, as of an event; as they are now for None."""
+        last = sys.maxsize if upto is None else upto
+        order = [
+            (max((one for one in self._published[digest] if one <= last), default=0), drafted, digest)
+            for digest, drafted in self._drafted
+            if drafted <= last
+        ]
+        return _names_of([digest for _, _, digest in sorted(order)])
+
+
+_FUNDS: dict[str, dict[str, str]] = {}  # by rulebook hash: a version never changes
+
+
+def fund_names(upto: int | None = None) -> dict[str, str]:
+    """What each fund is called, as of an event; now for None."""
+    return Funds().at(upto)
+
+
+def _names_of(hashes: Sequence[str]) -> dict[str, str]:
+    """What these rulebooks call each fund; the later in the order holds."""
+    called: dict[str, str] = {}
+    if missing := [digest for digest in hashes if digest not in _FUNDS]:
+        query = select(RulebookVersion.hash, RulebookVersion.body).where(RulebookVersion.hash.in_(missing))
+        for digest, body in keyset.once(query):
+            _FUNDS[digest] = {fund["id"]: fund["name"] for fund in json.loads(body).get("funds", ())}
+    for digest in hashes:
+        called |= _FUNDS[digest]
+    return called
+
+
+def _fund_names_of(joined: Collection[str]) -> dict[str, str]:
+    """As the rulebooks call the funds that a period's meals were sold under."""
+    rows = keyset.once(
+        select(JoinedRulebook.parts).where(JoinedRulebook.hash.in_(joined)).order_by(JoinedRulebook.hash)
+    )
+    parts = {part for (text,) in rows for part in json.loads(text)}
+    ordered = select(RulebookVersion.hash).where(RulebookVersion.hash.in_(parts)).order_by(RulebookVersion.recorded)
+    return _names_of([row[0] for row in keyset.once(ordered)])

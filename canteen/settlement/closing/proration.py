@@ -1,0 +1,417 @@
+"""A budget shared out in proportion, when its window is over (按比例核减). The rule stands in docs/rulebook.md, `budget`.
+
+The first close of a period that reaches the window's last day reads, under the budget's lock, what all standing meals
+asked, and writes down each contract's part. Every contract is then booked by its own close, before its period's row is
+flipped: so its claim holds what may be claimed, and a close that is killed or run twice books once. In which order the
+contracts close does not matter. What comes later has what the parts left, as limits are held at the sale.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from sqlalchemy import and_, case, func, insert, or_, select, tuple_
+from sqlalchemy.orm import Session, aliased
+
+from canteen import clock, events, keyset
+from canteen.ledger import transfers
+from canteen.ledger.models import Account, Period, Transfer
+from canteen.ledger.transfers import Move
+from canteen.money import Fen, split
+from canteen.places import Canteen, Contract
+from canteen.pos import pricing, slots
+from canteen.pos.models import AddedUse, AmountUsed, Prorating, Record, Sale, SaleUse, Void
+from canteen.settlement.closing import budgets
+from canteen.settlement.closing.checks import Finding
+from canteen.settlement.models import Held, HeldAnswer, ProratedShare, ProratingBooked, ProratingPart, RevaluedShare
+
+PRORATED = "budget.prorate"
+REASON = "prorated"
+
+Key = slots.Key  # allowance, window
+ShareKey = tuple[uuid.UUID, int]  # sale, share
+
+
+def parts(room: Fen, asked: Sequence[Fen]) -> list[Fen]:
+    """What each gets of `room`: all it asked where that is enough, else in proportion by largest remainder, ties to the earlier.
+
+    The parts come to the lesser of `room` and all that was asked, and none is more than was asked.
+    """
+    return list(asked) if sum(asked) <= room else split(room, asked)
+
+
+def reductions(part: Fen, asked: Mapping[ShareKey, Fen], taken_back: Mapping[uuid.UUID, Fen]) -> dict[ShareKey, Fen]:
+    """What each share loses where they have `part` together: by sale and share, those that lose nothing left out.
+
+    taken_back  what revaluations took back of a sale: that is lost already
+    """
+    left, found = Counter(taken_back), dict[ShareKey, Fen]()
+    ordered = sorted(asked)
+    for (sale, share_n), fen in zip(ordered, parts(part, [asked[key] for key in ordered]), strict=True):
+        lost = asked[sale, share_n] - fen
+        before = min(left[sale], lost)
+        left[sale] -= before
+        if lost > before:
+            found[sale, share_n] = lost - before
+    return found
+
+
+def beyond(granted: Fen, asked: Mapping[ShareKey, Fen]) -> dict[ShareKey, Fen]:
+    """What the shares of one late meal lose: all beyond what its budget still granted it, the first share served first."""
+    found = dict[ShareKey, Fen]()
+    for key in sorted(asked):
+        kept = min(asked[key], granted)
+        granted -= kept
+        if asked[key] > kept:
+            found[key] = asked[key] - kept
+    return found
+
+
+# --- at the close ---
+
+
+def book(session: Session, period: Period, *, by: str) -> None:
+    """Book what the budgets over by the period's end do not bear, to the period, which the caller holds alone and open."""
+    canteen = session.get_one(Contract, period.contract_id).canteen_id
+    found = over(session, period, canteen)
+    if not found:
+        return
+    slots.hold_alone(session, found)
+    for key in sorted(found):
+        shared = session.get(Prorating, key, populate_existing=True) or _share_out(session, key, by)
+        lost = _of_parts(session, shared, period, found[key])
+        lost |= _of_late(session, shared, period, canteen, found[key])
+        _write(session, shared, period, lost)
+
+
+def over(session: Session, period: Period, canteen: str) -> dict[Key, set[str]]:
+    """Prorated budgets that the contract drew on and whose window ended by the period's end; the rulebooks that say so."""
+    found: dict[Key, set[str]] = defaultdict(set)
+    for allowance, window, book_hash, last in _windows(session, period.contract_id, canteen):
+        if last <= period.to_day:
+            found[allowance, window].add(book_hash)
+    return dict(found)
+
+
+def until(session: Session, contract: Contract) -> date:
+    """The last day of all windows that the contract drew on: so long it has periods to close, though it ended before."""
+    found = _windows(session, contract.id, contract.canteen_id)
+    return max((last for *_, last in found), default=date.min)
+
+
+def _windows(session: Session, contract: str, canteen: str) -> list[tuple[str, str, str, date]]:
+    """(allowance, window, rulebook, last day) of the prorated budgets that the contract's meals leant on."""
+    query = (
+        select(SaleUse.allowance, SaleUse.window, Sale.own_rulebook_hash)
+        .join(Sale, Sale.id == SaleUse.sale_id)
+        .where(SaleUse.person_id == pricing.budget_holder(canteen), Sale.contract_id == contract)
+        .distinct()
+    )
+    return [
+        (allowance, window, book_hash, budgets.last_day(book_hash, allowance, window))
+        for allowance, window, book_hash in session.execute(query).all()
+        if budgets.prorated(book_hash, allowance)
+    ]
+
+
+def _share_out(session: Session, key: Key, by: str) -> Prorating:
+    """Find what was asked of a window by everybody and write down the contracts' parts. Under the budget's lock, once."""
+    ((records,),) = session.execute(select(func.coalesce(func.max(Record.id), 0))).all()
+    asked, other = Counter[str](), 0
+    for contract, book_hash, fen in _asked_by_contract(session, key, records):
+        if budgets.prorated(book_hash, key[0]):
+            asked[contract] += fen
+        else:
+            other += fen
+    ((limit,),) = session.execute(
+        select(func.max(SaleUse.limited_to)).where(*_leaning(session, key)).join(Sale, Sale.id == SaleUse.sale_id)
+    ).all()
+    other += _added(session, key)
+    contracts = sorted(contract for contract, fen in asked.items() if fen)
+    shared = Prorating(
+        allowance=key[0], window=key[1], limit_fen=limit, other_fen=other, asked_fen=sum(asked.values()),
+        records=records, recorded=0, at=clock.now(),
+    )  # fmt: skip
+    found = parts(shared.room, [asked[contract] for contract in contracts])
+    body = {
+        "limit": limit,
+        "other": other,
+        "asked": shared.asked_fen,
+        "records": records,
+        "parts": {contract: [asked[contract], fen] for contract, fen in zip(contracts, found, strict=True)},
+    }
+    shared.recorded = events.record(session, PRORATED, subject(key), by=by, body=body)
+    session.add(shared)
+    session.flush()
+    for contract, fen in zip(contracts, found, strict=True):
+        session.add(
+            ProratingPart(
+                allowance=key[0], window=key[1], contract_id=contract, asked_fen=asked[contract], part_fen=fen
+            )
+        )
+    session.flush()
+    _use_up(session, key, shared)
+    return shared
+
+
+def _use_up(session: Session, key: Key, shared: Prorating) -> None:
+    """Let the budget count as used by what it was found to bear: a void before may have left it counted as less."""
+    borne = min(shared.limit_fen, shared.other_fen + shared.asked_fen)
+    missing = borne - slots.drawn(session, [key]).get(key, 0)
+    if missing > 0:
+        row = {"person_id": pricing.PRORATED, "allowance": key[0], "window": key[1], "used": missing}
+        session.execute(insert(AmountUsed).values(**row, limited_to=shared.limit_fen))
+
+
+def _of_parts(session: Session, shared: Prorating, period: Period, books: Collection[str]) -> dict[ShareKey, Fen]:
+    """What the contract's meals lose by its part: all of them at its first close, later those that a reviewer let in again."""
+    key = (shared.allowance, shared.window)
+    part = session.get(ProratingPart, (*key, period.contract_id))
+    if part is None:
+        return {}
+    waiting, let_in = kept_out(session, key, period.contract_id)
+    booked = session.get(ProratingBooked, (*key, period.contract_id)) is not None
+    if booked and not let_in:
+        return {}
+    asked = asked_by_share(session, key, period.contract_id, books, shared.records)
+    lost = reductions(part.part_fen, asked, taken_back(session, shared.allowance, {sale for sale, _ in asked}))
+    left = gone(session, {sale for sale, _ in lost})
+    if not booked:
+        session.add(
+            ProratingBooked(allowance=key[0], window=key[1], contract_id=period.contract_id, period_id=period.id)
+        )
+        session.flush()
+    return {
+        (sale, n): fen
+        for (sale, n), fen in lost.items()
+        if sale not in left and sale not in waiting and (not booked or sale in let_in)
+    }
+
+
+def _of_late(
+    session: Session, shared: Prorating, period: Period, canteen: str, books: Collection[str]
+) -> dict[ShareKey, Fen]:
+    """What meals lose that came after the window was shared out and are booked to the period."""
+    query = (
+        select(Sale.id, Transfer.share_n, SaleUse.granted, func.sum(_signed()))
+        .select_from(SaleUse)
+        .join(Sale, Sale.id == SaleUse.sale_id)
+        .join(Transfer, _as_sold(shared.allowance))
+        .join(_source, _source.id == Transfer.source_id)
+        .join(_target, _target.id == Transfer.target_id)
+        .where(
+            SaleUse.person_id == pricing.budget_holder(canteen),
+            SaleUse.allowance == shared.allowance,
+            SaleUse.window == shared.window,
+            Sale.record_id > shared.records,
+            Sale.contract_id == period.contract_id,
+            Sale.own_rulebook_hash.in_(sorted(books)),
+            Transfer.period_id == period.id,
+        )
+        .group_by(Sale.id, Transfer.share_n, SaleUse.granted)
+    )
+    asked: dict[uuid.UUID, dict[ShareKey, Fen]] = defaultdict(dict)
+    granted: dict[uuid.UUID, Fen] = {}
+    for sale, share_n, given, fen in session.execute(query):
+        granted[sale] = given
+        asked[sale][sale, share_n] = int(fen)
+    left = gone(session, asked)
+    return {
+        key: fen for sale, mine in asked.items() if sale not in left for key, fen in beyond(granted[sale], mine).items()
+    }
+
+
+def _write(session: Session, shared: Prorating, period: Period, lost: Mapping[ShareKey, Fen]) -> None:
+    if not lost:
+        return
+    days = dict[uuid.UUID, Any]()
+    for some in _batches(sorted({sale for sale, _ in lost})):
+        found = session.execute(select(Sale.id, Sale.service_day).where(keyset.among(Sale.id, some)))
+        for sale, day in found:
+            days[sale] = day
+    session.execute(
+        insert(ProratedShare),
+        [
+            {
+                "sale_id": sale,
+                "share_n": n,
+                "allowance": shared.allowance,
+                "window": shared.window,
+                "period_id": period.id,
+                "fen": fen,
+            }
+            for (sale, n), fen in sorted(lost.items())
+        ],
+    )
+    fund, cause = budgets.fund_of(shared.allowance), f"prorating:{shared.allowance}/{shared.window}"
+    moves = [
+        Move(fund, "open", "excluded", fen, "verdict", REASON, cause, days[sale], sale, n)
+        for (sale, n), fen in sorted(lost.items())
+    ]
+    transfers.post(session, period, moves)
+
+
+# --- what was asked ---
+
+_source, _target = aliased(Account), aliased(Account)
+
+
+def _signed() -> Any:
+    return case((_target.kind == "open", Transfer.fen), (_source.kind == "open", -Transfer.fen), else_=0)
+
+
+def _as_sold(allowance: str) -> Any:
+    """What a sale booked of the budget's fund when it came: the share, and what of it could not be claimed."""
+    return and_(Transfer.sale_id == Sale.id, Transfer.fund == budgets.fund_of(allowance), Transfer.cause.like("sale:%"))
+
+
+def _leaning(session: Session, key: Key) -> tuple[Any, ...]:
+    holders = [pricing.budget_holder(canteen) for canteen in session.execute(select(Canteen.id)).scalars()]
+    return keyset.among(SaleUse.person_id, holders), SaleUse.allowance == key[0], SaleUse.window == key[1]
+
+
+def _asked_by_contract(session: Session, key: Key, records: int) -> Iterator[tuple[str, str, Fen]]:
+    """(contract, rulebook, fen) that the standing meals of a window, come up to a record, booked as claimable."""
+    query = (
+        select(Sale.contract_id, Sale.own_rulebook_hash, func.sum(_signed()))
+        .select_from(SaleUse)
+        .join(Sale, Sale.id == SaleUse.sale_id)
+        .join(Transfer, _as_sold(key[0]))
+        .join(_source, _source.id == Transfer.source_id)
+        .join(_target, _target.id == Transfer.target_id)
+        .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= records))
+        .where(*_leaning(session, key), Sale.record_id <= records, Void.id.is_(None))
+        .group_by(Sale.contract_id, Sale.own_rulebook_hash)
+    )
+    for contract, book_hash, fen in session.execute(query).all():
+        yield contract, book_hash, int(fen)
+
+
+def asked_by_share(
+    session: Session, key: Key, contract: str, books: Collection[str], records: int
+) -> dict[ShareKey, Fen]:
+    """What each share of the contract's prorated meals asked, of those that stood when the window was shared out."""
+    canteen = session.get_one(Contract, contract).canteen_id
+    query = (
+        select(Sale.id, Transfer.share_n, func.sum(_signed()))
+        .select_from(SaleUse)
+        .join(Sale, Sale.id == SaleUse.sale_id)
+        .join(Transfer, _as_sold(key[0]))
+        .join(_source, _source.id == Transfer.source_id)
+        .join(_target, _target.id == Transfer.target_id)
+        .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= records))
+        .where(SaleUse.person_id == pricing.budget_holder(canteen), SaleUse.allowance == key[0])
+        .where(SaleUse.window == key[1], Sale.contract_id == contract, Sale.record_id <= records, Void.id.is_(None))
+        .where(Sale.own_rulebook_hash.in_(sorted(books)))
+        .group_by(Sale.id, Transfer.share_n)
+    )
+    return {(sale, share_n): int(fen) for sale, share_n, fen in session.execute(query) if share_n is not None and fen}
+
+
+def _added(session: Session, key: Key) -> Fen:
+    """What revaluations took of the budget for meals that stand: only what was free, so it comes off whole."""
+    query = select(func.coalesce(func.sum(AddedUse.granted), 0)).outerjoin(Void, Void.sale_id == AddedUse.sale_id)
+    return int(
+        session.execute(
+            query.where(AddedUse.allowance == key[0], AddedUse.window == key[1], Void.id.is_(None))
+        ).scalar_one()
+    )
+
+
+def taken_back(session: Session, allowance: str, sales: Collection[uuid.UUID]) -> dict[uuid.UUID, Fen]:
+    """What revaluations took back from the budget's fund of each of these sales."""
+    found = Counter[uuid.UUID]()
+    for some in _batches(sorted(sales)):
+        query = select(RevaluedShare.sale_id, func.sum(-RevaluedShare.fen)).where(
+            keyset.among(RevaluedShare.sale_id, some),
+            RevaluedShare.fund == budgets.fund_of(allowance),
+            RevaluedShare.fen < 0,
+        )
+        found.update({sale: int(fen) for sale, fen in session.execute(query.group_by(RevaluedShare.sale_id))})
+    return dict(found)
+
+
+def kept_out(session: Session, key: Key, contract: str) -> tuple[set[uuid.UUID], set[uuid.UUID]]:
+    """Meals of the window that reviewers keep out of a claim, and those that they let in again."""
+    query = (
+        select(Held.sale_id, HeldAnswer.outcome)
+        .join(SaleUse, SaleUse.sale_id == Held.sale_id)
+        .join(Sale, Sale.id == Held.sale_id)
+        .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
+        .outerjoin(ProratedShare, and_(ProratedShare.sale_id == Held.sale_id, ProratedShare.allowance == key[0]))
+        .where(SaleUse.allowance == key[0], SaleUse.window == key[1], Sale.contract_id == contract)
+        .where(ProratedShare.sale_id.is_(None))
+    )
+    rows = session.execute(query).all()
+    kept = {sale for sale, outcome in rows if outcome != "released"}
+    return kept, {sale for sale, outcome in rows if outcome == "released"} - kept
+
+
+def gone(session: Session, sales: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of these sales whose money has left `open` by a void or by a person's word."""
+    found = set[uuid.UUID]()
+    judged = and_(Transfer.movement == "verdict", Transfer.cause.not_like("sale:%"), Transfer.reason != REASON)
+    struck = and_(Transfer.movement == "disallow", _target.kind == "disallowed")
+    for some in _batches(sorted(sales)):
+        query = (
+            select(Transfer.sale_id)
+            .join(_target, _target.id == Transfer.target_id)
+            .where(keyset.among(Transfer.sale_id, some), or_(Transfer.movement == "void", judged, struck))
+        )
+        found |= {sale for (sale,) in session.execute(query) if sale is not None}
+    return found
+
+
+def _batches(ids: Sequence[uuid.UUID]) -> Iterator[Sequence[uuid.UUID]]:
+    for at in range(0, len(ids), keyset.PAGE):
+        yield ids[at : at + keyset.PAGE]
+
+
+# --- what it is called ---
+
+
+def subject(key: Key) -> str:
+    """'budget:city/20820': a fund, with its place where it has one, and the window's first day."""
+    return f"{budgets.PREFIX.rstrip('.')}:{key[0].removeprefix(budgets.PREFIX)}/{clock.day_of(int(key[1])).isoformat()}"
+
+
+def findings(period: Period) -> Iterator[Finding]:
+    """One for each fund and window that was prorated in the period: what it had, what was asked, what is lost here."""
+    query = (
+        select(ProratedShare.allowance, ProratedShare.window, func.sum(ProratedShare.fen), func.count(ProratedShare.sale_id.distinct()))
+        .where(ProratedShare.period_id == period.id)
+        .group_by(ProratedShare.allowance, ProratedShare.window)
+    )  # fmt: skip
+    lost = {(allowance, window): (int(fen), meals) for allowance, window, fen, meals in keyset.once(query)}
+    if not lost:
+        return
+    parts_here = {
+        (allowance, window): (asked, part)
+        for allowance, window, asked, part in keyset.once(
+            select(
+                ProratingPart.allowance, ProratingPart.window, ProratingPart.asked_fen, ProratingPart.part_fen
+            ).where(ProratingPart.contract_id == period.contract_id)
+        )
+    }
+    found = select(
+        Prorating.allowance, Prorating.window, Prorating.limit_fen, Prorating.other_fen, Prorating.asked_fen
+    ).where(tuple_(Prorating.allowance, Prorating.window).in_(sorted(lost)))
+    for allowance, window, limit, other, asked in keyset.once(found):
+        key = (allowance, window)
+        fen, meals = lost[key]
+        here, part = parts_here.get(key, (0, 0))
+        body = {
+            "fund": budgets.fund_of(allowance),
+            "from": clock.day_of(int(window)).isoformat(),
+            "limit": limit,
+            "other": other,
+            "asked": asked,
+            "here": here,
+            "part": part,
+            "meals": meals,
+        }
+        yield Finding("prorated", subject(key), None, fen, body)

@@ -1,0 +1,38 @@
+"""Meals priced by a kind of day that was provisional: named once for the period, to be revalued when the year is entered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlalchemy import and_, func, select
+
+from canteen import calendars, keyset
+from canteen.db import db
+from canteen.ledger.models import Period
+from canteen.pos.here import PROVISIONAL
+from canteen.pos.models import QuoteInput, Sale, Void
+from canteen.settlement.closing import gather
+from canteen.settlement.closing.checks import Finding
+from canteen.settlement.closing.statement import Cut
+
+
+def findings(period: Period, cut: Cut) -> Iterator[Finding]:
+    """The days of the period's meals whose kind nobody has entered by the cut, or that were entered as another."""
+    kind = keyset.json_of(QuoteInput.body)["meal"]["day_kind"].as_string()
+    query = (
+        select(Sale.service_day, kind, func.count())
+        .join(QuoteInput, QuoteInput.hash == Sale.own_input_hash)
+        .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= cut.records))
+        .where(gather.belongs(period, cut), Sale.flags.like(f"%{PROVISIONAL}%"), Void.id.is_(None))
+        .group_by(Sale.service_day, kind)
+        .order_by(Sale.service_day, kind)
+    )
+    days: list[list[str | int]] = []
+    for day, sold, meals in keyset.once(query):
+        waits = calendars.is_provisional(db.session(), day, cut.facts)
+        now = "" if waits else calendars.kind_on(db.session(), day, cut.facts)
+        if now != sold:
+            days.append([day.isoformat(), sold, meals, now])
+    db.session.rollback()
+    if days:
+        yield Finding("day_provisional", f"calendar:{period.from_day.isoformat()}", None, 0, {"days": days})

@@ -1,0 +1,151 @@
+"""When periods are closed by themselves: APScheduler ticks, `job_run` makes each close happen once (P18).
+
+A tick looks at what is due now, so a scheduler that was away catches up at its first tick, oldest period first.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from types import FrameType
+
+from apscheduler.schedulers.blocking import BlockingScheduler
+from flask import Flask
+
+from canteen import clock, heartbeats, jobs
+from canteen.config import Config
+from canteen.db import db, is_away
+from canteen.errors import Refusal
+from canteen.ledger.models import Period
+from canteen.settlement.closing import close
+
+TICK = 60  # seconds
+OFTEN = 5  # seconds between two looks for what people wait for at a page
+SYSTEM = "system"
+JOB = "period.close"
+
+log = logging.getLogger("canteen.scheduler")
+
+_asked: list[Callable[[str], dict[str, str]]] = []
+
+
+def also(work: Callable[[str], dict[str, str]]) -> None:
+    """Have the scheduler do besides what people ask for at a page; `work(holder)` answers what became of each job."""
+    if work not in _asked:
+        _asked.append(work)
+
+
+def on_request(holder: str) -> dict[str, str]:
+    """Do what people asked for, each job once. Must run in an application context."""
+    return {key: outcome for work in _asked for key, outcome in work(holder).items()}
+
+
+def due_at(last_day: date, config: Config) -> datetime:
+    """When the period that ended on `last_day` is closed: `close_day` days later at `close_hour` in Shanghai."""
+    return clock.instant(last_day + timedelta(days=config.close_day), config.close_hour * 60)
+
+
+def waiting(config: Config) -> list[tuple[str, date]]:
+    """(contract, last day) of the closes that should have happened by now, oldest first; killed ones too."""
+    now = clock.now()
+    over = [
+        (contract, last) for contract, last in close.due(db.session(), clock.today()) if due_at(last, config) <= now
+    ]
+    unfinished = close.unfinished(db.session())
+    killed = [
+        (period.contract_id, period.to_day) for number in unfinished if (period := db.session.get(Period, number))
+    ]
+    db.session.rollback()
+    return [*killed, *over]
+
+
+def tick(config: Config, holder: str) -> dict[str, str]:
+    """Close what is due, each in its own job; answers what became of each. Must run in an application context.
+
+    A contract whose earlier period is another's work, or failed, waits for the next tick: its chain closes in order.
+    """
+    outcomes: dict[str, str] = {}
+    behind: set[str] = set()
+    for contract, last in waiting(config):
+        if contract in behind:
+            continue
+        key = f"{contract}/{last.isoformat()}"
+
+        def work(_: jobs.Lease, contract: str = contract, last: date = last) -> None:
+            close.close(contract, last, by=SYSTEM)
+
+        outcomes[key] = jobs.run_once(JOB, key, work, holder)
+        heartbeats.beat(holder)  # many closes in one look may take minutes
+        if outcomes[key] != "done":
+            behind.add(contract)
+        if outcomes[key] != "not_ours":
+            log.info("close %s: %s", key, outcomes[key])
+    heartbeats.beat(holder)
+    return outcomes
+
+
+def run(app: Flask, *, every: int = TICK, first: Callable[[], None] = lambda: None) -> None:
+    """Tick until SIGTERM or Ctrl-C; an away database is waited for.
+
+    first   called before each look: what may have changed under us. Raises the Refusal that it raises, having stopped.
+    """
+    config: Config = app.config["CANTEEN"]
+    holder = jobs.holder_name()
+    scheduler = BlockingScheduler(timezone=clock.SHANGHAI)
+    refusals: list[Refusal] = []
+
+    def may_go_on() -> bool:
+        try:
+            first()
+        except Refusal as refusal:
+            refusals.append(refusal)
+            _stop(scheduler)
+        return not refusals
+
+    def patiently(work: Callable[[], object]) -> None:
+        _patiently(app, lambda: may_go_on() and work())
+
+    def beat() -> None:
+        patiently(lambda: tick(config, holder))
+
+    def serve_people() -> None:
+        patiently(lambda: on_request(holder))
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        _stop(scheduler)
+
+    signal.signal(signal.SIGTERM, stop)
+    patiently(lambda: heartbeats.beat(holder, begins=True))
+    scheduler.add_job(
+        beat, "interval", seconds=every, next_run_time=clock.local(clock.now()), max_instances=1, coalesce=True,
+        misfire_grace_time=None,
+    )  # fmt: skip
+    scheduler.add_job(
+        serve_people, "interval", seconds=min(OFTEN, every), max_instances=1, coalesce=True, misfire_grace_time=None
+    )
+    try:
+        scheduler.start()
+    except KeyboardInterrupt:
+        stop(signal.SIGINT, None)
+    for refusal in refusals:
+        raise refusal
+
+
+def _stop(scheduler: BlockingScheduler) -> None:
+    if scheduler.running:
+        scheduler.shutdown(wait=False)
+
+
+def _patiently(app: Flask, work: Callable[[], object]) -> None:
+    """Work in a context of its own; when the database is away nothing is done, until the next time."""
+    with app.app_context():
+        try:
+            work()
+        except Exception as error:
+            if not is_away(error):
+                raise
+            log.warning("the database is away; trying again later")
+        finally:
+            db.session.remove()

@@ -1,0 +1,89 @@
+"""What a price known late makes of a meal: fund by fund, new value less all that was booked before. PURE.
+
+The elder is never asked for money afterwards. Where the due would rise, nothing is booked and a person judges
+(ruling 20); where it falls or stays, each fund's difference is booked with its sign, and what the elder overpaid
+goes on the refund list.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from canteen.money import Fen
+from canteen.settlement.closing.checks import Priced
+
+BOOKED, DUE_RISES, OTHER_PAYER = "booked", "due_rises", "other_payer"
+
+
+@dataclass(frozen=True, slots=True)
+class Fund:
+    """One fund's part. `fen` is what is booked: 0 or new - before; `lacking` found no free slot."""
+
+    fund: str
+    before: Fen
+    new: Fen
+    fen: Fen
+    lacking: Fen
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What becomes of a meal: `refund` is what the elder overpaid."""
+
+    outcome: str
+    due_before: Fen
+    due: Fen
+    funds: tuple[Fund, ...]
+
+    @property
+    def refund(self) -> Fen:
+        return self.due_before - self.due if self.outcome == BOOKED else 0
+
+
+def same(one: Priced, other: Priced) -> bool:
+    """Whether two quotes ask the same of the elder and of everybody who pays a part."""
+    return one.figures()[1:] == other.figures()[1:] and _others(one) == _others(other)
+
+
+def changed(
+    *, reference: Priced, new: Priced, wished: Priced, before: Mapping[str, Fen], due_before: Fen
+) -> Changed | None:
+    """What a revaluation makes of a meal; None where it changes nothing.
+
+    reference   our quote of the meal as it was known before
+    new         our quote as it is known now, with the slots that are free
+    wished      the same if no slot were taken
+    before      fen by fund that were booked and may be claimed, earlier differences included
+    due_before  what the elder has paid, less refunds due already
+    """
+    values = new.by_fund()
+    lacking = {fund: fen - values.get(fund, 0) for fund, fen in wished.by_fund().items()}
+    short = {fund: fen for fund, fen in lacking.items() if fen > 0}
+    if same(new, reference):
+        funds = tuple(Fund(fund, before.get(fund, 0), before.get(fund, 0), 0, fen) for fund, fen in short.items())
+        return Changed(BOOKED, due_before, due_before, funds) if short else None
+    outcome = _outcome(reference, new, due_before)
+    found = []
+    for fund in sorted({fund for fund, fen in before.items() if fen} | values.keys() | short.keys()):
+        had, value = before.get(fund, 0), values.get(fund, 0)
+        fen = value - had if outcome == BOOKED else 0
+        if had != value or fund in short:
+            found.append(Fund(fund, had, value, fen, short.get(fund, 0)))
+    return Changed(outcome, due_before, new.due_fen, tuple(found))
+
+
+def _outcome(reference: Priced, new: Priced, due_before: Fen) -> str:
+    if _others(new) - _others(reference) or new.surcharge_fen < reference.surcharge_fen:
+        return OTHER_PAYER  # a canteen or a donor would pay more of its own: no machine books that
+    return DUE_RISES if new.due_fen > due_before else BOOKED
+
+
+def _others(priced: Priced) -> Counter[tuple[str, str]]:
+    """What canteens and donors pay, by payer and fund."""
+    sums: Counter[tuple[str, str]] = Counter()
+    for part in priced.parts:
+        if part.payer != "subsidy":
+            sums[part.payer, part.fund] += part.fen
+    return sums

@@ -1,0 +1,579 @@
+"""A reviewer gives an excess meal the benefit: into a room that is free again, or from the meal that holds it (ruling 5).
+
+In the same way a meal of which nothing proved the day or the cashier is released: it was excluded whole and held nothing.
+
+Machines never promote. Under the person's lock the meal is priced once more with what is free *now*, takes it by an
+added use, and as much as our quote and its sale both bear goes from `excluded` to `open`; a meal that gives it up has
+its part go the other way and its uses freed in the same transaction. Both are booked to the earliest open period, so
+that the next claim names them as adjustments. Once a meal, and who received does not give on: by law.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from canteen import clock, events, names
+from canteen.db import intern, retried, transaction
+from canteen.errors import Conflict, Forbidden, Invalid
+from canteen.ledger import periods, transfers
+from canteen.ledger.models import Period
+from canteen.ledger.transfers import Move
+from canteen.money import Fen
+from canteen.places import Contract
+from canteen.policy import case
+from canteen.policy import quote as engine
+from canteen.policy.case import Case
+from canteen.policy.quote import Quote
+from canteen.policy.rulebook import canonical, digest
+from canteen.pos import bearing, pricing, slots
+from canteen.pos.models import AddedUse, GivenUpUse, QuoteInput, Record, Sale, SaleUse, Share, Slot, Void
+from canteen.pos.pricing import Place
+from canteen.registry import elders
+from canteen.registry.elders import Known
+from canteen.rulebooks import layers
+from canteen.rulebooks.layers import InForce
+from canteen.rulebooks.models import JoinedRulebook
+from canteen.settlement.claims import claims, review
+from canteen.settlement.claims.claims import reason_given
+from canteen.settlement.claims.review import NoFinding
+from canteen.settlement.closing import budgets
+from canteen.settlement.corrections import repricing
+from canteen.settlement.corrections.repricing import Key
+from canteen.settlement.models import Claim, Finding, FindingAnswer, Regrant, RevaluedSale
+
+REASON = "regranted"  # of both transfers
+BARRED = frozenset({"no_contract", "outside_window", "closed_day", "no_credential", "card_dead", "card_of_another"})
+TRIES = 20
+
+
+class NoRoom(Conflict):
+    code = "no_room"
+    message = "享受次数或额度仍被占用，不能直接补入；如需转让，请选择由哪一餐转出。"
+
+
+class RoomLeft(Conflict):
+    code = "room_left"
+    message = "享受次数或额度已经空出，可直接补入，不必由另一餐转出。"
+
+
+class NotHolding(Conflict):
+    code = "not_holding"
+    message = "所选的就餐没有占用这一次数（可能已撤单或已转出），请刷新后重新选择。"
+
+
+class NothingToGive(Conflict):
+    code = "nothing_to_give"
+    message = "这笔就餐没有可以补入的补贴：售出时未按补贴计价，或按当日标准复算不享受。"
+
+
+class NotMovable(Conflict):
+    code = "not_movable"
+    message = "这笔就餐不能办理享受转让。"
+
+
+class OutOfReach(Forbidden):
+    code = "holder_out_of_reach"
+    message = "占用这一次数的就餐属于您辖区以外的食堂，须由上级审核人员办理。"
+
+
+def give(
+    finding_id: int,
+    *,
+    reason: str,
+    by: str,
+    take_from: uuid.UUID | None = None,
+    seen: int | None = None,
+    within: Collection[str] | None = None,
+) -> None:
+    """Give the excess meal of a finding the benefit, and answer the finding so.
+
+    take_from  the meal that gives it up; None where its room is free again
+    seen       the newest answer that the person's page knew of: a later one to this finding is a conflict
+    within     contracts at which the person may judge; None for all
+
+    Raises NoFinding, Invalid, NeedsReason, MoveNotOpen, SamePerson, Judged, NoRoom, RoomLeft, NotHolding,
+    NothingToGive, NotMovable, OutOfReach.
+    """
+    reason = reason_given(reason, "请写明补入或转让的依据（至少 4 个字）。")
+    for _ in range(TRIES):
+        try:
+            _give(finding_id, reason, by, take_from, seen, within)
+        except (slots.Again, IntegrityError) as lost:  # a merge, a sale or another reviewer came between
+            again: Exception = lost
+        else:
+            return
+    raise again
+
+
+@dataclass(frozen=True, slots=True)
+class _Meal:
+    """An excess meal with all that its price hangs on."""
+
+    sale: Sale
+    asked: Case
+    book: InForce
+    place: Place
+    person: Known
+    own: dict[Key, repricing.Own]
+    lacking: frozenset[Key]
+
+    @property
+    def whose(self) -> dict[str, tuple[uuid.UUID, ...]]:
+        return pricing.holders(self.person, self.place)
+
+
+@retried
+def _give(
+    finding_id: int, reason: str, by: str, take_from: uuid.UUID | None, seen: int | None, within: Collection[str] | None
+) -> None:
+    """One transaction, by the order of locks: period gates, persons by id, the claim, amounts by key, event."""
+    with transaction() as session:
+        finding, meals = _pair(session, finding_id, take_from, within)
+        sale, other = meals[0], meals[1] if len(meals) > 1 else None
+        gates = _gates(session, meals)
+        _hold_persons(session, meals)
+        claim = session.execute(select(Claim).where(Claim.period_id == finding.period_id)).scalar_one()
+        claim = review.open_claim(session, claim.id)
+        _may(session, claim, meals, by)
+        answered = _newest(session, finding_id, seen)
+        _movable(session, meals)
+        meal = _read(session, sale)
+        _hold_amounts(session, meal, other)
+
+        up = [] if other is None else _free(session, meal, other)
+        quoted, told = _quoted(session, meal)
+        given = _given(session, meal, quoted)
+        if not given:
+            raise NoRoom if other is None and _full(session, meal) else NothingToGive
+        uses, rows = _take(session, meal, quoted)
+
+        fen, source = sum(given.values()), None if other is None else other.id
+        number = events.record(
+            session, "finding.regrant", f"claim:{claim.number}", by=by,
+            body={"finding": finding_id, "sale": str(sale.id), "from": str(source) if source else None, "fen": fen},
+        )  # fmt: skip
+        newest = session.execute(select(func.coalesce(func.max(Record.id), 0))).scalar_one()
+        session.add(
+            Regrant(
+                sale_id=sale.id, from_sale_id=source, finding_id=finding_id, input_hash=_keep_input(session, meal, told),
+                fen=fen, reason=reason, by=by, at=clock.now(), recorded=number,
+            )
+        )  # fmt: skip
+        session.add(
+            FindingAnswer(
+                finding_id=finding_id, n=answered + 1, outcome="accepted", reason=f"{_said(finding, other)}：{reason}",
+                by=by, at=clock.now(), recorded=number,
+            )
+        )  # fmt: skip
+        session.flush()
+        if other is not None:
+            session.execute(insert(GivenUpUse), [_given_up(use, newest, number) for use in up])
+            transfers.post(session, gates[other.id], list(_taken_away(session, other, up, number)))
+        for model, new in (
+            (AddedUse, [use | {"cause": cause(number), "after_record": newest} for use in uses]),
+            (Slot, rows),
+        ):
+            if new:
+                session.execute(insert(model), new)
+        transfers.post(session, gates[sale.id], list(_moves(sale, given, number)))
+
+
+def _said(finding: Finding, other: Sale | None) -> str:
+    if other is not None:
+        return "由另一餐转给本餐享受"
+    return "名额空出后补入本餐" if finding.code == "excess_slot" else "核实后放行"
+
+
+def cause(number: int) -> str:
+    """What transfers and uses name as that which made them."""
+    return f"event:{number}"
+
+
+def _keep_input(session: Session, meal: _Meal, told: tuple[case.Taken, ...]) -> str:
+    """Store the whole input of the quote that gives the benefit; its hash."""
+    body = canonical(case.case_doc(meal.asked.diner, meal.asked.meal, told))
+    intern(session, QuoteInput, [{"hash": digest(body), "body": body.decode()}])
+    return digest(body)
+
+
+def _given_up(use: SaleUse | AddedUse, newest: int, number: int) -> dict[str, object]:
+    return {
+        "sale_id": use.sale_id,
+        "allowance": use.allowance,
+        "window": use.window,
+        "person_id": use.person_id,
+        "granted": use.granted,
+        "after_record": newest,
+        "recorded": number,
+    }
+
+
+# --- who may, and of which meals ---
+
+
+def _pair(
+    session: Session, finding_id: int, take_from: uuid.UUID | None, within: Collection[str] | None
+) -> tuple[Finding, list[Sale]]:
+    """The finding and its meal, with the meal that gives it up if there is one."""
+    finding = session.get(Finding, finding_id)
+    if finding is None:
+        raise NoFinding
+    if finding.sale_id is None or not review.grantable(finding.code, json.loads(finding.body), finding.fen):
+        raise Invalid("只有超次享受和补传待核实的就餐可以补入或转让。")
+    sale = session.get_one(Sale, finding.sale_id)
+    if take_from is None:
+        return finding, [sale]
+    other = session.get(Sale, take_from)
+    if other is None or other.id == sale.id:
+        raise NotHolding
+    if within is not None and other.contract_id not in within:
+        raise OutOfReach
+    return finding, [sale, other]
+
+
+def _gates(session: Session, meals: Sequence[Sale]) -> dict[uuid.UUID, Period]:
+    """The open period of each meal's contract, gates held in one order."""
+    ordered = sorted(meals, key=lambda meal: (meal.contract_id, meal.service_day))
+    return {
+        meal.id: periods.gate(session, session.get_one(Contract, meal.contract_id), meal.service_day)
+        for meal in ordered
+    }
+
+
+def _hold_persons(session: Session, meals: Sequence[Sale]) -> None:
+    """Hold the eaters, and in whose rows their uses stand. Raises slots.Again after a merge meanwhile."""
+    if any(meal.elder_id is None for meal in meals):
+        raise NotMovable
+
+    def wanted() -> tuple[set[uuid.UUID], set[uuid.UUID]]:
+        roots = {elders.cluster(session, meal.elder_id)[0] for meal in meals if meal.elder_id}
+        found = [slots.holders(session, meal.id) for meal in meals]
+        return roots.union(*(persons for persons, _ in found)), set[uuid.UUID]().union(*(rest for _, rest in found))
+
+    persons, households = wanted()
+    slots.lock(session, persons)
+    if wanted() != (persons, households):
+        raise slots.Again
+
+
+def _may(session: Session, claim: Claim, meals: Sequence[Sale], by: str) -> None:
+    """Nobody moves the benefit of a meal that he sold, or of a claim that he submitted. Raises SamePerson."""
+    for meal in meals:
+        review.not_own(session, claim, meal, by)
+        theirs = claims.claim_of_sale(session, meal.id)
+        if theirs is not None and theirs.id != claim.id:
+            review.not_own(session, theirs, meal, by)
+
+
+def _newest(session: Session, finding_id: int, seen: int | None) -> int:
+    """How many answers the finding has. Raises Judged when one came that the page did not know of."""
+    query = select(FindingAnswer).where(FindingAnswer.finding_id == finding_id).order_by(FindingAnswer.n.desc())
+    last = session.execute(query.limit(1)).scalar_one_or_none()
+    if last is not None and seen is not None and last.id > seen:
+        raise review.Judged
+    return 0 if last is None else last.n
+
+
+def _movable(session: Session, meals: Sequence[Sale]) -> None:
+    """Raises where a meal is voided, barred, reckoned again, or its money was judged by a person before."""
+    ids = [meal.id for meal in meals]
+    mine = Regrant.sale_id.in_(ids) | Regrant.from_sale_id.in_(ids)
+    if session.execute(select(Regrant.sale_id).where(mine).limit(1)).first():
+        raise review.Judged("这笔就餐的享受已经补入或转让过，每餐只能办理一次；请刷新后查看。")
+    if session.execute(select(Void.id).where(Void.sale_id.in_(ids)).limit(1)).first():
+        raise NotMovable("就餐已撤单，不能补入或转出，请刷新后查看。")
+    if any(not BARRED.isdisjoint(meal.flags.split()) for meal in meals):
+        raise NotMovable("这笔就餐因其他原因不予申报（如无卡、停用卡、不在供餐时段），不能补入或转让。")
+    if session.execute(select(RevaluedSale.id).where(RevaluedSale.sale_id.in_(ids)).limit(1)).first():
+        raise NotMovable("这笔就餐已经重估，不能再补入或转让；请按重估结果办理。")
+    if any(_prorated(session, meal) for meal in meals):
+        raise NotMovable("这笔就餐的补贴预算按比例分摊，不能单笔补入或转让。")
+    if repricing.judged_of(session, ids):
+        raise NotMovable("这笔就餐已暂缓或核减，请先处理暂缓或核减，再办理享受转让。")
+
+
+def _prorated(session: Session, meal: Sale) -> bool:
+    """Whether the meal leans on a budget that is shared out in proportion: what it has of it is no one meal's to give."""
+    leant = slots.budgets_of(session, meal.id)
+    if not leant:
+        return False
+    query = select(JoinedRulebook.body).where(JoinedRulebook.hash == meal.own_rulebook_hash)
+    body = session.execute(query).scalar_one_or_none()
+    return body is not None and any(budgets.prorated_by(body, allowance) for allowance, _ in leant)
+
+
+# --- what the meal would be given now ---
+
+
+def _read(session: Session, sale: Sale) -> _Meal:
+    asked = repricing.inputs_of(session, [sale.own_input_hash])[sale.own_input_hash]
+    try:
+        book = layers.stored(session, sale.own_rulebook_hash)
+    except layers.NoRulebook as missing:
+        raise NothingToGive from missing
+    assert sale.elder_id is not None
+    lacking = select(SaleUse.allowance, SaleUse.window).where(
+        SaleUse.sale_id == sale.id, SaleUse.granted < SaleUse.asked
+    )
+    return _Meal(
+        sale,
+        asked,
+        InForce(book, sale.own_rulebook_hash, "", ()),
+        pricing.place_at(session, sale.canteen_id, clock.instant(sale.service_day, 12 * 60)),
+        elders.known(session, sale.elder_id, sale.service_day),
+        repricing.own_uses(session, sale.id),
+        frozenset((allowance, window) for allowance, window in session.execute(lacking)),
+    )
+
+
+def _hold_amounts(session: Session, meal: _Meal, other: Sale | None) -> None:
+    """Hold households, budgets and their rows; after the persons. Raises slots.Again."""
+    households = {each for sale in (meal.sale, other) if sale for each in slots.holders(session, sale.id)[1]}
+    if meal.person.household:
+        households.add(pricing.household_holder(meal.person.household))
+    limits = {lean.allowance.id: lean.allowance.limit for lean in meal.book.book.leans}
+    pots = {
+        (want.allowance, want.window): limits.get(want.allowance, limits.get(want.allowance.rpartition("@")[0], 0))
+        for want in engine.wanted(meal.book.book, meal.asked.diner, meal.asked.meal)
+        if want.scope == "budget"
+    }
+    slots.hold(session, households, pots, meal.sale.list_fen)
+    rows, drawn = set(pricing.budget_holders(meal.place)), set(pots)
+    if other is not None:
+        theirs = [use for use in slots.standing(session, other.id) if use.allowance.startswith("budget.")]
+        rows |= {use.person_id for use in theirs}
+        drawn |= {(use.allowance, use.window) for use in theirs}
+    slots.hold_drawn(session, rows, drawn)
+
+
+def _taken(session: Session, meal: _Meal) -> slots.Taken:
+    """What is taken now of every limit that can change the meal's price."""
+    book, diner, whose = meal.book, meal.asked.diner, meal.whose
+    wants = engine.wanted(book.book, diner, meal.asked.meal)
+    pots = {(want.allowance, want.window) for want in wants if want.scope == "budget"}
+    rest = [want for want in wants if want.scope != "budget"]
+    ids = sorted({each for want in rest for each in whose.get(want.scope, whose["person"])})
+    windows = {want.window for want in rest} | pricing.later_windows(book, diner, meal.asked.meal)
+    found = slots.taken(session, ids, sorted(windows), budgets=pots)
+    pricing.withhold(found, book, diner, meal.asked.meal)
+    return found
+
+
+def _quoted(session: Session, meal: _Meal) -> tuple[Quote, tuple[case.Taken, ...]]:
+    """The meal priced by its own input and rulebook: what it lacked is read as it stands now, the rest as it stood.
+
+    A use that it did not have and that finds no room is read as it stands now too, and the meal priced once more.
+    """
+    taken = _taken(session, meal)
+    told = {(one.allowance, one.window): one for one in meal.asked.taken}
+    seen, fresh = set[Key](), set(meal.lacking)
+    while True:
+        seen |= fresh
+        told |= {key: repricing.told_now(key, taken, meal.own) for key in fresh}
+        listed = repricing.listed(told)
+        quoted = engine.quote(meal.book.book, meal.asked.diner, meal.asked.meal, listed)
+        fresh = {(ask.allowance, ask.window) for ask in pricing.asks(quoted) if not _fits(meal, ask, taken)} - seen
+        if not fresh:
+            return quoted, listed
+
+
+def _fits(meal: _Meal, ask: slots.Ask, taken: slots.Taken) -> bool:
+    holder, more = pricing.holder(ask.scope, meal.whose), repricing.more(ask, meal.own)
+    used = taken.get((ask.allowance, ask.window), slots.Used())
+    if holder is None or not more:
+        return True
+    if ask.unit == "fen":
+        return ask.limited_to - used.fen >= more
+    return repricing.is_free(used, holder, ask, meal.sale.service_day)
+
+
+def _full(session: Session, meal: _Meal) -> set[Key]:
+    """Limits that the meal lacks and that have no room at all now."""
+    taken, found = _taken(session, meal), set[Key]()
+    uses = select(SaleUse).where(SaleUse.sale_id == meal.sale.id, SaleUse.granted < SaleUse.asked)
+    for use in session.execute(uses).scalars():
+        used = taken.get((use.allowance, use.window), slots.Used())
+        ask = slots.Ask(use.allowance, use.window, use.unit, use.limited_to, use.asked, ())
+        free = used.fen < use.limited_to if use.unit == "fen" else repricing.is_free(
+            used, use.person_id, ask, meal.sale.service_day
+        )  # fmt: skip
+        found |= set() if free else {(use.allowance, use.window)}
+    return found
+
+
+def _shares(session: Session, sale: Sale) -> list[Share]:
+    return list(session.execute(select(Share).where(Share.sale_id == sale.id).order_by(Share.n)).scalars())
+
+
+def _given(session: Session, meal: _Meal, quoted: Quote) -> dict[tuple[str, int], Fen]:
+    """Fen by (fund, share) that the quote bears besides what stands. Raises NothingToGive where any would sink."""
+    standing, shares = review.open_shares(session, meal.sale.id), _shares(session, meal.sale)
+    found: dict[tuple[str, int], Fen] = {}
+    for share, borne in zip(shares, bearing.borne(shares, quoted.shares), strict=True):
+        more = borne.total() - standing.get((share.fund, share.n), 0) if share.payer == "subsidy" else 0
+        if more < 0:
+            raise NothingToGive("补入后本餐的另一项补贴会减少，不能直接补入；请按当日标准另行办理。")
+        if more:
+            found[share.fund, share.n] = more
+    return found
+
+
+def _take(session: Session, meal: _Meal, quoted: Quote) -> tuple[list[dict[str, Any]], list[dict[str, object]]]:
+    """Take what the shares lean on besides what the meal has; the rows of uses and of new slots. Raises NoRoom."""
+    taken, shares = _taken(session, meal), _shares(session, meal.sale)
+    bears = bearing.borne(shares, quoted.shares)
+    counted = {rule for use in quoted.uses for rule in use.rules} - {share.rule for share in quoted.shares}
+    uses, rows, draws = list[dict[str, Any]](), list[dict[str, object]](), list[slots.Draw]()
+    for ask in sorted(pricing.asks(quoted), key=lambda ask: (ask.allowance, ask.window)):
+        counted_by = (each for share, each in zip(shares, bears, strict=True) if slots.counts(ask, share.fund))
+        leaning = (bearing.by_rules(each, ask.rules) for each in counted_by)
+        fen, holder = sum(leaning), pricing.holder(ask.scope, meal.whose)
+        if holder is None or not (fen or not counted.isdisjoint(ask.rules)):
+            continue
+        wanted = replace(ask, amount=min(ask.amount, fen)) if ask.unit == "fen" else ask
+        more = repricing.more(wanted, meal.own)
+        if not more:
+            continue
+        taking = slots.take(holder, replace(wanted, amount=more), taken, meal.sale.service_day)
+        if taking.granted < more:
+            raise NoRoom
+        if ask.unit == "fen":
+            draws.append((holder, ask, taking.granted))
+        if taking.new and taking.n is not None:
+            rows.append(slots.row(holder, ask, taking.n, meal.sale.service_day, meal.sale.id))
+        uses.append(
+            {
+                "sale_id": meal.sale.id,
+                "allowance": ask.allowance,
+                "window": ask.window,
+                "person_id": taking.holder,
+                "unit": ask.unit,
+                "limited_to": ask.limited_to,
+                "granted": taking.granted,
+                "n": taking.n,
+                "rules": " ".join(ask.rules),
+            }
+        )
+    slots.draw(session, draws)
+    return uses, rows
+
+
+# --- the meal that gives it up ---
+
+
+def _free(session: Session, meal: _Meal, other: Sale) -> list[SaleUse | AddedUse]:
+    """Free what the other meal holds of what this one lacks. Raises RoomLeft where it could be given without."""
+    full = _full(session, meal)
+    if not full and _given(session, meal, _quoted(session, meal)[0]):
+        raise RoomLeft
+    up = _held(session, other, full)
+    slots.give_back(session, up)
+    session.flush()
+    return up
+
+
+def _held(session: Session, other: Sale, full: set[Key]) -> list[SaleUse | AddedUse]:
+    """What hangs together with the wanted limits: its uses, through the rules that lean on them. Raises NotHolding."""
+    uses = slots.standing(session, other.id)
+    found = [use for use in uses if (use.allowance, use.window) in full]
+    if not found:
+        raise NotHolding
+    rules = hanging(uses, found)
+    if any(share.payer != "subsidy" for share, _ in _leaning(session, other, rules)):
+        raise NotMovable("这一次数由食堂让利或捐赠承担，已经给予，不能转让。")
+    return [use for use in uses if not rules.isdisjoint(use.rules.split())]
+
+
+def hanging(uses: Sequence[SaleUse | AddedUse], first: Sequence[SaleUse | AddedUse]) -> set[str]:
+    """All rules that lean on one of the first uses, or share a use with one that does."""
+    rules = {rule for use in first for rule in use.rules.split()}
+    while True:
+        more = {rule for use in uses if not rules.isdisjoint(use.rules.split()) for rule in use.rules.split()} - rules
+        if not more:
+            return rules
+        rules |= more
+
+
+def _leaning(session: Session, other: Sale, rules: Collection[str]) -> Iterator[tuple[Share, Fen]]:
+    """The shares of a meal of which these rules of our own quote bear something, and how much."""
+    meal, shares = _read(session, other), _shares(session, other)
+    own = engine.quote(meal.book.book, meal.asked.diner, meal.asked.meal, meal.asked.taken)
+    for share, borne in zip(shares, bearing.borne(shares, own.shares), strict=True):
+        if fen := bearing.by_rules(borne, rules):
+            yield share, fen
+
+
+def _taken_away(session: Session, other: Sale, up: Sequence[SaleUse | AddedUse], number: int) -> Iterator[Move]:
+    """open -> excluded of what leans on the uses given up."""
+    rules = {rule for use in up for rule in use.rules.split()}
+    standing = review.open_shares(session, other.id)
+    for share, borne in _leaning(session, other, rules):
+        if fen := min(standing.get((share.fund, share.n), 0), borne):
+            yield Move(
+                share.fund, "open", "excluded", fen, "verdict", REASON, cause(number), other.service_day, other.id,
+                share.n,
+            )  # fmt: skip
+
+
+def _moves(sale: Sale, given: dict[tuple[str, int], Fen], number: int) -> Iterator[Move]:
+    """excluded -> open."""
+    for (fund, n), fen in sorted(given.items()):
+        yield Move(fund, "excluded", "open", fen, "verdict", REASON, cause(number), sale.service_day, sale.id, n)
+
+
+# --- reads, for pages ---
+
+
+def holders(session: Session, sale_id: uuid.UUID) -> list[uuid.UUID]:
+    """The meals that hold now what this meal lacks; a budget is everybody's and is held by none."""
+    sale = session.get_one(Sale, sale_id)
+    if sale.elder_id is None:
+        return []
+    lacking = session.execute(
+        select(SaleUse.person_id, SaleUse.allowance, SaleUse.window).where(
+            SaleUse.sale_id == sale_id, SaleUse.granted < SaleUse.asked, SaleUse.allowance.not_like("budget.%")
+        )
+    ).all()
+    persons = {*elders.cluster(session, sale.elder_id)[1], *(person for person, _, _ in lacking)}
+    found = set[uuid.UUID]()
+    for _, allowance, window in lacking:
+        for use in (SaleUse, AddedUse):
+            query = (
+                select(use.sale_id)
+                .outerjoin(Void, Void.sale_id == use.sale_id)
+                .outerjoin(GivenUpUse, slots.given_up(use))
+                .where(use.person_id.in_(persons), use.allowance == allowance, use.window == window, use.granted > 0)
+                .where(use.sale_id != sale_id, Void.id.is_(None), GivenUpUse.sale_id.is_(None))
+            )
+            found |= set(session.execute(query).scalars())
+    return sorted(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a meal's benefit: received, or given up; the other meal, why, by whom."""
+
+    received: bool
+    other: uuid.UUID | None
+    where: str  # the other meal's canteen
+    row: Regrant
+
+
+def of_sale(session: Session, sale_id: uuid.UUID, *, named: int | None = None) -> Told | None:
+    """What a reviewer moved to or from this meal. `named`: the event that names are as of; None for the present."""
+    mine = (Regrant.sale_id == sale_id) | (Regrant.from_sale_id == sale_id)
+    row = session.execute(select(Regrant).where(mine)).scalar_one_or_none()
+    if row is None:
+        return None
+    received = row.sale_id == sale_id
+    other = row.from_sale_id if received else row.sale_id
+    where = session.get_one(Sale, other).canteen_id if other else ""
+    return Told(received, other, names.of(session, "canteen", [where]).at(where, named), row)

@@ -1,0 +1,1 @@
+"""Show settlement to people: pages, what they read, explanations and exports."""

@@ -1,0 +1,167 @@
+"""One canteen's day: its meals, what was taken in by kind of payment, and what of its meals may not be claimed."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, select
+from sqlalchemy.orm import Session, aliased
+
+from canteen.ledger.models import Account, Transfer
+from canteen.money import Fen
+from canteen.places import Canteen, Contract
+from canteen.pos.models import Sale, Share, Tender, Void
+from canteen.settlement.desk import meal_queries
+from canteen.settlement.desk.meal_queries import Meal
+from canteen.web.numbers import whole
+from canteen.web.paging import page
+
+SIZE = 50  # meals on a page
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """The standing meals of a meal period."""
+
+    period: str
+    meals: int
+    list_fen: Fen
+    subsidy: Fen
+    due: Fen
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Money by one kind of payment: given at the counter, and handed back for voids."""
+
+    kind: str
+    fen: Fen
+    refunded: Fen
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A meal with the time at which it was paid."""
+
+    meal: Meal
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded(Served):
+    """A standing meal of which `fen` may not be claimed; `reasons` are stable codes."""
+
+    fen: Fen
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServingDay:
+    """A canteen's service day; `voids` counts meals taken back, which stand in no total."""
+
+    totals: list[Total]
+    voids: int
+    taken: list[Taken]
+    excluded: list[Excluded]
+    meals: list[Served]
+    after: str | None
+
+
+def canteens(session: Session, contracts: Collection[str]) -> list[tuple[str, str]]:
+    """Id and name of the canteens that these contracts run or ran."""
+    query = select(Canteen.id, Canteen.name).join(Contract, Contract.canteen_id == Canteen.id)
+    found = session.execute(query.where(Contract.id.in_(contracts)).distinct().order_by(Canteen.name, Canteen.id))
+    return [(row[0], row[1]) for row in found]
+
+
+def on(session: Session, canteen: str, day: date, contracts: Collection[str], *, after: str | None) -> ServingDay:
+    """What was sold at a canteen on a service day under the given contracts; its meals a page at a time."""
+    here = and_(Sale.canteen_id == canteen, Sale.service_day == day, Sale.contract_id.in_(contracts))
+    found = page(
+        session,
+        select(Sale).where(here),
+        [Sale.__table__.c.arrival],
+        lambda sale: [sale.arrival],
+        after=after,
+        read=[whole],
+        size=SIZE,
+    )
+    times = [(sale.id, sale.estimated_at) for sale in found.rows]
+    totals, taken = _totals(session, here), _taken(session, here)
+    voids = session.execute(select(func.count()).select_from(Void).join(Sale, Sale.id == Void.sale_id).where(here))
+    gone, excluded = voids.scalar_one(), _excluded(session, here)
+    return ServingDay(totals, gone, taken, excluded, _served(times), found.after)
+
+
+def _served(times: Sequence[tuple[uuid.UUID, datetime]]) -> list[Served]:
+    meals = {meal.id: meal for meal in meal_queries.by_ids([sale for sale, _ in times], insider=False)}
+    return [Served(meals[sale], at) for sale, at in times]
+
+
+def _totals(session: Session, here: ColumnElement[bool]) -> list[Total]:
+    standing = here & Sale.id.not_in(select(Void.sale_id))
+    subsidies: dict[str, Fen] = dict(
+        session.execute(
+            select(Sale.period, func.sum(Share.fen))
+            .join(Share, Share.sale_id == Sale.id)
+            .where(standing, Share.payer == "subsidy")
+            .group_by(Sale.period)
+        ).all()
+    )
+    rows = session.execute(
+        select(Sale.period, func.count(), func.sum(Sale.list_fen), func.sum(Sale.due_fen))
+        .where(standing)
+        .group_by(Sale.period)
+    ).all()
+    found = {
+        period: Total(period, count, int(price), int(subsidies.get(period, 0)), int(due))
+        for period, count, price, due in rows
+    }
+    return [found[period] for period in ("breakfast", "lunch", "dinner") if period in found]
+
+
+def _taken(session: Session, here: ColumnElement[bool]) -> list[Taken]:
+    paid = select(Tender.kind, func.sum(Tender.fen)).where(Tender.payment_id.in_(select(Sale.payment_id).where(here)))
+    back = select(Void.refund_kind, func.sum(Void.refund_fen)).join(Sale, Sale.id == Void.sale_id).where(here)
+    given = _by_kind(session, paid.group_by(Tender.kind))
+    refunded = _by_kind(session, back.group_by(Void.refund_kind))
+    return [
+        Taken(kind, given.get(kind, 0), refunded.get(kind, 0))
+        for kind in ("cash", "mobile")
+        if given.get(kind) or refunded.get(kind)
+    ]
+
+
+def _by_kind(session: Session, query: Select[str, int]) -> dict[str, Fen]:
+    return {kind: int(fen) for kind, fen in session.execute(query)}
+
+
+def _excluded(session: Session, here: ColumnElement[bool]) -> list[Excluded]:
+    """The standing meals with something on the account of what may not be claimed."""
+    source, target = aliased(Account), aliased(Account)
+    into: ColumnElement[int] = case((target.kind == "excluded", Transfer.fen), else_=-Transfer.fen)
+    rows = session.execute(
+        select(Sale.id, Sale.estimated_at, Transfer.reason, target.kind == "excluded", into)
+        .join(Sale, Sale.id == Transfer.sale_id)
+        .join(source, source.id == Transfer.source_id)
+        .join(target, target.id == Transfer.target_id)
+        .where(here, (source.kind == "excluded") | (target.kind == "excluded"))
+        .order_by(Sale.arrival, Transfer.id)
+    )
+    fen: dict[uuid.UUID, Fen] = {}
+    reasons: dict[uuid.UUID, dict[str, None]] = {}
+    times: dict[uuid.UUID, datetime] = {}
+    for sale, at, reason, enters, moved in rows:
+        times[sale] = at
+        fen[sale] = fen.get(sale, 0) + moved
+        if enters:
+            reasons.setdefault(sale, {})[reason] = None
+    left = [(sale, times[sale]) for sale in times if fen[sale] > 0]
+    return [
+        Excluded(one.meal, one.at, fen[one.meal.id], tuple(reasons[one.meal.id]))
+        for one in _served(left)
+        if not one.meal.voided
+    ]

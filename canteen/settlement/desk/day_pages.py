@@ -1,0 +1,55 @@
+"""The desk's page of a canteen's day, for its manager first of all; whoever may see sales sees it within reach."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from flask import Blueprint, render_template, request
+from flask.typing import ResponseReturnValue
+
+from canteen import clock
+from canteen.auth import guard
+from canteen.auth.guard import NotCovered, Permission, allowed
+from canteen.db import db
+from canteen.pos import notices
+from canteen.settlement.desk import canteen_day
+from canteen.web import nav
+
+bp = Blueprint("serving_day", __name__)
+nav.add("serving_day.home", "食堂一日", position=11)
+
+
+@bp.get("/desk/canteen/day")
+@allowed(Permission.SEE_SALES)
+def home() -> ResponseReturnValue:
+    """A day's meals at one canteen, today's at the first within reach unless told. Raises NotCovered beyond it."""
+    session = db.session()
+    contracts = guard.scope(Permission.SEE_SALES).contracts(session)
+    within = canteen_day.canteens(session, contracts)
+    wanted = request.args.get("canteen", "")
+    if wanted and wanted not in dict(within):
+        raise NotCovered
+    chosen = wanted or (within[0][0] if within else "")
+    day = _day(request.args.get("day", ""))
+    found = canteen_day.on(session, chosen, day, contracts, after=request.args.get("after")) if chosen else None
+    return render_template(
+        "settlement/day.html",
+        canteens=within,
+        chosen=chosen,
+        name=dict(within).get(chosen, ""),
+        day=day,
+        before=day - timedelta(days=1) if day > date.min else None,
+        following=day + timedelta(days=1) if day < clock.today() else None,
+        today=clock.today(),
+        found=found,
+        first="after" not in request.args,
+        what=notices.what,
+    )
+
+
+def _day(text: str) -> date:
+    """The day asked for; today for anything that is none, or none of the past."""
+    try:
+        return min(date.fromisoformat(text), clock.today())
+    except ValueError:
+        return clock.today()

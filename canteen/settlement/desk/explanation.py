@@ -1,0 +1,187 @@
+"""One meal explained: what was known, which rule gave what by which clause, which were passed over, what became of it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, aliased
+
+from canteen import clock, names
+from canteen.ledger.models import Account, Transfer
+from canteen.money import Fen, show
+from canteen.policy import case
+from canteen.policy import quote as engine
+from canteen.pos.models import Payment, QuoteInput, Record, Sale, SaleLine, SaleUse, Surcharge, Tender, Void
+from canteen.rulebooks import layers
+from canteen.settlement.corrections import reallocation
+from canteen.settlement.desk import naming
+from canteen.settlement.labels import excluded_name, say
+from canteen.settlement.models import Claim, Finding, Held, HeldAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One transfer of a meal's money, as people read it."""
+
+    at: datetime
+    source: str
+    target: str
+    fund: str
+    fen: Fen
+    movement: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Everything the desk knows of one meal."""
+
+    sale: Sale
+    record: Record
+    lines: list[SaleLine]
+    surcharges: list[Surcharge]
+    own: engine.Quote | None
+    names: naming.Names
+    facts: list[tuple[str, str]]
+    uses: list[SaleUse]
+    moves: list[Move]
+    payment: Payment
+    tenders: list[Tender]
+    void: Void | None
+    findings: list[tuple[Finding, str]]
+    held: list[tuple[Held, HeldAnswer | None]]
+    regrant: reallocation.Told | None
+
+
+def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True, named: int | None = None) -> Explanation | None:
+    """The explanation of a sale; None when there is no such sale.
+
+    insider  whether the reader may be told of deaths (ruling 12)
+    named    the event that the names of areas and canteens are as of; None for the present
+    """
+    sale = session.get(Sale, sale_id)
+    if sale is None:
+        return None
+    asked = _asked(session, sale.own_input_hash)
+    book = naming.of_book(session, sale.own_rulebook_hash)
+    return Explanation(
+        sale=sale,
+        record=session.get_one(Record, sale.record_id),
+        lines=_all(session, select(SaleLine).where(SaleLine.sale_id == sale_id).order_by(SaleLine.n)),
+        surcharges=_all(session, select(Surcharge).where(Surcharge.sale_id == sale_id).order_by(Surcharge.n)),
+        own=_own(session, asked, sale.own_rulebook_hash),
+        names=book,
+        facts=_facts(session, asked, sale.service_day, book, named),
+        uses=_all(session, select(SaleUse).where(SaleUse.sale_id == sale_id).order_by(SaleUse.allowance)),
+        moves=_moves(session, sale_id, book, insider=insider),
+        payment=session.get_one(Payment, sale.payment_id),
+        tenders=_all(session, select(Tender).where(Tender.payment_id == sale.payment_id).order_by(Tender.n)),
+        void=session.execute(select(Void).where(Void.sale_id == sale_id)).scalar_one_or_none(),
+        findings=[
+            (finding, number)
+            for finding, number in session.execute(
+                select(Finding, Claim.number)
+                .join(Claim, Claim.period_id == Finding.period_id)
+                .where(Finding.sale_id == sale_id)
+                .order_by(Finding.id)
+            )
+        ],
+        held=[
+            (kept, said)
+            for kept, said in session.execute(
+                select(Held, HeldAnswer)
+                .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
+                .where(Held.sale_id == sale_id)
+                .order_by(Held.id)
+            )
+        ],
+        regrant=reallocation.of_sale(session, sale_id, named=named),
+    )
+
+
+def _all(session: Session, query: Any) -> list[Any]:
+    return list(session.execute(query).scalars())
+
+
+def _asked(session: Session, input_hash: str) -> case.Case | None:
+    body = session.execute(select(QuoteInput.body).where(QuoteInput.hash == input_hash)).scalar_one_or_none()
+    try:
+        return None if body is None else case.read_case(json.loads(body))
+    except ValueError:
+        return None
+
+
+def _own(session: Session, asked: case.Case | None, book_hash: str) -> engine.Quote | None:
+    """Our own quote of the meal, reckoned again from what was stored."""
+    if asked is None:
+        return None
+    try:
+        return engine.quote(layers.stored(session, book_hash), asked.diner, asked.meal, asked.taken)
+    except (layers.NoRulebook, ValueError):
+        return None
+
+
+def _facts(
+    session: Session, asked: case.Case | None, day: date, book: naming.Names, named: int | None
+) -> list[tuple[str, str]]:
+    """The diner as the rules saw them on the day."""
+    if asked is None or asked.diner.kind != "elder":
+        return []
+    diner = asked.diner
+    facts = []
+    if diner.birth_day is not None:
+        born = clock.day_of(diner.birth_day)
+        age = day.year - born.year - ((day.month, day.day) < (born.month, born.day))
+        facts.append(("出生日期", f"{born.isoformat()}（当日 {age} 周岁）"))
+    facts += [
+        ("户籍地", _area_names(session, diner.hukou, named)),
+        ("居住地", _area_names(session, diner.residence, named)),
+        ("人员类别", naming.classes(diner.classes)),
+        ("评定等级", "、".join(f"{scale} {level}" for scale, level in sorted(diner.levels.items()))),
+        ("人员状态", naming.statuses(diner.statuses)),
+        ("领取待遇", "、".join(diner.benefits)),
+    ]
+    taken = [
+        f"{book.limits.get(one.allowance, one.allowance)}：{book.window(one.allowance, one.window)} 已用 "
+        + (f"{one.count} 次" if one.count else f"{show(one.fen)} 元")
+        for one in asked.taken
+        if one.count or one.fen
+    ]
+    facts.append(("此前已用", "；".join(taken)))
+    return [(name, value) for name, value in facts if value]
+
+
+def _area_names(session: Session, codes: tuple[str, ...], named: int | None) -> str:
+    areas = names.of(session, "area", codes)
+    return " / ".join(areas.at(code, named) for code in codes)
+
+
+def _why(row: Transfer, book: naming.Names, *, insider: bool) -> str:
+    if row.movement == "revalue":
+        return f"重估 R{row.cause.rpartition(':')[2]}"
+    if row.movement == "verdict":
+        return excluded_name(row.reason, insider=insider)
+    return {"payment": "收款"}.get(row.movement) or book.labels.get(row.reason, row.reason)
+
+
+def _moves(session: Session, sale_id: uuid.UUID, book: naming.Names, *, insider: bool) -> list[Move]:
+    source, target = aliased(Account), aliased(Account)
+    rows = session.execute(
+        select(Transfer, source.kind, target.kind)
+        .join(source, source.id == Transfer.source_id)
+        .join(target, target.id == Transfer.target_id)
+        .where(Transfer.sale_id == sale_id)
+        .order_by(Transfer.id)
+    )
+    return [
+        Move(
+            row.at, say("account", from_kind), say("account", to_kind), row.fund, row.fen, row.movement,
+            _why(row, book, insider=insider),
+        )
+        for row, from_kind, to_kind in rows
+    ]  # fmt: skip

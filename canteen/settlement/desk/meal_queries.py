@@ -1,0 +1,495 @@
+"""The meals behind a claim, as people read them: for exports and for the desk. Read by keyset pages."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import and_, func, select
+from sqlalchemy.orm import aliased
+
+from canteen import keyset, names
+from canteen.db import db
+from canteen.ledger.models import Account, Period, Transfer
+from canteen.money import Fen
+from canteen.places import Canteen, Contract
+from canteen.pos.models import Record, Sale, SaleLine, Share, Tender, Void
+from canteen.registry.models import Credential, ElderFact, ElderIdentity
+from canteen.settlement import labels
+from canteen.settlement.claims import claims, review
+from canteen.settlement.closing import adjustments, close, gather, lines, parties
+from canteen.settlement.closing.statement import Cut
+from canteen.settlement.labels import excluded_name, say
+from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held, Regrant, Statement
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Whose claim it is and of when."""
+
+    number: str
+    state: str
+    canteen: str
+    operator: str
+    district: str
+    payee: str
+    bank: str
+    account_tail: str
+    first: date
+    last: date
+    fen: Fen
+    meals: int
+    persons: int
+    guests: int  # meals of guests, staff and others: counted apart (ruling 28)
+    fund_names: dict[str, str]
+    facts: int  # the event that its names are as of
+    called_now: str = ""  # the canteen's present name, where that is another
+
+    def heading(self) -> list[tuple[str, str]]:
+        """What stands above the table."""
+        return [
+            ("申报单号", self.number),
+            ("食堂", self.canteen),
+            ("运营方", self.operator),
+            ("区县", self.district),
+            ("收款单位", self.payee),
+            ("开户行", self.bank),
+            ("账号尾号", self.account_tail),
+            ("所属期", f"{self.first.isoformat()} 至 {self.last.isoformat()}"),
+            ("状态", say("state", self.state)),
+            ("服务人次", str(self.meals)),
+            ("服务人数", str(self.persons)),
+            ("另有散客等人次", str(self.guests)),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One share of a meal with its reason."""
+
+    n: int
+    fund: str
+    payer: str
+    rule: str
+    clause: str
+    fen: Fen
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Meal:
+    """One meal of a claim as people read it; `claimable` is what stands in the claim, 0 when voided."""
+
+    id: uuid.UUID
+    day: date
+    period: str
+    canteen: str
+    card_tail: str
+    name: str
+    age: int | None
+    items: str
+    list_fen: Fen
+    due_fen: Fen
+    surcharge_fen: Fen
+    parts: tuple[Part, ...]
+    claimable: Fen
+    tenders: tuple[str, ...]
+    mode: str
+    cashier: str
+    online: bool
+    reference: str
+    rulebook: str
+    voided: bool
+    remark: str
+
+    @property
+    def subsidies(self) -> list[Part]:
+        return [part for part in self.parts if part.payer == "subsidy"]
+
+    @property
+    def concession(self) -> Fen:
+        return sum(part.fen for part in self.parts if part.payer == "concession")
+
+    @property
+    def donation(self) -> Fen:
+        return sum(part.fen for part in self.parts if part.payer == "donation")
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A meal as its claim was drafted with it, and what the claim's reviewers kept out of it."""
+
+    meal: Meal
+    elder: str  # one id a person, whatever entries the roster has of her
+    parts: dict[int, tuple[str, Fen]]  # by number of the share: (fund, fen claimed)
+    held: Fen
+    disallowed: Fen
+    why: tuple[str, ...]
+
+    def of_fund(self, fund: str) -> Fen:
+        return sum(fen for of, fen in self.parts.values() if of == fund)
+
+    @property
+    def fen(self) -> Fen:
+        return sum(fen for _, fen in self.parts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Upto:
+    """The close that a claim's meals are told as of, so that its file tells the same for ever (P16)."""
+
+    period_id: int
+    cut: Cut
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """An earlier meal in this claim: added late, or taken back."""
+
+    kind: str
+    sale: uuid.UUID
+    day: date
+    fund: str
+    origin: str
+    fen: Fen
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A finding with the newest answer and its id; outcome '' and 0 while nobody answered."""
+
+    id: int
+    code: str
+    subject: str
+    sale: uuid.UUID | None
+    fen: Fen
+    body: dict[str, Any]
+    outcome: str
+    reason: str
+    by: str
+    answer: int
+
+
+def about(claim: Claim) -> About:
+    """Names and dates of a claim: the names that stand in its statement."""
+    told = parties.of_claims([claim.id])[claim.id]
+    query = select(Statement.body, Statement.facts_at).where(Statement.period_id == claim.period_id)
+    ((body, facts),) = keyset.once(query)
+    stated = json.loads(body)
+    session = db.session()
+    canteen = session.get_one(Canteen, session.get_one(Contract, claim.contract_id).canteen_id)
+    return About(
+        number=claim.number,
+        state=claims.state(session, claim.id),
+        canteen=told.canteen,
+        operator=told.operator,
+        district=told.district,
+        payee=told.payee,
+        bank=told.bank,
+        account_tail=told.account_tail,
+        first=claim.from_day,
+        last=claim.to_day,
+        fen=claim.fen,
+        meals=claim.meals,
+        persons=claim.persons,
+        guests=stated.get("totals", {}).get("guests", 0),
+        fund_names=dict(told.funds),
+        facts=facts,
+        called_now=canteen.name if canteen.name != told.canteen else "",
+    )
+
+
+def funds(claim: Claim) -> list[str]:
+    """The funds of a claim's lines, in order."""
+    query = select(ClaimLine.fund).where(ClaimLine.claim_id == claim.id).distinct()
+    return sorted(row[0] for row in keyset.once(query))
+
+
+def funds_sold(claim: Claim) -> list[str]:
+    """The funds that a claim's meals were sold with, in order: those too of which nothing may be claimed."""
+    return lines.funds(close.load(claim.period_id))
+
+
+def has_surcharges(claim: Claim) -> bool:
+    """Whether a price list added to the menu's price of any meal of the claim's period."""
+    period = close.load(claim.period_id)
+    query = select(Sale.id).where(gather.belongs(period, close.cut_of(period)[0]), Sale.surcharge_fen > 0)
+    return bool(keyset.once(query.limit(1)))
+
+
+def meals(claim: Claim, *, insider: bool = True) -> Iterator[list[Claimed]]:
+    """All meals booked to the claim's period, by day and id, in pages: as the close saw them, whatever came later."""
+    claim_id, period = claim.id, close.load(claim.period_id)
+    cut, _ = close.cut_of(period)
+    known = gather.clusters(cut)
+    for page in gather.sales(period, cut):
+        ids = [row.id for row in page]
+        eaters = {row.id: known.root(str(row.elder_id)) for row in page}
+        booked, out = _booked(period, ids), kept(claim_id, ids)
+        yield [
+            Claimed(meal, eaters[meal.id], booked.get(meal.id, {}), *out.get(meal.id, (0, 0, ())))
+            for meal in by_ids(ids, Upto(period.id, cut), insider=insider)
+        ]
+
+
+def _booked(period: Period, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[int, tuple[str, Fen]]]:
+    """What of each meal the period's transfers leave in `open`: share by share what its claim asks for."""
+    found: dict[uuid.UUID, dict[int, tuple[str, Fen]]] = defaultdict(dict)
+    for sale, share_n, fund, fen in lines.by_share(period, ids):
+        if fen:
+            found[sale][share_n] = (fund, fen)
+    return found
+
+
+def kept(claim_id: int, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[Fen, Fen, tuple[str, ...]]]:
+    """(held, disallowed, reasons) of the claim's meals."""
+    query = select(Held.sale_id, Held.outcome, Held.fen, Held.reason).where(
+        Held.claim_id == claim_id, keyset.among(Held.sale_id, ids)
+    )
+    found: dict[uuid.UUID, tuple[Fen, Fen, tuple[str, ...]]] = {}
+    for sale, outcome, fen, reason in keyset.once(query.order_by(Held.id)):
+        held, disallowed, why = found.get(sale, (0, 0, ()))
+        added = (held + fen, disallowed) if outcome == "held" else (held, disallowed + fen)
+        found[sale] = (*added, tuple(dict.fromkeys((*why, f"{say('answer', outcome)}：{reason}"))))
+    return found
+
+
+def by_ids(
+    ids: Sequence[uuid.UUID], upto: Upto | None = None, *, named: int | None = None, insider: bool = True
+) -> list[Meal]:
+    """These meals, by day and id: as things stand now, or as a close saw them.
+
+    named    the event that all names are as of: pages of a closed period tell what became of a meal since, under the
+             names of its close; None is `upto`'s, or the present where there is none
+    insider  whether the reader may be told of deaths (ruling 12)
+    """
+    named = upto.cut.facts if named is None and upto is not None else named
+    void_known = (Void.sale_id == Sale.id) if upto is None else and_(
+        Void.sale_id == Sale.id, Void.record_id <= upto.cut.records
+    )  # fmt: skip
+    rows = keyset.once(
+        select(
+            Sale.id, Sale.service_day, Sale.period, Sale.canteen_id, Sale.guest, Sale.list_fen, Sale.due_fen,
+            Sale.surcharge_fen, Sale.mode,
+            Sale.cashier_id, Sale.online, Sale.rulebook_hash, Sale.flags, Record.epoch, Record.number, Record.tablet_id,
+            Void.reason.label("void_reason"),
+        )
+        .join(Record, Record.id == Sale.record_id)
+        .outerjoin(Void, void_known)
+        .where(keyset.among(Sale.id, ids))
+        .order_by(Sale.service_day, Sale.id)
+    )  # fmt: skip
+    session = db.session()
+    canteens = names.of(session, "canteen", {row.canteen_id for row in rows})
+    tablets = names.of(session, "tablet", {row.tablet_id for row in rows})
+    staff = names.of(session, "person", {row.cashier_id for row in rows})
+    eaters, births = _names(ids, named), _births(ids, upto)
+    parts, items, tenders = _parts(ids), _items(ids), _tenders(ids)
+    tails, claimable, excluded = _tails(ids), _claimable(ids), _excluded(ids, upto)
+    found = [
+        Meal(
+            id=sale.id,
+            day=sale.service_day,
+            period=sale.period,
+            canteen=canteens.at(sale.canteen_id, named),
+            card_tail=tails.get(sale.id, ""),
+            name=eaters.get(sale.id, say("guest", sale.guest or "")),
+            age=_age(births.get(sale.id), sale.service_day),
+            items=items.get(sale.id, "仅核销"),
+            list_fen=sale.list_fen,
+            due_fen=sale.due_fen,
+            surcharge_fen=sale.surcharge_fen,
+            parts=tuple(parts.get(sale.id, ())),
+            claimable=claimable.get(sale.id, 0),
+            tenders=tenders.get(sale.id, ()),
+            mode=sale.mode,
+            cashier=staff.at(sale.cashier_id, named),
+            online=sale.online,
+            reference=f"{tablets.at(sale.tablet_id, named)} {sale.epoch}-{sale.number}",
+            rulebook=sale.rulebook_hash,
+            voided=sale.void_reason is not None,
+            remark="；".join(_remarks(sale.flags, sale.void_reason, excluded.get(sale.id, ()), insider=insider)),
+        )
+        for sale in rows
+    ]
+    db.session.rollback()
+    return found
+
+
+def _remarks(flags: str, void_reason: str | None, excluded: Sequence[str], *, insider: bool) -> Iterator[str]:
+    if void_reason is not None:
+        yield f"已撤单：{void_reason}"
+    for reason in excluded:
+        yield f"不予申报：{excluded_name(reason, insider=insider)}"
+    for flag in flags.split():
+        if flag not in excluded:
+            yield say("flag", flag)
+
+
+def _age(birth: date | None, day: date) -> int | None:
+    """Completed years on `day`."""
+    return None if birth is None else day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
+
+
+def _names(ids: Sequence[uuid.UUID], named: int | None) -> dict[uuid.UUID, str]:
+    query = (
+        select(Sale.id, ElderIdentity.name)
+        .join(ElderIdentity, ElderIdentity.elder_id == Sale.elder_id)
+        .where(keyset.among(Sale.id, ids), *([] if named is None else [ElderIdentity.recorded <= named]))
+        .order_by(ElderIdentity.id)
+    )
+    return {row[0]: row[1] for row in keyset.once(query)}
+
+
+def _births(ids: Sequence[uuid.UUID], upto: Upto | None) -> dict[uuid.UUID, date]:
+    query = (
+        select(Sale.id, ElderFact.value)
+        .join(ElderFact, ElderFact.elder_id == Sale.elder_id)
+        .where(keyset.among(Sale.id, ids), ElderFact.kind == "birth", ElderFact.value != "")
+        .where(*([] if upto is None else [ElderFact.recorded <= upto.cut.facts]))
+        .order_by(ElderFact.recorded)
+    )
+    return {row[0]: date.fromisoformat(row[1]) for row in keyset.once(query)}
+
+
+def _parts(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Part]]:
+    found: dict[uuid.UUID, list[Part]] = defaultdict(list)
+    query = select(
+        Share.sale_id, Share.n, Share.fund, Share.payer, Share.rule, Share.clause, Share.fen, Share.label, Share.reason
+    ).where(keyset.among(Share.sale_id, ids))
+    for row in keyset.once(query.order_by(Share.sale_id, Share.n)):
+        sale, n, fund, payer, rule, clause, fen, label, reason = row
+        found[sale].append(Part(n, fund, payer, rule, clause, fen, label, reason))
+    return found
+
+
+def _items(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
+    found: dict[uuid.UUID, list[str]] = defaultdict(list)
+    query = select(SaleLine.sale_id, SaleLine.name, SaleLine.quantity).where(keyset.among(SaleLine.sale_id, ids))
+    for sale, name, quantity in keyset.once(query.order_by(SaleLine.sale_id, SaleLine.n)):
+        found[sale].append(name if quantity == 1 else f"{name}×{quantity}")
+    return {sale: "、".join(names) for sale, names in found.items()}
+
+
+def _tenders(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[str, ...]]:
+    query = (
+        select(Sale.id, Tender.kind)
+        .join(Tender, Tender.payment_id == Sale.payment_id)
+        .where(keyset.among(Sale.id, ids))
+    )
+    found: dict[uuid.UUID, tuple[str, ...]] = {}
+    for sale, kind in keyset.once(query.order_by(Sale.id, Tender.n)):
+        found[sale] = tuple(dict.fromkeys((*found.get(sale, ()), kind)))
+    return found
+
+
+def _tails(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
+    query = select(Sale.id, Credential.number).join(Credential, Credential.digest == Sale.credential)
+    return {sale: (number or "")[-4:] for sale, number in keyset.once(query.where(keyset.among(Sale.id, ids)))}
+
+
+def _claimable(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Fen]:
+    """What of each meal stands in `open` now, over all its shares."""
+    return {sale: sum(fen for _, fen in parts) for sale, parts in review.standing(db.session(), ids).items()}
+
+
+def _excluded(ids: Sequence[uuid.UUID], upto: Upto | None) -> dict[uuid.UUID, tuple[str, ...]]:
+    """Why something of a meal was excluded; nothing where all of it was let in again."""
+    target = aliased(Account)
+    query = (
+        select(Transfer.sale_id, Transfer.reason, target.kind, Transfer.fen)
+        .join(target, target.id == Transfer.target_id)
+        .where(keyset.among(Transfer.sale_id, ids), Transfer.movement == "verdict")
+        .where(*([] if upto is None else [Transfer.period_id == upto.period_id]))
+        .order_by(Transfer.id)
+    )
+    found: dict[uuid.UUID, tuple[str, ...]] = {}
+    out = Counter[uuid.UUID]()
+    for sale, reason, kind, fen in keyset.once(query):
+        if sale is not None:
+            out[sale] += fen if kind == "excluded" else -fen
+            if kind == "excluded":
+                found[sale] = tuple(dict.fromkeys((*found.get(sale, ()), reason)))
+    return {sale: reasons for sale, reasons in found.items() if out[sale] > 0}
+
+
+def others(claim: Claim) -> list[Other]:
+    """Earlier meals that the claim adds late or takes back."""
+    period = close.load(claim.period_id)
+    result = []
+    for key, sale, day, fen in lines.late(period):
+        if fen:
+            result.append(Other(key.kind, sale, day, key.fund, key.origin, fen, _why(key.kind, sale)))
+    titles = adjustments.titles()
+    for one in adjustments.booked(period):
+        if one.fen:
+            why = titles.get(one.key.origin.rpartition("/")[2], "")
+            result.append(Other(one.key.kind, one.sale, one.day, one.key.fund, one.key.origin, one.fen, why))
+    return sorted(result, key=lambda other: (other.kind, other.day, str(other.sale), other.fund))
+
+
+def _why(kind: str, sale: uuid.UUID) -> str:
+    if kind == "supplement":
+        return "迟到的就餐记录"
+    rows = keyset.once(select(Void.reason).where(Void.sale_id == sale))
+    if rows:
+        return f"撤单：{rows[0][0]}"
+    given = keyset.once(select(Regrant.sale_id).where(Regrant.sale_id == sale))
+    gave = keyset.once(select(Regrant.sale_id).where(Regrant.from_sale_id == sale))
+    return "审核补入享受" if given else "享受转给另一餐" if gave else "核实后冲减"
+
+
+def findings(claim: Claim) -> list[Found]:
+    """The findings of a claim's period with their newest answers, in the order of the close."""
+    newest = (
+        select(FindingAnswer.finding_id, func.max(FindingAnswer.n).label("n"))
+        .group_by(FindingAnswer.finding_id)
+        .subquery()
+    )
+    query = (
+        select(
+            Finding.id, Finding.code, Finding.subject, Finding.sale_id, Finding.fen, Finding.body,
+            FindingAnswer.outcome, FindingAnswer.reason, FindingAnswer.by, FindingAnswer.recorded, FindingAnswer.id,
+        )
+        .outerjoin(newest, newest.c.finding_id == Finding.id)
+        .outerjoin(FindingAnswer, (FindingAnswer.finding_id == Finding.id) & (FindingAnswer.n == newest.c.n))
+        .where(Finding.period_id == claim.period_id)
+        .order_by(Finding.id)
+    )  # fmt: skip
+    rows = keyset.once(query)
+    staff = names.of(db.session(), "person", {row[7] for row in rows if row[7]})
+    db.session.rollback()
+    return [
+        Found(
+            number,
+            code,
+            subject,
+            sale,
+            fen,
+            _told(code, body),
+            outcome or "",
+            reason or "",
+            staff.at(by, recorded) if by else "",
+            answer or 0,
+        )
+        for number, code, subject, sale, fen, body, outcome, reason, by, recorded, answer in rows
+    ]
+
+
+def _told(code: str, body: str) -> dict[str, Any]:
+    """The figures of a finding; those of a budget or of days besides in a sentence, for pages and files."""
+    found: dict[str, Any] = json.loads(body)
+    said = {"prorated": labels.prorated, "day_provisional": labels.provisional}.get(code)
+    return found | {"said": said(found)} if said else found
+
+
+def period_of(claim: Claim) -> Period:
+    """The claim's last period."""
+    return close.load(claim.period_id)

@@ -1,0 +1,83 @@
+"""The desk's page of sales that claim nothing until a reviewer looks at them: their day or their cashier is not proven.
+
+They are listed from their arrival on; the close then names each in a finding, by which it is released or left out.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from flask import Blueprint, render_template
+from flask.typing import ResponseReturnValue
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from canteen.auth import guard
+from canteen.auth.guard import Permission, allowed
+from canteen.db import db
+from canteen.money import Fen
+from canteen.pos.models import DOUBTED, Sale, Share, Void
+from canteen.settlement.desk import meal_queries
+from canteen.settlement.desk.meal_queries import Meal
+from canteen.settlement.models import Claim, Finding, Regrant
+from canteen.web import nav
+
+bp = Blueprint("doubted", __name__)
+nav.add("doubted.home", "补传核实", position=13)
+
+SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Doubted:
+    """A sale whose day or cashier is not proven. `claim`: where its finding is answered, '' before the close."""
+
+    sale: uuid.UUID
+    day: date
+    arrived_at: datetime
+    why: tuple[str, ...]
+    fen: Fen
+    claim: str
+    meal: Meal
+
+
+def waiting(session: Session, contracts: Collection[str], *, insider: bool = True) -> tuple[list[Doubted], int]:
+    """Sales neither voided nor released, newest day first: the first ones, and how many there are."""
+    query = (
+        select(Sale.id, Sale.service_day, Sale.arrived_at, Sale.flags)
+        .outerjoin(Void, Void.sale_id == Sale.id)
+        .outerjoin(Regrant, Regrant.sale_id == Sale.id)
+        .where(DOUBTED, Sale.contract_id.in_(contracts), Void.id.is_(None), Regrant.sale_id.is_(None))
+        .order_by(Sale.service_day.desc(), Sale.id)
+    )
+    every = session.execute(query).all()
+    rows = every[:SHOWN]
+    ids = [row.id for row in rows]
+    named = select(Finding.sale_id, Claim.number).join(Claim, Claim.period_id == Finding.period_id)
+    named = named.where(Finding.sale_id.in_(ids), Finding.code.in_(("self_dated", "seller")))
+    claims = dict(session.execute(named).all())
+    subsidies = dict.fromkeys(ids, 0)
+    asked = select(Share.sale_id, Share.fen).where(Share.sale_id.in_(ids), Share.payer == "subsidy")
+    for sale, fen in session.execute(asked):
+        subsidies[sale] += fen
+    meals = {meal.id: meal for meal in meal_queries.by_ids(ids, insider=insider)}
+    return [
+        Doubted(row.id, row.service_day, row.arrived_at, _why(row.flags), subsidies[row.id], claims.get(row.id, ""), meals[row.id])
+        for row in rows
+    ], len(every)  # fmt: skip
+
+
+def _why(flags: str) -> tuple[str, ...]:
+    return tuple(flag for flag in flags.split() if flag.startswith("dated_") or flag == "cashier_not_logged_in")
+
+
+@bp.get("/desk/doubted")
+@allowed(Permission.SEE_SALES)
+def home() -> ResponseReturnValue:
+    """What waits for a reviewer, at every canteen within reach."""
+    session = db.session()
+    rows, count = waiting(session, guard.scope(Permission.SEE_SALES).contracts(session), insider=False)
+    return render_template("settlement/doubted.html", rows=rows, count=count)
