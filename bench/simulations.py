@@ -15,7 +15,7 @@ from canteen import clock, jobs
 from canteen.db import db
 from canteen.demo import areas, notice
 from canteen.rulebooks import reader
-from canteen.ruledesk import simulating
+from canteen.ruledesk.simulation import simulation_jobs
 from tests.rigs.postgres import Server
 
 DATABASE = "canteen_bench_simulate"
@@ -59,11 +59,11 @@ def _simulate() -> dict[str, Any]:
     bare, began = time.perf_counter() - began, time.perf_counter()
     document = reader.read(notice.written(clock.today().year + 1))
     month = clock.month_of(closes.month().first)
-    number = simulating.ask(document, layer="city", node_id=areas.CITY, over=[month], by="bench-a")
-    if simulating.run(number, jobs.holder_name()) != "done":
+    number = simulation_jobs.ask(document, layer="city", node_id=areas.CITY, over=[month], by="bench-a")
+    if simulation_jobs.run(number, jobs.holder_name()) != "done":
         raise RuntimeError("the simulation did not end well")
     spent, used = time.perf_counter() - began, time.process_time()
-    found = simulating.result(simulating.find(db.session(), number)) or {}
+    found = simulation_jobs.result(simulation_jobs.find(db.session(), number)) or {}
     told = {name: found[name] for name in ("meals", "changed", "open")}
     return {**told, "bare": bare, "seconds": spent, "cpu": used, "per_minute": round(found["meals"] / spent * 60)}
 

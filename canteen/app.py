@@ -14,8 +14,8 @@ from canteen.pos import api as pos_api
 from canteen.pos import pages as tablet_pages
 from canteen.registry import api as card_counter
 from canteen.registry import card_pages, import_pages, pages
-from canteen.ruledesk import pages as rule_pages
-from canteen.ruledesk import revaluation_pages, simulation_pages
+from canteen.ruledesk.desk import pages as rule_pages
+from canteen.ruledesk.desk import revaluation_pages, simulation_pages
 from canteen.settlement.desk import day_pages, lost_pages, refund_pages, unproven_pages
 from canteen.settlement.desk import pages as settlement_pages
 from canteen.web import api as web_api

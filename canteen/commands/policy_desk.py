@@ -23,9 +23,11 @@ from canteen.policy.canonical import Document
 from canteen.rulebooks import publishing as rulebooks
 from canteen.rulebooks import reader
 from canteen.rulebooks.models import LAYER_OF, RulebookVersion
-from canteen.ruledesk import comparing, drafts, publishing, simulating
-from canteen.ruledesk.pages import document_of
-from canteen.ruledesk.publishing import names
+from canteen.ruledesk.desk.pages import document_of
+from canteen.ruledesk.editor import comparison, drafts
+from canteen.ruledesk.publication import gate
+from canteen.ruledesk.publication.gate import names
+from canteen.ruledesk.simulation import simulation_jobs
 
 
 class NoSuchPlace(Missing):
@@ -45,7 +47,7 @@ class NoSuchRulebook(Missing):
 def diff(old: str, new: str, as_json: bool) -> None:
     """Tell in Chinese what differs in meaning from OLD to NEW: YAML files, or versions by (the start of) their hash."""
     with installation():
-        found = comparing.compare(_document(old), _document(new), names())
+        found = comparison.compare(_document(old), _document(new), names())
         db.session.rollback()
     if as_json:
         _print([one.doc for one in found])
@@ -66,13 +68,13 @@ def simulate(rulebook: str, place: str, months: tuple[str, ...], by: str, as_jso
     """
     with installation():
         layer, node = _place(place)
-        number = simulating.ask(_document(rulebook), layer=layer, node_id=node, over=months, by=_by(by))
-        outcome = simulating.run(number, jobs.holder_name())
+        number = simulation_jobs.ask(_document(rulebook), layer=layer, node_id=node, over=months, by=_by(by))
+        outcome = simulation_jobs.run(number, jobs.holder_name())
         if outcome == "not_ours":  # a scheduler was quicker; the page shows how far it is
             click.echo(f"simulation {number}: running elsewhere")
             return
-        row = simulating.find(db.session(), number)
-        found, error = simulating.result(row), row.error
+        row = simulation_jobs.find(db.session(), number)
+        found, error = simulation_jobs.result(row), row.error
         db.session.rollback()
     if found is None:
         raise Invalid(error or "模拟没有完成。")
@@ -106,10 +108,10 @@ def publish(version: str, place: str, from_day: datetime, by: str, check: bool, 
         layer, node = _place(place)
         person = _publisher(by, layer, node)
         digest = _version(version).hash
-        seen = publishing.review(db.session(), digest, layer, node, first, names())
+        seen = gate.review(db.session(), digest, layer, node, first, names())
         number = None if check else rulebooks.publish(digest, layer=layer, node_id=node, from_day=first, by=person)
         if check:
-            publishing.refuse_unfit(seen.gate)
+            gate.refuse_unfit(seen.gate)
         db.session.rollback()
     if as_json:
         result = {"publication": number, "rulebook": digest, "from": first.isoformat()}

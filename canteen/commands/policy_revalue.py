@@ -21,9 +21,10 @@ from canteen.errors import Forbidden, Invalid
 from canteen.registry import lookup
 from canteen.rulebooks.models import Revaluation
 from canteen.rulebooks.revaluations import find, ordered
-from canteen.ruledesk import comparing, publishing
-from canteen.ruledesk.pages import document_of
-from canteen.ruledesk.publishing import names
+from canteen.ruledesk.desk.pages import document_of
+from canteen.ruledesk.editor import comparison
+from canteen.ruledesk.publication import gate
+from canteen.ruledesk.publication.gate import names
 from canteen.settlement.corrections import revaluations
 from canteen.settlement.models import RevaluationRun
 
@@ -162,9 +163,9 @@ def _lines(number: int, found: dict[str, Any], *, preview: bool) -> list[str]:
 def _differences(row: Revaluation) -> list[dict[str, Any]]:
     if row.rulebook_hash is None:
         return []
-    before = publishing.in_force_at(db.session(), row.scheme, row.layer, row.node_id, row.from_day)
+    before = gate.in_force_at(db.session(), row.scheme, row.layer, row.node_id, row.from_day)
     new = document_of(_version(row.rulebook_hash))
-    return [one.doc for one in comparing.compare(document_of(before) if before else None, new, names())]
+    return [one.doc for one in comparison.compare(document_of(before) if before else None, new, names())]
 
 
 def _person(login: str) -> str:

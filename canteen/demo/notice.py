@@ -11,7 +11,8 @@ from canteen.demo.calendar import Story
 from canteen.demo.city import SCHEMES
 from canteen.demo.plants import Act
 from canteen.rulebooks import reader
-from canteen.ruledesk import drafts, patching, simulating
+from canteen.ruledesk.editor import drafts, yaml_patch
+from canteen.ruledesk.simulation import simulation_jobs
 
 READING = "# 征求意见稿的读法：B 类的增加部分由市级财政承担；市级财政按月控制预算，用完以后照常供餐、列队待补。\n"
 BUDGET = {"limit": "2000.00", "window": "month", "at_end": "queue", "warn": "80%"}
@@ -26,8 +27,8 @@ def acts(story: Story, staff: Mapping[str, str]) -> list[Act]:
         by = staff["demo-admin"]
         drafts.start(text, str(document["title"]), layer="city", node_id=areas.CITY, by=by)
         month = clock.month_of(story.closed[2].first)
-        number = simulating.ask(document, layer="city", node_id=areas.CITY, over=[month], by=by)
-        if simulating.run(number, "demo") != "done":
+        number = simulation_jobs.ask(document, layer="city", node_id=areas.CITY, over=[month], by=by)
+        if simulation_jobs.run(number, "demo") != "done":
             raise RuntimeError(f"the demo's simulation {number} did not end well")
 
     return [Act(clock.instant(story.last, 15 * 60), write)]
@@ -45,4 +46,4 @@ def written(year: int) -> str:
     older = next(rule for rule in rules if rule["id"] == "b")
     older |= {"less": "6.00", "reason": "B 类：八十周岁及以上老人每餐补贴 6 元（市 3、区 2、街道 1）"}
     older["split"][0]["fen"] = "3.00"
-    return READING + patching.rewrite(text, tree)
+    return READING + yaml_patch.rewrite(text, tree)

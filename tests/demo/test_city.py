@@ -30,7 +30,8 @@ from canteen.places import Installation
 from canteen.pos.models import Record, Sale, Void
 from canteen.registry.models import CardCode
 from canteen.rulebooks.models import RulebookDraft, Simulation
-from canteen.ruledesk import drafts, simulating
+from canteen.ruledesk.editor import drafts
+from canteen.ruledesk.simulation import simulation_jobs
 from canteen.settlement.audit import verify
 from canteen.settlement.claims import claims
 from canteen.settlement.models import Claim, ClaimLine, Finding, Payout, PayoutCheck
@@ -245,7 +246,7 @@ def test_a_draft_of_next_year_s_notice_and_a_finished_simulation_of_it_stand_at_
     with city.opened() as session:
         draft = session.execute(select(RulebookDraft)).scalar_one()
         simulated = session.execute(select(Simulation)).scalar_one()
-        found = simulating.result(simulated)
+        found = simulation_jobs.result(simulated)
         states, yaml = (draft.state, simulated.state), draft.yaml
     document, faults = drafts.check(yaml)
     assert (states, faults, yaml.startswith("# 征求意见稿的读法")) == (("open", "done"), [], True)

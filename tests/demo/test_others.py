@@ -43,8 +43,8 @@ ROLES = {
 # Holes whose values belong to no place, and why.
 OPEN = {
     "/desk/imports/<kind>.<ending>": "empty templates",
-    "/desk/rules/versions/<digest>": "published rules are public; what was counted for them is not shown here",
-    "/desk/rules/publications/<int:number>": "published rules are public; its figures are tested with the rule desk",
+    "/desk/ruledesk/versions/<digest>": "published rules are public; what was counted for them is not shown here",
+    "/desk/ruledesk/publications/<int:number>": "published rules are public; its figures are tested with the rule desk",
     "/desk/revaluations/<int:number>": "the demo has none; tested with the rule desk",
 }
 ACTS = {
@@ -160,10 +160,10 @@ def things(session: Session) -> dict[str, list[Thing]]:
         ],
         "/desk/cards/<batch>": [Thing("demo-rest", frozenset({"nobody's alone"}))],
         "/desk/imports/<run>": [Thing(broken_off().id, frozenset({"the city's"}))],
-        "/desk/rules/drafts/<int:number>": [
+        "/desk/ruledesk/drafts/<int:number>": [
             Thing(str(one.id), frozenset({"the city's"})) for one in session.execute(select(RulebookDraft)).scalars()
         ],
-        "/desk/rules/simulations/<int:number>": [
+        "/desk/ruledesk/simulations/<int:number>": [
             Thing(str(one.id), frozenset({"the city's"})) for one in session.execute(select(Simulation)).scalars()
         ],
     }

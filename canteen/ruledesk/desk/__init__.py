@@ -1,0 +1,1 @@
+"""Show the rule desk to people: rulebooks, simulations, revaluations, the calendar."""

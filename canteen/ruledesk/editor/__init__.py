@@ -1,0 +1,1 @@
+"""Write a rulebook by form or as YAML, compare versions, try an elder."""

@@ -1,0 +1,1 @@
+"""Replay past meals under another rulebook and sum what it would have cost."""

@@ -1,0 +1,325 @@
+"""Past meals under another rulebook: what it would have cost, who gains or loses, when each budget would end.
+
+Beside each meal as it was booked stands what it would have cost under the proposal, priced day by day in the order
+of arrival, while that world's own use of limits is counted; a meal undone later holds its limits until then, as it
+did. Meals are read by keyset pages, a day at a time, so memory stays flat and no read outlives a page.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import case as sql_case
+
+from canteen import clock, events, keyset, places
+from canteen.clock import Span
+from canteen.db import db
+from canteen.ledger.models import Account, Transfer
+from canteen.places import Contract
+from canteen.policy import case, days
+from canteen.policy.case import Diner, Meal, Taken
+from canteen.pos import pricing
+from canteen.pos.models import QuoteInput, Sale, SaleUse, Share, Void
+from canteen.pos.writing import PLACES
+from canteen.ruledesk.proposal import Layers, Proposal, covered, on_any_day
+from canteen.ruledesk.simulation.missing_facts import LASTING, Households, Needs
+from canteen.ruledesk.simulation.totals import Tally
+from canteen.ruledesk.simulation.usage_replay import Funds, Holders, Outcome, World, base_id, subsidy_of
+from canteen.settlement.closing import gather
+from canteen.settlement.closing.statement import Cut
+
+PAGE = 4000
+_PERSONS = 20_000  # diners kept parsed
+
+Progress = Callable[[int, int], bool]
+"""Told how many meals are done of how many; answers whether to go on."""
+
+
+class Cancelled(Exception):
+    """Somebody asked the replay to stop."""
+
+
+def run(
+    document: Mapping[str, Any], layer: str, node_id: str, months: Sequence[str], go_on: Progress
+) -> dict[str, Any]:
+    """Replay `months` ('2026-10') under a rulebook at a place. Raises Cancelled when `go_on` says no."""
+    started = time.monotonic()
+    spans = [Span.month(date.fromisoformat(f"{month}-01")) for month in sorted(months)]
+    replay = _Replay(dict(document), layer, node_id, spans)
+    total, done = replay.count(), 0
+    if not go_on(0, total):
+        raise Cancelled
+    for span in _joined(spans):
+        replay.begin(span.first)
+        for day in _days(span):
+            for rows in replay.pages(day):
+                done += replay.page(rows)
+                if not go_on(done, total):
+                    raise Cancelled
+        replay.end(span.last)
+    return replay.result(time.monotonic() - started)
+
+
+def _joined(spans: Sequence[Span]) -> list[Span]:
+    """Months that follow one another as one stretch."""
+    found: list[Span] = []
+    for span in spans:
+        if found and found[-1].last + timedelta(days=1) == span.first:
+            found[-1] = Span(found[-1].first, span.last)
+        else:
+            found.append(span)
+    return found
+
+
+def _days(span: Span) -> Iterator[date]:
+    day = span.first
+    while day <= span.last:
+        yield day
+        day += timedelta(days=1)
+
+
+class _Replay:
+    def __init__(self, document: dict[str, Any], layer: str, node_id: str, spans: Sequence[Span]) -> None:
+        session = db.session()
+        self.spans = spans
+        moved = on_any_day(document, clock.civil(spans[0].first))
+        self.layers = Layers(session, Proposal(layer, node_id, moved))
+        self.areas = {one.id: one.area_id for one in covered(session, layer, node_id, spans[-1].last)}
+        rows = list(session.execute(select(Contract.id, Contract.canteen_id)))
+        self.contracts = [number for number, canteen in rows if canteen in self.areas]
+        self.elsewhere = [number for number, canteen in rows if canteen not in self.areas]
+        self.needs = Needs.of(document, session)
+        head = events.head(session)[0]
+        session.rollback()
+        self.world, self.tally, self.texts = World(), Tally(), _Texts()
+        merged = gather.clusters(Cut(head, 0, 0, 0)).roots()
+        self.roots = {uuid.UUID(one): uuid.UUID(root) for one, root in merged.items()}
+        self.households = Households(self.roots)
+        self.since = self.until = date.min
+        self.persons: set[uuid.UUID] = set()
+        if self.elsewhere:
+            eaters = keyset.once(self._of_months(select(Sale.elder_id).where(Sale.elder_id.is_not(None)).distinct()))
+            self.persons = {self._person(row[0]) for row in eaters}
+
+    def _of_months(self, query: Any) -> Any:
+        months = [clock.month_of(span.first) for span in self.spans]
+        return query.where(Sale.contract_id.in_(self.contracts), Sale.service_month.in_(months))
+
+    def _person(self, elder: uuid.UUID) -> uuid.UUID:
+        return self.roots.get(elder, elder)
+
+    def count(self) -> int:
+        return int(keyset.once(self._of_months(select(func.count()).select_from(Sale)))[0][0])
+
+    # --- a stretch of days --------------------------------------------------------------------------------------
+
+    def begin(self, first: date) -> None:
+        """A stretch of months begins: what was used of limits since the stretch before is the past's own fact."""
+        self.since = first
+        books = [self.layers.at(nodes, first).book for nodes in self._nodes(first)]
+        kinds = {lean.allowance.window for book in books for lean in book.leans} & set(LASTING)
+        for book in books:
+            self.world.know(book)
+        names = {str(days.first_of(kind, clock.civil(first))) for kind in kinds}
+        carried = {lean.allowance.id for book in books for lean in book.leans if lean.allowance.carry}
+        if names or carried:
+            leaning = {lean.allowance.id for book in books for lean in book.leans}
+            self._seed(first, names, leaning, carried)
+
+    def end(self, last: date) -> None:
+        self.until = last
+
+    def _nodes(self, on: date) -> set[tuple[str, ...]]:
+        """The areas of every canteen that the proposal counts at, with the canteen itself."""
+        session = db.session()
+        paths = {area: tuple(places.path(session, area, on)) for area in set(self.areas.values())}
+        session.rollback()
+        return {(*paths[area], canteen) for canteen, area in self.areas.items()}
+
+    def _seed(self, first: date, names: set[str], leaning: set[str], carried: set[str]) -> None:
+        columns = (SaleUse.person_id, SaleUse.allowance, SaleUse.window, Sale.service_day, SaleUse.unit)
+        query = (
+            select(*columns, func.sum(SaleUse.granted), func.count())
+            .join(Sale, Sale.id == SaleUse.sale_id)
+            .outerjoin(Void, Void.sale_id == Sale.id)
+            .where(Void.id.is_(None), SaleUse.granted > 0)
+            .where(Sale.service_day < first, Sale.service_day > self.until)
+            .group_by(*columns)
+        )
+        if not carried:
+            query = query.where(SaleUse.window.in_(names))
+        for rows in keyset.rows(query, columns, page=PAGE):
+            for person, allowance, window, day, unit, fen, times in rows:
+                base = base_id(allowance)
+                if base in leaning and (window in names or base in carried):
+                    whole = (clock.civil(day),) * times if unit == "day" else ()
+                    taken = Taken(
+                        allowance, window, times if unit == "meal" else 0, int(fen) if unit == "fen" else 0, whole
+                    )
+                    self.world.seed(allowance, window, self._person(person), taken)
+
+    # --- meals --------------------------------------------------------------------------------------------------
+
+    def pages(self, day: date) -> Iterator[Sequence[Any]]:
+        """The meals of a day in order of arrival; of other canteens those of the same elders, for their limits."""
+        self.world.begin(clock.civil(day))
+        self.texts.begin()
+        query = (
+            select(
+                Sale.arrival, Sale.id, Sale.service_day, Sale.canteen_id, Sale.district_id, Sale.elder_id,
+                Sale.list_fen, Sale.due_fen, QuoteInput.body, Void.record_id.label("void_record"),
+                Void.arrived_at.label("voided_at"),
+            )
+            .join(QuoteInput, QuoteInput.hash == Sale.own_input_hash)
+            .outerjoin(Void, Void.sale_id == Sale.id)
+            .where(Sale.service_day == day)
+        )  # fmt: skip
+        here: ColumnElement[bool] = Sale.contract_id.in_(self.contracts)
+        if self.elsewhere:
+            eaters = self._of_months(select(Sale.elder_id).where(Sale.elder_id.is_not(None))).scalar_subquery()
+            theirs = or_(Sale.elder_id.in_(eaters), Sale.elder_id.in_(self.roots))
+            here = or_(here, Sale.contract_id.in_(self.elsewhere) & theirs)
+        return keyset.rows(query.where(here), [Sale.arrival], page=PAGE)
+
+    def page(self, rows: Sequence[Any]) -> int:
+        """Replay a page of meals; answers how many of them count."""
+        inside = [row for row in rows if row.canteen_id in self.areas]
+        booked = _Booked([row.id for row in inside if row.void_record is None])
+        for row in rows:
+            self._meal(row, booked)
+        return len(inside)
+
+    def _meal(self, sale: Any, booked: _Booked) -> None:
+        here = sale.canteen_id in self.areas
+        person = None if sale.elder_id is None else self._person(sale.elder_id)
+        if not here and person not in self.persons:
+            return
+        self.world.pass_by((sale.service_day, sale.arrival))
+        diner, meal, texts = self.texts.read(sale.body)
+        why = self.needs.before(diner, meal)
+        book = self.layers.at((*meal.canteen.areas, sale.canteen_id), sale.service_day).book
+        who, known = self._holders(person, sale.service_day)
+        after = None if why else self.world.price(book, diner, meal, texts, who)
+        if after is not None and person is not None:
+            since = clock.civil(self.since)
+            why = self.needs.after(after.uses, book, meal.day, since, household=known)
+        if after is not None and not why:
+            self._use(sale, after, who, meal)
+        if not here:
+            return
+        if sale.void_record is not None:
+            self.tally.voided += 1
+        elif after is None or why:
+            self.tally.open[why] += 1
+        else:
+            before, unsettled = booked.outcome(sale)
+            self.tally.unsettled += unsettled
+            self.tally.add(sale, person, diner, before, after)
+
+    def _holders(self, person: uuid.UUID | None, on: date) -> tuple[Holders, bool]:
+        """In whose name limits count, and whether the household is known."""
+        if person is None:
+            return Holders(None, None), False
+        household = self.households.of(person, on)
+        return Holders(person, pricing.household_holder(household) if household else person), household != ""
+
+    def _use(self, sale: Any, after: Outcome, who: Holders, meal: Meal) -> None:
+        self.world.use(after.uses, who, meal.day)
+        if sale.void_record is not None:
+            at = (clock.business_day(sale.voided_at), sale.void_record * PLACES)
+            self.world.void(at, after.uses, who, meal.day)
+
+    # --- what was found -----------------------------------------------------------------------------------------
+
+    def result(self, seconds: float) -> dict[str, Any]:
+        """Everything that the page, the workbook and the command show, as JSON."""
+        return self.tally.told() | {
+            "budgets": self._budgets(),
+            "notes": self.needs.classes,
+            "distinct": self.world.priced,
+            "seconds": round(seconds, 1),
+            "per_minute": round(self.tally.meals / seconds * 60) if seconds else 0,
+        }
+
+    def _budgets(self) -> list[dict[str, Any]]:
+        """Each budget met, with what was used and the day it would end."""
+        found = []
+        for (allowance, window), limit in sorted(self.world.limits.items()):
+            ended = self.world.ended.get((allowance, window))
+            found.append(
+                {
+                    "fund": allowance.removeprefix("budget."),
+                    "from": clock.day_of(int(window)).isoformat(),
+                    "limit": limit,
+                    "used": self.world.spent(allowance, window),
+                    "ended": clock.day_of(ended).isoformat() if ended is not None else None,
+                }
+            )
+        return found
+
+
+class _Booked:
+    """What some sales were booked with: shares as sold, less what was excluded from settlement."""
+
+    def __init__(self, sales: Sequence[uuid.UUID]) -> None:
+        self._funds: dict[uuid.UUID, Funds] = defaultdict(dict)
+        self._excluded: dict[uuid.UUID, int] = {}
+        if not sales:
+            return
+        shares = select(Share.sale_id, Share.fund, Share.payer, func.sum(Share.fen)).group_by(
+            Share.sale_id, Share.fund, Share.payer
+        )
+        for sale, fund, payer, fen in keyset.once(shares.where(keyset.among(Share.sale_id, sales))):
+            self._funds[sale][fund, payer] = int(fen)
+        for number, fund, fen in keyset.once(_EXCLUDED.where(keyset.among(Transfer.sale_id, sales))):
+            if number and fen:
+                self._funds[number][fund, "subsidy"] -= int(fen)
+                self._excluded[number] = self._excluded.get(number, 0) + int(fen)
+
+    def outcome(self, sale: Any) -> tuple[Outcome, int]:
+        """The meal as booked, and the fen of subsidy that was sold but excluded."""
+        funds = {key: fen for key, fen in self._funds.get(sale.id, {}).items() if fen}
+        return Outcome(sale.due_fen, subsidy_of(funds), funds), self._excluded.get(sale.id, 0)
+
+
+_EXCLUDED: Final = (
+    select(
+        Transfer.sale_id,
+        Transfer.fund,
+        func.sum(sql_case((Account.kind == "excluded", Transfer.fen), else_=-Transfer.fen)),
+    )
+    .join(Account, Account.id == Transfer.target_id)
+    .where(Transfer.movement == "verdict")
+    .group_by(Transfer.sale_id, Transfer.fund)
+)
+
+
+class _Texts:
+    """Diners and meals by the text that they were written as: canonical JSON lets each part be known by it."""
+
+    def __init__(self) -> None:
+        self._diners: OrderedDict[str, Diner] = OrderedDict()
+        self._meals: dict[str, Meal] = {}
+
+    def begin(self) -> None:
+        """A day begins: no meal of another day is asked for again."""
+        self._meals.clear()
+
+    def read(self, body: str) -> tuple[Diner, Meal, tuple[str, str]]:
+        who, _, rest = body.partition(',"meal":')
+        what, _, _ = rest.rpartition(',"taken":')
+        diner, meal = self._diners.get(who), self._meals.get(what)
+        if diner is None or meal is None:
+            asked = case.known_case(json.loads(body))
+            diner = self._diners[who] = asked.diner
+            meal = self._meals[what] = asked.meal
+            if len(self._diners) > _PERSONS:
+                self._diners.popitem(last=False)
+        return diner, meal, (who, what)
