@@ -17,14 +17,14 @@ from canteen.policy import case
 from canteen.policy import quote as engine
 from canteen.policy import rulebook as books
 from canteen.policy.case import Diner
-from canteen.rulebooks import reader
+from canteen.rulebooks import yaml_reader
 
 PATH = ("220000", "220100", "220104", "220104002", "220104002001")
 DAY = clock.civil(date(2026, 11, 17))
 
 
 def run(rounds: int, report: Report) -> None:
-    layers = [books.canonical(reader.read((city.SCHEMES / f"{name}.yaml").read_text("utf-8"))) for name in SCHEMES]
+    layers = [books.canonical(yaml_reader.read((city.SCHEMES / f"{name}.yaml").read_text("utf-8"))) for name in SCHEMES]
     joined = books.join(layers)
     book = books.load(joined)
     cases = [

@@ -14,7 +14,7 @@ from bench.report import Report
 from canteen import clock, jobs
 from canteen.db import db
 from canteen.demo import areas, notice
-from canteen.rulebooks import reader
+from canteen.rulebooks import yaml_reader
 from canteen.ruledesk.simulation import simulation_jobs
 from tests.rigs.postgres import Server
 
@@ -57,7 +57,7 @@ def _simulate() -> dict[str, Any]:
     db.session.connection().exec_driver_sql(BARE).all()
     db.session.rollback()
     bare, began = time.perf_counter() - began, time.perf_counter()
-    document = reader.read(notice.written(clock.today().year + 1))
+    document = yaml_reader.read(notice.written(clock.today().year + 1))
     month = clock.month_of(closes.month().first)
     number = simulation_jobs.ask(document, layer="city", node_id=areas.CITY, over=[month], by="bench-a")
     if simulation_jobs.run(number, jobs.holder_name()) != "done":

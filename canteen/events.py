@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 from sqlalchemy import select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from canteen import clock, laws
+from canteen import clock, invariants
 from canteen.db import Base
 from canteen.prepared import Prepared, database_of
 
@@ -80,7 +80,7 @@ def wait(session: Session) -> None:
     For acts that look first and then do. The lock is the last of a transaction: persons are locked before it.
     """
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": laws.CHAIN})
+        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": invariants.CHAIN})
 
 
 def head(session: Session) -> tuple[int, str]:

@@ -6,9 +6,9 @@ from alembic import context
 
 from canteen import events as _events  # noqa: F401
 from canteen import heartbeats as _heartbeats  # noqa: F401
+from canteen import invariants
 from canteen import jobs as _jobs  # noqa: F401
 from canteen import keychecks as _keychecks  # noqa: F401
-from canteen import laws
 from canteen import names as _names  # noqa: F401
 from canteen import places as _places  # noqa: F401
 from canteen.auth import models as _auth  # noqa: F401 - each import fills the metadata
@@ -23,10 +23,10 @@ url = context.config.attributes["url"]
 engine = owner_engine(url.render_as_string(hide_password=False))
 with engine.connect() as connection:
     if connection.dialect.name == "postgresql":
-        laws.make_roles(connection)
-        connection.exec_driver_sql(f"GRANT USAGE, CREATE ON SCHEMA public TO {laws.OWNER}")
+        invariants.make_roles(connection)
+        connection.exec_driver_sql(f"GRANT USAGE, CREATE ON SCHEMA public TO {invariants.OWNER}")
         connection.commit()
-        connection.exec_driver_sql(f"SET ROLE {laws.OWNER}")
+        connection.exec_driver_sql(f"SET ROLE {invariants.OWNER}")
         connection.commit()
     context.configure(
         connection=connection,

@@ -13,7 +13,7 @@ from flask import Flask
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.orm import Session
 
-from canteen import events, laws
+from canteen import events, invariants
 from canteen.config import Config
 from canteen.db import db, owner_engine, transaction
 from canteen.events import Event
@@ -112,7 +112,7 @@ def superuser(config: Config, app: Flask) -> Iterator[Connection]:
 
 
 def _drop_laws(connection: Connection) -> None:
-    for name in laws.standing(connection):
+    for name in invariants.standing(connection):
         if not name.startswith("law_event_"):
             continue
         on = "" if connection.dialect.name == "sqlite" else " ON event"

@@ -23,9 +23,9 @@ from canteen.db import DatabaseAway, WrongSchema, newest_revision, refuse_schema
 from canteen.errors import Refusal
 from canteen.keychecks import KeyCheck, WrongKeys
 from canteen.registry import credentials, keys
-from canteen.registry.imports import running
+from canteen.registry.imports import import_runs
 from canteen.registry.models import Elder
-from tests.laws.test_laws import drop_trigger, owner, refused, run
+from tests.invariants.test_laws import drop_trigger, owner, refused, run
 from tests.registry.people import a_roster, an_elder, cells, some_areas
 
 __all__ = ["owner"]
@@ -187,9 +187,9 @@ def test_a_roster_is_not_read_with_other_keys(
     for act in ("check", "apply"):
         assert isinstance(canteen("roster", act, str(path)).exception, WrongKeys)
     with pytest.raises(WrongKeys):  # as the desk does it, in a process that began with the right keys
-        running.check(path, "roster", "system")
+        import_runs.check(path, "roster", "system")
     with pytest.raises(WrongKeys):
-        running.apply(path, "roster", "system")
+        import_runs.apply(path, "roster", "system")
     assert len(town.execute(select(Elder.id)).all()) == 1
 
 

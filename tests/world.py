@@ -21,11 +21,11 @@ from canteen.auth import contacts
 from canteen.auth.models import Grant, Person, Tablet
 from canteen.db import db, transaction
 from canteen.demo import tills
-from canteen.pos import envelope, quoting, records
-from canteen.pos.quoting import Asked
+from canteen.pos import envelope, records, scan_quotes
+from canteen.pos.scan_quotes import Asked
 from canteen.registry import credentials, elders, keys
 from canteen.registry.models import Elder
-from canteen.rulebooks import publishing
+from canteen.rulebooks import publications
 
 CITY, DISTRICT, STREET, COMMUNITY = "220100", "220104", "220104001", "220104001001"
 OTHER_DISTRICT, OTHER_STREET = "220103", "220103001"
@@ -234,8 +234,8 @@ def a_rulebook(
 ) -> str:
     """Publish a rulebook by two people on the day that it begins; answers its hash."""
     with clock.at(min(clock.now(), clock.instant(from_day))):
-        digest = publishing.draft(text, by="p-admin")
-        publishing.publish(digest, layer=layer, node_id=node, from_day=from_day, by="p-chief")
+        digest = publications.draft(text, by="p-admin")
+        publications.publish(digest, layer=layer, node_id=node, from_day=from_day, by="p-chief")
     return digest
 
 
@@ -252,7 +252,7 @@ def checkout_body(
     session: Session = db.session()
     wanted = tuple((item, 1) for item in (items or [f"{world.canteen}-set-a"])) if amount is None else ()
     asked = [Asked(scan, None, None if scan else "guest", "dine_in", wanted, amount) for scan in scans]
-    quoted = quoting.quote(session, world.canteen, asked, tablet_id=world.tablet)
+    quoted = scan_quotes.quote(session, world.canteen, asked, tablet_id=world.tablet)
     session.rollback()
     ids = [uuid.uuid4() for _ in (*quoted.answers, "payment")]
     due = tills.due_of(quoted)

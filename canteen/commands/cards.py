@@ -13,7 +13,7 @@ from canteen import clock
 from canteen.auth.people import SYSTEM
 from canteen.commands import installation
 from canteen.db import db, transaction
-from canteen.registry import card_print, credentials, lookup, printing
+from canteen.registry import card_print, credentials, lookup, print_runs
 from canteen.web.security import settings
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -62,16 +62,16 @@ def print_cards(batch: str | None, out: Path, keep_codes: bool, as_json: bool) -
     """Write BATCH as A4 PDF files of at most 500 cards, then destroy the codes. Without BATCH: list what waits."""
     with installation():
         if batch is None:
-            waiting = [{"batch": each.name, "cards": each.cards} for each in printing.waiting(db.session())]
+            waiting = [{"batch": each.name, "cards": each.cards} for each in print_runs.waiting(db.session())]
             _told({"waiting": waiting}, as_json=as_json)
             return
         out.mkdir(parents=True, exist_ok=True)
-        faces, files = printing.faces(db.session(), batch), list[str]()
+        faces, files = print_runs.faces(db.session(), batch), list[str]()
         for number, sheet in enumerate(card_print.sheets(faces, brand=settings().card_brand), start=1):
             files.append(str(_written(out / f"cards-{batch}-{number}.pdf", sheet)))
         if not keep_codes:
             with transaction() as session:
-                printing.printed(session, batch, SYSTEM)
+                print_runs.printed(session, batch, SYSTEM)
     _told({"batch": batch, "files": files, "codes": "kept" if keep_codes else "destroyed"}, as_json=as_json)
 
 

@@ -22,7 +22,7 @@ from flask import current_app
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from canteen import calendars, clock, config, heartbeats, jobs, laws, startup
+from canteen import calendars, clock, config, heartbeats, invariants, jobs, startup
 from canteen.commands import incarnation, installation
 from canteen.config import SECRETS, Config
 from canteen.db import WAL_SAFE, db, newest_revision, owner_engine, revision_of, time_at
@@ -152,10 +152,10 @@ def _schema(connection: Connection, report: Report) -> None:
     report.facts["schema"] = there
     if there != newest:
         report.troubles.append(f"the schema is at {there}, not at {newest}; run canteen init")
-    standing, wanted = laws.standing(connection), laws.wanted(connection.dialect.name)
+    standing, wanted = invariants.standing(connection), invariants.wanted(connection.dialect.name)
     report.facts["triggers"] = len(standing)
     report.troubles += [f"trigger {name} is missing or disabled" for name in sorted(wanted - standing)]
-    report.troubles += [f"trigger {name} refuses nothing" for name in sorted(laws.hollow(connection) & wanted)]
+    report.troubles += [f"trigger {name} refuses nothing" for name in sorted(invariants.hollow(connection) & wanted)]
 
 
 def _postgresql(connection: Connection, report: Report) -> None:
@@ -167,10 +167,10 @@ def _postgresql(connection: Connection, report: Report) -> None:
     report.troubles += [f"{name} is off" for name in durable if show[name] == "off"]
     roles = set(connection.execute(text("SELECT rolname FROM pg_roles WHERE rolname LIKE 'canteen\\_%'")).scalars())
     report.facts["roles"] = sorted(roles)
-    missing = [role for role in (laws.OWNER, laws.APP, laws.AUDITOR) if role not in roles]
+    missing = [role for role in (invariants.OWNER, invariants.APP, invariants.AUDITOR) if role not in roles]
     report.troubles += [f"role {role} is missing" for role in missing]
     if not missing:
-        report.troubles += laws.excess_rights(connection)
+        report.troubles += invariants.excess_rights(connection)
 
 
 def _clock(connection: Connection, report: Report) -> None:
@@ -192,8 +192,8 @@ def _acting(settings: Config, report: Report) -> None:
     report.facts["application"] = {"acts_as": acts[0], "isolation": acts[1]}
     if acts[1] != "read committed":
         report.troubles.append(f"transactions are {acts[1]}, not read committed")
-    if acts[0] != laws.APP and (settings.app_role == laws.APP or settings.production):
-        report.troubles.append(f"the application acts as {acts[0]}, not as {laws.APP}")
+    if acts[0] != invariants.APP and (settings.app_role == invariants.APP or settings.production):
+        report.troubles.append(f"the application acts as {acts[0]}, not as {invariants.APP}")
 
 
 def _installation(settings: Config, report: Report) -> None:

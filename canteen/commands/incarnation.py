@@ -10,9 +10,9 @@ import click
 from canteen.auth.people import SYSTEM
 from canteen.commands import installation
 from canteen.db import db
-from canteen.pos import ahead
+from canteen.pos import acknowledgements
 from canteen.pos import incarnation as lives
-from canteen.pos.ahead import Ahead
+from canteen.pos.acknowledgements import Ahead
 from canteen.web import filters
 
 SHOWN = 20  # tablets named in one sentence
@@ -28,7 +28,7 @@ def incarnation() -> None:
 def show(*, as_json: bool) -> None:
     """The incarnation, and the tablets that know more than the database."""
     with installation():
-        current, found = lives.current(db.session()), ahead.standing(db.session())
+        current, found = lives.current(db.session()), acknowledgements.standing(db.session())
     if as_json:
         rows = [
             {
@@ -58,7 +58,9 @@ def show(*, as_json: bool) -> None:
 def renew(*, force: bool, as_json: bool) -> None:
     """Make a new incarnation: every tablet sends again all that it keeps. Servers need no restart. Safe to repeat."""
     with installation():
-        made = lives.renew(by=SYSTEM, because=_subjects(ahead.calling(ahead.standing(db.session()))), force=force)
+        made = lives.renew(
+            by=SYSTEM, because=_subjects(acknowledgements.calling(acknowledgements.standing(db.session()))), force=force
+        )
     if as_json:
         click.echo(json.dumps({"incarnation": made}))
     else:
@@ -69,9 +71,9 @@ def renew(*, force: bool, as_json: bool) -> None:
 
 def told() -> tuple[list[str], list[str]]:
     """Troubles and warnings about tablets that know more than the database, each as a sentence."""
-    found = ahead.standing(db.session())
+    found = acknowledgements.standing(db.session())
     troubles, warnings = list[str](), list[str]()
-    if calling := ahead.calling(found):
+    if calling := acknowledgements.calling(found):
         troubles.append(
             f"the database is older than what tablets know; run canteen incarnation renew: {_names(calling)}"
         )

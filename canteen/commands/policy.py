@@ -22,8 +22,8 @@ from canteen.policy.quote import quote_doc, say
 from canteen.policy.refusals import Refused
 from canteen.policy.rulebook import lint as linted
 from canteen.policy.rulebook import load
-from canteen.rulebooks import reader
-from canteen.rulebooks.reader import Located, YamlFaulty
+from canteen.rulebooks import yaml_reader
+from canteen.rulebooks.yaml_reader import Located, YamlFaulty
 
 _DAYS = frozenset({"birth_day", "residence_since", "since", "day", "days", "window"})
 _LARGEST = 4_000_000  # bytes: far more than a rulebook may have
@@ -96,10 +96,10 @@ def lint_rulebook(rulebook: str, as_json: bool) -> None:
 def problems(text: str, file: str) -> list[Located]:
     """What the reader or the lint says of a YAML text, each with its line and clause."""
     try:
-        document, lines = reader.read_with_lines(text, file=file)
+        document, lines = yaml_reader.read_with_lines(text, file=file)
     except YamlFaulty as faulty:
         return faulty.problems
-    return [reader.located(one, document, lines, file) for one in linted(document)]
+    return [yaml_reader.located(one, document, lines, file) for one in linted(document)]
 
 
 def text_of(rulebook: str) -> str:
@@ -122,7 +122,7 @@ def _decoded(path: Path) -> str:
 
 
 def _loaded(text: str, file: str) -> Any:
-    document = reader.read(text, file=file)
+    document = yaml_reader.read(text, file=file)
     try:
         return load(canonical.canonical(document))
     except Refused as refused:

@@ -20,8 +20,8 @@ from canteen.db import db
 from canteen.errors import Forbidden, Invalid, Missing
 from canteen.places import Area, Canteen
 from canteen.policy.canonical import Document
-from canteen.rulebooks import publishing as rulebooks
-from canteen.rulebooks import reader
+from canteen.rulebooks import publications as rulebooks
+from canteen.rulebooks import yaml_reader
 from canteen.rulebooks.models import LAYER_OF, RulebookVersion
 from canteen.ruledesk.desk.pages import document_of
 from canteen.ruledesk.editor import comparison, drafts
@@ -129,7 +129,7 @@ def _print(result: object) -> None:
 def _document(name: str) -> Document:
     """The document of a YAML file, of a scheme that comes with the product, or of a version."""
     if Path(name).is_file() or (SCHEMES / f"{name}.yaml").is_file():
-        return reader.read(text_of(name))
+        return yaml_reader.read(text_of(name))
     return document_of(_version(name))
 
 

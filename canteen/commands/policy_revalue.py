@@ -19,8 +19,8 @@ from canteen.commands.policy_desk import _place, _version
 from canteen.db import db
 from canteen.errors import Forbidden, Invalid
 from canteen.registry import lookup
+from canteen.rulebooks.late_notices import find, ordered
 from canteen.rulebooks.models import Revaluation
-from canteen.rulebooks.revaluations import find, ordered
 from canteen.ruledesk.desk.pages import document_of
 from canteen.ruledesk.editor import comparison
 from canteen.ruledesk.publication import gate

@@ -10,8 +10,8 @@ import click
 from canteen.auth.people import SYSTEM
 from canteen.commands import installation
 from canteen.db import db, transaction
-from canteen.registry.imports import running, templates
-from canteen.registry.imports.running import KINDS, Report
+from canteen.registry.imports import import_runs, templates
+from canteen.registry.imports.import_runs import KINDS, Report
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 SHOWN = 50  # bad rows printed; --json prints all that are kept
@@ -36,7 +36,7 @@ def roster() -> None:
 def check(file: Path, kind: str, others: bool, as_json: bool) -> None:
     """Tell what applying FILE (.xlsx or .csv) would do, and which rows are wrong. Writes nothing."""
     with installation():
-        _show(running.check(file, kind, SYSTEM, others=others), as_json=as_json)
+        _show(import_runs.check(file, kind, SYSTEM, others=others), as_json=as_json)
 
 
 @roster.command()
@@ -47,7 +47,7 @@ def check(file: Path, kind: str, others: bool, as_json: bool) -> None:
 def apply(file: Path, kind: str, others: bool, as_json: bool) -> None:
     """Write the good rows of FILE, all at once. The same file a second time changes nothing."""
     with installation():
-        _show(running.apply(file, kind, SYSTEM, others=others), as_json=as_json)
+        _show(import_runs.apply(file, kind, SYSTEM, others=others), as_json=as_json)
 
 
 @roster.command()
@@ -56,7 +56,7 @@ def apply(file: Path, kind: str, others: bool, as_json: bool) -> None:
 def template(out: Path, kind: str) -> None:
     """Write the empty template of a kind to OUT, .xlsx or .csv by its ending."""
     with installation():
-        made = running.template_of(kind)
+        made = import_runs.template_of(kind)
         out.write_bytes(templates.separated(made) if out.suffix == ".csv" else templates.workbook(db.session(), made))
     click.echo(str(out))
 
@@ -66,7 +66,7 @@ def template(out: Path, kind: str) -> None:
 def accept(run: str) -> None:
     """Let the broken-off import RUN stand as far as it got, when its file is lost."""
     with installation(), transaction() as session:
-        running.accept(session, run, SYSTEM)
+        import_runs.accept(session, run, SYSTEM)
     click.echo(run)
 
 

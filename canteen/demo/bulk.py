@@ -1,4 +1,4 @@
-"""The rows that checkouts would have left, made in bulk: mirrors `canteen.pos.writing` table by table.
+"""The rows that checkouts would have left, made in bulk: mirrors `canteen.pos.checkout_rows` table by table.
 
 What drifts from it is found by `canteen period verify`, which the tests run over such a month.
 """

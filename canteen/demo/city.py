@@ -36,11 +36,11 @@ from canteen.places import (
     ServingDays,
     ServingPoint,
 )
-from canteen.registry import credentials, documents, elders, fact_requests, keys, printing, raising
+from canteen.registry import benefit_gains, credentials, documents, elders, fact_requests, keys, print_runs
 from canteen.registry.card_print import sheet
 from canteen.registry.elders import NewElder, NewFact
 from canteen.registry.models import Credential, CredentialFact, Elder, ElderFact, ElderIdentity, IdentityKey
-from canteen.rulebooks import publishing
+from canteen.rulebooks import publications
 
 SCHEMES = Path(policy.__file__).parent / "schemes"
 SINCE = date(2020, 1, 1)
@@ -169,7 +169,7 @@ def build_elders(people: Sequence[Somebody], *, by: str, checker: str) -> None:
             tables[Elder].append({"id": one.id, "made_at": at, "recorded": recorded})
             tables[ElderIdentity].append(identity)
             tables[IdentityKey].append({"number_mac": identity["number_mac"], "elder_id": one.id})
-            if asked := [fact for fact in new.facts if fact.kind in raising.ENTITLING]:
+            if asked := [fact for fact in new.facts if fact.kind in benefit_gains.ENTITLING]:
                 lines.append(fact_requests.line_of(one.id, asked, "import"))
                 places.add(("area", one.residence))
             facts = [
@@ -177,7 +177,7 @@ def build_elders(people: Sequence[Somebody], *, by: str, checker: str) -> None:
                 NewFact("sex", one.sex, one.birth),
                 NewFact("hukou", one.hukou, one.since),
                 NewFact("residence", one.residence, one.since),
-                *(fact for fact in new.facts if fact.kind not in raising.ENTITLING),
+                *(fact for fact in new.facts if fact.kind not in benefit_gains.ENTITLING),
             ]
             tables[ElderFact] += [elders.fact_values(one.id, fact, "import", recorded) for fact in facts]
         for model, rows in tables.items():
@@ -203,8 +203,8 @@ def build_rulebooks(*, drafter: str, publisher: str, first: date) -> list[str]:
         ("demo-changchun", "city", areas.CITY),
         ("demo-changchun-chaoyang", "district", "220104"),
     ):
-        digest = publishing.draft((SCHEMES / f"{name}.yaml").read_text("utf-8"), by=drafter)
-        publishing.publish(digest, layer=layer, node_id=node, from_day=first, by=publisher)
+        digest = publications.draft((SCHEMES / f"{name}.yaml").read_text("utf-8"), by=drafter)
+        publications.publish(digest, layer=layer, node_id=node, from_day=first, by=publisher)
         hashes.append(digest)
     return hashes
 
@@ -263,11 +263,11 @@ def print_cards(path: Path, *, by: str) -> int:
     """Write the cards of the shown batch as one PDF and answer how many; their codes are destroyed, as always."""
     path.parent.mkdir(parents=True, exist_ok=True)
     session = db.session()
-    faces = list(printing.faces(session, PRINTED_BATCH))
+    faces = list(print_runs.faces(session, PRINTED_BATCH))
     session.rollback()
     path.write_bytes(sheet(faces, brand=BRAND))
     with transaction() as writing:
-        printing.printed(writing, PRINTED_BATCH, by)
+        print_runs.printed(writing, PRINTED_BATCH, by)
     return len(faces)
 
 

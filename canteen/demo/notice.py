@@ -10,7 +10,7 @@ from canteen.demo import areas
 from canteen.demo.calendar import Story
 from canteen.demo.city import SCHEMES
 from canteen.demo.plants import Act
-from canteen.rulebooks import reader
+from canteen.rulebooks import yaml_reader
 from canteen.ruledesk.editor import drafts, yaml_patch
 from canteen.ruledesk.simulation import simulation_jobs
 
@@ -23,7 +23,7 @@ def acts(story: Story, staff: Mapping[str, str]) -> list[Act]:
 
     def write() -> None:
         text = written(story.last.year + 1)
-        document = reader.read(text)
+        document = yaml_reader.read(text)
         by = staff["demo-admin"]
         drafts.start(text, str(document["title"]), layer="city", node_id=areas.CITY, by=by)
         month = clock.month_of(story.closed[2].first)
@@ -37,7 +37,7 @@ def acts(story: Story, staff: Mapping[str, str]) -> list[Act]:
 def written(year: int) -> str:
     """The draft's YAML: the scheme in force with a yuan more from eighty years on, and a budget."""
     text = (SCHEMES / "demo-changchun.yaml").read_text("utf-8")
-    tree: Any = reader.tree(text)
+    tree: Any = yaml_reader.tree(text)
     tree["title"] = f"演示·长春市敬老餐厅助餐补贴标准（{year} 年征求意见稿）"
     tree["from"] = f"{year}-01-01"
     city = next(fund for fund in tree["funds"] if fund["id"] == "demo.city")

@@ -15,8 +15,8 @@ from canteen.auth.models import Tablet
 from canteen.db import db
 from canteen.demo.draw import uid
 from canteen.policy import quote as engine
-from canteen.pos import envelope, quoting, records
-from canteen.pos.quoting import Answer, Asked, Quoted
+from canteen.pos import envelope, records, scan_quotes
+from canteen.pos.scan_quotes import Answer, Asked, Quoted
 
 PAYING = timedelta(seconds=25)  # from the quote to the payment
 NOTES = (1000, 2000, 5000, 10000)  # fen of the notes that elders pay with
@@ -178,7 +178,7 @@ class Till:
         ]
         session = db.session()
         with clock.at(at):
-            quoted = quoting.quote(session, self.canteen, asked, tablet_id=self.tablet)
+            quoted = scan_quotes.quote(session, self.canteen, asked, tablet_id=self.tablet)
         session.rollback()
         return quoted
 

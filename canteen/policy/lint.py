@@ -15,9 +15,9 @@ from canteen import money
 from canteen.policy import days
 from canteen.policy.benefits import TARGETS, UNPAID
 from canteen.policy.canonical import canonical
+from canteen.policy.explanation import CLASS_WORDS
 from canteen.policy.grammar import BENEFITS, RULEBOOK
 from canteen.policy.refusals import Problem, Refused
-from canteen.policy.saying import CLASS_WORDS
 from canteen.policy.shapes import Problems
 
 _WHOLE = 10_000

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from canteen.policy.bill import Bill
 from canteen.policy.canonical import Document
 from canteen.policy.case import Diner, Meal, Taken
+from canteen.policy.explanation import Sentences, sentences
 from canteen.policy.grammar import PAYERS, ROUND_BY, ROUND_TO
 from canteen.policy.outcome import Check, Passed, Rounded, Share, Surcharge, Use
 from canteen.policy.refusals import Problem, Refused
 from canteen.policy.rules import Lean, Rulebook
-from canteen.policy.saying import Sentences, sentences
 from canteen.policy.shapes import Code, Fen, Flag, ListOf, OneOf, Problems, Record, Text, Whole, document_schema
 from canteen.policy.stacking import Running, Used, judge
 

@@ -14,10 +14,10 @@ from canteen.auth.guard import Permission, allowed, even_revoked, tablet_signed
 from canteen.auth.models import Tablet
 from canteen.db import db
 from canteen.policy.quote import quote_doc
-from canteen.pos import ahead, notices, pricing, quoting, records
+from canteen.pos import acknowledgements, notices, pricing, records, scan_quotes
 from canteen.pos.models import HOW_READ, MODES
 from canteen.pos.orders import MOST_FEN, MOST_SALES
-from canteen.pos.quoting import Answer, Asked, Quoted
+from canteen.pos.scan_quotes import Answer, Asked, Quoted
 from canteen.web.api import Blueprint, Strict
 
 bp = Blueprint("pos_api", __name__, url_prefix="/api/v1", description="What tablets ask and bring")
@@ -80,7 +80,7 @@ def quotes(asked: dict[str, Any]) -> dict[str, Any]:
         )
         for sale in asked["sales"]
     ]
-    return _quoted(quoting.quote(session, canteen_id, wanted, tablet_id=g.tablet.id, cashier=g.person.id))
+    return _quoted(scan_quotes.quote(session, canteen_id, wanted, tablet_id=g.tablet.id, cashier=g.person.id))
 
 
 @bp.post("/records")
@@ -91,7 +91,7 @@ def quotes(asked: dict[str, Any]) -> dict[str, Any]:
 def bring(batch: dict[str, Any]) -> dict[str, Any]:
     """Book records in their order; one answer each. The same record may be brought again for ever."""
     tablet: Tablet = g.tablet
-    heard = ahead.hear(tablet, request.args)  # before booking: what comes now would hide what is missing
+    heard = acknowledgements.hear(tablet, request.args)  # before booking: what comes now would hide what is missing
     results = records.accept(batch["records"], tablet)
     return {
         **asdict(heard),

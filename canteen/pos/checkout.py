@@ -26,15 +26,15 @@ from canteen.policy.case import Meal
 from canteen.policy.outcome import Share
 from canteen.policy.quote import Quote
 from canteen.policy.refusals import Refused
-from canteen.pos import arrivals, bearing, cashiers, evidence, pricing, slots, stamps, timing, writing
+from canteen.pos import arrivals, cashiers, checkout_rows, evidence, lesser, pricing, service_time, slots, stamps
 from canteen.pos.arrivals import Arrival
+from canteen.pos.checkout_rows import Checked, Row
 from canteen.pos.models import Payment, QuoteInput, Sale, SaleKey, SaleLine, SaleUse, Slot, Surcharge, Tender
 from canteen.pos.models import Share as ShareRow
 from canteen.pos.orders import Checkout, SaleOrder
 from canteen.pos.pricing import Place, Priced
+from canteen.pos.service_time import Times
 from canteen.pos.slots import Draw
-from canteen.pos.timing import Times
-from canteen.pos.writing import Checked, Row
 from canteen.prepared import Prepared
 from canteen.registry.elders import Known, NoElder
 from canteen.rulebooks import layers
@@ -76,7 +76,7 @@ class Verdict:
 
     n: int
     share: Share
-    borne: bearing.Borne
+    borne: lesser.Borne
     reason: str
 
     @property
@@ -111,7 +111,7 @@ def ring_up(session: Session, order: Checkout, arrival: Arrival) -> Booked:
         raise ForeignCanteen
     given = [stamps.read(sale.stamp, tablet=arrival.tablet_id) for sale in order.sales]
     stamped = [s if s and _fits(s, sale) else None for sale, s in zip(order.sales, given, strict=True)]
-    times = [timing.of(sale, order, arrival, stamp) for sale, stamp in zip(order.sales, stamped, strict=True)]
+    times = [service_time.of(sale, order, arrival, stamp) for sale, stamp in zip(order.sales, stamped, strict=True)]
     place = pricing.place_at(session, order.sales[0].canteen, times[0].scanned_at)
     contract = place.contract or places.last_contract(session, place.canteen.id, place.day)
     persons = _persons(session, order, place)
@@ -128,7 +128,7 @@ def ring_up(session: Session, order: Checkout, arrival: Arrival) -> Booked:
     judged = _judge_all(session, order, times, place, eaten, unproven)
     layers.keep(session, place.book)
     slots.draw(session, (draw for j in judged for draw in j.draws))
-    writing.write(session, _rows(session, order, arrival, judged, place, period))
+    checkout_rows.write(session, _rows(session, order, arrival, judged, place, period))
     excluded = tuple((j.order.id, v.excluded, v.reason) for j in judged for v in j.verdicts if v.excluded)
     return Booked("kept" if excluded else "created", excluded)
 
@@ -285,7 +285,7 @@ def _verdicts(sold: Quote, own: Quote, barred: str) -> Iterator[Verdict]:
     """
     ours = [] if barred in NOT_THEIRS else [one for one in own.shares if not (barred and one.payer == "subsidy")]
     why = {passed.rule: passed.why for passed in own.passed}
-    for n, (share, borne) in enumerate(zip(sold.shares, bearing.borne(sold.shares, ours), strict=True), 1):
+    for n, (share, borne) in enumerate(zip(sold.shares, lesser.borne(sold.shares, ours), strict=True), 1):
         whole = borne.total() == share.fen
         yield Verdict(n, share, borne, "" if whole else barred or why.get(share.rule, "price_differs"))
 
@@ -312,7 +312,7 @@ def _take(
     asks = {(ask.allowance, ask.window): ask for ask in pricing.asks(sold)} | leaning
     whose = pricing.holders(person, place)
     for key, ask in sorted(asks.items()):
-        fen = sum(bearing.by_rules(v.borne, ask.rules) for v in verdicts if slots.counts(ask, v.share.fund))
+        fen = sum(lesser.by_rules(v.borne, ask.rules) for v in verdicts if slots.counts(ask, v.share.fund))
         holder = pricing.holder(ask.scope, whose)
         if holder is None:
             continue

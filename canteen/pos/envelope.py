@@ -15,7 +15,7 @@ from typing import Any
 
 from canteen import clock
 from canteen.errors import Invalid, Refusal
-from canteen.pos import reading
+from canteen.pos import wire_format
 
 VERSION = 1
 FIRST = "0" * 64  # what the first record of an epoch names as the one before it
@@ -24,9 +24,9 @@ MOST_BYTES = 256 * 1024  # of one body in clear
 ENCRYPTED = "p256"  # the cipher of a body that only the server can read (canteen/pos/cipher.py)
 CIPHERS = ("none", ENCRYPTED)
 
-_AT = reading.like("[ -~]{1,64}")  # kept as sent, whatever it says: see `Envelope.at`
-_HEX = reading.like("[0-9a-f]{64}")
-_ID = reading.like("[0-9A-Za-z-]{1,64}")
+_AT = wire_format.like("[ -~]{1,64}")  # kept as sent, whatever it says: see `Envelope.at`
+_HEX = wire_format.like("[0-9a-f]{64}")
+_ID = wire_format.like("[0-9A-Za-z-]{1,64}")
 
 
 class EnvelopeMalformed(Invalid):
@@ -39,20 +39,20 @@ class ClockImpossible(Refusal):
     message = "平板记录的日期无法识别，已单独保存，请校准平板时间并联系系统运维。"
 
 
-_read = reading.record(
+_read = wire_format.record(
     {
-        "v": reading.whole(VERSION, VERSION),
-        "cipher": reading.among(CIPHERS),
-        "key": reading.or_null(_ID),
+        "v": wire_format.whole(VERSION, VERSION),
+        "cipher": wire_format.among(CIPHERS),
+        "key": wire_format.or_null(_ID),
         "tablet": _ID,
-        "epoch": reading.whole(1, 2**31),
-        "number": reading.whole(1, 2**53),
+        "epoch": wire_format.whole(1, 2**31),
+        "number": wire_format.whole(1, 2**53),
         "prev": _HEX,
         "at": _AT,
-        "mono": reading.whole(0, 2**53),
+        "mono": wire_format.whole(0, 2**53),
         "boot": _ID,
-        "kind": reading.among(KINDS),
-        "body": reading.text(),
+        "kind": wire_format.among(KINDS),
+        "body": wire_format.text(),
         "hash": _HEX,
     }
 )
@@ -102,7 +102,7 @@ def read(document: object) -> Envelope:
     """An envelope from decoded JSON. Raises EnvelopeMalformed naming the fields."""
     try:
         data: dict[str, Any] = _read(document)
-    except reading.Wrong as error:
+    except wire_format.Wrong as error:
         raise EnvelopeMalformed(details={"fields": error.fields}) from error
     return Envelope(
         tablet=data["tablet"],

@@ -15,14 +15,14 @@ from sqlalchemy.orm import Session
 from canteen import clock
 from canteen.auth import contacts
 from canteen.auth.models import TabletSilence
-from canteen.pos import dating, envelope
+from canteen.pos import date_proof, envelope
 from canteen.pos.arrivals import Arrival
-from canteen.pos.dating import Evidence, Mark, Silence
+from canteen.pos.date_proof import Evidence, Mark, Silence
 from canteen.pos.models import Record
 from canteen.pos.orders import Checkout
 from canteen.pos.pricing import Place
+from canteen.pos.service_time import Times
 from canteen.pos.stamps import Stamp
-from canteen.pos.timing import Times
 
 SELF_DATED = "self_dated"
 NOT_LOGGED_IN = "cashier_not_logged_in"
@@ -46,7 +46,7 @@ def flags(
     for timed, stamp in zip(times, stamped, strict=True):
         dated: tuple[str, ...] = ()
         if place.day < today:
-            why = dating.doubt(_evidence(session, arrival, place, timed, stamp))
+            why = date_proof.doubt(_evidence(session, arrival, place, timed, stamp))
             dated = (SELF_DATED, why) if why else ()
         elif "clock_unmeasured" in timed.flags and _over_a_turn_of_days(session, arrival, place):
             dated = ("clock_day",)
@@ -66,8 +66,8 @@ def _on_duty(session: Session, order: Checkout, arrival: Arrival, times: Sequenc
 def _evidence(session: Session, arrival: Arrival, place: Place, timed: Times, stamp: Stamp | None) -> Evidence:
     sent, turns = arrival.envelope, place.canteen.day_turns_at
     silences: list[Silence] = []
-    if stamp is None and arrival.at - timed.scanned_at > dating.GRACE:
-        since = max(timed.scanned_at - dating.SLACK, arrival.at - timedelta(days=place.canteen.offline_days + 1))
+    if stamp is None and arrival.at - timed.scanned_at > date_proof.GRACE:
+        since = max(timed.scanned_at - date_proof.SLACK, arrival.at - timedelta(days=place.canteen.offline_days + 1))
         silences = [_silence(row) for row in contacts.silences(session, arrival.tablet_id, since)]
     told = [one.before.number for one in silences if one.before]
     return Evidence(
@@ -117,6 +117,6 @@ def _chained(session: Session, arrival: Arrival, since: int) -> int:
 
 def _over_a_turn_of_days(session: Session, arrival: Arrival, place: Place) -> bool:
     """Whether the tablet may have made the sale on an earlier day: it was not heard from then until just now."""
-    silences = contacts.silences(session, arrival.tablet_id, arrival.at - dating.BRINGING)
+    silences = contacts.silences(session, arrival.tablet_id, arrival.at - date_proof.BRINGING)
     turns = place.canteen.day_turns_at
     return bool(silences) and clock.business_day(silences[0].from_at, turns_at=turns) < place.day

@@ -16,7 +16,7 @@ from typing import Any
 from canteen.errors import Invalid
 from canteen.money import Fen
 from canteen.places import MEALS
-from canteen.pos import reading
+from canteen.pos import wire_format
 from canteen.pos.models import HOW_READ, MODES, TENDERS
 
 MOST_FEN = 10_000_00  # of one sale: a till that says more is asking for the wrong unit
@@ -28,66 +28,66 @@ class BodyMalformed(Invalid):
     message = "这条记录的内容无法识别，已单独保存，请联系系统运维处理。"
 
 
-_FEN = reading.whole(0, MOST_FEN)
-_HEX = reading.like("[0-9a-f]{64}")
-_CODE = reading.text(64, 1)
-_NAMED = reading.or_null(_CODE)
+_FEN = wire_format.whole(0, MOST_FEN)
+_HEX = wire_format.like("[0-9a-f]{64}")
+_CODE = wire_format.text(64, 1)
+_NAMED = wire_format.or_null(_CODE)
 _GUESTS = ("guest", "staff", "volunteer", "spouse")
-_LINE = reading.record(
-    {"item": _CODE, "name": reading.text(80, 1), "fen": _FEN, "quantity": reading.whole(1, 99)},
-    {"tags": (reading.many(reading.text(40, 1), 20), ())},
+_LINE = wire_format.record(
+    {"item": _CODE, "name": wire_format.text(80, 1), "fen": _FEN, "quantity": wire_format.whole(1, 99)},
+    {"tags": (wire_format.many(wire_format.text(40, 1), 20), ())},
 )
-_SALE = reading.record(
+_SALE = wire_format.record(
     {
-        "id": reading.uid,
+        "id": wire_format.uid,
         "canteen": _CODE,
         "point": _NAMED,
-        "elder": reading.or_null(reading.uid),
-        "credential": reading.or_null(_HEX),
-        "guest": reading.or_null(reading.among(_GUESTS)),
-        "how": reading.among(HOW_READ),
-        "mode": reading.among(MODES),
-        "day": reading.day,
-        "period": reading.among(MEALS),
-        "lines": reading.many(_LINE, 20),
-        "amount": reading.or_null(_FEN),
-        "quote": reading.mapping,
-        "input": reading.mapping,
+        "elder": wire_format.or_null(wire_format.uid),
+        "credential": wire_format.or_null(_HEX),
+        "guest": wire_format.or_null(wire_format.among(_GUESTS)),
+        "how": wire_format.among(HOW_READ),
+        "mode": wire_format.among(MODES),
+        "day": wire_format.day,
+        "period": wire_format.among(MEALS),
+        "lines": wire_format.many(_LINE, 20),
+        "amount": wire_format.or_null(_FEN),
+        "quote": wire_format.mapping,
+        "input": wire_format.mapping,
         "input_hash": _HEX,
         "rulebook": _HEX,
-        "stamp": reading.or_null(reading.text(2000, 1)),
-        "quoted_mono": reading.or_null(reading.whole(0, 2**53)),
+        "stamp": wire_format.or_null(wire_format.text(2000, 1)),
+        "quoted_mono": wire_format.or_null(wire_format.whole(0, 2**53)),
     },
-    {"flags": (reading.many(reading.like("[a-z_]{1,40}")), ())},
+    {"flags": (wire_format.many(wire_format.like("[a-z_]{1,40}")), ())},
 )
-_PAID = reading.whole(0, MOST_FEN * MOST_SALES)
-_TENDER = reading.record(
-    {"kind": reading.among(TENDERS), "fen": _PAID, "given": _PAID, "change": _PAID},
-    {"reference": (reading.text(64), "")},
+_PAID = wire_format.whole(0, MOST_FEN * MOST_SALES)
+_TENDER = wire_format.record(
+    {"kind": wire_format.among(TENDERS), "fen": _PAID, "given": _PAID, "change": _PAID},
+    {"reference": (wire_format.text(64), "")},
 )
-_CHECKOUT = reading.record(
+_CHECKOUT = wire_format.record(
     {
-        "sales": reading.many(_SALE, MOST_SALES, 1),
-        "payment": reading.record(
+        "sales": wire_format.many(_SALE, MOST_SALES, 1),
+        "payment": wire_format.record(
             {
-                "id": reading.uid,
+                "id": wire_format.uid,
                 "due": _PAID,
-                "tenders": reading.many(_TENDER, 4, 1),
+                "tenders": wire_format.many(_TENDER, 4, 1),
             }
         ),
         "cashier": _CODE,
-        "clock": reading.record({"offset_ms": reading.or_null(reading.whole()), "boot": _CODE}),
+        "clock": wire_format.record({"offset_ms": wire_format.or_null(wire_format.whole()), "boot": _CODE}),
     }
 )
-_VOID = reading.record(
+_VOID = wire_format.record(
     {
-        "id": reading.uid,
-        "sale": reading.uid,
+        "id": wire_format.uid,
+        "sale": wire_format.uid,
         "cashier": _CODE,
         "approved_by": _NAMED,
-        "approval": reading.or_null(reading.text(2000, 1)),
-        "reason": reading.text(200, 1),
-        "refund": reading.record({"kind": reading.among(TENDERS), "fen": _FEN}),
+        "approval": wire_format.or_null(wire_format.text(2000, 1)),
+        "reason": wire_format.text(200, 1),
+        "refund": wire_format.record({"kind": wire_format.among(TENDERS), "fen": _FEN}),
     }
 )
 
@@ -251,9 +251,9 @@ def _no_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _load(reader: reading.Reader, document: Any) -> dict[str, Any]:
+def _load(reader: wire_format.Reader, document: Any) -> dict[str, Any]:
     try:
         data: dict[str, Any] = reader(document)
-    except reading.Wrong as error:
+    except wire_format.Wrong as error:
         raise BodyMalformed(details={"fields": error.fields}) from error
     return data

@@ -18,14 +18,14 @@ from sqlalchemy.orm import Session
 from canteen import clock, events
 from canteen.errors import Invalid
 from canteen.places import Canteen, Contract
-from canteen.policy import carrying, case
+from canteen.policy import carry_over, case
 from canteen.policy import quote as engine
 from canteen.policy.case import Diner, Meal
 from canteen.policy.quote import Quote
 from canteen.policy.refusals import Refused
 from canteen.policy.rulebook import canonical, digest
-from canteen.pos import slots, timing
-from canteen.pos.here import here
+from canteen.pos import service_time, slots
+from canteen.pos.canteen_day import here
 from canteen.pos.orders import Line
 from canteen.registry import credentials, elders
 from canteen.registry.elders import Known
@@ -74,7 +74,7 @@ def place_at(session: Session, canteen_id: str, at: datetime) -> Place:
     day = clock.business_day(at, turns_at=found.canteen.day_turns_at)
     if day != clock.business_day(at):
         found = here(session, canteen_id, day, head)
-    period, in_window = timing.meal_period(found.windows, clock.minute_of_day(at))
+    period, in_window = service_time.meal_period(found.windows, clock.minute_of_day(at))
     odd = (("outside_window", not in_window), ("closed_day", not found.serves), ("no_contract", found.contract is None))
     flags = tuple(name for name, holds in odd if holds)
     served = in_window and found.serves
@@ -208,14 +208,14 @@ def taken_now(session: Session, place: Place, person: Known | None, meal: Meal) 
 
 def later_windows(book: InForce, diner: Diner, meal: Meal) -> set[str]:
     """The windows that may have used what this meal's windows leave, to be read besides its own."""
-    return {want.window for want in carrying.later(book.book, diner, meal)}
+    return {want.window for want in carry_over.later(book.book, diner, meal)}
 
 
 def withhold(taken: slots.Taken, book: InForce, diner: Diner, meal: Meal) -> None:
     """Count as taken what later windows already have of this meal's: whoever comes late finds the rest."""
     if not later_windows(book, diner, meal):
         return
-    for one in carrying.lent(book.book, diner, meal, _told(taken)):
+    for one in carry_over.lent(book.book, diner, meal, _told(taken)):
         used = taken.setdefault((one.allowance, one.window), slots.Used())
         if one.unit == "fen":
             used.fen += one.amount

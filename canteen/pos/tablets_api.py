@@ -21,7 +21,7 @@ from canteen.auth.models import Tablet
 from canteen.auth.tablets import BadKey
 from canteen.db import db, transaction
 from canteen.places import MenuItem, ServingPoint
-from canteen.pos import ahead, cipher, incarnation, lost, voids
+from canteen.pos import acknowledgements, cipher, incarnation, lost_numbers, voids
 from canteen.web import security
 from canteen.web.api import PREFIX, Blueprint, Strict
 
@@ -186,7 +186,7 @@ def boot() -> dict[str, Any]:
         "cashiers": [_named(person) for person in people.working_at(session, canteen.id, Permission.SELL)],
         "managers": [_named(person) for person in people.working_at(session, canteen.id, Permission.VOID_ANY)],
         "session": {"id": g.person.id, "name": g.person.name} if g.person else None,
-        "lost": [asdict(run) for run in lost.confirmed(session, tablet.id)],
+        "lost": [asdict(run) for run in lost_numbers.confirmed(session, tablet.id)],
         "record_key": _record_key(),
     }
 
@@ -261,7 +261,7 @@ def _key(text: str) -> bytes:
 
 
 def _contact() -> dict[str, Any]:
-    return asdict(ahead.hear(g.tablet, request.args))
+    return asdict(acknowledgements.hear(g.tablet, request.args))
 
 
 def _record_key() -> dict[str, str]:

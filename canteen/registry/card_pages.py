@@ -13,7 +13,7 @@ from canteen.auth import guard
 from canteen.auth.guard import NotCovered, Permission, allowed, reads_only
 from canteen.db import db, transaction
 from canteen.errors import Conflict, Invalid, Missing, Refusal
-from canteen.registry import card_print, credentials, lookup, printing
+from canteen.registry import card_print, credentials, lookup, print_runs
 from canteen.registry.credentials import BATCH_LIMIT
 from canteen.web import nav
 from canteen.web.errors import status_of
@@ -97,11 +97,11 @@ def sheets(batch: str) -> ResponseReturnValue:
     if not (part.isascii() and part.isdigit() and 1 <= int(part) <= BATCH_LIMIT):
         raise NotCovered
     first = (int(part) - 1) * card_print.FILE_LIMIT
-    printing.need(db.session(), batch, _reach())
-    faces = printing.faces(db.session(), batch)
+    print_runs.need(db.session(), batch, _reach())
+    faces = print_runs.faces(db.session(), batch)
     chosen = list(itertools.islice(faces, first, first + card_print.FILE_LIMIT))
     if not chosen:
-        raise printing.NoBatch
+        raise print_runs.NoBatch
     pdf = card_print.sheet(chosen, brand=settings().card_brand)
     with transaction() as session:
         events.record(session, "cards.download", batch, by=g.person.id, body={"part": int(part), "cards": len(chosen)})
@@ -115,17 +115,17 @@ def confirm_printed(batch: str) -> ResponseReturnValue:
     """The batch is on paper: its codes are destroyed."""
     try:
         with transaction() as session:
-            printing.need(session, batch, _reach())
-            printing.printed(session, batch, g.person.id)
+            print_runs.need(session, batch, _reach())
+            print_runs.printed(session, batch, g.person.id)
     except REFUSED as refusal:
         return _page(refusal)
     return redirect(url_for("cards.cards_page", done="printed"))
 
 
-def _reach() -> printing.Reach | None:
+def _reach() -> print_runs.Reach | None:
     """Whose cards the caller may print; None when everybody's."""
     within = guard.scope(Permission.CARDS).within(db.session())
-    return None if within is None else printing.Reach(within, g.person.id)
+    return None if within is None else print_runs.Reach(within, g.person.id)
 
 
 def _page(refusal: Refusal | None = None, told: str = "") -> ResponseReturnValue:
@@ -133,7 +133,7 @@ def _page(refusal: Refusal | None = None, told: str = "") -> ResponseReturnValue
     covered = guard.scope(Permission.CARDS).areas(session)
     page = render_template(
         "registry/cards.html",
-        waiting=printing.waiting(session, _reach()) if makes else [],
+        waiting=print_runs.waiting(session, _reach()) if makes else [],
         size=card_print.FILE_LIMIT,
         makes=makes,
         limit=BATCH_LIMIT,

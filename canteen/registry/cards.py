@@ -15,7 +15,7 @@ from stdnum import damm
 from stdnum.iso7064 import mod_97_10
 
 from canteen.errors import Invalid
-from canteen.registry.folding import close_up
+from canteen.registry.text_forms import close_up
 
 RANDOM = 24
 CODE = RANDOM + 2

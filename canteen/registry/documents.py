@@ -14,7 +14,7 @@ from stdnum.iso7064 import mod_11_2
 
 from canteen import clock
 from canteen.errors import Invalid
-from canteen.registry.folding import close_up
+from canteen.registry.text_forms import close_up
 
 OLDEST = 130  # years; a birth date before that is a slip of the pen
 KINDS: Final = {"resident": "居民身份证", "hmt": "港澳台居民证件", "foreign": "外国人证件", "none": "无证件"}

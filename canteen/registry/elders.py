@@ -25,9 +25,9 @@ from canteen.registry import facts as dated
 from canteen.registry import keys
 from canteen.registry.documents import NONE, Document
 from canteen.registry.facts import Fact
-from canteen.registry.folding import name_of, phone_of
 from canteen.registry.models import Elder, ElderFact, ElderIdentity, ElderPhoto, IdentityKey, ImportRun
 from canteen.registry.paths import areas_above
+from canteen.registry.text_forms import name_of, phone_of
 from canteen.registry.titles import Title, title_of
 
 STOPPED: Final = ("deceased",)  # statuses that stop every credential

@@ -20,7 +20,7 @@ from canteen.auth.change_requests import Kind, Line, Overtaken, Shown
 from canteen.auth.guard import Permission
 from canteen.auth.models import ChangeRequest
 from canteen.db import Uid
-from canteen.registry import elders, raising, show
+from canteen.registry import benefit_gains, elders, show
 from canteen.registry import facts as dated
 from canteen.registry.elders import NewElder, NewFact
 from canteen.registry.facts import Fact
@@ -45,7 +45,7 @@ def note(
     elders.hold(session, elder_id, facts)
     facts = elders.check_facts(session, elder_id, facts)
     known = _person(session, elder_id)
-    kinds = raising.raising_kinds(known, facts, clock.today())
+    kinds = benefit_gains.raising_kinds(known, facts, clock.today())
     merges = [fact for fact in facts if fact.kind == "merged"]
     if merges and not any(_merge_raises(session, known, fact) for fact in merges):
         kinds -= {"merged"}
@@ -64,8 +64,8 @@ def register(session: Session, new: NewElder, by: str, within: Collection[str] |
     Raises what `elders.register` raises.
     """
     elders.facts_of_new(session, new)
-    asked = [fact for fact in new.facts if fact.kind in raising.ENTITLING]
-    rest = [fact for fact in new.facts if fact.kind not in raising.ENTITLING]
+    asked = [fact for fact in new.facts if fact.kind in benefit_gains.ENTITLING]
+    rest = [fact for fact in new.facts if fact.kind not in benefit_gains.ENTITLING]
     elder_id = elders.register(session, replace(new, facts=rest), by)
     if asked:
         places = place_of(elders.facts_about(session, elder_id), within)
@@ -128,7 +128,7 @@ def _merge_raises(session: Session, known: Sequence[Fact], fact: NewFact) -> boo
     if not fact.value:
         return True  # apart again, each has limits of its own
     other = _person(session, uuid.UUID(fact.value))
-    return raising.merge_raises(dated.standing(known), dated.standing(other))
+    return benefit_gains.merge_raises(dated.standing(known), dated.standing(other))
 
 
 # --- confirming ---
@@ -180,7 +180,7 @@ def shown(session: Session, lines: Sequence[Line]) -> list[Shown]:
     known = elders.facts_of_many(session, ids) if ids else {}
     every = [fact for facts in known.values() for fact in facts]
     asked = {id(line): facts_of(line) for line in lines}
-    new = [fact for facts in asked.values() for fact in raising.as_facts((), facts)]
+    new = [fact for facts in asked.values() for fact in benefit_gains.as_facts((), facts)]
     names, people, ate = show.names_of(session, [*every, *new]), _people(session, ids), _meals(session, ids)
     found = []
     for line, elder_id in zip(lines, ids, strict=True):
@@ -206,7 +206,7 @@ def _in_words(
             warnings.append(warning)
             days.append(facts[0].from_day)
             continue
-        turns = raising.changes(known, facts, kind)
+        turns = benefit_gains.changes(known, facts, kind)
         day, held, holds = turns[0] if turns else (facts[0].from_day, [], [])
         word = show.KIND_WORDS[kind]
         before.append(f"{word}：{_values(held, names)}")

@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 
 from canteen import events
 from canteen.errors import Invalid
-from canteen.registry import elders, folding, keys
+from canteen.registry import elders, keys, text_forms
 from canteen.registry.elders import NoElder
-from canteen.registry.folding import fold, name_of
 from canteen.registry.models import ElderIdentity, ElderPhoto
+from canteen.registry.text_forms import fold, name_of
 
 PORTRAIT: Final = (240, 320)  # pixels
 PIXELS: Final = 40_000_000  # of a picture handed in: a telephone's is a quarter of it
@@ -51,7 +51,7 @@ def phone_of(row: ElderIdentity) -> str:
 def amend(session: Session, elder_id: uuid.UUID, name: str, phone: str, by: str) -> None:
     """Correct name and telephone; the number stays. Nothing new: nothing happens. Raises NoElder, BadName, BadPhone."""
     elders.lock(session, elder_id)
-    row, name, phone = current(session, elder_id), name_of(name), folding.phone_of(phone)
+    row, name, phone = current(session, elder_id), name_of(name), text_forms.phone_of(phone)
     if (row.name, phone_of(row)) == (name, phone):
         return
     box = keys.keyring().identity

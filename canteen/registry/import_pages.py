@@ -19,9 +19,9 @@ from canteen.auth.guard import NotCovered, Permission, allowed, takes
 from canteen.auth.models import Person
 from canteen.db import db, transaction
 from canteen.errors import Conflict, Invalid, Refusal
-from canteen.registry.imports import running, templates
+from canteen.registry.imports import import_runs, templates
 from canteen.registry.imports.bounds import USUAL, BadFile
-from canteen.registry.imports.running import Report
+from canteen.registry.imports.import_runs import Report
 from canteen.registry.models import ImportRun
 from canteen.web import nav
 from canteen.web.errors import status_of
@@ -51,7 +51,7 @@ def imports_page() -> ResponseReturnValue:
 def template(kind: str, ending: str) -> Response:
     """The empty template of a kind."""
     guard.require(NEEDS.get(kind, Permission.ROSTER))
-    made = running.template_of(kind)
+    made = import_runs.template_of(kind)
     if ending == "xlsx":
         body, mimetype = templates.workbook(db.session(), made), templates.XLSX
     elif ending == "csv":
@@ -76,9 +76,11 @@ def take() -> ResponseReturnValue:
         with _uploaded() as (path, name):
             if applying:
                 expect = request.form.get("expect") or None
-                report = running.apply(path, kind, g.person.id, name=name, within=within, expect=expect, others=others)
+                report = import_runs.apply(
+                    path, kind, g.person.id, name=name, within=within, expect=expect, others=others
+                )
             else:
-                report = running.check(path, kind, g.person.id, within=within, others=others)
+                report = import_runs.check(path, kind, g.person.id, within=within, others=others)
     except (Invalid, Conflict) as refusal:
         return _answer(kind, refusal=refusal)
     return _answer(kind, report=report, applied=applying)
@@ -91,9 +93,9 @@ def accept(run: str) -> ResponseReturnValue:
     session = db.session()
     known = session.get(ImportRun, run)
     if known is None or not (known.by == g.person.id or _within(session, Permission.ROSTER) is None):
-        raise running.NoRun
+        raise import_runs.NoRun
     with transaction() as writing:
-        running.accept(writing, run, g.person.id)
+        import_runs.accept(writing, run, g.person.id)
     return redirect(url_for("imports.imports_page", kind="roster"))
 
 
@@ -144,15 +146,15 @@ def _page(
     kind: str, *, report: Report | None = None, refusal: Refusal | None = None, applied: bool = False
 ) -> ResponseReturnValue:
     session = db.session()
-    kinds = [(each, running.template_of(each).title) for each, permission in NEEDS.items() if guard.may(permission)]
+    kinds = [(each, import_runs.template_of(each).title) for each, permission in NEEDS.items() if guard.may(permission)]
     allowed_kinds = {each for each, _ in kinds}
     all_seen = {each for each in allowed_kinds if _within(session, NEEDS[each]) is None}
-    runs = [run for run in running.runs(session) if run.kind in all_seen or run.by == g.person.id]
+    runs = [run for run in import_runs.runs(session) if run.kind in all_seen or run.by == g.person.id]
     names = select(Person.id, Person.name).where(Person.id.in_({run.by for run in runs}))
     page = render_template(
         "registry/imports.html",
         kind=kind,
-        template=running.template_of(kind),
+        template=import_runs.template_of(kind),
         kinds=kinds,
         titles=dict(kinds),
         runs=runs,

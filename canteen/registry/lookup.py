@@ -16,8 +16,8 @@ from canteen.places import Area, AreaLink
 from canteen.registry import cards, credentials, documents, elders, facts, keys
 from canteen.registry.credentials import UnknownCard
 from canteen.registry.documents import BadNumber, Document
-from canteen.registry.folding import close_up, fold
 from canteen.registry.models import Elder, ElderFact, ElderIdentity, IdentityKey
+from canteen.registry.text_forms import close_up, fold
 
 SHOWN = 50
 _AREA_KINDS = ("hukou", "residence")

@@ -17,7 +17,7 @@ from canteen.auth import guard
 from canteen.auth.guard import NotCovered, Permission, allowed, reads_only
 from canteen.db import db, transaction
 from canteen.errors import Conflict, Invalid, Missing, Refusal
-from canteen.registry import credentials, documents, elders, fact_requests, identities, likely, lookup, show
+from canteen.registry import credentials, documents, elders, fact_requests, identities, likely_same, lookup, show
 from canteen.registry.credentials import REASONS
 from canteen.registry.documents import KINDS
 from canteen.registry.elders import NewElder, NewFact
@@ -78,7 +78,7 @@ def elders_page() -> ResponseReturnValue:
 def likely_page() -> ResponseReturnValue:
     """Entries that are likely one person, to be merged or left."""
     session, within = db.session(), _areas(db.session(), Permission.ROSTER)
-    groups = likely.groups(session, within)
+    groups = likely_same.groups(session, within)
     reached = {one.id for group in groups for one in group if lookup.reached(session, one.id, within)}
     return render_template("registry/likely.html", groups=groups, reached=reached)
 

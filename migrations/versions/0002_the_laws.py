@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from canteen import laws
+from canteen import invariants
 
 revision = "0002"
 down_revision = "0001"
@@ -90,7 +90,7 @@ def upgrade() -> None:
         _postgresql()
     else:
         _sqlite()
-    laws.assert_triggers(op.get_bind(), laws.expected(FACTS, ON_INSERT, op.get_bind().dialect.name))
+    invariants.assert_triggers(op.get_bind(), invariants.expected(FACTS, ON_INSERT, op.get_bind().dialect.name))
 
 
 def _day_after(dialect: str) -> str:
@@ -150,7 +150,7 @@ def _postgresql() -> None:
         """CREATE TRIGGER law_period_no_truncate BEFORE TRUNCATE ON period
            FOR EACH STATEMENT EXECUTE FUNCTION law_refuse()"""
     )
-    for statement in laws.grants(FACTS, CHANGED, REMOVED):
+    for statement in invariants.grants(FACTS, CHANGED, REMOVED):
         _run(statement)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from canteen import db, laws
+from canteen import db, invariants
 
 revision = "0003"
 down_revision = "0002"
@@ -38,7 +38,7 @@ def upgrade() -> None:
         _guard(table, dialect)
     if dialect == "postgresql":
         _rights()
-    laws.assert_triggers(op.get_bind(), laws.expected(FACTS, ON_INSERT, dialect))
+    invariants.assert_triggers(op.get_bind(), invariants.expected(FACTS, ON_INSERT, dialect))
 
 
 def _tables() -> None:
@@ -139,10 +139,10 @@ def _guard(table: str, dialect: str) -> None:
 
 def _rights() -> None:
     facts, state = ", ".join(NEW_FACTS), ", ".join(STATE)
-    _run(f"GRANT SELECT ON {facts}, {state} TO {laws.APP}, {laws.AUDITOR}")
-    _run(f"GRANT INSERT ON {facts} TO {laws.APP}")
-    _run(f"GRANT INSERT, UPDATE ON {state} TO {laws.APP}")
-    _run(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {laws.APP}")
+    _run(f"GRANT SELECT ON {facts}, {state} TO {invariants.APP}, {invariants.AUDITOR}")
+    _run(f"GRANT INSERT ON {facts} TO {invariants.APP}")
+    _run(f"GRANT INSERT, UPDATE ON {state} TO {invariants.APP}")
+    _run(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {invariants.APP}")
 
 
 def _run(statement: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from canteen import db, laws
+from canteen import db, invariants
 
 revision = "0004"
 down_revision = "0003"
@@ -70,7 +70,7 @@ def upgrade() -> None:
         _law(name, table, refused, dialect)
     if dialect == "postgresql":
         _rights()
-    laws.assert_triggers(op.get_bind(), laws.expected(FACTS, ON_INSERT, dialect))
+    invariants.assert_triggers(op.get_bind(), invariants.expected(FACTS, ON_INSERT, dialect))
 
 
 def _widen(table: str, name: str, old: str, new: str, dialect: str) -> None:
@@ -88,7 +88,7 @@ def _widen(table: str, name: str, old: str, new: str, dialect: str) -> None:
     parts = op.get_bind().execute(stored, {"table": table}).all()
     (made,) = (sql for kind, sql in parts if kind == "table")
     if old not in made:
-        raise laws.LawMissing(f"the check of {table}.{name} is not the one known")
+        raise invariants.LawMissing(f"the check of {table}.{name} is not the one known")
     _run(made.replace(f"CREATE TABLE {table}", f"CREATE TABLE {table}_wider", 1).replace(old, new, 1))
     _run(f"INSERT INTO {table}_wider SELECT * FROM {table}")
     _run(f"DROP TABLE {table}")
@@ -323,10 +323,10 @@ def _sqlite_trigger(name: str, when: str, refused: str) -> None:
 
 def _rights() -> None:
     facts, state = ", ".join(NEW_FACTS), ", ".join(STATE)
-    _run(f"GRANT SELECT ON {facts}, {state} TO {laws.APP}, {laws.AUDITOR}")
-    _run(f"GRANT INSERT ON {facts} TO {laws.APP}")
-    _run(f"GRANT INSERT, UPDATE ON {state} TO {laws.APP}")
-    _run(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {laws.APP}")
+    _run(f"GRANT SELECT ON {facts}, {state} TO {invariants.APP}, {invariants.AUDITOR}")
+    _run(f"GRANT INSERT ON {facts} TO {invariants.APP}")
+    _run(f"GRANT INSERT, UPDATE ON {state} TO {invariants.APP}")
+    _run(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {invariants.APP}")
 
 
 def _run(statement: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from canteen import laws
+from canteen import invariants
 
 revision = "0005"
 down_revision = "0004"
@@ -54,7 +54,7 @@ PERIOD_THERE = """EXISTS (SELECT 1 FROM period WHERE id = NEW.id)
 
 def upgrade() -> None:
     dialect = op.get_bind().dialect.name
-    standing = laws.expected(FACTS, ON_INSERT, dialect)
+    standing = invariants.expected(FACTS, ON_INSERT, dialect)
     for name, (table, refused) in NEW_ON_INSERT.items():
         _law(name, table, refused, dialect)
     if (
@@ -62,7 +62,7 @@ def upgrade() -> None:
     ):  # INSERT OR REPLACE removes the row it meets, past the trigger on DELETE unless a pragma is on
         _sqlite_trigger("period_no_replace", "period", PERIOD_THERE)
         standing.add("law_period_no_replace")
-    laws.assert_triggers(op.get_bind(), standing)
+    invariants.assert_triggers(op.get_bind(), standing)
 
 
 def _law(name: str, table: str, refused: str, dialect: str) -> None:

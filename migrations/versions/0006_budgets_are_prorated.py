@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from canteen import db, laws
+from canteen import db, invariants
 
 revision = "0006"
 down_revision = "0005"
@@ -56,14 +56,14 @@ def upgrade() -> None:
         _guard(table, dialect)
     for name, (table, refused) in NEW_ON_INSERT.items():
         _law(name, table, refused, dialect)
-    standing = laws.expected(FACTS, ON_INSERT, dialect)
+    standing = invariants.expected(FACTS, ON_INSERT, dialect)
     if dialect == "postgresql":
         facts = ", ".join(NEW_FACTS)
-        _run(f"GRANT SELECT ON {facts} TO {laws.APP}, {laws.AUDITOR}")
-        _run(f"GRANT INSERT ON {facts} TO {laws.APP}")
+        _run(f"GRANT SELECT ON {facts} TO {invariants.APP}, {invariants.AUDITOR}")
+        _run(f"GRANT INSERT ON {facts} TO {invariants.APP}")
     else:
         standing.add("law_period_no_replace")
-    laws.assert_triggers(op.get_bind(), standing)
+    invariants.assert_triggers(op.get_bind(), standing)
 
 
 def _tables() -> None:

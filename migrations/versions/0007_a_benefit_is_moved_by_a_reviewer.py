@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from canteen import db, laws
+from canteen import db, invariants
 
 revision = "0007"
 down_revision = "0006"
@@ -57,10 +57,10 @@ def upgrade() -> None:
     for name, (table, refused) in NEW_ON_INSERT.items():
         _law(name, table, refused, dialect)
     if dialect == "postgresql":
-        _run(f"GRANT SELECT ON {', '.join(NEW_FACTS)} TO {laws.APP}, {laws.AUDITOR}")
-        _run(f"GRANT INSERT ON {', '.join(NEW_FACTS)} TO {laws.APP}")
-    standing = laws.expected(FACTS, ON_INSERT, dialect)
-    laws.assert_triggers(op.get_bind(), standing | ({"law_period_no_replace"} if dialect == "sqlite" else set()))
+        _run(f"GRANT SELECT ON {', '.join(NEW_FACTS)} TO {invariants.APP}, {invariants.AUDITOR}")
+        _run(f"GRANT INSERT ON {', '.join(NEW_FACTS)} TO {invariants.APP}")
+    standing = invariants.expected(FACTS, ON_INSERT, dialect)
+    invariants.assert_triggers(op.get_bind(), standing | ({"law_period_no_replace"} if dialect == "sqlite" else set()))
 
 
 def _tables() -> None:

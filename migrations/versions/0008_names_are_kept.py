@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from canteen import db, laws
+from canteen import db, invariants
 
 revision = "0008"
 down_revision = "0007"
@@ -36,7 +36,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("kind", "subject", "n", name=op.f("pk_name_entry")),
         sqlite_strict=True,
     )
-    laws.protect(op.get_bind(), "name_entry")
-    laws.keep_names(op.get_bind(), *NAMED)
+    invariants.protect(op.get_bind(), "name_entry")
+    invariants.keep_names(op.get_bind(), *NAMED)
     for table in ("held", "payout"):
         op.add_column(table, sa.Column("recorded", db.Big, nullable=False, server_default="0"))

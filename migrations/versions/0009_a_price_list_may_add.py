@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from canteen import db, laws
+from canteen import db, invariants
 
 revision = "0009"
 down_revision = "0008"
@@ -41,7 +41,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sale_id", "n", name=op.f("pk_surcharge")),
         sqlite_strict=True,
     )
-    laws.protect(op.get_bind(), "surcharge")
+    invariants.protect(op.get_bind(), "surcharge")
 
 
 def _change_check() -> None:
@@ -54,4 +54,4 @@ def _change_check() -> None:
     )
     connection.exec_driver_sql("PRAGMA writable_schema = RESET")
     if changed.rowcount != 1:
-        raise laws.LawMissing("the check of sale.money is not the one known")
+        raise invariants.LawMissing("the check of sale.money is not the one known")

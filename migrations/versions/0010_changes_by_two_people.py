@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from canteen import db, laws
+from canteen import db, invariants
 
 revision = "0010"
 down_revision = "0009"
@@ -64,8 +64,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("browser", "person_id", "at", name=op.f("pk_desk_login")),
         sqlite_strict=True,
     )
-    laws.protect(op.get_bind(), "change_request", "change_line", "change_answer", "desk_login")
-    laws.refuse_insert(
+    invariants.protect(op.get_bind(), "change_request", "change_line", "change_answer", "desk_login")
+    invariants.refuse_insert(
         op.get_bind(),
         "change_two_people",
         "change_answer",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from canteen import db, laws
+from canteen import db, invariants
 
 revision = "0011"
 down_revision = "0010"
@@ -30,4 +30,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tablet_id", "epoch", name=op.f("pk_tablet_ahead")),
         sqlite_strict=True,
     )
-    laws.grant_state(op.get_bind(), "tablet_ahead", removable=True)
+    invariants.grant_state(op.get_bind(), "tablet_ahead", removable=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from canteen import db, laws
+from canteen import db, invariants
 
 revision = "0012"
 down_revision = "0011"
@@ -41,9 +41,9 @@ def upgrade() -> None:
            SELECT tablet_id, person_id, FALSE, ended_at FROM web_session
            WHERE tablet_id IS NOT NULL AND ended_at IS NOT NULL ORDER BY ended_at"""
     )
-    laws.protect(op.get_bind(), *FACTS)
+    invariants.protect(op.get_bind(), *FACTS)
     if op.get_bind().dialect.name == "postgresql":
-        op.execute(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {laws.APP}")
+        op.execute(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {invariants.APP}")
 
 
 def _tables() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from canteen import db, laws
+from canteen import db, invariants
 
 revision = "0013"
 down_revision = "0012"
@@ -25,4 +25,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_key_check")),
         sqlite_strict=True,
     )
-    laws.protect(op.get_bind(), "key_check")
+    invariants.protect(op.get_bind(), "key_check")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from canteen import db, laws
+from canteen import db, invariants
 
 revision = "0014"
 down_revision = "0013"
@@ -66,9 +66,9 @@ def upgrade() -> None:
             "SELECT setval(pg_get_serial_sequence('lost_numbers', 'id'), (SELECT max(id) + 1 FROM lost_numbers), false) "
             "FROM lost_numbers HAVING count(*) > 0"
         )
-        bind.exec_driver_sql(f"GRANT USAGE ON SEQUENCE lost_numbers_id_seq TO {laws.APP}")
+        bind.exec_driver_sql(f"GRANT USAGE ON SEQUENCE lost_numbers_id_seq TO {invariants.APP}")
     op.drop_table("lost_epoch")
-    laws.grant_state(bind, "lost_numbers")
+    invariants.grant_state(bind, "lost_numbers")
     overlapping = """EXISTS (SELECT 1 FROM lost_numbers o WHERE o.tablet_id = NEW.tablet_id AND o.epoch = NEW.epoch
                              AND o.first_number <= NEW.last_number AND o.last_number >= NEW.first_number)"""
-    laws.refuse_insert(bind, "lost_apart", "lost_numbers", overlapping)
+    invariants.refuse_insert(bind, "lost_apart", "lost_numbers", overlapping)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from canteen import db, laws
+from canteen import db, invariants
 
 revision = "0015"
 down_revision = "0014"
@@ -27,4 +27,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_scheduler_beat")),
         sqlite_strict=True,
     )
-    laws.grant_state(op.get_bind(), "scheduler_beat")
+    invariants.grant_state(op.get_bind(), "scheduler_beat")

@@ -23,7 +23,7 @@ from canteen.auth.tablets import CodeRefused
 from canteen.config import Config
 from canteen.db import db, transaction
 from canteen.events import Event
-from canteen.pos import envelope, lost
+from canteen.pos import envelope, lost_numbers
 from canteen.pos.incarnation import NothingCalls
 from canteen.pos.models import TabletAhead
 from tests.auth.house import Till, a_till
@@ -163,9 +163,9 @@ def test_what_a_restore_to_before_an_epoch_lost_is_named_too(till: Till) -> None
 
 def test_what_two_people_declared_lost_is_no_longer_waited_for(till: Till, canteen: Canteen) -> None:
     ping(till, acknowledged="1/5")
-    lost.declare(till.tablet, lost.Run(1, 1, 5), "平板进水，无法开机", by="one")
+    lost_numbers.declare(till.tablet, lost_numbers.Run(1, 1, 5), "平板进水，无法开机", by="one")
     assert troubles(canteen) != []
-    lost.confirm(db.session.execute(select(LostNumbers.id)).scalar_one(), by="two")
+    lost_numbers.confirm(db.session.execute(select(LostNumbers.id)).scalar_one(), by="two")
 
     assert troubles(canteen) == []
     assert ping(till, acknowledged="1/5")["behind"] == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from canteen.db import db, transaction
-from canteen.registry import credentials, documents, elders, printing
+from canteen.registry import credentials, documents, elders, print_runs
 from tests import world
 from tests.browser.conftest import Shop
 from tests.browser.tills import Till
@@ -30,7 +30,7 @@ def somebody_without_a_card(shop: Shop) -> str:
         with transaction() as session:
             batch = credentials.blank(session, 1, "p-admin")
         session = db.session()
-        (face,) = printing.faces(session, batch)
+        (face,) = print_runs.faces(session, batch)
         return face.code
 
 

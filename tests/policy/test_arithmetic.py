@@ -11,12 +11,12 @@ from canteen.policy import days
 from canteen.policy.benefits import round_to
 from canteen.policy.canonical import canonical
 from canteen.policy.case import Case, Diner, Line, Meal, MealCanteen, Taken, case_doc, read_case
+from canteen.policy.explanation import CLASS_WORDS
 from canteen.policy.outcome import WHY
 from canteen.policy.quote import quote, say, wanted
 from canteen.policy.refusals import Refused
 from canteen.policy.rulebook import load
 from canteen.policy.rules import Fund, Group, Part, Rulebook
-from canteen.policy.saying import CLASS_WORDS
 from canteen.policy.splits import portions
 from tests.policy.generate import JUNK, a_book, spoiled
 from tests.policy.test_cases import scheme

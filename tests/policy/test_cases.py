@@ -9,7 +9,7 @@ import pytest
 
 from canteen.policy import days
 from canteen.policy import rulebook as books
-from canteen.rulebooks import reader
+from canteen.rulebooks import yaml_reader
 from tests.policy.tablet import ROOT, Tablet, ours
 
 CASES = ROOT / "tests" / "cases"
@@ -26,7 +26,7 @@ def tablet() -> Iterator[Tablet]:
 
 def scheme(name: str) -> bytes:
     path = next(one for one in (SCHEMES / f"{name}.yaml", BOOKS / f"{name}.yaml") if one.exists())
-    return books.canonical(reader.read(path.read_text(encoding="utf-8")))
+    return books.canonical(yaml_reader.read(path.read_text(encoding="utf-8")))
 
 
 def told() -> Iterator[Any]:
@@ -96,7 +96,7 @@ def test_every_case_tells_where_its_price_comes_from() -> None:
 
 @pytest.mark.parametrize("path", sorted(SCHEMES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_scheme_may_be_published(path: Path) -> None:
-    document = reader.read(path.read_text(encoding="utf-8"))
+    document = yaml_reader.read(path.read_text(encoding="utf-8"))
     assert document["id"] == path.stem
     assert [str(problem) for problem in books.lint(document) if problem.severity == "error"] == []
 

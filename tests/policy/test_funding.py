@@ -14,14 +14,14 @@ from canteen.policy import days
 from canteen.policy.canonical import canonical
 from canteen.policy.funding import COUNTS, EACH, FUNDING, LINE, Worked, funding_schema, lint, reckon
 from canteen.policy.refusals import Problem, Refused
-from canteen.rulebooks import reader
+from canteen.rulebooks import yaml_reader
 
 SCHEMES = Path(policy.__file__).parent / "schemes" / "funding"
 DAY = days.of_iso("2026-03-02")
 
 
 def published(name: str) -> dict[str, Any]:
-    return dict(reader.read((SCHEMES / f"{name}.yaml").read_text(encoding="utf-8"), FUNDING))
+    return dict(yaml_reader.read((SCHEMES / f"{name}.yaml").read_text(encoding="utf-8"), FUNDING))
 
 
 def a_line(**words: Any) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def worked_of(told: dict[str, Any], place: int) -> Worked:
 
 @pytest.mark.parametrize(("word", "fragment", "line"), EXAMPLES, ids=lambda text: text if len(text) < 30 else "")
 def test_the_example_of_the_handbook_comes_to_its_amounts(word: str, fragment: str, line: str) -> None:
-    written = reader.tree(fragment)
+    written = yaml_reader.tree(fragment)
     assert isinstance(written, dict)
     assert word in written
     usual = {"id": "a", "label": "运营补贴", "clause": "例", "fund": "city", "each": "month"}
@@ -215,7 +215,7 @@ def test_the_example_of_the_handbook_comes_to_its_amounts(word: str, fragment: s
     assert isinstance(scheme, dict)
     assert lint(scheme) == []
     case, _, amounts = line.partition(" => ")
-    told = reader.tree(case)
+    told = yaml_reader.tree(case)
     canteens = [worked_of(one, place) for place, one in enumerate(told if isinstance(told, list) else [told])]
     found = given_to(scheme, *canteens, each=written.get("each", "month"))
     assert ", ".join(f"{fen // 100}.{fen % 100:02d}" for fen in found) == amounts.replace("-", "")

@@ -10,7 +10,7 @@ import yaml
 from canteen import policy
 from canteen.policy import rulebook as books
 from canteen.policy.refusals import Problem
-from canteen.rulebooks import reader
+from canteen.rulebooks import yaml_reader
 from tests.policy.test_manual import BOOK, FUNDS, MANUAL, OF_BOOK, RULE, STAGE, bare
 
 EXAMPLES = re.findall(r"^```lint (\w+)\n(.*?)^```", MANUAL, re.MULTILINE | re.DOTALL)
@@ -24,7 +24,7 @@ def document_of(fragment: str) -> dict[str, Any]:
     rules = written.get("rules", [written])
     stage = {**STAGE, "rules": [{**RULE, **rule} for rule in rules]}
     document = {**BOOK, "funds": FUNDS, **own, "stages": [stage]}
-    return dict(reader.read(yaml.safe_dump(document, allow_unicode=True, default_style='"')))
+    return dict(yaml_reader.read(yaml.safe_dump(document, allow_unicode=True, default_style='"')))
 
 
 def found(fragment: str) -> list[Problem]:

@@ -9,8 +9,8 @@ from canteen.policy.case import Diner, Meal, MealCanteen, Taken, case_doc, read_
 from canteen.policy.quote import quote, quote_doc, read_quote
 from canteen.policy.refusals import Problem, Refused
 from canteen.policy.versions import lint_versions
-from canteen.rulebooks import reader
-from canteen.rulebooks.reader import YamlFaulty
+from canteen.rulebooks import yaml_reader
+from canteen.rulebooks.yaml_reader import YamlFaulty
 
 HEAD = """\
 format: 1
@@ -38,7 +38,7 @@ def rule(text: str, id_: str = "a", **words: str) -> str:
 
 
 def found(text: str) -> list[Problem]:
-    return books.lint(reader.read(text))
+    return books.lint(yaml_reader.read(text))
 
 
 def codes(text: str) -> list[str]:
@@ -147,7 +147,7 @@ def test_a_percent_is_told_as_it_was_written() -> None:
 def test_a_limit_without_scope_is_refused_by_the_reader() -> None:
     more = "allowances:\n  - {id: t.a, unit: meal, window: day, limit: 3}\n"
     with pytest.raises(YamlFaulty) as refused:
-        reader.read(scheme(rule("less: 3.00\nfund: city"), more=more))
+        yaml_reader.read(scheme(rule("less: 3.00\nfund: city"), more=more))
     assert [(one.line, one.problem.code) for one in refused.value.problems] == [(11, "missing_field")]
 
 
@@ -157,7 +157,7 @@ def test_layers_that_define_an_allowance_differently_are_named() -> None:
         text = scheme(rule("less: 3.00\nfund: city\nlimits: t.day"), more=limits).replace(
             "id: t\n", f"id: {scheme_id}\n"
         )
-        return books.canonical(reader.read(text))
+        return books.canonical(yaml_reader.read(text))
 
     assert books.lint_layers([layer("city", 1), layer("district", 1)]) == []
     assert [one.code for one in books.lint_layers([layer("city", 1), layer("district", 2)])] == ["layers_differ"]
@@ -165,7 +165,7 @@ def test_layers_that_define_an_allowance_differently_are_named() -> None:
 
 def a_version(limits: str, from_: str = "2026-01-01") -> dict[str, Any]:
     more = f"allowances:\n  - {{id: t.day, unit: meal, scope: person, {limits}}}\n"
-    return dict(reader.read(scheme(rule("less: 3.00\nfund: city"), more=more).replace("2026-01-01", from_)))
+    return dict(yaml_reader.read(scheme(rule("less: 3.00\nfund: city"), more=more).replace("2026-01-01", from_)))
 
 
 def test_a_version_keeps_the_allowances_of_the_one_before() -> None:
@@ -195,12 +195,12 @@ def test_a_version_keeps_the_allowances_of_the_one_before() -> None:
 )
 def test_the_reader_names_the_line(code: str, line: int, text: str) -> None:
     with pytest.raises(YamlFaulty) as refused:
-        reader.read(text)
+        yaml_reader.read(text)
     assert (line, code) in [(one.line, one.problem.code) for one in refused.value.problems]
 
 
 def test_nothing_is_guessed_from_a_text() -> None:
-    document = reader.read(HEAD.replace("id: t", "id: no") + "stages: []\n")
+    document = yaml_reader.read(HEAD.replace("id: t", "id: no") + "stages: []\n")
     assert document["id"] == "no"
 
 
@@ -211,12 +211,14 @@ def test_a_joined_book_of_no_layers_gives_nothing_and_refuses_nothing() -> None:
 @pytest.mark.parametrize("text", ["less: 3.00\nfund: town", "less: 3.00\nfund: city\nlimits: t.day"])
 def test_a_book_that_names_what_is_not_there_is_not_loaded(text: str) -> None:
     with pytest.raises(Refused, match="unknown_name"):
-        books.load(books.canonical(reader.read(scheme(rule(text)))))
+        books.load(books.canonical(yaml_reader.read(scheme(rule(text)))))
 
 
 def mapped(limits: str, **words: str) -> dict[str, Any]:
     """A later version with other limits."""
-    return dict(reader.read(scheme(rule("less: 3.00\nfund: city", **words), more=limits).replace("-01-01", "-07-01")))
+    return dict(
+        yaml_reader.read(scheme(rule("less: 3.00\nfund: city", **words), more=limits).replace("-01-01", "-07-01"))
+    )
 
 
 def test_a_limit_under_a_new_id_says_which_it_was() -> None:
@@ -256,14 +258,16 @@ def test_two_limits_may_not_count_as_one() -> None:
 
 def test_a_rule_and_a_fund_that_uses_are_counted_for_keep_their_ids() -> None:
     more = "allowances:\n  - {id: t.day, unit: meal, scope: rule, window: day, limit: 1}\n"
-    before = reader.read(scheme(rule("less: 3.00\nfund: city\nlimits: t.day"), more=more))
-    after = reader.read(
+    before = yaml_reader.read(scheme(rule("less: 3.00\nfund: city\nlimits: t.day"), more=more))
+    after = yaml_reader.read(
         scheme(rule("less: 3.00\nfund: city\nlimits: t.day", "b"), more=more).replace("-01-01", "-07-01")
     )
     assert [(one.code, one.found) for one in lint_versions(before, after)] == [("rule_gone", "a")]
     budget = ", budget: {limit: 100.00, window: month, at_end: stop}}"
-    limited = reader.read(scheme(rule("less: 3.00\nfund: city")).replace("payer: subsidy}", "payer: subsidy" + budget))
-    renamed = reader.read(
+    limited = yaml_reader.read(
+        scheme(rule("less: 3.00\nfund: city")).replace("payer: subsidy}", "payer: subsidy" + budget)
+    )
+    renamed = yaml_reader.read(
         scheme(rule("less: 3.00\nfund: town")).replace("{id: city", "{id: town").replace("-01", "-07")
     )
     assert [(one.code, one.found) for one in lint_versions(limited, renamed)] == [("fund_gone", "city")]
@@ -284,7 +288,7 @@ def test_the_longest_names_make_a_key_that_is_stored_whole() -> None:
     limit = f"{{id: {longest['allowance']}, unit: meal, scope: rule, window: day, limit: 1, where: canteen}}"
     text = scheme(rule(f"less: 3.00\nfund: city\nlimits: {longest['allowance']}", longest["rule"]))
     text = text.replace("id: t\n", f"id: {longest['id']}\n").replace("stages:", f"allowances:\n  - {limit}\nstages:")
-    document = reader.read(text)
+    document = yaml_reader.read(text)
     assert books.lint(document) == []
     meal = Meal(document["from"], "lunch", MealCanteen(longest["canteen"]), amount=1000)
     found = quote(books.load(books.canonical(document)), Diner(), meal, ())
@@ -294,7 +298,7 @@ def test_the_longest_names_make_a_key_that_is_stored_whole() -> None:
     again = read_case(case_doc(Diner(), meal, (Taken(use.allowance, use.window, count=1),)))
     assert quote(books.load(books.canonical(document)), again.diner, again.meal, again.taken).due == 1000
     with pytest.raises(YamlFaulty, match="代码"):
-        reader.read(text.replace(longest["allowance"], "a" * 57 + ".b"))
+        yaml_reader.read(text.replace(longest["allowance"], "a" * 57 + ".b"))
 
 
 def test_the_label_of_a_rule_with_tiers_may_not_tell_a_class() -> None:

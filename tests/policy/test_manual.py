@@ -12,7 +12,7 @@ from canteen import money
 from canteen.policy import benefits, conditions, days
 from canteen.policy import rulebook as books
 from canteen.policy.grammar import PICKS, RULEBOOK
-from canteen.rulebooks import reader
+from canteen.rulebooks import yaml_reader
 from tests.policy.tablet import ROOT, Tablet, ours
 
 MANUAL = (ROOT / "docs" / "rulebook.md").read_text(encoding="utf-8")
@@ -49,7 +49,7 @@ def book_of(fragment: str) -> bytes:
     stage = {**STAGE, **written} if "rules" in written else {**STAGE, "rules": [written]}
     stage["rules"] = [rule_of(rule) for rule in stage["rules"]]
     document = {**BOOK, "funds": FUNDS, **own, "stages": [stage]}
-    return books.canonical(reader.read(yaml.safe_dump(document, allow_unicode=True, default_style='"')))
+    return books.canonical(yaml_reader.read(yaml.safe_dump(document, allow_unicode=True, default_style='"')))
 
 
 def rule_of(rule: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from canteen.policy import rulebook as books
-from canteen.rulebooks import reader, writing
+from canteen.rulebooks import yaml_reader, yaml_writer
 from tests.policy.tablet import Tablet, ours
 from tests.policy.test_manual import case_of
 
@@ -46,7 +46,7 @@ def tablet() -> Iterator[Tablet]:
 
 
 def body_of(path: Path) -> bytes:
-    return books.join([books.canonical(reader.read(text)) for text in blocks(path, "yaml")])
+    return books.join([books.canonical(yaml_reader.read(text)) for text in blocks(path, "yaml")])
 
 
 def shown_check(check: dict[str, Any]) -> str:
@@ -82,7 +82,7 @@ def test_a_notice_passes_lint_and_can_be_written_back(path: Path) -> None:
     assert texts
     assert len([case for case in cases() if case.values[0] == path]) >= 3
     for text in texts:
-        document = reader.read(text)
+        document = yaml_reader.read(text)
         assert [str(one) for one in books.lint(document)] == []
-        assert reader.read(writing.write(document)) == document
-    assert books.lint_layers([books.canonical(reader.read(text)) for text in texts]) == []
+        assert yaml_reader.read(yaml_writer.write(document)) == document
+    assert books.lint_layers([books.canonical(yaml_reader.read(text)) for text in texts]) == []

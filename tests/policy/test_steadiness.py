@@ -11,7 +11,7 @@ from canteen.policy.case import Diner, Meal, MealCanteen, Taken
 from canteen.policy.days import of_iso
 from canteen.policy.quote import quote
 from canteen.policy.rulebook import canonical, load
-from canteen.rulebooks import reader
+from canteen.rulebooks import yaml_reader
 from tests.policy.test_manual import MANUAL
 from tests.policy.test_properties import JUMPY
 
@@ -48,7 +48,7 @@ def book(*stages: tuple[str, list[str]]) -> str:
 
 def due(text: str, price: int, *taken: Taken) -> int:
     return quote(
-        load(canonical(reader.read(text))), Diner(), Meal(DAY, "lunch", MealCanteen("c"), amount=price), taken
+        load(canonical(yaml_reader.read(text))), Diner(), Meal(DAY, "lunch", MealCanteen("c"), amount=price), taken
     ).due
 
 

@@ -8,7 +8,7 @@ from canteen.policy.case import Diner, Meal, MealCanteen
 from canteen.policy.days import iso, of_iso
 from canteen.policy.quote import quote
 from canteen.policy.rulebook import canonical, load
-from canteen.rulebooks import reader
+from canteen.rulebooks import yaml_reader
 
 BOOK = """\
 format: 1
@@ -46,7 +46,7 @@ def due(
         statuses=tuple(statuses),
         since={key: of_iso(day) for key, day in since.items()},
     )
-    book = load(canonical(reader.read(BOOK.format(words=words, when=when))))
+    book = load(canonical(yaml_reader.read(BOOK.format(words=words, when=when))))
     return quote(book, diner, Meal(of_iso(on), "lunch", MealCanteen("c1"), amount=1200), ()).due
 
 

@@ -18,10 +18,10 @@ from canteen.auth import contacts
 from canteen.auth.models import TabletSilence
 from canteen.db import db
 from canteen.ledger import transfers
-from canteen.pos import envelope, quoting, stamps
+from canteen.pos import envelope, scan_quotes, stamps
 from canteen.pos.evidence import NOT_LOGGED_IN
 from canteen.pos.models import Sale, Slot
-from canteen.pos.quoting import Asked
+from canteen.pos.scan_quotes import Asked
 from canteen.settlement.desk import unproven_pages
 from tests import world
 from tests.auth.house import Till, a_person, a_till
@@ -285,7 +285,7 @@ def test_a_stamp_proves_who_was_logged_in_when_log_ins_are_lost(counter_of: Make
     with clock.at(at(FIRST, 11, 30)):
         asked = [Asked(card, None, None, "dine_in", (("c1-set-a", 1),), None) for card in shop.cards]
         for cashier in (lost, shop.world.cashier):
-            quoted = quoting.quote(shop.session, "c1", asked, tablet_id=shop.till.tablet, cashier=cashier)
+            quoted = scan_quotes.quote(shop.session, "c1", asked, tablet_id=shop.till.tablet, cashier=cashier)
             shop.session.rollback()
             body = world.checkout_body(shop.world, shop.cards) | {"cashier": lost}
             body["sales"][0]["stamp"] = quoted.answers[0].stamp

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canteen.pos.dating import REASONS, Evidence, Mark, Silence, doubt
+from canteen.pos.date_proof import REASONS, Evidence, Mark, Silence, doubt
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LEFT = datetime(2026, 11, 3, 8, tzinfo=UTC)

@@ -9,8 +9,8 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from canteen import clock
-from canteen.pos import quoting
-from canteen.pos.quoting import Answer, Asked
+from canteen.pos import scan_quotes
+from canteen.pos.scan_quotes import Answer, Asked
 from tests import world
 from tests.world import NOON, World
 
@@ -84,6 +84,6 @@ def test_a_limit_that_is_used_up_is_told_by_the_time_it_counts(
 
 def _quoted(session: Session, till: World, card: str) -> Answer:
     asked = Asked(card, None, None, "dine_in", ((f"{till.canteen}-set-a", 1),), None)
-    quoted = quoting.quote(session, till.canteen, [asked], tablet_id=till.tablet)
+    quoted = scan_quotes.quote(session, till.canteen, [asked], tablet_id=till.tablet)
     session.rollback()
     return quoted.answers[0]

@@ -8,10 +8,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen.db import transaction
-from canteen.registry import card_print, cards, credentials, printing
+from canteen.registry import card_print, cards, credentials, print_runs
 from canteen.registry.card_print import Face
 from canteen.registry.models import CredentialFact
-from canteen.registry.printing import NoBatch
+from canteen.registry.print_runs import NoBatch
 from tests.registry.people import an_elder, some_areas
 
 DOTS = 200 / 72  # 200 dots an inch, as a cheap printer
@@ -34,7 +34,7 @@ def test_every_printed_code_of_a_batch_reads_back_as_itself(session: Session):
     holders = [an_elder(session, order=100 + 2 * at) for at in range(12)] + [None] * 11
     with transaction():
         made = credentials.make(session, holders, batch="b", by="p-admin")
-    pages = list(card_print.sheets(printing.faces(session, "b"), brand="敬老餐厅助餐卡"))
+    pages = list(card_print.sheets(print_runs.faces(session, "b"), brand="敬老餐厅助餐卡"))
     assert sorted(code for page in pages for code in decoded(page)) == sorted(card.code for card in made)
 
 
@@ -117,15 +117,15 @@ def test_once_confirmed_a_batch_cannot_be_printed_again_and_each_card_says_so(se
     an_elder(session)
     with transaction():
         batch = credentials.blank(session, 3, "p-admin")
-    assert [(each.name, each.cards, each.named) for each in printing.waiting(session)] == [(batch, 3, 0)]
+    assert [(each.name, each.cards, each.named) for each in print_runs.waiting(session)] == [(batch, 3, 0)]
     with transaction():
-        printing.printed(session, batch, "p-admin")
-    assert printing.waiting(session) == []
+        print_runs.printed(session, batch, "p-admin")
+    assert print_runs.waiting(session) == []
     assert session.execute(select(CredentialFact.kind)).scalars().all() == ["printed"] * 3
     with pytest.raises(NoBatch):
-        list(printing.faces(session, batch))
+        list(print_runs.faces(session, batch))
     with pytest.raises(NoBatch), transaction():
-        printing.printed(session, batch, "p-admin")
+        print_runs.printed(session, batch, "p-admin")
 
 
 def test_cards_ended_before_the_print_are_left_out(session: Session):
@@ -134,4 +134,4 @@ def test_cards_ended_before_the_print_are_left_out(session: Session):
     with transaction():
         first, second = credentials.make(session, [li, wang], batch="b", by="p-admin")
         credentials.report(session, first.digest, "blocked", "p-admin", "mistake")
-    assert [face.number for face in printing.faces(session, "b")] == [second.number]
+    assert [face.number for face in print_runs.faces(session, "b")] == [second.number]

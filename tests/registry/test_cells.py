@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 from canteen import clock, places
 from canteen.places import Contract
 from canteen.registry import documents, elders, facts, lookup
-from canteen.registry.imports import running
+from canteen.registry.imports import import_runs
 from canteen.registry.imports.bounds import BadFile
 from canteen.registry.imports.columns import Column, mobile, written_day
-from canteen.registry.imports.running import KINDS
+from canteen.registry.imports.import_runs import KINDS
 from tests.registry.people import STREET, a_roster, cells, confirm_all, number, some_areas
 from tests.registry.test_other_files import apply, canteen, contract, faults
 from tests.registry.test_roster import apply as apply_roster
@@ -57,7 +57,7 @@ def test_a_number_cell_is_refused_with_the_remedy_where_it_could_have_lost_digit
     heading = [column.title, *(each.title for each in required)]
     path = a_workbook(tmp_path / "n.xlsx", ("一", [heading, [220104000099, *("x" for _ in required)]]))
 
-    found = [fault for fault in running.check(path, kind, "p-admin").faults if fault.field == column.title]
+    found = [fault for fault in import_runs.check(path, kind, "p-admin").faults if fault.field == column.title]
 
     if column.numeric("5"):  # a quantity: refused as out of range
         assert column.read("5") == 5
@@ -73,7 +73,7 @@ def test_a_mobile_number_is_whole_and_a_landline_may_not_be(digits: str, read: b
 
 def test_a_mobile_number_and_a_day_of_eight_digits_are_read_from_number_cells(tmp_path: Path):
     rows = [["姓名", "证件号码", "联系电话", "生效日期"], ["李秀英", number(), 13912345678, 20260101]]
-    assert running.apply(a_workbook(tmp_path / "m.xlsx", ("一", rows)), "roster", "p-admin").new == 1
+    assert import_runs.apply(a_workbook(tmp_path / "m.xlsx", ("一", rows)), "roster", "p-admin").new == 1
     assert not written_day("46027")
 
 
@@ -133,7 +133,7 @@ def test_an_empty_end_changes_no_class_and_a_word_takes_the_end_away(session: Se
     ],
 )
 def test_a_day_of_nothing_is_refused_and_not_passed_over(tmp_path: Path, values: dict[str, str], field: str):
-    (fault,) = running.check(a_roster(tmp_path, cells(**values)), "roster", "p-admin").faults
+    (fault,) = import_runs.check(a_roster(tmp_path, cells(**values)), "roster", "p-admin").faults
     assert fault.field == field
 
 
@@ -166,10 +166,10 @@ def test_other_sheets_that_hold_something_are_named(tmp_path: Path):
         ("三组", second),
         ("填写说明", second),
     )
-    report = running.check(a_workbook(tmp_path / "s.xlsx", *sheets, hidden=("三组",)), "roster", "p-admin")
+    report = import_runs.check(a_workbook(tmp_path / "s.xlsx", *sheets, hidden=("三组",)), "roster", "p-admin")
     (told,) = report.told()
     assert (report.rows, "“二组”、“三组”（隐藏）没有读入" in told) == (1, True)
-    assert running.check(a_workbook(tmp_path / "t.xlsx", sheets[0], sheets[2]), "roster", "p-admin").told() == []
+    assert import_runs.check(a_workbook(tmp_path / "t.xlsx", sheets[0], sheets[2]), "roster", "p-admin").told() == []
 
 
 def test_a_hidden_sheet_is_not_read_in_the_place_of_the_one_that_is_seen(tmp_path: Path):
@@ -182,7 +182,7 @@ def test_a_hidden_sheet_is_not_read_in_the_place_of_the_one_that_is_seen(tmp_pat
         sheets[1].set_first_sheet()
         sheets[0].hide()
     with pytest.raises(BadFile, match="“旧”是隐藏的"):
-        running.check(path, "roster", "p-admin")
+        import_runs.check(path, "roster", "p-admin")
 
 
 def test_hidden_rows_and_columns_are_read_and_told(tmp_path: Path):
@@ -194,7 +194,7 @@ def test_hidden_rows_and_columns_are_read_and_told(tmp_path: Path):
             sheet.write_row(at, 0, ["李秀英", number(order=100 + at), "2026-01-01"])
         sheet.set_row(2, None, None, {"hidden": True})
         sheet.set_column(1, 2, None, None, {"hidden": True})
-    report = running.check(path, "roster", "p-admin")
+    report = import_runs.check(path, "roster", "p-admin")
     assert report.rows == 2
     assert "1 行、2 列是隐藏" in report.told()[0]
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from canteen.db import db, transaction
-from canteen.registry import cards, credentials, elders, printing
+from canteen.registry import cards, credentials, elders, print_runs
 from canteen.registry.cards import ScanForeign, ScanMalformed
 from canteen.registry.credentials import BatchTooLarge, BlockedCard, CardTaken, Made, UnboundCard, UnknownCard
 from canteen.registry.elders import NewFact
@@ -48,7 +48,7 @@ def test_the_database_holds_the_code_only_sealed_and_only_until_printed(session:
     assert card.code.encode() not in sealed
     assert card.code not in repr(card)
     with transaction():
-        assert printing.printed(session, "test", "p-admin") == 1
+        assert print_runs.printed(session, "test", "p-admin") == 1
     assert session.execute(select(func.count()).select_from(CardCode)).scalar_one() == 0
     assert credentials.resolve(session, card.code, on=MAY)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from canteen.registry.folding import BadName, close_up, name_of
+from canteen.registry.text_forms import BadName, close_up, name_of
 from canteen.registry.titles import surname_of, title_of
 
 from datetime import date  # isort: skip

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 from canteen import clock
 from canteen.db import transaction
-from canteen.registry import elders, likely
+from canteen.registry import elders, likely_same
 from canteen.registry.elders import NewFact
-from canteen.registry.imports import running
+from canteen.registry.imports import import_runs
 from tests.registry.people import CITY, OTHER, STREET, a_roster, an_elder, cells, number, some_areas
 
 
@@ -26,7 +26,7 @@ def areas(session: Session) -> Iterator[None]:
 
 
 def check(folder: Path, *rows: list[str], others: bool = False) -> list[tuple[int, str]]:
-    report = running.check(a_roster(folder, *rows), "roster", "p-admin", others=others)
+    report = import_runs.check(a_roster(folder, *rows), "roster", "p-admin", others=others)
     return [(fault.row, fault.code) for fault in report.faults]
 
 
@@ -62,17 +62,17 @@ def test_two_rows_of_one_file_are_a_question_too(tmp_path: Path):
 
 def test_what_was_held_back_comes_in_once_it_is_answered(session: Session, tmp_path: Path):
     path = a_roster(tmp_path, cells(), cells(**SECOND))
-    held = running.apply(path, "roster", "p-admin")
-    again = running.apply(path, "roster", "p-admin")
-    answered = running.apply(path, "roster", "p-admin", others=True, expect=held.file_hash)
+    held = import_runs.apply(path, "roster", "p-admin")
+    again = import_runs.apply(path, "roster", "p-admin")
+    answered = import_runs.apply(path, "roster", "p-admin", others=True, expect=held.file_hash)
     assert [(each.new, each.bad, each.already) for each in (held, again)] == [(1, 1, False), (0, 1, True)]
     assert (answered.new, answered.same, answered.bad) == (1, 1, 0)
-    assert running.apply(path, "roster", "p-admin", others=True).already
+    assert import_runs.apply(path, "roster", "p-admin", others=True).already
     assert len(listed(session)) == 1
 
 
 def listed(session: Session, *within: str) -> list[set[uuid.UUID]]:
-    found = likely.groups(session, within or (STREET,))
+    found = likely_same.groups(session, within or (STREET,))
     session.rollback()
     return [{entry.id for entry in group} for group in found]
 
@@ -85,7 +85,7 @@ def test_the_desk_lists_them_until_they_are_merged(session: Session):
     with transaction() as writing:
         elders.note(writing, one, [NewFact("merged", str(two), clock.today())], "p-admin")
     assert listed(session) == []
-    assert likely.twins(session, [one, two]) == {}
+    assert likely_same.twins(session, [one, two]) == {}
 
 
 def test_who_is_like_whom_is_told_as_it_was_known(session: Session):
@@ -95,5 +95,5 @@ def test_who_is_like_whom_is_told_as_it_was_known(session: Session):
     before = events.head(session)[0]
     session.rollback()
     two = an_elder(session, order=104)
-    assert [entry.id for entry in likely.twins(session, [one])[one]] == [two]
-    assert likely.twins(session, [one], before) == {}
+    assert [entry.id for entry in likely_same.twins(session, [one])[one]] == [two]
+    assert likely_same.twins(session, [one], before) == {}

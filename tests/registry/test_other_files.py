@@ -18,12 +18,12 @@ from canteen.db import db, transaction
 from canteen.events import Event
 from canteen.ledger import periods
 from canteen.places import Area, Canteen, Contract, Operator, Payee
-from canteen.registry.imports import contracts, running, templates
+from canteen.registry.imports import contracts, import_runs, templates
 from canteen.registry.imports.bounds import BadFile
 from canteen.registry.imports.canteens import span, week
 from canteen.registry.imports.columns import BadCell
 from canteen.registry.imports.contracts import Contracts
-from canteen.registry.imports.running import KINDS, NothingToApply, Report
+from canteen.registry.imports.import_runs import KINDS, NothingToApply, Report
 from tests.registry.people import CITY, DISTRICT, STREET, confirm_all, some_areas
 
 DAY = date(2026, 6, 1)
@@ -50,7 +50,7 @@ def a_file(folder: Path, kind: str, *rows: dict[str, str], name: str = "f.csv") 
 def apply(session: Session, folder: Path, kind: str, *rows: dict[str, str], name: str = "f.csv") -> Report:
     path = a_file(folder, kind, *rows, name=name)
     session.rollback()
-    report = running.apply(path, kind, people.SYSTEM)
+    report = import_runs.apply(path, kind, people.SYSTEM)
     if kind == "contracts":
         confirm_all(session)
     return report
@@ -60,7 +60,7 @@ def faults(
     folder: Path, kind: str, *rows: dict[str, str], within: Sequence[str] | None = None
 ) -> list[tuple[int, str]]:
     inside = frozenset(within) if within is not None else None
-    report = running.check(a_file(folder, kind, *rows, name="bad.csv"), kind, people.SYSTEM, within=inside)
+    report = import_runs.check(a_file(folder, kind, *rows, name="bad.csv"), kind, people.SYSTEM, within=inside)
     return [(fault.row, fault.field) for fault in report.faults]
 
 
@@ -367,7 +367,7 @@ def test_two_files_at_once_make_no_two_contracts_for_a_day(
         with app.app_context(), clock.at(clock.instant(date(2026, 11, 22), 600)):
             ready.wait()
             try:
-                outcomes.append("applied" if running.apply(path, "contracts", people.SYSTEM).new else "nothing")
+                outcomes.append("applied" if import_runs.apply(path, "contracts", people.SYSTEM).new else "nothing")
             except NothingToApply:
                 outcomes.append("nothing")
             finally:
@@ -385,7 +385,7 @@ def test_two_files_at_once_make_no_two_contracts_for_a_day(
 
 def new_contract(folder: Path, name: str = "f.csv", **values: str) -> Report:
     """Apply a file of one contract without the second person's answer."""
-    return running.apply(a_file(folder, "contracts", contract(**values), name=name), "contracts", "p-admin")
+    return import_runs.apply(a_file(folder, "contracts", contract(**values), name=name), "contracts", "p-admin")
 
 
 @pytest.mark.usefixtures("with_canteen")
@@ -421,7 +421,7 @@ def test_a_renewal_that_pays_the_same_account_waits_for_nobody(session: Session,
 def test_a_contract_that_waits_is_asked_for_once_and_not_in_two_versions(session: Session, tmp_path: Path):
     new_contract(tmp_path)
     same = a_file(tmp_path, "contracts", contract() | {"grade": "良好 "}, name="b.csv")
-    assert running.check(same, "contracts", "p-admin").same == 1
+    assert import_runs.check(same, "contracts", "p-admin").same == 1
     assert faults(tmp_path, "contracts", contract(account="6222020200112233446")) == [(2, "协议编号")]
 
 
@@ -483,7 +483,7 @@ def test_staff_that_no_administrator_could_make_are_named_and_the_rest_come_in(s
     ]
     path = a_file(tmp_path, "staff", *rows)
     session.rollback()
-    report = running.apply(path, "staff", own)
+    report = import_runs.apply(path, "staff", own)
     assert [(fault.row, fault.field) for fault in report.faults] == [(2, "登录名"), (3, "登录名"), (5, "角色")]
     assert set(report.secrets) == {"shen", "wang"}
 
@@ -510,4 +510,4 @@ def test_every_template_reads_back_empty_as_such(session: Session, tmp_path: Pat
     (path := tmp_path / "t.xlsx").write_bytes(templates.workbook(session, KINDS[kind].template))
     session.rollback()
     with pytest.raises(BadFile, match="没有数据"):
-        running.check(path, kind, people.SYSTEM)
+        import_runs.check(path, kind, people.SYSTEM)

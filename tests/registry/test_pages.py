@@ -18,9 +18,9 @@ from werkzeug.test import TestResponse
 from canteen import clock, events
 from canteen.db import db, transaction
 from canteen.events import Event
-from canteen.registry import credentials, documents, elders, lookup, printing
+from canteen.registry import credentials, documents, elders, lookup, print_runs
 from canteen.registry.elders import NewElder
-from canteen.registry.imports import running, templates
+from canteen.registry.imports import import_runs, templates
 from canteen.registry.imports.roster import ROSTER
 from canteen.registry.models import CardCode, Elder, ElderPhoto, ImportRun
 from tests.auth.house import CITY, EAST, EAST_STREET, WEST, WEST_STREET, Browser, a_person
@@ -221,7 +221,7 @@ def test_name_and_telephone_are_corrected_and_the_number_stays_sealed_to_the_eld
 def test_blank_cards_are_made_downloaded_and_confirmed(admin: Browser):
     assert "1 到 5000" in alert(admin.post("/desk/cards/blank", count="many"))
     assert admin.post("/desk/cards/blank", count="12").location.endswith("done=made")
-    batch = printing.waiting(db.session())[0].name
+    batch = print_runs.waiting(db.session())[0].name
     db.session.rollback()
     sheet = admin.post(f"/desk/cards/{batch}/sheets", part="1")
     assert sheet.mimetype == "application/pdf"
@@ -297,7 +297,7 @@ def test_a_batch_is_printed_only_by_those_who_answer_for_all_its_holders(admin: 
         credentials.make(session, [li, wang], batch="of-both", by="system")
         blank = credentials.blank(session, 1, "system")
     admin.post("/desk/cards/blank", count="1")
-    own = ({each.name for each in printing.waiting(db.session())} - {"of-east", "of-both", blank}).pop()
+    own = ({each.name for each in print_runs.waiting(db.session())} - {"of-east", "of-both", blank}).pop()
     db.session.rollback()
 
     def shown(login: str) -> set[str]:
@@ -347,13 +347,13 @@ def test_a_roster_is_checked_then_applied_and_stands_in_the_list(admin: Browser)
 
 
 def test_a_roster_handed_in_has_no_name_on_the_disk(admin: Browser, monkeypatch: pytest.MonkeyPatch):
-    seen, checked = list[Path](), running.check
+    seen, checked = list[Path](), import_runs.check
 
     def check(path: Path, *args: Any, **options: Any) -> Any:
         seen.append(path.readlink())
         return checked(path, *args, **options)
 
-    monkeypatch.setattr(running, "check", check)
+    monkeypatch.setattr(import_runs, "check", check)
     workbook = templates.workbook(db.session(), ROSTER, [])
     db.session.rollback()
     for data in (a_roster({}), workbook):

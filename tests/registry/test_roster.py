@@ -20,11 +20,11 @@ from canteen.config import Config
 from canteen.db import owner_engine, transaction
 from canteen.registry import documents, elders, fact_requests
 from canteen.registry.elders import NewFact
-from canteen.registry.imports import roster, running, templates
+from canteen.registry.imports import import_runs, roster, templates
 from canteen.registry.imports.bounds import FileTooLarge, Limits
 from canteen.registry.imports.columns import BadHeading
+from canteen.registry.imports.import_runs import Changed, NoRun, NothingToApply, Unfinished, UnknownKind
 from canteen.registry.imports.roster import ROSTER
-from canteen.registry.imports.running import Changed, NoRun, NothingToApply, Unfinished, UnknownKind
 from canteen.registry.models import Elder, ElderFact, ElderIdentity, ImportRun
 from canteen.rulebooks.models import RulebookVersion
 from tests.registry.people import OTHER, STREET, a_roster, an_elder, cells, confirm_all, number, some_areas
@@ -55,17 +55,17 @@ def diner(session: Session, on: date):
     return elders.as_diner(session, uuid.UUID(str(the_elder(session))), on)
 
 
-def apply(session: Session, folder: Path, *rows: list[str], name: str = "r.csv") -> running.Report:
+def apply(session: Session, folder: Path, *rows: list[str], name: str = "r.csv") -> import_runs.Report:
     path = a_roster(folder, *rows, name=name)
     session.rollback()
-    report = running.apply(path, "roster", "p-admin")
+    report = import_runs.apply(path, "roster", "p-admin")
     confirm_all(session)
     return report
 
 
 def test_checking_writes_nothing(session: Session, tmp_path: Path):
     before = counts(session)
-    report = running.check(a_roster(tmp_path, cells()), "roster", "p-admin")
+    report = import_runs.check(a_roster(tmp_path, cells()), "roster", "p-admin")
     assert (report.rows, report.new, report.bad) == (1, 1, 0)
     assert counts(session) == before
 
@@ -86,7 +86,7 @@ def test_a_row_becomes_an_elder_whom_the_rules_see(session: Session, tmp_path: P
 def test_the_same_file_twice_changes_nothing(session: Session, tmp_path: Path):
     apply(session, tmp_path, cells(classes="低保"))
     before = counts(session)
-    again = running.apply(tmp_path / "r.csv", "roster", "p-admin")
+    again = import_runs.apply(tmp_path / "r.csv", "roster", "p-admin")
     assert (again.already, again.new, again.changed) == (True, 0, 0)
     assert counts(session) == before
 
@@ -99,7 +99,7 @@ def test_the_same_rows_in_another_file_change_nothing_either(session: Session, t
         templates.workbook(session, ROSTER, [cells(classes="低保", phone="13800000000", status="入住养老机构")])
     )
     session.rollback()
-    again = running.apply(path, "roster", "p-admin")
+    again = import_runs.apply(path, "roster", "p-admin")
     assert (again.already, again.same, again.changed) == (False, 1, 0)
     assert counts(session) == before
 
@@ -133,7 +133,9 @@ def test_a_death_in_the_roster_counts_and_is_not_undone_by_a_roster(session: Ses
     apply(session, tmp_path, cells(status="已故", status_from="2026-11-01"), name="b.csv")
     assert diner(session, date(2026, 11, 2)).statuses == ("deceased",)
     assert diner(session, date(2026, 11, 1)).statuses == ()
-    report = running.check(a_roster(tmp_path, cells(status="正常", since="2026-11-03"), name="c.csv"), "roster", "p")
+    report = import_runs.check(
+        a_roster(tmp_path, cells(status="正常", since="2026-11-03"), name="c.csv"), "roster", "p"
+    )
     assert [fault.code for fault in report.faults] == ["cell_malformed"]
 
 
@@ -175,7 +177,7 @@ def test_somebody_back_from_a_home_is_normal_from_that_day(session: Session, tmp
 def test_a_bad_row_is_named_with_field_and_reason_and_nothing_of_the_person(
     tmp_path: Path, changes: dict[str, str], field: str, code: str
 ):
-    report = running.check(a_roster(tmp_path, cells(order="x"), cells(**changes)), "roster", "p-admin")
+    report = import_runs.check(a_roster(tmp_path, cells(order="x"), cells(**changes)), "roster", "p-admin")
     faults = [fault for fault in report.faults if fault.row == 3]
     assert (field, code) in [(fault.field, fault.code) for fault in faults]
     told = str([fault.doc() for fault in faults])
@@ -188,7 +190,7 @@ def test_a_class_of_this_city_alone_may_be_given_by_the_code_that_its_rulebook_n
         values = {"scheme": "s", "version": 1, "yaml": "", "drafted_by": "p", "drafted_at": clock.now(), "recorded": 1}
         session.add(RulebookVersion(hash="h", body='{"classes":["model_worker"]}', **values))
     rows = [cells(classes="model_worker"), cells(number=number(order=104), classes="MODEL_WORKER")]
-    report = running.check(a_roster(tmp_path, *rows), "roster", "p-admin")
+    report = import_runs.check(a_roster(tmp_path, *rows), "roster", "p-admin")
     assert [(fault.row, fault.field) for fault in report.faults] == [(3, "人员类别")]
 
 
@@ -210,7 +212,7 @@ def test_a_file_without_one_good_row_is_refused_and_leaves_nothing(session: Sess
 
 
 def test_one_number_twice_in_a_file_is_one_row(tmp_path: Path):
-    report = running.check(a_roster(tmp_path, cells(), cells(name="王芳")), "roster", "p-admin")
+    report = import_runs.check(a_roster(tmp_path, cells(), cells(name="王芳")), "roster", "p-admin")
     assert [(fault.row, fault.code) for fault in report.faults] == [(3, "row_repeated")]
     assert "第 2 行" in report.faults[0].reason
 
@@ -231,14 +233,14 @@ def test_a_number_ending_in_000_passes_once_its_elder_was_registered_by_hand(ses
     told = number(born, order)
     assert documents.looks_rounded(told)
     path = a_roster(tmp_path, cells(number=told))
-    assert [fault.code for fault in running.check(path, "roster", "p").faults] == ["id_rounded"]
+    assert [fault.code for fault in import_runs.check(path, "roster", "p").faults] == ["id_rounded"]
     an_elder(session, order=order, born=born)
-    assert running.check(path, "roster", "p").bad == 0
+    assert import_runs.check(path, "roster", "p").bad == 0
 
 
 def test_an_importer_of_one_district_cannot_write_about_another(tmp_path: Path):
     path = a_roster(tmp_path, cells(), cells(number=number(order=104), hukou=OTHER, residence=OTHER))
-    report = running.check(path, "roster", "p-admin", within=frozenset({STREET}))
+    report = import_runs.check(path, "roster", "p-admin", within=frozenset({STREET}))
     assert [(fault.row, fault.code) for fault in report.faults] == [(3, "outside_scope")]
 
 
@@ -246,26 +248,26 @@ def test_an_importer_of_one_district_cannot_write_about_another(tmp_path: Path):
 def test_a_heading_that_is_not_the_templates_is_refused(tmp_path: Path, heading: str):
     (path := tmp_path / "a.csv").write_text(heading, "utf-8")
     with pytest.raises(BadHeading, match=r"模板|一列"):
-        running.check(path, "roster", "p-admin")
+        import_runs.check(path, "roster", "p-admin")
 
 
 def test_columns_may_stand_in_any_order_and_be_left_out(session: Session, tmp_path: Path):
     (path := tmp_path / "a.csv").write_text(f'生效日期,身份证号,姓名\n2026/1/1,="{number()}",李 秀英\n', "utf-8")
-    report = running.apply(path, "roster", "p-admin")
+    report = import_runs.apply(path, "roster", "p-admin")
     assert (report.new, report.bad) == (1, 0)
 
 
 def test_a_file_altered_after_the_check_is_not_applied(tmp_path: Path):
-    checked = running.check(a_roster(tmp_path, cells()), "roster", "p-admin")
+    checked = import_runs.check(a_roster(tmp_path, cells()), "roster", "p-admin")
     path = a_roster(tmp_path, cells(name="王芳"))
     with pytest.raises(Changed):
-        running.apply(path, "roster", "p-admin", expect=checked.file_hash)
+        import_runs.apply(path, "roster", "p-admin", expect=checked.file_hash)
 
 
 def test_the_template_we_hand_out_reads_back_with_18_digits_exact(session: Session, tmp_path: Path):
     (path := tmp_path / "t.xlsx").write_bytes(templates.workbook(session, ROSTER, [cells()]))
     session.rollback()
-    assert running.check(path, "roster", "p-admin").new == 1
+    assert import_runs.check(path, "roster", "p-admin").new == 1
 
 
 def test_an_18_digit_number_typed_into_a_number_cell_is_refused_with_the_remedy(tmp_path: Path):
@@ -274,7 +276,7 @@ def test_an_18_digit_number_typed_into_a_number_cell_is_refused_with_the_remedy(
         sheet = book.add_worksheet()
         sheet.write_row(0, 0, ["姓名", "证件号码", "生效日期"])
         sheet.write_row(1, 0, ["李秀英", int(number(order=103)[:17] + "1"), "2026-01-01"])
-    (fault,) = running.check(path, "roster", "p-admin").faults
+    (fault,) = import_runs.check(path, "roster", "p-admin").faults
     assert (fault.row, fault.code) == (2, "id_rounded")
     assert "文本" in fault.reason
 
@@ -289,14 +291,14 @@ def test_merged_cells_and_broken_formulas_are_named_and_never_taken_for_empty(tm
             sheet.write_row(at, 0, ["2026-01-01", "李秀英", *row])
         sheet.merge_range(1, 0, 2, 0, "2026-01-01")
         sheet.write_formula(1, 3, "=VLOOKUP(1,F1:G9,2)", None, "#N/A")
-    report = running.check(path, "roster", "p-admin")
+    report = import_runs.check(path, "roster", "p-admin")
     assert [(fault.row, fault.field) for fault in report.faults] == [(2, "人员类别"), (3, "生效日期")]
     assert "合并" in report.faults[1].reason
 
 
 def test_an_unknown_kind_is_refused(tmp_path: Path):
     with pytest.raises(UnknownKind):
-        running.check(a_roster(tmp_path, cells()), "weather", "p-admin")
+        import_runs.check(a_roster(tmp_path, cells()), "weather", "p-admin")
 
 
 # --- large rosters: staged in short transactions, visible by one flip ---
@@ -305,7 +307,7 @@ def test_an_unknown_kind_is_refused(tmp_path: Path):
 @pytest.fixture
 def in_steps(monkeypatch: pytest.MonkeyPatch):
     """Every roster counts as large, two rows at a time."""
-    monkeypatch.setattr(running, "AT_ONCE", 0)
+    monkeypatch.setattr(import_runs, "AT_ONCE", 0)
     monkeypatch.setattr(roster.Roster, "chunk", 2)
 
 
@@ -317,7 +319,7 @@ def test_a_large_roster_comes_to_the_same_as_a_small_one(session: Session, tmp_p
     assert (report.new, report.changed) == (6, 1)
     assert session.execute(select(func.count()).where(elders.visible())).scalar_one() == 7
     assert diner(session, date(2026, 7, 1)).classes == ()
-    assert running.apply(tmp_path / "b.csv", "roster", "p").already
+    assert import_runs.apply(tmp_path / "b.csv", "roster", "p").already
 
 
 @contextmanager
@@ -349,30 +351,30 @@ def test_broken_off_nothing_shows_and_the_same_file_goes_on(session: Session, co
     rows = [cells(number=number(order=order)) for order in range(104, 112, 2)]
     path = a_roster(tmp_path, cells(name="李秀瑛", since="2026-07-01"), *rows, name="big.csv")
     with full_after(config, 2), pytest.raises((Unfinished, OperationalError)):
-        running.apply(path, "roster", "p-admin")
+        import_runs.apply(path, "roster", "p-admin")
     assert session.execute(select(func.count()).where(elders.visible())).scalar_one() == 1
     assert session.execute(select(func.count()).select_from(Elder)).scalar_one() == 2
     session.rollback()
     with pytest.raises(Unfinished):
-        running.apply(a_roster(tmp_path, cells(number=number(order=120)), name="other.csv"), "roster", "p-admin")
-    report = running.apply(path, "roster", "p-admin")
+        import_runs.apply(a_roster(tmp_path, cells(number=number(order=120)), name="other.csv"), "roster", "p-admin")
+    report = import_runs.apply(path, "roster", "p-admin")
     assert (report.bad, report.changed) == (0, 1)
     assert session.execute(select(func.count()).where(elders.visible())).scalar_one() == 5
-    assert {run.state for run in running.runs(session)} == {"applied"}
+    assert {run.state for run in import_runs.runs(session)} == {"applied"}
 
 
 @pytest.mark.usefixtures("in_steps")
 def test_a_broken_off_import_whose_file_is_lost_may_be_let_stand(session: Session, config: Config, tmp_path: Path):
     path = a_roster(tmp_path, *(cells(number=number(order=order)) for order in range(104, 112, 2)))
     with full_after(config, 2), pytest.raises((Unfinished, OperationalError)):
-        running.apply(path, "roster", "p-admin")
+        import_runs.apply(path, "roster", "p-admin")
     run = session.execute(select(ImportRun.id)).scalar_one()
     session.rollback()
     with transaction():
-        running.accept(session, run, "p-admin")
+        import_runs.accept(session, run, "p-admin")
     assert session.execute(select(func.count()).where(elders.visible())).scalar_one() == 2
     with pytest.raises(NoRun), transaction():
-        running.accept(session, run, "p-admin")
+        import_runs.accept(session, run, "p-admin")
 
 
 @pytest.mark.usefixtures("in_steps")
@@ -423,10 +425,10 @@ def test_broken_off_just_before_the_flip_the_same_file_makes_it(
     path = a_roster(tmp_path, *(cells(number=number(order=order)) for order in range(104, 112, 2)))
     session.rollback()
     with killed_before_the_flip(monkeypatch), pytest.raises(KeyboardInterrupt):
-        running.apply(path, "roster", "p-admin")
+        import_runs.apply(path, "roster", "p-admin")
     assert session.execute(select(func.count()).where(elders.visible())).scalar_one() == 0
     session.rollback()
-    assert running.apply(path, "roster", "p-admin").run is not None
+    assert import_runs.apply(path, "roster", "p-admin").run is not None
     assert session.execute(select(func.count()).where(elders.visible())).scalar_one() == 4
 
 
@@ -457,15 +459,15 @@ def test_differences_come_to_nothing_once_applied():
 
 def test_limits_hold_for_a_roster_too(tmp_path: Path):
     with pytest.raises(FileTooLarge):
-        running.check(a_roster(tmp_path, cells()), "roster", "p", limits=Limits(file=10))
+        import_runs.check(a_roster(tmp_path, cells()), "roster", "p", limits=Limits(file=10))
 
 
 # --- what a second person confirms ---
 
 
-def asked(folder: Path, *rows: list[str], name: str = "r.csv") -> running.Report:
+def asked(folder: Path, *rows: list[str], name: str = "r.csv") -> import_runs.Report:
     """Apply a file without the second person's answer."""
-    return running.apply(a_roster(folder, *rows, name=name), "roster", "p-admin")
+    return import_runs.apply(a_roster(folder, *rows, name=name), "roster", "p-admin")
 
 
 def test_people_of_a_roster_come_in_at_once_and_their_classes_wait_as_one_batch(session: Session, tmp_path: Path):
@@ -525,7 +527,7 @@ def test_a_corrected_file_does_not_ask_again_for_what_waits(session: Session, tm
 
 
 def test_a_check_tells_how_many_would_wait_and_asks_for_nothing(session: Session, tmp_path: Path):
-    report = running.check(a_roster(tmp_path, cells(classes="低保")), "roster", "p-admin")
+    report = import_runs.check(a_roster(tmp_path, cells(classes="低保")), "roster", "p-admin")
     assert (report.waiting, report.request) == (1, None)
     assert session.execute(select(ChangeRequest)).first() is None
 
@@ -548,10 +550,10 @@ def test_classes_of_a_roster_that_was_broken_off_are_asked_for_when_it_ends(
     path = a_roster(tmp_path, *(cells(number=number(order=order), classes="低保") for order in range(104, 112, 2)))
     session.rollback()
     with killed_before_the_flip(monkeypatch), pytest.raises(KeyboardInterrupt):
-        running.apply(path, "roster", "p-admin")
+        import_runs.apply(path, "roster", "p-admin")
     assert session.execute(select(ChangeRequest)).first() is None
     session.rollback()
-    assert running.apply(path, "roster", "p-admin").waiting == 4
+    assert import_runs.apply(path, "roster", "p-admin").waiting == 4
 
 
 def test_a_batch_leaves_out_whom_somebody_changed_meanwhile(session: Session, tmp_path: Path):

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from canteen import cli, clock
 from canteen.config import Config
 from canteen.db import db
-from canteen.rulebooks import publishing
+from canteen.rulebooks import publications
 from tests import world
 from tests.auth.house import a_person
 from tests.settlement.conftest import MADE, Town
@@ -61,7 +61,7 @@ def test_a_clerk_compares_simulates_and_publishes_from_the_shell(
     a_person("other", ("admin", "area", world.OTHER_DISTRICT))
     draft = tmp_path / "more.yaml"
     draft.write_text(MORE, encoding="utf-8")
-    digest = publishing.draft(MORE, by="p-admin")
+    digest = publications.draft(MORE, by="p-admin")
     tomorrow = date.fromordinal(clock.today().toordinal() + 1).isoformat()
 
     code, out, _ = canteen("diff", old[:12], str(draft))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from canteen.policy.canonical import canonical
-from canteen.rulebooks import reader
+from canteen.rulebooks import yaml_reader
 from canteen.ruledesk.editor import comparison
 from tests.ruledesk.test_forms import SCHEMES
 
@@ -149,7 +149,7 @@ def same_meaning(document: dict[str, Any]) -> bytes:
 
 
 def test_every_field_of_every_word_changed_is_said() -> None:
-    original = reader.read(BOOK)
+    original = yaml_reader.read(BOOK)
     document = copy.deepcopy(original)
     silent, seen = [], 0
     for _ in changes(document, lambda _new: None):
@@ -167,7 +167,7 @@ def moved(text: str, *swaps: tuple[str, str]) -> list[str]:
     for old, new in swaps:
         assert old in after
         after = after.replace(old, new)
-    return [str(one) for one in comparison.compare(reader.read(text), reader.read(after), NAMES)]
+    return [str(one) for one in comparison.compare(yaml_reader.read(text), yaml_reader.read(after), NAMES)]
 
 
 OFF = "      - {id: off, label: 折扣, reason: 一, clause: 一, off: 10%, fund: f.own}\n"
@@ -203,7 +203,7 @@ def test_two_places_or_funds_of_one_name_are_told_apart() -> None:
 
 @pytest.mark.parametrize("path", SCHEMES, ids=lambda path: path.stem)
 def test_a_scheme_does_not_differ_from_itself_and_differs_wherever_an_amount_does(path: Any) -> None:
-    original = reader.read(path.read_text(encoding="utf-8"))
+    original = yaml_reader.read(path.read_text(encoding="utf-8"))
     assert comparison.compare(original, copy.deepcopy(original), NAMES) == []
     document = copy.deepcopy(original)
     amounts = [(rule, verb) for rule in _dicts(document["stages"]) for verb in ("less", "pay", "off") if verb in rule]

@@ -17,7 +17,7 @@ from canteen import calendars, clock, events, jobs, places
 from canteen.auth import humans
 from canteen.db import transaction
 from canteen.pos import pricing
-from canteen.rulebooks import layers, publishing, reader
+from canteen.rulebooks import layers, publications, yaml_reader
 from canteen.rulebooks.models import Publication, PublicationFile, Simulation
 from canteen.ruledesk.editor import drafts
 from canteen.ruledesk.editor.preview import Asked, attempt
@@ -53,7 +53,7 @@ def town(app: Flask, session: Session) -> Town:
 
 
 def replay(text: str, *, layer: str = "city", node: str = world.CITY) -> dict[str, Any]:
-    return meal_replay.run(reader.read(text), layer, node, ["2026-01"], lambda _done, _total: True)
+    return meal_replay.run(yaml_reader.read(text), layer, node, ["2026-01"], lambda _done, _total: True)
 
 
 # --- replaying ---
@@ -105,7 +105,7 @@ def test_a_meal_is_left_open_where_the_past_has_no_fact_for_it(town: Town) -> No
 
 
 def test_a_simulation_runs_once_tells_its_result_and_can_be_cancelled(town: Town) -> None:
-    document = reader.read(MORE)
+    document = yaml_reader.read(MORE)
     asked = {"layer": "city", "node_id": world.CITY, "over": ["2026-01"], "by": "p-admin"}
     first, second = (simulation_jobs.ask(document, **asked) for _ in range(2))  # type: ignore[arg-type]
     simulation_jobs.cancel(second)
@@ -130,29 +130,29 @@ def test_a_running_replay_stops_when_it_is_cancelled(town: Town) -> None:
         return done == 0
 
     with pytest.raises(meal_replay.Cancelled):
-        meal_replay.run(reader.read(MORE), "city", world.CITY, ["2026-01"], cancelled)
+        meal_replay.run(yaml_reader.read(MORE), "city", world.CITY, ["2026-01"], cancelled)
 
 
 # --- publishing ---
 
 
 def version(text: str) -> str:
-    return publishing.draft(text, by="p-admin")
+    return publications.draft(text, by="p-admin")
 
 
 def publish(digest: str, day: date, by: str = "p-chief", *, layer: str = "city", node: str = world.CITY) -> int:
-    return publishing.publish(digest, layer=layer, node_id=node, from_day=day, by=by)
+    return publications.publish(digest, layer=layer, node_id=node, from_day=day, by=by)
 
 
 def test_a_version_is_published_by_another_person_and_what_was_seen_is_kept(town: Town) -> None:
     digest = version(MORE)
     town.close("2026-01")
     with clock.at(at(date(2026, 2, 10))):
-        with pytest.raises(publishing.SamePerson):
+        with pytest.raises(publications.SamePerson):
             publish(digest, date(2026, 2, 11), "p-admin")
         with transaction() as writing:  # another account of the same human being
             events.record(writing, humans.TIED, "p-second", by="system", body={"other": "p-admin"})
-        with pytest.raises(publishing.SamePerson):
+        with pytest.raises(publications.SamePerson):
             publish(digest, date(2026, 2, 11), "p-second")
         number = publish(digest, date(2026, 2, 11))
 
@@ -213,7 +213,7 @@ def test_a_district_that_lowers_what_its_city_gives_is_told_so_and_not_published
         world.a_rulebook(town.session, ten, from_day=date(2026, 2, 1))
     digest = version(LOWERS)
     canteen = places.canteen(town.session, "c1")
-    proposal = Proposal("district", world.DISTRICT, reader.read(LOWERS))
+    proposal = Proposal("district", world.DISTRICT, yaml_reader.read(LOWERS))
     tried = attempt(town.session, proposal, canteen, Asked(age="70", price="12.00"), date(2026, 2, 12))
     assert tried.above is not None
     assert tried.quote.due > tried.above
@@ -223,7 +223,7 @@ def test_a_district_that_lowers_what_its_city_gives_is_told_so_and_not_published
 
 def test_the_gate_sees_a_day_of_a_closed_period_that_would_change(town: Town) -> None:
     town.close("2026-01")
-    proposal = Proposal("city", world.CITY, reader.read(MORE), date(2026, 1, 6))
+    proposal = Proposal("city", world.CITY, yaml_reader.read(MORE), date(2026, 1, 6))
     with clock.at(at(date(2026, 2, 10))):
         gate = desk.gate(town.session, proposal)
     assert (gate.passes, len(gate.changed), gate.differing) == (False, 26, 4)
@@ -232,7 +232,7 @@ def test_the_gate_sees_a_day_of_a_closed_period_that_would_change(town: Town) ->
 def test_layers_proposed_are_joined_as_layers_in_force_are(town: Town) -> None:
     nodes = ("220000", world.CITY, world.DISTRICT, world.STREET, world.COMMUNITY, "c1")
     digest = version(MORE)
-    proposed = Layers(town.session, Proposal("city", world.CITY, reader.read(MORE), date(2026, 3, 1)))
+    proposed = Layers(town.session, Proposal("city", world.CITY, yaml_reader.read(MORE), date(2026, 3, 1)))
     before = layers.in_force(town.session, "c1", nodes[:-1], date(2026, 2, 28))
     assert proposed.at(nodes, date(2026, 2, 28)).hash == before.hash
     town.session.rollback()
@@ -271,7 +271,7 @@ def test_bad_yaml_answers_line_found_and_expected() -> None:
 
 def test_an_invented_elder_is_tried_with_the_layers_in_force(town: Town) -> None:
     canteen = places.canteen(town.session, "c1")
-    document = reader.read(
+    document = yaml_reader.read(
         MORE.replace("test-city", "test-more").replace("city, name", "extra, name").replace("fund: city", "fund: extra")
     )
     proposal = Proposal("district", world.DISTRICT, document)
@@ -362,7 +362,9 @@ def test_from_a_template_to_a_published_version_by_two_people(enter, session: Se
 
 def test_others_drafts_and_simulations_are_as_if_not_there(enter, session: Session) -> None:  # noqa: ANN001
     number = drafts.start(MORE, "草稿", layer="city", node_id=world.CITY, by="id-maker")
-    asked = simulation_jobs.ask(reader.read(MORE), layer="city", node_id=world.CITY, over=["2026-01"], by="id-maker")
+    asked = simulation_jobs.ask(
+        yaml_reader.read(MORE), layer="city", node_id=world.CITY, over=["2026-01"], by="id-maker"
+    )
     chief, far, auditor = enter("chief"), enter("far"), enter("auditor")
     assert chief.get(f"/desk/ruledesk/drafts/{number}").status_code == 404
     assert chief.get(f"/desk/ruledesk/simulations?draft={number}").status_code == 404
@@ -372,7 +374,9 @@ def test_others_drafts_and_simulations_are_as_if_not_there(enter, session: Sessi
 
 
 def test_who_may_see_rulebooks_reads_simulations_and_neither_asks_nor_cancels(enter, session: Session) -> None:  # noqa: ANN001
-    asked = simulation_jobs.ask(reader.read(MORE), layer="city", node_id=world.CITY, over=["2026-01"], by="id-maker")
+    asked = simulation_jobs.ask(
+        yaml_reader.read(MORE), layer="city", node_id=world.CITY, over=["2026-01"], by="id-maker"
+    )
     auditor = enter("auditor")
     listed, shown = auditor.get("/desk/ruledesk/simulations"), auditor.get(f"/desk/ruledesk/simulations/{asked}")
     assert f"/desk/ruledesk/simulations/{asked}" in listed.text
@@ -384,7 +388,9 @@ def test_who_may_see_rulebooks_reads_simulations_and_neither_asks_nor_cancels(en
 
 
 def test_a_finished_simulation_is_shown_masked_and_taken_away_as_a_workbook(enter, session: Session) -> None:  # noqa: ANN001
-    number = simulation_jobs.ask(reader.read(MORE), layer="city", node_id=world.CITY, over=["2026-01"], by="id-maker")
+    number = simulation_jobs.ask(
+        yaml_reader.read(MORE), layer="city", node_id=world.CITY, over=["2026-01"], by="id-maker"
+    )
     maker = enter("maker")
     assert "取消</button>" in maker.get(f"/desk/ruledesk/simulations/{number}").text
     simulation_jobs.run(number, "here")

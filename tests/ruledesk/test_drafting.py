@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from canteen import clock
 from canteen.db import db, transaction
 from canteen.places import Area, AreaLink
-from canteen.rulebooks import publishing, reader, writing
+from canteen.rulebooks import publications, yaml_reader, yaml_writer
 from canteen.ruledesk.editor import drafts, form_input, forms
 from canteen.ruledesk.editor.preview import Asked, BadTry, attempt
 from canteen.ruledesk.proposal import Proposal
@@ -30,7 +30,7 @@ def of_rules(number: int) -> str:
 
 
 def as_sent(text: str) -> dict[str, str]:
-    form = forms.form_of(reader.tree(text))
+    form = forms.form_of(yaml_reader.tree(text))
     assert form is not None
     return dict(form_input.of_mapping(form))
 
@@ -90,8 +90,8 @@ def test_characters_that_no_text_can_be_kept_with_are_found_where_they_stand(esc
 @pytest.mark.parametrize("mark", ["\x85", "\u2028", "\u2029"])
 def test_line_ends_of_other_alphabets_are_written_as_they_are_read(mark: str) -> None:
     tree = {"title": f"甲{mark}乙", "of": [f"甲{mark}乙"]}
-    assert reader.tree(writing.dump(tree)) == tree
-    assert reader.tree(f"title: {writing.inline(tree['title'])}") == {"title": tree["title"]}
+    assert yaml_reader.tree(yaml_writer.dump(tree)) == tree
+    assert yaml_reader.tree(f"title: {yaml_writer.inline(tree['title'])}") == {"title": tree["title"]}
 
 
 def test_a_draft_that_does_not_name_its_source_is_not_submitted(enter, session: Session) -> None:  # noqa: ANN001, F811
@@ -109,7 +109,7 @@ def test_a_draft_that_does_not_name_its_source_is_not_submitted(enter, session: 
 
 def test_an_elder_is_tried_on_any_day(town: Town) -> None:  # noqa: F811
     workdays = MORE.replace("{age: {from: 60}}", "{age: {from: 60}, day_kind: [workday, makeup]}")
-    proposal = Proposal("city", world.CITY, reader.read(workdays))
+    proposal = Proposal("city", world.CITY, yaml_reader.read(workdays))
     saturday = date(2026, 3, 7)
     due = [attempt(town.session, proposal, None, Asked(day=day), saturday).quote.due for day in ("", "2026-03-09")]
     assert due == [1200, 550]
@@ -181,14 +181,14 @@ def test_what_is_published_while_the_gate_looks_is_looked_at_again(town: Town, m
     one, other = version(MORE), version(MORE.replace("6.50", "6.70"))
     day = clock.today() + timedelta(days=3)
 
-    def slow(*asked: Any) -> publishing.Seen:
+    def slow(*asked: Any) -> publications.Seen:
         seen = desk.look(*asked)
-        monkeypatch.setattr(publishing, "_gates", [desk.look])
+        monkeypatch.setattr(publications, "_gates", [desk.look])
         publish(other, day + timedelta(days=1))
         return seen
 
-    monkeypatch.setattr(publishing, "_gates", [slow])
-    with pytest.raises(publishing.PublishedMeanwhile):
+    monkeypatch.setattr(publications, "_gates", [slow])
+    with pytest.raises(publications.PublishedMeanwhile):
         publish(one, day)
 
 

@@ -13,7 +13,7 @@ from werkzeug.datastructures import MultiDict
 
 from canteen.config import ROOT
 from canteen.policy.rulebook import canonical, lint
-from canteen.rulebooks import reader, writing
+from canteen.rulebooks import yaml_reader, yaml_writer
 from canteen.ruledesk.editor import comparison, form_changes, form_input, forms, yaml_patch
 from canteen.ruledesk.editor.forms import Form, Fund, Limit, Part, Rule, Stage, Tier, Who
 
@@ -31,16 +31,16 @@ def sent(form: Form) -> MultiDict[str, str]:
 
 @pytest.mark.parametrize("path", SCHEMES, ids=lambda path: path.stem)
 def test_every_published_scheme_written_again_is_the_same_document(path: Path) -> None:
-    document = reader.read(path.read_text(encoding="utf-8"))
-    assert canonical(reader.read(writing.write(document))) == canonical(document)
+    document = yaml_reader.read(path.read_text(encoding="utf-8"))
+    assert canonical(yaml_reader.read(yaml_writer.write(document))) == canonical(document)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_a_template_is_a_rulebook_without_faults_and_comes_back_as_the_same_form(name: str) -> None:
     form = a_form(name)
-    document = reader.read(writing.dump(forms.tree_of(form)))
+    document = yaml_reader.read(yaml_writer.dump(forms.tree_of(form)))
     assert lint(document) == []
-    assert forms.form_of(reader.tree(writing.write(document))) == form
+    assert forms.form_of(yaml_reader.tree(yaml_writer.write(document))) == form
 
 
 AMOUNTS = st.integers(1, 2000).map(lambda fen: f"{fen // 100}.{fen % 100:02d}")
@@ -75,19 +75,19 @@ FORMS = st.builds(
 
 @given(FORMS)
 def test_form_to_document_to_yaml_to_form_gives_the_form_again(form: Form) -> None:
-    document = reader.read(writing.dump(forms.tree_of(form)))
-    assert forms.form_of(reader.tree(writing.write(document))) == form
+    document = yaml_reader.read(yaml_writer.dump(forms.tree_of(form)))
+    assert forms.form_of(yaml_reader.tree(yaml_writer.write(document))) == form
     assert form_input.of_request(sent(form)) == form
 
 
 def changed(text: str, form: Form) -> str:
     """The YAML after the form was sent by a browser and saved."""
-    tree: Any = reader.tree(text)
+    tree: Any = yaml_reader.tree(text)
     return yaml_patch.rewrite(text, form_changes.applied(tree, form_input.of_request(sent(form))))
 
 
 def opened(text: str) -> Form:
-    form = forms.form_of(reader.tree(text))
+    form = forms.form_of(yaml_reader.tree(text))
     assert form is not None
     return form
 
@@ -157,7 +157,7 @@ def test_what_the_form_cannot_show_is_locked_told_and_never_touched() -> None:
     form = opened(ODD)
     one, other = form.stages[0].rules
     assert (one.locked, other.locked, other.reason) == ("", "yes", "二")
-    kept = form_changes.kept(reader.tree(ODD))  # type: ignore[arg-type]
+    kept = form_changes.kept(yaml_reader.tree(ODD))  # type: ignore[arg-type]
     assert set(kept) == {"", "stages-0-rules-0", "stages-0-rules-1"}
     assert kept["stages-0-rules-0"] == {"note": "另有说明"}
 
@@ -180,7 +180,7 @@ def test_conditions_inside_all_change_where_they_stand_and_rows_come_and_go_with
     form_input.change(form, "add:funds")
     after = changed(fewer, form)
 
-    tree: Any = reader.tree(after)
+    tree: Any = yaml_reader.tree(after)
     rules = tree["stages"][0]["rules"]
     assert rules[0]["when"] == {"all": [{"age": {"from": "60"}}], "class": ["tekun"]}
     assert [each["id"] for each in rules] == ["a", "rule1"]
@@ -211,12 +211,12 @@ VALUES = st.one_of(st.just("7.00"), st.just("新的：写法 #1"), st.just(["a",
 @given(st.sampled_from(SCHEMES), st.data())
 def test_any_tree_can_be_made_of_a_text_by_editing_it_and_comments_stay(path: Path, data: st.DataObject) -> None:
     text = path.read_text(encoding="utf-8")
-    tree: Any = reader.tree(text)
+    tree: Any = yaml_reader.tree(text)
     for _ in range(data.draw(st.integers(1, 3))):
         _alter(tree, data)
     after = yaml_patch.rewrite(text, tree)
 
-    assert reader.tree(after) == tree
+    assert yaml_reader.tree(after) == tree
     head = comments(text[: text.index("format:")])
     assert comments(after)[: len(head)] == head
 
@@ -251,12 +251,12 @@ def test_a_row_is_added_with_an_id_of_its_own_and_taken_out_again() -> None:
 
 
 def test_two_versions_are_compared_in_meaning_not_in_text() -> None:
-    one = reader.read(writing.dump(forms.tree_of(a_form("tiers"))))
+    one = yaml_reader.read(yaml_writer.dump(forms.tree_of(a_form("tiers"))))
     form = a_form("tiers")
     form.stages[0].rules[0].tiers[1].value = "2.50"
     form.last_day = "2027-12-31"
     form.limits[0].limit = "2"
-    other = reader.read("# 换了写法\n" + writing.dump(forms.tree_of(form)))
+    other = yaml_reader.read("# 换了写法\n" + yaml_writer.dump(forms.tree_of(form)))
 
     assert comparison.compare(one, one, {}) == []
     assert [str(each) for each in comparison.compare(one, other, {})] == [

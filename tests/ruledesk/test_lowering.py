@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from canteen import clock, places
 from canteen.commands.policy import SCHEMES
-from canteen.rulebooks import publishing, reader
+from canteen.rulebooks import publications, yaml_reader
 from canteen.ruledesk.proposal import Proposal
 from canteen.ruledesk.publication import gate as desk
 from canteen.ruledesk.publication import layer_conflicts
@@ -57,7 +57,7 @@ def found(session: Session, city: str, district: str, first: date = date(2026, 2
     with clock.at(MADE):
         world.a_rulebook(session, city, from_day=first)
     session.rollback()
-    proposal = Proposal("district", world.DISTRICT, reader.read(district), MARCH)
+    proposal = Proposal("district", world.DISTRICT, yaml_reader.read(district), MARCH)
     return layer_conflicts.lowered(session, proposal, [places.canteen(session, "c1")], MARCH)
 
 
@@ -93,7 +93,7 @@ def test_who_pays_more_is_found_wherever_the_rules_draw_a_line(town: Town) -> No
 def test_schemes_of_many_words_can_be_looked_at_as_a_district_s(town: Town) -> None:  # noqa: F811
     for name in ("demo-changchun", "shenzhen-2025", "tianjin-pilot", "zengcheng"):
         text = (SCHEMES / f"{name}.yaml").read_text(encoding="utf-8")
-        proposal = Proposal("district", world.DISTRICT, reader.read(text), MARCH)
+        proposal = Proposal("district", world.DISTRICT, yaml_reader.read(text), MARCH)
         layer_conflicts.lowered(town.session, proposal, [places.canteen(town.session, "c1")], MARCH)
 
 
@@ -106,9 +106,9 @@ def test_a_district_that_uses_up_the_city_s_one_meal_a_day_at_breakfast_is_found
 def test_a_city_s_new_version_is_held_against_the_districts_that_stand_on_it(town: Town) -> None:  # noqa: F811
     with clock.at(MADE):
         world.a_rulebook(town.session, city(), from_day=date(2026, 2, 1))
-        adds = publishing.draft(DISTRICT % ("", "age: {from: 60}", ""), by="p-admin")
-        bounded = publishing.draft(city(", bill: {at_least: 12.00}").replace("市级标准", "市级新标准"), by="p-admin")
+        adds = publications.draft(DISTRICT % ("", "age: {from: 60}", ""), by="p-admin")
+        bounded = publications.draft(city(", bill: {at_least: 12.00}").replace("市级标准", "市级新标准"), by="p-admin")
     with clock.at(at(date(2026, 2, 10))):
-        publishing.publish(adds, layer="district", node_id=world.DISTRICT, from_day=MARCH, by="p-chief")
+        publications.publish(adds, layer="district", node_id=world.DISTRICT, from_day=MARCH, by="p-chief")
         with pytest.raises(desk.NotFit, match="不能减（区县级）"):
-            publishing.publish(bounded, layer="city", node_id=world.CITY, from_day=date(2026, 4, 1), by="p-chief")
+            publications.publish(bounded, layer="city", node_id=world.CITY, from_day=date(2026, 4, 1), by="p-chief")

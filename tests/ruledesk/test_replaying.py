@@ -15,7 +15,7 @@ from canteen import clock, jobs
 from canteen.db import transaction
 from canteen.registry import elders
 from canteen.registry.elders import NewFact
-from canteen.rulebooks import reader
+from canteen.rulebooks import yaml_reader
 from canteen.ruledesk.simulation import meal_replay, simulation_jobs
 from tests import world
 from tests.settlement.conftest import MADE, Town, at, people
@@ -43,7 +43,7 @@ def town(app: Flask, session: Session) -> Town:
 
 
 def replay(text: str, *months: str, layer: str = "city", node: str = world.CITY) -> dict[str, Any]:
-    return meal_replay.run(reader.read(text), layer, node, months or ("2026-01",), lambda _done, _total: True)
+    return meal_replay.run(yaml_reader.read(text), layer, node, months or ("2026-01",), lambda _done, _total: True)
 
 
 def fact(town: Town, elder: uuid.UUID, kind: str, value: str, since: date) -> None:
@@ -157,7 +157,7 @@ def test_limits_used_at_another_canteen_count_and_its_meals_do_not(town: Town) -
 
 
 def asked(text: str, by: str = "p-admin") -> int:
-    return simulation_jobs.ask(reader.read(text), layer="city", node_id=world.CITY, over=["2026-01"], by=by)
+    return simulation_jobs.ask(yaml_reader.read(text), layer="city", node_id=world.CITY, over=["2026-01"], by=by)
 
 
 def test_what_a_killed_process_left_is_begun_again_when_its_lease_is_over(town: Town) -> None:

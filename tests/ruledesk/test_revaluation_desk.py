@@ -17,7 +17,7 @@ from canteen import cli, clock, jobs
 from canteen.config import Config
 from canteen.db import db, transaction
 from canteen.registry import elders
-from canteen.rulebooks import publishing
+from canteen.rulebooks import publications
 from canteen.rulebooks.models import RevaluationOrder
 from canteen.settlement.closing import schedule
 from canteen.settlement.models import RevaluedSale
@@ -61,7 +61,7 @@ def enter(app: Flask, town: Town) -> Callable[[str], Browser]:
 def test_a_back_dated_notice_is_previewed_and_confirmed_by_a_second_person(
     enter: Callable[[str], Browser], session: Session
 ) -> None:
-    digest = publishing.draft(late.SIX, by="id-maker")
+    digest = publications.draft(late.SIX, by="id-maker")
     maker, chief, far = enter("maker"), enter("chief"), enter("far")
     url = f"/desk/ruledesk/versions/{digest}"
     refused = chief.post(f"{url}/publish", **PLACE, **{"from": "2026-01-01"}).text
@@ -98,7 +98,7 @@ def test_a_back_dated_notice_is_previewed_and_confirmed_by_a_second_person(
 
 
 def test_days_not_past_and_a_missing_reason_are_told_in_a_sentence(enter: Callable[[str], Browser]) -> None:
-    digest = publishing.draft(late.SIX, by="id-maker")
+    digest = publications.draft(late.SIX, by="id-maker")
     chief = enter("chief")
     url = f"/desk/ruledesk/versions/{digest}/revalue"
     assert "都须在今天以前" in chief.post(url, **PLACE, **{**DAYS, "last": clock.today().isoformat()}).text
@@ -150,7 +150,7 @@ def test_two_clerks_revalue_from_the_shell(canteen: Callable[..., Ran], town: To
     a_person("maker", ("admin", "area", world.CITY))
     a_person("chief", ("admin", "area", world.CITY))
     a_person("far", ("admin", "area", world.OTHER_DISTRICT))
-    digest = publishing.draft(late.SIX, by="id-maker")
+    digest = publications.draft(late.SIX, by="id-maker")
     days = ("2026-01-01", "2026-01-31", "--reason", late.NOTICE)
     assert canteen("notice", digest[:12], world.CITY, *days, "--by", "far")[0] == 1
     code, out, _ = canteen("notice", digest[:12], world.CITY, *days, "--by", "maker", "--json")

@@ -7,7 +7,7 @@ from datetime import date
 from sqlalchemy.orm import Session
 
 from canteen import clock
-from canteen.rulebooks import publishing
+from canteen.rulebooks import publications
 from canteen.ruledesk.desk import timeline
 from canteen.ruledesk.publication.gate import names, review
 from tests import world
@@ -20,8 +20,8 @@ FEB10 = date(2026, 2, 10)
 
 
 def put_in_force(text: str, day: date) -> str:
-    digest = publishing.draft(text, by="p-admin")
-    publishing.publish(digest, layer="city", node_id=world.CITY, from_day=day, by="p-chief")
+    digest = publications.draft(text, by="p-admin")
+    publications.publish(digest, layer="city", node_id=world.CITY, from_day=day, by="p-chief")
     return digest
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from canteen import clock, jobs
 from canteen.db import db
-from canteen.rulebooks import publishing
+from canteen.rulebooks import publications
 from canteen.settlement.corrections import revaluations
 from canteen.settlement.models import RevaluationRun
 from tests import world
@@ -25,7 +25,7 @@ def asked(
 ) -> int:
     """A notice asked for and previewed; answers the revaluation."""
     with clock.at(at(on, 9)):
-        digest = publishing.draft(text, by="p-admin")
+        digest = publications.draft(text, by="p-admin")
         number = revaluations.ask_notice(
             digest, layer=layer, node_id=node, from_day=first, to_day=last, reason=NOTICE, by="p-admin"
         )

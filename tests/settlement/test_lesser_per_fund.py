@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from canteen import clock, events
 from canteen.db import transaction
-from canteen.pos import bearing, records
+from canteen.pos import lesser, records
 from canteen.pos.models import Slot
 from canteen.registry import elders
 from canteen.registry.models import ElderFact
@@ -75,7 +75,7 @@ def sums(found: list[Part]) -> Counter[tuple[str, str]]:
 
 @given(parts, parts)
 def test_the_lesser_is_exact_for_each_fund(sold: list[Part], ours: list[Part]) -> None:
-    borne = bearing.borne(sold, ours)
+    borne = lesser.borne(sold, ours)
 
     got, asked, given_ = Counter[tuple[str, str]](), sums(sold), sums(ours)
     by_rule = Counter[tuple[str, str, str]]()
@@ -90,19 +90,19 @@ def test_the_lesser_is_exact_for_each_fund(sold: list[Part], ours: list[Part]) -
     for part in ours:
         own[part.fund, part.payer, part.rule] += part.fen
     assert by_rule <= own  # no rule of ours bears more than it gives
-    assert borne == bearing.borne(sold, ours)
+    assert borne == lesser.borne(sold, ours)
 
 
 @given(parts)
 def test_a_price_that_is_ours_is_borne_by_its_own_rules(sold: list[Part]) -> None:
-    assert bearing.borne(sold, sold) == [Counter({part.rule: part.fen}) for part in sold]
+    assert lesser.borne(sold, sold) == [Counter({part.rule: part.fen}) for part in sold]
 
 
 @given(parts, parts)
 def test_the_second_reckoning_shares_out_as_the_till_does(sold: list[Part], ours: list[Part]) -> None:
     first = [
         +taken if part.payer == "subsidy" else Counter()
-        for part, taken in zip(sold, bearing.borne(sold, ours), strict=True)
+        for part, taken in zip(sold, lesser.borne(sold, ours), strict=True)
     ]
     second = verify._borne(sold, Priced(0, 0, tuple(ours)))
 

@@ -21,8 +21,8 @@ from canteen.auth.models import LostNumbers
 from canteen.auth.tablets import NoTablet
 from canteen.db import transaction
 from canteen.errors import Invalid
-from canteen.pos import lost
-from canteen.pos.lost import LostRefused, NotMissing, Run
+from canteen.pos import lost_numbers
+from canteen.pos.lost_numbers import LostRefused, NotMissing, Run
 from canteen.settlement.claims import missing_records, workflow
 from tests import world
 from tests.auth.house import Browser, a_person
@@ -39,11 +39,11 @@ runs = st.builds(lambda first, size: Run(1, first, first + size), st.integers(1,
 
 @given(runs, st.lists(runs, max_size=5))
 def test_what_is_left_of_a_run_is_exact(run: Run, gone: list[Run]) -> None:
-    left = [number for one in lost.without(run, gone) for number in range(one.first, one.last + 1)]
+    left = [number for one in lost_numbers.without(run, gone) for number in range(one.first, one.last + 1)]
 
     away = {number for one in gone for number in range(one.first, one.last + 1)}
     assert left == [number for number in range(run.first, run.last + 1) if number not in away]
-    assert list(lost.without(run, [Run(2, one.first, one.last) for one in gone])) == [run]
+    assert list(lost_numbers.without(run, [Run(2, one.first, one.last) for one in gone])) == [run]
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def holes(town: Town) -> Town:
 
 
 def declared(first: int, last: int, *, by: str = "p-manager") -> int:
-    lost.declare("t1", Run(1, first, last), WHY, by=by)
+    lost_numbers.declare("t1", Run(1, first, last), WHY, by=by)
     with transaction() as session:
         return session.execute(select(LostNumbers.id).where(LostNumbers.first_number == first)).scalar_one()
 
@@ -72,7 +72,7 @@ def owed(town: Town, month: str = "2026-01") -> list[tuple[int, int, str | None]
 def test_one_lost_number_gives_up_no_other(holes: Town):
     number = declared(2, 2)
     assert owed(holes) == [(2, 2, "p-manager"), (4, 6, None)]
-    lost.confirm(number, by="p-street")
+    lost_numbers.confirm(number, by="p-street")
 
     assert owed(holes) == [(4, 6, None)]
     with pytest.raises(workflow.GapHolds):
@@ -80,14 +80,14 @@ def test_one_lost_number_gives_up_no_other(holes: Town):
 
 
 def test_a_part_of_a_gap_may_be_lost_and_the_rest_holds(holes: Town):
-    lost.confirm(declared(5, 5), by="p-street")
+    lost_numbers.confirm(declared(5, 5), by="p-street")
 
     assert owed(holes) == [(2, 2, None), (4, 4, None), (6, 6, None)]
 
 
 def test_a_claim_goes_on_once_all_its_gaps_are_lost(holes: Town):
     for first, last in ((2, 2), (4, 6)):
-        lost.confirm(declared(first, last), by="p-street")
+        lost_numbers.confirm(declared(first, last), by="p-street")
 
     assert go(holes, "2026-01", *TO_REVIEW) == "submitted"
 
@@ -95,13 +95,16 @@ def test_a_claim_goes_on_once_all_its_gaps_are_lost(holes: Town):
 @pytest.mark.parametrize(("first", "last"), [(1, 1), (1, 2), (2, 3), (3, 6), (4, 7), (8, 8), (8, 999_999)])
 def test_only_what_is_missing_can_be_lost(holes: Town, first: int, last: int):
     with pytest.raises(NotMissing):
-        lost.declare("t1", Run(1, first, last), WHY, by="p-manager")
+        lost_numbers.declare("t1", Run(1, first, last), WHY, by="p-manager")
 
 
 def test_a_loss_needs_a_reason_and_a_tablet(holes: Town):
     with pytest.raises(Invalid):
-        lost.declare("t1", Run(1, 2, 2), "坏", by="p-manager")
-    for act in (lambda: lost.declare("t9", Run(1, 2, 2), WHY, by="x"), lambda: lost.confirm(77, by="x")):
+        lost_numbers.declare("t1", Run(1, 2, 2), "坏", by="p-manager")
+    for act in (
+        lambda: lost_numbers.declare("t9", Run(1, 2, 2), WHY, by="x"),
+        lambda: lost_numbers.confirm(77, by="x"),
+    ):
         with pytest.raises(NoTablet):
             act()
 
@@ -112,10 +115,10 @@ def test_a_loss_is_confirmed_by_another_and_once(app: Flask, holes: Town):
     number = declared(2, 2, by=first)
     for who in (first, second):
         with pytest.raises(LostRefused):
-            lost.confirm(number, by=who)
-    lost.confirm(number, by="p-street")
+            lost_numbers.confirm(number, by=who)
+    lost_numbers.confirm(number, by="p-street")
     with pytest.raises(LostRefused):
-        lost.confirm(number, by="p-chief2")
+        lost_numbers.confirm(number, by="p-chief2")
     with pytest.raises(LostRefused):
         declared(2, 2)
 
@@ -143,12 +146,12 @@ def test_what_was_lost_and_comes_is_booked_all_the_same(town: Town):
     kept = town.sealed(JAN6, town.cards[0])
     town.sell(JAN7, town.cards[0])
     town.close("2026-01")
-    lost.confirm(declared(2, 2), by="p-street")
+    lost_numbers.confirm(declared(2, 2), by="p-street")
 
     (result,) = town.bring(at(FEB3), kept)
 
     assert result.outcome == "created"
-    assert lost.missing(town.session, "t1") == []
+    assert lost_numbers.missing(town.session, "t1") == []
 
 
 def words(answer: object) -> str:

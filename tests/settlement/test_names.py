@@ -13,7 +13,7 @@ from flask import Flask
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from canteen import clock, db, events, laws, names
+from canteen import clock, db, events, invariants, names
 from canteen.auth.models import Person, Tablet
 from canteen.db import owner_engine, transaction
 from canteen.places import Area, Canteen, Operator, Payee
@@ -25,7 +25,7 @@ from canteen.settlement.desk import exports
 from canteen.settlement.models import Statement
 from tests import world
 from tests.auth.house import Browser, a_person
-from tests.laws.test_laws import drop_trigger, owner, run
+from tests.invariants.test_laws import drop_trigger, owner, run
 from tests.settlement.conftest import RULES, Town, at
 
 __all__ = ["owner"]
@@ -127,7 +127,7 @@ def test_a_name_that_a_statement_does_not_bear_out_is_a_difference(town: Town, o
 
 def test_without_its_trigger_a_new_name_would_be_lost(town: Town, owner: Any, session: Session) -> None:
     session.rollback()
-    for trigger in laws.wanted(owner.dialect.name):
+    for trigger in invariants.wanted(owner.dialect.name):
         if trigger.startswith("law_canteen_named") and not trigger.endswith("_new"):
             drop_trigger(owner, trigger)
     with transaction():

@@ -20,7 +20,7 @@ from canteen.ledger.models import Transfer
 from canteen.pos import slots
 from canteen.pos.models import AddedUse, Slot
 from canteen.registry import elders
-from canteen.rulebooks import layers, publishing
+from canteen.rulebooks import layers, publications
 from canteen.rulebooks.models import Publication
 from canteen.settlement.audit import trial_balance, verify
 from canteen.settlement.audit.verify import Verified
@@ -382,12 +382,12 @@ def test_a_revaluation_prices_no_meal_and_changes_nothing_of_what_held(town: Tow
 
 
 def test_a_revaluation_is_ordered_by_a_second_person_after_a_preview(town: Town) -> None:
-    digest = publishing.draft(late.SIX, by="p-admin")
+    digest = publications.draft(late.SIX, by="p-admin")
     with clock.at(at(late.LATER_ON)):
         number = revaluations.ask_notice(
             digest, layer="city", node_id=world.CITY, from_day=JAN[0], to_day=JAN[1], reason=late.NOTICE, by="p-chief"
         )
-        with pytest.raises(publishing.SamePerson):
+        with pytest.raises(publications.SamePerson):
             revaluations.order(number, by="p-admin", diff="[]")
         with pytest.raises(revaluations.NoPreview):
             revaluations.order(number, by="p-chief2", diff="[]")
@@ -396,14 +396,14 @@ def test_a_revaluation_is_ordered_by_a_second_person_after_a_preview(town: Town)
 
 
 def test_who_asked_for_a_revaluation_does_not_order_it_though_another_wrote_the_version(town: Town) -> None:
-    digest = publishing.draft(late.SIX, by="p-admin")
+    digest = publications.draft(late.SIX, by="p-admin")
     with clock.at(at(late.LATER_ON)):
         number = revaluations.ask_notice(
             digest, layer="city", node_id=world.CITY, from_day=JAN[0], to_day=JAN[1], reason=late.NOTICE, by="p-chief"
         )
         late.run(number, preview=True)
         for one in ("p-admin", "p-chief"):
-            with pytest.raises(publishing.SamePerson):
+            with pytest.raises(publications.SamePerson):
                 revaluations.order(number, by=one, diff="[]")
         revaluations.order(number, by="p-chief2", diff="[]")
 
@@ -417,7 +417,7 @@ def test_who_asked_for_a_revaluation_does_not_order_it_though_another_wrote_the_
     ],
 )
 def test_only_days_wholly_past_are_revalued(town: Town, first: date, last: date) -> None:
-    digest = publishing.draft(late.SIX, by="p-admin")
+    digest = publications.draft(late.SIX, by="p-admin")
     with clock.at(at(late.LATER_ON)), pytest.raises(revaluations.NotWhollyPast):
         revaluations.ask_notice(
             digest, layer="city", node_id=world.CITY, from_day=first, to_day=last, reason=late.NOTICE, by="p-admin"
@@ -425,7 +425,7 @@ def test_only_days_wholly_past_are_revalued(town: Town, first: date, last: date)
 
 
 def test_a_version_that_does_not_cover_the_days_is_refused(town: Town) -> None:
-    digest = publishing.draft(late.SIX.replace("from: 2020-01-01", "from: 2026-01-15"), by="p-admin")
+    digest = publications.draft(late.SIX.replace("from: 2020-01-01", "from: 2026-01-15"), by="p-admin")
     with clock.at(at(late.LATER_ON)), pytest.raises(revaluations.NotFit, match="没有覆盖"):
         revaluations.ask_notice(
             digest, layer="city", node_id=world.CITY, from_day=JAN[0], to_day=JAN[1], reason=late.NOTICE, by="p-admin"

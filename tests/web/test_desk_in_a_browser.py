@@ -12,7 +12,7 @@ from canteen.app import create_app
 from canteen.auth import tablets
 from canteen.config import ROOT
 from canteen.db import db, transaction
-from canteen.pos import lost
+from canteen.pos import lost_numbers
 from canteen.pos.models import TabletAhead
 from tests.auth.house import CITY, PASSWORD, Till, a_person, build_city
 from tests.rigs.browsers import OpenPage
@@ -53,7 +53,7 @@ def desk(sqlite_url: str, tmp_path: Path, serve: Serve) -> str:
         with transaction() as session:
             row = {"epoch": 1, "held": 0, "acknowledged": 9, "incarnation": "x", "since": clock.now()}
             session.add(TabletAhead(tablet_id=till.tablet, **row))
-        lost.declare(till.tablet, lost.Run(1, 1, 3), "平板进水，无法开机", by="id-wang")
+        lost_numbers.declare(till.tablet, lost_numbers.Run(1, 1, 3), "平板进水，无法开机", by="id-wang")
         tablets.make_code("east", "二号窗口", by="system")
         db.session.remove()
         db.engine.dispose()

@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 
 from canteen import places
 from canteen.places import Area, Canteen, MealWindow, ServingDays
-from canteen.registry.folding import close_up
 from canteen.registry.imports.columns import (
     BadCell,
     Column,
@@ -27,6 +26,7 @@ from canteen.registry.imports.columns import (
     whole,
     written_day,
 )
+from canteen.registry.text_forms import close_up
 from canteen.registry.words import PROFILES
 
 GRACE: Final = 15  # minutes

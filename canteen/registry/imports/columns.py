@@ -9,9 +9,9 @@ from datetime import date
 from typing import Any, Final
 
 from canteen.errors import Invalid, Refusal
-from canteen.registry.folding import close_up, fold, has_radicals
 from canteen.registry.imports import sheet
 from canteen.registry.imports.bounds import BadFile
+from canteen.registry.text_forms import close_up, fold, has_radicals
 from canteen.registry.words import code_of
 
 _DATE: Final = re.compile(

@@ -24,7 +24,6 @@ from canteen.auth.models import ChangeRequest
 from canteen.ledger.models import Period
 from canteen.places import Area, Canteen, Contract, Operator, Payee
 from canteen.registry import keys
-from canteen.registry.folding import close_up
 from canteen.registry.imports.columns import (
     BadCell,
     Column,
@@ -38,6 +37,7 @@ from canteen.registry.imports.columns import (
     text,
     written_day,
 )
+from canteen.registry.text_forms import close_up
 from canteen.registry.words import CANTEEN_CLASSES, GRADES
 
 KIND: Final = "contract"  # of change, for a second person

@@ -20,11 +20,10 @@ from canteen.auth import change_requests
 from canteen.auth.change_requests import Line
 from canteen.errors import Refusal
 from canteen.places import Area, Canteen
-from canteen.registry import documents, elders, fact_requests, facts, keys, likely, raising
+from canteen.registry import benefit_gains, documents, elders, fact_requests, facts, keys, likely_same
 from canteen.registry.documents import Document
 from canteen.registry.elders import NewElder, NewFact
 from canteen.registry.facts import Fact
-from canteen.registry.folding import close_up, name_of, phone_of
 from canteen.registry.imports.columns import (
     NO_END,
     BadCell,
@@ -42,6 +41,7 @@ from canteen.registry.imports.columns import (
     written_day,
 )
 from canteen.registry.models import Elder, ElderFact, ElderIdentity, IdentityKey
+from canteen.registry.text_forms import close_up, name_of, phone_of
 from canteen.registry.words import CLASSES, DOCUMENTS, SEXES, STATUSES, code_of
 from canteen.rulebooks.models import RulebookVersion
 
@@ -164,7 +164,7 @@ class Roster:
         self._today = clock.today()
         self.asked: list[Line] = []
         self.places: set[tuple[str, str]] = set()
-        self._people: dict[likely.Key, list[tuple[int, frozenset[str]]]] = {}
+        self._people: dict[likely_same.Key, list[tuple[int, frozenset[str]]]] = {}
         self.likely_are_others = False
 
     @property
@@ -178,7 +178,7 @@ class Roster:
         macs = {id(row): ring.mac(document.key) for row, document in read if document is not None}
         present = _present(session, set(macs.values()))
         new = [(row, document) for row, document in read if document is not None and macs[id(row)] not in present]
-        there = likely.named(session, {key for each in new if (key := _likely_key(*each)) is not None})
+        there = likely_same.named(session, {key for each in new if (key := _likely_key(*each)) is not None})
         changes = []
         for row, document in read:
             if document is None:
@@ -200,13 +200,13 @@ class Roster:
         return changes
 
     def _check_likely(
-        self, row: Row, document: Document, there: dict[likely.Key, list[likely.Entry]], *, known: bool
+        self, row: Row, document: Document, there: dict[likely_same.Key, list[likely_same.Entry]], *, known: bool
     ) -> None:
         """Hold back a new entry that is likely a person of the roster, or of another row, until it is answered."""
         key = _likely_key(row, document)
         if known or key is None or self.likely_are_others:
             return
-        streets = likely.streets_of([row.values.get("hukou"), row.values.get("residence")])
+        streets = likely_same.streets_of([row.values.get("hukou"), row.values.get("residence")])
         if any(not streets.isdisjoint(entry.streets) for entry in there.get(key, ())):
             row.refuse("姓名", LikelySame(f"与名册中另一位老人{LikelySame.asked}"))
         before = self._people.setdefault(key, [])
@@ -306,7 +306,7 @@ class Roster:
         first += self._stated(row, since)
         new = NewElder(values["name"], document, birth, sex, phone=values.get("phone", ""))
         elder_id = uuid.uuid4()
-        at_once = self._ask(elder_id, first, [], raising.raising_kinds((), first, self._today, fresh=True))
+        at_once = self._ask(elder_id, first, [], benefit_gains.raising_kinds((), first, self._today, fresh=True))
         return Change("new", elder_id, new=new, facts=tuple(at_once))
 
     def _change(self, row: Row, document: Document, present: _Present) -> Change:
@@ -324,7 +324,7 @@ class Roster:
         identity = NewElder(values["name"], document, phone=values.get("phone", present.phone)) if renamed else None
         added = [fact for fact in added if fact not in present.asked]
         kind = "changed" if added or identity else "same"
-        raised = raising.raising_kinds(present.facts, added, self._today)
+        raised = benefit_gains.raising_kinds(present.facts, added, self._today)
         at_once = self._ask(present.elder_id, added, present.facts, raised)
         return Change(kind, present.elder_id, facts=tuple(at_once), identity=identity)
 
@@ -335,7 +335,7 @@ class Roster:
         if asked := [fact for fact in added if fact.kind in kinds]:
             self.asked.append(fact_requests.line_of(elder_id, asked, SOURCE))
             told = [fact for fact in added if fact.kind in fact_requests.AREAS]
-            self.places |= set(fact_requests.place_of([*known, *raising.as_facts(known, told)], self._within))
+            self.places |= set(fact_requests.place_of([*known, *benefit_gains.as_facts(known, told)], self._within))
         return [fact for fact in added if fact.kind not in kinds]
 
     def _reach(self, areas: set[str | None]) -> None:
@@ -357,7 +357,7 @@ class Roster:
         return stated
 
 
-def _likely_key(row: Row, document: Document) -> likely.Key | None:
+def _likely_key(row: Row, document: Document) -> likely_same.Key | None:
     name, birth = row.values.get("name"), document.birth or row.values.get("birth")
     return (name, birth.isoformat()) if name is not None and birth is not None else None
 

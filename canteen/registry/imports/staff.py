@@ -16,8 +16,8 @@ from canteen.auth.change_requests import Line
 from canteen.auth.models import Person
 from canteen.auth.people import Reach
 from canteen.places import Area, Canteen, Operator
-from canteen.registry.folding import close_up
 from canteen.registry.imports.columns import BadCell, Column, Row, Template, code, one_of, text
+from canteen.registry.text_forms import close_up
 from canteen.registry.words import NODES
 from canteen.web.security import settings
 

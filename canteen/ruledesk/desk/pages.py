@@ -21,10 +21,10 @@ from canteen.errors import Conflict, Forbidden, Invalid, Missing, Refusal
 from canteen.places import Area, Canteen
 from canteen.policy import rulebook as books
 from canteen.registry.words import CANTEEN_CLASSES, CLASSES
-from canteen.rulebooks import layers, reader, writing
-from canteen.rulebooks import publishing as rulebooks
+from canteen.rulebooks import layers, yaml_reader, yaml_writer
+from canteen.rulebooks import publications as rulebooks
 from canteen.rulebooks.models import LAYER_OF, LAYERS, Publication, RulebookDraft, RulebookVersion
-from canteen.rulebooks.publishing import RulebookFaulty
+from canteen.rulebooks.publications import RulebookFaulty
 from canteen.ruledesk.desk import timeline
 from canteen.ruledesk.editor import comparison, drafts, form_changes, form_input, forms, preview, prose, yaml_patch
 from canteen.ruledesk.editor.preview import Asked
@@ -217,7 +217,7 @@ def start() -> ResponseReturnValue:
         form = form_input.template(
             request.form.get("template", ""), scheme=scheme, title=title, place=node, first_day=first
         )
-        text = writing.dump(forms.tree_of(form))
+        text = yaml_writer.dump(forms.tree_of(form))
     number = drafts.start(text, title, layer=layer, node_id=node, by=g.person.id)
     return redirect(url_for("ruledesk.draft_page", number=number))
 
@@ -243,8 +243,8 @@ def draft_page(number: int) -> ResponseReturnValue:
 
 def _form(text: str) -> forms.Form | None:
     try:
-        return forms.form_of(reader.tree(text))
-    except reader.YamlFaulty:
+        return forms.form_of(yaml_reader.tree(text))
+    except yaml_reader.YamlFaulty:
         return None
 
 
@@ -260,7 +260,7 @@ def _form_page(
     """`stale`: the form was read from a text that was changed since, so it is not tried with what is now behind it."""
     document, faults = drafts.check(text)
     tried, untried = (None, drafts.ChangedMeanwhile.message) if stale else _try(row, document, asked)
-    tree = reader.tree(row.yaml)
+    tree = yaml_reader.tree(row.yaml)
     assert isinstance(tree, dict)
     page = render_template(
         "ruledesk/form.html",
@@ -272,7 +272,7 @@ def _form_page(
         fields=[_row_name(one.path) for one in faults],
         said=_said(document) if document else {},
         area_names=names(),
-        kept={place: writing.dump(rest) for place, rest in form_changes.kept(tree).items()},
+        kept={place: yaml_writer.dump(rest) for place, rest in form_changes.kept(tree).items()},
         asked=asked,
         today=clock.today(),
         tried=tried,
@@ -356,7 +356,7 @@ def change_draft(number: int) -> ResponseReturnValue:
     row = _draft(number)
     form, act = form_input.of_request(request.form), request.form.get("act", "save")
     form_input.change(form, act)
-    tree = None if _form(row.yaml) is None else reader.tree(row.yaml)
+    tree = None if _form(row.yaml) is None else yaml_reader.tree(row.yaml)
     if not isinstance(tree, dict):
         raise drafts.ChangedMeanwhile
     text = yaml_patch.rewrite(row.yaml, form_changes.applied(tree, form))

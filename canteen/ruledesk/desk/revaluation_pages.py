@@ -22,8 +22,8 @@ from canteen.db import db
 from canteen.errors import Conflict, Forbidden, Invalid, Missing, Refusal
 from canteen.registry import lookup
 from canteen.rulebooks import layers
+from canteen.rulebooks.late_notices import find
 from canteen.rulebooks.models import Revaluation, RevaluationOrder
-from canteen.rulebooks.revaluations import find
 from canteen.ruledesk.desk.pages import covers, need
 from canteen.ruledesk.editor import comparison, drafts
 from canteen.ruledesk.publication import gate

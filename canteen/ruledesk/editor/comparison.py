@@ -14,7 +14,7 @@ from typing import Any
 
 from canteen.policy.grammar import ALLOWANCE, FUND, RULE, RULEBOOK, SET
 from canteen.policy.shapes import Shape
-from canteen.rulebooks import writing
+from canteen.rulebooks import yaml_writer
 from canteen.ruledesk.editor import prose
 from canteen.ruledesk.editor.prose import Names, Row
 
@@ -131,9 +131,9 @@ def _goods(one: Doc) -> str:
 def _as_written(where: str, shape: Shape, old: Doc, new: Doc, *, only: Sequence[str] = ()) -> Iterator[Difference]:
     """Fields that differ though they read alike, as the YAML has them."""
     fields = [name for name in sorted({*old, *new}) if (not only or name in only) and old.get(name) != new.get(name)]
-    was, now = (writing.texts({name: one[name] for name in fields if name in one}, shape) for one in (old, new))
+    was, now = (yaml_writer.texts({name: one[name] for name in fields if name in one}, shape) for one in (old, new))
     for name in fields:
-        before, after = (writing.inline(one[name]) if name in one else "" for one in (was, now))
+        before, after = (yaml_writer.inline(one[name]) if name in one else "" for one in (was, now))
         if before != after:
             yield Difference(where, f"写法（{name}）", before, after)
 

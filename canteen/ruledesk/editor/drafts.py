@@ -13,7 +13,7 @@ from canteen.errors import Conflict, Forbidden, Invalid, Missing
 from canteen.policy import rulebook as books
 from canteen.policy.canonical import Document
 from canteen.policy.refusals import Problem
-from canteen.rulebooks import publishing, reader
+from canteen.rulebooks import publications, yaml_reader
 from canteen.rulebooks.models import LAYERS, RulebookDraft, RulebookVersion
 from canteen.ruledesk.editor.form_input import UNFILLED
 
@@ -101,7 +101,7 @@ def submit(draft_id: int, *, by: str) -> str:
         row = _own(session, draft_id, by)
         if any(one.code == NoSource.code for one in check(row.yaml)[1]):
             raise NoSource
-        digest = publishing.draft(row.yaml, by=by)
+        digest = publications.draft(row.yaml, by=by)
         row.state, row.hash, row.changed_at = "submitted", digest, clock.now()
     return digest
 
@@ -138,13 +138,13 @@ def version(session: Session, digest: str) -> RulebookVersion:
 def check(text: str) -> tuple[Document | None, list[Fault]]:
     """The document of a text, if it is one, and everything wrong with it by line."""
     try:
-        document, lines = reader.read_with_lines(text)
-    except reader.YamlFaulty as faulty:
+        document, lines = yaml_reader.read_with_lines(text)
+    except yaml_reader.YamlFaulty as faulty:
         return None, [_fault(each.line, each.problem) for each in faulty.problems]
     problems = books.lint(document)
     if document["source"] == UNFILLED:
         problems.insert(0, Problem(NoSource.code, "source", "还没有写明依据的文件", UNFILLED, "文件名称和文号"))
-    return document, [_fault(reader.line_of(each.path, lines), each) for each in problems]
+    return document, [_fault(yaml_reader.line_of(each.path, lines), each) for each in problems]
 
 
 def _fault(line: int, problem: Problem) -> Fault:
@@ -169,8 +169,8 @@ def _bounded(text: str) -> str:
 
 def _title(text: str) -> str:
     try:
-        tree = reader.tree(text)
-    except reader.YamlFaulty:
+        tree = yaml_reader.tree(text)
+    except yaml_reader.YamlFaulty:
         return ""
     title = tree.get("title") if isinstance(tree, dict) else None
     return title if isinstance(title, str) else ""

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from canteen.rulebooks import reader, writing
+from canteen.rulebooks import yaml_reader, yaml_writer
 
 _BLOCK_TEXT = ("|", ">")
 
@@ -25,7 +25,7 @@ def rewrite(text: str, tree: Mapping[str, Any]) -> str:
 
     Where a text is laid out so unusually that editing it in place fails, it is written anew below its comments.
     """
-    old = reader.tree(text)
+    old = yaml_reader.tree(text)
     if old == tree:
         return text
     whole = text if text.endswith("\n") else text + "\n"
@@ -37,13 +37,13 @@ def rewrite(text: str, tree: Mapping[str, Any]) -> str:
         if _reads_as(changed, tree):
             return changed
     comments = [line.strip() for line in whole.splitlines() if line.lstrip().startswith("#")]
-    return "".join(f"{line}\n" for line in comments) + writing.dump(tree)
+    return "".join(f"{line}\n" for line in comments) + yaml_writer.dump(tree)
 
 
 def _reads_as(text: str, tree: object) -> bool:
     try:
-        return reader.tree(text) == tree
-    except reader.YamlFaulty:
+        return yaml_reader.tree(text) == tree
+    except yaml_reader.YamlFaulty:
         return False
 
 
@@ -76,7 +76,7 @@ class _Patch:
                 return False
             empty = node.start_mark.index == node.end_mark.index
             self._edits.append(
-                (node.start_mark.index, node.end_mark.index, (" " if empty else "") + writing.inline(new))
+                (node.start_mark.index, node.end_mark.index, (" " if empty else "") + yaml_writer.inline(new))
             )
             return True
         if isinstance(node, MappingNode) and isinstance(new, dict) and new:
@@ -95,7 +95,7 @@ class _Patch:
             del self._edits[kept:]
         if "#" in self.text[node.start_mark.index : node.end_mark.index]:
             return False
-        self._edits.append((node.start_mark.index, node.end_mark.index, writing.inline(new)))
+        self._edits.append((node.start_mark.index, node.end_mark.index, yaml_writer.inline(new)))
         return True
 
     # --- mappings -----------------------------------------------------------------------------------------------
@@ -109,11 +109,11 @@ class _Patch:
         column = node.value[0][0].start_mark.column
         for name, (key, value) in entries.items():
             if name in new and not self.value(value, old[name], new[name]):
-                self._replace(key.start_mark.index, value, writing.entry(name, new[name]), column)
+                self._replace(key.start_mark.index, value, yaml_writer.entry(name, new[name]), column)
         before = ""
         for name in new:
             if name not in entries:
-                self._insert(entries, before, writing.entry(name, new[name]), column)
+                self._insert(entries, before, yaml_writer.entry(name, new[name]), column)
             else:
                 before = name
         self._remove(list(entries.items()), gone)
@@ -159,12 +159,12 @@ class _Patch:
                 member = node.value[one]
                 if not self.value(member, old[one], new[other]):
                     self._replace(
-                        member.start_mark.index, member, writing.member(new[other])[2:], member.start_mark.column
+                        member.start_mark.index, member, yaml_writer.member(new[other])[2:], member.start_mark.column
                     )
             for one in range(low + common, high):
                 self._drop(node, one, column)
             above = node.value[low + common - 1] if low + common else None
-            for member_text in (writing.member(each) for each in new[first + common : last]):
+            for member_text in (yaml_writer.member(each) for each in new[first + common : last]):
                 place = self._below(above) if above is not None else self._first_line(node, column)
                 self._edits.append((place, place, f"{' ' * column}{_indented(member_text, column)}\n"))
         return True

@@ -24,9 +24,9 @@ from canteen.places import Area, Canteen, Contract
 from canteen.policy import rulebook as books
 from canteen.policy.canonical import Document
 from canteen.pos.models import Sale, Void
-from canteen.rulebooks import publishing
+from canteen.rulebooks import publications
 from canteen.rulebooks.models import LAYER_OF, LAYERS, Publication, PublicationFile, RulebookVersion
-from canteen.rulebooks.publishing import Seen
+from canteen.rulebooks.publications import Seen
 from canteen.ruledesk.editor import comparison, drafts
 from canteen.ruledesk.editor.comparison import Difference
 from canteen.ruledesk.editor.prose import Names
@@ -130,7 +130,7 @@ def review(session: Session, digest: str, layer: str, node_id: str, first_day: d
     return found
 
 
-@publishing.guarded_by
+@publications.guarded_by
 def look(version: RulebookVersion, layer: str, node_id: str, first_day: date) -> Seen:
     """The gate of every publication; answers what is kept beside it.
 
@@ -139,7 +139,7 @@ def look(version: RulebookVersion, layer: str, node_id: str, first_day: date) ->
     """
     session = db.session()
     today = clock.today()
-    if first_day < today and publishing.booked_at(session, layer, node_id):
+    if first_day < today and publications.booked_at(session, layer, node_id):
         raise BackDated
     if first_day <= today and _ate(session, layer, node_id, today):
         raise BackDated

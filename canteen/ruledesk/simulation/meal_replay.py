@@ -26,8 +26,8 @@ from canteen.places import Contract
 from canteen.policy import case, days
 from canteen.policy.case import Diner, Meal, Taken
 from canteen.pos import pricing
+from canteen.pos.checkout_rows import PLACES
 from canteen.pos.models import QuoteInput, Sale, SaleUse, Share, Void
-from canteen.pos.writing import PLACES
 from canteen.ruledesk.proposal import Layers, Proposal, covered, on_any_day
 from canteen.ruledesk.simulation.missing_facts import LASTING, Households, Needs
 from canteen.ruledesk.simulation.totals import Tally

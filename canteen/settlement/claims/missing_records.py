@@ -15,8 +15,8 @@ from canteen.auth.models import LostNumbers, Tablet
 from canteen.db import db
 from canteen.ledger.models import Period
 from canteen.places import Contract
-from canteen.pos import arrivals, lost
-from canteen.pos.lost import Run
+from canteen.pos import arrivals, lost_numbers
+from canteen.pos.lost_numbers import Run
 from canteen.pos.models import Record
 from canteen.settlement.closing import close, gather
 from canteen.settlement.models import Claim, Decision
@@ -69,7 +69,7 @@ def missing(period: Period) -> list[Gap]:
         assert isinstance(first, int)
         assert isinstance(last, int)
         assert isinstance(between, list)
-        for left in lost.without(Run(int(number), first, last), gone[name]):
+        for left in lost_numbers.without(Run(int(number), first, last), gone[name]):
             by = next((who for run, who in waiting[name] if _meet(run, left)), None)
             days = (between[0], between[1])
             gaps.append(Gap(name, names.get(name, name), left.epoch, left.first, left.last, days, by))

@@ -23,6 +23,7 @@ from canteen.ledger.models import Period
 from canteen.money import Fen
 from canteen.places import Canteen, Contract
 from canteen.pos import arrivals
+from canteen.pos.checkout_rows import PLACES
 from canteen.pos.models import (
     AddedUse,
     AmountUsed,
@@ -36,9 +37,8 @@ from canteen.pos.models import (
     Tender,
     Void,
 )
-from canteen.pos.writing import PLACES
 from canteen.registry import facts as dated
-from canteen.registry import likely
+from canteen.registry import likely_same
 from canteen.registry.models import ElderFact
 from canteen.settlement.closing import budgets
 from canteen.settlement.closing.checks import Link, Paid, Part, Priced, Sold, Use
@@ -353,7 +353,7 @@ def twins(elders: Collection[str], known: Clusters, cut: Cut, first: date, last:
     """
     alike = {
         str(each): [str(one.id) for one in others if known.root(str(each)) != known.root(str(one.id))]
-        for each, others in likely.twins(db.session(), [uuid.UUID(each) for each in elders], cut.facts).items()
+        for each, others in likely_same.twins(db.session(), [uuid.UUID(each) for each in elders], cut.facts).items()
     }
     db.session.rollback()
     eaten: dict[tuple[date, str], list[tuple[str, str]]] = defaultdict(list)

@@ -9,7 +9,7 @@ from sqlalchemy import and_, func, select
 from canteen import calendars, keyset
 from canteen.db import db
 from canteen.ledger.models import Period
-from canteen.pos.here import PROVISIONAL
+from canteen.pos.canteen_day import PROVISIONAL
 from canteen.pos.models import QuoteInput, Sale, Void
 from canteen.settlement.closing import gather
 from canteen.settlement.closing.checks import Finding

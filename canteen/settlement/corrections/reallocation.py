@@ -33,7 +33,7 @@ from canteen.policy import quote as engine
 from canteen.policy.case import Case
 from canteen.policy.quote import Quote
 from canteen.policy.rulebook import canonical, digest
-from canteen.pos import bearing, pricing, slots
+from canteen.pos import lesser, pricing, slots
 from canteen.pos.models import AddedUse, GivenUpUse, QuoteInput, Record, Sale, SaleUse, Share, Slot, Void
 from canteen.pos.pricing import Place
 from canteen.registry import elders
@@ -417,7 +417,7 @@ def _given(session: Session, meal: _Meal, quoted: Quote) -> dict[tuple[str, int]
     """Fen by (fund, share) that the quote bears besides what stands. Raises NothingToGive where any would sink."""
     standing, shares = review.open_shares(session, meal.sale.id), _shares(session, meal.sale)
     found: dict[tuple[str, int], Fen] = {}
-    for share, borne in zip(shares, bearing.borne(shares, quoted.shares), strict=True):
+    for share, borne in zip(shares, lesser.borne(shares, quoted.shares), strict=True):
         more = borne.total() - standing.get((share.fund, share.n), 0) if share.payer == "subsidy" else 0
         if more < 0:
             raise NothingToGive("补入后本餐的另一项补贴会减少，不能直接补入；请按当日标准另行办理。")
@@ -429,12 +429,12 @@ def _given(session: Session, meal: _Meal, quoted: Quote) -> dict[tuple[str, int]
 def _take(session: Session, meal: _Meal, quoted: Quote) -> tuple[list[dict[str, Any]], list[dict[str, object]]]:
     """Take what the shares lean on besides what the meal has; the rows of uses and of new slots. Raises NoRoom."""
     taken, shares = _taken(session, meal), _shares(session, meal.sale)
-    bears = bearing.borne(shares, quoted.shares)
+    bears = lesser.borne(shares, quoted.shares)
     counted = {rule for use in quoted.uses for rule in use.rules} - {share.rule for share in quoted.shares}
     uses, rows, draws = list[dict[str, Any]](), list[dict[str, object]](), list[slots.Draw]()
     for ask in sorted(pricing.asks(quoted), key=lambda ask: (ask.allowance, ask.window)):
         counted_by = (each for share, each in zip(shares, bears, strict=True) if slots.counts(ask, share.fund))
-        leaning = (bearing.by_rules(each, ask.rules) for each in counted_by)
+        leaning = (lesser.by_rules(each, ask.rules) for each in counted_by)
         fen, holder = sum(leaning), pricing.holder(ask.scope, meal.whose)
         if holder is None or not (fen or not counted.isdisjoint(ask.rules)):
             continue
@@ -506,8 +506,8 @@ def _leaning(session: Session, other: Sale, rules: Collection[str]) -> Iterator[
     """The shares of a meal of which these rules of our own quote bear something, and how much."""
     meal, shares = _read(session, other), _shares(session, other)
     own = engine.quote(meal.book.book, meal.asked.diner, meal.asked.meal, meal.asked.taken)
-    for share, borne in zip(shares, bearing.borne(shares, own.shares), strict=True):
-        if fen := bearing.by_rules(borne, rules):
+    for share, borne in zip(shares, lesser.borne(shares, own.shares), strict=True):
+        if fen := lesser.by_rules(borne, rules):
             yield share, fen
 
 

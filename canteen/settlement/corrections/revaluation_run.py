@@ -36,10 +36,10 @@ from canteen.pos.models import AddedUse, QuoteInput, Record, Sale, Slot, Void
 from canteen.pos.pricing import Place
 from canteen.registry import elders
 from canteen.registry.elders import Known
-from canteen.rulebooks import layers, revaluations
+from canteen.rulebooks import late_notices, layers
+from canteen.rulebooks.late_notices import Books
 from canteen.rulebooks.layers import InForce
 from canteen.rulebooks.models import Revaluation
-from canteen.rulebooks.revaluations import Books
 from canteen.settlement.claims import review
 from canteen.settlement.closing import budgets
 from canteen.settlement.closing.requote import of_quote
@@ -83,7 +83,7 @@ class Work:
     def _within(self, session: Session, area: str, canteen: str) -> bool:
         """Whether a canteen lay within the place on some day; each meal is asked again by its own areas."""
         days = (self.first, self.last)
-        return any(revaluations.covers(self.row, (*places.path(session, area, day), canteen)) for day in days)
+        return any(late_notices.covers(self.row, (*places.path(session, area, day), canteen)) for day in days)
 
     def count(self) -> int:
         """How many sales there are to look at."""
@@ -189,7 +189,7 @@ class Work:
         if before is None:
             return "unpriced"
         nodes = (*before.meal.canteen.areas, meal.canteen)
-        if not revaluations.covers(self.row, nodes):
+        if not late_notices.covers(self.row, nodes):
             return "elsewhere"
         return "" if self.cause == "facts" or self.books.holds(self.id, meal.day) else "superseded"
 

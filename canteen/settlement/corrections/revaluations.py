@@ -21,10 +21,10 @@ from canteen.errors import Conflict, Invalid, Missing
 from canteen.places import Area, Canteen
 from canteen.policy import rulebook as books
 from canteen.registry import elders
-from canteen.rulebooks import layers, revaluations
+from canteen.rulebooks import late_notices, layers
+from canteen.rulebooks.late_notices import Books, find
 from canteen.rulebooks.models import LAYER_OF, LAYERS, Revaluation, RevaluationOrder, RulebookVersion
-from canteen.rulebooks.publishing import RulebookFaulty, SamePerson
-from canteen.rulebooks.revaluations import Books, find
+from canteen.rulebooks.publications import RulebookFaulty, SamePerson
 from canteen.settlement.claims.claims import reason_given
 from canteen.settlement.closing import schedule
 from canteen.settlement.corrections.revaluation_run import Work
@@ -139,7 +139,7 @@ def fit(session: Session, row: Revaluation, document: dict[str, Any]) -> list[st
     for canteen in session.execute(within).scalars():
         for day in sorted({row.from_day, row.to_day}):
             nodes = (*places.path(session, canteen.area_id, day), canteen.id)
-            if revaluations.covers(row, nodes):
+            if late_notices.covers(row, nodes):
                 found += [one for one in would.conflicts(session, nodes, day) if one not in found]
     return found
 
@@ -227,7 +227,7 @@ def _work(run_id: int, lease: jobs.Lease) -> None:
     asked = session.get(RevaluationRun, run_id)
     if asked is None:
         raise NoRun
-    preview, ordered = asked.preview, revaluations.ordered(session, asked.revaluation_id)
+    preview, ordered = asked.preview, late_notices.ordered(session, asked.revaluation_id)
     if not preview and ordered is None:
         raise NotOrdered
     work = Work(find(session, asked.revaluation_id), ordered.recorded if ordered else None, preview=preview)

@@ -17,8 +17,8 @@ from canteen.auth.tablets import NoTablet
 from canteen.db import db
 from canteen.errors import Conflict, Forbidden, Invalid, Refusal
 from canteen.places import Canteen
-from canteen.pos import lost
-from canteen.pos.lost import Run
+from canteen.pos import lost_numbers
+from canteen.pos.lost_numbers import Run
 from canteen.settlement.claims import missing_records
 from canteen.web import nav
 from canteen.web.errors import status_of
@@ -74,7 +74,7 @@ def declare(tablet_id: str) -> ResponseReturnValue:
     _within(tablet_id, Permission.DECLARE_LOST)
     try:
         run = Run(*(_number(name) for name in ("epoch", "first", "last")))
-        lost.declare(tablet_id, run, request.form.get("reason", ""), by=g.person.id)
+        lost_numbers.declare(tablet_id, run, request.form.get("reason", ""), by=g.person.id)
     except REFUSED as refusal:
         return _page(tablet_id, refusal)
     return redirect(url_for("lost_numbers.tablet_numbers", tablet_id=tablet_id, done="declared"))
@@ -90,7 +90,7 @@ def confirm(lost_id: int) -> ResponseReturnValue:
     tablet_id = row.tablet_id
     _within(tablet_id, Permission.CONFIRM_LOST)
     try:
-        lost.confirm(lost_id, by=g.person.id)
+        lost_numbers.confirm(lost_id, by=g.person.id)
     except REFUSED as refusal:
         return _page(tablet_id, refusal)
     return redirect(url_for("lost_numbers.tablet_numbers", tablet_id=tablet_id, done="confirmed"))
@@ -104,7 +104,7 @@ def _page(tablet_id: str, refusal: Refusal | None = None) -> ResponseReturnValue
     query = select(LostNumbers).where(LostNumbers.tablet_id == tablet_id).order_by(LostNumbers.id.desc())
     declared = _declared(session, list(session.execute(query).scalars()))
     said = [Run(one.row.epoch, one.row.first_number, one.row.last_number) for one in declared]
-    runs = [left for run in lost.missing(session, tablet_id) for left in lost.without(run, said)]
+    runs = [left for run in lost_numbers.missing(session, tablet_id) for left in lost_numbers.without(run, said)]
     filled = request.form if refusal else request.args
     return render_template(
         "settlement/tablet_numbers.html",

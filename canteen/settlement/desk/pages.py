@@ -19,7 +19,7 @@ from canteen.auth import guard, humans
 from canteen.auth.guard import NotCovered, Permission, allowed, own_account
 from canteen.db import db
 from canteen.errors import Conflict, Forbidden, Invalid, Refusal
-from canteen.pos.lost import Run
+from canteen.pos.lost_numbers import Run
 from canteen.settlement import labels
 from canteen.settlement.claims import claims, missing_records, payouts, review, steps, workflow
 from canteen.settlement.claims.steps import Steps

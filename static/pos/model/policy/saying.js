@@ -1,5 +1,5 @@
 // A quote in words: for the counter, where nobody's class is named, and for the auditor, who checks every figure.
-// The twin of canteen/policy/saying.py.
+// The twin of canteen/policy/explanation.py.
 
 import { show } from '../money.js'
 

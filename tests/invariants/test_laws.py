@@ -15,7 +15,7 @@ from sqlalchemy import Engine, inspect, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
-from canteen import clock, events, laws
+from canteen import clock, events, invariants
 from canteen.config import Config
 from canteen.db import Base, owner_engine, transaction
 from canteen.ledger import periods, transfers
@@ -95,7 +95,7 @@ def test_it_is_the_trigger_that_refuses_the_change(session: Session, owner: Engi
 
 def test_every_table_of_facts_carries_its_triggers(owner: Engine) -> None:
     with owner.connect() as connection:
-        assert laws.standing(connection) == laws.wanted(owner.dialect.name)
+        assert invariants.standing(connection) == invariants.wanted(owner.dialect.name)
 
 
 def test_a_fact_is_not_replaced_on_sqlite_even_without_the_pragma(sqlite_url: str) -> None:
@@ -114,12 +114,12 @@ def test_the_application_role_lacks_the_right_even_without_triggers(
     app: Flask, session: Session, owner: Engine
 ) -> None:
     if owner.dialect.name == "sqlite":
-        assert laws.expected(["x"], [], "sqlite") >= {"law_x_no_update", "law_x_no_delete"}
+        assert invariants.expected(["x"], [], "sqlite") >= {"law_x_no_update", "law_x_no_delete"}
         return
     world.make(session)
     booked(session, date(2026, 5, 12))
     session.rollback()
-    for table in laws.FACTS:
+    for table in invariants.FACTS:
         for statement in (f'DELETE FROM "{table}"', f'TRUNCATE "{table}" CASCADE'):
             with pytest.raises(DBAPIError, match="permission denied"):
                 session.execute(text(statement))

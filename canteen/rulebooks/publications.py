@@ -20,7 +20,7 @@ from canteen.errors import Conflict, Forbidden, Invalid
 from canteen.ledger.models import Period
 from canteen.places import Canteen, Contract, below
 from canteen.policy import rulebook as books
-from canteen.rulebooks import reader
+from canteen.rulebooks import yaml_reader
 from canteen.rulebooks.models import LAYERS, Publication, PublicationFile, RulebookVersion
 
 
@@ -70,7 +70,7 @@ def draft(text: str, *, by: str) -> str:
 
     Raises RulebookFaulty with every finding of the reader and the lint.
     """
-    document = reader.read(text)
+    document = yaml_reader.read(text)
     problems = [problem for problem in books.lint(document) if problem.severity == "error"]
     if problems:
         raise RulebookFaulty(details={"problems": [problem.message for problem in problems]})

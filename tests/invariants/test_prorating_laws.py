@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from canteen import clock
 from tests import world
-from tests.laws.test_laws import drop_trigger, owner, refused, run
+from tests.invariants.test_laws import drop_trigger, owner, refused, run
 from tests.pos.books import book
 from tests.settlement.conftest import MADE, Town
 

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from canteen import clock
 from canteen.auth.models import Tablet
 from canteen.db import db, transaction
-from canteen.pos import incarnation, lost
+from canteen.pos import incarnation, lost_numbers
 from canteen.pos.models import Record, TabletAhead
 from canteen.prepared import Prepared
 
@@ -186,7 +186,11 @@ def _forget_what_came(tablet_id: str, noted: Mapping[int, tuple[Run, str]]) -> N
 
 def _lacking(session: Session, tablet_id: str, run: Run) -> int:
     """How many numbers of `run` the database does not hold; none that two people declared lost."""
-    left = list(lost.without(lost.Run(run.epoch, run.first, run.last), lost.confirmed(session, tablet_id)))
+    left = list(
+        lost_numbers.without(
+            lost_numbers.Run(run.epoch, run.first, run.last), lost_numbers.confirmed(session, tablet_id)
+        )
+    )
     there = 0
     for one in left:
         numbers = select(func.count(Record.number.distinct())).where(_OWN, Record.number.between(one.first, one.last))

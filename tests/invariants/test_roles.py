@@ -6,8 +6,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, text
 
-from canteen import laws
-from tests.laws.test_laws import owner, refused, run
+from canteen import invariants
+from tests.invariants.test_laws import owner, refused, run
 
 __all__ = ["owner"]
 
@@ -28,22 +28,22 @@ def tables(engine: Engine, role: str, right: str) -> set[str]:
 
 def test_the_application_changes_no_column_of_a_fact(app: Flask, owner: Engine) -> None:
     with owner.connect() as connection:
-        columns = {(table, column) for table, column in connection.execute(text(COLUMNS), {"role": laws.APP})}
-    assert {one for one in columns if one[0] not in laws.CHANGED} == LOCKED_BY
-    assert {one[0] for one in columns} - {"elder", "claim", "period"} == set(laws.CHANGED)
+        columns = {(table, column) for table, column in connection.execute(text(COLUMNS), {"role": invariants.APP})}
+    assert {one for one in columns if one[0] not in invariants.CHANGED} == LOCKED_BY
+    assert {one[0] for one in columns} - {"elder", "claim", "period"} == set(invariants.CHANGED)
 
 
 def test_the_application_removes_nothing_but_what_is_named(app: Flask, owner: Engine) -> None:
-    assert tables(owner, laws.APP, "DELETE") == set(laws.REMOVED)
+    assert tables(owner, invariants.APP, "DELETE") == set(invariants.REMOVED)
     for right in ("TRUNCATE", "TRIGGER", "REFERENCES"):
-        assert tables(owner, laws.APP, right) == set()
+        assert tables(owner, invariants.APP, right) == set()
 
 
 def test_the_auditor_reads_and_writes_nothing(app: Flask, owner: Engine) -> None:
-    read = tables(owner, laws.AUDITOR, "SELECT")
-    assert read >= {*laws.FACTS, "period", "slot"}
+    read = tables(owner, invariants.AUDITOR, "SELECT")
+    assert read >= {*invariants.FACTS, "period", "slot"}
     for right in ("INSERT", "UPDATE", "DELETE", "TRUNCATE", "TRIGGER"):
-        assert tables(owner, laws.AUDITOR, right) == set()
+        assert tables(owner, invariants.AUDITOR, right) == set()
 
 
 def test_neither_role_is_more_than_it_seems(app: Flask, owner: Engine) -> None:
@@ -55,5 +55,5 @@ def test_neither_role_is_more_than_it_seems(app: Flask, owner: Engine) -> None:
 
 
 def test_no_table_of_facts_is_emptied_by_its_owner(app: Flask, owner: Engine) -> None:
-    for table in (*laws.FACTS, "period"):
+    for table in (*invariants.FACTS, "period"):
         assert refused(lambda table=table: run(owner, f'TRUNCATE "{table}" CASCADE')), table  # type: ignore[misc]
