@@ -1,7 +1,7 @@
 """What people did, except sales: numbered without gaps, chained by hash, append-only (P25).
 
 A body is canonical JSON text, stored as written and hashed as stored; personal data stands in it
-only as ciphertext or keyed hash. The event is the last lock of a transaction (design 4).
+only as ciphertext or keyed hash. The event is the last lock of a transaction (decision 0005).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading closed periods in keyset pages: no read transaction outlives one page (design 4, SQLite).
+"""Reading closed periods in keyset pages: no read transaction outlives one page (decision 0008).
 
 What is read here cannot change any more: the period is closed and its facts are cut off at known numbers.
 """

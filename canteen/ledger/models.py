@@ -53,7 +53,7 @@ class Account(Base):
 
 
 class Transfer(Base):
-    """Money between two accounts, once and for ever. A mistake is answered by a counter-transfer (design 4).
+    """Money between two accounts, once and for ever. A mistake is answered by a counter-transfer (decision 0006).
 
     Booked to the period of `service_day` if that is open, else to the earliest open one: trigger.
     """

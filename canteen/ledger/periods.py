@@ -1,4 +1,4 @@
-"""A contract's gap-free chain of periods, and the gate that a booking holds while it writes (design 4).
+"""A contract's gap-free chain of periods, and the gate that a booking holds while it writes (decision 0006).
 
 Locks: `gate` shares the period's row, `flip` takes it alone; so a sale is wholly before a close or wholly after.
 """

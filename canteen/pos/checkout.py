@@ -1,4 +1,4 @@
-"""Ringing up: one checkout, one transaction, by the laws of design 4. The hot path.
+"""Ringing up: one checkout, one transaction, by decisions 0003, 0005 and 0006. The hot path.
 
 The price is the one quoted at the scan; nothing here changes what the elder paid. What our own quote or a
 taken slot does not cover is excluded from the claim in the same transaction, with its reason.

@@ -1,6 +1,6 @@
 """The server's own quote of a sale: gathers what the engine needs, asks it, and keeps the whole input beside it.
 
-Values in, a Quote out; what was taken of the limits is read by the caller, under its locks (design 5).
+Values in, a Quote out; what was taken of the limits is read by the caller, under its locks (decision 0005).
 """
 
 from __future__ import annotations

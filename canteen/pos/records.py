@@ -1,4 +1,4 @@
-"""The only way in for what tablets did: `accept` (design 4). Online is a batch of one.
+"""The only way in for what tablets did: `accept` (decision 0003). Online is a batch of one.
 
 Each record is booked in its own transaction, so a bad one never blocks the next (P5). What cannot be booked
 is kept as sent, in quarantine, with a reason; what was booked before is answered again, for ever (P1).

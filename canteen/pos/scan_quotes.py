@@ -1,4 +1,4 @@
-"""Quotes at the scan: reads, and promises nothing. The answer carries a stamp that the sale brings back (design 5)."""
+"""Quotes at the scan: reads, and promises nothing. The answer carries a stamp that the sale brings back (decision 0003)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a meal was really served: the server's stamp if there is one, else the tablet's clock corrected (design 4).
+"""When a meal was really served: the server's stamp if there is one, else the tablet's clock corrected (decision 0003).
 
 A meal eaten is never moved for a wrong clock: the estimate stands, and what is odd becomes a flag for the close.
 """

@@ -248,7 +248,7 @@ def row(holder: uuid.UUID, ask: Ask, n: int, day: date, sale_id: uuid.UUID) -> d
 
 
 def draw(session: Session, draws: Iterable[Draw]) -> None:
-    """Write amounts taken, by key: the rows of a budget have no other order that all keep (design 4).
+    """Write amounts taken, by key: the rows of a budget have no other order that all keep (decision 0005).
 
     Raises Again when somebody drew the rest between reading and this.
     """

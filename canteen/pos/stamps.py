@@ -1,4 +1,4 @@
-"""The server's stamp on a quote: proof, without a row, of what was quoted to which tablet and when (design 4).
+"""The server's stamp on a quote: proof, without a row, of what was quoted to which tablet and when (decision 0003).
 
 A sale that carries a fresh stamp was made online: its service day is the server's, whatever the tablet's clock says.
 """

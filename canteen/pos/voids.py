@@ -1,6 +1,6 @@
 """Undoing a sale: a counter-sale with a reason. Shares go back, slots are free again, the refund is booked.
 
-A cashier may undo an own sale within ten minutes alone; after that a manager approves (ruling 7, threat T6).
+A cashier may undo an own sale within ten minutes alone; after that a manager approves (ruling 7).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which rulebooks are in force where and when: the published layers joined into one, interned by hash.
 
 A layer is published at an area or a canteen. From the most general to the canteen itself, each layer's
-newest publication of a scheme that holds on the day counts; a lower layer only adds shares (design 5).
+newest publication of a scheme that holds on the day counts; a lower layer only adds shares (decision 0007).
 """
 
 from __future__ import annotations

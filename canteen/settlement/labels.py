@@ -1,4 +1,4 @@
-"""The Chinese words of settlement, one a thing, for pages, exports and messages (rulings.md 4)."""
+"""The Chinese words of settlement, one a thing, for pages, exports and messages (docs/glossary.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Headers, cookies, requests from elsewhere (P24), and what production refuses to start with (T21)."""
+"""Headers, cookies, requests from elsewhere (P24), and what production refuses to start with."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Every table of the house, for SQLite (STRICT) and PostgreSQL.
 
 Keys carry service month and district from the start, so that monthly partitions and one database per
-district stay a migration (design 7). The laws that guard the tables follow in 0002.
+district stay a migration (decision 0008). The laws that guard the tables follow in 0002.
 
 Revision: 0001
 """

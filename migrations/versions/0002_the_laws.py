@@ -1,4 +1,4 @@
-"""What must never happen, refused by the database itself (design 4, promises P6-P8, P16, P18, P25).
+"""What must never happen, refused by the database itself (decision 0004; promises P6, P7, P8, P16, P18, P25).
 
 Facts are append-only; the event chain is gapless; a contract's periods are one gap-free chain that only
 closes, in order; a transfer is booked to the one period it belongs to; claims cover whole closed periods;

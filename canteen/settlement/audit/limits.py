@@ -1,4 +1,4 @@
-"""`period verify` of limits: slots and amounts in use, rebuilt from the uses of sales that stand (design 4)."""
+"""`period verify` of limits: slots and amounts in use, rebuilt from the uses of sales that stand (decision 0005)."""
 
 from __future__ import annotations
 

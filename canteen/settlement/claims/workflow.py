@@ -137,7 +137,7 @@ def _move(claim_id: int, act: str, *, by: str, reason: str, way: Steps, at: int 
 
 
 def _gate(session: Session, contract: Contract, claim_id: int) -> Period:
-    """The period that the claim's own movements are booked to. First of all locks (design 4)."""
+    """The period that the claim's own movements are booked to. First of all locks (decision 0005)."""
     return periods.gate(session, contract, session.get_one(Claim, claim_id).to_day)
 
 

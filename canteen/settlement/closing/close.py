@@ -1,6 +1,6 @@
 """Closing a period: flip the row, commit, then reckon. Safe to repeat; runs on after a kill; eight at once make one claim.
 
-The flip's event carries where reading stops (design 4: cut-offs are event numbers), so that whoever reckons
+The flip's event carries where reading stops (decision 0004: cut-offs are event numbers), so that whoever reckons
 later, after more sales and facts have come, gives the same bytes (P16, P18).
 """
 

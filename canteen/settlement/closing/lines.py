@@ -1,4 +1,4 @@
-"""Claim lines as set-based sums of transfers (design 7): what a period moved into and out of `open`.
+"""Claim lines as set-based sums of transfers (decision 0008): what a period moved into and out of `open`.
 
 PostgreSQL sums a period in one statement; SQLite sums page by page, so that no read keeps a till waiting.
 """

@@ -1,4 +1,4 @@
-"""Our own quote again, from the interned input and rulebook: each distinct pair is priced once (design 7)."""
+"""Our own quote again, from the interned input and rulebook: each distinct pair is priced once (decision 0008)."""
 
 from __future__ import annotations
 

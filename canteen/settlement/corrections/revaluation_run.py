@@ -1,4 +1,4 @@
-"""Pricing past meals again with rules or facts known late, and booking the differences (design 4; rulings 18, 19).
+"""Pricing past meals again with rules or facts known late, and booking the differences (decision 0013; rulings 18, 19).
 
 Each unvoided sale of the revaluation's places and days is quoted again from its stored input. What a limit holds is
 asked under the person's lock, as at a sale: a benefit that is new takes only slots that are still free, first meal

@@ -1,0 +1,71 @@
+"""What code cites stands in docs/, and what the documents name stands in the tree."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+CODE = (".py", ".js", ".html", ".css")
+CITED = re.compile(r"\b(decision|ruling)s? (\d+(?:(?:, | and |, and )\d+)*)")
+PROMISE = re.compile(r"\bP(\d{1,2})\b")
+NAMED = re.compile(r"`((?:canteen|tests|static|templates|migrations|tools|bench|docs|requirements)/[\w./-]*\w/?)`")
+
+
+def tracked(*endings: str) -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return [ROOT / name for name in listed.stdout.splitlines() if name.endswith(endings) and (ROOT / name).is_file()]
+
+
+def citations(path: Path) -> set[str]:
+    text = path.read_text(encoding="utf-8")
+    found = {f"{kind} {int(number)}" for kind, numbers in CITED.findall(text) for number in re.findall(r"\d+", numbers)}
+    return found | {f"promise {int(number)}" for number in PROMISE.findall(text)}
+
+
+def known() -> set[str]:
+    decisions = {f"decision {int(page.name[:4])}" for page in (DOCS / "decisions").glob("[0-9]*.md")}
+    rows = re.findall(r"^\| (\d+) \|", (DOCS / "rulings.md").read_text(encoding="utf-8"), re.MULTILINE)
+    promised = re.findall(r"^\| P(\d+) \|", (DOCS / "promises.md").read_text(encoding="utf-8"), re.MULTILINE)
+    return decisions | {f"ruling {int(row)}" for row in rows} | {f"promise {int(row)}" for row in promised}
+
+
+def test_every_citation_in_code_has_its_document():
+    there = known()
+    void = {
+        str(path.relative_to(ROOT)): sorted(lost)
+        for path in tracked(*CODE)
+        if path != Path(__file__) and (lost := citations(path) - there)
+    }
+    assert not void
+
+
+def test_no_code_cites_a_document_of_elsewhere():
+    elsewhere = re.compile(r"\bdesign \d|\b(?:rulings|promises|design|schemes|peers)\.md\b|\bthreat T\d")
+    lines = [
+        f"{path.relative_to(ROOT)}:{n}"
+        for path in tracked(*CODE)
+        if path != Path(__file__)
+        for n, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if elsewhere.search(line)
+    ]
+    assert not lines
+
+
+@pytest.mark.parametrize("path", [*tracked(".md")], ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_document_names_only_what_is_there(path: Path):
+    named = NAMED.findall(path.read_text(encoding="utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_a_citation_of_nothing_is_seen(tmp_path: Path):
+    lost = tmp_path / "code.py"
+    lost.write_text(" ".join(["# decision", "9999; rulings", "12, 999; P" + "77"]), encoding="utf-8")
+
+    assert citations(lost) - known() == {"decision 9999", "ruling 999", "promise 77"}
