@@ -13,10 +13,9 @@ from sqlalchemy.orm import Session
 from canteen import calendars, events, places
 from canteen.calendars import DayKind
 from canteen.places import Canteen, Contract, Window
+from canteen.pos.flags import DAY_PROVISIONAL, Flag
 from canteen.rulebooks import layers
 from canteen.rulebooks.layers import InForce
-
-PROVISIONAL = "day_provisional"  # a rule asks for the kind of day, and the year's calendar is not entered
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class Here:
     serves: bool
     book: InForce
     day_kind: DayKind
-    notes: tuple[str, ...]  # what is noted of each meal of the day, without barring it
+    notes: tuple[Flag, ...]  # what is noted of each meal of the day, without barring it
 
 
 _kept: events.Kept[Here] = events.Kept(1024)
@@ -54,7 +53,7 @@ def _read(session: Session, canteen_id: str, day: date) -> Here:
         places.serves_on(session, canteen_id, day),
         book,
         calendars.kind_on(session, day),
-        (PROVISIONAL,) if book.asks_day_kind and calendars.is_provisional(session, day) else (),
+        (DAY_PROVISIONAL,) if book.asks_day_kind and calendars.is_provisional(session, day) else (),
     )
     session.expunge(canteen)
     if contract is not None:

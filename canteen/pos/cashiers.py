@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from canteen import events
 from canteen.auth.guard import ROLES, Permission
 from canteen.auth.models import Grant, Person
+from canteen.pos.flags import CASHIER_NO_RIGHT, CASHIER_UNKNOWN, FlagOrNone
 from canteen.pos.pricing import Place
 
 _SELLERS = tuple(role for role, may in ROLES.items() if Permission.SELL in may)
@@ -17,7 +18,7 @@ _Ends = tuple[datetime | None, ...]
 _kept: events.Kept[_Ends | None] = events.Kept(2000)
 
 
-def odd(session: Session, person_id: str, place: Place, at: datetime) -> str:
+def odd(session: Session, person_id: str, place: Place, at: datetime) -> FlagOrNone:
     """'cashier_unknown', 'cashier_no_right' at this canteen at that instant, or ''.
 
     A right counts from the start: people begin work before the desk has written it down. It ends when it was ended.
@@ -26,8 +27,8 @@ def odd(session: Session, person_id: str, place: Place, at: datetime) -> str:
     key = (person_id, place.canteen.id, operator, place.areas)
     ends = _kept.get(session, place.head, key, lambda: _read(session, person_id, place, operator))
     if ends is None:
-        return "cashier_unknown"
-    return "" if any(end is None or end > at for end in ends) else "cashier_no_right"
+        return CASHIER_UNKNOWN
+    return "" if any(end is None or end > at for end in ends) else CASHIER_NO_RIGHT
 
 
 def _read(session: Session, person_id: str, place: Place, operator: str) -> _Ends | None:

@@ -26,9 +26,10 @@ from canteen.policy.case import Meal
 from canteen.policy.outcome import Share
 from canteen.policy.quote import Quote
 from canteen.policy.refusals import Refused
-from canteen.pos import arrivals, cashiers, checkout_rows, evidence, lesser, pricing, service_time, slots, stamps
+from canteen.pos import arrivals, cashiers, checkout_rows, evidence, flags, lesser, pricing, service_time, slots, stamps
 from canteen.pos.arrivals import Arrival
 from canteen.pos.checkout_rows import Checked, Row
+from canteen.pos.flags import Flag, FlagOrNone
 from canteen.pos.models import Payment, QuoteInput, Sale, SaleKey, SaleLine, SaleUse, Slot, Surcharge, Tender
 from canteen.pos.models import Share as ShareRow
 from canteen.pos.orders import Checkout, SaleOrder
@@ -98,7 +99,7 @@ class Judged:
     draws: tuple[Draw, ...]
     person: Known | None
     sold_input: tuple[str, str]
-    flags: tuple[str, ...]
+    flags: tuple[Flag, ...]
 
 
 def ring_up(session: Session, order: Checkout, arrival: Arrival) -> Booked:
@@ -196,7 +197,7 @@ def _judge_all(
     times: Sequence[Times],
     place: Place,
     eaten: Sequence[tuple[Known | None, Meal]],
-    unproven: Sequence[tuple[str, ...]],
+    unproven: Sequence[tuple[Flag, ...]],
 ) -> list[Judged]:
     """Judge the sales in their order; a later one sees what the earlier ones took."""
     judged: list[Judged] = []
@@ -214,7 +215,7 @@ def _judge(
     person: Known | None,
     meal: Meal,
     earlier: Sequence[Judged],
-    noted: Sequence[str],
+    noted: Sequence[FlagOrNone],
 ) -> Judged:
     sold = _sold(sale)
     before = pricing.taken_now(session, place, person, meal)
@@ -224,15 +225,15 @@ def _judge(
     own = pricing.price(place.book, pricing.diner_of(person, sale.guest or "guest"), meal, before)
     sold_input = _sold_input(sale, own)
     for_good = _barred(session, sale, times, place, person)
-    barred = next((flag for flag in noted if flag in evidence.RELEASABLE), for_good)
+    barred = next((flag for flag in noted if flag in flags.RELEASABLE), for_good)
     verdicts = tuple(_verdicts(sold, own.quote, barred))
     new: list[dict[str, Any]] = []
     draws: list[Draw] = []
     uses = tuple(_take(sale, sold, own.quote, verdicts, barred, person, before, place, new, draws))
-    odd = "input_differs" if sold_input[0] != sale.input_hash else ""
+    odd: FlagOrNone = flags.INPUT_DIFFERS if sold_input[0] != sale.input_hash else ""
     told = (*times.flags, *place.flags, *place.notes, odd, *noted, for_good)
-    flags = tuple(dict.fromkeys(flag for flag in told if flag))
-    return Judged(sale, times, sold, own, verdicts, uses, tuple(new), tuple(draws), person, sold_input, flags)
+    all_noted = tuple(dict.fromkeys(flag for flag in told if flag))
+    return Judged(sale, times, sold, own, verdicts, uses, tuple(new), tuple(draws), person, sold_input, all_noted)
 
 
 def _sold(sale: SaleOrder) -> Quote:
@@ -260,30 +261,26 @@ def _readable() -> Iterator[None]:
         raise QuoteInconsistent(details={"reason": "too_deep"}) from error
 
 
-def _barred(session: Session, sale: SaleOrder, times: Times, place: Place, person: Known | None) -> str:
+def _barred(session: Session, sale: SaleOrder, times: Times, place: Place, person: Known | None) -> FlagOrNone:
     """A reason why nothing of the sale may be claimed, or ''."""
     if person is None:
         return ""
     if place.flags:
         return place.flags[-1]
     if sale.credential is None:
-        return "no_credential"
+        return flags.NO_CREDENTIAL
     holder = pricing.holder_of(session, sale.credential, place, times.estimated_at)
     if holder is None:
-        return "card_dead"
-    return "" if holder in person.ids else "card_of_another"
+        return flags.CARD_DEAD
+    return "" if holder in person.ids else flags.CARD_OF_ANOTHER
 
 
-NOT_THEIRS = frozenset({"card_dead", "card_of_another"}) | evidence.RELEASABLE
-"""Reasons for which the meal may be somebody else's, or of another day: it counts in no limit of the person named."""
-
-
-def _verdicts(sold: Quote, own: Quote, barred: str) -> Iterator[Verdict]:
+def _verdicts(sold: Quote, own: Quote, barred: FlagOrNone) -> Iterator[Verdict]:
     """What our own quote bears of each share, fund by fund.
 
     When barred no fund of the public bears anything; what the canteen or a donor gave was given.
     """
-    ours = [] if barred in NOT_THEIRS else [one for one in own.shares if not (barred and one.payer == "subsidy")]
+    ours = [] if barred in flags.NOT_THEIRS else [one for one in own.shares if not (barred and one.payer == "subsidy")]
     why = {passed.rule: passed.why for passed in own.passed}
     for n, (share, borne) in enumerate(zip(sold.shares, lesser.borne(sold.shares, ours), strict=True), 1):
         whole = borne.total() == share.fen
@@ -295,7 +292,7 @@ def _take(
     sold: Quote,
     own: Quote,
     verdicts: Sequence[Verdict],
-    barred: str,
+    barred: FlagOrNone,
     person: Known | None,
     before: slots.Taken,
     place: Place,

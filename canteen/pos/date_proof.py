@@ -12,19 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-REASONS = (
-    "dated_otherwise",  # the time stated is of another day than the sale's
-    "dated_long_ago",  # stamped, but more than a year back
-    "dated_unmeasured",  # the tablet's clock was not measured in that page load
-    "dated_too_long",  # alone for longer than the canteen may be
-    "dated_in_contact",  # the tablet was heard at that time, and did not bring it
-    "dated_untold",  # at a contact the tablet told nothing of itself
-    "dated_restarted",  # not the page load whose clock was measured, or its monotonic clock does not agree
-    "dated_numbers",  # the record's number was given before that time, or after the first contact that followed
-    "dated_clock_set",  # the tablet's clock was set meanwhile
-    "dated_gap",  # records before it are missing, or it follows none
-    "dated_later_contact",  # not brought at the first contact afterwards
-)
+from canteen.pos import flags
+from canteen.pos.flags import FlagOrNone
+
 GRACE = timedelta(minutes=15)  # from the meal to the arrival: a sale on its way over midnight
 STAMP_LIFE = timedelta(days=400)  # the accounts of the year before are settled by then
 SLACK = timedelta(minutes=1)  # how often contacts are noted
@@ -83,38 +73,38 @@ class Evidence:
     days: int
 
 
-def doubt(sale: Evidence) -> str:
-    """Why the day is not proven, one of REASONS; '' where it is."""
+def doubt(sale: Evidence) -> FlagOrNone:
+    """Why the day is not proven, one of flags.DATED; '' where it is."""
     age = sale.arrived - sale.stated
     if not sale.same_day:
-        return "dated_otherwise"
+        return flags.DATED_OTHERWISE
     if sale.stamp_age is not None:
-        return "" if sale.stamp_age <= STAMP_LIFE else "dated_long_ago"
+        return "" if sale.stamp_age <= STAMP_LIFE else flags.DATED_LONG_AGO
     if age <= GRACE:
         return ""
     if not sale.measured:
-        return "dated_unmeasured"
+        return flags.DATED_UNMEASURED
     if age > timedelta(days=sale.days):
-        return "dated_too_long"
+        return flags.DATED_TOO_LONG
     within = [n for n, one in enumerate(sale.silences) if one.from_at - SLACK <= sale.stated <= one.until_at + SLACK]
     found = [_of_silence(sale, sale.silences[n:]) for n in within]
-    return min(found, key=bool) if found else "dated_in_contact"
+    return min(found, key=bool) if found else flags.DATED_IN_CONTACT
 
 
-def _of_silence(sale: Evidence, since: Sequence[Silence]) -> str:
+def _of_silence(sale: Evidence, since: Sequence[Silence]) -> FlagOrNone:
     """The same of a sale made in the first of these silences."""
     alone = since[0]
     before = alone.before
     if before is None or alone.number is None or alone.skew_ms is None:
-        return "dated_untold"
+        return flags.DATED_UNTOLD
     elapsed = timedelta(milliseconds=max(0, sale.mono_ms - before.mono_ms))
     if before.boot != sale.boot or sale.mono_ms < before.mono_ms or alone.from_at + elapsed > sale.stated + SLACK:
-        return "dated_restarted"
+        return flags.DATED_RESTARTED
     if not before.epoch == sale.epoch == alone.epoch or not before.number < sale.number <= alone.number:
-        return "dated_numbers"
+        return flags.DATED_NUMBERS
     if abs(alone.skew_ms - before.skew_ms) > STEP_MS:
-        return "dated_clock_set"
+        return flags.DATED_CLOCK_SET
     if sale.chained > max(1, before.number):
-        return "dated_gap"
+        return flags.DATED_GAP
     passing = all(later.from_at - earlier.until_at <= PASSING for earlier, later in pairwise(since))
-    return "" if passing and sale.arrived - since[-1].until_at <= BRINGING else "dated_later_contact"
+    return "" if passing and sale.arrived - since[-1].until_at <= BRINGING else flags.DATED_LATER_CONTACT

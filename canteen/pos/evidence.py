@@ -18,16 +18,12 @@ from canteen.auth.models import TabletSilence
 from canteen.pos import date_proof, envelope
 from canteen.pos.arrivals import Arrival
 from canteen.pos.date_proof import Evidence, Mark, Silence
+from canteen.pos.flags import CLOCK_DAY, CLOCK_UNMEASURED, NOT_LOGGED_IN, SELF_DATED, Flag
 from canteen.pos.models import Record
 from canteen.pos.orders import Checkout
 from canteen.pos.pricing import Place
 from canteen.pos.service_time import Times
 from canteen.pos.stamps import Stamp
-
-SELF_DATED = "self_dated"
-NOT_LOGGED_IN = "cashier_not_logged_in"
-RELEASABLE = frozenset({SELF_DATED, NOT_LOGGED_IN})
-"""Flags for which a sale claims nothing, and is counted in no limit, until a reviewer releases it."""
 
 
 def flags(
@@ -37,19 +33,19 @@ def flags(
     place: Place,
     times: Sequence[Times],
     stamped: Sequence[Stamp | None],
-) -> list[tuple[str, ...]]:
+) -> list[tuple[Flag, ...]]:
     """Of each sale of the checkout what is not proven: self_dated with its reason, cashier_not_logged_in, clock_day."""
     asked_for = all(stamp is not None and stamp.cashier == order.cashier for stamp in stamped)
     absent = () if asked_for or _on_duty(session, order, arrival, times) else (NOT_LOGGED_IN,)
     today = clock.business_day(arrival.at, turns_at=place.canteen.day_turns_at)
     found = []
     for timed, stamp in zip(times, stamped, strict=True):
-        dated: tuple[str, ...] = ()
+        dated: tuple[Flag, ...] = ()
         if place.day < today:
             why = date_proof.doubt(_evidence(session, arrival, place, timed, stamp))
             dated = (SELF_DATED, why) if why else ()
-        elif "clock_unmeasured" in timed.flags and _over_a_turn_of_days(session, arrival, place):
-            dated = ("clock_day",)
+        elif CLOCK_UNMEASURED in timed.flags and _over_a_turn_of_days(session, arrival, place):
+            dated = (CLOCK_DAY,)
         found.append((*dated, *absent))
     return found
 
@@ -59,7 +55,7 @@ def _on_duty(session: Session, order: Checkout, arrival: Arrival, times: Sequenc
     when = {timed.estimated_at for timed in times}
     if all(contacts.on_duty(session, arrival.tablet_id, order.cashier, at) for at in when):
         return True
-    unmeasured = all("clock_unmeasured" in timed.flags for timed in times)
+    unmeasured = all(CLOCK_UNMEASURED in timed.flags for timed in times)
     return unmeasured and contacts.on_duty(session, arrival.tablet_id, order.cashier, arrival.at)
 
 
@@ -75,7 +71,7 @@ def _evidence(session: Session, arrival: Arrival, place: Place, timed: Times, st
         arrived=arrival.at,
         same_day=clock.business_day(timed.scanned_at, turns_at=turns) == place.day,
         stamp_age=arrival.at - stamp.at if stamp else None,
-        measured="clock_unmeasured" not in timed.flags,
+        measured=CLOCK_UNMEASURED not in timed.flags,
         epoch=sent.epoch,
         number=sent.number,
         mono_ms=sent.mono_ms,

@@ -10,11 +10,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from canteen.db import Base
 from canteen.places import MEALS
+from canteen.pos.flags import NOT_LOGGED_IN, SELF_DATED
 
 MODES = ("dine_in", "take_away", "delivered", "collected")
 HOW_READ = ("camera", "wedge", "typed", "none")
 TENDERS = ("cash", "mobile", "free")
-DOUBTED = text("(flags LIKE '%self_dated%' OR flags LIKE '%cashier_not_logged_in%')")
+DOUBTED = text(f"(flags LIKE '%{SELF_DATED}%' OR flags LIKE '%{NOT_LOGGED_IN}%')")
 """Sales of which a person must say whether they may be claimed, since nothing proves their day or their cashier."""
 
 

@@ -26,6 +26,7 @@ from canteen.policy.refusals import Refused
 from canteen.policy.rulebook import canonical, digest
 from canteen.pos import service_time, slots
 from canteen.pos.canteen_day import here
+from canteen.pos.flags import CLOSED_DAY, NO_CONTRACT, OUTSIDE_WINDOW, Flag
 from canteen.pos.orders import Line
 from canteen.registry import credentials, elders
 from canteen.registry.elders import Known
@@ -51,10 +52,10 @@ class Place:
     day: date
     period: str
     in_window: bool
-    flags: tuple[str, ...]
+    flags: tuple[Flag, ...]
     head: tuple[int, str]  # of the events, as all this is known
     day_kind: str = "workday"
-    notes: tuple[str, ...] = ()  # noted of the sale, without barring it: day_provisional
+    notes: tuple[Flag, ...] = ()  # noted of the sale, without barring it: day_provisional
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def place_at(session: Session, canteen_id: str, at: datetime) -> Place:
     if day != clock.business_day(at):
         found = here(session, canteen_id, day, head)
     period, in_window = service_time.meal_period(found.windows, clock.minute_of_day(at))
-    odd = (("outside_window", not in_window), ("closed_day", not found.serves), ("no_contract", found.contract is None))
+    odd = ((OUTSIDE_WINDOW, not in_window), (CLOSED_DAY, not found.serves), (NO_CONTRACT, found.contract is None))
     flags = tuple(name for name, holds in odd if holds)
     served = in_window and found.serves
     return Place(
@@ -125,7 +126,7 @@ def meal_of(place: Place, mode: str, lines: Sequence[Line], amount: int | None) 
         day_kind=place.day_kind,
         lines=tuple(case.Line(line.item, line.fen, line.quantity, tuple(sorted(line.tags))) for line in lines),
         amount=amount,
-        flags=() if place.in_window else ("outside_window",),
+        flags=() if place.in_window else (OUTSIDE_WINDOW,),
     )
 
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from canteen import clock
 from canteen.places import Window
 from canteen.pos.arrivals import Arrival
+from canteen.pos.flags import CLOCK, CLOCK_DAY, CLOCK_UNMEASURED, Flag
 from canteen.pos.orders import Checkout, SaleOrder
 from canteen.pos.stamps import Stamp
 
@@ -28,13 +29,13 @@ class Times:
     estimated_at: datetime
     skew_ms: int
     online: bool
-    flags: tuple[str, ...]
+    flags: tuple[Flag, ...]
 
 
 def of(sale: SaleOrder, order: Checkout, arrival: Arrival, stamp: Stamp | None) -> Times:
     """The times of one sale. Flags: clock (over 5 minutes off), clock_day, clock_unmeasured."""
     sent = arrival.envelope
-    flags: list[str] = []
+    flags: list[Flag] = []
     if stamp is not None:
         since = (
             timedelta(milliseconds=max(0, sent.mono_ms - sale.quoted_mono)) if sale.quoted_mono is not None else None
@@ -45,16 +46,16 @@ def of(sale: SaleOrder, order: Checkout, arrival: Arrival, stamp: Stamp | None) 
         estimated = scanned = shifted
     else:
         estimated = scanned = sent.at
-        flags.append("clock_unmeasured")
+        flags.append(CLOCK_UNMEASURED)
     if estimated > arrival.at:
         estimated, scanned = arrival.at, min(scanned, arrival.at)
         if stamp is None:
-            flags.append("clock")
+            flags.append(CLOCK)
     skew = sent.at - estimated
-    if abs(skew) > SKEW_NOTED and "clock" not in flags:
-        flags.append("clock")
+    if abs(skew) > SKEW_NOTED and CLOCK not in flags:
+        flags.append(CLOCK)
     if clock.business_day(sent.at) != clock.business_day(estimated):
-        flags.append("clock_day")
+        flags.append(CLOCK_DAY)
     online = stamp is not None and arrival.at - stamp.at <= ONLINE_WITHIN
     return Times(scanned, estimated, round(skew.total_seconds() * 1000), online, tuple(flags))
 

@@ -19,7 +19,7 @@ from canteen.auth.models import TabletSilence
 from canteen.db import db
 from canteen.ledger import transfers
 from canteen.pos import envelope, scan_quotes, stamps
-from canteen.pos.evidence import NOT_LOGGED_IN
+from canteen.pos.flags import NOT_LOGGED_IN
 from canteen.pos.models import Sale, Slot
 from canteen.pos.scan_quotes import Asked
 from canteen.settlement.desk import unproven_pages

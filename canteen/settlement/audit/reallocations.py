@@ -15,6 +15,7 @@ from sqlalchemy.orm import aliased
 from canteen import keyset
 from canteen.ledger.models import Account, Period, Transfer
 from canteen.money import Fen
+from canteen.pos.flags import UNCLAIMABLE
 from canteen.pos.models import GivenUpUse, Sale, SaleUse
 from canteen.settlement.closing.checks import Part, Priced
 from canteen.settlement.closing.requote import Quotes
@@ -116,7 +117,7 @@ def _ends(row: Period, cut: Cut, *, received: bool) -> Iterator[_End]:
         .order_by(Regrant.recorded)
     )  # fmt: skip
     for sale, fen, input_hash, book, day, record_id, recorded, flags in keyset.once(query):
-        barred = not reallocation.BARRED.isdisjoint(flags.split())
+        barred = not UNCLAIMABLE.isdisjoint(flags.split())
         yield _End(sale, received, fen, (input_hash, book), day, record_id, recorded, barred)
 
 

@@ -20,6 +20,7 @@ from sqlalchemy.orm import aliased
 from canteen import keyset
 from canteen.ledger.models import LATER, Account, Period, Transfer
 from canteen.money import Fen
+from canteen.pos.flags import CLAIMS_NOTHING
 from canteen.pos.models import Payment, Record, Sale, SaleLine, Share, Surcharge, Tender, Void
 from canteen.settlement.audit import documents, limits, proration, reallocations, revaluations, trial_balance
 from canteen.settlement.closing import carry_over, close, gather, statement
@@ -144,7 +145,7 @@ def _meals(page: Sequence[Any], quotes: Quotes) -> tuple[list[_Meal], list[Diffe
             wrong.append(Difference("share", subject, _said(there), _said(expected) if expected else ""))
             there = expected or there
         own = priced[row.own_input_hash, row.own_rulebook_hash]
-        barred = not set(row.flags.split()).isdisjoint(BARRED)
+        barred = not set(row.flags.split()).isdisjoint(CLAIMS_NOTHING)
         borne = tuple(_borne(there.parts, None if barred else own))
         claimable = tuple(each.total() for each in borne)
         meals.append(_Meal(row.id, row.service_month, there.parts, borne, claimable, voids.get(row.id)))
@@ -167,12 +168,6 @@ def _by_share(ids: Sequence[uuid.UUID], quotes: Quotes) -> dict[tuple[uuid.UUID,
         for meal in meals
         for n, (part, fen) in enumerate(zip(meal.parts, meal.claimable, strict=True), 1)
     }
-
-
-BARRED = (
-    "no_contract", "outside_window", "closed_day", "no_credential", "card_dead", "card_of_another", "self_dated",
-    "cashier_not_logged_in",
-)  # fmt: skip
 
 
 def _all(priced: Priced) -> Fen:

@@ -24,7 +24,7 @@ from canteen.ledger.transfers import Move
 from canteen.money import Fen
 from canteen.places import Contract
 from canteen.pos import slots
-from canteen.pos.evidence import NOT_LOGGED_IN
+from canteen.pos.flags import NOT_LOGGED_IN
 from canteen.pos.models import Sale, Void
 from canteen.registry import elders
 from canteen.settlement.claims import claims

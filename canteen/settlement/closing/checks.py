@@ -13,9 +13,10 @@ from datetime import date
 from itertools import groupby
 
 from canteen.money import Fen
+from canteen.pos import flags
 
 SKEW_MS = 300_000  # a clock off by more than five minutes is named (ruling 4)
-SELLER = ("cashier_unknown", "cashier_no_right", "cashier_not_logged_in")
+SELLER = (flags.CASHIER_UNKNOWN, flags.CASHIER_NO_RIGHT, flags.NOT_LOGGED_IN)
 CODES = (
     "price_differs",
     "excess_slot",
@@ -303,7 +304,7 @@ def of_clocks(sales: Iterable[Sold]) -> Iterator[Finding]:
         if sale.voided:
             continue
         body = {"skew_ms": sale.skew_ms, "tablet_day": sale.tablet_day.isoformat(), "day": sale.day.isoformat()}
-        if "self_dated" in sale.flags:
+        if flags.SELF_DATED in sale.flags:
             body |= {"arrived": sale.arrived.isoformat() if sale.arrived else "", "flags": list(sale.flags)}
             yield Finding("self_dated", f"sale:{sale.id}", sale.id, sale.priced.subsidy(), body)
         elif abs(sale.skew_ms) > SKEW_MS or sale.tablet_day != sale.day or _unsure(sale):
@@ -312,9 +313,9 @@ def of_clocks(sales: Iterable[Sold]) -> Iterator[Finding]:
 
 def _unsure(sale: Sold) -> bool:
     """Whether the day may be another: by a flag, or because an unmeasured clock tells another day than the arrival's."""
-    if not {"clock", "clock_day"}.isdisjoint(sale.flags):
+    if not {flags.CLOCK, flags.CLOCK_DAY}.isdisjoint(sale.flags):
         return True
-    return "clock_unmeasured" in sale.flags and sale.arrived not in {None, sale.day}
+    return flags.CLOCK_UNMEASURED in sale.flags and sale.arrived not in {None, sale.day}
 
 
 def of_sellers(sales: Iterable[Sold]) -> Iterator[Finding]:

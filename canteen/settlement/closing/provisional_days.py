@@ -9,7 +9,7 @@ from sqlalchemy import and_, func, select
 from canteen import calendars, keyset
 from canteen.db import db
 from canteen.ledger.models import Period
-from canteen.pos.canteen_day import PROVISIONAL
+from canteen.pos.flags import DAY_PROVISIONAL
 from canteen.pos.models import QuoteInput, Sale, Void
 from canteen.settlement.closing import gather
 from canteen.settlement.closing.checks import Finding
@@ -23,7 +23,7 @@ def findings(period: Period, cut: Cut) -> Iterator[Finding]:
         select(Sale.service_day, kind, func.count())
         .join(QuoteInput, QuoteInput.hash == Sale.own_input_hash)
         .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= cut.records))
-        .where(gather.belongs(period, cut), Sale.flags.like(f"%{PROVISIONAL}%"), Void.id.is_(None))
+        .where(gather.belongs(period, cut), Sale.flags.like(f"%{DAY_PROVISIONAL}%"), Void.id.is_(None))
         .group_by(Sale.service_day, kind)
         .order_by(Sale.service_day, kind)
     )

@@ -34,6 +34,7 @@ from canteen.policy.case import Case
 from canteen.policy.quote import Quote
 from canteen.policy.rulebook import canonical, digest
 from canteen.pos import lesser, pricing, slots
+from canteen.pos.flags import UNCLAIMABLE
 from canteen.pos.models import AddedUse, GivenUpUse, QuoteInput, Record, Sale, SaleUse, Share, Slot, Void
 from canteen.pos.pricing import Place
 from canteen.registry import elders
@@ -50,7 +51,6 @@ from canteen.settlement.corrections.repricing import Key
 from canteen.settlement.models import Claim, Finding, FindingAnswer, Regrant, RevaluedSale
 
 REASON = "regranted"  # of both transfers
-BARRED = frozenset({"no_contract", "outside_window", "closed_day", "no_credential", "card_dead", "card_of_another"})
 TRIES = 20
 
 
@@ -290,7 +290,7 @@ def _movable(session: Session, meals: Sequence[Sale]) -> None:
         raise review.Judged("这笔就餐的享受已经补入或转让过，每餐只能办理一次；请刷新后查看。")
     if session.execute(select(Void.id).where(Void.sale_id.in_(ids)).limit(1)).first():
         raise NotMovable("就餐已撤单，不能补入或转出，请刷新后查看。")
-    if any(not BARRED.isdisjoint(meal.flags.split()) for meal in meals):
+    if any(not UNCLAIMABLE.isdisjoint(meal.flags.split()) for meal in meals):
         raise NotMovable("这笔就餐因其他原因不予申报（如无卡、停用卡、不在供餐时段），不能补入或转让。")
     if session.execute(select(RevaluedSale.id).where(RevaluedSale.sale_id.in_(ids)).limit(1)).first():
         raise NotMovable("这笔就餐已经重估，不能再补入或转让；请按重估结果办理。")

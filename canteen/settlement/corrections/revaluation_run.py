@@ -31,7 +31,7 @@ from canteen.policy.quote import Quote, Wanted
 from canteen.policy.rulebook import canonical, digest
 from canteen.policy.rules import Rulebook
 from canteen.pos import pricing, slots
-from canteen.pos.evidence import RELEASABLE
+from canteen.pos.flags import CLAIMS_NOTHING
 from canteen.pos.models import AddedUse, QuoteInput, Record, Sale, Slot, Void
 from canteen.pos.pricing import Place
 from canteen.registry import elders
@@ -43,7 +43,7 @@ from canteen.rulebooks.models import Revaluation
 from canteen.settlement.claims import review
 from canteen.settlement.closing import budgets
 from canteen.settlement.closing.requote import of_quote
-from canteen.settlement.corrections import delta, reallocation, repricing
+from canteen.settlement.corrections import delta, repricing
 from canteen.settlement.corrections.delta import BOOKED, Changed
 from canteen.settlement.corrections.repricing import Again, Before, Key, Meal, Tally
 from canteen.settlement.models import RevaluedSale, RevaluedShare
@@ -51,7 +51,6 @@ from canteen.settlement.models import RevaluedSale, RevaluedShare
 Ts = TypeVarTuple("Ts")
 PAGE = 1000
 BATCH = 40  # sales booked in one transaction: their elders wait so long at most
-BARRED = reallocation.BARRED | RELEASABLE
 
 
 class Work:
@@ -115,7 +114,7 @@ class Work:
             found = []
             for arrival, sale, on, contract, canteen, elder, due, input_hash, book, flags in page:
                 self.tally.meals += 1
-                if BARRED.isdisjoint(flags.split()):
+                if CLAIMS_NOTHING.isdisjoint(flags.split()):
                     found.append(Meal(sale, arrival, on, contract, canteen, elder, due, (input_hash, book)))
                 else:
                     self.tally.left["barred"] += 1
