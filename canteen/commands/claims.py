@@ -20,7 +20,7 @@ from canteen.money import show as yuan
 from canteen.settlement.claims import claims as standing
 from canteen.settlement.claims import steps, workflow
 from canteen.settlement.desk import exports
-from canteen.settlement.desk.pages import INSIDERS, PAYERS
+from canteen.settlement.desk.blueprint import INSIDERS, PAYERS
 from canteen.settlement.labels import say
 from canteen.settlement.models import Claim
 

@@ -1,0 +1,103 @@
+"""Hold what the pages of settlement share: the blueprint, who reaches which claim, what was done just before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flask import Blueprint, current_app, request
+
+from canteen.auth import guard
+from canteen.auth.guard import NotCovered, Permission
+from canteen.db import db
+from canteen.errors import Conflict, Forbidden, Invalid, Refusal
+from canteen.settlement.claims import claims, steps
+from canteen.settlement.claims.steps import Steps
+from canteen.settlement.models import Claim
+from canteen.web import nav
+
+bp = Blueprint("settlement", __name__)
+nav.add("settlement.home", "结算", position=10)
+nav.add("settlement.held_page", "暂缓", position=12)
+nav.add("settlement.payouts_page", "拨付", position=14)
+
+REFUSED = (Invalid, Conflict, Forbidden)
+JUDGES = (Permission.REVIEW_CLAIM, Permission.DETERMINE)
+PAYERS = (Permission.PAY_ENTER, Permission.PAY_CHECK)
+INSIDERS = (*JUDGES, Permission.APPROVE_CLAIM, Permission.SEE_ELDERS, Permission.SEE_AUDIT)
+MOST_DIGITS = 18
+DONE = {
+    "submit": "已申报，等待街道初审。",
+    "review": "初审已通过，等待核定。",
+    "return": "已退回食堂，退回原因已写明。",
+    "determine": "已核定，等待审批。",
+    "approve": "已审批。",
+    "answered": "核实结论已保存。",
+    "regranted": "已办理，补入的金额计入下一期申报。",
+    "held": "已处理，结果计入申报。",
+    "entered": "拨付已录入，等待另一人复核。",
+    "confirmed": "复核通过，申报已拨付。",
+    "refused": "已退回这笔拨付，可重新录入。",
+}
+
+
+def way() -> Steps:
+    """The steps in force here."""
+    return steps.of(current_app.config["CANTEEN"])
+
+
+def permission_of(act: str) -> Permission:
+    return Permission[steps.PERMISSIONS[act]]
+
+
+def reach(permission: Permission = Permission.SEE_CLAIMS) -> set[str]:
+    """Contracts at which the caller holds a permission."""
+    return guard.scope(permission).contracts(db.session())
+
+
+def find(number: str, *permissions: Permission) -> Claim:
+    """A claim within reach. Raises NotCovered as if it did not exist."""
+    try:
+        claim = claims.of_number(db.session(), number)
+    except claims.NoClaim as missing:
+        raise NotCovered from missing
+    if not any(claim.contract_id in reach(permission) for permission in permissions or (Permission.SEE_CLAIMS,)):
+        raise NotCovered
+    return claim
+
+
+def is_insider(contract_id: str) -> bool:
+    """Whether the caller may read why: a canteen's own people see neither classes nor deaths (rulings 12 and 14)."""
+    return any(contract_id in reach(permission) for permission in INSIDERS)
+
+
+def done_text() -> str:
+    return DONE.get(request.args.get("done", ""), "")
+
+
+def signed_fen(text: str) -> int | None:
+    """An amount that a page carried, below zero too; None where it carried none."""
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdecimal() and len(digits) <= MOST_DIGITS else None
+
+
+def judging_contracts() -> set[str]:
+    """Contracts at which the caller judges."""
+    return set[str]().union(*(reach(permission) for permission in JUDGES))
+
+
+def each_by_itself(ticked: Sequence[int], act: Callable[[int], Any], nothing: str) -> Refusal | None:
+    """Do each by itself; what was refused stays undone and is told with how many were done."""
+    if not ticked:
+        return Invalid(nothing)
+    refused: list[Refusal] = []
+    for number in ticked:
+        try:
+            act(number)
+        except REFUSED as refusal:
+            refused.append(refusal)
+    if not refused or len(refused) == len(ticked) == 1:
+        return refused[0] if refused else None
+    done = len(ticked) - len(refused)
+    told = "；".join(dict.fromkeys(refusal.message for refusal in refused))
+    return type(refused[0])(f"{done} 项已办，{len(refused)} 项未办：{told}")

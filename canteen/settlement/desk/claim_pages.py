@@ -1,0 +1,195 @@
+"""Show the claims of a month, one claim, the meals behind a line and the export; make the moves of a claim."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from flask import g, redirect, render_template, request, send_file, url_for
+from flask.typing import ResponseReturnValue
+
+from canteen import clock
+from canteen.auth import humans
+from canteen.auth.guard import NotCovered, Permission, allowed, own_account
+from canteen.db import db
+from canteen.errors import Refusal
+from canteen.pos.lost_numbers import Run
+from canteen.settlement.claims import claims, missing_records, payouts, steps, workflow
+from canteen.settlement.closing import adjustments
+from canteen.settlement.desk import exports, meal_queries, queries
+from canteen.settlement.desk.blueprint import (
+    JUDGES,
+    PAYERS,
+    REFUSED,
+    bp,
+    done_text,
+    find,
+    is_insider,
+    permission_of,
+    reach,
+    signed_fen,
+    way,
+)
+from canteen.web.errors import status_of
+from canteen.web.numbers import whole
+
+# --- a month ---
+
+
+@bp.get("/desk")
+@own_account
+def front() -> ResponseReturnValue:
+    """The desk opens with the first page that the caller may see."""
+    return redirect(url_for("auth.home"))
+
+
+@bp.get("/desk/claims")
+@allowed(Permission.SEE_CLAIMS)
+def home() -> ResponseReturnValue:
+    """The claims of a month: state, counts, amounts by fund, findings; and what waits for the caller."""
+    contracts = reach()
+    session = db.session()
+    wanted, state = request.args.get("month"), request.args.get("state")
+    month = queries.month(session, contracts, wanted, state=state, after=request.args.get("after"))
+    unchecked = queries.unchecked(session, [row.claim.id for row in month.rows])
+    mine = {row.claim.id: _todo(row, unchecked) for row in month.rows}
+    waiting = queries.open_periods(session, contracts, clock.today())
+    return render_template(
+        "settlement/month.html",
+        month=month,
+        state=state,
+        mine=mine,
+        waiting=waiting,
+        unreckoned=queries.unreckoned(session, contracts),
+        fund_names=month.fund_names,
+    )
+
+
+def _todo(row: queries.Row, unchecked: set[int]) -> str:
+    """The act that a claim waits for, if it is the caller's to do; '' otherwise."""
+    if row.state == "approved":
+        act = "check" if row.claim.id in unchecked else "enter"
+        return act if row.claim.contract_id in reach(permission_of(act)) else ""
+    forward = [move for move in _moves(row.claim.contract_id, row.state) if move != "return"]
+    return forward[0] if forward else ""
+
+
+def _moves(contract_id: str, state: str) -> list[str]:
+    """The moves that the caller's rights open for a claim in `state`."""
+    return [move for move in way().moves_from(state) if contract_id in reach(permission_of(move))]
+
+
+# --- one claim ---
+
+
+@bp.get("/desk/claims/<number>")
+@allowed(Permission.SEE_CLAIMS)
+def claim_page(number: str) -> ResponseReturnValue:
+    return _claim_page(number)
+
+
+def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnValue:
+    claim = find(number)
+    session = db.session()
+    claim_id, contract_id, period_id = claim.id, claim.contract_id, claim.period_id
+    state = claims.state(session, claim_id)
+    doers, me = claims.doers(session, claim_id), g.person.id
+    open_moves = _moves(contract_id, state)
+    barred = {
+        move: [
+            rival for rival in sorted(way().rivals(move)) if doers.get(rival) and humans.same(session, me, doers[rival])
+        ]
+        for move in open_moves
+    }
+    period = meal_queries.period_of(claim)
+    missing = missing_records.missing(period) if state in {"draft", "returned"} else []
+    also_held = {
+        gap: [
+            each for each in missing_records.held_by(gap.tablet, Run(gap.epoch, gap.first, gap.last)) if each != number
+        ]
+        for gap in missing
+    }
+    claim = find(number)
+    page = render_template(
+        "settlement/claim.html",
+        claim=claim,
+        notices=adjustments.titles(),
+        about=meal_queries.about(claim),
+        state=state,
+        lines=claims.lines(session, claim_id),
+        history=queries.history(session, claim_id),
+        open_moves=open_moves,
+        barred=barred,
+        findings=meal_queries.findings(claim),
+        unanswered=claims.unanswered(session, period_id),
+        missing=missing,
+        also_held=also_held,
+        quarantined=missing_records.quarantined(period) if state in {"draft", "returned"} else 0,
+        silent=missing_records.silent(period) if state in {"draft", "returned"} else [],
+        payouts=payouts.of_claim(session, claim_id),
+        may_export=contract_id in reach(Permission.EXPORT),
+        may_enter=state == "approved" and contract_id in reach(Permission.PAY_ENTER),
+        judges=any(contract_id in reach(permission) for permission in JUDGES),
+        insider=is_insider(contract_id),
+        seen=len(queries.history(session, claim_id)),
+        done=done_text(),
+        refusal=refusal,
+        typed=request.form.get("reason", "") if refusal else "",
+    )
+    return page, 200 if refusal is None else status_of(refusal)
+
+
+@bp.post("/desk/claims/<number>/move")
+@allowed(*(permission_of(move) for move in (*steps.ORDER, "return")))
+def move(number: str) -> ResponseReturnValue:
+    """Make a move; the form says how many decisions its reader had seen."""
+    act = request.form.get("move", "")
+    if act not in (*steps.ORDER, "return"):
+        raise NotCovered
+    claim_id = find(number, permission_of(act)).id
+    seen = request.form.get("seen", "")
+    try:
+        workflow.move(
+            claim_id, act, by=g.person.id, reason=request.form.get("reason", ""), way=way(),
+            at=whole(seen) if seen.isdecimal() else None, approved=signed_fen(request.form.get("approved", "")),
+        )  # fmt: skip
+    except REFUSED as refusal:
+        return _claim_page(number, refusal)
+    return redirect(url_for("settlement.claim_page", number=number, done=act))
+
+
+@bp.get("/desk/claims/<number>/lines/<int:n>")
+@allowed(Permission.SEE_CLAIMS)
+def line_page(number: str, n: int) -> ResponseReturnValue:
+    """The meals behind one line."""
+    claim = find(number)
+    line = next((one for one in claims.lines(db.session(), claim.id) if one.n == n), None)
+    if line is None:
+        raise NotCovered
+    about = meal_queries.about(claim)
+    claim = find(number)
+    insider = is_insider(claim.contract_id)
+    page = queries.line_meals(db.session(), claim, line, request.args.get("after"), insider=insider)
+    notices = adjustments.titles()
+    return render_template("settlement/line.html", number=number, about=about, line=line, page=page, notices=notices)
+
+
+@bp.get("/desk/claims/<number>/export.xlsx")
+@allowed(Permission.EXPORT)
+def export(number: str) -> ResponseReturnValue:
+    """The claim and its meals as a workbook; who took it is recorded."""
+    found = find(number, Permission.EXPORT)
+    claim_id, insider = found.id, is_insider(found.contract_id)
+    pays = any(found.contract_id in reach(permission) for permission in PAYERS)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "claim.xlsx"
+        written = exports.claim(claim_id, path, insider=insider, accounts=pays)
+        exports.record(claim_id, written, by=g.person.id)
+        file = path.open("rb")  # stays readable after the folder is gone, and is closed with the answer
+    return send_file(
+        file,
+        mimetype="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        as_attachment=True,
+        download_name=f"结算单-{number}.xlsx",
+        max_age=0,
+    )

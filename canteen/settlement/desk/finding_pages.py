@@ -1,0 +1,162 @@
+"""Show the findings of a claim, take their answers, and give an excess meal the benefit."""
+
+from __future__ import annotations
+
+import uuid
+
+from flask import g, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from canteen.auth.guard import NotCovered, Permission, allowed
+from canteen.db import db
+from canteen.errors import Invalid, Refusal
+from canteen.settlement import labels
+from canteen.settlement.claims import claims, review
+from canteen.settlement.corrections import reallocation
+from canteen.settlement.desk import meal_queries, queries
+from canteen.settlement.desk.blueprint import (
+    JUDGES,
+    REFUSED,
+    bp,
+    done_text,
+    each_by_itself,
+    find,
+    is_insider,
+    judging_contracts,
+    reach,
+    signed_fen,
+)
+from canteen.settlement.models import Claim
+from canteen.web.errors import status_of
+from canteen.web.numbers import whole
+
+
+@bp.app_template_global()
+def finding_name(code: str, insider: bool) -> str:
+    return labels.finding_name(code, insider=insider)
+
+
+@bp.get("/desk/claims/<number>/findings")
+@allowed(Permission.SEE_CLAIMS)
+def findings_page(number: str) -> ResponseReturnValue:
+    return _findings_page(number)
+
+
+def _findings_page(number: str, refusal: Refusal | None = None) -> ResponseReturnValue:
+    claim = find(number)
+    state = claims.state(db.session(), claim.id)
+    judges = any(claim.contract_id in reach(permission) for permission in JUDGES)
+    about, found = meal_queries.about(claim), meal_queries.findings(claim)
+    sales = [one.sale for one in found if one.sale]
+    meals = {meal.id: meal for meal in meal_queries.by_ids(sales, named=about.facts)}
+    found.sort(key=lambda one: (meals[one.sale].day if one.sale in meals else about.first, one.id))
+    page = render_template(
+        "settlement/findings.html",
+        number=number,
+        about=about,
+        findings=found,
+        meals=meals,
+        judging=judges and state in review.OPEN_STATES,
+        insider=is_insider(claim.contract_id),
+        done=done_text(),
+        refusal=refusal,
+        form=request.form,
+        ticked=set(request.form.getlist("finding")),
+        grantable=review.grantable,
+    )
+    return page, 200 if refusal is None else status_of(refusal)
+
+
+@bp.post("/desk/claims/<number>/findings")
+@allowed(*JUDGES)
+def answer(number: str) -> ResponseReturnValue:
+    """Judge the ticked findings alike, each by itself: one that cannot be answered leaves the others answered."""
+    claim = find(number, *JUDGES)
+    known = {found.id: found for found in meal_queries.findings(claim)}
+    ticked = [whole(one) for one in request.form.getlist("finding") if whole(one) in known]
+    outcome, reason = request.form.get("outcome", ""), request.form.get("reason", "")
+    seen = signed_fen(request.form.get("seen", ""))
+
+    def judge(number: int) -> None:
+        found = known[number]
+        if outcome == "accepted" and review.releasable(found.code, found.body, found.fen):
+            reallocation.give(number, reason=reason, by=g.person.id, seen=seen, within=judging_contracts())
+        else:
+            review.answer(number, outcome, reason=reason, by=g.person.id, seen=seen)
+
+    refusal = each_by_itself(ticked, judge, "请先勾选要处理的事项。")
+    if refusal is not None:
+        return _findings_page(number, refusal)
+    return redirect(url_for("settlement.findings_page", number=number, done="answered"))
+
+
+@bp.get("/desk/claims/<number>/findings/<int:finding>/regrant")
+@allowed(*JUDGES)
+def regrant_page(number: str, finding: int) -> ResponseReturnValue:
+    """An excess meal beside the meals that hold what it lacks: who reviews may give it the benefit."""
+    return _regrant_page(number, finding)
+
+
+def _regrant_page(number: str, finding: int, refusal: Refusal | None = None) -> ResponseReturnValue:
+    claim = find(number, *JUDGES)
+    open_ = claims.state(db.session(), claim.id) in review.OPEN_STATES
+    about, found = meal_queries.about(claim), _excess(claim, finding)
+    sale = found.sale
+    assert sale is not None
+    session = db.session()
+    told = reallocation.of_sale(session, sale)
+    holding = [] if told else reallocation.holders(session, sale)
+    within = {
+        meal: contract
+        for meal, contract in queries.contracts_of_sales(session, holding)
+        if contract in judging_contracts()
+    }
+    (meal,) = meal_queries.by_ids([sale], named=about.facts)
+    page = render_template(
+        "settlement/regrant.html",
+        number=number,
+        about=about,
+        found=found,
+        meal=meal,
+        others=meal_queries.by_ids(sorted(within)),
+        beyond_reach=len(holding) - len(within),
+        told=told,
+        open=open_,
+        refusal=refusal,
+        form=request.form,
+    )
+    return page, 200 if refusal is None else status_of(refusal)
+
+
+def _excess(claim: Claim, finding: int) -> meal_queries.Found:
+    """The finding of an excess or unproven meal of the claim. Raises NotCovered."""
+    found = next((one for one in meal_queries.findings(claim) if one.id == finding), None)
+    if found is None or found.sale is None or not review.grantable(found.code, found.body, found.fen):
+        raise NotCovered
+    return found
+
+
+@bp.post("/desk/claims/<number>/findings/<int:finding>/regrant")
+@allowed(*JUDGES)
+def regrant(number: str, finding: int) -> ResponseReturnValue:
+    """Give an excess meal the benefit, out of what is free or from the meal that was chosen."""
+    _excess(find(number, *JUDGES), finding)
+    chosen = request.form.get("from", "")
+    try:
+        if chosen != "free" and not _is_uuid(chosen):
+            raise Invalid("请先选择补入，或选择由哪一餐转出。")
+        reallocation.give(
+            finding, reason=request.form.get("reason", ""), by=g.person.id, within=judging_contracts(),
+            take_from=None if chosen == "free" else uuid.UUID(chosen), seen=signed_fen(request.form.get("seen", "")),
+        )  # fmt: skip
+    except REFUSED as refusal:
+        return _regrant_page(number, finding, refusal)
+    return redirect(url_for("settlement.findings_page", number=number, done="regranted"))
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
