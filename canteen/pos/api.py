@@ -125,7 +125,7 @@ def _own(tablet: Tablet, canteen_id: str) -> str:
 
 def _quoted(quoted: Quoted) -> dict[str, Any]:
     return {
-        "at": quoted.at.isoformat(),
+        "at": quoted.at.isoformat(timespec="milliseconds"),
         "day": quoted.place.day.isoformat(),
         "period": quoted.place.period,
         "flags": list(quoted.place.flags),

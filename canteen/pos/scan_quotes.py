@@ -76,7 +76,7 @@ def quote(
 
     Raises NoCanteen, ScanMalformed, ScanForeign, UnknownCard, BlockedCard, UnboundCard, ItemUnknown, CannotPrice.
     """
-    at = clock.now().replace(microsecond=0)
+    at = stamps.instant(clock.now())
     place = pricing.place_at(session, canteen_id, at)
     menu = {item.id: item for item in menu_on(session, canteen_id, place)}
     supposed: pricing.Supposed = []

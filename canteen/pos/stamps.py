@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from canteen import config
 
@@ -32,6 +32,14 @@ class Stamp:
     @property
     def at(self) -> datetime:
         return datetime.fromtimestamp(self.at_ms / 1000, UTC)
+
+
+def instant(now: datetime) -> datetime:
+    """The instant a stamp tells: `now` in whole milliseconds, rounded up.
+
+    Never before what the quote could see: a card given out a moment ago would count as nobody's at the sale.
+    """
+    return now + timedelta(microseconds=-now.microsecond % 1000)
 
 
 def issue(stamp: Stamp) -> str:

@@ -44,6 +44,19 @@ def count(session: Session, table: Any) -> int:
     return session.execute(select(func.count()).select_from(table)).scalar_one()
 
 
+@pytest.mark.parametrize("later", [timedelta(0), timedelta(microseconds=1), timedelta(microseconds=250_000)])
+def test_a_card_given_out_quoted_and_paid_within_a_second_is_good(
+    session: Session, till: World, later: timedelta
+) -> None:
+    bound = NOON + timedelta(microseconds=400_100)
+    fresh = world.a_card(session, world.an_elder(session), at=bound)
+    with clock.at(bound + later):
+        sealed = world.seal(till, world.checkout_body(till, [fresh]), mono=1000)  # paid in the millisecond of the quote
+    with clock.at(bound + timedelta(seconds=2)):
+        (result,) = world.bring(till, sealed)
+    assert (result.outcome, result.excluded) == ("created", ())
+
+
 def test_a_meal_is_booked_with_its_shares_slot_and_transfers(session: Session, till: World, card: str) -> None:
     with clock.at(NOON):
         result = world.sell(till, card)
