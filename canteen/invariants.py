@@ -28,6 +28,10 @@ ON_INSERT = (
     "prorated_within_share", "regrant_standing", "given_up_granted", "change_two_people", "lost_apart",
 )  # fmt: skip
 
+# Of tables of state: what a changed row must satisfy, and which keep all their rows; conditions in the migrations.
+ON_CHANGE = ("lost_confirmed_once",)
+KEPT = ("lost_numbers",)
+
 # Tables that are state, not facts: the application may change their rows, and where named, remove them.
 CHANGED = (
     "slot", "amount_used", "attempts", "web_session", "tablet", "person", "role_grant", "enrolment_code",
@@ -56,7 +60,9 @@ def expected(facts: Iterable[str], on_insert: Iterable[str], dialect: str) -> se
 def wanted(dialect: str) -> set[str]:
     """Names of the triggers that must stand in the present schema."""
     acts = ("",) if dialect == "postgresql" else ("_new", "_changed")
-    names = expected(FACTS, ON_INSERT, dialect) | {f"law_{table}_named{act}" for table in NAMED for act in acts}
+    names = expected(FACTS, (*ON_INSERT, *ON_CHANGE), dialect)
+    names |= {f"law_{table}_named{act}" for table in NAMED for act in acts}
+    names |= {f"law_{table}_no_delete" for table in KEPT}
     return names | ({"law_period_no_replace"} if dialect == "sqlite" else set())
 
 
@@ -152,8 +158,28 @@ def _protect_sqlite(connection: Connection, table: str) -> None:
 
 def refuse_insert(connection: Connection, name: str, table: str, condition: str) -> None:
     """Create the trigger law_{name}: an INSERT into `table` is refused when the SQL `condition` on NEW is true."""
+    _refuse(connection, name, f"BEFORE INSERT ON {table}", condition)
+
+
+def refuse_change(connection: Connection, name: str, table: str, condition: str) -> None:
+    """Create the trigger law_{name}: an UPDATE of `table` is refused when the `condition` on OLD and NEW is true."""
+    _refuse(connection, name, f"BEFORE UPDATE ON {table}", condition)
+
+
+def refuse_removal(connection: Connection, table: str) -> None:
+    """Create the trigger law_{table}_no_delete: no row leaves `table`."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(
+            f"""CREATE TRIGGER law_{table}_no_delete BEFORE DELETE ON {table}
+                FOR EACH ROW EXECUTE FUNCTION law_refuse()"""
+        )
+    else:
+        _sqlite_trigger(connection, f"{table}_no_delete", f"BEFORE DELETE ON {table}", "1")
+
+
+def _refuse(connection: Connection, name: str, when: str, condition: str) -> None:
     if connection.dialect.name != "postgresql":
-        _sqlite_trigger(connection, name, f"BEFORE INSERT ON {table}", condition)
+        _sqlite_trigger(connection, name, when, condition)
         return
     connection.exec_driver_sql(
         f"""CREATE FUNCTION law_{name}() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -164,9 +190,7 @@ def refuse_insert(connection: Connection, name: str, table: str, condition: str)
                 RETURN NEW;
             END $$"""
     )
-    connection.exec_driver_sql(
-        f"CREATE TRIGGER law_{name} BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION law_{name}()"
-    )
+    connection.exec_driver_sql(f"CREATE TRIGGER law_{name} {when} FOR EACH ROW EXECUTE FUNCTION law_{name}()")
 
 
 def _sqlite_trigger(connection: Connection, name: str, when: str, condition: str) -> None:
