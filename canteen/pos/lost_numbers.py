@@ -68,6 +68,16 @@ def confirmed(session: Session, tablet_id: str) -> list[Run]:
     return sorted(Run(*row) for row in session.execute(query))
 
 
+def epochs_cut(session: Session, tablet_id: str) -> list[int]:
+    """Epochs whose end is lost: numbers after the newest one that came. The tablet may give these once more."""
+    newest = dict[int, int](
+        session.execute(
+            select(Record.epoch, func.max(Record.number)).where(Record.tablet_id == tablet_id).group_by(Record.epoch)
+        ).all()
+    )
+    return sorted({run.epoch for run in confirmed(session, tablet_id) if run.last > newest.get(run.epoch, 0)})
+
+
 def without(run: Run, gone: Iterable[Run]) -> Iterator[Run]:
     """What is left of a run without other runs of its epoch."""
     first = run.first

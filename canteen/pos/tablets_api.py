@@ -84,6 +84,9 @@ class Boot(Contact):
     managers = fields.List(fields.Nested(Named), required=True)
     session = fields.Nested(Named, required=True, allow_none=True)
     lost = fields.List(fields.Nested(Run), required=True)
+    lost_epochs = fields.List(
+        fields.Integer(), required=True, metadata={"description": "for tablets whose page is older than `lost`"}
+    )
     record_key = fields.Nested(RecordKey, required=True, metadata={"description": "to which records are encrypted"})
 
 
@@ -187,6 +190,7 @@ def boot() -> dict[str, Any]:
         "managers": [_named(person) for person in people.working_at(session, canteen.id, Permission.VOID_ANY)],
         "session": {"id": g.person.id, "name": g.person.name} if g.person else None,
         "lost": [asdict(run) for run in lost_numbers.confirmed(session, tablet.id)],
+        "lost_epochs": lost_numbers.epochs_cut(session, tablet.id),
         "record_key": _record_key(),
     }
 

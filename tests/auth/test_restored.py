@@ -171,6 +171,24 @@ def test_what_two_people_declared_lost_is_no_longer_waited_for(till: Till, cante
     assert ping(till, acknowledged="1/5")["behind"] == []
 
 
+def test_a_page_of_an_earlier_version_leaves_an_epoch_whose_end_is_lost(till: Till) -> None:
+    """It knows `lost_epochs` alone; a hole behind the newest number is no reason to begin anew."""
+    bring(till, 1, 3)
+    ping(till, acknowledged="1/5,2/2")
+    assert till.call("GET", "/api/v1/pos/boot").json["lost_epochs"] == []
+    for row in (lost_numbers.Run(1, 2, 2), lost_numbers.Run(1, 4, 5), lost_numbers.Run(2, 1, 2)):
+        lost_numbers.declare(till.tablet, row, "平板进水，无法开机", by="one")
+    hole, end, whole = db.session.execute(select(LostNumbers.id).order_by(LostNumbers.id)).scalars()
+    db.session.rollback()
+    found = []
+    for number in (hole, end, whole):
+        lost_numbers.confirm(number, by="two")
+        found.append(till.call("GET", "/api/v1/pos/boot").json["lost_epochs"])
+    assert found == [[], [1], [1, 2]]
+    bring(till, 4, 5)
+    assert till.call("GET", "/api/v1/pos/boot").json["lost_epochs"] == [2]
+
+
 UNREADABLE = ("", "1", "1/", "0/5", "1/0", "-1/5", "1/5;2/5", "%EF%BC%91/5", f"1/{2**53 + 1}", f"{2**31 + 1}/1",
               "1/99999999999999999", ",".join(["1/5"] * 9), "1/5" * 200)  # fmt: skip
 

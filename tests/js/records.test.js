@@ -3,13 +3,30 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 
 import { wait } from '../../static/pos/model/backoff.js'
-import { FIRST, hashOf, idOf, seal } from '../../static/pos/model/envelope.js'
+import { FIRST, beyondLost, hashOf, idOf, seal } from '../../static/pos/model/envelope.js'
 import { menuOf, minuteOfDay, periodAt } from '../../static/pos/model/meals.js'
 import { checkouts, names, stateWords, unsentWords } from '../../static/pos/model/rows.js'
 import { mayAlone, voidBody } from '../../static/pos/model/voids.js'
 
 const NEW = { tablet: 't1', epoch: 1, number: 0, hash: FIRST }
 const MOMENT = { at: '2026-11-22T11:40:03.123+08:00', mono: 12345, boot: 'boot-1' }
+
+const lost = (epoch, first, last) => ({ epoch, first, last })
+
+test('a chain that would give lost numbers again counts anew in the next epoch', () => {
+  const chain = { tablet: 't1', epoch: 2, number: 36, hash: 'abc' }
+  const anew = (epoch) => ({ tablet: 't1', epoch, number: 0, hash: FIRST })
+  assert.deepEqual(beyondLost(chain, [lost(2, 37, 38)]), anew(3))
+  assert.deepEqual(beyondLost(chain, [lost(2, 30, 40)]), anew(3), 'set back into the middle of the run')
+  assert.deepEqual(beyondLost(chain, [lost(4, 1, 5), lost(2, 50, 50)]), anew(5), 'beyond every epoch that was used')
+})
+
+test('a loss behind the chain, or in another epoch, leaves the chain as it is', () => {
+  const chain = { tablet: 't1', epoch: 2, number: 36, hash: 'abc' }
+  for (const runs of [[], [lost(2, 4, 6)], [lost(2, 36, 36)], [lost(1, 37, 90)], [lost(3, 1, 9)]]) {
+    assert.equal(beyondLost(chain, runs), chain)
+  }
+})
 
 test('records are numbered without gaps, each naming the hash of the one before', async () => {
   const first = await seal(NEW, MOMENT, 'checkout', { a: 1 })

@@ -49,6 +49,19 @@ export async function hashOf(record) {
 }
 
 /**
+ * The chain to go on with when runs of this tablet's numbers are lost for good. Numbers that `chain` would still give
+ * may be among them, as after a store that was set back: then it counts anew in the next epoch. A loss behind the chain
+ * leaves it as it is.
+ * @param {Chain} chain
+ * @param {{epoch: number, first: number, last: number}[]} lost
+ * @returns {Chain}
+ */
+export function beyondLost(chain, lost) {
+  if (!lost.some(({ epoch, last }) => epoch === chain.epoch && last > chain.number)) return chain
+  return { ...chain, epoch: Math.max(...lost.map(({ epoch }) => epoch)) + 1, number: 0, hash: FIRST }
+}
+
+/**
  * How the server names a record in its answer, and the outbox its row.
  * @param {{epoch: number, number: number}} record
  */

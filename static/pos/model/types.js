@@ -23,8 +23,9 @@
  * @typedef {{incarnation: string, behind?: Run[] | null}} Contact
  *   behind  what the server lacks of the numbers that it acknowledged; a tablet that was shut out is told nothing
  * @typedef {Contact & {at: string, day: string, tablet: Named, canteen: Canteen, points: Named[],
- *   windows: Window[], menu: MenuItem[], cashiers: Named[], managers: Named[], lost: Run[],
+ *   windows: Window[], menu: MenuItem[], cashiers: Named[], managers: Named[], lost?: Run[],
  *   record_key?: RecordKey}} Boot
+ *   lost  runs of numbers that two people declared lost; missing in what a server of an earlier version answered
  *   record_key  to which records are encrypted; missing in what a server of an earlier version answered
  * @typedef {{id: string, point: string}} RecordKey
  *

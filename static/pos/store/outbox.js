@@ -7,7 +7,7 @@
 
 import { encrypted } from '../model/cipher.js'
 import { day } from '../model/clock.js'
-import { FIRST, idOf, seal } from '../model/envelope.js'
+import { FIRST, beyondLost, idOf, seal } from '../model/envelope.js'
 import { answered } from '../model/queue.js'
 import { KEPT, toldOf } from '../model/rows.js'
 import { lower, raise } from './acknowledged.js'
@@ -58,17 +58,16 @@ export async function append(store, kind, content, moment, note) {
 export const newChain = (tablet) => ({ tablet, epoch: 1, number: 0, hash: FIRST })
 
 /**
- * Numbers that this chain would still give were declared lost, as after a store that was set back: count anew in the
- * next epoch. A loss behind the chain leaves it as it is.
+ * Give no number that was declared lost.
  * @param {Store} store
- * @param {{epoch: number, first: number, last: number}[]} lost
+ * @param {{epoch: number, first: number, last: number}[]} [lost]  a server of an earlier version does not tell
  */
-export function leaveLost(store, lost) {
+export function leaveLost(store, lost = []) {
   return store.run('readwrite', async (settings) => {
     /** @type {Chain} */
     const chain = await asked(settings.get('chain'))
-    if (!lost.some(({ epoch, last }) => epoch === chain.epoch && last > chain.number)) return
-    settings.put({ ...chain, epoch: Math.max(...lost.map(({ epoch }) => epoch)) + 1, number: 0, hash: FIRST }, 'chain')
+    const next = beyondLost(chain, lost)
+    if (next !== chain) settings.put(next, 'chain')
   })
 }
 
