@@ -315,6 +315,19 @@ def test_a_bad_contract_is_named(tmp_path: Path):
     assert faults(tmp_path, "contracts", contract(to="2025-12-31")) == [(2, "截止日期")]
 
 
+@pytest.mark.parametrize("code", ["91220104MF0Y5XGA4W", "N2220104MF0Y5XGA4C", "n2220104mf0y5xga4c"])
+def test_credit_codes_of_companies_and_villages_are_read(code: str):
+    assert contracts.credit_code(code) == code.upper()
+
+
+@pytest.mark.parametrize(
+    "code", ["N2220104MF0Y5XGA4D", "B2220104MF0Y5XGA4C", "N2220104MF0Y5XGA4", "N222O104MF0Y5XGA4C", ""]
+)
+def test_a_mistyped_credit_code_is_refused(code: str):
+    with pytest.raises(BadCell):
+        contracts.credit_code(code)
+
+
 @pytest.mark.usefixtures("with_canteen")
 def test_one_file_ends_a_contract_and_makes_the_next_in_any_order_of_rows(session: Session, tmp_path: Path):
     apply(session, tmp_path, "contracts", contract())

@@ -44,10 +44,18 @@ KIND: Final = "contract"  # of change, for a second person
 MADE: Final = "contract.made"  # who said who is paid: he does not pay
 
 
+_SIGN = "[0-9A-HJ-NP-RTUW-Y]"  # letters but I, O, S, V and Z
+CREDIT_CODE = re.compile(rf"[1-9ANY]{_SIGN}\d{{6}}{_SIGN}{{10}}", re.ASCII)
+
+
 def credit_code(cell: str) -> str:
-    """统一社会信用代码, 18 characters with a check digit (GB 32100)."""
+    """Read a 统一社会信用代码: 18 characters, the last a check character (GB 32100). Raises BadCell.
+
+    The first place is the registering authority: a digit, or N for agriculture (village collectives), A, Y. python-stdnum
+    2.2 takes digits alone there, so only its check character is asked.
+    """
     number = close_up(cell).upper()
-    if not uscc.is_valid(number):
+    if not CREDIT_CODE.fullmatch(number) or uscc.calc_check_digit(number[:-1]) != number[-1]:
         raise BadCell("统一社会信用代码校验不符，请对照营业执照核对。")
     return number
 
