@@ -16,7 +16,7 @@ from canteen.errors import Refusal
 from canteen.pos.lost_numbers import Run
 from canteen.settlement.claims import claims, missing_records, payouts, steps, workflow
 from canteen.settlement.closing import adjustments
-from canteen.settlement.desk import exports, meal_queries, queries
+from canteen.settlement.desk import claim_queries, exports, line_queries, meal_queries, payout_queries
 from canteen.settlement.desk.blueprint import (
     JUDGES,
     PAYERS,
@@ -50,22 +50,22 @@ def home() -> ResponseReturnValue:
     contracts = reach()
     session = db.session()
     wanted, state = request.args.get("month"), request.args.get("state")
-    month = queries.month(session, contracts, wanted, state=state, after=request.args.get("after"))
-    unchecked = queries.unchecked(session, [row.claim.id for row in month.rows])
+    month = claim_queries.month(session, contracts, wanted, state=state, after=request.args.get("after"))
+    unchecked = payout_queries.unchecked(session, [row.claim.id for row in month.rows])
     mine = {row.claim.id: _todo(row, unchecked) for row in month.rows}
-    waiting = queries.open_periods(session, contracts, clock.today())
+    waiting = claim_queries.open_periods(session, contracts, clock.today())
     return render_template(
         "settlement/month.html",
         month=month,
         state=state,
         mine=mine,
         waiting=waiting,
-        unreckoned=queries.unreckoned(session, contracts),
+        unreckoned=claim_queries.unreckoned(session, contracts),
         fund_names=month.fund_names,
     )
 
 
-def _todo(row: queries.Row, unchecked: set[int]) -> str:
+def _todo(row: claim_queries.Row, unchecked: set[int]) -> str:
     """The act that a claim waits for, if it is the caller's to do; '' otherwise."""
     if row.state == "approved":
         act = "check" if row.claim.id in unchecked else "enter"
@@ -117,7 +117,7 @@ def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnVa
         about=meal_queries.about(claim),
         state=state,
         lines=claims.lines(session, claim_id),
-        history=queries.history(session, claim_id),
+        history=claim_queries.history(session, claim_id),
         open_moves=open_moves,
         barred=barred,
         findings=meal_queries.findings(claim),
@@ -131,7 +131,7 @@ def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnVa
         may_enter=state == "approved" and contract_id in reach(Permission.PAY_ENTER),
         judges=any(contract_id in reach(permission) for permission in JUDGES),
         insider=is_insider(contract_id),
-        seen=len(queries.history(session, claim_id)),
+        seen=len(claim_queries.history(session, claim_id)),
         done=done_text(),
         refusal=refusal,
         typed=request.form.get("reason", "") if refusal else "",
@@ -169,7 +169,7 @@ def line_page(number: str, n: int) -> ResponseReturnValue:
     about = meal_queries.about(claim)
     claim = find(number)
     insider = is_insider(claim.contract_id)
-    page = queries.line_meals(db.session(), claim, line, request.args.get("after"), insider=insider)
+    page = line_queries.line_meals(db.session(), claim, line, request.args.get("after"), insider=insider)
     notices = adjustments.titles()
     return render_template("settlement/line.html", number=number, about=about, line=line, page=page, notices=notices)
 

@@ -13,7 +13,7 @@ from canteen.errors import Invalid, Refusal
 from canteen.settlement import labels
 from canteen.settlement.claims import claims, review
 from canteen.settlement.corrections import reallocation
-from canteen.settlement.desk import meal_queries, queries
+from canteen.settlement.desk import claim_queries, meal_queries
 from canteen.settlement.desk.blueprint import (
     JUDGES,
     REFUSED,
@@ -108,7 +108,7 @@ def _regrant_page(number: str, finding: int, refusal: Refusal | None = None) -> 
     holding = [] if told else reallocation.holders(session, sale)
     within = {
         meal: contract
-        for meal, contract in queries.contracts_of_sales(session, holding)
+        for meal, contract in claim_queries.contracts_of_sales(session, holding)
         if contract in judging_contracts()
     }
     (meal,) = meal_queries.by_ids([sale], named=about.facts)

@@ -16,7 +16,7 @@ from canteen.places import Contract
 from canteen.registry import keys
 from canteen.settlement.claims import claims, payouts
 from canteen.settlement.closing import carry_over
-from canteen.settlement.desk import meal_queries, queries
+from canteen.settlement.desk import claim_queries, meal_queries
 from canteen.settlement.labels import say
 from canteen.settlement.models import Claim, Held
 from canteen.workbook import Book, yuan
@@ -48,7 +48,7 @@ def review(book: Book, row: Claim, about: meal_queries.About, lines: Sequence[cl
         sheet.row((n, say("answer", outcome), yuan(fen), sale, by, reason))
     sheet.gap()
     sheet.head(("步骤", "办理人", "日期", "意见"))
-    for step in queries.history(db.session(), claim_id):
+    for step in claim_queries.history(db.session(), claim_id):
         sheet.row((say("move", step.move), step.who, clock.business_day(step.at), step.reason))
     db.session.rollback()
     sheet.gap()

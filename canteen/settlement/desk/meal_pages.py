@@ -12,7 +12,7 @@ from canteen.db import db
 from canteen.errors import Invalid, Refusal
 from canteen.settlement.claims import claims, review
 from canteen.settlement.closing import parties
-from canteen.settlement.desk import explanation, meal_queries, queries
+from canteen.settlement.desk import claim_queries, explanation, meal_queries
 from canteen.settlement.desk.blueprint import JUDGES, REFUSED, bp, done_text, is_insider, reach
 from canteen.settlement.models import Claim
 from canteen.web.errors import status_of
@@ -27,7 +27,7 @@ def meal_page(sale: uuid.UUID) -> ResponseReturnValue:
 def _meal_page(sale: uuid.UUID, refusal: Refusal | None = None) -> ResponseReturnValue:
     told = _told(sale)
     insider, claim = is_insider(told.sale.contract_id), _claim_of(told)
-    facts = queries.facts_at(db.session(), claim.id) if claim else None
+    facts = claim_queries.facts_at(db.session(), claim.id) if claim else None
     called = parties.of_claims([claim.id])[claim.id].funds if claim else parties.fund_names()
     (meal,) = meal_queries.by_ids([sale], named=facts, insider=insider)
     told = _told(sale, insider=insider, named=facts)

@@ -14,7 +14,7 @@ from canteen.auth.guard import NotCovered, Permission, allowed
 from canteen.db import db
 from canteen.errors import Refusal
 from canteen.settlement.claims import payouts
-from canteen.settlement.desk import queries
+from canteen.settlement.desk import payout_queries
 from canteen.settlement.desk.blueprint import REFUSED, bp, done_text, find, reach, way
 from canteen.settlement.models import Claim, Payout
 from canteen.web.errors import status_of
@@ -29,7 +29,7 @@ def payouts_page() -> ResponseReturnValue:
 def _payouts_page(refusal: Refusal | None = None) -> ResponseReturnValue:
     page = render_template(
         "settlement/payouts.html",
-        paying=queries.paying(db.session(), reach()),
+        paying=payout_queries.paying(db.session(), reach()),
         enters=reach(Permission.PAY_ENTER),
         checks=reach(Permission.PAY_CHECK),
         today=clock.today(),

@@ -14,7 +14,7 @@ from canteen.auth.guard import NotCovered, Permission, allowed
 from canteen.db import db
 from canteen.errors import Refusal
 from canteen.settlement.claims import review
-from canteen.settlement.desk import meal_queries, queries
+from canteen.settlement.desk import claim_queries, meal_queries, withheld_queries
 from canteen.settlement.desk.blueprint import JUDGES, bp, done_text, each_by_itself, reach
 from canteen.settlement.models import Claim, Held
 from canteen.web.errors import status_of
@@ -28,9 +28,9 @@ def held_page() -> ResponseReturnValue:
 
 
 def _held_page(refusal: Refusal | None = None) -> ResponseReturnValue:
-    rows = queries.held_rows(db.session(), reach())
+    rows = withheld_queries.held_rows(db.session(), reach())
     judged = set[str]().union(*(reach(permission) for permission in JUDGES))
-    contracts = dict(queries.contracts_of(db.session(), [row.claim for row in rows]))
+    contracts = dict(claim_queries.contracts_of(db.session(), [row.claim for row in rows]))
     judged_here = {row.held.id for row in rows if contracts[row.claim] in judged}
     groups = [list(group) for _, group in groupby(rows, key=lambda row: (row.held.claim_id, row.held.sale_id))]
     fen, meals = sum(row.held.fen for row in rows), _held_meals(rows)
@@ -48,7 +48,7 @@ def _held_page(refusal: Refusal | None = None) -> ResponseReturnValue:
     return page, 200 if refusal is None else status_of(refusal)
 
 
-def _held_meals(rows: Sequence[queries.HeldRow]) -> dict[uuid.UUID, meal_queries.Meal]:
+def _held_meals(rows: Sequence[withheld_queries.HeldRow]) -> dict[uuid.UUID, meal_queries.Meal]:
     """The meals of these rows, each under the names of its claim's close."""
     by_facts: dict[int, set[uuid.UUID]] = defaultdict(set)
     for row in rows:

@@ -1,0 +1,148 @@
+"""Read the meals behind a line of a claim, page by page."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy.orm import Session
+
+from canteen.ledger.models import LATER, Account, Period, Transfer
+from canteen.money import Fen
+from canteen.pos.models import Sale
+from canteen.settlement.claims.claims import LineStanding
+from canteen.settlement.closing import adjustments, close, gather
+from canteen.settlement.closing import lines as claim_lines
+from canteen.settlement.closing.statement import Key
+from canteen.settlement.desk import meal_queries
+from canteen.settlement.desk.claim_queries import SIZE, facts_at
+from canteen.settlement.desk.meal_queries import Meal
+from canteen.settlement.models import Claim, Held, HeldAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class LineMeals:
+    """A page of a line's meals, with the fen that this line holds of each."""
+
+    rows: list[tuple[Meal, Fen]]
+    after: str | None
+    kept: dict[uuid.UUID, tuple[Fen, Fen, tuple[str, ...]]]  # of each meal kept out of the claim: held, disallowed, why
+
+
+def line_meals(
+    session: Session, claim: Claim, line: LineStanding, after: str | None, *, insider: bool = True
+) -> LineMeals:
+    """One page of the meals behind a line, by day and id; a carried line has none of its own."""
+    claim_id, facts = claim.id, facts_at(session, claim.id)
+    if line.kind in {"meals", "supplement"}:
+        found = _of_period(session, claim, line, after)
+    elif line.kind == "adjustment":
+        found = _taken_back(claim, line, after)
+    elif line.kind == "revaluation":
+        found = _revalued(claim, line, after)
+    else:
+        found = _released(session, claim, line, after)
+    page, more = found[:SIZE], len(found) > SIZE
+    kept = meal_queries.kept(claim_id, [number for _, number, _ in page])
+    meals = {
+        meal.id: meal for meal in meal_queries.by_ids([number for _, number, _ in page], named=facts, insider=insider)
+    }
+    last = f"{page[-1][0].isoformat()}~{page[-1][1]}" if more else None
+    return LineMeals([(meals[number], fen) for _, number, fen in page], last, kept)
+
+
+Ref = tuple[date, uuid.UUID, Fen]
+
+
+def _of_period(session: Session, claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
+    accounts = [
+        row[0]
+        for row in session.execute(
+            select(Account.id).where(
+                Account.contract_id == claim.contract_id, Account.fund == line.fund, Account.kind == "open"
+            )
+        )
+    ]
+    signed = case((Transfer.target_id.in_(accounts), Transfer.fen), else_=-Transfer.fen)
+    net = (
+        select(func.sum(signed))
+        .where(
+            Transfer.sale_id == Sale.id,
+            Transfer.period_id == claim.period_id,
+            Transfer.movement.in_(claim_lines.CLAIMABLE),
+            Transfer.share_n < LATER,
+            or_(Transfer.target_id.in_(accounts), Transfer.source_id.in_(accounts)),
+        )
+        .correlate(Sale)
+        .scalar_subquery()
+    )
+    period = close.load(claim.period_id)
+    cut, _ = close.cut_of(period)
+    late = line.kind == "supplement"
+    query = (
+        select(Sale.service_day, Sale.id, net)
+        .where(gather.belongs(period, cut), Sale.service_month == line.service_month, net > 0)
+        .where(Sale.service_day < claim.from_day if late else Sale.service_day >= claim.from_day)
+    )
+    if (start := _start(after)) is not None:
+        day, number = start
+        query = query.where(or_(Sale.service_day > day, and_(Sale.service_day == day, Sale.id > number)))
+    if late:
+        query = query.where(_days_of(claim.contract_id, line.origin))
+    rows = session.execute(query.order_by(Sale.service_day, Sale.id).limit(SIZE + 1))
+    return [(day, number, int(fen)) for day, number, fen in rows]
+
+
+def _days_of(contract_id: str, origin: str) -> ColumnElement[bool]:
+    """Days that an earlier claim of the contract covers; those before its first period for ''."""
+    there = select(Claim.id).where(Claim.contract_id == contract_id, Claim.number == origin)
+    covered = select(Period.id).join(Claim, Claim.period_id == Period.id).where(Claim.contract_id == contract_id)
+    inside = and_(Sale.service_day >= Period.from_day, Sale.service_day <= Period.to_day)
+    if origin:
+        return covered.where(Claim.id.in_(there), inside).exists()
+    return ~covered.where(inside).exists()
+
+
+def _start(after: str | None) -> tuple[date, uuid.UUID] | None:
+    try:
+        day, _, number = (after or "").partition("~")
+        return date.fromisoformat(day), uuid.UUID(number)
+    except ValueError:
+        return None
+
+
+def _past(found: list[Ref], after: str | None) -> list[Ref]:
+    ordered = sorted(found)
+    start = _start(after)
+    return ordered if start is None else [one for one in ordered if one[:2] > start]
+
+
+def _taken_back(claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
+    key = Key(line.kind, line.fund, line.service_month, line.origin)
+    period = close.load(claim.period_id)
+    return _past([(day, sale, fen) for of, sale, day, fen in claim_lines.late(period) if of == key and fen], after)
+
+
+def _revalued(claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
+    key = Key(line.kind, line.fund, line.service_month, line.origin)
+    period = close.load(claim.period_id)
+    return _past(
+        [(one.day, one.sale, one.fen) for one in adjustments.booked(period) if one.key == key and one.fen], after
+    )
+
+
+def _released(session: Session, claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
+    number, _, n = line.origin.rpartition("/")
+    rows = session.execute(
+        select(Sale.service_day, Sale.id, func.sum(Held.fen))
+        .join(Held, Held.sale_id == Sale.id)
+        .join(Claim, Claim.id == Held.claim_id)
+        .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
+        .where(Claim.number == number, Claim.contract_id == claim.contract_id)
+        .where(Held.line_n == int(n) if n.isdigit() else Held.line_n < 0)
+        .where(or_(HeldAnswer.outcome == "released", HeldAnswer.held_id.is_(None)))
+        .group_by(Sale.service_day, Sale.id)
+    )
+    return _past([(day, sale, int(fen)) for day, sale, fen in rows], after)
