@@ -16,7 +16,14 @@ from canteen.errors import Refusal
 from canteen.pos.lost_numbers import Run
 from canteen.settlement.claims import claims, missing_records, payouts, steps, workflow
 from canteen.settlement.closing import adjustments
-from canteen.settlement.desk import claim_queries, exports, line_queries, meal_queries, payout_queries
+from canteen.settlement.desk import (
+    claim_queries,
+    claim_summary,
+    exports,
+    finding_queries,
+    line_queries,
+    payout_queries,
+)
 from canteen.settlement.desk.blueprint import (
     JUDGES,
     PAYERS,
@@ -101,7 +108,7 @@ def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnVa
         ]
         for move in open_moves
     }
-    period = meal_queries.period_of(claim)
+    period = claim_summary.period_of(claim)
     missing = missing_records.missing(period) if state in {"draft", "returned"} else []
     also_held = {
         gap: [
@@ -114,13 +121,13 @@ def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnVa
         "settlement/claim.html",
         claim=claim,
         notices=adjustments.titles(),
-        about=meal_queries.about(claim),
+        about=claim_summary.about(claim),
         state=state,
         lines=claims.lines(session, claim_id),
         history=claim_queries.history(session, claim_id),
         open_moves=open_moves,
         barred=barred,
-        findings=meal_queries.findings(claim),
+        findings=finding_queries.findings(claim),
         unanswered=claims.unanswered(session, period_id),
         missing=missing,
         also_held=also_held,
@@ -166,7 +173,7 @@ def line_page(number: str, n: int) -> ResponseReturnValue:
     line = next((one for one in claims.lines(db.session(), claim.id) if one.n == n), None)
     if line is None:
         raise NotCovered
-    about = meal_queries.about(claim)
+    about = claim_summary.about(claim)
     claim = find(number)
     insider = is_insider(claim.contract_id)
     page = line_queries.line_meals(db.session(), claim, line, request.args.get("after"), insider=insider)

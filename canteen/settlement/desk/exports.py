@@ -16,7 +16,7 @@ from canteen import events
 from canteen.db import db, transaction
 from canteen.money import Fen
 from canteen.settlement.claims import claims
-from canteen.settlement.desk import forms, meal_queries
+from canteen.settlement.desk import claim_summary, finding_queries, forms, meal_queries
 from canteen.settlement.desk.meal_queries import Claimed
 from canteen.settlement.labels import finding_name, say
 from canteen.settlement.models import Claim
@@ -54,13 +54,13 @@ def claim(claim_id: int, path: Path, *, insider: bool = True, accounts: bool = F
     row = session.get(Claim, claim_id)
     if row is None:
         raise claims.NoClaim
-    about = meal_queries.about(row)
+    about = claim_summary.about(row)
     standing = claims.lines(session(), claim_id)
     session.rollback()
     book = Book(path)
     summary = book.sheet("结算汇总", (14, 18, 12, 26, 10, 10, 14, 12, 12, 14))
     rates, meals = _meals(book, row, about, insider=insider)
-    _summary(summary, about, standing, rates, meal_queries.funds(row))
+    _summary(summary, about, standing, rates, claim_summary.funds(row))
     _others(book, row, about)
     _findings(book, row, insider=insider)
     forms.review(book, row, about, standing)
@@ -88,9 +88,9 @@ class Rate:
 Rates = dict[tuple[str, str, str, Fen], Rate]  # by (label, fund, meal period, fen of one)
 
 
-def _meals(book: Book, row: Claim, about: meal_queries.About, *, insider: bool) -> tuple[Rates, int]:
-    funds = meal_queries.funds_sold(row)
-    named, added = [about.fund_names.get(fund, fund) for fund in funds], meal_queries.has_surcharges(row)
+def _meals(book: Book, row: Claim, about: claim_summary.About, *, insider: bool) -> tuple[Rates, int]:
+    funds = claim_summary.funds_sold(row)
+    named, added = [about.fund_names.get(fund, fund) for fund in funds], claim_summary.has_surcharges(row)
     columns = (
         *MEAL_COLUMNS, *(f"补贴：{name}" for name in named), "捐赠", *(["加收"] if added else []), "个人实付", *(f"申报：{name}" for name in named),
         *MEAL_COLUMNS_AFTER,
@@ -133,7 +133,7 @@ def _meal_row(n: int, one: Claimed, funds: Sequence[str], *, insider: bool, adde
 
 
 def _summary(
-    sheet: Sheet, about: meal_queries.About, lines: Sequence[claims.LineStanding], rates: Rates, funds: Sequence[str]
+    sheet: Sheet, about: claim_summary.About, lines: Sequence[claims.LineStanding], rates: Rates, funds: Sequence[str]
 ) -> None:
     sheet.title("老年助餐补贴月结算汇总表")
     for name, value in about.heading():
@@ -178,7 +178,7 @@ def _summary(
     sheet.row(("负责人签章：", None, None, "审核人签章："))
 
 
-def _others(book: Book, row: Claim, about: meal_queries.About) -> None:
+def _others(book: Book, row: Claim, about: claim_summary.About) -> None:
     """Earlier meals that this claim takes back or adds, each with the claim and line it stood in."""
     sheet = book.sheet("补录与冲减", (10, 12, 38, 14, 26, 12, 30))
     sheet.head(("类别", "就餐日期", "就餐编号", "资金", "原申报单/行", "金额", "原因"))
@@ -194,7 +194,7 @@ def _others(book: Book, row: Claim, about: meal_queries.About) -> None:
 def _findings(book: Book, row: Claim, *, insider: bool) -> None:
     sheet = book.sheet("待核实事项", (14, 46, 12, 12, 40, 12))
     sheet.head(("检查项", "涉及流水", "金额", "结论", "说明", "处理人"))
-    for found in meal_queries.findings(row):
+    for found in finding_queries.findings(row):
         sheet.row(
             (
                 finding_name(found.code, insider=insider), _subject(found.subject), yuan(found.fen), say("answer", found.outcome), found.reason or found.body.get("said", ""),

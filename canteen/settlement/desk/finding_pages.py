@@ -13,7 +13,7 @@ from canteen.errors import Invalid, Refusal
 from canteen.settlement import labels
 from canteen.settlement.claims import claims, review
 from canteen.settlement.corrections import reallocation
-from canteen.settlement.desk import claim_queries, meal_queries
+from canteen.settlement.desk import claim_queries, claim_summary, finding_queries, meal_queries
 from canteen.settlement.desk.blueprint import (
     JUDGES,
     REFUSED,
@@ -46,7 +46,7 @@ def _findings_page(number: str, refusal: Refusal | None = None) -> ResponseRetur
     claim = find(number)
     state = claims.state(db.session(), claim.id)
     judges = any(claim.contract_id in reach(permission) for permission in JUDGES)
-    about, found = meal_queries.about(claim), meal_queries.findings(claim)
+    about, found = claim_summary.about(claim), finding_queries.findings(claim)
     sales = [one.sale for one in found if one.sale]
     meals = {meal.id: meal for meal in meal_queries.by_ids(sales, named=about.facts)}
     found.sort(key=lambda one: (meals[one.sale].day if one.sale in meals else about.first, one.id))
@@ -72,7 +72,7 @@ def _findings_page(number: str, refusal: Refusal | None = None) -> ResponseRetur
 def answer(number: str) -> ResponseReturnValue:
     """Judge the ticked findings alike, each by itself: one that cannot be answered leaves the others answered."""
     claim = find(number, *JUDGES)
-    known = {found.id: found for found in meal_queries.findings(claim)}
+    known = {found.id: found for found in finding_queries.findings(claim)}
     ticked = [whole(one) for one in request.form.getlist("finding") if whole(one) in known]
     outcome, reason = request.form.get("outcome", ""), request.form.get("reason", "")
     seen = signed_fen(request.form.get("seen", ""))
@@ -100,7 +100,7 @@ def regrant_page(number: str, finding: int) -> ResponseReturnValue:
 def _regrant_page(number: str, finding: int, refusal: Refusal | None = None) -> ResponseReturnValue:
     claim = find(number, *JUDGES)
     open_ = claims.state(db.session(), claim.id) in review.OPEN_STATES
-    about, found = meal_queries.about(claim), _excess(claim, finding)
+    about, found = claim_summary.about(claim), _excess(claim, finding)
     sale = found.sale
     assert sale is not None
     session = db.session()
@@ -128,9 +128,9 @@ def _regrant_page(number: str, finding: int, refusal: Refusal | None = None) -> 
     return page, 200 if refusal is None else status_of(refusal)
 
 
-def _excess(claim: Claim, finding: int) -> meal_queries.Found:
+def _excess(claim: Claim, finding: int) -> finding_queries.Found:
     """The finding of an excess or unproven meal of the claim. Raises NotCovered."""
-    found = next((one for one in meal_queries.findings(claim) if one.id == finding), None)
+    found = next((one for one in finding_queries.findings(claim) if one.id == finding), None)
     if found is None or found.sale is None or not review.grantable(found.code, found.body, found.fen):
         raise NotCovered
     return found

@@ -16,13 +16,13 @@ from canteen.places import Contract
 from canteen.registry import keys
 from canteen.settlement.claims import claims, payouts
 from canteen.settlement.closing import carry_over
-from canteen.settlement.desk import claim_queries, meal_queries
+from canteen.settlement.desk import claim_queries, claim_summary
 from canteen.settlement.labels import say
 from canteen.settlement.models import Claim, Held
 from canteen.workbook import Book, yuan
 
 
-def review(book: Book, row: Claim, about: meal_queries.About, lines: Sequence[claims.LineStanding]) -> None:
+def review(book: Book, row: Claim, about: claim_summary.About, lines: Sequence[claims.LineStanding]) -> None:
     """What was claimed and determined line by line, each meal kept out with its reason, each step with its person."""
     claim_id = row.id
     kept = _kept(claim_id)
@@ -74,7 +74,7 @@ def _kept(claim_id: int) -> list[tuple[int, str, str, Fen, str, str]]:
 COLUMNS = ("批次", "收款单位", "开户行", "账号", "资金来源", "金额", "凭证号", "拨付日期", "录入人", "复核人", "结果")
 
 
-def payment(book: Book, row: Claim, about: meal_queries.About, *, accounts: bool) -> None:
+def payment(book: Book, row: Claim, about: claim_summary.About, *, accounts: bool) -> None:
     """Each payout by fund, and before there is one what an approved claim is to be paid."""
     claim_id, contract_id = row.id, row.contract_id
     sheet = book.sheet("拨付表", (6, 26, 22, 26, 26, 14, 22, 12, 12, 12, 12))

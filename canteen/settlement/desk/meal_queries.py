@@ -1,71 +1,27 @@
-"""The meals behind a claim, as people read them: for exports and for the desk. Read by keyset pages."""
+"""Read meals as people see them, for pages and exports: by id, or all of a claim by keyset pages."""
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, select
 from sqlalchemy.orm import aliased
 
 from canteen import keyset, names
 from canteen.db import db
 from canteen.ledger.models import Account, Period, Transfer
 from canteen.money import Fen
-from canteen.places import Canteen, Contract
 from canteen.pos.models import Record, Sale, SaleLine, Share, Tender, Void
 from canteen.registry.models import Credential, ElderFact, ElderIdentity
-from canteen.settlement import labels
-from canteen.settlement.claims import claims, review
-from canteen.settlement.closing import adjustments, close, gather, lines, parties
+from canteen.settlement.claims import review
+from canteen.settlement.closing import adjustments, close, gather, lines
 from canteen.settlement.closing.statement import Cut
 from canteen.settlement.labels import excluded_name, say
-from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held, Regrant, Statement
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """Whose claim it is and of when."""
-
-    number: str
-    state: str
-    canteen: str
-    operator: str
-    district: str
-    payee: str
-    bank: str
-    account_tail: str
-    first: date
-    last: date
-    fen: Fen
-    meals: int
-    persons: int
-    guests: int  # meals of guests, staff and others: counted apart (ruling 28)
-    fund_names: dict[str, str]
-    facts: int  # the event that its names are as of
-    called_now: str = ""  # the canteen's present name, where that is another
-
-    def heading(self) -> list[tuple[str, str]]:
-        """What stands above the table."""
-        return [
-            ("申报单号", self.number),
-            ("食堂", self.canteen),
-            ("运营方", self.operator),
-            ("区县", self.district),
-            ("收款单位", self.payee),
-            ("开户行", self.bank),
-            ("账号尾号", self.account_tail),
-            ("所属期", f"{self.first.isoformat()} 至 {self.last.isoformat()}"),
-            ("状态", say("state", self.state)),
-            ("服务人次", str(self.meals)),
-            ("服务人数", str(self.persons)),
-            ("另有散客等人次", str(self.guests)),
-        ]
+from canteen.settlement.models import Claim, Held, Regrant
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,69 +115,6 @@ class Other:
     origin: str
     fen: Fen
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A finding with the newest answer and its id; outcome '' and 0 while nobody answered."""
-
-    id: int
-    code: str
-    subject: str
-    sale: uuid.UUID | None
-    fen: Fen
-    body: dict[str, Any]
-    outcome: str
-    reason: str
-    by: str
-    answer: int
-
-
-def about(claim: Claim) -> About:
-    """Names and dates of a claim: the names that stand in its statement."""
-    told = parties.of_claims([claim.id])[claim.id]
-    query = select(Statement.body, Statement.facts_at).where(Statement.period_id == claim.period_id)
-    ((body, facts),) = keyset.once(query)
-    stated = json.loads(body)
-    session = db.session()
-    canteen = session.get_one(Canteen, session.get_one(Contract, claim.contract_id).canteen_id)
-    return About(
-        number=claim.number,
-        state=claims.state(session, claim.id),
-        canteen=told.canteen,
-        operator=told.operator,
-        district=told.district,
-        payee=told.payee,
-        bank=told.bank,
-        account_tail=told.account_tail,
-        first=claim.from_day,
-        last=claim.to_day,
-        fen=claim.fen,
-        meals=claim.meals,
-        persons=claim.persons,
-        guests=stated.get("totals", {}).get("guests", 0),
-        fund_names=dict(told.funds),
-        facts=facts,
-        called_now=canteen.name if canteen.name != told.canteen else "",
-    )
-
-
-def funds(claim: Claim) -> list[str]:
-    """The funds of a claim's lines, in order."""
-    query = select(ClaimLine.fund).where(ClaimLine.claim_id == claim.id).distinct()
-    return sorted(row[0] for row in keyset.once(query))
-
-
-def funds_sold(claim: Claim) -> list[str]:
-    """The funds that a claim's meals were sold with, in order: those too of which nothing may be claimed."""
-    return lines.funds(close.load(claim.period_id))
-
-
-def has_surcharges(claim: Claim) -> bool:
-    """Whether a price list added to the menu's price of any meal of the claim's period."""
-    period = close.load(claim.period_id)
-    query = select(Sale.id).where(gather.belongs(period, close.cut_of(period)[0]), Sale.surcharge_fen > 0)
-    return bool(keyset.once(query.limit(1)))
 
 
 def meals(claim: Claim, *, insider: bool = True) -> Iterator[list[Claimed]]:
@@ -444,52 +337,3 @@ def _why(kind: str, sale: uuid.UUID) -> str:
     given = keyset.once(select(Regrant.sale_id).where(Regrant.sale_id == sale))
     gave = keyset.once(select(Regrant.sale_id).where(Regrant.from_sale_id == sale))
     return "审核补入享受" if given else "享受转给另一餐" if gave else "核实后冲减"
-
-
-def findings(claim: Claim) -> list[Found]:
-    """The findings of a claim's period with their newest answers, in the order of the close."""
-    newest = (
-        select(FindingAnswer.finding_id, func.max(FindingAnswer.n).label("n"))
-        .group_by(FindingAnswer.finding_id)
-        .subquery()
-    )
-    query = (
-        select(
-            Finding.id, Finding.code, Finding.subject, Finding.sale_id, Finding.fen, Finding.body,
-            FindingAnswer.outcome, FindingAnswer.reason, FindingAnswer.by, FindingAnswer.recorded, FindingAnswer.id,
-        )
-        .outerjoin(newest, newest.c.finding_id == Finding.id)
-        .outerjoin(FindingAnswer, (FindingAnswer.finding_id == Finding.id) & (FindingAnswer.n == newest.c.n))
-        .where(Finding.period_id == claim.period_id)
-        .order_by(Finding.id)
-    )  # fmt: skip
-    rows = keyset.once(query)
-    staff = names.of(db.session(), "person", {row[7] for row in rows if row[7]})
-    db.session.rollback()
-    return [
-        Found(
-            number,
-            code,
-            subject,
-            sale,
-            fen,
-            _told(code, body),
-            outcome or "",
-            reason or "",
-            staff.at(by, recorded) if by else "",
-            answer or 0,
-        )
-        for number, code, subject, sale, fen, body, outcome, reason, by, recorded, answer in rows
-    ]
-
-
-def _told(code: str, body: str) -> dict[str, Any]:
-    """The figures of a finding; those of a budget or of days besides in a sentence, for pages and files."""
-    found: dict[str, Any] = json.loads(body)
-    said = {"prorated": labels.prorated, "day_provisional": labels.provisional}.get(code)
-    return found | {"said": said(found)} if said else found
-
-
-def period_of(claim: Claim) -> Period:
-    """The claim's last period."""
-    return close.load(claim.period_id)

@@ -1,0 +1,112 @@
+"""Read whose claim it is and of when: names as its statement gives them, its funds, its period."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import select
+
+from canteen import keyset
+from canteen.db import db
+from canteen.ledger.models import Period
+from canteen.money import Fen
+from canteen.places import Canteen, Contract
+from canteen.pos.models import Sale
+from canteen.settlement.claims import claims
+from canteen.settlement.closing import close, gather, lines, parties
+from canteen.settlement.labels import say
+from canteen.settlement.models import Claim, ClaimLine, Statement
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Whose claim it is and of when."""
+
+    number: str
+    state: str
+    canteen: str
+    operator: str
+    district: str
+    payee: str
+    bank: str
+    account_tail: str
+    first: date
+    last: date
+    fen: Fen
+    meals: int
+    persons: int
+    guests: int  # meals of guests, staff and others: counted apart (ruling 28)
+    fund_names: dict[str, str]
+    facts: int  # the event that its names are as of
+    called_now: str = ""  # the canteen's present name, where that is another
+
+    def heading(self) -> list[tuple[str, str]]:
+        """What stands above the table."""
+        return [
+            ("申报单号", self.number),
+            ("食堂", self.canteen),
+            ("运营方", self.operator),
+            ("区县", self.district),
+            ("收款单位", self.payee),
+            ("开户行", self.bank),
+            ("账号尾号", self.account_tail),
+            ("所属期", f"{self.first.isoformat()} 至 {self.last.isoformat()}"),
+            ("状态", say("state", self.state)),
+            ("服务人次", str(self.meals)),
+            ("服务人数", str(self.persons)),
+            ("另有散客等人次", str(self.guests)),
+        ]
+
+
+def about(claim: Claim) -> About:
+    """Names and dates of a claim: the names that stand in its statement."""
+    told = parties.of_claims([claim.id])[claim.id]
+    query = select(Statement.body, Statement.facts_at).where(Statement.period_id == claim.period_id)
+    ((body, facts),) = keyset.once(query)
+    stated = json.loads(body)
+    session = db.session()
+    canteen = session.get_one(Canteen, session.get_one(Contract, claim.contract_id).canteen_id)
+    return About(
+        number=claim.number,
+        state=claims.state(session, claim.id),
+        canteen=told.canteen,
+        operator=told.operator,
+        district=told.district,
+        payee=told.payee,
+        bank=told.bank,
+        account_tail=told.account_tail,
+        first=claim.from_day,
+        last=claim.to_day,
+        fen=claim.fen,
+        meals=claim.meals,
+        persons=claim.persons,
+        guests=stated.get("totals", {}).get("guests", 0),
+        fund_names=dict(told.funds),
+        facts=facts,
+        called_now=canteen.name if canteen.name != told.canteen else "",
+    )
+
+
+def funds(claim: Claim) -> list[str]:
+    """The funds of a claim's lines, in order."""
+    query = select(ClaimLine.fund).where(ClaimLine.claim_id == claim.id).distinct()
+    return sorted(row[0] for row in keyset.once(query))
+
+
+def funds_sold(claim: Claim) -> list[str]:
+    """The funds that a claim's meals were sold with, in order: those too of which nothing may be claimed."""
+    return lines.funds(close.load(claim.period_id))
+
+
+def has_surcharges(claim: Claim) -> bool:
+    """Whether a price list added to the menu's price of any meal of the claim's period."""
+    period = close.load(claim.period_id)
+    query = select(Sale.id).where(gather.belongs(period, close.cut_of(period)[0]), Sale.surcharge_fen > 0)
+    return bool(keyset.once(query.limit(1)))
+
+
+def period_of(claim: Claim) -> Period:
+    """The claim's last period."""
+    return close.load(claim.period_id)

@@ -1,0 +1,76 @@
+"""Read the findings of a claim with their newest answers."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+
+from canteen import keyset, names
+from canteen.db import db
+from canteen.money import Fen
+from canteen.settlement import labels
+from canteen.settlement.models import Claim, Finding, FindingAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A finding with the newest answer and its id; outcome '' and 0 while nobody answered."""
+
+    id: int
+    code: str
+    subject: str
+    sale: uuid.UUID | None
+    fen: Fen
+    body: dict[str, Any]
+    outcome: str
+    reason: str
+    by: str
+    answer: int
+
+
+def findings(claim: Claim) -> list[Found]:
+    """The findings of a claim's period with their newest answers, in the order of the close."""
+    newest = (
+        select(FindingAnswer.finding_id, func.max(FindingAnswer.n).label("n"))
+        .group_by(FindingAnswer.finding_id)
+        .subquery()
+    )
+    query = (
+        select(
+            Finding.id, Finding.code, Finding.subject, Finding.sale_id, Finding.fen, Finding.body,
+            FindingAnswer.outcome, FindingAnswer.reason, FindingAnswer.by, FindingAnswer.recorded, FindingAnswer.id,
+        )
+        .outerjoin(newest, newest.c.finding_id == Finding.id)
+        .outerjoin(FindingAnswer, (FindingAnswer.finding_id == Finding.id) & (FindingAnswer.n == newest.c.n))
+        .where(Finding.period_id == claim.period_id)
+        .order_by(Finding.id)
+    )  # fmt: skip
+    rows = keyset.once(query)
+    staff = names.of(db.session(), "person", {row[7] for row in rows if row[7]})
+    db.session.rollback()
+    return [
+        Found(
+            number,
+            code,
+            subject,
+            sale,
+            fen,
+            _told(code, body),
+            outcome or "",
+            reason or "",
+            staff.at(by, recorded) if by else "",
+            answer or 0,
+        )
+        for number, code, subject, sale, fen, body, outcome, reason, by, recorded, answer in rows
+    ]
+
+
+def _told(code: str, body: str) -> dict[str, Any]:
+    """The figures of a finding; those of a budget or of days besides in a sentence, for pages and files."""
+    found: dict[str, Any] = json.loads(body)
+    said = {"prorated": labels.prorated, "day_provisional": labels.provisional}.get(code)
+    return found | {"said": said(found)} if said else found
