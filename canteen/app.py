@@ -9,7 +9,7 @@ from canteen.auth import audit_pages, change_pages, guard, pins
 from canteen.auth import pages as auth_pages
 from canteen.auth import tablet_pages as tablet_desk
 from canteen.config import ROOT, Config
-from canteen.pos import acknowledgements, tablets_api
+from canteen.pos import acknowledgements, behind_notices, tablets_api
 from canteen.pos import api as pos_api
 from canteen.pos import pages as tablet_pages
 from canteen.registry import api as card_counter
@@ -53,6 +53,7 @@ def _edges(app: Flask, settings: Config) -> None:
     health.register(app, acknowledgements.trouble, heartbeats.trouble, figures=heartbeats.figures)
     vendor.register(app)
     guard.register(app)
+    behind_notices.register(app)
     api = web_api.register(app)
     for part in (tablets_api.bp, pos_api.bp, card_counter.bp):
         api.register_blueprint(part)

@@ -26,7 +26,7 @@ from canteen.events import Event
 from canteen.pos import envelope, lost_numbers
 from canteen.pos.incarnation import NothingCalls
 from canteen.pos.models import TabletAhead
-from tests.auth.house import Till, a_till
+from tests.auth.house import Browser, Till, a_person, a_till
 from tests.rigs import postgres
 from tests.rigs.postgres import free_port
 
@@ -187,6 +187,32 @@ def test_a_page_of_an_earlier_version_leaves_an_epoch_whose_end_is_lost(till: Ti
     assert found == [[], [1], [1, 2]]
     bring(till, 4, 5)
     assert till.call("GET", "/api/v1/pos/boot").json["lost_epochs"] == [2]
+
+
+def test_the_desk_tells_of_a_tablet_that_knows_more(app: Flask, till: Till, canteen: Canteen) -> None:
+    """Above the page that it opens with, in the list and on the tablet's page, to whoever sees that tablet."""
+    desk, other = Browser(app.test_client()), Browser(app.test_client())
+    for browser, login, node in ((desk, "ming", "east"), (other, "fang", "west")):
+        a_person(login, ("manager", "canteen", node))
+        browser.log_in(login)
+    page = f"/desk/tablets/{till.tablet}"
+    front = desk.get("/desk", follow_redirects=True).request.path
+    lacking = "服务器缺这台平板已上传的 4 条记录（第 1 段第 2–5 号）"
+    assert [lacking in desk.get(path).text for path in (page, "/desk/tablets")] == [False, False]
+    bring(till, 1)
+    ping(till, acknowledged="1/5")
+
+    for path in (page, "/desk/tablets"):
+        assert lacking in desk.get(path).text
+        assert "canteen incarnation renew" in desk.get(path).text
+    assert "服务器的数据比 1 台平板旧" in desk.get(front).text
+    assert "服务器" not in other.get("/desk/tablets").text
+    assert "台平板旧" not in other.get(front).text
+    canteen("incarnation", "renew")
+    assert "下次联网时自动补传" in desk.get(page).text
+    assert "台平板旧" not in desk.get(front).text
+    tablets.revoke(till.tablet, by="system", reason="lost")
+    assert "平板已停用，不会补传" in desk.get(page).text
 
 
 UNREADABLE = ("", "1", "1/", "0/5", "1/0", "-1/5", "1/5;2/5", "%EF%BC%91/5", f"1/{2**53 + 1}", f"{2**31 + 1}/1",
