@@ -21,7 +21,7 @@ from canteen.pos import lesser, records
 from canteen.pos.models import Slot
 from canteen.registry import elders
 from canteen.registry.models import ElderFact
-from canteen.settlement.audit import trial_balance, verify
+from canteen.settlement.audit import repriced, trial_balance, verify
 from canteen.settlement.claims import review
 from canteen.settlement.closing.checks import Part, Priced
 from canteen.settlement.corrections import reallocation
@@ -104,10 +104,10 @@ def test_the_second_reckoning_shares_out_as_the_till_does(sold: list[Part], ours
         +taken if part.payer == "subsidy" else Counter()
         for part, taken in zip(sold, lesser.borne(sold, ours), strict=True)
     ]
-    second = verify._borne(sold, Priced(0, 0, tuple(ours)))
+    second = repriced.borne_of(sold, Priced(0, 0, tuple(ours)))
 
     assert [+each for each in second] == first
-    assert [each.total() for each in verify._borne(sold, None)] == [0] * len(sold)
+    assert [each.total() for each in repriced.borne_of(sold, None)] == [0] * len(sold)
 
 
 @pytest.fixture

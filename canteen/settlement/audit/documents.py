@@ -13,12 +13,10 @@ from sqlalchemy import select
 from canteen import keyset
 from canteen.events import Event
 from canteen.ledger.models import Period
+from canteen.settlement.audit.differences import Difference, LineKey
 from canteen.settlement.closing import gather, parties, statement
 from canteen.settlement.closing.statement import Cut
 from canteen.settlement.models import Claim, ClaimLine, Finding, Statement
-
-Told = tuple[str, str, str, str]  # code, subject, there, expected
-LineKey = tuple[str, str, str]  # kind, fund, service month
 
 
 class Counted:
@@ -43,21 +41,21 @@ class Counted:
             self.line_persons[key].add(person)
 
 
-def differences(row: Period, cut: Cut, counted: Counted) -> Iterator[Told]:
+def differences(row: Period, cut: Cut, counted: Counted) -> Iterator[Difference]:
     """Where statement, claim, findings and the chain of events do not tell the same."""
     subject = f"period:{row.id}"
     stored = keyset.once(
         select(Statement.body, Statement.hash, Statement.sales_hash).where(Statement.period_id == row.id)
     )
     if not stored:
-        yield "statement", subject, "", "结算单"
+        yield Difference("statement", subject, "", "结算单")
         return
     body, digest, sales = stored[0]
     if statement.digest(body) != digest:
-        yield "statement_hash", subject, digest, statement.digest(body)
+        yield Difference("statement_hash", subject, digest, statement.digest(body))
     _, again = statement.sales_hash(gather.content_hashes(row, cut))
     if again != sales:
-        yield "sales_hash", subject, sales, again
+        yield Difference("sales_hash", subject, sales, again)
     yield from _claim(row, digest, counted)
     if statement.digest(body) == digest:
         yield from _lines(row, body, counted)
@@ -65,7 +63,7 @@ def differences(row: Period, cut: Cut, counted: Counted) -> Iterator[Told]:
         yield from _names(row, cut, body)
 
 
-def _names(row: Period, cut: Cut, body: str) -> Iterator[Told]:
+def _names(row: Period, cut: Cut, body: str) -> Iterator[Difference]:
     """The names that the statement carries are those that stood at the cut; it tells none before version 2."""
     stated = json.loads(body)
     if "names" not in stated:
@@ -73,22 +71,24 @@ def _names(row: Period, cut: Cut, body: str) -> Iterator[Told]:
     asked = parties.Asked(row.contract_id, row.district_id, cut.facts, stated["rulebooks"], stated["names"]["funds"])
     again = parties.at([asked])[0].told()
     if again != stated["names"]:
-        yield "names", f"period:{row.id}", statement.canonical(stated["names"]), statement.canonical(again)
+        yield Difference("names", f"period:{row.id}", statement.canonical(stated["names"]), statement.canonical(again))
 
 
-def _claim(row: Period, digest: str, counted: Counted) -> Iterator[Told]:
+def _claim(row: Period, digest: str, counted: Counted) -> Iterator[Difference]:
     """The claim names the statement, as the event of its drafting does, and counts what the sales count."""
     query = select(Claim.number, Claim.statement_hash, Claim.meals, Claim.persons).where(Claim.period_id == row.id)
     for number, named, meals, persons in keyset.once(query):
         drafted = select(Event.body).where(Event.subject == f"claim:{number}", Event.kind == "claim.draft")
         for hash_ in (named, *(json.loads(told)["statement"] for (told,) in keyset.once(drafted))):
             if hash_ != digest:
-                yield "statement_hash", f"claim:{number}", digest, hash_
+                yield Difference("statement_hash", f"claim:{number}", digest, hash_)
         if (meals, persons) != (counted.meals, len(counted.persons)):
-            yield "claim_counts", f"claim:{number}", f"{meals}/{persons}", f"{counted.meals}/{len(counted.persons)}"
+            yield Difference(
+                "claim_counts", f"claim:{number}", f"{meals}/{persons}", f"{counted.meals}/{len(counted.persons)}"
+            )
 
 
-def _lines(row: Period, body: str, counted: Counted) -> Iterator[Told]:
+def _lines(row: Period, body: str, counted: Counted) -> Iterator[Difference]:
     """Each line as claimed against the statement; meals and persons of the period's own meals against the sales."""
     columns = (
         ClaimLine.n, ClaimLine.kind, ClaimLine.fund, ClaimLine.service_month, ClaimLine.origin, ClaimLine.meals,
@@ -98,19 +98,21 @@ def _lines(row: Period, body: str, counted: Counted) -> Iterator[Told]:
     claimed: list[list[Any]] = [list(line) for line in keyset.once(query.order_by(ClaimLine.n))]
     stated: list[list[Any]] = json.loads(body)["lines"]
     if claimed != stated:
-        yield "statement_lines", f"period:{row.id}", statement.canonical(stated), statement.canonical(claimed)
+        yield Difference(
+            "statement_lines", f"period:{row.id}", statement.canonical(stated), statement.canonical(claimed)
+        )
     for _, kind, fund, month, _, meals, persons, _ in claimed:
         key = (kind, fund, month)
         again = (counted.line_meals[key], len(counted.line_persons[key]))
         if kind == "meals" and (meals, persons) != again:
-            yield "line_counts", "/".join(key), f"{meals}/{persons}", f"{again[0]}/{again[1]}"
+            yield Difference("line_counts", "/".join(key), f"{meals}/{persons}", f"{again[0]}/{again[1]}")
 
 
-def _findings(row: Period, body: str) -> Iterator[Told]:
+def _findings(row: Period, body: str) -> Iterator[Difference]:
     """What waits for a person's judgement is what the statement named."""
     query = select(Finding.code, Finding.subject, Finding.fen, Finding.body).where(Finding.period_id == row.id)
     there = {(code, subject): f"{fen} {told}" for code, subject, fen, told in keyset.once(query)}
     stated = {(code, subject): f"{fen} {told}" for code, subject, fen, told in json.loads(body)["findings"]}
     for key in sorted(there.keys() | stated.keys()):
         if there.get(key) != stated.get(key):
-            yield "finding", "/".join(key), there.get(key, ""), stated.get(key, "")
+            yield Difference("finding", "/".join(key), there.get(key, ""), stated.get(key, ""))

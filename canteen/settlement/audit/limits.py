@@ -14,8 +14,8 @@ from canteen import keyset
 from canteen.db import db
 from canteen.pos import slots
 from canteen.pos.models import AddedUse, AmountUsed, GivenUpUse, Prorating, SaleUse, Slot, Void
+from canteen.settlement.audit.differences import Difference
 
-Told = tuple[str, str, str, str]  # code, subject, there, expected
 Key = tuple[uuid.UUID, str, str]  # holder, allowance, window
 BATCH = 1000  # keys of three columns in one list of parameters
 
@@ -26,7 +26,7 @@ class Slots:
     def __init__(self) -> None:
         self._seen: set[Key] = set()
 
-    def differences(self, ids: Sequence[uuid.UUID]) -> Iterator[Told]:
+    def differences(self, ids: Sequence[uuid.UUID]) -> Iterator[Difference]:
         """What is in use of all that these sales lean on or hold, against what their uses and voids leave standing."""
         keys = _keys(ids)
         for unit in ("slot", "amount"):
@@ -53,11 +53,11 @@ def _keys(ids: Sequence[uuid.UUID]) -> dict[str, set[Key]]:
     return found
 
 
-def _compared(unit: str, keys: Sequence[Key]) -> Iterator[Told]:
+def _compared(unit: str, keys: Sequence[Key]) -> Iterator[Difference]:
     yield from _slots(keys) if unit == "slot" else _amounts(keys)
 
 
-def _slots(keys: Sequence[Key]) -> Iterator[Told]:
+def _slots(keys: Sequence[Key]) -> Iterator[Difference]:
     """Each number that a standing use names is held by such a use, within its limit; no other is held."""
     users: dict[Key, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     limits: dict[Key, set[int]] = defaultdict(set)
@@ -73,7 +73,7 @@ def _slots(keys: Sequence[Key]) -> Iterator[Told]:
     for holder, allowance, window, n, limit, sale in keyset.once(select(*columns).where(_of(Slot, keys))):
         there[holder, allowance, window][n] = str(sale)
         if limit not in limits[holder, allowance, window]:
-            yield (
+            yield Difference(
                 "slot_limit",
                 _named((holder, allowance, window)),
                 str(limit),
@@ -83,10 +83,10 @@ def _slots(keys: Sequence[Key]) -> Iterator[Told]:
         for n in sorted(users[key].keys() | there[key].keys()):
             holding, sale = users[key].get(n, set()), there[key].get(n, "")
             if sale not in holding:
-                yield "slot", f"{_named(key)}/{n}", sale, " ".join(sorted(holding))
+                yield Difference("slot", f"{_named(key)}/{n}", sale, " ".join(sorted(holding)))
 
 
-def _amounts(keys: Sequence[Key]) -> Iterator[Told]:
+def _amounts(keys: Sequence[Key]) -> Iterator[Difference]:
     """What is used of an amount is the sum of what the sales that stand were granted of it."""
     expected: Counter[Key] = Counter()
     for use in (SaleUse, AddedUse):
@@ -100,7 +100,7 @@ def _amounts(keys: Sequence[Key]) -> Iterator[Told]:
     }
     for key in keys:
         if there.get(key, 0) != expected[key]:
-            yield "amount", _named(key), str(there.get(key, 0)), str(expected[key])
+            yield Difference("amount", _named(key), str(there.get(key, 0)), str(expected[key]))
 
 
 def _standing(use: Any, keys: Sequence[Key], *columns: Any) -> Any:

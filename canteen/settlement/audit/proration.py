@@ -1,11 +1,11 @@
-"""`period verify` of prorated budgets: what was asked priced again, parts and losses reckoned from it, then the facts."""
+"""`period verify` of prorated budgets: what was asked is priced again, parts and losses computed from it."""
 
 from __future__ import annotations
 
 import json
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,14 +19,13 @@ from canteen.money import Fen
 from canteen.places import Contract
 from canteen.pos import pricing
 from canteen.pos.models import Prorating, Sale, SaleUse, Void
+from canteen.settlement.audit import repriced
+from canteen.settlement.audit.differences import Difference, ShareKey
 from canteen.settlement.closing import budgets, proration
-from canteen.settlement.closing.proration import Key, ShareKey
+from canteen.settlement.closing.proration import Key
+from canteen.settlement.closing.requote import Quotes
 from canteen.settlement.closing.statement import Cut
 from canteen.settlement.models import ProratedShare, ProratingBooked, ProratingPart
-
-Told = tuple[str, str, str, str]  # code, subject, there, expected
-Priced = Callable[[Sequence[uuid.UUID]], Mapping[ShareKey, tuple[str, Fen]]]
-"""Fund and claimable fen of each share of some sales, reckoned the second way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def of_sales(ids: Sequence[uuid.UUID]) -> dict[ShareKey, Fen]:
     return {(sale, n): fen for sale, n, fen in keyset.once(query.where(keyset.among(ProratedShare.sale_id, ids)))}
 
 
-def differences(row: Period, cut: Cut, priced: Priced) -> Iterator[Told]:
+def differences(row: Period, cut: Cut, quotes: Quotes) -> Iterator[Difference]:
     """Where windows that were over by the period, or booked to it, are not what their meals make them."""
     ((canteen,),) = keyset.once(select(Contract.canteen_id).where(Contract.id == row.contract_id))
     for key, books in sorted(_windows(row, canteen).items()):
@@ -83,10 +82,10 @@ def differences(row: Period, cut: Cut, priced: Priced) -> Iterator[Told]:
             )
         )
         if not found:
-            yield "prorating", proration.subject(key), "", "按比例核减"
+            yield Difference("prorating", proration.subject(key), "", "按比例核减")
             continue
         yield from _shared_out(key, *found[0])
-        yield from _of_window(row, cut, canteen, key, books, found[0][3], priced)
+        yield from _of_window(row, cut, canteen, key, books, found[0][3], quotes)
     yield from _moved(row)
 
 
@@ -104,7 +103,7 @@ def _windows(row: Period, canteen: str) -> dict[Key, set[str]]:
     return {key: books for key, books in over.items() if key in here}
 
 
-def _shared_out(key: Key, limit: Fen, other: Fen, asked: Fen, records: int) -> Iterator[Told]:
+def _shared_out(key: Key, limit: Fen, other: Fen, asked: Fen, records: int) -> Iterator[Difference]:
     """Window and parts against each other and against what the log was told."""
     rows = keyset.once(
         select(ProratingPart.contract_id, ProratingPart.asked_fen, ProratingPart.part_fen)
@@ -116,16 +115,16 @@ def _shared_out(key: Key, limit: Fen, other: Fen, asked: Fen, records: int) -> I
     again = proration.parts(max(0, limit - other), [fen for _, fen, _ in rows])
     expected = {contract: [fen, part] for (contract, fen, _), part in zip(rows, again, strict=True)}
     if there != expected or asked != sum(fen for _, fen, _ in rows):
-        yield "prorating_parts", subject, f"{asked} {there}", str(expected)
+        yield Difference("prorating_parts", subject, f"{asked} {there}", str(expected))
     said = {"limit": limit, "other": other, "asked": asked, "records": records, "parts": there}
     told = keyset.once(select(Event.body).where(Event.subject == subject, Event.kind == proration.PRORATED))
     if [json.loads(body) for (body,) in told] != [said]:
-        yield "prorating", subject, str(said), " ".join(body for (body,) in told)
+        yield Difference("prorating", subject, str(said), " ".join(body for (body,) in told))
 
 
 def _of_window(
-    row: Period, cut: Cut, canteen: str, key: Key, books: Collection[str], records: int, priced: Priced
-) -> Iterator[Told]:
+    row: Period, cut: Cut, canteen: str, key: Key, books: Collection[str], records: int, quotes: Quotes
+) -> Iterator[Difference]:
     """The contract's meals of a window: what they asked, and what each share loses."""
     fund = budgets.fund_of(key[0])
     query = (
@@ -143,7 +142,7 @@ def _of_window(
     asked, late = dict[ShareKey, Fen](), defaultdict[uuid.UUID, dict[ShareKey, Fen]](dict)
     for at in range(0, len(rows), keyset.PAGE):
         came = {sale: (record, void) for sale, record, void, _ in rows[at : at + keyset.PAGE]}
-        for (sale, n), (pays, fen) in priced(sorted(came)).items():
+        for (sale, n), (pays, fen) in repriced.by_share(sorted(came), quotes).items():
             record, void = came[sale]
             if pays == fund and fen and record > records:
                 late[sale][sale, n] = fen
@@ -157,7 +156,7 @@ def _of_window(
     )  # fmt: skip
     stated, share = part[0] if part else (0, 0)
     if stated != sum(asked.values()):
-        yield "prorating_asked", proration.subject(key), str(stated), str(sum(asked.values()))
+        yield Difference("prorating_asked", proration.subject(key), str(stated), str(sum(asked.values())))
     back = proration.taken_back(db.session(), key[0], {sale for sale, _ in asked})
     db.session.rollback()
     expected = proration.reductions(share, asked, back)
@@ -170,7 +169,7 @@ def _of_window(
 
 def _shares(
     row: Period, cut: Cut, key: Key, expected: Mapping[ShareKey, Fen], voids: Mapping[uuid.UUID, int]
-) -> Iterator[Told]:
+) -> Iterator[Difference]:
     """What each share lost against what it should have; nothing where its money had left before."""
     there = {
         (sale, n): fen
@@ -192,10 +191,10 @@ def _shares(
     for sale, n in sorted(expected.keys() | there.keys()):
         fen, wanted = there.get((sale, n), 0), expected.get((sale, n), 0)
         if fen != wanted and not (fen == 0 and sale in excused):
-            yield "prorated", f"sale:{sale}/{n}", str(fen), str(wanted)
+            yield Difference("prorated", f"sale:{sale}/{n}", str(fen), str(wanted))
 
 
-def _moved(row: Period) -> Iterator[Told]:
+def _moved(row: Period) -> Iterator[Difference]:
     """What was moved out of the period's claim as prorated is what its meals lost, share by share."""
     moved = {
         (sale, n): int(fen)
@@ -209,4 +208,4 @@ def _moved(row: Period) -> Iterator[Told]:
     facts = lost(row).here
     for sale, n in sorted(moved.keys() | facts.keys()):
         if moved.get((sale, n), 0) != facts.get((sale, n), 0):
-            yield "transfer", f"sale:{sale}/{n}", str(moved.get((sale, n), 0)), str(facts.get((sale, n), 0))
+            yield Difference("transfer", f"sale:{sale}/{n}", str(moved.get((sale, n), 0)), str(facts.get((sale, n), 0)))

@@ -1,13 +1,12 @@
-"""`period verify` of benefits that reviewers moved: reckoned again from the stored quotes, then held against transfers."""
+"""`period verify` of benefits that reviewers moved: computed from the stored quotes, then compared with transfers."""
 
 from __future__ import annotations
 
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Protocol
 
 from sqlalchemy import and_, select
 from sqlalchemy.orm import aliased
@@ -17,27 +16,13 @@ from canteen.ledger.models import Account, Period, Transfer
 from canteen.money import Fen
 from canteen.pos.flags import UNCLAIMABLE
 from canteen.pos.models import GivenUpUse, Sale, SaleUse
-from canteen.settlement.closing.checks import Part, Priced
+from canteen.settlement.audit import repriced
+from canteen.settlement.audit.differences import Difference, ShareKey
 from canteen.settlement.closing.requote import Quotes
 from canteen.settlement.closing.statement import Cut
-from canteen.settlement.corrections import reallocation
 from canteen.settlement.models import Regrant
 
-Told = tuple[str, str, str, str]  # code, subject, there, expected
-ShareOf = tuple[uuid.UUID, int]
-
-
-class Meal(Protocol):
-    """A sale as `verify` reckons it: shares as sold and how much of each may be claimed, by which of our rules."""
-
-    @property
-    def month(self) -> str: ...
-    @property
-    def parts(self) -> tuple[Part, ...]: ...
-    @property
-    def borne(self) -> tuple[Counter[str], ...]: ...
-    @property
-    def claimable(self) -> tuple[Fen, ...]: ...
+REASON = "regranted"  # of the transfers
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,45 +36,36 @@ class _End:
     day: date
     record_id: int
     recorded: int
-    barred: bool
+    unclaimable: bool
 
 
 @dataclass(slots=True)
 class Moved:
     """What was moved up to a close, by share: below zero what was given up; and what of it is an adjustment here."""
 
-    fen: Counter[ShareOf] = field(default_factory=Counter)
+    fen: Counter[ShareKey] = field(default_factory=Counter)
     adjusted: Counter[tuple[str, str]] = field(default_factory=Counter)  # fund, service month
-    wrong: list[Told] = field(default_factory=list)
+    wrong: list[Difference] = field(default_factory=list)
 
 
-def moved(
-    row: Period,
-    cut: Cut,
-    quotes: Quotes,
-    meals_of: Callable[[Sequence[uuid.UUID]], Mapping[uuid.UUID, Meal]],
-    claimable: Callable[[Sequence[Part], Priced | None], Iterable[Fen]],
-) -> Moved:
-    """Everything that reviewers moved of the contract's meals up to the period's close, reckoned a second way.
-
-    claimable  the lesser of shares as sold and of a quote, fund by fund, told share by share
-    """
+def moved(row: Period, cut: Cut, quotes: Quotes) -> Moved:
+    """Everything that reviewers moved of the contract's meals up to the period's close."""
     found = Moved()
     here: dict[tuple[uuid.UUID, int, str], Fen] = {}
     ends = [*_ends(row, cut, received=True), *_ends(row, cut, received=False)]
     for at in range(0, len(ends), keyset.PAGE):
         page = ends[at : at + keyset.PAGE]
-        meals = meals_of([end.sale for end in page])
+        meals = {meal.id: meal for meal in repriced.meals_of([end.sale for end in page], quotes)[0]}
         priced = quotes.of({end.key for end in page if end.received})
         rules, wrong = _given_up([end.sale for end in page if not end.received])
         found.wrong += wrong
         for end in page:
-            meal, name = meals[end.sale], reallocation.cause(end.recorded)
+            meal, name = meals[end.sale], f"event:{end.recorded}"
             if end.received:
-                again = claimable(meal.parts, None if end.barred else priced[end.key])
-                shares = [new - old for new, old in zip(again, meal.claimable, strict=True)]
+                again = repriced.borne_of(meal.parts, None if end.unclaimable else priced[end.key])
+                shares = [new.total() - old for new, old in zip(again, meal.claimable, strict=True)]
                 if sum(shares) != end.fen:
-                    found.wrong.append(("regrant", f"sale:{end.sale}", str(end.fen), str(sum(shares))))
+                    found.wrong.append(Difference("regrant", f"sale:{end.sale}", str(end.fen), str(sum(shares))))
             else:
                 gone = rules.get(end.sale, frozenset())
                 shares = [-sum(borne[rule] for rule in gone) for borne in meal.borne]
@@ -117,11 +93,11 @@ def _ends(row: Period, cut: Cut, *, received: bool) -> Iterator[_End]:
         .order_by(Regrant.recorded)
     )  # fmt: skip
     for sale, fen, input_hash, book, day, record_id, recorded, flags in keyset.once(query):
-        barred = not UNCLAIMABLE.isdisjoint(flags.split())
-        yield _End(sale, received, fen, (input_hash, book), day, record_id, recorded, barred)
+        unclaimable = not UNCLAIMABLE.isdisjoint(flags.split())
+        yield _End(sale, received, fen, (input_hash, book), day, record_id, recorded, unclaimable)
 
 
-def _given_up(ids: Sequence[uuid.UUID]) -> tuple[dict[uuid.UUID, frozenset[str]], list[Told]]:
+def _given_up(ids: Sequence[uuid.UUID]) -> tuple[dict[uuid.UUID, frozenset[str]], list[Difference]]:
     """The rules whose shares went with the uses that these sales gave up; and where not all that hangs together went."""
     query = (
         select(SaleUse.sale_id, SaleUse.allowance, SaleUse.window, SaleUse.rules, GivenUpUse.sale_id)
@@ -143,19 +119,21 @@ def _given_up(ids: Sequence[uuid.UUID]) -> tuple[dict[uuid.UUID, frozenset[str]]
         else:
             gone[sale] |= set(rules.split())
     wrong = [
-        ("given_up", f"sale:{sale}", "", name) for sale, name, rules in kept if not rules.isdisjoint(gone.get(sale, ()))
+        Difference("given_up", f"sale:{sale}", "", name)
+        for sale, name, rules in kept
+        if not rules.isdisjoint(gone.get(sale, ()))
     ]
     return {sale: frozenset(rules) for sale, rules in gone.items()}, wrong
 
 
-def _transfers(row: Period, expected: Mapping[tuple[uuid.UUID, int, str], Fen]) -> Iterator[Told]:
+def _transfers(row: Period, expected: Mapping[tuple[uuid.UUID, int, str], Fen]) -> Iterator[Difference]:
     """What was booked to the period between `excluded` and `open`, share by share."""
     source, target = aliased(Account), aliased(Account)
     query = (
         select(Transfer.sale_id, Transfer.share_n, Transfer.cause, source.kind, target.kind, Transfer.fen)
         .join(source, source.id == Transfer.source_id)
         .join(target, target.id == Transfer.target_id)
-        .where(Transfer.period_id == row.id, Transfer.movement == "verdict", Transfer.reason == reallocation.REASON)
+        .where(Transfer.period_id == row.id, Transfer.movement == "verdict", Transfer.reason == REASON)
     )
     there: Counter[tuple[uuid.UUID, int, str]] = Counter()
     for sale, n, name, from_kind, to_kind, fen in keyset.once(query):
@@ -166,4 +144,4 @@ def _transfers(row: Period, expected: Mapping[tuple[uuid.UUID, int, str], Fen]) 
     for key in sorted(there.keys() | expected.keys(), key=str):
         if there[key] != expected.get(key, 0):
             sale, n, name = key
-            yield "transfer", f"sale:{sale}/{n}/{name}", str(there[key]), str(expected.get(key, 0))
+            yield Difference("transfer", f"sale:{sale}/{n}/{name}", str(there[key]), str(expected.get(key, 0)))

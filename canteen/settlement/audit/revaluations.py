@@ -1,4 +1,4 @@
-"""`period verify` of differences: each reckoned again from the stored quotes, then held against facts and transfers."""
+"""`period verify` of differences: each computed again from the stored quotes, then compared with facts and transfers."""
 
 from __future__ import annotations
 
@@ -15,16 +15,26 @@ from canteen import keyset
 from canteen.ledger.models import LATER, Account, Period, Transfer
 from canteen.money import Fen
 from canteen.pos.models import Sale, Void
+from canteen.settlement.audit import repriced
+from canteen.settlement.audit.differences import Difference, LineKey
 from canteen.settlement.closing import statement
 from canteen.settlement.closing.checks import Priced
 from canteen.settlement.closing.requote import Quotes
 from canteen.settlement.models import RevaluedSale, RevaluedShare
 
-Told = tuple[str, str, str, str]  # code, subject, there, expected
-LineKey = tuple[str, str, str]  # kind, fund, service month
+
+def differences(row: Period, quotes: Quotes, lines: Counter[LineKey]) -> Iterator[Difference]:
+    """What revaluations booked to the period, whatever month its sales are of; adds what the claim should hold to `lines`."""
+    ids = _sales(row)
+    for at in range(0, len(ids), keyset.PAGE):
+        page = ids[at : at + keyset.PAGE]
+        claimable: dict[uuid.UUID, Counter[str]] = defaultdict(Counter)
+        for (sale, _), (fund, fen) in repriced.by_share(page, quotes).items():
+            claimable[sale][fund] += fen
+        yield from _of_page(row, page, claimable, quotes, lines)
 
 
-def sales(row: Period) -> list[uuid.UUID]:
+def _sales(row: Period) -> list[uuid.UUID]:
     """Sales with a difference that was booked to the period, moved in it, or waits there for a person."""
     moved = select(Transfer.sale_id).where(Transfer.period_id == row.id, Transfer.share_n >= LATER)
     named = select(RevaluedSale.sale_id).where(RevaluedSale.period_id == row.id)
@@ -43,17 +53,13 @@ class _Sale:
     shares: dict[int, Any] = field(default_factory=dict)  # by share_n
 
 
-def check(
+def _of_page(
     row: Period,
     ids: Sequence[uuid.UUID],
     claimable: Mapping[uuid.UUID, Mapping[str, Fen]],
     quotes: Quotes,
     lines: Counter[LineKey],
-) -> Iterator[Told]:
-    """Differences of a page of sales; adds what the period's claim should hold of them to `lines`.
-
-    claimable  fen by fund of each sale as sold, reckoned the second way
-    """
+) -> Iterator[Difference]:
     found = _read(ids)
     keys = {key for sale in found.values() for key in (sale.own, *((r.input_hash, r.rulebook_hash) for r in sale.rows))}
     priced = quotes.of(keys)
@@ -88,22 +94,22 @@ def _read(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, _Sale]:
 
 def _of_sale(
     number: uuid.UUID, sale: _Sale, claimable: Mapping[str, Fen], priced: Mapping[tuple[str, str], Priced | None]
-) -> Iterator[Told]:
+) -> Iterator[Difference]:
     """Each revaluation of a sale, oldest first: new value less all booked before."""
     booked, due, reference = Counter(claimable), sale.due, priced[sale.own]
     for row in sale.rows:
         subject = f"sale:{number}/R{row.revaluation_id}"
         new = priced[row.input_hash, row.rulebook_hash]
         if new is None:
-            yield "revaluation_quote", subject, row.rulebook_hash, ""
+            yield Difference("revaluation_quote", subject, row.rulebook_hash, "")
             continue
         unchanged = reference is not None and _said(reference) == _said(new)
         expected_due = due if unchanged else new.due_fen
         refund = due - expected_due if row.outcome == "booked" else 0
         if row.refund_fen != refund:
-            yield "refund", subject, str(row.refund_fen), str(refund)
+            yield Difference("refund", subject, str(row.refund_fen), str(refund))
         if (row.due_before, row.due_fen) != (due, expected_due):
-            yield "revaluation_due", subject, str((row.due_before, row.due_fen)), str((due, expected_due))
+            yield Difference("revaluation_due", subject, str((row.due_before, row.due_fen)), str((due, expected_due)))
         shares = [share for share in sale.shares.values() if share.revaluation_id == row.revaluation_id]
         there = {share.fund: (share.before_fen, share.new_fen, share.fen) for share in shares}
         values = dict(booked) if unchanged else new.by_fund()
@@ -111,7 +117,7 @@ def _of_sale(
             before, value = booked[fund], values.get(fund, 0)
             expected = (before, value, value - before if row.outcome == "booked" else 0)
             if there.get(fund, (before, before, 0)) != expected:
-                yield "revaluation", f"{subject}/{fund}", str(there.get(fund)), str(expected)
+                yield Difference("revaluation", f"{subject}/{fund}", str(there.get(fund)), str(expected))
         if row.outcome == "booked":
             reference, due = new, due - row.refund_fen
             booked.update({fund: fen for fund, (_, _, fen) in there.items()})
@@ -129,7 +135,7 @@ def _summed(parts: Iterable[Sequence[Any]]) -> list[list[Any]]:
     return [[payer, fund, fen] for (payer, fund), fen in sorted(sums.items()) if fen]
 
 
-def _transfers(row: Period, found: Mapping[uuid.UUID, _Sale], lines: Counter[LineKey]) -> Iterator[Told]:
+def _transfers(row: Period, found: Mapping[uuid.UUID, _Sale], lines: Counter[LineKey]) -> Iterator[Difference]:
     """What was booked, voided and struck of each difference; what of it the period's claim should hold."""
     source, target = aliased(Account), aliased(Account)
     query = (
@@ -161,6 +167,6 @@ def _transfers(row: Period, found: Mapping[uuid.UUID, _Sale], lines: Counter[Lin
             wanted = {"revalue": -share.fen, "void": share.fen if sale_row.voided else 0}
             wanted["verdict"] = share.fen if there["verdict"] else 0
             if {name: there[name] for name in wanted} != wanted:
-                yield "transfer", f"sale:{number}/{share_n}", str(dict(+there)), str(wanted)
+                yield Difference("transfer", f"sale:{number}/{share_n}", str(dict(+there)), str(wanted))
     for (number, share_n), there in moved.items():
-        yield "transfer", f"sale:{number}/{share_n}", str(dict(there)), "{}"
+        yield Difference("transfer", f"sale:{number}/{share_n}", str(dict(there)), "{}")

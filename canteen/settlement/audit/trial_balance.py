@@ -12,9 +12,9 @@ from canteen.db import db
 from canteen.ledger import transfers
 from canteen.money import Fen
 from canteen.pos.models import Sale, Share, Void
-from canteen.settlement.closing import carry_over
-from canteen.settlement.closing.adjustments import by_fund
-from canteen.settlement.models import Claim, ClaimLine, Decision, Held, HeldAnswer, Payout, PayoutCheck
+from canteen.settlement.audit import brought_forward
+from canteen.settlement.audit.differences import Difference
+from canteen.settlement.models import Claim, ClaimLine, Decision, Held, HeldAnswer, Payout, PayoutCheck, RevaluedShare
 
 HELD_BY = ("open", "claimed", "disallowed", "paid", "excluded")
 
@@ -53,18 +53,21 @@ def trial(contract_id: str) -> list[Trial]:
         )
         for fund, fen in keyset.once(query):
             sold[fund] += int(fen)
-    for fund, fen in by_fund(contract_id).items():
-        sold[fund] += fen
+    sold.update(_revalued(contract_id))
     standing = transfers.balances(db.session(), contract_id)
     db.session.rollback()
     funds = sorted({fund for fund, kind in standing if kind in HELD_BY} | sold.keys())
     return [Trial(fund, sold[fund], {kind: standing.get((fund, kind), 0) for kind in HELD_BY}) for fund in funds]
 
 
-def differences(contract_id: str) -> list[tuple[str, str, str, str]]:
-    """(code, subject, there, expected) where accounts are not what sales, decisions and payouts make them."""
+def differences(contract_id: str) -> list[Difference]:
+    """Where accounts are not what sales, decisions and payouts make them."""
     rows = trial(contract_id)
-    found = [("trial_balance", row.fund, str(sum(row.standing.values())), str(row.sold)) for row in rows if row.missing]
+    found = [
+        Difference("trial_balance", row.fund, str(sum(row.standing.values())), str(row.sold))
+        for row in rows
+        if row.missing
+    ]
     approved, paid = _approved(contract_id)
     struck = _struck(contract_id)
     for row in rows:
@@ -74,7 +77,7 @@ def differences(contract_id: str) -> list[tuple[str, str, str, str]]:
             ("disallowed", struck[row.fund]),
         ):
             there = row.standing[kind]
-            found += [(kind, row.fund, str(there), str(expected))] if there != expected else []
+            found += [Difference(kind, row.fund, str(there), str(expected))] if there != expected else []
     vouchers = sum(
         row[0]
         for row in keyset.once(
@@ -85,8 +88,19 @@ def differences(contract_id: str) -> list[tuple[str, str, str, str]]:
         )
     )
     if vouchers != sum(paid.values()):
-        found.append(("payouts", contract_id, str(vouchers), str(sum(paid.values()))))
+        found.append(Difference("payouts", contract_id, str(vouchers), str(sum(paid.values()))))
     return found
+
+
+def _revalued(contract_id: str) -> dict[str, Fen]:
+    """What revaluations booked of sales that stand, by fund."""
+    query = (
+        select(RevaluedShare.fund, func.sum(RevaluedShare.fen))
+        .outerjoin(Void, Void.sale_id == RevaluedShare.sale_id)
+        .where(RevaluedShare.contract_id == contract_id, Void.id.is_(None))
+        .group_by(RevaluedShare.fund)
+    )
+    return {fund: int(fen) for fund, fen in keyset.once(query)}
 
 
 def _struck(contract_id: str) -> Counter[str]:
@@ -116,13 +130,14 @@ def _approved(contract_id: str) -> tuple[Counter[str], Counter[str]]:
     """Approved and paid fen by fund, from lines, held meals and decisions."""
     approved: Counter[str] = Counter()
     paid: Counter[str] = Counter()
+    sums = brought_forward.approved(contract_id)
     query = (
         select(Claim.id, Decision.to_state)
         .join(Decision, Decision.claim_id == Claim.id)
         .where(Claim.contract_id == contract_id, Decision.to_state.in_(("approved", "settled", "paid")))
     )
     for claim_id, state in keyset.once(query.order_by(Claim.id, Decision.n)):
-        for (fund, _), fen in carry_over.approved_by_fund(claim_id).items():
+        for (fund, _), fen in sums[claim_id].items():
             if state in {"approved", "settled"}:
                 approved[fund] += fen
             if state in {"paid", "settled"}:

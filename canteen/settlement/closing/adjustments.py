@@ -16,7 +16,7 @@ from canteen.db import db
 from canteen.ledger.models import LATER, Account, Period, Transfer
 from canteen.ledger.transfers import Move
 from canteen.money import Fen
-from canteen.pos.models import Sale, Void
+from canteen.pos.models import Sale
 from canteen.rulebooks.models import Revaluation
 from canteen.settlement.closing import lines as claim_lines
 from canteen.settlement.closing.checks import Finding
@@ -129,17 +129,6 @@ def struck(session: Session, sale: Sale, reason: str, cause: str) -> Iterator[Mo
     for fund, share_n, fen in standing(session, sale.id):
         ends = ("open", "excluded") if fen > 0 else ("excluded", "open")
         yield Move(fund, *ends, abs(fen), "verdict", reason, cause, sale.service_day, sale.id, share_n)
-
-
-def by_fund(contract_id: str) -> dict[str, Fen]:
-    """Differences of a contract's sales that stand, by fund: what the trial balance adds to what was sold."""
-    query = (
-        select(RevaluedShare.fund, func.sum(RevaluedShare.fen))
-        .outerjoin(Void, Void.sale_id == RevaluedShare.sale_id)
-        .where(RevaluedShare.contract_id == contract_id, Void.id.is_(None))
-        .group_by(RevaluedShare.fund)
-    )
-    return {fund: int(fen) for fund, fen in keyset.once(query)}
 
 
 def titles() -> dict[str, str]:

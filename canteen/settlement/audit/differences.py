@@ -1,0 +1,19 @@
+"""What `period verify` answers, and the keys that its parts share."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+LineKey = tuple[str, str, str]  # kind, fund, service month
+ShareKey = tuple[uuid.UUID, int]  # sale, number of the share
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Difference:
+    """Where the second computation disagrees: what, of whom, what stands there and what should."""
+
+    code: str
+    subject: str
+    there: str
+    expected: str
