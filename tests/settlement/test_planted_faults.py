@@ -1,0 +1,249 @@
+"""`period verify` names a fault planted in each part that it checks: in what the close stored, or in one table."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from canteen import clock
+from canteen.settlement.audit import trial_balance
+from canteen.settlement.claims import payouts, review, workflow
+from canteen.settlement.closing import adjustments, carry_over, close
+from canteen.settlement.closing import lines as claim_lines
+from canteen.settlement.models import Held
+from tests.settlement import late
+from tests.settlement.conftest import Town, at
+from tests.settlement.test_verify import MOVES, codes, tamper
+
+MONTHS = ("2026-01", "2026-02", "2026-03")
+
+
+def decide(town: Town, month: str, on: date) -> str:
+    with clock.at(at(on)):
+        return [workflow.move(town.claim(month).id, act, by=by) for act, by in MOVES][-1]
+
+
+@pytest.fixture
+def february(town: Town) -> Town:
+    """January: four meals, one withheld, one struck out, paid; February, open: both answered, the other two voided."""
+    sales = [town.sell(date(2026, 1, day), town.cards[0])[0] for day in (5, 6, 7, 8)]
+    town.close("2026-01")
+    claim = town.claim("2026-01").id
+    review.hold(claim, uuid.UUID(sales[0]), "held", reason="需要核实", by="p-street")
+    review.hold(claim, uuid.UUID(sales[1]), "disallowed", reason="无人就餐", by="p-street")
+    assert decide(town, "2026-01", date(2026, 2, 6)) == "approved"
+    with clock.at(at(date(2026, 2, 7))):
+        payout = payouts.enter(claim, voucher="2026-1", paid_on=date(2026, 2, 7), by="p-pay")
+        payouts.check(payout, "confirmed", by="p-check")
+        withheld = town.session.execute(select(Held.id).where(Held.outcome == "held")).scalar_one()
+        town.session.rollback()
+        review.clear(withheld, "released", reason="已经核实", by="p-finance")
+    for sale in sales[2:]:
+        town.void(sale, at(date(2026, 2, 9)))
+    return town
+
+
+def march(town: Town) -> None:
+    """February's claim is below zero and carried; March is closed after one meal."""
+    assert decide(town, "2026-02", date(2026, 3, 6)) == "carried"
+    town.sell(date(2026, 3, 9), town.cards[0])
+    town.close("2026-03")
+
+
+@pytest.fixture
+def settled(february: Town) -> Town:
+    february.close("2026-02")
+    march(february)
+    return february
+
+
+def test_lines_handed_from_claim_to_claim_agree(settled: Town):
+    assert settled.lines("2026-02") == [
+        ("adjustment", "city", "2026-01", "k1-202601/1", 2, 1, -1000),
+        ("released", "city", "2026-01", "k1-202601/1", 1, 1, 500),
+    ]
+    assert settled.lines("2026-03")[1] == ("carried", "city", "2026-01", "k1-202602", 0, 0, -500)
+    assert [codes(settled, month) for month in MONTHS] == [set()] * 3
+    assert trial_balance.differences("k1") == []
+
+
+# --- the close stores something wrong, statement, lines and claim alike ---
+
+Sums = dict[Any, tuple[int, int, int]]
+
+
+def none(_: Sums) -> Sums:
+    return {}
+
+
+def a_fen_more(sums: Sums) -> Sums:
+    return {key: (meals, persons, fen + 1) for key, (meals, persons, fen) in sums.items()}
+
+
+def a_meal_more(sums: Sums) -> Sums:
+    return {key: (meals + 1, persons, fen) for key, (meals, persons, fen) in sums.items()}
+
+
+def of_another_claim(sums: Sums) -> Sums:
+    return {type(key)(key.kind, key.fund, key.service_month, "k1-202512/1"): value for key, value in sums.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "named"),
+    [
+        ("released", none, "claim_line"),
+        ("released", a_fen_more, "claim_line"),
+        ("released", of_another_claim, "claim_line"),
+        ("released", a_meal_more, "line_counts"),
+        ("carried", none, "claim_line"),
+        ("carried", a_fen_more, "claim_line"),
+        ("carried", of_another_claim, "claim_line"),
+    ],
+)
+def test_a_close_that_hands_on_wrongly_is_named(
+    february: Town, monkeypatch: pytest.MonkeyPatch, name: str, change: Callable[[Sums], Sums], named: str
+):
+    right = getattr(carry_over, name)
+    with monkeypatch.context() as during_the_close:
+        if name == "released":
+            during_the_close.setattr(carry_over, name, lambda period, cut: change(right(period, cut)))
+        february.close("2026-02")
+        if name == "carried":
+            during_the_close.setattr(carry_over, name, lambda period, cut: change(right(period, cut)))
+            march(february)
+
+    assert named in codes(february, "2026-02" if name == "released" else "2026-03")
+
+
+def test_a_meal_summed_wrongly_by_the_close_is_named(town: Town, monkeypatch: pytest.MonkeyPatch):
+    town.sell(date(2026, 1, 5), town.cards[0])
+    right = claim_lines.booked
+
+    def a_fen_too_many(*asked: Any) -> Any:
+        own, earlier = right(*asked)
+        return {key: fen + 1 for key, fen in own.items()}, earlier
+
+    with monkeypatch.context() as during_the_close:
+        during_the_close.setattr(claim_lines, "booked", a_fen_too_many)
+        town.close("2026-01")
+
+    assert codes(town) == {"claim_line", "claim"}
+
+
+def test_a_meal_counted_twice_by_the_close_is_named(town: Town, monkeypatch: pytest.MonkeyPatch):
+    town.sell(date(2026, 1, 5), town.cards[0])
+    right = close._count
+
+    def twice(*asked: Any) -> None:
+        right(*asked)
+        right(*asked)
+
+    with monkeypatch.context() as during_the_close:
+        during_the_close.setattr(close, "_count", twice)
+        town.close("2026-01")
+
+    assert codes(town) == {"claim_counts", "line_counts"}
+
+
+def test_a_difference_left_out_by_the_close_is_named(town: Town, monkeypatch: pytest.MonkeyPatch):
+    town.sell(date(2026, 1, 5), town.cards[0])
+    town.close("2026-01")
+    late.notice(late.SIX, date(2026, 1, 1), date(2026, 1, 31))
+    with monkeypatch.context() as during_the_close:
+        during_the_close.setattr(adjustments, "lines", lambda _: {})
+        town.close("2026-02")
+
+    assert codes(town, "2026-02") == {"claim_line", "claim"}
+
+
+def test_an_approval_that_moves_too_much_is_named(town: Town, monkeypatch: pytest.MonkeyPatch):
+    town.sell(date(2026, 1, 5), town.cards[0])
+    town.close("2026-01")
+    right = carry_over.approved_by_fund
+    with monkeypatch.context() as during_the_approval:
+        during_the_approval.setattr(
+            carry_over, "approved_by_fund", lambda claim: {key: fen - 1 for key, fen in right(claim).items()}
+        )
+        assert decide(town, "2026-01", date(2026, 2, 6)) == "approved"
+
+    assert codes(town) == {"claimed"}
+
+
+# --- one table differs from the others ---
+
+
+def first(table: str, where: str) -> str:
+    return f"id = (SELECT min(id) FROM {table} WHERE {where})"
+
+
+ALTERED = [
+    ("2026-01", "transfer", "fen", first("transfer", "movement = 'claim'"), "claimed"),
+    ("2026-01", "transfer", "fen", first("transfer", "movement = 'pay'"), "paid"),
+    ("2026-01", "transfer", "fen", first("transfer", "movement = 'disallow'"), "disallowed"),
+    ("2026-01", "transfer", "fen", first("transfer", "movement = 'meal'"), "trial_balance"),
+    ("2026-01", "payout", "fen", "attempt = 1", "payouts"),
+    ("2026-02", "transfer", "fen", first("transfer", "movement = 'refund'"), "money_taken"),
+    ("2026-02", "held", "fen", "outcome = 'held'", "claim_line"),
+    ("2026-02", "held", "fen", "outcome = 'disallowed'", "disallowed"),
+    ("2026-02", "claim_line", "fen", "kind = 'released'", "claim_line"),
+    ("2026-02", "claim_line", "fen", "kind = 'released'", "statement_lines"),
+    ("2026-02", "claim_line", "meals", "kind = 'released'", "line_counts"),
+    ("2026-03", "claim_line", "fen", "kind = 'carried'", "claim_line"),
+]
+UNREADABLE = [
+    ("2026-01", "statement", "sales_hash", "period_id = {period}", "sales_hash"),
+    ("2026-01", "statement", "body", "period_id = {period}", "statement_hash"),
+    ("2026-01", "claim", "statement_hash", "period_id = {period}", "statement_hash"),
+]
+
+
+def test_one_unit_in_any_table_of_a_settled_month_is_named(settled: Town):
+    for month, table, column, where, named in ALTERED:
+        tamper(f"UPDATE {table} SET {column} = {column} + 1 WHERE {where}")
+        found = codes(settled, month)
+        assert named in found, (table, column, where, found)
+        tamper(f"UPDATE {table} SET {column} = {column} - 1 WHERE {where}")
+    for month, table, column, where, named in UNREADABLE:
+        row = where.format(period=settled.period(month).id)
+        tamper(f"UPDATE {table} SET {column} = {column} || '~' WHERE {row}")
+        assert named in codes(settled, month), (table, column)
+        tamper(f"UPDATE {table} SET {column} = replace({column}, '~', '') WHERE {row}")
+    assert [codes(settled, month) for month in MONTHS] == [set()] * 3
+
+
+def test_a_released_answer_taken_away_is_named(settled: Town):
+    tamper("DELETE FROM held_answer WHERE outcome = 'released'")
+
+    assert "claim_line" in codes(settled, "2026-02")
+
+
+def test_an_approval_taken_away_is_named(settled: Town):
+    tamper("DELETE FROM decision WHERE to_state = 'carried'")
+
+    assert "claim_line" in codes(settled, "2026-03")
+
+
+def test_a_verdict_taken_away_is_named(town: Town):
+    kept = town.sealed(date(2026, 1, 5), town.cards[0])
+    town.sell(date(2026, 1, 5), town.cards[0], hour=12, minute=10)
+    town.bring(at(date(2026, 1, 5), 13), kept)
+    town.close("2026-01")
+    assert codes(town) == set()
+
+    tamper("DELETE FROM transfer WHERE movement = 'verdict'")
+
+    assert "transfer" in codes(town)
+
+
+def test_a_statement_taken_away_is_named(town: Town):
+    town.sell(date(2026, 1, 5), town.cards[0])
+    town.close("2026-01")
+
+    tamper("DELETE FROM statement")
+
+    assert codes(town) == {"statement"}
