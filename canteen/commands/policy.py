@@ -1,6 +1,7 @@
 """canteen policy: price one case under a rulebook, or check a rulebook, without a database; the rest in policy_desk.
 
-RULEBOOK is a YAML file, or the id of one of the published schemes that come with the product.
+RULEBOOK is a YAML file, or the id of one of the published schemes that come with the product. It says what a meal costs
+(it has stages) or what canteens are given for a span (a funding scheme, it has lines); its form tells which.
 """
 
 from __future__ import annotations
@@ -15,15 +16,19 @@ import click
 
 from canteen import policy as engine
 from canteen.errors import Invalid
-from canteen.policy import canonical, days
+from canteen.policy import canonical, days, funding
 from canteen.policy.case import read_case
+from canteen.policy.funding import FUNDING
+from canteen.policy.funding_case import is_funding_case, read_funding_case
+from canteen.policy.funding_quote import funding_quote_doc, funding_sentences, quote_funding
+from canteen.policy.grammar import RULEBOOK
 from canteen.policy.quote import quote as priced
 from canteen.policy.quote import quote_doc, say
-from canteen.policy.refusals import Refused
+from canteen.policy.refusals import Problem, Refused
 from canteen.policy.rulebook import lint as linted
 from canteen.policy.rulebook import load
 from canteen.rulebooks import yaml_reader
-from canteen.rulebooks.yaml_reader import Located, YamlFaulty
+from canteen.rulebooks.yaml_reader import Located, YamlFaulty, kind_of
 
 _DAYS = frozenset({"birth_day", "residence_since", "since", "day", "days", "window"})
 _LARGEST = 4_000_000  # bytes: far more than a rulebook may have
@@ -66,8 +71,16 @@ def policy() -> None:
 @click.argument("case", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="The quote as JSON (quote.schema.json).")
 def quote_case(rulebook: str, case: Path, as_json: bool) -> None:
-    """Price the meal in CASE (JSON, case.schema.json) under RULEBOOK."""
-    book = _loaded(text_of(rulebook), rulebook)
+    """Price the meal in CASE (JSON, case.schema.json) under RULEBOOK.
+
+    Where RULEBOOK is a funding scheme, CASE tells of canteens in a span (funding_case.schema.json), and what each line
+    gives them is told (funding_quote.schema.json).
+    """
+    text = text_of(rulebook)
+    if kind_of(text) == "funding":
+        _quote_funding(text, rulebook, case, as_json=as_json)
+        return
+    book = _loaded(text, rulebook)
     found = priced(book, *_asked(case))
     if as_json:
         _print(quote_doc(found))
@@ -77,15 +90,34 @@ def quote_case(rulebook: str, case: Path, as_json: bool) -> None:
     click.echo(said.audit)
 
 
+def _quote_funding(text: str, file: str, case: Path, *, as_json: bool) -> None:
+    """A scheme with a fault gives no amounts: its tiers and shares are what they are made of."""
+    if faults := problems(text, file):
+        raise YamlFaulty(faults)
+    try:
+        found = quote_funding(yaml_reader.read(text, FUNDING, file), read_funding_case(_case(case)))
+    except Refused as refused:
+        raise CaseFaulty(f"案例文件有误：{refused.message}") from refused
+    if as_json:
+        _print(funding_quote_doc(found))
+    else:
+        click.echo("\n".join(funding_sentences(found)))
+
+
 @policy.command("lint")
 @click.argument("rulebook")
 @click.option("--json", "as_json", is_flag=True, help="The problems as JSON, each with its line.")
 def lint_rulebook(rulebook: str, as_json: bool) -> None:
-    """Tell every problem of RULEBOOK by line; exit code 1 where one forbids publishing."""
-    found = problems(text_of(rulebook), rulebook)
+    """Tell every problem of RULEBOOK by line; exit code 1 where one forbids publishing.
+
+    Which kind it was taken for is told on the error output, in JSON as `kind`: rulebook or funding.
+    """
+    text = text_of(rulebook)
+    found, kind = problems(text, rulebook), kind_of(text)
     if as_json:
-        _print({"problems": [_shown(one) for one in found]})
+        _print({"kind": kind or "rulebook", "problems": [_shown(one) for one in found]})
     else:
+        click.echo(_TAKEN_FOR[kind], err=True)
         for one in found:
             click.echo(str(one))
         click.echo(f"共 {len(found)} 处待核。" if found else "未发现问题。")
@@ -93,13 +125,22 @@ def lint_rulebook(rulebook: str, as_json: bool) -> None:
         sys.exit(1)
 
 
+_TAKEN_FOR = {
+    "rulebook": "按就餐补贴标准检查（有 stages）。",
+    "funding": "按食堂资金标准检查（有 lines）。",
+    "": "看不出是哪一种标准：就餐补贴标准写 stages，食堂资金标准写 lines。先按就餐补贴标准检查。",
+}
+
+
 def problems(text: str, file: str) -> list[Located]:
-    """What the reader or the lint says of a YAML text, each with its line and clause."""
+    """What the reader or the lint says of a YAML text of either kind, each with its line and clause."""
+    is_funding = kind_of(text) == "funding"
     try:
-        document, lines = yaml_reader.read_with_lines(text, file=file)
+        document, lines = yaml_reader.read_with_lines(text, FUNDING if is_funding else RULEBOOK, file)
     except YamlFaulty as faulty:
         return faulty.problems
-    return [yaml_reader.located(one, document, lines, file) for one in linted(document)]
+    found = funding.lint(document) if is_funding else linted(document)
+    return [yaml_reader.located(one, document, lines, file) for one in found]
 
 
 def text_of(rulebook: str) -> str:
@@ -130,15 +171,27 @@ def _loaded(text: str, file: str) -> Any:
 
 
 def _asked(path: Path) -> tuple[Any, Any, Any]:
+    document = _case(path)
+    if is_funding_case(document):
+        told = Problem(
+            "funding_case", "", "这是食堂资金标准的案例；就餐补贴标准的案例写一餐", "canteens", "diner、meal"
+        )
+        raise CaseFaulty(f"案例文件有误：{told}")
+    try:
+        case = read_case(document)
+    except Refused as refused:
+        raise CaseFaulty(f"案例文件有误：{refused.message}") from refused
+    return case.diner, case.meal, case.taken
+
+
+def _case(path: Path) -> Any:
+    """The JSON of a case of either kind, its days as numbers. Raises FileMissing and CaseFaulty."""
     if not path.is_file():
         raise FileMissing(f"没有文件 {path}，请核对路径。")
     try:
-        case = read_case(_numbered(json.loads(_decoded(path))))
-    except Refused as refused:
-        raise CaseFaulty(f"案例文件有误：{refused.message}") from refused
+        return _numbered(json.loads(_decoded(path)))
     except (ValueError, RecursionError) as error:
         raise CaseFaulty("案例文件不是正确的 JSON，请检查括号和引号。") from error
-    return case.diner, case.meal, case.taken
 
 
 def _numbered(value: Any, word: str = "") -> Any:

@@ -2,17 +2,20 @@
 
 A funding scheme has lines. Each says which canteens it is for, what they must reach, how much it gives, and what is
 cut off. Amounts are whole fen; a pot is dealt out by largest remainder, so its parts are the pot.
+A case of it is in `funding_case`, its quote in `funding_quote`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from canteen import money
+from canteen.policy import days
 from canteen.policy.benefits import round_to
 from canteen.policy.canonical import Document
+from canteen.policy.outcome import WHY
 from canteen.policy.refusals import Problem, Refused, shown
 from canteen.policy.shapes import (
     Code,
@@ -31,6 +34,7 @@ from canteen.policy.shapes import (
 
 _WHOLE = 10_000
 EACH = ("month", "quarter", "year", "once")
+EACH_NAMES = {"month": "按月", "quarter": "按季", "year": "按年", "once": "一次性"}
 COUNTS = ("meals", "person_days", "persons", "subsidised_meals", "deliveries", "days")
 """What is counted of a canteen: meals served, days on which each person ate, distinct persons, meals with a subsidy,
 meals delivered, days it served."""
@@ -116,55 +120,112 @@ class Worked:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a canteen is given by a line, in fen (0 where it falls short), and the reckoning in words."""
+    """What a canteen is given by a line, in fen (0 where `passed` tells why not), and the reckoning in words.
+
+    passed  '' or a code of PASSED
+    """
 
     canteen: str
     line: str
     clause: str
     fund: str
+    label: str
     fen: int
     why: str
+    passed: str
+
+
+PASSED = ("not_in_force", "each", "for", "at_least", "no_money")
+"""Why a line gives a canteen nothing: not on its days, another rhythm, another kind of canteen, a condition not reached,
+an amount of 0."""
+_OUTSIDE = frozenset({"not_in_force", "each", "for"})
+
+
+def is_funding(document: object) -> bool:
+    """Tell a funding scheme from a rulebook by its form: it has lines and no stages."""
+    return isinstance(document, dict) and "lines" in document and "stages" not in document
 
 
 def reckon(scheme: Mapping[str, Any], each: str, on: int, worked: Sequence[Worked]) -> list[Grant]:
-    """What the scheme's lines of that rhythm give each canteen, in the scheme's order, canteens as given.
+    """What the scheme's lines of that rhythm give each canteen they are for, in the scheme's order, canteens as given.
 
     `on` is a day of the span. Raises Refused where the document is no funding scheme.
     """
+    return [grant for grant in weigh(scheme, each, on, worked) if grant.passed not in _OUTSIDE]
+
+
+def weigh(scheme: Mapping[str, Any], each: str, on: int, worked: Sequence[Worked]) -> list[Grant]:
+    """Answer for every line and every canteen what is given, or why nothing is. Raises Refused as `reckon` does."""
     problems: Problems = []
     FUNDING.check(scheme, "", problems)
     if problems:
         raise Refused(problems[0])
-    if not scheme["from"] <= on <= scheme.get("to", on):
-        return []
-    return [grant for line in scheme["lines"] if line["each"] == each for grant in _line(scheme["id"], line, worked)]
+    in_force = scheme["from"] <= on <= scheme.get("to", on)
+    found = list[Grant]()
+    for line in scheme["lines"]:
+        if not in_force:
+            found += [_passed(scheme["id"], line, one, "not_in_force", WHY["not_in_force"]) for one in worked]
+        elif line["each"] != each:
+            why = f"该项{EACH_NAMES[line['each']]}发放，案例所算的是{EACH_NAMES[each]}"
+            found += [_passed(scheme["id"], line, one, "each", why) for one in worked]
+        else:
+            found += _line(scheme["id"], line, worked)
+    return found
 
 
 def lint(scheme: object) -> list[Problem]:
-    """What is wrong with a funding scheme: its form, tiers that gap or overlap, shares of a pot or stages beyond 100 %."""
+    """What is wrong with a funding scheme: its form, then what it says twice or cannot mean.
+
+    Ids and codes that stand twice, an end before the start, tiers that are empty, gap or overlap, shares of a pot that
+    are not 100 %, stages beyond 100 %.
+    """
     problems: Problems = []
     FUNDING.check(scheme, "", problems)
     if problems:
         return problems
     assert isinstance(scheme, dict)
+    if scheme.get("to", scheme["from"]) < scheme["from"]:
+        problems.append(Problem("ends_before_start", "to", "终止日早于起始日", days.iso(scheme["to"]), "不早于起始日"))
+    problems += _twice(scheme["lines"], "id", "lines")
     for place, line in enumerate(scheme["lines"]):
         path = f"lines[{place}]"
+        for word, key in (("by_grade", "grade"), ("factor_by_grade", "grade"), ("penalties", "code")):
+            problems += _twice(line.get(word, ()), key, f"{path}.{word}")
         problems += _tiers(line.get("by_count", {}).get("steps", ()), f"{path}.by_count.steps")
         building, pot = line.get("construction", {}), line.get("pot", {})
         problems += _tiers(building.get("by_area", ()), f"{path}.construction.by_area")
-        for parts, where, exact in (
-            (building.get("stages"), "construction.stages", False),
-            (pot.get("weights"), "pot.weights", True),
+        for parts, where, key, exact in (
+            (building.get("stages", ()), "construction.stages", "stage", False),
+            (pot.get("weights", ()), "pot.weights", "measure", True),
         ):
-            total = sum(part["percent"] for part in parts or ())
+            problems += _twice(parts, key, f"{path}.{where}")
+            total = sum(part["percent"] for part in parts)
             if parts and (total > _WHOLE or (exact and total != _WHOLE)):
-                problems.append(Problem("split_sum", f"{path}.{where}", "比例之和不对", f"{total // 100}%", "100%"))
+                wanted = "100%" if exact else "不超过 100%"
+                problems.append(Problem("split_sum", f"{path}.{where}", "比例之和不对", _percent(total), wanted))
     return problems
+
+
+def _twice(parts: Sequence[Mapping[str, Any]], key: str, path: str) -> list[Problem]:
+    """Only the first of two would ever count, or both would be taken for one."""
+    found, seen = list[Problem](), set[str]()
+    for place, part in enumerate(parts):
+        if part[key] in seen:
+            found.append(Problem("duplicate_id", f"{path}[{place}].{key}", "同一编号写了两次", part[key], "各不相同"))
+        seen.add(part[key])
+    return found
+
+
+def _percent(value: int) -> str:
+    return money.show(value).removesuffix(".00") + "%"
 
 
 def _tiers(steps: Sequence[Mapping[str, int]], path: str) -> list[Problem]:
     found, reached = list[Problem](), None
     for step in sorted(steps, key=lambda one: one["from"]):
+        if step.get("below", _NEVER) <= step["from"]:
+            seen = f"{step['from']} 到 {step['below']}"
+            found.append(Problem("tier_empty", path, "这一档是空的", seen, "below 大于 from"))
         if reached is not None and step["from"] != reached:
             code = "tier_gap" if step["from"] > reached else "tier_overlap"
             found.append(Problem(code, path, "两档没有首尾相接", f"{reached} 与 {step['from']}", "首尾相接"))
@@ -184,20 +245,36 @@ def funding_schema() -> Document:
 
 
 def _line(scheme: str, line: Mapping[str, Any], worked: Sequence[Worked]) -> list[Grant]:
-    """The grants of a line; canteens it is not for have none, those that fall short have 0 and a reason."""
-    meant = [one for one in worked if _is_for(line.get("for", {}), one)]
-    short = {one.canteen: _shortfall(line.get("at_least", {}), one) for one in meant}
-    dealt = _dealt(line, [one for one in meant if not short[one.canteen]])
+    """The grants of a line; canteens it is not for and those that fall short have 0 and a reason."""
+    other = {one.canteen: _other(line.get("for", {}), one) for one in worked}
+    short = {one.canteen: _shortfall(line.get("at_least", {}), one) for one in worked}
+    dealt = _dealt(line, [one for one in worked if not other[one.canteen] and not short[one.canteen]])
     found = list[Grant]()
-    for one in meant:
-        fen, why = (0, short[one.canteen]) if short[one.canteen] else _cut(line, one, *dealt[one.canteen])
-        found.append(Grant(one.canteen, f"{scheme}/{line['id']}", line["clause"], line["fund"], fen, why))
+    for one in worked:
+        if why := other[one.canteen]:
+            found.append(_passed(scheme, line, one, "for", why))
+        elif why := short[one.canteen]:
+            found.append(_passed(scheme, line, one, "at_least", why))
+        else:
+            fen, why = _cut(line, one, *dealt[one.canteen])
+            given = _passed(scheme, line, one, "" if fen else "no_money", why)
+            found.append(replace(given, fen=fen))
     return found
 
 
-def _is_for(wanted: Mapping[str, Sequence[str]], one: Worked) -> bool:
-    own = {"class": one.class_, "grade": one.grade, "kitchen": one.kitchen}
-    return all(own[word] in codes for word, codes in wanted.items())
+def _passed(scheme: str, line: Mapping[str, Any], one: Worked, code: str, why: str) -> Grant:
+    name = f"{scheme}/{line['id']}"
+    return Grant(one.canteen, name, line["clause"], line["fund"], line["label"], 0, why, code)
+
+
+def _other(wanted: Mapping[str, Sequence[str]], one: Worked) -> str:
+    """Why a line is not for a canteen; '' where it is."""
+    own = {"class": ("类别", one.class_), "grade": ("等级", one.grade), "kitchen": ("厨房方式", one.kitchen)}
+    for word in sorted(wanted):
+        name, code = own[word]
+        if code not in wanted[word]:
+            return f"食堂{name} {code or '未填'} 不在范围内，要求 {'、'.join(wanted[word])}"
+    return ""
 
 
 def _shortfall(at_least: Mapping[str, int], one: Worked) -> str:
@@ -250,7 +327,7 @@ def _construction(rule: Mapping[str, Any], one: Worked) -> tuple[int, str]:
     fen = due[-1] - (due[-2] if place else 0)
     return (
         fen,
-        f"建筑面积 {one.area} 平方米，核定 {money.show(whole)} 元，{one.stage} 阶段 {rule['stages'][place]['percent'] // 100}%",
+        f"建筑面积 {one.area} 平方米，核定 {money.show(whole)} 元，{one.stage} 阶段 {_percent(rule['stages'][place]['percent'])}",
     )
 
 
@@ -271,7 +348,7 @@ def _cut(line: Mapping[str, Any], one: Worked, fen: int, why: str) -> tuple[int,
     factors = {step["grade"]: step["percent"] for step in line.get("factor_by_grade", ())}
     if factors:
         percent = factors.get(one.grade, 0)
-        fen, why = round_to(fen * percent, _WHOLE, "half_up"), f"{why} × 系数 {money.show(percent)}%"
+        fen, why = round_to(fen * percent, _WHOLE, "half_up"), f"{why} × 系数 {_percent(percent)}"
     for penalty in line.get("penalties", ()):
         times = one.faults.get(penalty["code"], 0)
         off = penalty.get("fen", 0) * times or round_to(

@@ -14,6 +14,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from canteen.errors import Invalid
 from canteen.policy.canonical import Document
+from canteen.policy.funding import is_funding
 from canteen.policy.grammar import RULEBOOK
 from canteen.policy.refusals import Problem, Refused
 from canteen.policy.rulebook import canonical
@@ -64,6 +65,8 @@ def read_with_lines(text: str, shape: Shape = RULEBOOK, file: str = "") -> tuple
     except YamlFaulty as faulty:
         raise YamlFaulty([replace(one, file=file) for one in faulty.problems]) from faulty
     problems: list[Problem] = []
+    if shape is RULEBOOK and is_funding(tree):
+        raise YamlFaulty([located(_FUNDING_HERE, tree, lines, file)])
     document = shape.parse(tree, "", problems)
     if not problems:
         try:
@@ -74,6 +77,26 @@ def read_with_lines(text: str, shape: Shape = RULEBOOK, file: str = "") -> tuple
         raise YamlFaulty([located(problem, tree, lines, file) for problem in problems])
     assert isinstance(document, dict)
     return document, lines
+
+
+_FUNDING_HERE = Problem(
+    "funding_scheme",
+    "lines",
+    "这是食堂资金标准（有 lines），这里只收就餐补贴标准；检查和试算用 canteen policy lint 与 quote",
+    "lines",
+    "stages",
+)
+
+
+def kind_of(text: str) -> str:
+    """Which kind of file a text is by its form: 'rulebook' has stages, 'funding' has lines, '' is neither."""
+    try:
+        found = tree(text)
+    except YamlFaulty:
+        return ""
+    if is_funding(found):
+        return "funding"
+    return "rulebook" if isinstance(found, dict) and "stages" in found else ""
 
 
 def tree(text: str) -> object:

@@ -90,7 +90,7 @@ OF_FIELD = {
     "canteen_grade": "grade", "grade": "grade", "scale": "scale", "limit_level": "scale", "levels": "scale", "since": "since",
     "item": "item", "items": "item", "tags": "tag", "flags": "flag", "fund": "fund", "instead": "fund", "next": "fund",
     "limits": "allowance", "was": "old", "credit": "allowance", "allowance": "allowance", "only": "set", "but": "set",
-    "has_item": "set", "set": "set",
+    "has_item": "set", "set": "set", "measures": "tag", "faults": "tag",
 }  # fmt: skip
 IN_FIELD: dict[tuple[str, str], Sequence[Any]] = {
     ("age", "from"): AGES[1:], ("age", "below"): AGES[1:], ("by_age", "from"): AGES[1:], ("by_age", "below"): AGES[1:],

@@ -144,6 +144,9 @@ def test_a_scheme_pays_only_on_its_days_and_in_its_rhythm() -> None:
     assert reckon(scheme, "year", DAY, worked) == []
 
 
+OVER = [{"stage": "accepted", "percent": 6000}, {"stage": "year", "percent": 4001}]
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [
@@ -153,11 +156,23 @@ def test_a_scheme_pays_only_on_its_days_and_in_its_rhythm() -> None:
         ),
         ("tier_overlap", {"by_count": {"count": "persons", "steps": [{"from": 0, "fen": 1}, {"from": 6, "fen": 2}]}}),
         ("split_sum", {"pot": {"fen": 1, "weights": [{"measure": "area", "percent": 9999}]}}),
+        ("tier_empty", {"by_count": {"count": "persons", "steps": [{"from": 6, "below": 6, "fen": 1}]}}),
+        ("split_sum", {"construction": {"by_area": [{"from": 0, "fen": 1}], "stages": OVER}}),
+        ("duplicate_id", {"by_grade": [{"grade": "good", "fen": 1}, {"grade": "good", "fen": 2}]}),
         ("one_of", {"fixed": 1, "per": {"count": "meals", "fen": 1}}),
     ],
 )
 def test_the_lint_finds(code: str, words: dict[str, Any]) -> None:
     assert [problem.code for problem in lint(a_line(**words))] == [code]
+
+
+def test_the_lint_finds_what_stands_twice_or_ends_too_early() -> None:
+    scheme = a_line(fixed=1)
+    twice = {**scheme, "lines": scheme["lines"] * 2, "from": DAY, "to": DAY - 1}
+    assert [(one.code, one.path) for one in lint(twice)] == [
+        ("ends_before_start", "to"),
+        ("duplicate_id", "lines[1].id"),
+    ]
 
 
 def test_what_is_no_scheme_is_refused() -> None:

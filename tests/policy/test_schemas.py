@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from canteen import policy
 from canteen.policy.case import CASE, case_schema, read_case
 from canteen.policy.funding import FUNDING, funding_schema
+from canteen.policy.funding_case import FUNDING_CASE, funding_case_schema
+from canteen.policy.funding_quote import funding_quote_schema
 from canteen.policy.grammar import RULEBOOK, rulebook_schema
 from canteen.policy.quote import QUOTE, quote, quote_doc, quote_schema, read_quote
 from canteen.policy.refusals import Problem, Refused
@@ -30,6 +32,12 @@ def a_funding(rng: Random) -> dict[str, Any]:
     return found
 
 
+def a_funding_case(rng: Random) -> dict[str, Any]:
+    """A case of a funding scheme drawn from its grammar."""
+    found: dict[str, Any] = Writer(rng).of(FUNDING_CASE)
+    return found
+
+
 FILES = Path(policy.__file__).parent
 TIGHTER = {"not_ordered"}
 """What a JSON Schema cannot say: the order of a list."""
@@ -42,7 +50,14 @@ def taken(shape: Shape, document: object) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("name", "schema"), [("case", case_schema()), ("quote", quote_schema()), ("rulebook", rulebook_schema())]
+    ("name", "schema"),
+    [
+        ("case", case_schema()),
+        ("quote", quote_schema()),
+        ("rulebook", rulebook_schema()),
+        ("funding_case", funding_case_schema()),
+        ("funding_quote", funding_quote_schema()),
+    ],
 )
 def test_the_schema_file_is_the_readers(name: str, schema: dict[str, Any]) -> None:
     kept = json.loads((FILES / f"{name}.schema.json").read_text(encoding="utf-8"))
@@ -113,10 +128,11 @@ DRAWS: list[tuple[Shape, Callable[[Random], dict[str, Any]], dict[str, Any]]] = 
     (CASE, a_case, case_schema()),
     (RULEBOOK, a_scheme, rulebook_schema()),
     (FUNDING, a_funding, funding_schema()),
+    (FUNDING_CASE, a_funding_case, funding_case_schema()),
 ]
 
 
-@pytest.mark.parametrize(("shape", "draw", "schema"), DRAWS, ids=["case", "rulebook", "funding"])
+@pytest.mark.parametrize(("shape", "draw", "schema"), DRAWS, ids=["case", "rulebook", "funding", "funding_case"])
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 10**6), put=st.lists(st.tuples(st.integers(0, 10**6), ANYTHING), min_size=1, max_size=3))
 def test_no_document_at_all_is_judged_otherwise_by_schema_and_reader(
