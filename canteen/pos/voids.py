@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from sqlalchemy import insert, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from canteen import clock
 from canteen.auth import approvals, contacts, humans
 from canteen.errors import Conflict, Forbidden, Missing
 from canteen.ledger import periods, transfers
-from canteen.ledger.models import Account, Transfer
+from canteen.ledger.models import Transfer
+from canteen.ledger.queries import SOURCE, TARGET, with_ends
 from canteen.ledger.transfers import Move
 from canteen.places import Contract
 from canteen.pos import arrivals, slots
@@ -166,11 +167,8 @@ def _moves(session: Session, order: VoidOrder, sale: Sale) -> Iterator[Move]:
 
 def _standing(session: Session, sale: Sale) -> dict[tuple[str, str, int], int]:
     """Fen of each share by the kind of account it stands on, over all movements of the meal itself."""
-    source, target = aliased(Account), aliased(Account)
     rows = session.execute(
-        select(Transfer.fund, source.kind, target.kind, Transfer.share_n, Transfer.fen)
-        .join(source, source.id == Transfer.source_id)
-        .join(target, target.id == Transfer.target_id)
+        with_ends(select(Transfer.fund, SOURCE.kind, TARGET.kind, Transfer.share_n, Transfer.fen))
         .where(Transfer.sale_id == sale.id, Transfer.share_n.is_not(None))
         .where(Transfer.movement.in_(("meal", "verdict", "void", "disallow", "revalue")))
     )

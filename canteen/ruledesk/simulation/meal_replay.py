@@ -16,12 +16,12 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, func, or_, select
-from sqlalchemy import case as sql_case
 
 from canteen import clock, events, keyset, places
 from canteen.clock import Span
 from canteen.db import db
-from canteen.ledger.models import Account, Transfer
+from canteen.ledger.models import Transfer
+from canteen.ledger.queries import net, with_ends
 from canteen.places import Contract
 from canteen.policy import case, days
 from canteen.policy.case import Diner, Meal, Taken
@@ -290,12 +290,7 @@ class _Booked:
 
 
 _EXCLUDED: Final = (
-    select(
-        Transfer.sale_id,
-        Transfer.fund,
-        func.sum(sql_case((Account.kind == "excluded", Transfer.fen), else_=-Transfer.fen)),
-    )
-    .join(Account, Account.id == Transfer.target_id)
+    with_ends(select(Transfer.sale_id, Transfer.fund, net("excluded")))
     .where(Transfer.movement == "verdict")
     .group_by(Transfer.sale_id, Transfer.fund)
 )

@@ -11,15 +11,16 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 
-from sqlalchemy import case, func, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from canteen import clock, events, keyset
 from canteen.auth import humans
 from canteen.db import retried, transaction
 from canteen.errors import Conflict, Invalid, Missing
 from canteen.ledger import periods, transfers
-from canteen.ledger.models import LATER, Account, Period, Transfer
+from canteen.ledger.models import LATER, Period, Transfer
+from canteen.ledger.queries import net, with_ends
 from canteen.ledger.transfers import Move
 from canteen.money import Fen
 from canteen.places import Contract
@@ -319,12 +320,8 @@ def open_shares(session: Session, sale_id: uuid.UUID) -> dict[tuple[str, int], F
 
 def standing(session: Session, sale_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[tuple[tuple[str, int], Fen]]]:
     """Of each sale as sold: ((fund, share), fen) in `open`. Approval moves sums, so it does not show here."""
-    source, target = aliased(Account), aliased(Account)
-    signed = case((target.kind == "open", Transfer.fen), (source.kind == "open", -Transfer.fen), else_=0)
     rows = session.execute(
-        select(Transfer.sale_id, Transfer.fund, Transfer.share_n, func.sum(signed))
-        .join(source, source.id == Transfer.source_id)
-        .join(target, target.id == Transfer.target_id)
+        with_ends(select(Transfer.sale_id, Transfer.fund, Transfer.share_n, net("open")))
         .where(keyset.among(Transfer.sale_id, sale_ids), Transfer.share_n < LATER)
         .where(Transfer.movement.in_((*lines.CLAIMABLE, "disallow")))
         .group_by(Transfer.sale_id, Transfer.fund, Transfer.share_n)
@@ -370,12 +367,8 @@ def _clear(session: Session, held: Held, gate: Period, outcome: str, reason: str
 
 def _given_back(session: Session, held: Held, reason: str) -> Iterator[Move]:
     """disallowed -> open of a meal that was struck out and whose claim was approved so."""
-    source, target = aliased(Account), aliased(Account)
-    signed = case((target.kind == "disallowed", Transfer.fen), (source.kind == "disallowed", -Transfer.fen), else_=0)
     rows = session.execute(
-        select(Transfer.fund, Transfer.service_day, func.sum(signed))
-        .join(source, source.id == Transfer.source_id)
-        .join(target, target.id == Transfer.target_id)
+        with_ends(select(Transfer.fund, Transfer.service_day, net("disallowed")))
         .where(Transfer.sale_id == held.sale_id, Transfer.share_n == held.share_n, Transfer.movement == "disallow")
         .group_by(Transfer.fund, Transfer.service_day)
     )

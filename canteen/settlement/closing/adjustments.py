@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import case, func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from canteen import clock, keyset
 from canteen.db import db
-from canteen.ledger.models import LATER, Account, Period, Transfer
+from canteen.ledger.models import LATER, Period, Transfer
+from canteen.ledger.queries import account_ids, net, signed_at, touching, with_ends
 from canteen.ledger.transfers import Move
 from canteen.money import Fen
 from canteen.pos.models import Sale
@@ -40,23 +41,22 @@ class Booked:
 
 def booked(period: Period) -> Iterator[Booked]:
     """Every difference that moved into or out of `open` in the period, one for each sale and share."""
-    query = select(Account.id).where(Account.contract_id == period.contract_id, Account.kind == "open")
-    accounts = [row[0] for row in keyset.once(query)]
-    signed = case((Transfer.target_id.in_(accounts), Transfer.fen), else_=-Transfer.fen)
+    accounts = [row[0] for row in keyset.once(account_ids(period.contract_id, "open"))]
+    fen = func.sum(signed_at(accounts))
     moved = (
-        select(Transfer.sale_id, Transfer.share_n, Transfer.fund, Sale.elder_id, Transfer.service_day, func.sum(signed))
+        select(Transfer.sale_id, Transfer.share_n, Transfer.fund, Sale.elder_id, Transfer.service_day, fen)
         .join(Sale, Sale.id == Transfer.sale_id)
         .where(Transfer.period_id == period.id, Transfer.share_n >= LATER, Transfer.movement.in_(MOVED))
-        .where(or_(Transfer.target_id.in_(accounts), Transfer.source_id.in_(accounts)))
+        .where(touching(accounts))
         .group_by(Transfer.sale_id, Transfer.share_n, Transfer.fund, Sale.elder_id, Transfer.service_day)
     )
     origins: claim_lines.Origins | None = None
     for page in keyset.rows(moved, (Transfer.sale_id, Transfer.share_n)):
         origins = origins or claim_lines.Origins(period.contract_id)
-        for sale, share_n, fund, elder, day, fen in page:
+        for sale, share_n, fund, elder, day, amount in page:
             assert sale is not None
             assert share_n is not None
-            yield Booked(key_of(origins, fund, day, share_n), sale, share_n, elder, day, int(fen))
+            yield Booked(key_of(origins, fund, day, share_n), sale, share_n, elder, day, int(amount))
 
 
 def key_of(origins: claim_lines.Origins, fund: str, day: date, share_n: int) -> Key:
@@ -105,12 +105,8 @@ def findings(period: Period) -> Iterator[Finding]:
 
 def standing(session: Session, sale_id: uuid.UUID) -> list[tuple[str, int, Fen]]:
     """(fund, share, fen) of a sale's differences that stand in `open`; below zero where one is to the fund's good."""
-    source, target = aliased(Account), aliased(Account)
-    signed = case((target.kind == "open", Transfer.fen), (source.kind == "open", -Transfer.fen), else_=0)
     rows = session.execute(
-        select(Transfer.fund, Transfer.share_n, func.sum(signed))
-        .join(source, source.id == Transfer.source_id)
-        .join(target, target.id == Transfer.target_id)
+        with_ends(select(Transfer.fund, Transfer.share_n, net("open")))
         .where(Transfer.sale_id == sale_id, Transfer.share_n >= LATER, Transfer.movement.in_(MOVED))
         .group_by(Transfer.fund, Transfer.share_n)
         .order_by(Transfer.fund, Transfer.share_n)

@@ -10,10 +10,10 @@ from collections import defaultdict
 from typing import Any
 
 from sqlalchemy import and_, select
-from sqlalchemy.orm import aliased
 
 from canteen import keyset
-from canteen.ledger.models import Account, Period, Transfer
+from canteen.ledger.models import Period, Transfer
+from canteen.ledger.queries import SOURCE, from_source
 from canteen.money import Fen
 from canteen.pos.models import Sale
 from canteen.settlement.closing.statement import Cut, Key
@@ -79,16 +79,11 @@ def _cleared(period: Period, cut: Cut) -> Any:
 
 def _voided(period: Period, cut: Cut) -> Any:
     """Meals kept out of an earlier claim whose void, booked here, took their fen from `open` all the same."""
-    source = aliased(Account)
+    of_void = and_(Transfer.sale_id == Held.sale_id, Transfer.share_n == Held.share_n, Transfer.movement == "void")
     return keyset.once(
-        _held(period)
-        .join(
-            Transfer,
-            and_(Transfer.sale_id == Held.sale_id, Transfer.share_n == Held.share_n, Transfer.movement == "void"),
-        )
-        .join(source, and_(source.id == Transfer.source_id, source.kind == "open"))
+        from_source(_held(period).join(Transfer, of_void))
         .outerjoin(HeldAnswer, and_(HeldAnswer.held_id == Held.id, HeldAnswer.recorded <= cut.facts))
-        .where(Transfer.period_id == period.id, HeldAnswer.held_id.is_(None))
+        .where(SOURCE.kind == "open", Transfer.period_id == period.id, HeldAnswer.held_id.is_(None))
     )
 
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, select
 from sqlalchemy.orm import aliased
 
 from canteen import clock, keyset
 from canteen.db import db
 from canteen.ledger.models import LATER, Account, Period, Transfer
+from canteen.ledger.queries import account_ids, signed_at, touching
 from canteen.money import Fen
 from canteen.pos.models import Sale
 from canteen.settlement.closing.statement import Key
@@ -52,7 +53,7 @@ def booked(
 def standing(period: Period, sale_ids: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, Key]]:
     """Which of these sales, served in the period's own days, have money in which line."""
     accounts = _accounts(period.contract_id, "open")
-    signed = func.sum(_signed(accounts))
+    signed = func.sum(signed_at(accounts))
     query = (
         select(Transfer.sale_id, Transfer.fund, Transfer.service_month)
         .where(
@@ -80,7 +81,7 @@ def by_share(period: Period, sale_ids: Sequence[uuid.UUID]) -> Iterator[tuple[uu
     """(sale, share, fund, fen) that the period's transfers of these sales left in `open`."""
     accounts = _accounts(period.contract_id, "open")
     query = (
-        select(Transfer.sale_id, Transfer.share_n, Transfer.fund, func.sum(_signed(accounts)))
+        select(Transfer.sale_id, Transfer.share_n, Transfer.fund, func.sum(signed_at(accounts)))
         .where(*_of(period, accounts, None, None), keyset.among(Transfer.sale_id, sale_ids))
         .group_by(Transfer.sale_id, Transfer.share_n, Transfer.fund)
         .order_by(Transfer.sale_id, Transfer.share_n)
@@ -122,7 +123,7 @@ def _late(period: Period) -> Iterator[tuple[Key, uuid.UUID, uuid.UUID | None, da
     query = (
         select(
             Transfer.sale_id, Transfer.fund, Sale.elder_id, Transfer.service_day, booked.period_id,
-            func.sum(_signed(accounts)),
+            func.sum(signed_at(accounts)),
         )
         .join(booked, same)
         .join(Sale, Sale.id == Transfer.sale_id)
@@ -147,7 +148,7 @@ def excluded(period: Period) -> dict[str, Fen]:
     """Fen that went to `excluded` less what left it, by reason, of all that was booked to the period."""
     accounts = _accounts(period.contract_id, "excluded")
     result: dict[str, Fen] = defaultdict(int)
-    signed = _signed(accounts)
+    signed = signed_at(accounts)
     why = case((Transfer.movement == "void", "void"), else_=Transfer.reason)  # a void's reason is free text
     for low, high in _ranges(period):
         query = select(why, func.sum(signed)).where(*_of(period, accounts, low, high)).group_by(why)
@@ -163,16 +164,11 @@ def _funds(contract_id: str, kind: str) -> dict[int, str]:
 
 
 def _accounts(contract_id: str, kind: str) -> list[int]:
-    return list(_funds(contract_id, kind))
-
-
-def _signed(accounts: Iterable[int]) -> ColumnElement[int]:
-    return case((Transfer.target_id.in_(list(accounts)), Transfer.fen), else_=-Transfer.fen)
+    return [number for (number,) in keyset.once(account_ids(contract_id, kind))]
 
 
 def _of(period: Period, accounts: list[int], low: int | None, high: int | None) -> list[ColumnElement[bool]]:
-    touching = or_(Transfer.target_id.in_(accounts), Transfer.source_id.in_(accounts))
-    return [*_sold(period, low, high), touching]
+    return [*_sold(period, low, high), touching(accounts)]
 
 
 def _sold(period: Period, low: int | None, high: int | None) -> list[ColumnElement[bool]]:

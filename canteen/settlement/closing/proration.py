@@ -14,12 +14,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import and_, case, func, insert, or_, select, tuple_
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import and_, func, insert, or_, select, tuple_
+from sqlalchemy.orm import Session
 
 from canteen import clock, events, keyset
 from canteen.ledger import transfers
-from canteen.ledger.models import Account, Period, Transfer
+from canteen.ledger.models import Period, Transfer
+from canteen.ledger.queries import TARGET, net, to_target, with_ends
 from canteen.ledger.transfers import Move
 from canteen.money import Fen, split
 from canteen.places import Canteen, Contract
@@ -197,12 +198,12 @@ def _of_late(
 ) -> dict[ShareKey, Fen]:
     """What meals lose that came after the window was shared out and are booked to the period."""
     query = (
-        select(Sale.id, Transfer.share_n, SaleUse.granted, func.sum(_signed()))
-        .select_from(SaleUse)
-        .join(Sale, Sale.id == SaleUse.sale_id)
-        .join(Transfer, _as_sold(shared.allowance))
-        .join(_source, _source.id == Transfer.source_id)
-        .join(_target, _target.id == Transfer.target_id)
+        with_ends(
+            select(Sale.id, Transfer.share_n, SaleUse.granted, net("open"))
+            .select_from(SaleUse)
+            .join(Sale, Sale.id == SaleUse.sale_id)
+            .join(Transfer, _as_sold(shared.allowance))
+        )
         .where(
             SaleUse.person_id == pricing.budget_holder(canteen),
             SaleUse.allowance == shared.allowance,
@@ -217,6 +218,7 @@ def _of_late(
     asked: dict[uuid.UUID, dict[ShareKey, Fen]] = defaultdict(dict)
     granted: dict[uuid.UUID, Fen] = {}
     for sale, share_n, given, fen in session.execute(query):
+        assert share_n is not None  # no transfer of a sale's own is without its share
         granted[sale] = given
         asked[sale][sale, share_n] = int(fen)
     left = gone(session, asked)
@@ -257,12 +259,6 @@ def _write(session: Session, shared: Prorating, period: Period, lost: Mapping[Sh
 
 # --- what was asked ---
 
-_source, _target = aliased(Account), aliased(Account)
-
-
-def _signed() -> Any:
-    return case((_target.kind == "open", Transfer.fen), (_source.kind == "open", -Transfer.fen), else_=0)
-
 
 def _as_sold(allowance: str) -> Any:
     """What a sale booked of the budget's fund when it came: the share, and what of it could not be claimed."""
@@ -277,12 +273,12 @@ def _leaning(session: Session, key: Key) -> tuple[Any, ...]:
 def _asked_by_contract(session: Session, key: Key, records: int) -> Iterator[tuple[str, str, Fen]]:
     """(contract, rulebook, fen) that the standing meals of a window, come up to a record, booked as claimable."""
     query = (
-        select(Sale.contract_id, Sale.own_rulebook_hash, func.sum(_signed()))
-        .select_from(SaleUse)
-        .join(Sale, Sale.id == SaleUse.sale_id)
-        .join(Transfer, _as_sold(key[0]))
-        .join(_source, _source.id == Transfer.source_id)
-        .join(_target, _target.id == Transfer.target_id)
+        with_ends(
+            select(Sale.contract_id, Sale.own_rulebook_hash, net("open"))
+            .select_from(SaleUse)
+            .join(Sale, Sale.id == SaleUse.sale_id)
+            .join(Transfer, _as_sold(key[0]))
+        )
         .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= records))
         .where(*_leaning(session, key), Sale.record_id <= records, Void.id.is_(None))
         .group_by(Sale.contract_id, Sale.own_rulebook_hash)
@@ -297,12 +293,12 @@ def asked_by_share(
     """What each share of the contract's prorated meals asked, of those that stood when the window was shared out."""
     canteen = session.get_one(Contract, contract).canteen_id
     query = (
-        select(Sale.id, Transfer.share_n, func.sum(_signed()))
-        .select_from(SaleUse)
-        .join(Sale, Sale.id == SaleUse.sale_id)
-        .join(Transfer, _as_sold(key[0]))
-        .join(_source, _source.id == Transfer.source_id)
-        .join(_target, _target.id == Transfer.target_id)
+        with_ends(
+            select(Sale.id, Transfer.share_n, net("open"))
+            .select_from(SaleUse)
+            .join(Sale, Sale.id == SaleUse.sale_id)
+            .join(Transfer, _as_sold(key[0]))
+        )
         .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= records))
         .where(SaleUse.person_id == pricing.budget_holder(canteen), SaleUse.allowance == key[0])
         .where(SaleUse.window == key[1], Sale.contract_id == contract, Sale.record_id <= records, Void.id.is_(None))
@@ -355,12 +351,10 @@ def gone(session: Session, sales: Iterable[uuid.UUID]) -> set[uuid.UUID]:
     """Those of these sales whose money has left `open` by a void or by a person's word."""
     found = set[uuid.UUID]()
     judged = and_(Transfer.movement == "verdict", Transfer.cause.not_like("sale:%"), Transfer.reason != REASON)
-    struck = and_(Transfer.movement == "disallow", _target.kind == "disallowed")
+    struck = and_(Transfer.movement == "disallow", TARGET.kind == "disallowed")
     for some in _batches(sorted(sales)):
-        query = (
-            select(Transfer.sale_id)
-            .join(_target, _target.id == Transfer.target_id)
-            .where(keyset.among(Transfer.sale_id, some), or_(Transfer.movement == "void", judged, struck))
+        query = to_target(select(Transfer.sale_id)).where(
+            keyset.among(Transfer.sale_id, some), or_(Transfer.movement == "void", judged, struck)
         )
         found |= {sale for (sale,) in session.execute(query) if sale is not None}
     return found

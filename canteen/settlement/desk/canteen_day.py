@@ -7,10 +7,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy.orm import Session
 
-from canteen.ledger.models import Account, Transfer
+from canteen.ledger.models import Transfer
+from canteen.ledger.queries import of_kind, signed, with_ends
 from canteen.money import Fen
 from canteen.places import Canteen, Contract
 from canteen.pos.models import Sale, Share, Tender, Void
@@ -141,23 +142,19 @@ def _by_kind(session: Session, query: Select[str, int]) -> dict[str, Fen]:
 
 def _excluded(session: Session, here: ColumnElement[bool]) -> list[Excluded]:
     """The standing meals with something on the account of what may not be claimed."""
-    source, target = aliased(Account), aliased(Account)
-    into: ColumnElement[int] = case((target.kind == "excluded", Transfer.fen), else_=-Transfer.fen)
+    moved = select(Sale.id, Sale.estimated_at, Transfer.reason, signed("excluded"))
     rows = session.execute(
-        select(Sale.id, Sale.estimated_at, Transfer.reason, target.kind == "excluded", into)
-        .join(Sale, Sale.id == Transfer.sale_id)
-        .join(source, source.id == Transfer.source_id)
-        .join(target, target.id == Transfer.target_id)
-        .where(here, (source.kind == "excluded") | (target.kind == "excluded"))
+        with_ends(moved.join(Sale, Sale.id == Transfer.sale_id))
+        .where(here, of_kind("excluded"))
         .order_by(Sale.arrival, Transfer.id)
     )
     fen: dict[uuid.UUID, Fen] = {}
     reasons: dict[uuid.UUID, dict[str, None]] = {}
     times: dict[uuid.UUID, datetime] = {}
-    for sale, at, reason, enters, moved in rows:
+    for sale, at, reason, amount in rows:
         times[sale] = at
-        fen[sale] = fen.get(sale, 0) + moved
-        if enters:
+        fen[sale] = fen.get(sale, 0) + amount
+        if amount > 0:
             reasons.setdefault(sale, {})[reason] = None
     left = [(sale, times[sale]) for sale in times if fen[sale] > 0]
     return [

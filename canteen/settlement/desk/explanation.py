@@ -9,10 +9,11 @@ from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from canteen import clock, names
-from canteen.ledger.models import Account, Transfer
+from canteen.ledger.models import Transfer
+from canteen.ledger.queries import SOURCE, TARGET, with_ends
 from canteen.money import Fen, show
 from canteen.policy import case
 from canteen.policy import quote as engine
@@ -170,13 +171,8 @@ def _why(row: Transfer, book: naming.Names, *, insider: bool) -> str:
 
 
 def _moves(session: Session, sale_id: uuid.UUID, book: naming.Names, *, insider: bool) -> list[Move]:
-    source, target = aliased(Account), aliased(Account)
     rows = session.execute(
-        select(Transfer, source.kind, target.kind)
-        .join(source, source.id == Transfer.source_id)
-        .join(target, target.id == Transfer.target_id)
-        .where(Transfer.sale_id == sale_id)
-        .order_by(Transfer.id)
+        with_ends(select(Transfer, SOURCE.kind, TARGET.kind)).where(Transfer.sale_id == sale_id).order_by(Transfer.id)
     )
     return [
         Move(

@@ -6,10 +6,11 @@ import uuid
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from canteen.ledger.models import LATER, Account, Period, Transfer
+from canteen.ledger.models import LATER, Period, Transfer
+from canteen.ledger.queries import account_ids, signed_at, touching
 from canteen.money import Fen
 from canteen.pos.models import Sale
 from canteen.settlement.claims.claims import LineStanding
@@ -57,23 +58,15 @@ Ref = tuple[date, uuid.UUID, Fen]
 
 
 def _of_period(session: Session, claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
-    accounts = [
-        row[0]
-        for row in session.execute(
-            select(Account.id).where(
-                Account.contract_id == claim.contract_id, Account.fund == line.fund, Account.kind == "open"
-            )
-        )
-    ]
-    signed = case((Transfer.target_id.in_(accounts), Transfer.fen), else_=-Transfer.fen)
+    accounts = list(session.execute(account_ids(claim.contract_id, "open", fund=line.fund)).scalars())
     net = (
-        select(func.sum(signed))
+        select(func.sum(signed_at(accounts)))
         .where(
             Transfer.sale_id == Sale.id,
             Transfer.period_id == claim.period_id,
             Transfer.movement.in_(claim_lines.CLAIMABLE),
             Transfer.share_n < LATER,
-            or_(Transfer.target_id.in_(accounts), Transfer.source_id.in_(accounts)),
+            touching(accounts),
         )
         .correlate(Sale)
         .scalar_subquery()

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import date
 
 from sqlalchemy import and_, select
-from sqlalchemy.orm import aliased
 
 from canteen import keyset, names
 from canteen.db import db
-from canteen.ledger.models import Account, Period, Transfer
+from canteen.ledger.models import Period, Transfer
+from canteen.ledger.queries import TARGET, to_target
 from canteen.money import Fen
 from canteen.pos.models import Record, Sale, SaleLine, Share, Tender, Void
 from canteen.registry.models import Credential, ElderFact, ElderIdentity
@@ -295,10 +295,8 @@ def _claimable(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Fen]:
 
 def _excluded(ids: Sequence[uuid.UUID], upto: Upto | None) -> dict[uuid.UUID, tuple[str, ...]]:
     """Why something of a meal was excluded; nothing where all of it was let in again."""
-    target = aliased(Account)
     query = (
-        select(Transfer.sale_id, Transfer.reason, target.kind, Transfer.fen)
-        .join(target, target.id == Transfer.target_id)
+        to_target(select(Transfer.sale_id, Transfer.reason, TARGET.kind, Transfer.fen))
         .where(keyset.among(Transfer.sale_id, ids), Transfer.movement == "verdict")
         .where(*([] if upto is None else [Transfer.period_id == upto.period_id]))
         .order_by(Transfer.id)

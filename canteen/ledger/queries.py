@@ -1,0 +1,66 @@
+"""What stands on accounts of one kind, as SQL: the sign of a transfer is decided here.
+
+By kind, over any contracts: join both ends with `with_ends`, then sum `net(kind)` or select `signed(kind)`.
+By account, where one contract's few accounts are known: `signed_at` and `touching` need no join.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TypeVarTuple
+
+from sqlalchemy import ColumnElement, Select, case, func, or_, select
+from sqlalchemy.orm import aliased
+
+from canteen.ledger.models import Account, Transfer
+
+Ts = TypeVarTuple("Ts")
+
+SOURCE, TARGET = aliased(Account, name="source"), aliased(Account, name="target")
+"""The two accounts of a transfer, in a query that `with_ends`, `from_source` or `to_target` joined."""
+
+
+def from_source(query: Select[*Ts]) -> Select[*Ts]:
+    """Join the account that a transfer takes from."""
+    return query.join(SOURCE, SOURCE.id == Transfer.source_id)
+
+
+def to_target(query: Select[*Ts]) -> Select[*Ts]:
+    """Join the account that a transfer goes to."""
+    return query.join(TARGET, TARGET.id == Transfer.target_id)
+
+
+def with_ends(query: Select[*Ts]) -> Select[*Ts]:
+    """Join both accounts of a transfer."""
+    return to_target(from_source(query))
+
+
+def signed(kind: str) -> ColumnElement[int]:
+    """Fen of a transfer as accounts of `kind` see it: above zero when it enters, below when it leaves, else 0."""
+    return case((TARGET.kind == kind, Transfer.fen), (SOURCE.kind == kind, -Transfer.fen), else_=0)
+
+
+def net(kind: str) -> ColumnElement[int]:
+    """Sum of what entered accounts of `kind` less what left them, in a query with both ends."""
+    return func.sum(signed(kind))
+
+
+def of_kind(kind: str) -> ColumnElement[bool]:
+    """Transfers into or out of accounts of `kind`, in a query with both ends."""
+    return or_(SOURCE.kind == kind, TARGET.kind == kind)
+
+
+def account_ids(contract_id: str, kind: str, *, fund: str | None = None) -> Select[int]:
+    """Query the ids of a contract's accounts of a kind, of one fund or of all."""
+    query = select(Account.id).where(Account.contract_id == contract_id, Account.kind == kind)
+    return query if fund is None else query.where(Account.fund == fund)
+
+
+def signed_at(accounts: Collection[int]) -> ColumnElement[int]:
+    """Fen of a transfer that touches one of these accounts: above zero when it enters, below when it leaves."""
+    return case((Transfer.target_id.in_(accounts), Transfer.fen), else_=-Transfer.fen)
+
+
+def touching(accounts: Collection[int]) -> ColumnElement[bool]:
+    """Transfers into or out of one of these accounts."""
+    return or_(Transfer.target_id.in_(accounts), Transfer.source_id.in_(accounts))
