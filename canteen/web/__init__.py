@@ -1,1 +1,1 @@
-"""What every edge shares: doors, errors, security headers, filters, paging, health."""
+"""What every edge shares: doors, errors, security headers, filters, paging, days of forms, health."""

@@ -32,6 +32,7 @@ from canteen.ruledesk.proposal import Proposal
 from canteen.ruledesk.publication import gate
 from canteen.ruledesk.publication.gate import names
 from canteen.web import filters, nav
+from canteen.web.days import read_day
 from canteen.web.errors import status_of
 from canteen.web.numbers import whole
 
@@ -96,13 +97,6 @@ def document_of(version: RulebookVersion) -> dict[str, Any]:
     document = books.parse(version.body.encode())
     assert isinstance(document, dict)
     return document
-
-
-def _day(text: str, otherwise: date) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return otherwise
 
 
 # --- in force, and in words ---
@@ -458,7 +452,7 @@ def _publish_page(digest: str, refusal: Refusal | None = None) -> ResponseReturn
     need(Permission.PUBLISH, layer, node)
     tomorrow = date.fromordinal(clock.today().toordinal() + 1)
     begins = clock.day_of(document_of(drafts.version(db.session(), digest))["from"])
-    first = _day(sent.get("from", ""), max(tomorrow, begins))
+    first = read_day(sent.get("from", "")) or max(tomorrow, begins)
     seen = gate.review(db.session(), digest, layer, node, first, names())
     version = drafts.version(db.session(), digest)
     page = render_template(
@@ -483,7 +477,7 @@ def publish(digest: str) -> ResponseReturnValue:
     """Publish: by another person than the writer, after the gate."""
     layer, _, node = request.form.get("place", "").partition("/")
     need(Permission.PUBLISH, layer, node)
-    first = _day(request.form.get("from", ""), date.min)
+    first = read_day(request.form.get("from", "")) or date.min
     try:
         if first == date.min:
             raise Invalid("请填写生效日期，如 2026-12-01。", details={"field": "from"})
@@ -551,8 +545,8 @@ def arrange() -> ResponseReturnValue:
     """Say of some days what they are."""
     if not _arranges():
         raise Forbidden
-    first = _day(request.form.get("first", ""), date.min)
-    last = _day(request.form.get("last", ""), first)
+    first = read_day(request.form.get("first", "")) or date.min
+    last = read_day(request.form.get("last", "")) or first
     try:
         calendars.arrange(
             first, last, request.form.get("kind", ""), request.form.get("name", "").strip(), by=g.person.id

@@ -33,6 +33,7 @@ from canteen.settlement.closing import parties
 from canteen.settlement.corrections import revaluations
 from canteen.settlement.corrections.revaluations import NotWhollyPast
 from canteen.web import nav
+from canteen.web.days import required_day
 from canteen.web.errors import status_of
 
 bp = Blueprint("revaluations", __name__)
@@ -88,11 +89,8 @@ def _own(number: int, *permissions: Permission) -> Revaluation:
     return row
 
 
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise NotWhollyPast from None
+def _day(name: str) -> date:
+    return required_day(request.form.get(name, ""), NotWhollyPast())
 
 
 # --- all of them ---
@@ -158,8 +156,8 @@ def ask_notice(digest: str) -> ResponseReturnValue:
     drafts.version(db.session(), digest)
     try:
         number = revaluations.ask_notice(
-            digest, layer=layer, node_id=node, from_day=_day(request.form.get("first", "")),
-            to_day=_day(request.form.get("last", "")), reason=request.form.get("reason", ""), by=g.person.id,
+            digest, layer=layer, node_id=node, from_day=_day("first"),
+            to_day=_day("last"), reason=request.form.get("reason", ""), by=g.person.id,
         )  # fmt: skip
     except REFUSED as refusal:
         return _home(refusal)
@@ -175,7 +173,7 @@ def ask_facts() -> ResponseReturnValue:
         raise NotCovered
     try:
         number = revaluations.ask_facts(
-            elder, from_day=_day(request.form.get("first", "")), to_day=_day(request.form.get("last", "")),
+            elder, from_day=_day("first"), to_day=_day("last"),
             reason=request.form.get("reason", ""), by=g.person.id,
         )  # fmt: skip
     except REFUSED as refusal:

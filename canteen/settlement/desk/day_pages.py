@@ -14,6 +14,7 @@ from canteen.db import db
 from canteen.pos import notices
 from canteen.settlement.desk import canteen_day
 from canteen.web import nav
+from canteen.web.days import read_day
 
 bp = Blueprint("serving_day", __name__)
 nav.add("serving_day.home", "食堂一日", position=11)
@@ -30,7 +31,7 @@ def home() -> ResponseReturnValue:
     if wanted and wanted not in dict(within):
         raise NotCovered
     chosen = wanted or (within[0][0] if within else "")
-    day = _day(request.args.get("day", ""))
+    day = _asked_day(request.args.get("day", ""))
     found = canteen_day.on(session, chosen, day, contracts, after=request.args.get("after")) if chosen else None
     return render_template(
         "settlement/day.html",
@@ -47,9 +48,6 @@ def home() -> ResponseReturnValue:
     )
 
 
-def _day(text: str) -> date:
-    """The day asked for; today for anything that is none, or none of the past."""
-    try:
-        return min(date.fromisoformat(text), clock.today())
-    except ValueError:
-        return clock.today()
+def _asked_day(text: str) -> date:
+    """Read the day asked for; today for anything that is none, or none of the past."""
+    return min(read_day(text) or clock.today(), clock.today())

@@ -17,6 +17,7 @@ from canteen.settlement.claims import payouts
 from canteen.settlement.desk import payout_queries
 from canteen.settlement.desk.blueprint import REFUSED, bp, done_text, find, reach, way
 from canteen.settlement.models import Claim, Payout
+from canteen.web.days import required_day
 from canteen.web.errors import status_of
 
 
@@ -48,7 +49,7 @@ def enter_payout(number: str) -> ResponseReturnValue:
     claim_id = find(number, Permission.PAY_ENTER).id
     return _paying(
         lambda: payouts.enter(
-            claim_id, voucher=request.form.get("voucher", ""), paid_on=_day(request.form.get("paid_on", "")),
+            claim_id, voucher=request.form.get("voucher", ""), paid_on=_paid_on(request.form.get("paid_on", "")),
             by=g.person.id, way=way(),
         ),
         "entered",
@@ -77,8 +78,5 @@ def _paying(act: Callable[[], Any], done: str) -> ResponseReturnValue:
     return redirect(url_for("settlement.payouts_page", done=done))
 
 
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise payouts.BadPayDay("请填写拨付日期。") from None
+def _paid_on(text: str) -> date:
+    return required_day(text, payouts.BadPayDay("请填写拨付日期。"))
