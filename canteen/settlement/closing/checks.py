@@ -1,6 +1,6 @@
 """What a person must judge in a period. PURE: values in, findings out; same values, same findings.
 
-The reader (`reading.py`) gathers the values; nothing here knows a database, a clock or a file.
+The reader (`gather.py`) gathers the values; nothing here knows a database, a clock or a file.
 Amounts are whole fen. `arrival` orders sales and voids over the whole city.
 """
 
