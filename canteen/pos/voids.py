@@ -24,7 +24,7 @@ from canteen.pos import arrivals, slots
 from canteen.pos.arrivals import Arrival
 from canteen.pos.models import Record, Sale, Void
 from canteen.pos.orders import VoidOrder
-from canteen.registry import elders
+from canteen.pos.sale_locks import lock_sale_parties
 
 ALONE_WITHIN = timedelta(minutes=10)
 
@@ -97,22 +97,11 @@ def book(session: Session, order: VoidOrder, arrival: Arrival) -> str:
 
 
 def _lock(session: Session, sale: Sale) -> None:
-    """Hold the person, whose slots the sale took, and its budgets: what they come to is read under the same hold.
-
-    Raises slots.Again after a merge or a revaluation meanwhile.
-    """
-    budgets = slots.budgets_of(session, sale.id)
+    """Lock the person, whose slots the sale took, and its budgets: what they come to is read under the same locks."""
+    alone = lock_sale_parties(session, [sale])
     if sale.elder_id is None:
-        slots.hold(
-            session, [sale.id], budgets, 0
-        )  # a guest has no row: what is booked of the sale later waits for this
-        return
-    person, _ = elders.cluster(session, sale.elder_id)
-    persons, households = slots.holders(session, sale.id)
-    slots.lock(session, {person, *persons})
-    if elders.cluster(session, sale.elder_id)[0] != person or slots.holders(session, sale.id) != (persons, households):
-        raise slots.Again
-    slots.hold(session, households, budgets, 0)
+        alone = {sale.id}  # a guest has no row: what is booked of the sale later waits for this
+    slots.hold(session, alone, slots.budgets_of(session, sale.id), 0)
 
 
 def _approver(session: Session, order: VoidOrder, sale: Sale, arrival: Arrival) -> str | None:

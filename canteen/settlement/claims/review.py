@@ -27,7 +27,7 @@ from canteen.places import Contract
 from canteen.pos import slots
 from canteen.pos.flags import NOT_LOGGED_IN
 from canteen.pos.models import Sale, Void
-from canteen.registry import elders
+from canteen.pos.sale_locks import lock_sale_parties
 from canteen.settlement.claims import claims
 from canteen.settlement.claims.claims import MoveNotOpen, SamePerson, reason_given
 from canteen.settlement.closing import adjustments, lines
@@ -233,11 +233,7 @@ def hold_struck(session: Session, claim_id: int) -> None:
 
 def hold_eaters(session: Session, meals: Sequence[Sale]) -> None:
     """Hold whose meals these are, so that no void and no revaluation moves their money meanwhile; before the claim."""
-    eaters = {meal.elder_id for meal in meals if meal.elder_id is not None}
-    held = set[uuid.UUID]()
-    while fresh := {elders.cluster(session, each)[0] for each in eaters} - held:  # again after a merge meanwhile
-        slots.lock(session, fresh)
-        held |= fresh
+    lock_sale_parties(session, meals)
     slots.hold(session, [meal.id for meal in meals if meal.elder_id is None], {}, 0)
 
 

@@ -37,6 +37,7 @@ from canteen.pos import lesser, pricing, slots
 from canteen.pos.flags import UNCLAIMABLE
 from canteen.pos.models import AddedUse, GivenUpUse, QuoteInput, Record, Sale, SaleUse, Share, Slot, Void
 from canteen.pos.pricing import Place
+from canteen.pos.sale_locks import lock_sale_parties
 from canteen.registry import elders
 from canteen.registry.elders import Known
 from canteen.rulebooks import layers
@@ -139,7 +140,7 @@ def _give(
         finding, meals = _pair(session, finding_id, take_from, within)
         sale, other = meals[0], meals[1] if len(meals) > 1 else None
         gates = _gates(session, meals)
-        _hold_persons(session, meals)
+        _lock_persons(session, meals)
         claim = session.execute(select(Claim).where(Claim.period_id == finding.period_id)).scalar_one()
         claim = review.open_claim(session, claim.id)
         _may(session, claim, meals, by)
@@ -248,20 +249,11 @@ def _gates(session: Session, meals: Sequence[Sale]) -> dict[uuid.UUID, Period]:
     }
 
 
-def _hold_persons(session: Session, meals: Sequence[Sale]) -> None:
-    """Hold the eaters, and in whose rows their uses stand. Raises slots.Again after a merge meanwhile."""
+def _lock_persons(session: Session, meals: Sequence[Sale]) -> None:
+    """Lock the eaters, and in whose rows their uses stand. Raises NotMovable for a guest's meal."""
     if any(meal.elder_id is None for meal in meals):
         raise NotMovable
-
-    def wanted() -> tuple[set[uuid.UUID], set[uuid.UUID]]:
-        roots = {elders.cluster(session, meal.elder_id)[0] for meal in meals if meal.elder_id}
-        found = [slots.holders(session, meal.id) for meal in meals]
-        return roots.union(*(persons for persons, _ in found)), set[uuid.UUID]().union(*(rest for _, rest in found))
-
-    persons, households = wanted()
-    slots.lock(session, persons)
-    if wanted() != (persons, households):
-        raise slots.Again
+    lock_sale_parties(session, meals)
 
 
 def _may(session: Session, claim: Claim, meals: Sequence[Sale], by: str) -> None:
