@@ -221,18 +221,33 @@ RETRIED = {"40001", "40P01", prepared.FORGOTTEN}  # PostgreSQL: serialization fa
 
 def retried(use_case: Callable[P, T]) -> Callable[P, T]:
     """Run a use case again, whole, when the database chose it as a deadlock's victim; five times at most."""
+    return retried_when(_is_victim, tries=5)(use_case)
 
-    @functools.wraps(use_case)
-    def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        for _ in range(4):
-            try:
-                return use_case(*args, **kwargs)
-            except DBAPIError as error:
-                if db.session().info.get("writing") or getattr(error.orig, "sqlstate", None) not in RETRIED:
-                    raise
-        return use_case(*args, **kwargs)
 
-    return run
+def retried_when(lost: Callable[[Exception], bool], *, tries: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Make a decorator that runs a use case again, whole, after each error for which `lost` holds; `tries` times at most."""
+
+    def decorate(use_case: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(use_case)
+        def run(*args: P.args, **kwargs: P.kwargs) -> T:
+            for _ in range(tries - 1):
+                try:
+                    return use_case(*args, **kwargs)
+                except Exception as error:
+                    if not lost(error):
+                        raise
+            return use_case(*args, **kwargs)
+
+        return run
+
+    return decorate
+
+
+def _is_victim(error: Exception) -> bool:
+    """Whether the whole transaction may run again: not inside a larger one, whose beginning is lost with it."""
+    if not isinstance(error, DBAPIError) or db.session().info.get("writing"):
+        return False
+    return getattr(error.orig, "sqlstate", None) in RETRIED
 
 
 def is_away(error: BaseException) -> bool:

@@ -7,13 +7,25 @@ at once and only adds uses, in the rows of the eaters themselves.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import ParamSpec, TypeVar
 
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from canteen.db import retried, retried_when
 from canteen.pos import slots
 from canteen.pos.models import Sale
 from canteen.registry import elders
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def retried_if_overtaken(use_case: Callable[P, T]) -> Callable[P, T]:
+    """Run a correction again, whole, when a merge, a sale or another correction came between; twenty times at most."""
+    overtaken = retried_when(lambda error: isinstance(error, slots.Again | IntegrityError), tries=20)
+    return overtaken(retried(use_case))
 
 
 def lock_sale_parties(session: Session, sales: Collection[Sale]) -> set[uuid.UUID]:

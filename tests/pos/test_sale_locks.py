@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import pytest
 from flask import Flask
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from canteen import clock
@@ -57,3 +58,34 @@ def test_eaters_are_locked_and_their_households_returned(
     assert len(sales) == 2
     assert locked == [{elder}]
     assert len(households) == 1
+
+
+@pytest.mark.parametrize("lost", [slots.Again(), IntegrityError("", {}, Exception())])
+def test_a_correction_that_was_overtaken_runs_again_whole(app: Flask, lost: Exception) -> None:
+    runs: list[int] = []
+
+    @sale_locks.retried_if_overtaken
+    def correct(after: int) -> int:
+        runs.append(1)
+        if len(runs) < after:
+            raise lost
+        return len(runs)
+
+    assert correct(after=20) == 20
+    runs.clear()
+    with pytest.raises(type(lost)):
+        correct(after=21)
+    assert len(runs) == 20
+
+
+def test_any_other_error_of_a_correction_is_raised_at_once(app: Flask) -> None:
+    runs: list[int] = []
+
+    @sale_locks.retried_if_overtaken
+    def correct() -> None:
+        runs.append(1)
+        raise ValueError("other")
+
+    with pytest.raises(ValueError, match=r"^other$"):
+        correct()
+    assert runs == [1]

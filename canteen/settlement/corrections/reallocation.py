@@ -17,11 +17,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import func, insert, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from canteen import clock, events, names
-from canteen.db import intern, retried, transaction
+from canteen.db import intern, transaction
 from canteen.errors import Conflict, Forbidden, Invalid
 from canteen.ledger import periods, transfers
 from canteen.ledger.models import Period
@@ -37,7 +36,7 @@ from canteen.pos import lesser, pricing, slots
 from canteen.pos.flags import UNCLAIMABLE
 from canteen.pos.models import AddedUse, GivenUpUse, QuoteInput, Record, Sale, SaleUse, Share, Slot, Void
 from canteen.pos.pricing import Place
-from canteen.pos.sale_locks import lock_sale_parties
+from canteen.pos.sale_locks import lock_sale_parties, retried_if_overtaken
 from canteen.registry import elders
 from canteen.registry.elders import Known
 from canteen.rulebooks import layers
@@ -52,7 +51,6 @@ from canteen.settlement.corrections.repricing import Key
 from canteen.settlement.models import Claim, Finding, FindingAnswer, Regrant, RevaluedSale
 
 REASON = "regranted"  # of both transfers
-TRIES = 20
 
 
 class NoRoom(Conflict):
@@ -103,15 +101,7 @@ def give(
     Raises NoFinding, Invalid, NeedsReason, MoveNotOpen, SamePerson, Judged, NoRoom, RoomLeft, NotHolding,
     NothingToGive, NotMovable, OutOfReach.
     """
-    reason = reason_given(reason, "请写明补入或转让的依据（至少 4 个字）。")
-    for _ in range(TRIES):
-        try:
-            _give(finding_id, reason, by, take_from, seen, within)
-        except (slots.Again, IntegrityError) as lost:  # a merge, a sale or another reviewer came between
-            again: Exception = lost
-        else:
-            return
-    raise again
+    _give(finding_id, reason_given(reason, "请写明补入或转让的依据（至少 4 个字）。"), by, take_from, seen, within)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +121,7 @@ class _Meal:
         return pricing.holders(self.person, self.place)
 
 
-@retried
+@retried_if_overtaken
 def _give(
     finding_id: int, reason: str, by: str, take_from: uuid.UUID | None, seen: int | None, within: Collection[str] | None
 ) -> None:

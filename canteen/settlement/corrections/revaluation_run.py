@@ -15,11 +15,10 @@ from datetime import date, timedelta
 from typing import Any, TypeVarTuple
 
 from sqlalchemy import Select, func, insert, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from canteen import calendars, clock, keyset, places
-from canteen.db import db, intern, retried, transaction
+from canteen.db import db, intern, transaction
 from canteen.ledger import periods, transfers
 from canteen.ledger.models import LATER
 from canteen.ledger.transfers import Move
@@ -34,6 +33,7 @@ from canteen.pos import pricing, slots
 from canteen.pos.flags import CLAIMS_NOTHING
 from canteen.pos.models import AddedUse, QuoteInput, Record, Sale, Slot, Void
 from canteen.pos.pricing import Place
+from canteen.pos.sale_locks import retried_if_overtaken
 from canteen.registry import elders
 from canteen.registry.elders import Known
 from canteen.rulebooks import late_notices, layers
@@ -240,16 +240,8 @@ class Work:
         session.rollback()
         return found
 
+    @retried_if_overtaken
     def _book(self, batch: Sequence[Meal]) -> list[Again]:
-        for _ in range(20):
-            try:
-                return self._booked(batch)
-            except (slots.Again, IntegrityError) as lost:  # a merge, another sale or another run came between
-                again: Exception = lost
-        raise again
-
-    @retried
-    def _booked(self, batch: Sequence[Meal]) -> list[Again]:
         """One transaction, by the order of locks: period gates, persons by id, amounts by key."""
         with transaction() as session:
             gates = self._gates(session, batch)
