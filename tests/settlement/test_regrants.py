@@ -478,11 +478,11 @@ RUN = """
 import sys, uuid
 from canteen.app import create_app
 from canteen.errors import Refusal
-from canteen.settlement import regranting
+from canteen.settlement.corrections import reallocation
 finding, by, source = sys.argv[1:]
 with create_app().app_context():
     try:
-        regranting.give(int(finding), reason="两餐核对签名", by=by, take_from=uuid.UUID(source) if source else None)
+        reallocation.give(int(finding), reason="两餐核对签名", by=by, take_from=uuid.UUID(source) if source else None)
         print("given")
     except Refusal as refusal:
         print(refusal.code)

@@ -26,15 +26,16 @@ from tests.settlement.test_revaluation import JAN, LIMIT, verified
 RUN = """
 import os, signal, sys
 from canteen.app import create_app
-from canteen.settlement import jobs, revaluations, revaluing
+from canteen import jobs
+from canteen.settlement.corrections import revaluation_run, revaluations
 number, last = int(sys.argv[1]), int(sys.argv[2])
-revaluing.BATCH = 2
-write, written = revaluing.Work._write, []
+revaluation_run.BATCH = 2
+write, written = revaluation_run.Work._write, []
 def counted(*args):
     written.append(write(*args))
     if len(written) == last:
         os.kill(os.getpid(), signal.SIGKILL)
-revaluing.Work._write = counted
+revaluation_run.Work._write = counted
 with create_app().app_context():
     print(revaluations.run(number, jobs.holder_name()))
 """
