@@ -17,11 +17,11 @@ from canteen.policy.benefits import TARGETS, UNPAID
 from canteen.policy.canonical import canonical
 from canteen.policy.explanation import CLASS_WORDS
 from canteen.policy.grammar import BENEFITS, RULEBOOK
+from canteen.policy.lint_groups import STEPS, gaps, ties
 from canteen.policy.refusals import Problem, Refused
 from canteen.policy.shapes import Problems
 
 _WHOLE = 10_000
-_STEPS = ("by_age", "by_level", "by_class")
 
 
 def lint(document: object) -> list[Problem]:
@@ -37,7 +37,14 @@ def lint(document: object) -> list[Problem]:
         return problems
     assert isinstance(document, dict)
     book = _Book(document)
-    found = [*_names(book), *_limits(book), *_funds(book), *_rules(book), *_groups(book), *_gaps(document)]
+    found = [
+        *_names(book),
+        *_limits(book),
+        *_funds(book),
+        *_rules(book),
+        *ties(document["stages"], book.funds),
+        *gaps(document["stages"]),
+    ]
     return sorted((one for one in found if not book.acknowledges(one)), key=lambda one: one.severity != "error")
 
 
@@ -73,7 +80,7 @@ def rules_in(members: Sequence[dict[str, Any]], path: str) -> Iterator[tuple[str
 
 def steps_of(rule: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The tiers of a rule with their paths, or the rule itself."""
-    for word in _STEPS:
+    for word in STEPS:
         if word in rule:
             steps = rule[word]["steps"] if word == "by_level" else rule[word]
             inner = f"{path}.{word}.steps" if word == "by_level" else f"{path}.{word}"
@@ -413,104 +420,3 @@ def _split(rule: dict[str, Any], step: Mapping[str, Any], path: str, book: _Book
     payers = {book.funds[part["fund"]]["payer"] for part in split if part["fund"] in book.funds}
     if verb == "round_price" and "subsidy" in payers:
         yield Problem("gap_claimed", path, "抹零是让利，不能列入补贴", "", "由让利的资金承担")
-
-
-def _groups(book: _Book) -> Iterator[Problem]:
-    """Two rules of a best-of group between which only their ids decide: who benefits is the same, but not who pays."""
-    for path, group in _best_groups(book.document["stages"], "stages"):
-        rules = [(f"{path}.rules[{place}]", one) for place, one in enumerate(group["rules"]) if "rules" not in one]
-        for place, (at, rule) in enumerate(rules):
-            tied = next((one["id"] for _, one in rules[:place] if _tie(one, rule, book)), None)
-            if tied is not None:
-                message, expected = "两条标准可能同时符合，减得一样多，由谁出只凭编号先后", "金额不同，或条件互斥"
-                yield Problem("best_tie", at, message, f"{tied}、{rule['id']}", expected, "warning")
-
-
-def _tie(one: dict[str, Any], other: dict[str, Any], book: _Book) -> bool:
-    """They give the same, may hold for the same meal, and are not the same money."""
-    if any(one.get(word) != other.get(word) for word in _GIVEN) or _apart(one, other):
-        return False
-    same_case = all(one.get(word) == other.get(word) for word in ("when", "from", "to"))
-    paid = [(rule.get("fund"), rule.get("split"), rule.get("limits")) for rule in (one, other)]
-    return same_case or (paid[0] != paid[1] and _payers(one, book) == _payers(other, book))
-
-
-def _payers(rule: dict[str, Any], book: _Book) -> set[str]:
-    named = [part["fund"] for part in rule.get("split", ())] or [rule.get("fund", "")]
-    return {book.funds[name]["payer"] for name in named if name in book.funds}
-
-
-_GIVEN = frozenset({*BENEFITS, *_STEPS, "base", "most", "floor", "rounding", "only_if"})
-_SINGLE = ("kind", "period", "mode", "day_kind", "weekday", "month_day", "canteen", "canteen_class", "canteen_grade")
-
-
-def _apart(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """No meal can meet both, as far as their own conditions tell."""
-    if one.get("to", days.LATEST) < other.get("from", days.EARLIEST) or (
-        other.get("to", days.LATEST) < one.get("from", days.EARLIEST)
-    ):
-        return True
-    mine, theirs = one.get("when", {}), other.get("when", {})
-    if any(word in mine and word in theirs and set(mine[word]).isdisjoint(theirs[word]) for word in _SINGLE):
-        return True
-    one_scale = mine.get("level", {}).get("scale") == theirs.get("level", {}).get("scale")
-    spans = ("age", "canteen_level", "table", *(("level",) if one_scale else ()))
-    if any(word in mine and word in theirs and not _meet(mine[word], theirs[word]) for word in spans):
-        return True
-    return _denies(mine, theirs) or _denies(theirs, mine)
-
-
-def _meet(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    least = max(one.get("from", -_FAR), other.get("from", -_FAR))
-    return bool(least < min(one.get("below", _FAR), other.get("below", _FAR)))
-
-
-_FAR = 2**53
-
-
-def _denies(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """What the one rules out is among what the other asks for."""
-    barred = one.get("not", {})
-    return len(barred) == 1 and all(other.get(word) == value for word, value in barred.items())
-
-
-def _gaps(document: dict[str, Any]) -> Iterator[Problem]:
-    """Ages between those that the rules of one group reach, where age alone decides: in tiers, or in rules of their own."""
-    for path, group in _picking(document["stages"], "stages", ("best", "first")):
-        spans, tiered = list[tuple[int, int]](), ""
-        for place, rule in enumerate(group["rules"]):
-            when = rule.get("when", {})
-            if not set(when) <= {"age"}:
-                continue
-            own = [(one["from"], one.get("below", 999)) for one in rule.get("by_age", ())]
-            age = when.get("age", {})
-            spans += own or [(age.get("from", 0), age.get("below", 999))]
-            if not tiered and (own or when):
-                tiered = f"{path}.rules[{place}].{'by_age' if own else 'when.age'}"
-        yield from _holes(sorted(spans), len(group["rules"]), tiered)
-
-
-def _holes(spans: Sequence[tuple[int, int]], rules: int, path: str) -> Iterator[Problem]:
-    if rules < 2 or not path:
-        return
-    reached = spans[0][1] if spans else 0
-    for low, high in spans:
-        if low > reached:
-            wanted = "首尾相接，或写明出自原文"
-            yield Problem("tier_gap", path, "各条标准的年龄之间有空缺", f"{reached} 到 {low}", wanted)
-        reached = max(reached, high)
-
-
-def _best_groups(members: Sequence[dict[str, Any]], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    return _picking(members, path, ("best",))
-
-
-def _picking(
-    members: Sequence[dict[str, Any]], path: str, picks: tuple[str, ...]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Stages and groups that pick in one of these ways, with their paths."""
-    for place, member in enumerate(members):
-        if "rules" in member:
-            if member.get("pick", "best") in picks:
-                yield f"{path}[{place}]", member
-            yield from _picking(member["rules"], f"{path}[{place}].rules", picks)

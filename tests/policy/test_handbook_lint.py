@@ -14,7 +14,7 @@ from canteen.rulebooks import yaml_reader
 from tests.policy.test_manual import BOOK, FUNDS, MANUAL, OF_BOOK, RULE, STAGE, bare
 
 EXAMPLES = re.findall(r"^```lint (\w+)\n(.*?)^```", MANUAL, re.MULTILINE | re.DOTALL)
-SOURCES = [Path(policy.__file__).parent / name for name in ("lint.py", "versions.py")]
+SOURCES = [Path(policy.__file__).parent / name for name in ("lint.py", "lint_groups.py", "versions.py")]
 KINDS = ("fund", "allowance", "set")
 
 
