@@ -11,20 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from canteen.policy.canonical import Document
+from canteen.policy.documents import document_schema
 from canteen.policy.refusals import Problem, Refused
-from canteen.policy.shapes import (
-    Code,
-    Day,
-    Fen,
-    ListOf,
-    MapOf,
-    OneOf,
-    OrNull,
-    Problems,
-    Record,
-    Whole,
-    document_schema,
-)
+from canteen.policy.shapes import Code, Day, Fen, ListOf, MapOf, OneOf, OrNull, Problems, Record, Whole
 
 KINDS = ("elder", "guest", "spouse", "volunteer", "staff")
 PERIODS = ("breakfast", "lunch", "dinner")

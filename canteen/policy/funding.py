@@ -15,22 +15,10 @@ from canteen import money
 from canteen.policy import days
 from canteen.policy.benefits import round_to
 from canteen.policy.canonical import Document
+from canteen.policy.documents import document_schema
 from canteen.policy.outcome import WHY
 from canteen.policy.refusals import Problem, Refused, shown
-from canteen.policy.shapes import (
-    Code,
-    Day,
-    Fen,
-    Flag,
-    ListOf,
-    OneOf,
-    Percent,
-    Problems,
-    Record,
-    Text,
-    Whole,
-    document_schema,
-)
+from canteen.policy.shapes import Code, Day, Fen, Flag, ListOf, OneOf, Percent, Problems, Record, Text, Whole
 
 _WHOLE = 10_000
 EACH = ("month", "quarter", "year", "once")

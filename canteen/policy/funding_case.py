@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from canteen.policy.canonical import Document
+from canteen.policy.documents import document_schema
 from canteen.policy.funding import COUNTS, EACH, Worked
 from canteen.policy.refusals import Problem, Refused
-from canteen.policy.shapes import Code, Day, Fen, ListOf, MapOf, OneOf, Problems, Record, Whole, document_schema
+from canteen.policy.shapes import Code, Day, Fen, ListOf, MapOf, OneOf, Problems, Record, Whole
 
 _NUMBER = Whole(0, 1_000_000_000)
 CANTEEN = Record(

@@ -9,9 +9,10 @@ from typing import Any
 from canteen import money
 from canteen.policy import days
 from canteen.policy.canonical import Document
+from canteen.policy.documents import document_schema
 from canteen.policy.funding import EACH, PASSED, Grant, weigh
 from canteen.policy.funding_case import FundingCase
-from canteen.policy.shapes import Code, Day, Fen, ListOf, OneOf, Record, Text, Whole, document_schema
+from canteen.policy.shapes import Code, Day, Fen, ListOf, OneOf, Record, Text, Whole
 
 _MOST = Fen(most=2**53 - 1)
 _SAID = {"canteen": Code(), "rule": Code(101), "clause": Text(120), "label": Text(30), "reason": Text(20_000)}

@@ -9,23 +9,8 @@ from __future__ import annotations
 from canteen.policy import days
 from canteen.policy.canonical import Document
 from canteen.policy.case import DAY_KINDS, KINDS, MODES, PERIODS
-from canteen.policy.shapes import (
-    Code,
-    Day,
-    Either,
-    Fen,
-    Flag,
-    ListOf,
-    Minute,
-    Named,
-    OneOf,
-    Percent,
-    Record,
-    Shape,
-    Text,
-    Whole,
-    document_schema,
-)
+from canteen.policy.documents import Either, Named, document_schema
+from canteen.policy.shapes import Code, Day, Fen, Flag, ListOf, Minute, OneOf, Percent, Record, Shape, Text, Whole
 
 FORMAT = 1
 PAYERS = ("subsidy", "concession", "donation")

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from canteen.policy.bill import Bill
 from canteen.policy.canonical import Document
 from canteen.policy.case import Diner, Meal, Taken
+from canteen.policy.documents import document_schema
 from canteen.policy.explanation import Sentences, sentences
 from canteen.policy.grammar import PAYERS, ROUND_BY, ROUND_TO
 from canteen.policy.outcome import Check, Passed, Rounded, Share, Surcharge, Use
 from canteen.policy.refusals import Problem, Refused
 from canteen.policy.rules import Lean, Rulebook
-from canteen.policy.shapes import Code, Fen, Flag, ListOf, OneOf, Problems, Record, Text, Whole, document_schema
+from canteen.policy.shapes import Code, Fen, Flag, ListOf, OneOf, Problems, Record, Text, Whole
 from canteen.policy.stacking import Running, Used, judge
 
 __all__ = ["Quote", "Sentences", "Wanted", "quote", "quote_doc", "quote_schema", "read_quote", "say", "wanted"]

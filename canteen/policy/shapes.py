@@ -7,7 +7,7 @@ is its JSON Schema. Rulebooks, cases and quotes are all held to shapes, so the t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TypeAlias
@@ -409,60 +409,6 @@ class Record(Shape):
                 out.append(Problem("one_of", path, "只能且必须写其中一项", "、".join(there) or "无", "、".join(names)))
         if self.some_of and not any(name in value for name in self.some_of):
             out.append(Problem("some_of", path, "至少写一项", "无", "、".join(self.some_of)))
-
-
-@dataclass(frozen=True, slots=True)
-class Named(Shape):
-    """A shape by name, for shapes that hold themselves; the schema refers to it in `$defs`."""
-
-    name: str
-    make: Callable[[], Shape]
-
-    def check(self, value: Json, path: str, out: Problems) -> None:
-        self.make().check(value, path, out)
-
-    def parse(self, tree: Json, path: str, out: Problems) -> Json:
-        return self.make().parse(tree, path, out)
-
-    def schema(self) -> dict[str, Json]:
-        return {"$ref": f"#/$defs/{self.name}"}
-
-
-@dataclass(frozen=True, slots=True)
-class Either(Shape):
-    """One shape or another, told apart by a field that only the first one has."""
-
-    mark: str
-    marked: Shape
-    other: Shape
-
-    def check(self, value: Json, path: str, out: Problems) -> None:
-        self._of(value).check(value, path, out)
-
-    def parse(self, tree: Json, path: str, out: Problems) -> Json:
-        return self._of(tree).parse(tree, path, out)
-
-    def schema(self) -> dict[str, Json]:
-        return {
-            "if": {"type": "object", "required": [self.mark]},
-            "then": self.marked.schema(),
-            "else": self.other.schema(),
-        }
-
-    def _of(self, value: Json) -> Shape:
-        return self.marked if isinstance(value, dict) and self.mark in value else self.other
-
-
-def document_schema(shape: Shape, title: str, named: tuple[Named, ...] = ()) -> dict[str, Json]:
-    """The whole JSON Schema of a document."""
-    schema: dict[str, Json] = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": title,
-        **shape.schema(),
-    }
-    if named:
-        schema["$defs"] = {one.name: one.make().schema() for one in named}
-    return schema
 
 
 def _under(path: str, name: str) -> str:

@@ -12,8 +12,9 @@ import yaml
 
 from canteen import money
 from canteen.policy import days
+from canteen.policy.documents import Either, Named
 from canteen.policy.grammar import RULEBOOK
-from canteen.policy.shapes import Day, Either, Fen, Flag, ListOf, MapOf, Minute, Named, Percent, Record, Shape
+from canteen.policy.shapes import Day, Fen, Flag, ListOf, MapOf, Minute, Percent, Record, Shape
 
 _LAST = ("rules", "stages")  # what is long stands last
 _SHORT = 72  # a record that fits in so many marks stands on one line

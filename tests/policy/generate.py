@@ -15,18 +15,17 @@ from typing import Any
 from canteen.policy import days
 from canteen.policy.canonical import canonical
 from canteen.policy.case import CASE
+from canteen.policy.documents import Either, Named
 from canteen.policy.grammar import RULEBOOK
 from canteen.policy.quote import Wanted
 from canteen.policy.shapes import (
     Code,
     Day,
-    Either,
     Fen,
     Flag,
     ListOf,
     MapOf,
     Minute,
-    Named,
     OneOf,
     OrNull,
     Percent,
