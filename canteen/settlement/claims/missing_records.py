@@ -18,7 +18,7 @@ from canteen.places import Contract
 from canteen.pos import arrivals, lost_numbers
 from canteen.pos.lost_numbers import Run
 from canteen.pos.models import Record
-from canteen.settlement.closing import close, gather
+from canteen.settlement.closing import close, gather_tablets
 from canteen.settlement.models import Claim, Decision
 
 
@@ -108,7 +108,7 @@ def quarantined(period: Period) -> int:
     """Records of the period's days that its tablets sent and nobody could book yet: kept whole, to be looked into."""
     contract = db.session.get(Contract, period.contract_id)
     assert contract is not None
-    tablets = gather.tablets(contract, period.from_day, period.to_day)
+    tablets = gather_tablets.tablets(contract, period.from_day, period.to_day)
     resolved = select(Record.resolves).where(Record.resolves.is_not(None))
     query = select(Record.tablet_at, Record.arrived_at).where(
         Record.state == "quarantined",

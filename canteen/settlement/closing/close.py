@@ -30,6 +30,9 @@ from canteen.settlement.closing import (
     carry_over,
     checks,
     gather,
+    gather_limits,
+    gather_persons,
+    gather_tablets,
     parties,
     proration,
     provisional_days,
@@ -267,21 +270,21 @@ def _flipped(period_id: int) -> tuple[int, dict[str, Any]]:
 def _judge(period: Period, contract: Contract, known: gather.Clusters, cut: Cut) -> tuple[_Counts, list[Finding]]:
     """Go through the period's sales once, page by page; what is odd becomes findings, the rest counts."""
     counts = _Counts(0, Counter(), set(), Counter(), {}, set(), Counter())
-    quotes, turns_at, budgets = Quotes(own=True), gather.day_turns_at(contract), gather.Budgets(cut)
+    quotes, turns_at, budgets = Quotes(own=True), gather.day_turns_at(contract), gather_limits.Budgets(cut)
     findings: list[Finding] = []
     for page in gather.sales(period, cut):
         sales = gather.sold(page, turns_at)
         prices = {sale.id: sale.priced for sale in sales if not sale.voided}
-        excess = checks.excess(gather.uses([row.id for row in page], known, cut, budgets), known.roots())
+        excess = checks.excess(gather_limits.uses([row.id for row in page], known, cut, budgets), known.roots())
         elders = {sale.elder for sale in sales if sale.elder}
         findings += checks.of_prices(sales, quotes.of({sale.own for sale in sales}), checks.excess_rules(excess))
         findings += checks.of_uses(excess, prices)
         findings += checks.of_clocks(sales)
         findings += checks.of_sellers(sales)
-        findings += checks.of_deaths(sales, gather.deaths(elders, known, cut))
+        findings += checks.of_deaths(sales, gather_persons.deaths(elders, known, cut))
         if sales:
             span = min(sale.day for sale in sales), max(sale.day for sale in sales)
-            findings += checks.of_likely(sales, gather.twins(elders, known, cut, *span))
+            findings += checks.of_likely(sales, gather_persons.twins(elders, known, cut, *span))
         payments = [row.payment_id for row in page if row.arrival % 16 == 0]  # each with its first sale
         findings += checks.of_payments(gather.payments(payments))
         counts.tenders.update(gather.tenders(payments))
@@ -296,24 +299,24 @@ def _judge(period: Period, contract: Contract, known: gather.Clusters, cut: Cut)
 
 
 def _of_earlier_sales(
-    period: Period, known: gather.Clusters, cut: Cut, budgets: gather.Budgets, turns_at: int
+    period: Period, known: gather.Clusters, cut: Cut, budgets: gather_limits.Budgets, turns_at: int
 ) -> Iterator[Finding]:
     """What became known after an earlier close of whom its sales fed: they are named now, its claim stands.
 
     Meals after a death (ruling 11), and meals that an allowance does not hold now that two turn out to be one
     (ruling 42). What the close before could have named is not named again.
     """
-    ids = gather.known_late(period, known, cut)
+    ids = gather_persons.known_late(period, known, cut)
     if not ids:
         return
     before = Cut(cut.facts_before, cut.records, cut.facts_before, cut.records_before)
     were = gather.clusters(before)
     sales = gather.by_id(ids, turns_at)
     elders = {sale.elder for sale in sales if sale.elder}
-    named = {finding.subject for finding in checks.of_deaths(sales, gather.deaths(elders, were, before))}
-    late = checks.of_deaths(sales, gather.deaths(elders, known, cut))
+    named = {finding.subject for finding in checks.of_deaths(sales, gather_persons.deaths(elders, were, before))}
+    late = checks.of_deaths(sales, gather_persons.deaths(elders, known, cut))
     yield from (finding for finding in late if finding.subject not in named)
-    uses = gather.uses(ids, known, cut, budgets)
+    uses = gather_limits.uses(ids, known, cut, budgets)
     there = {(one.use.sale, one.use.allowance, one.use.window) for one in checks.excess(uses, were.roots())}
     found = [
         one
@@ -325,8 +328,8 @@ def _of_earlier_sales(
 
 def of_tablets(period: Period, contract: Contract, records: int | None = None) -> list[Finding]:
     """Gaps and forks of the tablets that served the contract; `records` None looks at all there is now."""
-    tablets = gather.tablets(contract, period.from_day, period.to_day, records)
-    links, starts = gather.chains(tablets, period.from_day - timedelta(days=1), records)
+    tablets = gather_tablets.tablets(contract, period.from_day, period.to_day, records)
+    links, starts = gather_tablets.chains(tablets, period.from_day - timedelta(days=1), records)
     return list(checks.of_chain(links, period.from_day, period.to_day, starts))
 
 

@@ -1,0 +1,94 @@
+"""Read who has died, who is likely the same person and what became known late, as recorded up to a cut."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Collection
+from datetime import date
+
+from sqlalchemy import and_, select
+
+from canteen import keyset
+from canteen.db import db
+from canteen.ledger.models import Period
+from canteen.pos.models import Sale, Void
+from canteen.registry import facts as dated
+from canteen.registry import likely_same
+from canteen.registry.models import ElderFact
+from canteen.settlement.closing.gather import Clusters, batches, facts_of
+from canteen.settlement.closing.statement import Cut
+
+
+def deaths(elders: Collection[str], known: Clusters, cut: Cut) -> dict[str, date]:
+    """Elder -> day of death as recorded up to the cut, also when recorded under an id merged with theirs."""
+    asked = {member for elder in elders for member in known.members(elder)}
+    days: dict[str, date] = {}
+    for some in batches(sorted(asked), 500):
+        for fact in dated.standing(facts_of("status", [uuid.UUID(elder) for elder in some]), cut.facts):
+            if fact.value == "deceased":
+                root = known.root(str(fact.elder_id))
+                days[root] = min(days.get(root, date.max), fact.from_day)
+    return {elder: days[known.root(elder)] for elder in elders if known.root(elder) in days}
+
+
+def twins(elders: Collection[str], known: Clusters, cut: Cut, first: date, last: date) -> dict[str, list[str]]:
+    """Standing sale -> those of the same day and meal, anywhere, to an entry that is likely the same person.
+
+    elders       whose sales are asked for, on the days from `first` to `last`
+    Two entries that are known to be one are none: their limits are one already.
+    """
+    alike = {
+        str(each): [str(one.id) for one in others if known.root(str(each)) != known.root(str(one.id))]
+        for each, others in likely_same.twins(db.session(), [uuid.UUID(each) for each in elders], cut.facts).items()
+    }
+    db.session.rollback()
+    eaten: dict[tuple[date, str], list[tuple[str, str]]] = defaultdict(list)
+    for some in batches(sorted({*alike, *(other for others in alike.values() for other in others)}), 500):
+        query = (
+            select(Sale.service_day, Sale.period, Sale.id, Sale.elder_id)
+            .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= cut.records))
+            .where(
+                keyset.among(Sale.elder_id, [uuid.UUID(elder) for elder in some]),
+                Sale.service_day.between(first, last),
+                Sale.record_id <= cut.records,
+                Void.id.is_(None),
+            )
+        )
+        for day, meal, sale, elder in keyset.once(query):
+            eaten[day, meal].append((str(sale), str(elder)))
+    found: dict[str, list[str]] = {}
+    for together in eaten.values():
+        for mine, eater in together:
+            if also := sorted(other for other, whose in together if whose in alike.get(eater, ())):
+                found[mine] = also
+    return found
+
+
+def known_late(period: Period, known: Clusters, cut: Cut) -> list[uuid.UUID]:
+    """Standing sales of the contract's earlier periods, of whom a death or a merge became known since the close before."""
+    told = keyset.once(
+        select(ElderFact.elder_id)
+        .where(
+            ElderFact.kind.in_(("status", "merged")),
+            ElderFact.recorded > cut.facts_before,
+            ElderFact.recorded <= cut.facts,
+        )
+        .distinct()
+    )
+    asked = {uuid.UUID(member) for (elder,) in told for member in known.members(str(elder))}
+    found: list[uuid.UUID] = []
+    for some in batches(sorted(asked), 500):
+        query = (
+            select(Sale.id)
+            .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= cut.records))
+            .where(
+                keyset.among(Sale.elder_id, some),
+                Sale.contract_id == period.contract_id,
+                Sale.service_day < period.from_day,
+                Sale.record_id <= cut.records_before,
+                Void.id.is_(None),
+            )
+        )
+        found += [sale for (sale,) in keyset.once(query)]
+    return sorted(found)
