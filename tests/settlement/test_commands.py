@@ -93,7 +93,7 @@ def test_a_close_without_a_month_takes_all_that_is_over_oldest_first(run: Run, s
 
 def test_a_close_that_fails_is_told_and_run_again_mends_it(run: Run, staff: Town, monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as broken:
-        broken.setattr(close.reconcile, "of_chain", _overflow)
+        broken.setattr(close.checks, "of_chain", _overflow)
         result = run("period", "close", "k1")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("close_failed: k1 含 2026-01-31 的所属期未能结账（OverflowError")

@@ -302,7 +302,7 @@ def test_an_honest_month_has_no_finding(town: Town):
 
 
 def test_a_distinct_input_is_priced_once(town: Town, monkeypatch: pytest.MonkeyPatch):
-    from canteen.settlement.closing import close, requote  # noqa: PLC0415
+    from canteen.settlement.closing import period_checks, requote  # noqa: PLC0415
 
     for _ in range(5):
         town.sell(JAN5, None)
@@ -313,7 +313,7 @@ def test_a_distinct_input_is_priced_once(town: Town, monkeypatch: pytest.MonkeyP
             super().__init__(own=own)
             made.append(self)
 
-    monkeypatch.setattr(close, "Quotes", Counting)
+    monkeypatch.setattr(period_checks, "Quotes", Counting)
     town.close("2026-01")
 
     assert [quotes.priced for quotes in made] == [1]

@@ -163,7 +163,7 @@ def test_a_database_stuck_on_such_a_record_recovers_at_the_next_tick(
     """As it was left: flipped, without a claim, the later month waiting behind it."""
     poisoned(town)
     with monkeypatch.context() as broken:
-        broken.setattr(close.reconcile, "of_chain", _overflow)
+        broken.setattr(close.checks, "of_chain", _overflow)
         with pytest.raises(OverflowError):
             town.close("2026-01")
         town.sell(FEB3, town.cards[0])
@@ -182,7 +182,7 @@ def test_a_closed_period_without_a_claim_is_told_at_the_desk(app: Flask, town: T
     a_person("manager", ("manager", "canteen", "c1"))
     a_person("elsewhere", ("finance", "area", world.OTHER_DISTRICT))
     with monkeypatch.context() as broken:
-        broken.setattr(close.reconcile, "of_chain", _overflow)
+        broken.setattr(close.checks, "of_chain", _overflow)
         with pytest.raises(OverflowError):
             town.close("2026-01")
     words = "已经结账，但结算单还没有生成"

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from canteen import clock
 from canteen.settlement.audit import trial_balance
 from canteen.settlement.claims import payouts, review, workflow
-from canteen.settlement.closing import adjustments, carry_over, close
+from canteen.settlement.closing import adjustments, carry_over, period_checks
 from canteen.settlement.closing import lines as claim_lines
 from canteen.settlement.models import Held
 from tests.settlement import late
@@ -137,14 +137,14 @@ def test_a_meal_summed_wrongly_by_the_close_is_named(town: Town, monkeypatch: py
 
 def test_a_meal_counted_twice_by_the_close_is_named(town: Town, monkeypatch: pytest.MonkeyPatch):
     town.sell(date(2026, 1, 5), town.cards[0])
-    right = close._count
+    right = period_checks._count
 
     def twice(*asked: Any) -> None:
         right(*asked)
         right(*asked)
 
     with monkeypatch.context() as during_the_close:
-        during_the_close.setattr(close, "_count", twice)
+        during_the_close.setattr(period_checks, "_count", twice)
         town.close("2026-01")
 
     assert codes(town) == {"claim_counts", "line_counts"}

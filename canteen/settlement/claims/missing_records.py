@@ -18,7 +18,7 @@ from canteen.places import Contract
 from canteen.pos import arrivals, lost_numbers
 from canteen.pos.lost_numbers import Run
 from canteen.pos.models import Record
-from canteen.settlement.closing import close, gather_tablets
+from canteen.settlement.closing import gather_tablets, period_checks
 from canteen.settlement.models import Claim, Decision
 
 
@@ -48,7 +48,7 @@ def missing(period: Period) -> list[Gap]:
     """Gaps of the period as of now, without the numbers that two people declared lost."""
     contract = db.session.get(Contract, period.contract_id)
     assert contract is not None
-    found = [finding for finding in close.of_tablets(period, contract) if finding.code == "gap"]
+    found = [finding for finding in period_checks.of_tablets(period, contract) if finding.code == "gap"]
     gone: dict[str, list[Run]] = defaultdict(list)
     waiting: dict[str, list[tuple[Run, str]]] = defaultdict(list)
     for tablet, epoch, low, high, declared, confirmed in keyset.once(

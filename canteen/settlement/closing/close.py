@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -25,23 +23,11 @@ from canteen.ledger import periods
 from canteen.ledger.models import Period
 from canteen.places import Contract, NoContract
 from canteen.pos.models import Record
-from canteen.settlement.closing import (
-    adjustments,
-    carry_over,
-    checks,
-    gather,
-    gather_limits,
-    gather_persons,
-    gather_tablets,
-    parties,
-    proration,
-    provisional_days,
-    statement,
-)
+from canteen.settlement.closing import adjustments, carry_over, checks, gather, parties, proration, statement
 from canteen.settlement.closing import lines as claim_lines
-from canteen.settlement.closing.checks import Finding, Sold
-from canteen.settlement.closing.requote import Quotes
-from canteen.settlement.closing.statement import Cut, Figures, Key
+from canteen.settlement.closing.checks import Finding
+from canteen.settlement.closing.period_checks import Counts, judge
+from canteen.settlement.closing.statement import Cut, Figures
 from canteen.settlement.models import Claim, ClaimLine, Statement
 from canteen.settlement.models import Finding as FindingRow
 
@@ -58,19 +44,6 @@ class Closed:
     claim: str
     hash: str
     flipped: bool
-
-
-@dataclass(slots=True)
-class _Counts:
-    """What is counted while the sales of a period go by."""
-
-    sales: int
-    totals: Counter[str]
-    persons: set[str]
-    line_meals: Counter[Key]
-    line_persons: dict[Key, set[str]]
-    rulebooks: set[str]
-    tenders: Counter[str]
 
 
 def close(contract_id: str, day: date, *, by: str) -> Closed:
@@ -180,7 +153,7 @@ def reckon(period_id: int) -> Figures:
     db.session.rollback()
     cut, silent = cut_of(period)
     known = gather.clusters(cut)
-    counts, findings = _judge(period, contract, known, cut)
+    counts, findings = judge(period, contract, known, cut)
     own, earlier = claim_lines.booked(period, known.root)
     lines = {key: (counts.line_meals[key], len(counts.line_persons.get(key, ())), fen) for key, fen in own.items()}
     lines |= earlier | carry_over.lines(period, cut) | adjustments.lines(period)
@@ -205,7 +178,7 @@ def reckon(period_id: int) -> Figures:
     )
 
 
-def _named(period: Period, cut: Cut, counts: _Counts, lines: tuple[statement.Line, ...]) -> dict[str, Any] | None:
+def _named(period: Period, cut: Cut, counts: Counts, lines: tuple[statement.Line, ...]) -> dict[str, Any] | None:
     """Whose statement it is and what its funds are called, as known at the flip; None where the flip is older than that."""
     if int(_flipped(period.id)[1].get("statement", 1)) == 1:
         return None
@@ -265,95 +238,6 @@ def _flipped(period_id: int) -> tuple[int, dict[str, Any]]:
     if not found:
         raise periods.PeriodNotOver
     return found[0][0], json.loads(found[0][1])
-
-
-def _judge(period: Period, contract: Contract, known: gather.Clusters, cut: Cut) -> tuple[_Counts, list[Finding]]:
-    """Go through the period's sales once, page by page; what is odd becomes findings, the rest counts."""
-    counts = _Counts(0, Counter(), set(), Counter(), {}, set(), Counter())
-    quotes, turns_at, budgets = Quotes(own=True), gather.day_turns_at(contract), gather_limits.Budgets(cut)
-    findings: list[Finding] = []
-    for page in gather.sales(period, cut):
-        sales = gather.sold(page, turns_at)
-        prices = {sale.id: sale.priced for sale in sales if not sale.voided}
-        excess = checks.excess(gather_limits.uses([row.id for row in page], known, cut, budgets), known.roots())
-        elders = {sale.elder for sale in sales if sale.elder}
-        findings += checks.of_prices(sales, quotes.of({sale.own for sale in sales}), checks.excess_rules(excess))
-        findings += checks.of_uses(excess, prices)
-        findings += checks.of_clocks(sales)
-        findings += checks.of_sellers(sales)
-        findings += checks.of_deaths(sales, gather_persons.deaths(elders, known, cut))
-        if sales:
-            span = min(sale.day for sale in sales), max(sale.day for sale in sales)
-            findings += checks.of_likely(sales, gather_persons.twins(elders, known, cut, *span))
-        payments = [row.payment_id for row in page if row.arrival % 16 == 0]  # each with its first sale
-        findings += checks.of_payments(gather.payments(payments))
-        counts.tenders.update(gather.tenders(payments))
-        counts.rulebooks |= {row.rulebook_hash for row in page}
-        _count(counts, period, sales, known)
-    findings += _of_earlier_sales(period, known, cut, budgets, turns_at)
-    findings += of_tablets(period, contract, cut.records)
-    findings += adjustments.findings(period)
-    findings += proration.findings(period)
-    findings += provisional_days.findings(period, cut)
-    return counts, findings
-
-
-def _of_earlier_sales(
-    period: Period, known: gather.Clusters, cut: Cut, budgets: gather_limits.Budgets, turns_at: int
-) -> Iterator[Finding]:
-    """What became known after an earlier close of whom its sales fed: they are named now, its claim stands.
-
-    Meals after a death (ruling 11), and meals that an allowance does not hold now that two turn out to be one
-    (ruling 42). What the close before could have named is not named again.
-    """
-    ids = gather_persons.known_late(period, known, cut)
-    if not ids:
-        return
-    before = Cut(cut.facts_before, cut.records, cut.facts_before, cut.records_before)
-    were = gather.clusters(before)
-    sales = gather.by_id(ids, turns_at)
-    elders = {sale.elder for sale in sales if sale.elder}
-    named = {finding.subject for finding in checks.of_deaths(sales, gather_persons.deaths(elders, were, before))}
-    late = checks.of_deaths(sales, gather_persons.deaths(elders, known, cut))
-    yield from (finding for finding in late if finding.subject not in named)
-    uses = gather_limits.uses(ids, known, cut, budgets)
-    there = {(one.use.sale, one.use.allowance, one.use.window) for one in checks.excess(uses, were.roots())}
-    found = [
-        one
-        for one in checks.excess(uses, known.roots())
-        if (one.use.sale, one.use.allowance, one.use.window) not in there
-    ]
-    yield from checks.of_uses(found, {sale.id: sale.priced for sale in sales})
-
-
-def of_tablets(period: Period, contract: Contract, records: int | None = None) -> list[Finding]:
-    """Gaps and forks of the tablets that served the contract; `records` None looks at all there is now."""
-    tablets = gather_tablets.tablets(contract, period.from_day, period.to_day, records)
-    links, starts = gather_tablets.chains(tablets, period.from_day - timedelta(days=1), records)
-    return list(checks.of_chain(links, period.from_day, period.to_day, starts))
-
-
-def _count(counts: _Counts, period: Period, sales: list[Sold], known: gather.Clusters) -> None:
-    """Two entries that are known to be one person are one person here too (人数)."""
-    standing = [sale for sale in sales if not sale.voided]
-    counts.sales += len(sales)
-    for sale in standing:
-        if sale.elder:
-            counts.totals["meals"] += 1
-            counts.persons.add(known.root(sale.elder))
-        else:
-            counts.totals["guests"] += 1
-        counts.totals["list"] += sale.priced.list_fen
-        counts.totals["due"] += sale.priced.due_fen
-        counts.totals["surcharge"] += sale.priced.surcharge_fen
-        for part in sale.priced.parts:
-            counts.totals[part.payer] += part.fen
-    if counts.persons:
-        counts.totals["persons"] = len(counts.persons)
-    elders = {sale.id: known.root(sale.elder) for sale in sales if sale.elder}
-    for sale_id, key in claim_lines.standing(period, [uuid.UUID(sale) for sale in elders]):
-        counts.line_meals[key] += 1
-        counts.line_persons.setdefault(key, set()).add(elders[str(sale_id)])
 
 
 @retried
