@@ -15,7 +15,8 @@ from canteen.errors import Invalid
 from canteen.settlement.audit import trial_balance, verify
 from canteen.settlement.claims import review
 from canteen.settlement.corrections import reallocation
-from canteen.settlement.corrections.reallocation import NoRoom, NotMovable
+from canteen.settlement.corrections.reallocation import NotMovable
+from canteen.settlement.corrections.reallocation_quote import NoRoom
 from canteen.settlement.desk import unproven_pages
 from canteen.settlement.models import Finding
 from tests import world

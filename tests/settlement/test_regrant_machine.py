@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from canteen import clock
 from canteen.errors import Refusal
 from canteen.settlement.audit import trial_balance, verify
-from canteen.settlement.corrections import reallocation
+from canteen.settlement.corrections import reallocation, reallocation_queries
 from canteen.settlement.models import Finding
 from tests import world
 from tests.pos.books import book
@@ -74,7 +74,7 @@ class Machine:
             for number in named:
                 finding = town.session.get_one(Finding, number)
                 assert finding.sale_id is not None
-                ways = [None, *reallocation.holders(town.session, finding.sale_id)]
+                ways = [None, *reallocation_queries.holders(town.session, finding.sale_id)]
                 town.session.rollback()
                 self.lot.shuffle(ways)
                 self.moved += any(self._give(number, way, month) for way in ways)

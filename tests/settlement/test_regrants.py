@@ -23,14 +23,8 @@ from canteen.settlement.audit import trial_balance, verify
 from canteen.settlement.claims import review
 from canteen.settlement.claims.claims import MoveNotOpen, NeedsReason, SamePerson
 from canteen.settlement.corrections import reallocation
-from canteen.settlement.corrections.reallocation import (
-    NoRoom,
-    NothingToGive,
-    NotHolding,
-    NotMovable,
-    OutOfReach,
-    RoomLeft,
-)
+from canteen.settlement.corrections.reallocation import NotHolding, NotMovable, OutOfReach, RoomLeft
+from canteen.settlement.corrections.reallocation_quote import NoRoom, NothingToGive
 from canteen.settlement.models import Regrant
 from tests import world
 from tests.pos.books import book

@@ -13,13 +13,11 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
-from canteen import clock, events, names
+from canteen import clock, events
 from canteen.db import intern, transaction
 from canteen.errors import Conflict, Forbidden, Invalid
 from canteen.ledger import periods, transfers
@@ -29,33 +27,33 @@ from canteen.money import Fen
 from canteen.places import Contract
 from canteen.policy import case
 from canteen.policy import quote as engine
-from canteen.policy.case import Case
-from canteen.policy.quote import Quote
 from canteen.policy.rulebook import canonical, digest
-from canteen.pos import lesser, pricing, slots
+from canteen.pos import lesser, slots
 from canteen.pos.flags import UNCLAIMABLE
 from canteen.pos.models import AddedUse, GivenUpUse, QuoteInput, Record, Sale, SaleUse, Share, Slot, Void
-from canteen.pos.pricing import Place
 from canteen.pos.sale_locks import lock_sale_parties, retried_if_overtaken
-from canteen.registry import elders
-from canteen.registry.elders import Known
-from canteen.rulebooks import layers
-from canteen.rulebooks.layers import InForce
 from canteen.rulebooks.models import JoinedRulebook
 from canteen.settlement.claims import claims, review
 from canteen.settlement.claims.claims import reason_given
 from canteen.settlement.claims.review import NoFinding
 from canteen.settlement.closing import budgets
 from canteen.settlement.corrections import repricing
+from canteen.settlement.corrections.reallocation_quote import (
+    ExcessMeal,
+    NoRoom,
+    NothingToGive,
+    full_limits,
+    given_now,
+    hold_amounts,
+    quoted_now,
+    read_meal,
+    shares_of,
+    take_limits,
+)
 from canteen.settlement.corrections.repricing import Key
 from canteen.settlement.models import Claim, Finding, FindingAnswer, Regrant, RevaluedSale
 
 REASON = "regranted"  # of both transfers
-
-
-class NoRoom(Conflict):
-    code = "no_room"
-    message = "享受次数或额度仍被占用，不能直接补入；如需转让，请选择由哪一餐转出。"
 
 
 class RoomLeft(Conflict):
@@ -66,11 +64,6 @@ class RoomLeft(Conflict):
 class NotHolding(Conflict):
     code = "not_holding"
     message = "所选的就餐没有占用这一次数（可能已撤单或已转出），请刷新后重新选择。"
-
-
-class NothingToGive(Conflict):
-    code = "nothing_to_give"
-    message = "这笔就餐没有可以补入的补贴：售出时未按补贴计价，或按当日标准复算不享受。"
 
 
 class NotMovable(Conflict):
@@ -104,23 +97,6 @@ def give(
     _give(finding_id, reason_given(reason, "请写明补入或转让的依据（至少 4 个字）。"), by, take_from, seen, within)
 
 
-@dataclass(frozen=True, slots=True)
-class _Meal:
-    """An excess meal with all that its price hangs on."""
-
-    sale: Sale
-    asked: Case
-    book: InForce
-    place: Place
-    person: Known
-    own: dict[Key, repricing.Own]
-    lacking: frozenset[Key]
-
-    @property
-    def whose(self) -> dict[str, tuple[uuid.UUID, ...]]:
-        return pricing.holders(self.person, self.place)
-
-
 @retried_if_overtaken
 def _give(
     finding_id: int, reason: str, by: str, take_from: uuid.UUID | None, seen: int | None, within: Collection[str] | None
@@ -136,15 +112,15 @@ def _give(
         _may(session, claim, meals, by)
         answered = _newest(session, finding_id, seen)
         _movable(session, meals)
-        meal = _read(session, sale)
-        _hold_amounts(session, meal, other)
+        meal = read_meal(session, sale)
+        hold_amounts(session, meal, other)
 
         up = [] if other is None else _free(session, meal, other)
-        quoted, told = _quoted(session, meal)
-        given = _given(session, meal, quoted)
+        quoted, told = quoted_now(session, meal)
+        given = given_now(session, meal, quoted)
         if not given:
-            raise NoRoom if other is None and _full(session, meal) else NothingToGive
-        uses, rows = _take(session, meal, quoted)
+            raise NoRoom if other is None and full_limits(session, meal) else NothingToGive
+        uses, rows = take_limits(session, meal, quoted)
 
         fen, source = sum(given.values()), None if other is None else other.id
         number = events.record(
@@ -188,7 +164,7 @@ def cause(number: int) -> str:
     return f"event:{number}"
 
 
-def _keep_input(session: Session, meal: _Meal, told: tuple[case.Taken, ...]) -> str:
+def _keep_input(session: Session, meal: ExcessMeal, told: tuple[case.Taken, ...]) -> str:
     """Store the whole input of the quote that gives the benefit; its hash."""
     body = canonical(case.case_doc(meal.asked.diner, meal.asked.meal, told))
     intern(session, QuoteInput, [{"hash": digest(body), "body": body.decode()}])
@@ -292,169 +268,13 @@ def _prorated(session: Session, meal: Sale) -> bool:
     return body is not None and any(budgets.prorated_by(body, allowance) for allowance, _ in leant)
 
 
-# --- what the meal would be given now ---
-
-
-def _read(session: Session, sale: Sale) -> _Meal:
-    asked = repricing.inputs_of(session, [sale.own_input_hash])[sale.own_input_hash]
-    try:
-        book = layers.stored(session, sale.own_rulebook_hash)
-    except layers.NoRulebook as missing:
-        raise NothingToGive from missing
-    assert sale.elder_id is not None
-    lacking = select(SaleUse.allowance, SaleUse.window).where(
-        SaleUse.sale_id == sale.id, SaleUse.granted < SaleUse.asked
-    )
-    return _Meal(
-        sale,
-        asked,
-        InForce(book, sale.own_rulebook_hash, "", ()),
-        pricing.place_at(session, sale.canteen_id, clock.instant(sale.service_day, 12 * 60)),
-        elders.known(session, sale.elder_id, sale.service_day),
-        repricing.own_uses(session, sale.id),
-        frozenset((allowance, window) for allowance, window in session.execute(lacking)),
-    )
-
-
-def _hold_amounts(session: Session, meal: _Meal, other: Sale | None) -> None:
-    """Hold households, budgets and their rows; after the persons. Raises slots.Again."""
-    households = {each for sale in (meal.sale, other) if sale for each in slots.holders(session, sale.id)[1]}
-    if meal.person.household:
-        households.add(pricing.household_holder(meal.person.household))
-    limits = {lean.allowance.id: lean.allowance.limit for lean in meal.book.book.leans}
-    pots = {
-        (want.allowance, want.window): limits.get(want.allowance, limits.get(want.allowance.rpartition("@")[0], 0))
-        for want in engine.wanted(meal.book.book, meal.asked.diner, meal.asked.meal)
-        if want.scope == "budget"
-    }
-    slots.hold(session, households, pots, meal.sale.list_fen)
-    rows, drawn = set(pricing.budget_holders(meal.place)), set(pots)
-    if other is not None:
-        theirs = [use for use in slots.standing(session, other.id) if use.allowance.startswith("budget.")]
-        rows |= {use.person_id for use in theirs}
-        drawn |= {(use.allowance, use.window) for use in theirs}
-    slots.hold_drawn(session, rows, drawn)
-
-
-def _taken(session: Session, meal: _Meal) -> slots.Taken:
-    """What is taken now of every limit that can change the meal's price."""
-    book, diner, whose = meal.book, meal.asked.diner, meal.whose
-    wants = engine.wanted(book.book, diner, meal.asked.meal)
-    pots = {(want.allowance, want.window) for want in wants if want.scope == "budget"}
-    rest = [want for want in wants if want.scope != "budget"]
-    ids = sorted({each for want in rest for each in whose.get(want.scope, whose["person"])})
-    windows = {want.window for want in rest} | pricing.later_windows(book, diner, meal.asked.meal)
-    found = slots.taken(session, ids, sorted(windows), budgets=pots)
-    pricing.withhold(found, book, diner, meal.asked.meal)
-    return found
-
-
-def _quoted(session: Session, meal: _Meal) -> tuple[Quote, tuple[case.Taken, ...]]:
-    """The meal priced by its own input and rulebook: what it lacked is read as it stands now, the rest as it stood.
-
-    A use that it did not have and that finds no room is read as it stands now too, and the meal priced once more.
-    """
-    taken = _taken(session, meal)
-    told = {(one.allowance, one.window): one for one in meal.asked.taken}
-    seen, fresh = set[Key](), set(meal.lacking)
-    while True:
-        seen |= fresh
-        told |= {key: repricing.told_now(key, taken, meal.own) for key in fresh}
-        listed = repricing.listed(told)
-        quoted = engine.quote(meal.book.book, meal.asked.diner, meal.asked.meal, listed)
-        fresh = {(ask.allowance, ask.window) for ask in pricing.asks(quoted) if not _fits(meal, ask, taken)} - seen
-        if not fresh:
-            return quoted, listed
-
-
-def _fits(meal: _Meal, ask: slots.Ask, taken: slots.Taken) -> bool:
-    holder, more = pricing.holder(ask.scope, meal.whose), repricing.more(ask, meal.own)
-    used = taken.get((ask.allowance, ask.window), slots.Used())
-    if holder is None or not more:
-        return True
-    if ask.unit == "fen":
-        return ask.limited_to - used.fen >= more
-    return repricing.is_free(used, holder, ask, meal.sale.service_day)
-
-
-def _full(session: Session, meal: _Meal) -> set[Key]:
-    """Limits that the meal lacks and that have no room at all now."""
-    taken, found = _taken(session, meal), set[Key]()
-    uses = select(SaleUse).where(SaleUse.sale_id == meal.sale.id, SaleUse.granted < SaleUse.asked)
-    for use in session.execute(uses).scalars():
-        used = taken.get((use.allowance, use.window), slots.Used())
-        ask = slots.Ask(use.allowance, use.window, use.unit, use.limited_to, use.asked, ())
-        free = used.fen < use.limited_to if use.unit == "fen" else repricing.is_free(
-            used, use.person_id, ask, meal.sale.service_day
-        )  # fmt: skip
-        found |= set() if free else {(use.allowance, use.window)}
-    return found
-
-
-def _shares(session: Session, sale: Sale) -> list[Share]:
-    return list(session.execute(select(Share).where(Share.sale_id == sale.id).order_by(Share.n)).scalars())
-
-
-def _given(session: Session, meal: _Meal, quoted: Quote) -> dict[tuple[str, int], Fen]:
-    """Fen by (fund, share) that the quote bears besides what stands. Raises NothingToGive where any would sink."""
-    standing, shares = review.open_shares(session, meal.sale.id), _shares(session, meal.sale)
-    found: dict[tuple[str, int], Fen] = {}
-    for share, borne in zip(shares, lesser.borne(shares, quoted.shares), strict=True):
-        more = borne.total() - standing.get((share.fund, share.n), 0) if share.payer == "subsidy" else 0
-        if more < 0:
-            raise NothingToGive("补入后本餐的另一项补贴会减少，不能直接补入；请按当日标准另行办理。")
-        if more:
-            found[share.fund, share.n] = more
-    return found
-
-
-def _take(session: Session, meal: _Meal, quoted: Quote) -> tuple[list[dict[str, Any]], list[dict[str, object]]]:
-    """Take what the shares lean on besides what the meal has; the rows of uses and of new slots. Raises NoRoom."""
-    taken, shares = _taken(session, meal), _shares(session, meal.sale)
-    bears = lesser.borne(shares, quoted.shares)
-    counted = {rule for use in quoted.uses for rule in use.rules} - {share.rule for share in quoted.shares}
-    uses, rows, draws = list[dict[str, Any]](), list[dict[str, object]](), list[slots.Draw]()
-    for ask in sorted(pricing.asks(quoted), key=lambda ask: (ask.allowance, ask.window)):
-        counted_by = (each for share, each in zip(shares, bears, strict=True) if slots.counts(ask, share.fund))
-        leaning = (lesser.by_rules(each, ask.rules) for each in counted_by)
-        fen, holder = sum(leaning), pricing.holder(ask.scope, meal.whose)
-        if holder is None or not (fen or not counted.isdisjoint(ask.rules)):
-            continue
-        wanted = replace(ask, amount=min(ask.amount, fen)) if ask.unit == "fen" else ask
-        more = repricing.more(wanted, meal.own)
-        if not more:
-            continue
-        taking = slots.take(holder, replace(wanted, amount=more), taken, meal.sale.service_day)
-        if taking.granted < more:
-            raise NoRoom
-        if ask.unit == "fen":
-            draws.append((holder, ask, taking.granted))
-        if taking.new and taking.n is not None:
-            rows.append(slots.row(holder, ask, taking.n, meal.sale.service_day, meal.sale.id))
-        uses.append(
-            {
-                "sale_id": meal.sale.id,
-                "allowance": ask.allowance,
-                "window": ask.window,
-                "person_id": taking.holder,
-                "unit": ask.unit,
-                "limited_to": ask.limited_to,
-                "granted": taking.granted,
-                "n": taking.n,
-                "rules": " ".join(ask.rules),
-            }
-        )
-    slots.draw(session, draws)
-    return uses, rows
-
-
 # --- the meal that gives it up ---
 
 
-def _free(session: Session, meal: _Meal, other: Sale) -> list[SaleUse | AddedUse]:
+def _free(session: Session, meal: ExcessMeal, other: Sale) -> list[SaleUse | AddedUse]:
     """Free what the other meal holds of what this one lacks. Raises RoomLeft where it could be given without."""
-    full = _full(session, meal)
-    if not full and _given(session, meal, _quoted(session, meal)[0]):
+    full = full_limits(session, meal)
+    if not full and given_now(session, meal, quoted_now(session, meal)[0]):
         raise RoomLeft
     up = _held(session, other, full)
     slots.give_back(session, up)
@@ -486,7 +306,7 @@ def hanging(uses: Sequence[SaleUse | AddedUse], first: Sequence[SaleUse | AddedU
 
 def _leaning(session: Session, other: Sale, rules: Collection[str]) -> Iterator[tuple[Share, Fen]]:
     """The shares of a meal of which these rules of our own quote bear something, and how much."""
-    meal, shares = _read(session, other), _shares(session, other)
+    meal, shares = read_meal(session, other), shares_of(session, other)
     own = engine.quote(meal.book.book, meal.asked.diner, meal.asked.meal, meal.asked.taken)
     for share, borne in zip(shares, lesser.borne(shares, own.shares), strict=True):
         if fen := lesser.by_rules(borne, rules):
@@ -509,53 +329,3 @@ def _moves(sale: Sale, given: dict[tuple[str, int], Fen], number: int) -> Iterat
     """excluded -> open."""
     for (fund, n), fen in sorted(given.items()):
         yield Move(fund, "excluded", "open", fen, "verdict", REASON, cause(number), sale.service_day, sale.id, n)
-
-
-# --- reads, for pages ---
-
-
-def holders(session: Session, sale_id: uuid.UUID) -> list[uuid.UUID]:
-    """The meals that hold now what this meal lacks; a budget is everybody's and is held by none."""
-    sale = session.get_one(Sale, sale_id)
-    if sale.elder_id is None:
-        return []
-    lacking = session.execute(
-        select(SaleUse.person_id, SaleUse.allowance, SaleUse.window).where(
-            SaleUse.sale_id == sale_id, SaleUse.granted < SaleUse.asked, SaleUse.allowance.not_like("budget.%")
-        )
-    ).all()
-    persons = {*elders.cluster(session, sale.elder_id)[1], *(person for person, _, _ in lacking)}
-    found = set[uuid.UUID]()
-    for _, allowance, window in lacking:
-        for use in (SaleUse, AddedUse):
-            query = (
-                select(use.sale_id)
-                .outerjoin(Void, Void.sale_id == use.sale_id)
-                .outerjoin(GivenUpUse, slots.given_up(use))
-                .where(use.person_id.in_(persons), use.allowance == allowance, use.window == window, use.granted > 0)
-                .where(use.sale_id != sale_id, Void.id.is_(None), GivenUpUse.sale_id.is_(None))
-            )
-            found |= set(session.execute(query).scalars())
-    return sorted(found)
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What became of a meal's benefit: received, or given up; the other meal, why, by whom."""
-
-    received: bool
-    other: uuid.UUID | None
-    where: str  # the other meal's canteen
-    row: Regrant
-
-
-def of_sale(session: Session, sale_id: uuid.UUID, *, named: int | None = None) -> Told | None:
-    """What a reviewer moved to or from this meal. `named`: the event that names are as of; None for the present."""
-    mine = (Regrant.sale_id == sale_id) | (Regrant.from_sale_id == sale_id)
-    row = session.execute(select(Regrant).where(mine)).scalar_one_or_none()
-    if row is None:
-        return None
-    received = row.sale_id == sale_id
-    other = row.from_sale_id if received else row.sale_id
-    where = session.get_one(Sale, other).canteen_id if other else ""
-    return Told(received, other, names.of(session, "canteen", [where]).at(where, named), row)

@@ -19,7 +19,7 @@ from canteen.policy import case
 from canteen.policy import quote as engine
 from canteen.pos.models import Payment, QuoteInput, Record, Sale, SaleLine, SaleUse, Surcharge, Tender, Void
 from canteen.rulebooks import layers
-from canteen.settlement.corrections import reallocation
+from canteen.settlement.corrections import reallocation_queries
 from canteen.settlement.desk import naming
 from canteen.settlement.labels import excluded_name, say
 from canteen.settlement.models import Claim, Finding, Held, HeldAnswer
@@ -56,7 +56,7 @@ class Explanation:
     void: Void | None
     findings: list[tuple[Finding, str]]
     held: list[tuple[Held, HeldAnswer | None]]
-    regrant: reallocation.Told | None
+    regrant: reallocation_queries.Told | None
 
 
 def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True, named: int | None = None) -> Explanation | None:
@@ -101,7 +101,7 @@ def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True, named: int
                 .order_by(Held.id)
             )
         ],
-        regrant=reallocation.of_sale(session, sale_id, named=named),
+        regrant=reallocation_queries.of_sale(session, sale_id, named=named),
     )
 
 

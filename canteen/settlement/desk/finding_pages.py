@@ -12,7 +12,7 @@ from canteen.db import db
 from canteen.errors import Invalid, Refusal
 from canteen.settlement import labels
 from canteen.settlement.claims import claims, review
-from canteen.settlement.corrections import reallocation
+from canteen.settlement.corrections import reallocation, reallocation_queries
 from canteen.settlement.desk import claim_queries, claim_summary, finding_queries, meal_queries
 from canteen.settlement.desk.blueprint import (
     JUDGES,
@@ -104,8 +104,8 @@ def _regrant_page(number: str, finding: int, refusal: Refusal | None = None) -> 
     sale = found.sale
     assert sale is not None
     session = db.session()
-    told = reallocation.of_sale(session, sale)
-    holding = [] if told else reallocation.holders(session, sale)
+    told = reallocation_queries.of_sale(session, sale)
+    holding = [] if told else reallocation_queries.holders(session, sale)
     within = {
         meal: contract
         for meal, contract in claim_queries.contracts_of_sales(session, holding)

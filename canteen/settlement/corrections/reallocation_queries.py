@@ -1,0 +1,62 @@
+"""Read which meals hold what an excess meal lacks, and what a reviewer has moved. Reads only."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from canteen import names
+from canteen.pos import slots
+from canteen.pos.models import AddedUse, GivenUpUse, Sale, SaleUse, Void
+from canteen.registry import elders
+from canteen.settlement.models import Regrant
+
+
+def holders(session: Session, sale_id: uuid.UUID) -> list[uuid.UUID]:
+    """The meals that hold now what this meal lacks; a budget is everybody's and is held by none."""
+    sale = session.get_one(Sale, sale_id)
+    if sale.elder_id is None:
+        return []
+    lacking = session.execute(
+        select(SaleUse.person_id, SaleUse.allowance, SaleUse.window).where(
+            SaleUse.sale_id == sale_id, SaleUse.granted < SaleUse.asked, SaleUse.allowance.not_like("budget.%")
+        )
+    ).all()
+    persons = {*elders.cluster(session, sale.elder_id)[1], *(person for person, _, _ in lacking)}
+    found = set[uuid.UUID]()
+    for _, allowance, window in lacking:
+        for use in (SaleUse, AddedUse):
+            query = (
+                select(use.sale_id)
+                .outerjoin(Void, Void.sale_id == use.sale_id)
+                .outerjoin(GivenUpUse, slots.given_up(use))
+                .where(use.person_id.in_(persons), use.allowance == allowance, use.window == window, use.granted > 0)
+                .where(use.sale_id != sale_id, Void.id.is_(None), GivenUpUse.sale_id.is_(None))
+            )
+            found |= set(session.execute(query).scalars())
+    return sorted(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a meal's benefit: received, or given up; the other meal, why, by whom."""
+
+    received: bool
+    other: uuid.UUID | None
+    where: str  # the other meal's canteen
+    row: Regrant
+
+
+def of_sale(session: Session, sale_id: uuid.UUID, *, named: int | None = None) -> Told | None:
+    """What a reviewer moved to or from this meal. `named`: the event that names are as of; None for the present."""
+    mine = (Regrant.sale_id == sale_id) | (Regrant.from_sale_id == sale_id)
+    row = session.execute(select(Regrant).where(mine)).scalar_one_or_none()
+    if row is None:
+        return None
+    received = row.sale_id == sale_id
+    other = row.from_sale_id if received else row.sale_id
+    where = session.get_one(Sale, other).canteen_id if other else ""
+    return Told(received, other, names.of(session, "canteen", [where]).at(where, named), row)
