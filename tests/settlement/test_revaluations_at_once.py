@@ -27,15 +27,15 @@ RUN = """
 import os, signal, sys
 from canteen.app import create_app
 from canteen import jobs
-from canteen.settlement.corrections import revaluation_run, revaluations
+from canteen.settlement.corrections import revaluation_booking, revaluation_run, revaluations
 number, last = int(sys.argv[1]), int(sys.argv[2])
 revaluation_run.BATCH = 2
-write, written = revaluation_run.Work._write, []
+write, written = revaluation_booking.write, []
 def counted(*args):
     written.append(write(*args))
     if len(written) == last:
         os.kill(os.getpid(), signal.SIGKILL)
-revaluation_run.Work._write = counted
+revaluation_booking.write = counted
 with create_app().app_context():
     print(revaluations.run(number, jobs.holder_name()))
 """

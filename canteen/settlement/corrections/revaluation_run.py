@@ -14,14 +14,12 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, TypeVarTuple
 
-from sqlalchemy import Select, func, insert, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from canteen import calendars, clock, keyset, places
-from canteen.db import db, intern, transaction
-from canteen.ledger import periods, transfers
-from canteen.ledger.models import LATER
-from canteen.ledger.transfers import Move
+from canteen.db import db, transaction
+from canteen.ledger import periods
 from canteen.places import Contract
 from canteen.policy import case
 from canteen.policy import quote as engine
@@ -31,7 +29,7 @@ from canteen.policy.rulebook import canonical, digest
 from canteen.policy.rules import Rulebook
 from canteen.pos import pricing, slots
 from canteen.pos.flags import CLAIMS_NOTHING
-from canteen.pos.models import AddedUse, QuoteInput, Record, Sale, Slot, Void
+from canteen.pos.models import Record, Sale, Void
 from canteen.pos.pricing import Place
 from canteen.pos.sale_locks import retried_if_overtaken
 from canteen.registry import elders
@@ -43,10 +41,9 @@ from canteen.rulebooks.models import Revaluation
 from canteen.settlement.claims import review
 from canteen.settlement.closing import budgets
 from canteen.settlement.closing.requote import of_quote
-from canteen.settlement.corrections import delta, repricing
+from canteen.settlement.corrections import delta, repricing, revaluation_booking
 from canteen.settlement.corrections.delta import BOOKED, Changed
 from canteen.settlement.corrections.repricing import Again, Before, Key, Meal, Tally
-from canteen.settlement.models import RevaluedSale, RevaluedShare
 
 Ts = TypeVarTuple("Ts")
 PAGE = 1000
@@ -263,7 +260,7 @@ class Work:
                 again = self._reckon(session, meal, before, *people[meal.id])
                 if again is None:
                     continue
-                self._write(session, again, gates[meal.contract, meal.day])
+                revaluation_booking.write(session, self.id, again, gates[meal.contract, meal.day])
                 found.append(again)
             return found
 
@@ -425,7 +422,7 @@ class Work:
                         "sale_id": meal.id,
                         "allowance": ask.allowance,
                         "window": ask.window,
-                        "cause": cause(self.id),
+                        "cause": revaluation_booking.cause(self.id),
                         "person_id": taking.holder,
                         "unit": ask.unit,
                         "limited_to": ask.limited_to,
@@ -436,53 +433,3 @@ class Work:
                     }
                 )
         return tuple(uses), tuple(rows)
-
-    def _write(self, session: Session, again: Again, period: Any) -> None:
-        """The facts of one difference, and its transfers."""
-        meal, changed = again.meal, again.changed
-        layers.keep(session, again.book)
-        intern(session, QuoteInput, [{"hash": again.input_hash, "body": again.input_body}])
-        session.execute(
-            insert(RevaluedSale).values(
-                revaluation_id=self.id, sale_id=meal.id, contract_id=meal.contract, service_day=meal.day,
-                period_id=period.id, input_hash=again.input_hash, rulebook_hash=again.book.hash,
-                outcome=changed.outcome, due_before=changed.due_before, due_fen=changed.due, refund_fen=changed.refund,
-                at=clock.now(),
-            )
-        )  # fmt: skip
-        numbered = [(LATER * self.id + n, fund) for n, fund in enumerate(changed.funds)]
-        shares = [
-            {
-                "sale_id": meal.id,
-                "share_n": n,
-                "revaluation_id": self.id,
-                "contract_id": meal.contract,
-                "fund": fund.fund,
-                "before_fen": fund.before,
-                "new_fen": fund.new,
-                "fen": fund.fen,
-                "lacking_fen": fund.lacking,
-                "reason": "used_up" if fund.lacking else "",
-            }
-            for n, fund in numbered
-        ]
-        if shares:
-            session.execute(insert(RevaluedShare), shares)
-        if again.uses:
-            session.execute(insert(AddedUse), list(again.uses))
-        if again.slots:
-            session.execute(insert(Slot), list(again.slots))
-        moves = [_move(self.id, meal, n, fund) for n, fund in numbered if fund.fen]
-        transfers.post(session, period, moves)
-
-
-def cause(revaluation_id: int) -> str:
-    """What transfers and uses name as that which made them."""
-    return f"revaluation:{revaluation_id}"
-
-
-def _move(revaluation_id: int, meal: Meal, n: int, fund: delta.Fund) -> Move:
-    """One fund's difference; to the fund's good it is a counter-transfer."""
-    ends = ("granted", "open") if fund.fen > 0 else ("open", "granted")
-    why = cause(revaluation_id)
-    return Move(fund.fund, *ends, abs(fund.fen), "revalue", why, why, meal.day, meal.id, n)
