@@ -22,7 +22,7 @@ from playwright.sync_api import Page, Route, expect
 
 from canteen import clock, money, places
 from canteen.app import create_app
-from canteen.auth import people, tablets
+from canteen.auth import people, reach, tablets
 from canteen.config import ROOT, Config
 from canteen.db import db, owner_engine, transaction
 from canteen.errors import Refusal
@@ -103,10 +103,10 @@ def town(config: Config, tmp_path: Path) -> Town:
                 )
             )
         world.a_rulebook(db.session())
-        people.create("wang", CASHIER, pin=PIN, grants=[("cashier", "canteen", "c1")], by=people.SYSTEM)
+        people.create("wang", CASHIER, pin=PIN, grants=[("cashier", "canteen", "c1")], by=reach.SYSTEM)
         for login, (name, *grant) in STAFF.items():
             people.create(
-                login, name, password=PASSWORD, grants=[tuple(grant)], must_change=False, by=people.SYSTEM
+                login, name, password=PASSWORD, grants=[tuple(grant)], must_change=False, by=reach.SYSTEM
             )  # fmt: skip
     return town
 

@@ -6,7 +6,7 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
-from canteen.auth import guard, pairs, people
+from canteen.auth import guard, pairs, people, reach
 from canteen.auth.guard import Permission, allowed
 from canteen.auth.models import Person
 from canteen.auth.people import NoPerson
@@ -36,5 +36,5 @@ def accounts() -> ResponseReturnValue:
     return render_template(
         "auth/accounts.html",
         pairs=found,
-        people={person_id: f"{name}（{login}）" for person_id, name, login in rows} | {people.SYSTEM: "服务器命令行"},
+        people={person_id: f"{name}（{login}）" for person_id, name, login in rows} | {reach.SYSTEM: "服务器命令行"},
     )

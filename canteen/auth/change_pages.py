@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from canteen.auth import change_requests, grant_requests, people  # noqa: F401 - the kinds of change are made known
+from canteen.auth import change_requests, grant_requests, reach  # noqa: F401 - the kinds of change are made known
 from canteen.auth.guard import Permission, allowed
 from canteen.auth.models import Person
 from canteen.db import db
@@ -98,4 +98,4 @@ def _page(request_id: int, refusal: Refusal | None = None) -> ResponseReturnValu
 def names_of(session: Session, ids: Iterable[str]) -> dict[str, str]:
     """Names of these people, by id."""
     rows = session.execute(select(Person.id, Person.name).where(Person.id.in_(set(ids))))
-    return {people.SYSTEM: "服务器命令行", **dict(rows.all())}
+    return {reach.SYSTEM: "服务器命令行", **dict(rows.all())}

@@ -10,11 +10,11 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from canteen.auth import change_requests, guard, logins, people, sessions
+from canteen.auth import change_requests, guard, logins, people, reach, sessions
 from canteen.auth.change_requests import Shown
 from canteen.auth.guard import ROLE_NAMES, Permission, allowed, own_account, public
 from canteen.auth.models import ChangeRequest, Grant, Person
-from canteen.auth.people import Reach
+from canteen.auth.reach import Reach
 from canteen.db import db, transaction
 from canteen.errors import Conflict, Forbidden, Invalid, Refusal
 from canteen.places import Area, Canteen, Operator
@@ -328,7 +328,7 @@ def _shown(session: Session, grants: Any) -> list[tuple[Grant, str]]:
 
 def _names(session: Session, ids: Iterable[str | None]) -> dict[str, str]:
     rows = session.execute(select(Person.id, Person.name).where(Person.id.in_({each for each in ids if each})))
-    return {people.SYSTEM: "系统安装", **dict(rows.all())}
+    return {reach.SYSTEM: "系统安装", **dict(rows.all())}
 
 
 def _node(text: str) -> tuple[str, str]:

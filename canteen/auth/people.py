@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, exists, false, or_, select
 from sqlalchemy.exc import IntegrityError
@@ -22,12 +21,12 @@ from canteen.auth import change_requests, guard, pins, sessions
 from canteen.auth.change_requests import Line
 from canteen.auth.guard import NotCovered, Permission, Scope
 from canteen.auth.models import NODES, ROLES, Grant, Person
+from canteen.auth.reach import SYSTEM, Reach
 from canteen.db import transaction
 from canteen.errors import Conflict, Forbidden, Invalid, Missing
 from canteen.places import Area, Canteen, Operator
 from canteen.web.security import settings
 
-SYSTEM = "system"  # the command line on the server itself
 DEMO = "demo-"  # production does not start while such an account can log in
 LISTED = 200
 GRANT, ENABLE = "person.grant", "person.enable"  # kinds of change that a second administrator confirms
@@ -64,50 +63,6 @@ class OwnAccount(Forbidden):
 class AuditorApart(Conflict):
     code = "auditor_apart"
     message = "审计人员不能同时担任其他角色：请先结束原有角色，或为审计另建账号。"
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """Over whom and over what someone decides: all roles in `people`, cashiers alone in `staff`."""
-
-    by: str
-    people: Scope
-    staff: Scope
-
-    @classmethod
-    def of(cls, session: Session, by: str) -> Reach:
-        return cls(
-            by,
-            guard.scope_of(session, by, Permission.PEOPLE),
-            guard.scope_of(session, by, Permission.STAFF),
-        )
-
-    @property
-    def all(self) -> bool:
-        return self.by == SYSTEM
-
-    def roles(self) -> list[str]:
-        """The roles that may be granted."""
-        return list(ROLES) if self.all or self.people else ["cashier"] if self.staff else []
-
-    def grants(self, session: Session, role: str, kind: str, node_id: str) -> bool:
-        """Whether a role at a node may be given and taken."""
-        return (
-            self.all
-            or self.people.covers_node(session, kind, node_id)
-            or (role == "cashier" and self.staff.covers_node(session, kind, node_id))
-        )
-
-    def manages(self, session: Session, person_id: str) -> bool:
-        """Whether the account may be changed: every role it holds (or, holding none, held) lies within reach."""
-        if self.all:
-            return True
-        if person_id == self.by:
-            return False
-        held = list(session.execute(select(Grant).where(Grant.person_id == person_id)).scalars())
-        live = [grant for grant in held if grant.ended_at is None] or held
-        within = all(self.grants(session, grant.role, grant.node_kind, grant.node_id) for grant in live)
-        return within if live else bool(self.people)
 
 
 def listed(session: Session, scopes: Sequence[Scope], *, every: bool = False, search: str = "") -> list[Person]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from canteen import clock
-from canteen.auth.people import SYSTEM
+from canteen.auth.reach import SYSTEM
 from canteen.commands import installation
 from canteen.db import db, transaction
 from canteen.registry import card_print, credentials, lookup, print_runs

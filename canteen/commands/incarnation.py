@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from canteen.auth.people import SYSTEM
+from canteen.auth.reach import SYSTEM
 from canteen.commands import installation
 from canteen.db import db
 from canteen.pos import acknowledgements

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from canteen.auth.people import SYSTEM
+from canteen.auth.reach import SYSTEM
 from canteen.commands import installation
 from canteen.db import db, transaction
 from canteen.registry.imports import import_runs, templates

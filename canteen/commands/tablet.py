@@ -10,7 +10,7 @@ from sqlalchemy import select
 from canteen import clock
 from canteen.auth import tablets
 from canteen.auth.models import Tablet
-from canteen.auth.people import SYSTEM
+from canteen.auth.reach import SYSTEM
 from canteen.commands import installation
 from canteen.db import db
 from canteen.web import filters

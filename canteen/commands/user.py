@@ -9,7 +9,7 @@ from typing import Any
 import click
 from sqlalchemy import select
 
-from canteen.auth import change_requests, guard, humans, people
+from canteen.auth import change_requests, guard, humans, people, reach
 from canteen.auth.models import NODES, ROLES, Person
 from canteen.commands import installation
 from canteen.db import db
@@ -44,7 +44,7 @@ def add(
     if password is None and pin is None:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     with installation():
-        person_id = people.create(login, name, password=password, pin=pin, grants=first, by=people.SYSTEM)
+        person_id = people.create(login, name, password=password, pin=pin, grants=first, by=reach.SYSTEM)
         waits = len(change_requests.asked_about(db.session(), people.GRANT, [person_id]).get(person_id, ()))
     click.echo(json.dumps({"id": person_id, "login": login}) if as_json else f"{login}: {person_id}")
     if waits:
@@ -60,7 +60,7 @@ def grant(login: str, role: str, kind: str, node_id: str) -> None:
     """Give LOGIN a ROLE at a place: KIND and NODE_ID. Safe to repeat."""
     with installation():
         person = people.find(db.session(), login)
-        waits = people.grant(person.id, role, kind, node_id, by=people.SYSTEM)
+        waits = people.grant(person.id, role, kind, node_id, by=reach.SYSTEM)
         where = people.node_name(db.session(), kind, node_id)
     click.echo(f"{login}: {role} at {where}")
     if waits:
@@ -78,9 +78,9 @@ def password(login: str, *, password_stdin: bool, for_pin: bool) -> None:
     with installation():
         person_id = people.find(db.session(), login).id
         if for_pin:
-            people.reset_pin(person_id, secret, by=people.SYSTEM)
+            people.reset_pin(person_id, secret, by=reach.SYSTEM)
         else:
-            people.reset_password(person_id, secret, by=people.SYSTEM)
+            people.reset_password(person_id, secret, by=reach.SYSTEM)
     click.echo(f"{login}: new {what}")
 
 
@@ -91,7 +91,7 @@ def same(login: str, other: str) -> None:
     """Record that LOGIN and OTHER are used by one human: maker and checker must then be somebody else (P23)."""
     with installation():
         ids = [people.find(db.session(), each).id for each in (login, other)]
-        humans.tie(*ids, by=people.SYSTEM)
+        humans.tie(*ids, by=reach.SYSTEM)
     click.echo(f"{login} and {other} are one person")
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen import clock
-from canteen.auth import people, tablets
+from canteen.auth import reach, tablets
 from canteen.config import Config
 from canteen.demo.sites import SITES
 from canteen.demo.staff import PASSWORD, PIN, accounts
@@ -54,6 +54,6 @@ def some_cards(session: Session, count: int = 8) -> Iterator[str]:
 
 def tablet(address: str) -> Iterator[str]:
     """A fresh enrolment code for the first canteen, good for an hour. Needs the application's context."""
-    made = tablets.make_code(SITES[0].id, "演示平板", by=people.SYSTEM)
+    made = tablets.make_code(SITES[0].id, "演示平板", by=reach.SYSTEM)
     yield f"平板：打开 {address}/pos ，启用码 {made.grouped}（一小时内有效），食堂：{SITES[0].name}"
     yield f"工作台：打开 {address}/desk ，用上面的演示账号登录"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from canteen.auth import people
+from canteen.auth import people, reach
 from canteen.demo import areas
 from canteen.demo.sites import SITES
 
@@ -73,7 +73,7 @@ def build() -> dict[str, str]:
             pin=PIN if one.till else None,
             grants=one.grants,
             must_change=False,
-            by=people.SYSTEM,
+            by=reach.SYSTEM,
         )
         for one in sorted(accounts(), key=lambda one: any(role == "admin" for role, _, _ in one.grants))
     }

@@ -12,8 +12,9 @@ from sqlalchemy import select
 from canteen.auth import change_requests, guard, humans, people
 from canteen.auth.guard import NotCovered, Permission
 from canteen.auth.models import ChangeRequest, Grant, Person
-from canteen.auth.people import AuditorApart, BadLogin, LoginTaken, NoPerson, OwnAccount, Reach
+from canteen.auth.people import AuditorApart, BadLogin, LoginTaken, NoPerson, OwnAccount
 from canteen.auth.pins import WeakPin
+from canteen.auth.reach import Reach
 from canteen.config import Config
 from canteen.db import db
 from canteen.errors import Forbidden, Invalid

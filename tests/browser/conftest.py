@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from canteen import cli, clock, places
 from canteen.app import create_app
-from canteen.auth import people, tablets
+from canteen.auth import people, reach, tablets
 from canteen.config import Config
 from canteen.db import db, owner_engine, transaction
 from tests import world
@@ -124,7 +124,7 @@ def _furnish(session: Session, profile: str) -> tuple[str, str, str]:
             session.add(places.MenuItem(canteen_id="c1", period="lunch", tags="", from_day=date(2021, 1, 1), **item))
     world.a_rulebook(session)
     for login, name, role in (("wang", CASHIER, "cashier"), ("chen", MANAGER, "manager")):
-        people.create(login, name, pin=PIN, grants=[(role, "canteen", "c1")], by=people.SYSTEM)
+        people.create(login, name, pin=PIN, grants=[(role, "canteen", "c1")], by=reach.SYSTEM)
     codes = [world.a_card(session, world.an_elder(session)) for _ in range(2)]
     number = session.execute(sa.text("SELECT number FROM credential ORDER BY made_at, recorded")).scalars().first()
     return codes[0], codes[1], str(number)

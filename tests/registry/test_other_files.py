@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen import clock, places
-from canteen.auth import change_requests, people
+from canteen.auth import change_requests, people, reach
 from canteen.auth.models import ChangeLine, Grant, Person
 from canteen.db import db, transaction
 from canteen.events import Event
@@ -50,7 +50,7 @@ def a_file(folder: Path, kind: str, *rows: dict[str, str], name: str = "f.csv") 
 def apply(session: Session, folder: Path, kind: str, *rows: dict[str, str], name: str = "f.csv") -> Report:
     path = a_file(folder, kind, *rows, name=name)
     session.rollback()
-    report = import_runs.apply(path, kind, people.SYSTEM)
+    report = import_runs.apply(path, kind, reach.SYSTEM)
     if kind == "contracts":
         confirm_all(session)
     return report
@@ -60,7 +60,7 @@ def faults(
     folder: Path, kind: str, *rows: dict[str, str], within: Sequence[str] | None = None
 ) -> list[tuple[int, str]]:
     inside = frozenset(within) if within is not None else None
-    report = import_runs.check(a_file(folder, kind, *rows, name="bad.csv"), kind, people.SYSTEM, within=inside)
+    report = import_runs.check(a_file(folder, kind, *rows, name="bad.csv"), kind, reach.SYSTEM, within=inside)
     return [(fault.row, fault.field) for fault in report.faults]
 
 
@@ -380,7 +380,7 @@ def test_two_files_at_once_make_no_two_contracts_for_a_day(
         with app.app_context(), clock.at(clock.instant(date(2026, 11, 22), 600)):
             ready.wait()
             try:
-                outcomes.append("applied" if import_runs.apply(path, "contracts", people.SYSTEM).new else "nothing")
+                outcomes.append("applied" if import_runs.apply(path, "contracts", reach.SYSTEM).new else "nothing")
             except NothingToApply:
                 outcomes.append("nothing")
             finally:
@@ -482,10 +482,10 @@ def test_bad_staff_are_named(session: Session, tmp_path: Path):
 @pytest.mark.usefixtures("with_canteen")
 def test_staff_that_no_administrator_could_make_are_named_and_the_rest_come_in(session: Session, tmp_path: Path):
     own = people.create(
-        "chief", "主任", password="apricot-kettle-42", grants=[("admin", "area", CITY)], by=people.SYSTEM
+        "chief", "主任", password="apricot-kettle-42", grants=[("admin", "area", CITY)], by=reach.SYSTEM
     )
-    gone = people.create("gone", "旧人", password="apricot-kettle-42", by=people.SYSTEM)
-    people.disable(gone, by=people.SYSTEM)
+    gone = people.create("gone", "旧人", password="apricot-kettle-42", by=reach.SYSTEM)
+    people.disable(gone, by=reach.SYSTEM)
     audits = staff(login="shen", name="沈", role="审计", node="区划", place=CITY)
     rows = [
         staff(login="chief", name="主任"),
@@ -504,7 +504,7 @@ def test_staff_that_no_administrator_could_make_are_named_and_the_rest_come_in(s
 @pytest.mark.usefixtures("with_canteen")
 def test_bureau_roles_of_a_file_are_one_batch_for_a_second_administrator(session: Session, tmp_path: Path):
     confirm_all(session)  # makes one administrator; with the next one the command line gives no role alone
-    people.create("second", "乙", password="apricot-kettle-42", grants=[("admin", "area", CITY)], by=people.SYSTEM)
+    people.create("second", "乙", password="apricot-kettle-42", grants=[("admin", "area", CITY)], by=reach.SYSTEM)
     rows = [staff(login=each, name=each, role="财务", node="区划", place=DISTRICT) for each in ("zhao", "qian")]
     report = apply(session, tmp_path, "staff", staff(), *rows)
     assert (report.new, report.waiting) == (3, 2)
@@ -523,4 +523,4 @@ def test_every_template_reads_back_empty_as_such(session: Session, tmp_path: Pat
     (path := tmp_path / "t.xlsx").write_bytes(templates.workbook(session, KINDS[kind].template))
     session.rollback()
     with pytest.raises(BadFile, match="没有数据"):
-        import_runs.check(path, kind, people.SYSTEM)
+        import_runs.check(path, kind, reach.SYSTEM)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from canteen.auth import change_requests, guard, people
 from canteen.auth.change_requests import Line
 from canteen.auth.models import Person
-from canteen.auth.people import Reach
+from canteen.auth.reach import Reach
 from canteen.places import Area, Canteen, Operator
 from canteen.registry.imports.columns import BadCell, Column, Row, Template, code, one_of, text
 from canteen.registry.text_forms import close_up
