@@ -13,7 +13,7 @@ from canteen.auth import reach, tablets
 from canteen.config import Config
 from canteen.demo.sites import SITES
 from canteen.demo.staff import PASSWORD, PIN, accounts
-from canteen.registry import elders
+from canteen.registry import elder_titles, elders
 from canteen.registry.models import Credential, CredentialFact
 from canteen.registry.words import CLASSES
 
@@ -46,7 +46,7 @@ def some_cards(session: Session, count: int = 8) -> Iterator[str]:
     for number, elder in session.execute(printed).all():
         if number is not None and elder is not None:
             known = elders.known(session, elder, today)
-            title = elders.title(session, elder, today, known).surname_title
+            title = elder_titles.title(session, elder, today, known).surname_title
             classes = "、".join(CLASSES[code] for code in known.diner.classes if code in CLASSES)
             age = (today - clock.day_of(known.diner.birth_day or 0)).days * 100 // 36525
             yield f"  {number[:4]} {number[4:]}  {title}，{age} 岁{f'，{classes}' if classes else ''}"

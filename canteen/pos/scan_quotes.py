@@ -17,7 +17,7 @@ from canteen.places import MenuItem
 from canteen.pos import pricing, repeats, stamps
 from canteen.pos.orders import Line
 from canteen.pos.pricing import Place, Priced
-from canteen.registry import credentials, elders
+from canteen.registry import credentials, elder_titles
 from canteen.registry.credentials import UnknownCard
 from canteen.registry.elders import Known
 from canteen.registry.titles import Title
@@ -91,13 +91,13 @@ def quote(
         before = pricing.with_supposed(taken, supposed, whose, place.day)
         priced = pricing.price(place.book, pricing.diner_of(known, each.guest or "guest"), meal, before)
         stamp = _stamp(tablet_id, cashier, at, place, known, digest, priced)
-        title = elders.title(session, known.root, place.day) if known is not None else None
+        title = elder_titles.title(session, known.root, place.day) if known is not None else None
         answers.append(
             Answer(
                 known.id if known else None,
                 digest,
                 title,
-                elders.photo(session, known.ids) if known and title and title.photo else None,
+                elder_titles.photo(session, known.ids) if known and title and title.photo else None,
                 None if known else each.guest or "guest",
                 each.mode,
                 lines,

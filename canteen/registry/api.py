@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from canteen import clock
 from canteen.auth.guard import Permission, allowed, tablet_signed
 from canteen.db import transaction
-from canteen.registry import credentials, documents, elders, lookup
+from canteen.registry import credentials, documents, elder_titles, lookup
 from canteen.registry.credentials import UnboundCard, UnknownCard
 from canteen.registry.elders import NoElder
 from canteen.web.api import PREFIX, Blueprint, Strict
@@ -104,5 +104,5 @@ def _elder(session: Session, asked: dict[str, str]) -> uuid.UUID:
 def _done(session: Session, elder_id: uuid.UUID, numbers: list[str]) -> dict[str, Any]:
     if not numbers:
         raise UnknownCard("这位老人没有可以挂失的卡。")
-    title = elders.title(session, elder_id, clock.today())
+    title = elder_titles.title(session, elder_id, clock.today())
     return {"title": title.surname_title, "initial": title.initial, "cards": numbers}

@@ -12,7 +12,7 @@ from datetime import date
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -25,10 +25,9 @@ from canteen.registry import facts as dated
 from canteen.registry import keys
 from canteen.registry.documents import NONE, Document
 from canteen.registry.facts import Fact
-from canteen.registry.models import Elder, ElderFact, ElderIdentity, ElderPhoto, IdentityKey, ImportRun
+from canteen.registry.models import Elder, ElderFact, ElderIdentity, IdentityKey, ImportRun
 from canteen.registry.paths import areas_above
 from canteen.registry.text_forms import name_of, phone_of
-from canteen.registry.titles import Title, title_of
 
 STOPPED: Final = ("deceased",)  # statuses that stop every credential
 
@@ -364,23 +363,6 @@ def of_person(facts: Sequence[Fact], elder_id: uuid.UUID, on: date, known_at: in
     return dated.on_day([fact for fact in dated.standing(facts, known_at) if fact.elder_id in ids], on)
 
 
-def title(session: Session, elder_id: uuid.UUID, on: date | None = None, person: Known | None = None) -> Title:
-    """How to speak to an elder on a day (today); `person`, when known already, saves reading. Raises NoElder."""
-    row = session.execute(_name_of_one(), {"elder": elder_id}).first()
-    if row is None:
-        raise NoElder
-    on = on or clock.today()
-    person = person or known(session, elder_id, on)
-    birth = clock.day_of(person.diner.birth_day) if person.diner.birth_day is not None else None
-    return title_of(row[0], person.sex, birth, on, photo=bool(row[1]))
-
-
-def photo(session: Session, ids: Sequence[uuid.UUID]) -> bytes | None:
-    """The newest portrait of a person, as JPEG."""
-    newest = select(ElderPhoto.jpeg).where(ElderPhoto.elder_id.in_(ids)).order_by(ElderPhoto.id.desc()).limit(1)
-    return session.execute(newest).scalar_one_or_none()
-
-
 def _level(value: str) -> tuple[str, int]:
     scale, _, number = value.partition("=")
     return scale, int(number)
@@ -427,14 +409,6 @@ _FACT: Final = (
 def _facts_of_one() -> Prepared:
     merged_here = and_(ElderFact.kind == "merged", ElderFact.value == bindparam("text"))
     return Prepared(select(*_FACT).where(or_(ElderFact.elder_id == bindparam("elder"), merged_here)))
-
-
-@cache
-def _name_of_one() -> Select[str, bool]:
-    """Newest name, and whether there is a portrait."""
-    portrait = exists().where(ElderPhoto.elder_id == ElderIdentity.elder_id)
-    own = ElderIdentity.elder_id == bindparam("elder")
-    return select(ElderIdentity.name, portrait).where(own).order_by(ElderIdentity.id.desc()).limit(1)
 
 
 def _relatives(facts: Iterable[Fact]) -> set[uuid.UUID]:

@@ -17,7 +17,17 @@ from canteen.auth import guard
 from canteen.auth.guard import NotCovered, Permission, allowed, reads_only
 from canteen.db import db, transaction
 from canteen.errors import Conflict, Invalid, Missing, Refusal
-from canteen.registry import credentials, documents, elders, fact_requests, identities, likely_same, lookup, show
+from canteen.registry import (
+    credentials,
+    documents,
+    elder_titles,
+    elders,
+    fact_requests,
+    identities,
+    likely_same,
+    lookup,
+    show,
+)
 from canteen.registry.credentials import REASONS
 from canteen.registry.documents import KINDS
 from canteen.registry.elders import NewElder, NewFact
@@ -128,7 +138,7 @@ def elder_page(elder_id: uuid.UUID) -> ResponseReturnValue:
 @allowed(Permission.SEE_ELDERS)
 def photo(elder_id: uuid.UUID) -> Response:
     _need(db.session(), elder_id, Permission.SEE_ELDERS)
-    jpeg = elders.photo(db.session(), [elder_id])
+    jpeg = elder_titles.photo(db.session(), [elder_id])
     if jpeg is None:
         raise NotCovered
     return Response(jpeg, mimetype="image/jpeg")
@@ -316,7 +326,7 @@ def _elder_page(elder_id: uuid.UUID, refusal: Refusal | None = None, number: str
         elder_id=elder_id,
         identity=identity,
         phone=identities.phone_of(identity),
-        title=elders.title(session, elder_id, today, person),
+        title=elder_titles.title(session, elder_id, today, person),
         merged=len(person.ids) > 1,
         own={fact.id for fact in facts if fact.elder_id == elder_id},
         lines=lines,

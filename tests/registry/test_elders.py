@@ -10,7 +10,7 @@ from canteen.db import db, transaction
 from canteen.errors import Conflict
 from canteen.events import Event
 from canteen.prepared import Form, Values
-from canteen.registry import documents, elders
+from canteen.registry import documents, elder_titles, elders
 from canteen.registry.elders import BadElder, FactGone, NewElder, NewFact, NoElder, NumberTaken
 from canteen.registry.facts import BadFact
 from tests.registry.people import CITY, DISTRICT, OTHER, STREET, an_elder, number, some_areas
@@ -188,12 +188,12 @@ def test_the_rules_see_since_when_somebody_lives_in_the_city_after_a_move_within
 
 def test_the_counter_learns_title_and_initial(session: Session):
     li = an_elder(session)
-    title = elders.title(session, li, MAY)
+    title = elder_titles.title(session, li, MAY)
     assert (title.surname_title, title.initial, title.photo) == ("李奶奶", "李", False)
 
 
 def test_nobody_is_nobody(session: Session):
-    for ask in (elders.as_diner, elders.title):
+    for ask in (elders.as_diner, elder_titles.title):
         with pytest.raises(NoElder):
             ask(session, uuid.uuid4(), MAY)
     with pytest.raises(NoElder), transaction():

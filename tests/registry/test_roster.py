@@ -18,7 +18,7 @@ from canteen.auth import change_requests
 from canteen.auth.models import ChangeRequest
 from canteen.config import Config
 from canteen.db import owner_engine, transaction
-from canteen.registry import documents, elders, fact_requests
+from canteen.registry import documents, elder_titles, elders, fact_requests
 from canteen.registry.elders import NewFact
 from canteen.registry.imports import import_runs, roster, templates
 from canteen.registry.imports.bounds import FileTooLarge, Limits
@@ -116,7 +116,7 @@ def test_what_differs_is_added_from_its_day_and_the_past_stands(session: Session
     assert (july.classes, july.residence[-1]) == (("alone",), OTHER)
     li = uuid.UUID(str(the_elder(session)))
     assert elders.as_diner(session, li, date(2026, 7, 1), known_before).classes == ("alone", "dibao")
-    assert elders.title(session, li).name == "李秀瑛"
+    assert elder_titles.title(session, li).name == "李秀瑛"
 
 
 def test_an_empty_cell_says_nothing_and_none_says_none(session: Session, tmp_path: Path):
