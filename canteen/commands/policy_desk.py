@@ -23,7 +23,7 @@ from canteen.policy.canonical import Document
 from canteen.rulebooks import publications as rulebooks
 from canteen.rulebooks import yaml_reader
 from canteen.rulebooks.models import LAYER_OF, RulebookVersion
-from canteen.ruledesk.desk.pages import document_of
+from canteen.ruledesk.desk.blueprint import document_of
 from canteen.ruledesk.editor import comparison, drafts
 from canteen.ruledesk.publication import gate
 from canteen.ruledesk.publication.gate import names

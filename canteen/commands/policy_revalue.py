@@ -21,7 +21,7 @@ from canteen.errors import Forbidden, Invalid
 from canteen.registry import lookup
 from canteen.rulebooks.late_notices import find, ordered
 from canteen.rulebooks.models import Revaluation
-from canteen.ruledesk.desk.pages import document_of
+from canteen.ruledesk.desk.blueprint import document_of
 from canteen.ruledesk.editor import comparison
 from canteen.ruledesk.publication import gate
 from canteen.ruledesk.publication.gate import names

@@ -24,7 +24,7 @@ from canteen.registry import lookup
 from canteen.rulebooks import layers
 from canteen.rulebooks.late_notices import find
 from canteen.rulebooks.models import Revaluation, RevaluationOrder
-from canteen.ruledesk.desk.pages import covers, need
+from canteen.ruledesk.desk.blueprint import covers, need
 from canteen.ruledesk.editor import comparison, drafts
 from canteen.ruledesk.publication import gate
 from canteen.ruledesk.publication.gate import names

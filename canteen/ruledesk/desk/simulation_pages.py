@@ -22,7 +22,7 @@ from canteen.db import db, transaction
 from canteen.policy.canonical import Document
 from canteen.registry.words import CLASSES
 from canteen.rulebooks.models import RulebookVersion, Simulation
-from canteen.ruledesk.desk.pages import REFUSED, covers, document_of, done, need, reachable
+from canteen.ruledesk.desk.blueprint import REFUSED, covers, document_of, done, need, reachable
 from canteen.ruledesk.editor import drafts
 from canteen.ruledesk.publication.gate import names
 from canteen.ruledesk.simulation import charts, reports, simulation_jobs
