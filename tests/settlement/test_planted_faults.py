@@ -8,16 +8,22 @@ from datetime import date
 from typing import Any
 
 import pytest
+from flask import Flask
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from canteen import clock
+from canteen.settlement.audit import proration as audited
 from canteen.settlement.audit import trial_balance
 from canteen.settlement.claims import payouts, review, workflow
-from canteen.settlement.closing import adjustments, carry_over, period_checks
+from canteen.settlement.closing import adjustments, budgets, carry_over, period_checks, proration
 from canteen.settlement.closing import lines as claim_lines
 from canteen.settlement.models import Held
 from tests.settlement import late
 from tests.settlement.conftest import Town, at
+from tests.settlement.test_prorating import meals, two
 from tests.settlement.test_verify import MOVES, codes, tamper
 
 MONTHS = ("2026-01", "2026-02", "2026-03")
@@ -172,6 +178,42 @@ def test_an_approval_that_moves_too_much_is_named(town: Town, monkeypatch: pytes
         assert decide(town, "2026-01", date(2026, 2, 6)) == "approved"
 
     assert codes(town) == {"claimed"}
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "wrong", "named"),
+    [
+        (proration, "reductions", lambda right: lambda *asked: {k: fen - 1 for k, fen in right(*asked).items()}, "prorated"),
+        (proration, "parts", lambda _: lambda room, asked: [min(room, asked[0]), *(0 for _ in asked[1:])], "prorating_parts"),
+        (budgets, "last_day", lambda _: lambda *_: date(2026, 2, 28), "prorating"),
+        (budgets, "prorated", lambda _: lambda *_: False, "prorating"),
+    ],
+)  # fmt: skip
+def test_a_budget_shared_out_wrongly_by_the_close_is_named(
+    app: Flask, session: Session, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, wrong: Any, named: str
+):
+    here, there = two(session, "limit: 12.00, window: month, at_end: prorate")
+    meals(here, 2)
+    meals(there, 2)
+    with monkeypatch.context() as during_the_close:
+        during_the_close.setattr(module, name, wrong(getattr(module, name)))
+        here.close("2026-01")
+
+    assert named in codes(here)
+
+
+ASKED = st.lists(st.integers(1, 5000), min_size=1, max_size=8)
+
+
+@given(ASKED, st.integers(0, 40_000), st.integers(0, 5000))
+def test_the_audit_shares_a_budget_out_as_the_close_does(asked: list[int], room: int, back: int):
+    shares = {(uuid.UUID(int=n // 2), n % 2): fen for n, fen in enumerate(asked)}
+    taken = {uuid.UUID(int=0): back}
+    part = min(room, sum(asked))
+
+    assert audited._parts(room, asked) == proration.parts(room, asked)
+    assert audited._reductions(part, shares, taken) == proration.reductions(part, shares, taken)
+    assert audited._beyond(room, shares) == proration.beyond(room, shares)
 
 
 # --- one table differs from the others ---

@@ -1,4 +1,7 @@
-"""`period verify` of prorated budgets: what was asked is priced again, parts and losses computed from it."""
+"""`period verify` of prorated budgets: what was asked is priced again, parts and losses computed from it.
+
+The rule stands in docs/rulebook.md, `budget`. It is written here a second time: nothing of `closing/proration.py` is used.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,30 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 
-from canteen import keyset
-from canteen.db import db
+from canteen import clock, keyset
 from canteen.events import Event
-from canteen.ledger.models import Period, Transfer
+from canteen.ledger.models import Account, Period, Transfer
 from canteen.money import Fen
 from canteen.places import Contract
 from canteen.pos import pricing
 from canteen.pos.models import Prorating, Sale, SaleUse, Void
+from canteen.rulebooks.models import JoinedRulebook
 from canteen.settlement.audit import repriced
 from canteen.settlement.audit.differences import Difference, ShareKey
-from canteen.settlement.closing import budgets, proration
-from canteen.settlement.closing.proration import Key
 from canteen.settlement.closing.requote import Quotes
 from canteen.settlement.closing.statement import Cut
-from canteen.settlement.models import ProratedShare, ProratingBooked, ProratingPart
+from canteen.settlement.models import Held, HeldAnswer, ProratedShare, ProratingBooked, ProratingPart, RevaluedShare
+
+Key = tuple[str, str]  # allowance, window
+BUDGET = "budget."  # how the allowance of a fund's budget begins
+PRORATED = "budget.prorate"  # the event
+REASON = "prorated"  # of the transfers
+MONTHS = {"month": 1, "quarter": 3, "year": 12}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +66,7 @@ def lost(row: Period) -> Lost:
     rows = keyset.once(query)
     return Lost(
         {(sale, n): fen for sale, n, _, fen, _, _, _ in rows},
-        [
-            (sale, record, month, budgets.fund_of(allowance), fen, day)
-            for sale, _, allowance, fen, record, month, day in rows
-        ],
+        [(sale, record, month, _fund(allowance), fen, day) for sale, _, allowance, fen, record, month, day in rows],
         row.from_day,
     )
 
@@ -75,24 +80,36 @@ def of_sales(ids: Sequence[uuid.UUID]) -> dict[ShareKey, Fen]:
 def differences(row: Period, cut: Cut, quotes: Quotes) -> Iterator[Difference]:
     """Where windows that were over by the period, or booked to it, are not what their meals make them."""
     ((canteen,),) = keyset.once(select(Contract.canteen_id).where(Contract.id == row.contract_id))
-    for key, books in sorted(_windows(row, canteen).items()):
+    holder = pricing.budget_holder(canteen)
+    for key, books in sorted(_windows(row, holder).items()):
         found = keyset.once(
             select(Prorating.limit_fen, Prorating.other_fen, Prorating.asked_fen, Prorating.records).where(
                 Prorating.allowance == key[0], Prorating.window == key[1]
             )
         )
         if not found:
-            yield Difference("prorating", proration.subject(key), "", "按比例核减")
+            yield Difference("prorating", _subject(key), "", "按比例核减")
             continue
         yield from _shared_out(key, *found[0])
-        yield from _of_window(row, cut, canteen, key, books, found[0][3], quotes)
+        yield from _of_window(row, cut, holder, key, books, found[0][3], quotes)
     yield from _moved(row)
 
 
-def _windows(row: Period, canteen: str) -> dict[Key, set[str]]:
+def _windows(row: Period, holder: uuid.UUID) -> dict[Key, set[str]]:
     """Prorated windows that were over by the period and that it booked, or had meals of; with the rulebooks that say so."""
-    over = proration.over(db.session(), row, canteen)
-    db.session.rollback()
+    drawn = (
+        select(SaleUse.allowance, SaleUse.window, Sale.own_rulebook_hash)
+        .join(Sale, Sale.id == SaleUse.sale_id)
+        .where(SaleUse.person_id == holder, SaleUse.unit == "fen", Sale.contract_id == row.contract_id)
+        .distinct()
+    )
+    uses = [use for use in keyset.once(drawn) if use.allowance.startswith(BUDGET)]
+    kinds = {book: _prorated(book) for book in {use.own_rulebook_hash for use in uses}}
+    over: dict[Key, set[str]] = defaultdict(set)
+    for allowance, window, book in uses:
+        kind = kinds[book].get(_fund(allowance))
+        if kind is not None and _last_day(kind, window) <= row.to_day:
+            over[allowance, window].add(book)
     of_meals = (
         select(SaleUse.allowance, SaleUse.window)
         .join(Transfer, Transfer.sale_id == SaleUse.sale_id)
@@ -110,29 +127,29 @@ def _shared_out(key: Key, limit: Fen, other: Fen, asked: Fen, records: int) -> I
         .where(ProratingPart.allowance == key[0], ProratingPart.window == key[1])
         .order_by(ProratingPart.contract_id)
     )
-    subject = proration.subject(key)
+    subject = _subject(key)
     there = {contract: [fen, part] for contract, fen, part in rows}
-    again = proration.parts(max(0, limit - other), [fen for _, fen, _ in rows])
+    again = _parts(max(0, limit - other), [fen for _, fen, _ in rows])
     expected = {contract: [fen, part] for (contract, fen, _), part in zip(rows, again, strict=True)}
     if there != expected or asked != sum(fen for _, fen, _ in rows):
         yield Difference("prorating_parts", subject, f"{asked} {there}", str(expected))
     said = {"limit": limit, "other": other, "asked": asked, "records": records, "parts": there}
-    told = keyset.once(select(Event.body).where(Event.subject == subject, Event.kind == proration.PRORATED))
+    told = keyset.once(select(Event.body).where(Event.subject == subject, Event.kind == PRORATED))
     if [json.loads(body) for (body,) in told] != [said]:
         yield Difference("prorating", subject, str(said), " ".join(body for (body,) in told))
 
 
 def _of_window(
-    row: Period, cut: Cut, canteen: str, key: Key, books: Collection[str], records: int, quotes: Quotes
+    row: Period, cut: Cut, holder: uuid.UUID, key: Key, books: Collection[str], records: int, quotes: Quotes
 ) -> Iterator[Difference]:
     """The contract's meals of a window: what they asked, and what each share loses."""
-    fund = budgets.fund_of(key[0])
+    fund = _fund(key[0])
     query = (
         select(Sale.id, Sale.record_id, Void.record_id, SaleUse.granted)
         .join(SaleUse, SaleUse.sale_id == Sale.id)
         .outerjoin(Void, Void.sale_id == Sale.id)
         .where(
-            SaleUse.person_id == pricing.budget_holder(canteen), SaleUse.allowance == key[0], SaleUse.window == key[1],
+            SaleUse.person_id == holder, SaleUse.allowance == key[0], SaleUse.window == key[1],
             Sale.contract_id == row.contract_id, Sale.own_rulebook_hash.in_(sorted(books)),
             Sale.record_id <= cut.records,
         )
@@ -156,13 +173,11 @@ def _of_window(
     )  # fmt: skip
     stated, share = part[0] if part else (0, 0)
     if stated != sum(asked.values()):
-        yield Difference("prorating_asked", proration.subject(key), str(stated), str(sum(asked.values())))
-    back = proration.taken_back(db.session(), key[0], {sale for sale, _ in asked})
-    db.session.rollback()
-    expected = proration.reductions(share, asked, back)
+        yield Difference("prorating_asked", _subject(key), str(stated), str(sum(asked.values())))
+    expected = _reductions(share, asked, _taken_back(fund, {sale for sale, _ in asked}))
     granted = {sale: given for sale, _, _, given in rows}
     for sale, mine in late.items():
-        expected |= proration.beyond(granted[sale], mine)
+        expected |= _beyond(granted[sale], mine)
     voids = {sale: void for sale, _, void, _ in rows if void is not None}
     yield from _shares(row, cut, key, expected, voids)
 
@@ -184,10 +199,7 @@ def _shares(
     }  # fmt: skip
     missing = {sale for sale, n in expected if (sale, n) not in there}
     before = {sale for sale in missing if voids.get(sale, cut.records + 1) <= cut.records}
-    waiting, _ = proration.kept_out(db.session(), key, row.contract_id)
-    struck = proration.gone(db.session(), missing - voids.keys())
-    db.session.rollback()
-    excused = before | ((waiting | struck) & missing)
+    excused = before | _withheld(missing - {sale for sale, _ in there}) | _struck(missing - voids.keys())
     for sale, n in sorted(expected.keys() | there.keys()):
         fen, wanted = there.get((sale, n), 0), expected.get((sale, n), 0)
         if fen != wanted and not (fen == 0 and sale in excused):
@@ -200,7 +212,7 @@ def _moved(row: Period) -> Iterator[Difference]:
         (sale, n): int(fen)
         for sale, n, fen in keyset.once(
             select(Transfer.sale_id, Transfer.share_n, func.sum(Transfer.fen))
-            .where(Transfer.period_id == row.id, Transfer.movement == "verdict", Transfer.reason == proration.REASON)
+            .where(Transfer.period_id == row.id, Transfer.movement == "verdict", Transfer.reason == REASON)
             .group_by(Transfer.sale_id, Transfer.share_n)
         )
         if sale is not None and n is not None
@@ -209,3 +221,117 @@ def _moved(row: Period) -> Iterator[Difference]:
     for sale, n in sorted(moved.keys() | facts.keys()):
         if moved.get((sale, n), 0) != facts.get((sale, n), 0):
             yield Difference("transfer", f"sale:{sale}/{n}", str(moved.get((sale, n), 0)), str(facts.get((sale, n), 0)))
+
+
+# --- the rule ---
+
+
+def _parts(room: Fen, asked: Sequence[Fen]) -> list[Fen]:
+    """All that was asked where `room` holds it, else in proportion: a fen more to the largest remainders, ties to the earlier."""
+    total = sum(asked)
+    if total <= room:
+        return list(asked)
+    floors = [divmod(room * fen, total) for fen in asked]
+    spare = room - sum(whole for whole, _ in floors)
+    larger = set(sorted(range(len(asked)), key=lambda n: -floors[n][1])[:spare])
+    return [whole + (n in larger) for n, (whole, _) in enumerate(floors)]
+
+
+def _reductions(part: Fen, asked: Mapping[ShareKey, Fen], taken_back: Mapping[uuid.UUID, Fen]) -> dict[ShareKey, Fen]:
+    """What each share loses of a contract's part; what a revaluation took back of its sale is lost already."""
+    keys, credit, found = sorted(asked), dict(taken_back), dict[ShareKey, Fen]()
+    for key, fen in zip(keys, _parts(part, [asked[key] for key in keys]), strict=True):
+        short, free = asked[key] - fen, credit.get(key[0], 0)
+        credit[key[0]] = max(0, free - short)
+        if short > free:
+            found[key] = short - free
+    return found
+
+
+def _beyond(granted: Fen, asked: Mapping[ShareKey, Fen]) -> dict[ShareKey, Fen]:
+    """What the shares of a late meal lose: all that its budget did not grant it, the first share served first."""
+    found, before = dict[ShareKey, Fen](), 0
+    for key in sorted(asked):
+        over = min(asked[key], max(0, before + asked[key] - granted))
+        before += asked[key]
+        if over:
+            found[key] = over
+    return found
+
+
+def _fund(allowance: str) -> str:
+    """'budget.city@c1' -> 'city'."""
+    return allowance.removeprefix(BUDGET).split("@")[0]
+
+
+def _subject(key: Key) -> str:
+    return f"budget:{key[0].removeprefix(BUDGET)}/{clock.day_of(int(key[1])).isoformat()}"
+
+
+def _prorated(book: str) -> dict[str, str]:
+    """Funds that a stored rulebook prorates at the end of their budget -> kind of its window."""
+    found: dict[str, str] = {}
+    for (body,) in keyset.once(select(JoinedRulebook.body).where(JoinedRulebook.hash == book)):
+        for layer in json.loads(body)["layers"]:
+            for fund in layer.get("funds", ()):
+                if fund.get("budget", {}).get("at_end") == "prorate":
+                    found[fund["id"]] = fund["budget"]["window"]
+    return found
+
+
+def _last_day(kind: str, window: str) -> date:
+    """The last day of a window, which is named by its first: the day before as many months later."""
+    first = clock.day_of(int(window))
+    months = first.year * 12 + first.month - 1 + MONTHS[kind]
+    return date(months // 12, months % 12 + 1, 1) - timedelta(days=1)
+
+
+# --- what became of single meals ---
+
+
+def _taken_back(fund: str, sales: Collection[uuid.UUID]) -> dict[uuid.UUID, Fen]:
+    """What revaluations took back from the fund of each of these sales."""
+    found = Counter[uuid.UUID]()
+    for page in _pages(sales):
+        query = select(RevaluedShare.sale_id, RevaluedShare.fen).where(
+            keyset.among(RevaluedShare.sale_id, page), RevaluedShare.fund == fund, RevaluedShare.fen < 0
+        )
+        for sale, fen in keyset.once(query):
+            found[sale] -= fen
+    return found
+
+
+def _withheld(sales: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of these sales that reviewers keep out of a claim."""
+    found = set[uuid.UUID]()
+    for page in _pages(sales):
+        query = (
+            select(Held.sale_id)
+            .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
+            .where(
+                keyset.among(Held.sale_id, page), or_(HeldAnswer.outcome.is_(None), HeldAnswer.outcome != "released")
+            )
+        )
+        found |= {sale for (sale,) in keyset.once(query)}
+    return found
+
+
+def _struck(sales: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of these sales whose money a person took out of what may be claimed."""
+    by_person = and_(Transfer.movement == "verdict", Transfer.cause.not_like("sale:%"), Transfer.reason != REASON)
+    disallowed = and_(Transfer.movement == "disallow", Account.kind == "disallowed")
+    found = set[uuid.UUID]()
+    for page in _pages(sales):
+        query = (
+            select(Transfer.sale_id)
+            .join(Account, Account.id == Transfer.target_id)
+            .where(keyset.among(Transfer.sale_id, page), or_(by_person, disallowed))
+        )
+        found |= {sale for (sale,) in keyset.once(query) if sale is not None}
+    return found
+
+
+def _pages(ids: Collection[uuid.UUID]) -> Iterator[Sequence[uuid.UUID]]:
+    ordered = sorted(ids)
+    for at in range(0, len(ordered), keyset.PAGE):
+        yield ordered[at : at + keyset.PAGE]
