@@ -107,5 +107,5 @@ test('an odd hour is told in words, a usual one not', () => {
 test('what is added to the menu’s price is a line of it', () => {
   const sale = quoted({ guest: 'guest', dueFen: 1200 })
   sale.quote = { list: 1200, due: 1600, shares: [], surcharges: [{ label: '对外价', fen: 400 }] }
-  assert.deepEqual(priceLines(sale), [{ label: '对外价', fen: 400 }])
+  assert.deepEqual(priceLines(sale), [{ label: '加收（对外价）', fen: 400, added: true }])
 })

@@ -114,6 +114,13 @@ def test_a_second_meal_of_the_period_is_excess_and_says_which_sale_holds_the_slo
     assert found["s2"]["fen"] == 500
 
 
+def test_a_subsidy_on_two_full_limits_is_counted_once():
+    daily = {"allowance": "city.daily", "window": "20740"}
+    uses = [use("s1", 16), use("s1", 16, **daily), use("s2", 32, granted=0), use("s2", 32, granted=0, **daily)]
+
+    assert named(*uses)["s2"]["fen"] == 500
+
+
 def test_two_meals_in_two_periods_are_no_excess():
     assert not named(use("s1", 16), use("s2", 32, window="20740/dinner"))
 

@@ -274,17 +274,21 @@ def of_uses(found: Iterable[Excess], sold: Mapping[str, Priced]) -> Iterator[Fin
     """One finding a sale for its excess uses, with the subsidy that leans on them and whether it would fit now.
 
     sold  the sales of the period that stand: only these are named
+    A subsidy that leans on several limits counts once.
     """
     named: dict[str, list[dict[str, object]]] = defaultdict(list)
+    rules: dict[str, set[str]] = defaultdict(set)
     fen: Counter[str] = Counter()
     for one in found:
         use = one.use
         if use.sale in sold:
             named[use.sale].append(one.body())
+            rules[use.sale].update(use.rules)
             leaning = sold[use.sale].subsidy(use.rules)
             fen[use.sale] += min(leaning, use.asked - use.granted) if use.unit == "fen" else leaning
     for sale in sorted(named):
-        yield Finding("excess_slot", f"sale:{sale}", sale, fen[sale], {"uses": named[sale]})
+        at_stake = min(fen[sale], sold[sale].subsidy(rules[sale]))
+        yield Finding("excess_slot", f"sale:{sale}", sale, at_stake, {"uses": named[sale]})
 
 
 def excess_rules(found: Iterable[Excess]) -> dict[str, frozenset[str]]:

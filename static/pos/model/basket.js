@@ -126,7 +126,7 @@ export function due(basket) {
  * The price line by line, for the counter: who bears a part of it (below zero), and what is added to the menu's price.
  * Only counter-safe labels are shown; parts with the same label are one line.
  * @param {QuotedSale} sale
- * @returns {{label: string, fen: number}[]}
+ * @returns {{label: string, fen: number, added?: boolean}[]}
  */
 export function priceLines(sale) {
   /** @type {Map<string, number>} */
@@ -134,7 +134,7 @@ export function priceLines(sale) {
   for (const { label, fen } of /** @type {Share[]} */ (sale.quote.shares)) {
     byLabel.set(label, (byLabel.get(label) ?? 0) - fen)
   }
-  const added = (sale.quote.surcharges ?? []).map(({ label, fen }) => ({ label, fen }))
+  const added = (sale.quote.surcharges ?? []).map(({ label, fen }) => ({ label: `加收（${label}）`, fen, added: true }))
   return [...[...byLabel].map(([label, fen]) => ({ label, fen })), ...added]
 }
 

@@ -122,7 +122,7 @@ function showPrice(part, sale) {
     ...priceLines(sale),
     { label: '本人付', fen: sale.quote.due },
   ]
-  each(slot(part, 'price'), total, 'part-price', (row, { label, fen }) => fill(row, { label, fen: yuan(fen) }))
+  each(slot(part, 'price'), total, 'part-price', (row, { label, fen, added }) => fill(row, { label, fen: (added ? '+' : '') + yuan(fen) }))
 }
 
 /**
