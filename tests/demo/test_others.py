@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from canteen import clock, config, places
 from canteen.auth import change_requests, people, sessions
-from canteen.auth.models import ChangeRequest, Grant, Person, Tablet
+from canteen.auth.models import ChangeRequest, Grant, LostNumbers, Person, Tablet
 from canteen.db import db, transaction
 from canteen.demo import database
 from canteen.demo.build import Size, build
@@ -99,6 +99,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
         confirm_roles()
         with transaction() as session:
             session.add(broken_off())
+            session.add(declared_lost(session.execute(select(Tablet.id).order_by(Tablet.id)).scalars().first()))
         yield app
 
 
@@ -117,6 +118,14 @@ def broken_off() -> ImportRun:
     return ImportRun(
         id="broken-off", kind="roster", file_hash="0" * 64, file_name="名册.xlsx", rows=1, bad_rows=0, report="{}",
         state="staged", by="system", at=clock.now(), begun_event=1, applied_event=None,
+    )  # fmt: skip
+
+
+def declared_lost(tablet: str) -> LostNumbers:
+    """A run of a tablet's numbers that waits for its second person."""
+    return LostNumbers(
+        tablet_id=tablet, epoch=99, first_number=1, last_number=2, reason="平板摔坏了", declared_by="system",
+        declared_at=clock.now(), confirmed_by=None, confirmed_at=None,
     )  # fmt: skip
 
 
@@ -148,6 +157,12 @@ def things(session: Session) -> dict[str, list[Thing]]:
         ],
         "/desk/tablets/<tablet_id>": [
             Thing(one.id, frozenset({one.canteen_id})) for one in session.execute(select(Tablet)).scalars()
+        ],
+        "/desk/lost/<int:lost_id>": [
+            Thing(str(number), frozenset({canteen}))
+            for number, canteen in session.execute(
+                select(LostNumbers.id, Tablet.canteen_id).join(Tablet, Tablet.id == LostNumbers.tablet_id)
+            )
         ],
         "/desk/elders/<uuid:elder_id>": [Thing(str(one), areas=frozenset(found)) for one, found in homes.items()],
         "/desk/refunds/<canteen>/<uuid:elder>": [

@@ -44,14 +44,14 @@ CLOSE = [sys.executable, "-m", "canteen", "period", "close", "k1", "2026-01", "-
 DIES = """
 import os, signal, sys
 from canteen.app import create_app
-from canteen.settlement import closing
+from canteen.settlement.closing import close as closing, period_checks
 def die(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 where = sys.argv[1]
 if where == "after the flip":
     closing.settle = die
 elif where == "while reckoning":
-    closing.reconcile.of_clocks = die
+    period_checks.checks.of_clocks = die
 else:
     closing._claim = die
 with create_app().app_context():
