@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -45,8 +46,22 @@ def serve(
     key: str | None,
 ) -> None:
     """Serve the tablet, the desk and the API."""
+    with closing(_hold(host, port)):
+        _serve(host, port, workers, threads, scheduler=scheduler, certificate=certificate, key=key)
+    click.echo("Stopped.", err=True)
+
+
+def _serve(
+    host: str,
+    port: int,
+    workers: int | None,
+    threads: int,
+    *,
+    scheduler: bool,
+    certificate: str | None,
+    key: str | None,
+) -> None:
     settings = config.from_environment()
-    held = _hold(host, port)
     with installation():
         pass  # asked here: a worker that refuses to begin could only be started again and again
     beside = processes.Watched([sys.executable, "-m", "canteen", "scheduler", "--tied"], _tell) if scheduler else None
@@ -79,8 +94,6 @@ def serve(
     finally:
         if beside is not None:
             beside.stop()
-        held.close()
-    click.echo("Stopped.", err=True)
 
 
 def _tell(said: str) -> None:
