@@ -1,4 +1,4 @@
-"""The rigs hold what other tests lean on."""
+"""The rigs hold what other tests draw on."""
 
 import subprocess
 import sys

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from canteen.policy import days
 from canteen.policy.case import Diner, Meal, Taken
-from canteen.policy.rules import Allowance, Base, ByItem, Lean
+from canteen.policy.rules import Allowance, Base, ByItem, LimitRef
 
 _NOTHING = Taken("", "")
 
@@ -101,14 +101,14 @@ class Bill:
 
     # --- limits ---------------------------------------------------------------------------------------------
 
-    def key(self, lean: Lean) -> str:
+    def key(self, ref: LimitRef) -> str:
         """The allowance's name with all that its scope and place ask for."""
-        allowance = lean.allowance
+        allowance = ref.allowance
         if allowance.where == "everywhere":
-            return allowance.id + lean.suffix
+            return allowance.id + ref.suffix
         if allowance.where == "canteen":
-            return f"{allowance.id}@{self.meal.canteen.id}{lean.suffix}"
-        return f"{allowance.id}@{code_at(allowance.where, self.meal.canteen.areas)}{lean.suffix}"
+            return f"{allowance.id}@{self.meal.canteen.id}{ref.suffix}"
+        return f"{allowance.id}@{code_at(allowance.where, self.meal.canteen.areas)}{ref.suffix}"
 
     def window(self, allowance: Allowance) -> str:
         """The window of this meal."""
@@ -117,18 +117,18 @@ class Bill:
             self._windows[kind] = days.window_name(kind, self.meal.day, self.meal.period)
         return self._windows[kind]
 
-    def taken(self, lean: Lean, window: str) -> Taken:
-        return self._taken.get((self.key(lean), window), _NOTHING)
+    def taken(self, ref: LimitRef, window: str) -> Taken:
+        return self._taken.get((self.key(ref), window), _NOTHING)
 
-    def limit(self, lean: Lean) -> int:
+    def limit(self, ref: LimitRef) -> int:
         """The limit of this meal's window, with what earlier windows left where the allowance carries over."""
-        allowance = lean.allowance
+        allowance = ref.allowance
         own = max(0, self.diner.levels.get(allowance.scale, 0)) if allowance.scale else allowance.limit
         if not allowance.carry:
             return own
         carried = 0
         for window in self.carried_windows(allowance):
-            used, then = self.taken(lean, window), own
+            used, then = self.taken(ref, window), own
             if allowance.earlier:
                 then = next((limit for last, limit in allowance.earlier if int(window) <= last), own)
             carried = max(0, carried + then - (used.fen if allowance.unit == "fen" else used.count))
@@ -148,17 +148,17 @@ class Bill:
             found.append(str(first))
         return found[::-1]
 
-    def room(self, lean: Lean, spent: int = 0) -> int:
+    def room(self, ref: LimitRef, spent: int = 0) -> int:
         """Fen that may still be used of an amount limit, less those `spent` within this quote."""
-        taken = self.taken(lean, self.window(lean.allowance))
-        return max(0, self.limit(lean) - taken.fen - spent)
+        taken = self.taken(ref, self.window(ref.allowance))
+        return max(0, self.limit(ref) - taken.fen - spent)
 
-    def is_used_up(self, lean: Lean) -> bool:
+    def is_used_up(self, ref: LimitRef) -> bool:
         """No further meal or day is left of a count. Nothing within a quote changes that, so it is reckoned once."""
-        key = self.key(lean)
+        key = self.key(ref)
         if key not in self._rooms:
-            taken, limit = self.taken(lean, self.window(lean.allowance)), self.limit(lean)
-            if lean.allowance.unit == "meal":
+            taken, limit = self.taken(ref, self.window(ref.allowance)), self.limit(ref)
+            if ref.allowance.unit == "meal":
                 self._rooms[key] = taken.count >= limit
             else:
                 self._rooms[key] = self.meal.day not in taken.days and len(set(taken.days)) >= limit

@@ -13,7 +13,7 @@ from canteen.policy import days
 from canteen.policy.bill import Bill
 from canteen.policy.case import Diner, Meal, Taken
 from canteen.policy.quote import Wanted
-from canteen.policy.rules import Allowance, Lean, Rulebook
+from canteen.policy.rules import Allowance, LimitRef, Rulebook
 
 _LONGEST = {"day": 1, "week": 7, "month": 31, "quarter": 92, "year": 366}  # days
 
@@ -32,46 +32,46 @@ def later(book: Rulebook, diner: Diner, meal: Meal) -> list[Wanted]:
     """The later windows that may have used what this meal's window leaves; none where no limit carries over."""
     bill = Bill(diner, meal, ())
     return [
-        Wanted(bill.key(lean), str(first), lean.allowance.unit, lean.allowance.scope)
-        for lean in book.leans
-        for first in _following(lean.allowance, meal.day)
+        Wanted(bill.key(ref), str(first), ref.allowance.unit, ref.allowance.scope)
+        for ref in book.limit_refs
+        for first in _following(ref.allowance, meal.day)
     ]
 
 
 def lent(book: Rulebook, diner: Diner, meal: Meal, taken: Sequence[Taken]) -> list[Lent]:
     """What this meal may not use although its own window left it. `taken` tells of the later windows too."""
     bill, found = Bill(diner, meal, taken), dict[str, Lent]()
-    for lean in book.leans:
-        key, window = bill.key(lean), bill.window(lean.allowance)
-        used = _used(bill, lean, window)
-        kept = {first: _used(bill, lean, str(first)) for first in _following(lean.allowance, meal.day)}
+    for ref in book.limit_refs:
+        key, window = bill.key(ref), bill.window(ref.allowance)
+        used = _used(bill, ref, window)
+        kept = {first: _used(bill, ref, str(first)) for first in _following(ref.allowance, meal.day)}
         if any(kept.values()):
-            room = max(0, bill.limit(lean) - used)
-            free = _most(lean, diner, meal, taken, {first: amount for first, amount in kept.items() if amount}, room)
-            found[key] = Lent(key, window, lean.allowance.unit, room - free)
+            room = max(0, bill.limit(ref) - used)
+            free = _most(ref, diner, meal, taken, {first: amount for first, amount in kept.items() if amount}, room)
+            found[key] = Lent(key, window, ref.allowance.unit, room - free)
     return [one for one in found.values() if one.amount]
 
 
-def _most(lean: Lean, diner: Diner, meal: Meal, taken: Sequence[Taken], kept: dict[int, int], room: int) -> int:
+def _most(ref: LimitRef, diner: Diner, meal: Meal, taken: Sequence[Taken], kept: dict[int, int], room: int) -> int:
     """The most of `room` that may still be used so that every later window keeps what it used."""
     own = Bill(diner, meal, taken)
-    key, window = own.key(lean), own.window(lean.allowance)
+    key, window = own.key(ref), own.window(ref.allowance)
     others = [one for one in taken if (one.allowance, one.window) != (key, window)]
-    used, low, high = _used(own, lean, window), 0, room
+    used, low, high = _used(own, ref, window), 0, room
     while low < high:
         middle = (low + high + 1) // 2
         told = (*others, Taken(key, window, count=used + middle, fen=used + middle))
         bills = {first: Bill(diner, replace(meal, day=first), told) for first in kept}
-        if all(bills[first].limit(lean) >= amount for first, amount in kept.items()):
+        if all(bills[first].limit(ref) >= amount for first, amount in kept.items()):
             low = middle
         else:
             high = middle - 1
     return low
 
 
-def _used(bill: Bill, lean: Lean, window: str) -> int:
-    taken = bill.taken(lean, window)
-    return taken.fen if lean.allowance.unit == "fen" else taken.count
+def _used(bill: Bill, ref: LimitRef, window: str) -> int:
+    taken = bill.taken(ref, window)
+    return taken.fen if ref.allowance.unit == "fen" else taken.count
 
 
 def _following(allowance: Allowance, day: int) -> list[int]:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from canteen.policy import days
 from canteen.policy.bill import Bill, code_at
-from canteen.policy.rules import Allowance, Base, Goods, Lean, Test
+from canteen.policy.rules import Allowance, Base, Goods, LimitRef, Test
 
 DECEASED = "deceased"
 Holds: TypeAlias = Callable[[Bill], bool]
@@ -24,7 +24,7 @@ class Terms:
 
     approval   from when on what was approved counts: the same day, the next, the first of the next month
     death      'date' or 'month_end': how long it goes on for somebody who died; '' where it does not say
-    `leans` gathers the allowances that conditions look at, so that the caller knows to tell what was used of them.
+    `limit_refs` collects the limits that conditions read, so that the caller knows whose usage to give.
     """
 
     reckoning: str = "birthday"
@@ -33,7 +33,7 @@ class Terms:
     death: str = ""
     sets: Mapping[str, Goods] = field(default_factory=dict)
     allowances: Mapping[str, Allowance] = field(default_factory=dict)
-    leans: list[Lean] = field(default_factory=list)
+    limit_refs: list[LimitRef] = field(default_factory=list)
 
 
 def test_of(document: Mapping[str, Any] | None, terms: Terms) -> Test | None:
@@ -234,13 +234,13 @@ def _here(code: str, bill: Bill) -> str:
 
 def _used(span: dict[str, Any], terms: Terms) -> Holds:
     """How many of an allowance were used in this window before: the n-th meal of a day, say."""
-    lean, least, below = Lean(terms.allowances[span["allowance"]], ""), span.get("from", 0), span.get("below")
+    ref, least, below = LimitRef(terms.allowances[span["allowance"]], ""), span.get("from", 0), span.get("below")
     every = span.get("every")
-    terms.leans.append(lean)
+    terms.limit_refs.append(ref)
 
     def holds(bill: Bill) -> bool:
-        taken = bill.taken(lean, bill.window(lean.allowance))
-        used = taken.fen if lean.allowance.unit == "fen" else taken.count + len(set(taken.days))
+        taken = bill.taken(ref, bill.window(ref.allowance))
+        used = taken.fen if ref.allowance.unit == "fen" else taken.count + len(set(taken.days))
         at = used if every is None else used % every
         return at >= least and (below is None or at < below)
 

@@ -13,7 +13,7 @@ from canteen.policy.explanation import Sentences, sentences
 from canteen.policy.grammar import PAYERS, ROUND_BY, ROUND_TO
 from canteen.policy.outcome import Check, Passed, Rounded, Share, Surcharge, Use
 from canteen.policy.refusals import Problem, Refused
-from canteen.policy.rules import Lean, Rulebook
+from canteen.policy.rules import LimitRef, Rulebook
 from canteen.policy.shapes import Code, Fen, Flag, ListOf, OneOf, Problems, Record, Text, Whole
 from canteen.policy.stacking import Running, Used, judge
 
@@ -86,28 +86,28 @@ def _asked(book: Rulebook, passed: Sequence[Passed]) -> list[Check]:
 
 
 def _uses(bill: Bill, used: Sequence[Used]) -> tuple[Use, ...]:
-    """Each allowance once, however many rules lean on it; amounts add up."""
-    found: dict[str, tuple[Lean, int, list[str]]] = {}
-    for rule, lean, amount in used:
-        key = bill.key(lean)
-        _, before, rules = found.get(key, (lean, 0, []))
+    """Each allowance once, however many rules draw on it; amounts add up."""
+    found: dict[str, tuple[LimitRef, int, list[str]]] = {}
+    for rule, ref, amount in used:
+        key = bill.key(ref)
+        _, before, rules = found.get(key, (ref, 0, []))
         if rule not in rules:
             rules.append(rule)
-        found[key] = (lean, before + amount if lean.allowance.unit == "fen" else 1, rules)
+        found[key] = (ref, before + amount if ref.allowance.unit == "fen" else 1, rules)
     return tuple(
         Use(
-            key, lean.allowance.unit, lean.allowance.scope, bill.window(lean.allowance), bill.limit(lean), amount,
+            key, ref.allowance.unit, ref.allowance.scope, bill.window(ref.allowance), bill.limit(ref), amount,
             tuple(rules), bill.meal.day,
         )
-        for key, (lean, amount, rules) in found.items()
+        for key, (ref, amount, rules) in found.items()
     )  # fmt: skip
 
 
 def wanted(book: Rulebook, diner: Diner, meal: Meal) -> list[Wanted]:
     """Every allowance and window whose use before may change this meal's price."""
     bill, found = Bill(diner, meal, ()), dict[tuple[str, str], Wanted]()
-    for lean in book.leans:
-        allowance, key = lean.allowance, bill.key(lean)
+    for ref in book.limit_refs:
+        allowance, key = ref.allowance, bill.key(ref)
         for window in (*bill.carried_windows(allowance), bill.window(allowance)):
             found[key, window] = Wanted(key, window, allowance.unit, allowance.scope)
     return list(found.values())

@@ -24,7 +24,7 @@ from canteen.policy.rules import (
     Fund,
     Goods,
     Group,
-    Lean,
+    LimitRef,
     Part,
     Rounding,
     Rule,
@@ -63,11 +63,11 @@ def load(body: bytes) -> Rulebook:
     shared: dict[str, Allowance] = {}
     compiled = [_Layer(layer, shared) for layer in layers]
     stages = sorted((stage for layer in compiled for stage in layer.stages), key=lambda stage: stage.order)
-    leans = dict.fromkeys(lean for layer in compiled for lean in layer.leans)
+    refs = dict.fromkeys(ref for layer in compiled for ref in layer.limit_refs)
     title = "；".join(layer["title"] for layer in layers)
     asks = frozenset(name for layer in compiled for name in layer.asks)
     scheme = "+".join(layer["id"] for layer in layers)
-    return Rulebook(scheme, title, digest(body), tuple(stages), tuple(leans), asks)
+    return Rulebook(scheme, title, digest(body), tuple(stages), tuple(refs), asks)
 
 
 class _Layer:
@@ -78,7 +78,7 @@ class _Layer:
         self.scheme: str = document["id"]
         self.first_day: int = document["from"]
         self.last_day: int = document.get("to", days.LATEST)
-        self.leans: list[Lean] = []
+        self.limit_refs: list[LimitRef] = []
         self.asks: set[str] = set()
         self.rules = {rule["id"] for _, rule in rules_in(document["stages"], "stages")}
         for one in document.get("allowances", ()):
@@ -94,7 +94,7 @@ class _Layer:
             death=document.get("death", ""),
             sets={one["id"]: _goods(one) for one in document.get("sets", ())},
             allowances=shared,
-            leans=self.leans,
+            limit_refs=self.limit_refs,
         )
         self._fund_docs = {one["id"]: one for one in document.get("funds", ())}
         self._funds: dict[str, Fund] = {}
@@ -190,11 +190,11 @@ class _Layer:
             parts=self._parts(doc, own, rule),
         )
 
-    def _limits(self, doc: dict[str, Any], own: dict[str, Any], rule: str) -> tuple[Lean, ...]:
+    def _limits(self, doc: dict[str, Any], own: dict[str, Any], rule: str) -> tuple[LimitRef, ...]:
         """The rule's limits and the tier's credit; those counted by fund are the parts'."""
         names = [*doc.get("limits", ()), *([own["credit"]] if "credit" in own else [])]
-        limits = [self._lean(one, rule) for one in names if self._allowed(one).scope != "fund"]
-        return tuple({lean.allowance.id: lean for lean in limits}.values())
+        limits = [self._limit_ref(one, rule) for one in names if self._allowed(one).scope != "fund"]
+        return tuple({ref.allowance.id: ref for ref in limits}.values())
 
     # --- money ------------------------------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ class _Layer:
             test=test_of(doc.get("when"), self.terms),
             instead=self._fund(doc["instead"]) if "instead" in doc else None,
             limits=tuple(
-                lean for lean in _once(self._lean(one, rule, fund.id) for one in limits) if lean not in fund.limits
+                ref for ref in _once(self._limit_ref(one, rule, fund.id) for one in limits) if ref not in fund.limits
             ),
         )
 
@@ -230,9 +230,9 @@ class _Layer:
         if name in self._opening:
             raise Refused(Problem("fund_circle", "funds", "预算用完后的接续资金转了一圈又回到自己", name))
         self._opening.add(name)
-        limits = [self._lean(one, "", name) for one in doc.get("limits", ())]
+        limits = [self._limit_ref(one, "", name) for one in doc.get("limits", ())]
         if doc["payer"] == "subsidy" and self.guard is not None:
-            limits.insert(0, self._lean(self.guard.id, "", name))
+            limits.insert(0, self._limit_ref(self.guard.id, "", name))
         budget = self._budget(doc["budget"], name) if "budget" in doc else None
         test = test_of(doc.get("when"), self.terms)
         self._funds[name] = Fund(name, doc["name"], doc["payer"], test, _once(limits), budget)
@@ -241,7 +241,7 @@ class _Layer:
     def _budget(self, doc: dict[str, Any], fund: str) -> Budget:
         where = doc.get("where", "everywhere")
         allowance = Allowance(f"budget.{fund}", "fen", "budget", doc["window"], doc["limit"], where=where)
-        self.leans.append(Lean(allowance, ""))
+        self.limit_refs.append(LimitRef(allowance, ""))
         following = self._fund(doc["next"]) if "next" in doc else None
         return Budget(allowance, doc.get("warn", 0), doc["at_end"], following)
 
@@ -250,12 +250,12 @@ class _Layer:
     def _allowed(self, name: str) -> Allowance:
         return self.shared[name]
 
-    def _lean(self, name: str, rule: str, fund: str = "") -> Lean:
+    def _limit_ref(self, name: str, rule: str, fund: str = "") -> LimitRef:
         allowance = self._allowed(name)
         suffix = {"rule": f"#{rule}", "fund": f"#{fund}"}.get(allowance.scope, "")
-        lean = Lean(allowance, suffix)
-        self.leans.append(lean)
-        return lean
+        ref = LimitRef(allowance, suffix)
+        self.limit_refs.append(ref)
+        return ref
 
 
 def _allowance(doc: Mapping[str, Any], first_day: int) -> Allowance:
@@ -276,9 +276,9 @@ def _allowance(doc: Mapping[str, Any], first_day: int) -> Allowance:
     )
 
 
-def _once(leans: Iterable[Lean]) -> tuple[Lean, ...]:
+def _once(refs: Iterable[LimitRef]) -> tuple[LimitRef, ...]:
     """Each allowance once: one named twice is not used twice."""
-    return tuple({(lean.allowance.id, lean.suffix): lean for lean in leans}.values())
+    return tuple({(ref.allowance.id, ref.suffix): ref for ref in refs}.values())
 
 
 def _goods(doc: Mapping[str, Any]) -> Goods:

@@ -75,7 +75,7 @@ class Fund:
     name: str
     payer: str
     test: Test | None = None
-    limits: tuple[Lean, ...] = ()
+    limits: tuple[LimitRef, ...] = ()
     budget: Budget | None = None
 
 
@@ -88,7 +88,7 @@ class Part:
     amount: int
     test: Test | None = None
     instead: Fund | None = None
-    limits: tuple[Lean, ...] = ()
+    limits: tuple[LimitRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class Step:
     by_item: ByItem | None
     listed: Mapping[str, int] | None
     base: Base
-    limits: tuple[Lean, ...]
+    limits: tuple[LimitRef, ...]
     most: int | None
     label: str
     reason: str
@@ -189,7 +189,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Lean:
+class LimitRef:
     """An allowance as a rule or fund uses it; `suffix` completes its key where the scope asks for it."""
 
     allowance: Allowance
@@ -204,5 +204,5 @@ class Rulebook:
     title: str
     hash: str
     stages: tuple[Stage, ...]
-    leans: tuple[Lean, ...]
+    limit_refs: tuple[LimitRef, ...]
     asks: frozenset[str] = frozenset()

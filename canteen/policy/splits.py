@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from canteen import money
 from canteen.policy.bill import Bill
 from canteen.policy.outcome import Check
-from canteen.policy.rules import Budget, Fund, Lean, Part
+from canteen.policy.rules import Budget, Fund, LimitRef, Part
 
 _WHOLE = 10_000
 
@@ -58,56 +58,56 @@ class Funding:
         self.spent: dict[str, int] = {}
         self.paid: list[tuple[Fund, int]] = []
         self.dropped: list[tuple[Fund, str]] = []
-        self.used: list[tuple[Lean, int]] = []
+        self.used: list[tuple[LimitRef, int]] = []
         self.checks: list[tuple[str, int, int]] = []
 
     def pay(self, part: Part, fen: int) -> None:
         """Let the part's fund pay, or the one that stands in for it, or nobody."""
         fund = part.fund
-        leans = (*part.limits, *fund.limits) if part.limits else fund.limits
+        refs = (*part.limits, *fund.limits) if part.limits else fund.limits
         why = self._barred(fund)
         if not why and part.test is not None and part.test(self.bill):
             why = "share_dropped"
         if why and part.instead is not None:
-            leans = leans if part.instead is fund else part.instead.limits
+            refs = refs if part.instead is fund else part.instead.limits
             fund = part.instead
             why = self._barred(fund)
         if why:
             self.dropped.append((fund, why))
             return
-        granted = self._within(fen, leans)
+        granted = self._within(fen, refs)
         if granted == 0:
             self.dropped.append((fund, "used_up"))
         elif fund.budget is None:
-            self._settle(fund, granted, leans)
+            self._settle(fund, granted, refs)
         else:
-            self._from_budget(fund, fund.budget, granted, leans)
+            self._from_budget(fund, fund.budget, granted, refs)
 
     def _barred(self, fund: Fund) -> str:
         if self.off_hours and fund.payer == "subsidy":
             return "outside_window"
         return "share_dropped" if fund.test is not None and fund.test(self.bill) else ""
 
-    def _within(self, fen: int, leans: Sequence[Lean]) -> int:
+    def _within(self, fen: int, refs: Sequence[LimitRef]) -> int:
         """What the limits leave of `fen`."""
-        for lean in leans:
-            if lean.allowance.unit == "fen":
-                fen = min(fen, self.bill.room(lean, self._spent(lean)))
-            elif self.bill.is_used_up(lean):
+        for ref in refs:
+            if ref.allowance.unit == "fen":
+                fen = min(fen, self.bill.room(ref, self._spent(ref)))
+            elif self.bill.is_used_up(ref):
                 return 0
         return fen
 
-    def _spent(self, lean: Lean) -> int:
-        key = self.bill.key(lean)
+    def _spent(self, ref: LimitRef) -> int:
+        key = self.bill.key(ref)
         return self.spent[key] if key in self.spent else self.before.get(key, 0)
 
-    def _from_budget(self, fund: Fund, budget: Budget, fen: int, leans: Sequence[Lean]) -> None:
+    def _from_budget(self, fund: Fund, budget: Budget, fen: int, refs: Sequence[LimitRef]) -> None:
         """Draw on the fund's budget; at its end stop, pass to the next fund, or go on and say so."""
-        lean = Lean(budget.allowance, "")
-        room = self.bill.room(lean, self._spent(lean))
+        ref = LimitRef(budget.allowance, "")
+        room = self.bill.room(ref, self._spent(ref))
         self._warn(budget, room, fen)
         borne = min(fen, room) if budget.at_end in ("stop", "next") else fen
-        self._settle(fund, borne, (*leans, lean))
+        self._settle(fund, borne, (*refs, ref))
         if borne < fen:
             self._pass_on(fund, budget, fen - borne)
 
@@ -133,16 +133,16 @@ class Funding:
         elif budget.warn and used * _WHOLE >= limit * budget.warn:
             self.checks.append(("budget_warn", limit, used))
 
-    def _settle(self, fund: Fund, fen: int, leans: Sequence[Lean]) -> None:
+    def _settle(self, fund: Fund, fen: int, refs: Sequence[LimitRef]) -> None:
         if fen == 0:
             return
         self.paid.append((fund, fen))
-        for lean in leans:
-            if lean.allowance.unit == "fen":
-                self.used.append((lean, fen))
-                self.spent[self.bill.key(lean)] = self._spent(lean) + fen
+        for ref in refs:
+            if ref.allowance.unit == "fen":
+                self.used.append((ref, fen))
+                self.spent[self.bill.key(ref)] = self._spent(ref) + fen
             else:
-                self.used.append((lean, 1))
+                self.used.append((ref, 1))
 
     def checked(self, rule: str, clause: str) -> tuple[Check, ...]:
         """What was seen of budgets."""

@@ -18,13 +18,13 @@ from typing import TypeAlias
 from canteen.policy.benefits import TARGETS, UNITS, UNPAID, round_to, rounded
 from canteen.policy.bill import Bill, Fall, Standing
 from canteen.policy.outcome import WHY, Check, Passed, Rounded, Share, Surcharge
-from canteen.policy.rules import Group, Lean, Rule, Step
+from canteen.policy.rules import Group, LimitRef, Rule, Step
 from canteen.policy.splits import Funding, portions
 
 _WHOLE = 10_000
 
-Used: TypeAlias = tuple[str, Lean, int]
-"""A rule, the allowance it leans on, and what it takes of it: 1, or fen."""
+Used: TypeAlias = tuple[str, LimitRef, int]
+"""A rule, the allowance it draws on, and what it takes of it: 1, or fen."""
 
 
 @dataclass(slots=True)
@@ -210,7 +210,7 @@ def _judge_rule(rule: Rule, bill: Bill, running: Running, at: Standing) -> Outco
 
 
 def _give(rule: Rule, step: Step, bill: Bill, running: Running, at: Standing) -> Outcome:
-    if step.limits and any(lean.allowance.unit != "fen" and bill.is_used_up(lean) for lean in step.limits):
+    if step.limits and any(ref.allowance.unit != "fen" and bill.is_used_up(ref) for ref in step.limits):
         return Outcome(rule.id, (_pass(rule, "used_up", step),), stopped=rule.stops)
     if step.verb in UNPAID:
         return _unpaid(rule, step, bill, running)
@@ -284,9 +284,9 @@ def _pay_out(rule: Rule, step: Step, bill: Bill, running: Running, at: Standing)
 
 def _within(step: Step, bill: Bill, running: Running, fen: int) -> int:
     """What the amount limits leave of `fen`."""
-    for lean in step.limits:
-        if lean.allowance.unit == "fen":
-            fen = min(fen, bill.room(lean, running.spent.get(bill.key(lean), 0)))
+    for ref in step.limits:
+        if ref.allowance.unit == "fen":
+            fen = min(fen, bill.room(ref, running.spent.get(bill.key(ref), 0)))
     return fen
 
 
@@ -319,16 +319,16 @@ def _fund(rule: Rule, step: Step, bill: Bill, running: Running, fen: int) -> Out
 def _used(rule: Rule, step: Step, bill: Bill, funding: Funding, off: int) -> tuple[Used, ...]:
     """What is used of the funds' limits, then of the rule's own: those count the whole benefit, and once."""
     if not step.limits:
-        return tuple([(rule.id, lean, amount) for lean, amount in funding.used])
-    own = {bill.key(lean) for lean in step.limits}
-    used = [(rule.id, lean, amount) for lean, amount in funding.used if bill.key(lean) not in own]
-    for lean in step.limits:
-        if lean.allowance.unit == "fen":
-            key = bill.key(lean)
+        return tuple([(rule.id, ref, amount) for ref, amount in funding.used])
+    own = {bill.key(ref) for ref in step.limits}
+    used = [(rule.id, ref, amount) for ref, amount in funding.used if bill.key(ref) not in own]
+    for ref in step.limits:
+        if ref.allowance.unit == "fen":
+            key = bill.key(ref)
             funding.spent[key] = funding.before.get(key, 0) + off
-            used.append((rule.id, lean, off))
+            used.append((rule.id, ref, off))
         else:
-            used.append((rule.id, lean, 1))
+            used.append((rule.id, ref, 1))
     return tuple(used)
 
 
@@ -336,7 +336,7 @@ def _unpaid(rule: Rule, step: Step, bill: Bill, running: Running) -> Outcome:
     """Measure a ceiling, or count the meal or day though nothing is given."""
     if step.verb != "count":
         return _ceiling(rule, step, bill, running)
-    counted = [(rule.id, lean, 1) for lean in step.limits if lean.allowance.unit != "fen"]
+    counted = [(rule.id, ref, 1) for ref in step.limits if ref.allowance.unit != "fen"]
     return Outcome(rule.id, holds=True, used=tuple(counted))
 
 

@@ -333,7 +333,7 @@ class SaleUse(Base):
     asked: Mapped[int]
     granted: Mapped[int]
     n: Mapped[int | None]  # the slot taken
-    rules: Mapped[str]  # space-separated ids of the rules that lean on it
+    rules: Mapped[str]  # space-separated ids of the rules that draw on it
 
 
 class AddedUse(Base):
@@ -359,7 +359,7 @@ class AddedUse(Base):
     limited_to: Mapped[int]
     granted: Mapped[int]
     n: Mapped[int | None]  # the slot taken
-    rules: Mapped[str]  # space-separated ids of the rules that lean on it
+    rules: Mapped[str]  # space-separated ids of the rules that draw on it
     after_record: Mapped[int]
 
 

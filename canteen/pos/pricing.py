@@ -170,16 +170,16 @@ def holder(scope: str, of: dict[str, tuple[uuid.UUID, ...]]) -> uuid.UUID | None
 
 
 def hold(session: Session, place: Place, eaten: Sequence[tuple[Known | None, Meal]]) -> None:
-    """Hold the households and budgets that these meals may lean on; after the persons. Raises slots.Again."""
-    leans = [lean.allowance for lean in place.book.book.leans if lean.allowance.scope in ("household", "budget")]
-    if not leans:
+    """Hold the households and budgets that these meals may draw on; after the persons. Raises slots.Again."""
+    shared = [ref.allowance for ref in place.book.book.limit_refs if ref.allowance.scope in ("household", "budget")]
+    if not shared:
         return
     households, budgets = set[uuid.UUID](), dict[slots.Key, int]()
     for person, meal in eaten:
         for want in engine.wanted(place.book.book, diner_of(person), meal):
             if want.scope == "budget":
                 budgets[want.allowance, want.window] = next(
-                    each.limit for each in leans if want.allowance in (each.id, _at(each.id, want.allowance))
+                    each.limit for each in shared if want.allowance in (each.id, _at(each.id, want.allowance))
                 )
             elif want.scope == "household" and person is not None and person.household:
                 households.add(household_holder(person.household))

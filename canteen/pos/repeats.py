@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from canteen.policy.bill import Bill
 from canteen.policy.case import known_case
 from canteen.policy.days import WINDOWS
-from canteen.policy.rules import Group, Lean, Rule, Rulebook
+from canteen.policy.rules import Group, LimitRef, Rule, Rulebook
 from canteen.policy.stacking import step_for
 from canteen.pos.pricing import Priced
 
@@ -27,13 +27,13 @@ def told(book: Rulebook, priced: Priced) -> str:
         return ""
     asked = known_case(priced.document)
     bill = Bill(asked.diner, asked.meal, asked.taken)
-    ended = [lean for rule in _rules(book) if rule.id in over for lean in _leans(rule, bill) if _ended(bill, lean)]
-    first = min(ended, key=lambda lean: WINDOWS.index(lean.allowance.window), default=None)
+    ended = [ref for rule in _rules(book) if rule.id in over for ref in _limit_refs(rule, bill) if _ended(bill, ref)]
+    first = min(ended, key=lambda ref: WINDOWS.index(ref.allowance.window), default=None)
     return _sentence(first) if first else HAD
 
 
-def _sentence(lean: Lean) -> str:
-    allowance = lean.allowance
+def _sentence(ref: LimitRef) -> str:
+    allowance = ref.allowance
     whose = "全家" if allowance.scope == "household" else ""
     if allowance.window == "period" and allowance.unit != "fen" and not whose:
         return HAD
@@ -42,13 +42,13 @@ def _sentence(lean: Lean) -> str:
     return f"{whose}{when}{'的' if whose or when else ''}{what}已用完，这一份不再享受。"
 
 
-def _ended(bill: Bill, lean: Lean) -> bool:
-    taken = bill.taken(lean, bill.window(lean.allowance))
+def _ended(bill: Bill, ref: LimitRef) -> bool:
+    taken = bill.taken(ref, bill.window(ref.allowance))
     used = {"meal": taken.count, "fen": taken.fen, "day": len({*taken.days} - {bill.meal.day})}
-    return used[lean.allowance.unit] >= bill.limit(lean)
+    return used[ref.allowance.unit] >= bill.limit(ref)
 
 
-def _leans(rule: Rule, bill: Bill) -> Iterator[Lean]:
+def _limit_refs(rule: Rule, bill: Bill) -> Iterator[LimitRef]:
     """The limits of the tier that the diner is in."""
     step = step_for(rule, bill)
     if step is not None:

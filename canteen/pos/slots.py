@@ -32,7 +32,7 @@ Key = tuple[str, str]  # allowance, window
 
 
 class Again(Exception):
-    """What the sale leant on changed before its locks were held: run the transaction again, whole."""
+    """What the sale drew on changed before its locks were held: run the transaction again, whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +130,14 @@ def hold(session: Session, households: Collection[uuid.UUID], budgets: Mapping[K
 
 
 def hold_alone(session: Session, budgets: Collection[Key]) -> None:
-    """Hold these budgets against every sale and void that leans on them, so that what they come to can be read."""
+    """Hold these budgets against every sale and void that draws on them, so that what they come to can be read."""
     if connection_of(session).dialect.name == "postgresql":
         for number in sorted(_number("budget", *key) for key in budgets):
             session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
 
 
 def budgets_of(session: Session, sale_id: uuid.UUID) -> dict[Key, int]:
-    """The budgets that a sale leant on, with their limits."""
+    """The budgets that a sale drew on, with their limits."""
     found: dict[Key, int] = {}
     for use in (AddedUse, SaleUse):
         query = select(use.allowance, use.window, use.limited_to)
@@ -388,7 +388,7 @@ def given_up(use: type[SaleUse | AddedUse]) -> ColumnElement[bool]:
 
 
 def _another_use(session: Session, use: SaleUse | AddedUse) -> uuid.UUID | None:
-    """A sale not voided that leans on the same slot: dinner on the day that lunch took."""
+    """A sale not voided that draws on the same slot: dinner on the day that lunch took."""
     found: set[uuid.UUID] = set()
     for other in (SaleUse, AddedUse):
         query = (

@@ -173,14 +173,14 @@ def _take(
     new: list[dict[str, Any]],
     draws: list[Draw],
 ) -> Iterator[dict[str, Any]]:
-    """Take what the shares lean on, whoever pays them; note what was asked and granted.
+    """Take what the shares draw on, whoever pays them; note what was asked and granted.
 
     A rule may count a meal for which it gives nothing: that is taken too. What is to be written of it goes into `new`,
     the rows of slots, and `draws`, the amounts.
     """
     counted = set() if barred else {rule for use in own.uses for rule in use.rules} - {one.rule for one in own.shares}
-    leaning = {(ask.allowance, ask.window): ask for ask in pricing.asks(own)}
-    asks = {(ask.allowance, ask.window): ask for ask in pricing.asks(sold)} | leaning
+    drawn = {(ask.allowance, ask.window): ask for ask in pricing.asks(own)}
+    asks = {(ask.allowance, ask.window): ask for ask in pricing.asks(sold)} | drawn
     whose = pricing.holders(person, place)
     for key, ask in sorted(asks.items()):
         fen = sum(lesser.by_rules(v.borne, ask.rules) for v in verdicts if slots.counts(ask, v.share.fund))
@@ -188,7 +188,7 @@ def _take(
         if holder is None:
             continue
         taking = slots.Taking(holder, 0)
-        if key in leaning and (fen or not counted.isdisjoint(ask.rules)):
+        if key in drawn and (fen or not counted.isdisjoint(ask.rules)):
             wanted = replace(ask, amount=min(ask.amount, fen)) if ask.unit == "fen" else ask
             taking = slots.take(holder, wanted, before, place.day)
             if ask.unit == "fen" and taking.granted:

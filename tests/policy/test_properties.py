@@ -164,13 +164,13 @@ def in_common(book: Rulebook) -> set[str]:
 
 
 def amounts(rule: Rule) -> Iterator[str]:
-    leans = [lean for step in rule.steps for lean in step.limits]
+    refs = [ref for step in rule.steps for ref in step.limits]
     for part in (part for step in rule.steps for part in step.parts):
-        leans += part.limits
+        refs += part.limits
         for fund in followed(part.fund) + (followed(part.instead) if part.instead else []):
-            leans += fund.limits
+            refs += fund.limits
             yield from [fund.budget.allowance.id] if fund.budget else []
-    yield from (lean.allowance.id for lean in leans if lean.allowance.unit == "fen")
+    yield from (ref.allowance.id for ref in refs if ref.allowance.unit == "fen")
 
 
 def followed(fund: Fund) -> list[Fund]:

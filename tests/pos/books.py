@@ -1,4 +1,4 @@
-"""Rulebooks that lean on limits of every kind: five yuan off for everybody of sixty."""
+"""Rulebooks that draw on limits of every kind: five yuan off for everybody of sixty."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 def book(*allowances: str, budget: str = "", rules: int = 1, then: Sequence[str] = (), id_: str = "test-city") -> str:
     """A rulebook.
 
-    allowances   each as YAML, its id first: all rules lean on all of them
+    allowances   each as YAML, its id first: all rules draw on all of them
     budget       of the fund `city`, as YAML; `then` names funds that may stand in for it
     rules        so many rules of five yuan, added up
     """

@@ -84,18 +84,18 @@ def amounts_there(session: Session) -> Amounts:
 
 
 def rebuilt(session: Session) -> tuple[list[tuple[uuid.UUID, str, str, int]], Amounts]:
-    """From the facts alone; a slot's row names a sale that stands and leans on it."""
+    """From the facts alone; a slot's row names a sale that stands and draws on it."""
     standing = (
         select(SaleUse).outerjoin(Void, Void.sale_id == SaleUse.sale_id).where(Void.id.is_(None), SaleUse.granted > 0)
     )
     amounts: Amounts = Counter()
-    leaning: dict[tuple[uuid.UUID, str, str, int], set[uuid.UUID]] = defaultdict(set)
+    drawn: dict[tuple[uuid.UUID, str, str, int], set[uuid.UUID]] = defaultdict(set)
     for use in session.execute(standing).scalars():
         if use.unit == "fen":
             amounts[use.person_id, use.allowance, use.window] += use.granted
         else:
             assert use.n is not None
-            leaning[use.person_id, use.allowance, use.window, use.n].add(use.sale_id)
+            drawn[use.person_id, use.allowance, use.window, use.n].add(use.sale_id)
     for row in session.execute(select(Slot)).scalars():
-        assert row.sale_id in leaning[row.person_id, row.allowance, row.window, row.n]
-    return sorted(leaning), dict(amounts)
+        assert row.sale_id in drawn[row.person_id, row.allowance, row.window, row.n]
+    return sorted(drawn), dict(amounts)

@@ -116,7 +116,7 @@ def test_only_the_meals_of_those_whose_household_nobody_noted_stay_open(town: To
     assert (found["meals"], found["open"], found["open_why"]) == (2, 1, {"household": 1})
 
 
-def test_a_year_s_limit_that_nobody_counted_leaves_open_only_what_leans_on_it_and_not_from_january_on(
+def test_unmetered_yearly_limit_leaves_only_dependent_meals_open(
     town: Town,
 ) -> None:
     town.elder()

@@ -124,14 +124,14 @@ class _Replay:
         """A stretch of months begins: what was used of limits since the stretch before is the past's own fact."""
         self.since = first
         books = [self.layers.at(nodes, first).book for nodes in self._nodes(first)]
-        kinds = {lean.allowance.window for book in books for lean in book.leans} & set(LASTING)
+        kinds = {ref.allowance.window for book in books for ref in book.limit_refs} & set(LASTING)
         for book in books:
             self.world.know(book)
         names = {str(days.first_of(kind, clock.civil(first))) for kind in kinds}
-        carried = {lean.allowance.id for book in books for lean in book.leans if lean.allowance.carry}
+        carried = {ref.allowance.id for book in books for ref in book.limit_refs if ref.allowance.carry}
         if names or carried:
-            leaning = {lean.allowance.id for book in books for lean in book.leans}
-            self._seed(first, names, leaning, carried)
+            known = {ref.allowance.id for book in books for ref in book.limit_refs}
+            self._seed(first, names, known, carried)
 
     def end(self, last: date) -> None:
         self.until = last
@@ -143,7 +143,7 @@ class _Replay:
         session.rollback()
         return {(*paths[area], canteen) for canteen, area in self.areas.items()}
 
-    def _seed(self, first: date, names: set[str], leaning: set[str], carried: set[str]) -> None:
+    def _seed(self, first: date, names: set[str], known: set[str], carried: set[str]) -> None:
         columns = (SaleUse.person_id, SaleUse.allowance, SaleUse.window, Sale.service_day, SaleUse.unit)
         query = (
             select(*columns, func.sum(SaleUse.granted), func.count())
@@ -158,7 +158,7 @@ class _Replay:
         for rows in keyset.rows(query, columns, page=PAGE):
             for person, allowance, window, day, unit, fen, times in rows:
                 base = base_id(allowance)
-                if base in leaning and (window in names or base in carried):
+                if base in known and (window in names or base in carried):
                     whole = (clock.civil(day),) * times if unit == "day" else ()
                     taken = Taken(
                         allowance, window, times if unit == "meal" else 0, int(fen) if unit == "fen" else 0, whole

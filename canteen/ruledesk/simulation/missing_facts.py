@@ -80,14 +80,14 @@ class Needs:
         return "residence_since" if self.lived and diner.residence_since is None else ""
 
     def after(self, uses: Sequence[Use], book: Rulebook, day: int, since: int, *, household: bool) -> str:
-        """Why a price that leans on these limits is not sure; '' when it is.
+        """Why a price that draws on these limits is not sure; '' when it is.
 
         since      the civil day from which on every meal is replayed
         household  whether it is known who the elder lived with on `day`
         """
         named = {base_id(use.allowance) for use in uses} | self.watched
         for allowance in {
-            lean.allowance.id: lean.allowance for lean in book.leans if lean.allowance.id in named
+            ref.allowance.id: ref.allowance for ref in book.limit_refs if ref.allowance.id in named
         }.values():
             if allowance.scope == "household" and not household:
                 return "household"

@@ -93,8 +93,8 @@ class World:
         """Learn how long the windows of a rulebook's limits last."""
         if book.hash not in self._books:
             self._books.add(book.hash)
-            for lean in book.leans:
-                self._kinds[lean.allowance.id] = kind_of(lean.allowance)
+            for ref in book.limit_refs:
+                self._kinds[ref.allowance.id] = kind_of(ref.allowance)
 
     def price(self, book: Rulebook, diner: Diner, meal: Meal, texts: tuple[str, str], who: Holders) -> Outcome:
         """The meal in this world, nothing used yet. `texts` are those that diner and meal were read from."""

@@ -21,13 +21,13 @@ BATCH = 1000  # keys of three columns in one list of parameters
 
 
 class Slots:
-    """Compares each key once, however many pages of sales lean on it: a budget is leant on by all of them."""
+    """Compares each key once, however many pages of sales draw on it: a budget is drawn on by all of them."""
 
     def __init__(self) -> None:
         self._seen: set[Key] = set()
 
     def differences(self, ids: Sequence[uuid.UUID]) -> Iterator[Difference]:
-        """What is in use of all that these sales lean on or hold, against what their uses and voids leave standing."""
+        """What is in use of all that these sales draw on or hold, against what their uses and voids leave standing."""
         keys = _keys(ids)
         for unit in ("slot", "amount"):
             fresh = sorted(keys[unit] - self._seen)
@@ -41,7 +41,7 @@ class Slots:
 
 
 def _keys(ids: Sequence[uuid.UUID]) -> dict[str, set[Key]]:
-    """What sales lean on by kind of state; also what they hold without leaning on it."""
+    """What sales draw on by kind of state; also what they hold without drawing on it."""
     found: dict[str, set[Key]] = {"slot": set(), "amount": set()}
     for use in (SaleUse, AddedUse):
         query = select(use.person_id, use.allowance, use.window, use.unit)

@@ -152,7 +152,7 @@ def of_prices(
     """Sold against our own quote, of each sale that stands.
 
     quotes  our quote of each distinct (input, rulebook); None when those books cannot price it
-    excess  rules of a sale that leaned on an allowance not granted: their part is named as excess, not here
+    excess  rules of a sale that drew on an allowance not granted: their part is named as excess, not here
     """
     for sale in sales:
         if sale.voided:
@@ -271,10 +271,10 @@ def _replay(group: Sequence[Use]) -> Iterator[Excess]:
 
 
 def of_uses(found: Iterable[Excess], sold: Mapping[str, Priced]) -> Iterator[Finding]:
-    """One finding a sale for its excess uses, with the subsidy that leans on them and whether it would fit now.
+    """One finding a sale for its excess uses, with the subsidy that draws on them and whether it would fit now.
 
     sold  the sales of the period that stand: only these are named
-    A subsidy that leans on several limits counts once.
+    A subsidy that draws on several limits counts once.
     """
     named: dict[str, list[dict[str, object]]] = defaultdict(list)
     rules: dict[str, set[str]] = defaultdict(set)
@@ -284,15 +284,15 @@ def of_uses(found: Iterable[Excess], sold: Mapping[str, Priced]) -> Iterator[Fin
         if use.sale in sold:
             named[use.sale].append(one.body())
             rules[use.sale].update(use.rules)
-            leaning = sold[use.sale].subsidy(use.rules)
-            fen[use.sale] += min(leaning, use.asked - use.granted) if use.unit == "fen" else leaning
+            subsidy = sold[use.sale].subsidy(use.rules)
+            fen[use.sale] += min(subsidy, use.asked - use.granted) if use.unit == "fen" else subsidy
     for sale in sorted(named):
         at_stake = min(fen[sale], sold[sale].subsidy(rules[sale]))
         yield Finding("excess_slot", f"sale:{sale}", sale, at_stake, {"uses": named[sale]})
 
 
 def excess_rules(found: Iterable[Excess]) -> dict[str, frozenset[str]]:
-    """Rules of each sale that leaned on an allowance with no room left."""
+    """Rules of each sale that drew on an allowance with no room left."""
     rules: dict[str, set[str]] = defaultdict(set)
     for one in found:
         rules[one.use.sale].update(one.use.rules)

@@ -72,7 +72,7 @@ def _added_before(cut: Cut) -> ColumnElement[bool]:
 
 
 def uses(sale_ids: Collection[uuid.UUID], clusters: Clusters, cut: Cut, pots: Budgets) -> list[Use]:
-    """All uses, anywhere in the city, of the persons and windows that these sales leaned on."""
+    """All uses, anywhere in the city, of the persons and windows that these sales drew on."""
     mine = keyset.once(
         select(SaleUse.person_id, SaleUse.allowance, SaleUse.window)
         .where(keyset.among(SaleUse.sale_id, sale_ids))

@@ -105,7 +105,7 @@ def until(session: Session, contract: Contract) -> date:
 
 
 def _windows(session: Session, contract: str, canteen: str) -> list[tuple[str, str, str, date]]:
-    """(allowance, window, rulebook, last day) of the prorated budgets that the contract's meals leant on."""
+    """(allowance, window, rulebook, last day) of the prorated budgets that the contract's meals drew on."""
     query = (
         select(SaleUse.allowance, SaleUse.window, Sale.own_rulebook_hash)
         .join(Sale, Sale.id == SaleUse.sale_id)
@@ -129,7 +129,7 @@ def _share_out(session: Session, key: Key, by: str) -> Prorating:
         else:
             other += fen
     ((limit,),) = session.execute(
-        select(func.max(SaleUse.limited_to)).where(*_leaning(session, key)).join(Sale, Sale.id == SaleUse.sale_id)
+        select(func.max(SaleUse.limited_to)).where(*_drawn_by(session, key)).join(Sale, Sale.id == SaleUse.sale_id)
     ).all()
     other += _added(session, key)
     contracts = sorted(contract for contract, fen in asked.items() if fen)
@@ -265,7 +265,7 @@ def _as_sold(allowance: str) -> Any:
     return and_(Transfer.sale_id == Sale.id, Transfer.fund == budgets.fund_of(allowance), Transfer.cause.like("sale:%"))
 
 
-def _leaning(session: Session, key: Key) -> tuple[Any, ...]:
+def _drawn_by(session: Session, key: Key) -> tuple[Any, ...]:
     holders = [pricing.budget_holder(canteen) for canteen in session.execute(select(Canteen.id)).scalars()]
     return keyset.among(SaleUse.person_id, holders), SaleUse.allowance == key[0], SaleUse.window == key[1]
 
@@ -280,7 +280,7 @@ def _asked_by_contract(session: Session, key: Key, records: int) -> Iterator[tup
             .join(Transfer, _as_sold(key[0]))
         )
         .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= records))
-        .where(*_leaning(session, key), Sale.record_id <= records, Void.id.is_(None))
+        .where(*_drawn_by(session, key), Sale.record_id <= records, Void.id.is_(None))
         .group_by(Sale.contract_id, Sale.own_rulebook_hash)
     )
     for contract, book_hash, fen in session.execute(query).all():

@@ -259,13 +259,13 @@ def _movable(session: Session, meals: Sequence[Sale]) -> None:
 
 
 def _prorated(session: Session, meal: Sale) -> bool:
-    """Whether the meal leans on a budget that is shared out in proportion: what it has of it is no one meal's to give."""
-    leant = slots.budgets_of(session, meal.id)
-    if not leant:
+    """Whether the meal draws on a budget that is shared out in proportion: what it has of it is no one meal's to give."""
+    drawn = slots.budgets_of(session, meal.id)
+    if not drawn:
         return False
     query = select(JoinedRulebook.body).where(JoinedRulebook.hash == meal.own_rulebook_hash)
     body = session.execute(query).scalar_one_or_none()
-    return body is not None and any(budgets.prorated_by(body, allowance) for allowance, _ in leant)
+    return body is not None and any(budgets.prorated_by(body, allowance) for allowance, _ in drawn)
 
 
 # --- the meal that gives it up ---
@@ -283,19 +283,19 @@ def _free(session: Session, meal: ExcessMeal, other: Sale) -> list[SaleUse | Add
 
 
 def _held(session: Session, other: Sale, full: set[Key]) -> list[SaleUse | AddedUse]:
-    """What hangs together with the wanted limits: its uses, through the rules that lean on them. Raises NotHolding."""
+    """What hangs together with the wanted limits: its uses, through the rules that draw on them. Raises NotHolding."""
     uses = slots.standing(session, other.id)
     found = [use for use in uses if (use.allowance, use.window) in full]
     if not found:
         raise NotHolding
     rules = hanging(uses, found)
-    if any(share.payer != "subsidy" for share, _ in _leaning(session, other, rules)):
+    if any(share.payer != "subsidy" for share, _ in _drawing(session, other, rules)):
         raise NotMovable("这一次数由食堂让利或捐赠承担，已经给予，不能转让。")
     return [use for use in uses if not rules.isdisjoint(use.rules.split())]
 
 
 def hanging(uses: Sequence[SaleUse | AddedUse], first: Sequence[SaleUse | AddedUse]) -> set[str]:
-    """All rules that lean on one of the first uses, or share a use with one that does."""
+    """All rules that draw on one of the first uses, or share a use with one that does."""
     rules = {rule for use in first for rule in use.rules.split()}
     while True:
         more = {rule for use in uses if not rules.isdisjoint(use.rules.split()) for rule in use.rules.split()} - rules
@@ -304,7 +304,7 @@ def hanging(uses: Sequence[SaleUse | AddedUse], first: Sequence[SaleUse | AddedU
         rules |= more
 
 
-def _leaning(session: Session, other: Sale, rules: Collection[str]) -> Iterator[tuple[Share, Fen]]:
+def _drawing(session: Session, other: Sale, rules: Collection[str]) -> Iterator[tuple[Share, Fen]]:
     """The shares of a meal of which these rules of our own quote bear something, and how much."""
     meal, shares = read_meal(session, other), shares_of(session, other)
     own = engine.quote(meal.book.book, meal.asked.diner, meal.asked.meal, meal.asked.taken)
@@ -314,10 +314,10 @@ def _leaning(session: Session, other: Sale, rules: Collection[str]) -> Iterator[
 
 
 def _taken_away(session: Session, other: Sale, up: Sequence[SaleUse | AddedUse], number: int) -> Iterator[Move]:
-    """open -> excluded of what leans on the uses given up."""
+    """open -> excluded of what draws on the uses given up."""
     rules = {rule for use in up for rule in use.rules.split()}
     standing = review.open_shares(session, other.id)
-    for share, borne in _leaning(session, other, rules):
+    for share, borne in _drawing(session, other, rules):
         if fen := min(standing.get((share.fund, share.n), 0), borne):
             yield Move(
                 share.fund, "open", "excluded", fen, "verdict", REASON, cause(number), other.service_day, other.id,

@@ -85,7 +85,7 @@ def hold_amounts(session: Session, meal: ExcessMeal, other: Sale | None) -> None
     households = {each for sale in (meal.sale, other) if sale for each in slots.holders(session, sale.id)[1]}
     if meal.person.household:
         households.add(pricing.household_holder(meal.person.household))
-    limits = {lean.allowance.id: lean.allowance.limit for lean in meal.book.book.leans}
+    limits = {ref.allowance.id: ref.allowance.limit for ref in meal.book.book.limit_refs}
     pots = {
         (want.allowance, want.window): limits.get(want.allowance, limits.get(want.allowance.rpartition("@")[0], 0))
         for want in engine.wanted(meal.book.book, meal.asked.diner, meal.asked.meal)
@@ -175,15 +175,15 @@ def given_now(session: Session, meal: ExcessMeal, quoted: Quote) -> dict[tuple[s
 def take_limits(
     session: Session, meal: ExcessMeal, quoted: Quote
 ) -> tuple[list[dict[str, Any]], list[dict[str, object]]]:
-    """Take what the shares lean on besides what the meal has; the rows of uses and of new slots. Raises NoRoom."""
+    """Take what the shares draw on besides what the meal has; the rows of uses and of new slots. Raises NoRoom."""
     taken, shares = _taken(session, meal), shares_of(session, meal.sale)
     bears = lesser.borne(shares, quoted.shares)
     counted = {rule for use in quoted.uses for rule in use.rules} - {share.rule for share in quoted.shares}
     uses, rows, draws = list[dict[str, Any]](), list[dict[str, object]](), list[slots.Draw]()
     for ask in sorted(pricing.asks(quoted), key=lambda ask: (ask.allowance, ask.window)):
         counted_by = (each for share, each in zip(shares, bears, strict=True) if slots.counts(ask, share.fund))
-        leaning = (lesser.by_rules(each, ask.rules) for each in counted_by)
-        fen, holder = sum(leaning), pricing.holder(ask.scope, meal.whose)
+        borne = (lesser.by_rules(each, ask.rules) for each in counted_by)
+        fen, holder = sum(borne), pricing.holder(ask.scope, meal.whose)
         if holder is None or not (fen or not counted.isdisjoint(ask.rules)):
             continue
         wanted = replace(ask, amount=min(ask.amount, fen)) if ask.unit == "fen" else ask

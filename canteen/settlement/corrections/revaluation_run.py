@@ -278,14 +278,14 @@ class Work:
         gathered: Sequence[tuple[Meal, Before]],
         people: dict[uuid.UUID, tuple[Place, Known | None]],
     ) -> None:
-        """Hold households, budgets and guests' sales that these meals may lean on; after the persons."""
+        """Hold households, budgets and guests' sales that these meals may draw on; after the persons."""
         alone, budgets = set[uuid.UUID](), dict[Key, int]()
         most = 0
         for meal, before in gathered:
             book, person = self._book_of(session, meal, before), people[meal.id][1]
             if meal.elder is None:
                 alone.add(meal.id)
-            limits = {lean.allowance.id: lean.allowance.limit for lean in book.book.leans}
+            limits = {ref.allowance.id: ref.allowance.limit for ref in book.book.limit_refs}
             for want in engine.wanted(book.book, self._diner(session, meal, before), before.meal):
                 if want.scope == "budget":
                     budgets[want.allowance, want.window] = limits.get(

@@ -7,7 +7,7 @@ import { holds } from './rules.js'
 
 /** @import {Diner, Meal, Taken} from './case.js' */
 /** @import {LeapDay, Reckoning, Window} from './days.js' */
-/** @import {Allowance, Base, ByItem, Lean} from './rules.js' */
+/** @import {Allowance, Base, ByItem, LimitRef} from './rules.js' */
 
 /** @type {Taken} */
 const NOTHING = { allowance: '', window: '', count: 0, fen: 0, days: [] }
@@ -128,7 +128,7 @@ export class Bill {
 
   /**
    * The allowance's name with all that its scope and place ask for.
-   * @param {Lean} lean
+   * @param {LimitRef} ref
    */
   key({ allowance: { id, where }, suffix }) {
     if (where === 'everywhere') return id + suffix
@@ -150,24 +150,24 @@ export class Bill {
   }
 
   /**
-   * @param {Lean} lean
+   * @param {LimitRef} ref
    * @param {string} window
    */
-  taken(lean, window) {
-    return this.#taken.get(this.key(lean))?.get(window) ?? NOTHING
+  taken(ref, window) {
+    return this.#taken.get(this.key(ref))?.get(window) ?? NOTHING
   }
 
   /**
    * The limit of this meal's window, with what earlier windows left where the allowance carries over.
-   * @param {Lean} lean
+   * @param {LimitRef} ref
    */
-  limit(lean) {
-    const { allowance } = lean
+  limit(ref) {
+    const { allowance } = ref
     const own = allowance.scale ? Math.max(0, this.level(allowance.scale) ?? 0) : allowance.limit
     if (!allowance.carry) return own
     let carried = 0
     for (const window of this.carriedWindows(allowance)) {
-      const used = this.taken(lean, window)
+      const used = this.taken(ref, window)
       const then = allowance.earlier.find(({ last }) => Number(window) <= last)?.limit ?? own
       carried = Math.max(0, carried + then - (allowance.unit === 'fen' ? used.fen : used.count))
       if (allowance.carryMost) carried = Math.min(carried, allowance.carryMost)
@@ -193,15 +193,15 @@ export class Bill {
 
   /**
    * What may still be used: 0 or more meals, 0 or 1 for days, fen less those `spent` within this quote.
-   * @param {Lean} lean
+   * @param {LimitRef} ref
    * @param {number} [spent]
    */
-  room(lean, spent = 0) {
-    const { allowance } = lean
-    const taken = this.taken(lean, this.window(allowance))
-    if (allowance.unit === 'fen') return Math.max(0, this.limit(lean) - taken.fen - spent)
-    if (allowance.unit === 'meal') return Math.max(0, this.limit(lean) - taken.count)
-    return taken.days.includes(this.meal.day) || new Set(taken.days).size < this.limit(lean) ? 1 : 0
+  room(ref, spent = 0) {
+    const { allowance } = ref
+    const taken = this.taken(ref, this.window(allowance))
+    if (allowance.unit === 'fen') return Math.max(0, this.limit(ref) - taken.fen - spent)
+    if (allowance.unit === 'meal') return Math.max(0, this.limit(ref) - taken.count)
+    return taken.days.includes(this.meal.day) || new Set(taken.days).size < this.limit(ref) ? 1 : 0
   }
 }
 

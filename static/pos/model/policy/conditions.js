@@ -202,12 +202,12 @@ function here(code, { meal: { canteen } }) {
  * How many of an allowance were used in this window before: the n-th meal of a day, say.
  * @type {(span: Span & {allowance: string, every?: number}, terms: Terms) => Holds}
  */
-function used({ allowance: name, every, from = 0, below }, { allowances, leans }) {
-  const lean = { allowance: lookUp(allowances, name), suffix: '' }
-  leans.push(lean)
+function used({ allowance: name, every, from = 0, below }, { allowances, limitRefs }) {
+  const ref = { allowance: lookUp(allowances, name), suffix: '' }
+  limitRefs.push(ref)
   return (bill) => {
-    const taken = bill.taken(lean, bill.window(lean.allowance))
-    const count = lean.allowance.unit === 'fen' ? taken.fen : taken.count + new Set(taken.days).size
+    const taken = bill.taken(ref, bill.window(ref.allowance))
+    const count = ref.allowance.unit === 'fen' ? taken.fen : taken.count + new Set(taken.days).size
     const at = every === undefined ? count : count % every
     return at >= from && (below === undefined || at < below)
   }

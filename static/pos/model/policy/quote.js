@@ -7,7 +7,7 @@ import { after, atFirst, judge } from './stacking.js'
 
 /** @import {Diner, Meal, Taken} from './case.js' */
 /** @import {Check, Passed, Rounded, Share, Surcharge, Use} from './outcome.js' */
-/** @import {Lean, Rulebook} from './rules.js' */
+/** @import {LimitRef, Rulebook} from './rules.js' */
 /** @import {Outcome} from './stacking.js' */
 
 /**
@@ -64,26 +64,26 @@ const asked = ({ asks }, outcomes) => outcomes.flatMap((one) => one.passed)
   .map(({ rule, clause }) => ({ code: 'ask', rule, clause, limit: 0, found: 0, breach: false }))
 
 /**
- * Each allowance once, however many rules lean on it; amounts add up.
+ * Each allowance once, however many rules draw on it; amounts add up.
  * @param {Bill} bill
  * @param {readonly Outcome[]} outcomes
  * @returns {Use[]}
  */
 function uses(bill, outcomes) {
-  /** @type {Map<string, {lean: Lean, amount: number, rules: string[]}>} */
+  /** @type {Map<string, {ref: LimitRef, amount: number, rules: string[]}>} */
   const found = new Map()
-  for (const { rule, lean, amount } of outcomes.flatMap((one) => one.used)) {
-    const key = bill.key(lean)
-    const before = found.get(key) ?? { lean, amount: 0, rules: [] }
+  for (const { rule, ref, amount } of outcomes.flatMap((one) => one.used)) {
+    const key = bill.key(ref)
+    const before = found.get(key) ?? { ref, amount: 0, rules: [] }
     const rules = before.rules.includes(rule) ? before.rules : [...before.rules, rule]
-    found.set(key, { lean, amount: lean.allowance.unit === 'fen' ? before.amount + amount : 1, rules })
+    found.set(key, { ref, amount: ref.allowance.unit === 'fen' ? before.amount + amount : 1, rules })
   }
-  return [...found].map(([key, { lean, amount, rules }]) => ({
+  return [...found].map(([key, { ref, amount, rules }]) => ({
     allowance: key,
-    unit: lean.allowance.unit,
-    scope: lean.allowance.scope,
-    window: bill.window(lean.allowance),
-    limit: bill.limit(lean),
+    unit: ref.allowance.unit,
+    scope: ref.allowance.scope,
+    window: bill.window(ref.allowance),
+    limit: bill.limit(ref),
     amount,
     rules,
     day: bill.meal.day,
@@ -101,9 +101,9 @@ export function wanted(book, diner, meal) {
   const bill = new Bill(diner, meal, [])
   /** @type {Map<string, Wanted>} */
   const found = new Map()
-  for (const lean of book.leans) {
-    const { allowance } = lean
-    const key = bill.key(lean)
+  for (const ref of book.limitRefs) {
+    const { allowance } = ref
+    const key = bill.key(ref)
     for (const window of [...bill.carriedWindows(allowance), bill.window(allowance)]) {
       found.set(`${key} ${window}`, { allowance: key, window, unit: allowance.unit, scope: allowance.scope })
     }

@@ -9,7 +9,7 @@ import { BENEFITS, JOINED, RULEBOOK } from './grammar.js'
 import { lookUp, problem, Refused } from './refusals.js'
 
 /** @import {Problem} from './refusals.js' */
-/** @import {Allowance, Budget, Fund, Goods, Group, Lean, Part, Rounding, Rule, Rulebook, Stage, Step, Terms, Test} from './rules.js' */
+/** @import {Allowance, Budget, Fund, Goods, Group, LimitRef, Part, Rounding, Rule, Rulebook, Stage, Step, Terms, Test} from './rules.js' */
 
 /**
  * A checked part of a rulebook document: grammar.js has told its form.
@@ -39,20 +39,20 @@ export function load(body) {
   const layers = /** @type {Doc[]} */ (joined ? checked.layers : [checked])
   const shared = new Map()
   const compiled = layers.map((layer) => new Layer(layer, shared))
-  const leans = compiled.flatMap((layer) => layer.leans)
+  const refs = compiled.flatMap((layer) => layer.limitRefs)
   return {
     id: layers.map((layer) => layer.id).join('+'),
     title: layers.map((layer) => layer.title).join('；'),
     stages: compiled.flatMap((layer) => layer.stages).sort((a, b) => a.order - b.order),
     asks: new Set(compiled.flatMap((layer) => layer.asks)),
-    leans: [...new Map(leans.map((lean) => [JSON.stringify(lean), lean])).values()],
+    limitRefs: [...new Map(refs.map((ref) => [JSON.stringify(ref), ref])).values()],
   }
 }
 
 /** One scheme being compiled. Throws Refused where a name leads nowhere. */
 class Layer {
-  /** @type {Lean[]} */
-  leans = []
+  /** @type {LimitRef[]} */
+  limitRefs = []
   /** @type {string[]} */
   asks = []
   /** @type {Map<string, Fund>} */
@@ -76,7 +76,7 @@ class Layer {
     this.shared = shared
     this.rules = new Set(document.stages.flatMap((/** @type {Doc} */ stage) => ruleIds(stage.rules)))
     this.guard = this.#guard(document.guard ?? 'guard.meal')
-    this.terms = termsOf(document, shared, this.leans)
+    this.terms = termsOf(document, shared, this.limitRefs)
     this.fundDocs = new Map((document.funds ?? []).map((/** @type {Doc} */ one) => [one.id, one]))
     this.test = both(living(this.terms), testOf(document.when, this.terms))
     this.stages = document.stages.map((/** @type {Doc} */ one) => this.#stage(one))
@@ -199,8 +199,8 @@ class Layer {
   #limits(doc, own, rule) {
     const limits = [...(doc.limits ?? []), ...(own.credit === undefined ? [] : [own.credit])]
       .filter((name) => lookUp(this.shared, name).scope !== 'fund')
-      .map((name) => this.#lean(name, rule))
-    return [...new Map(limits.map((lean) => [lean.allowance.id, lean])).values()]
+      .map((name) => this.#limitRef(name, rule))
+    return [...new Map(limits.map((ref) => [ref.allowance.id, ref])).values()]
   }
 
   // --- money ---------------------------------------------------------------------------------------------------
@@ -237,8 +237,8 @@ class Layer {
       amount: doc[how] ?? 1,
       test: testOf(doc.when, this.terms),
       instead: doc.instead === undefined ? null : this.#fund(doc.instead),
-      limits: once(limits.map((name) => this.#lean(name, rule, fund.id)))
-        .filter((lean) => !fund.limits.some((one) => keyOf(one) === keyOf(lean))),
+      limits: once(limits.map((name) => this.#limitRef(name, rule, fund.id)))
+        .filter((ref) => !fund.limits.some((one) => keyOf(one) === keyOf(ref))),
     }
   }
 
@@ -255,8 +255,8 @@ class Layer {
       throw new Refused(problem('fund_circle', 'funds', '预算用完后的接续资金转了一圈又回到自己', id))
     }
     this.#opening.add(id)
-    const limits = (doc.limits ?? []).map((/** @type {string} */ name) => this.#lean(name, '', id))
-    if (doc.payer === 'subsidy' && this.guard) limits.unshift(this.#lean(this.guard, '', id))
+    const limits = (doc.limits ?? []).map((/** @type {string} */ name) => this.#limitRef(name, '', id))
+    if (doc.payer === 'subsidy' && this.guard) limits.unshift(this.#limitRef(this.guard, '', id))
     const budget = doc.budget ? this.#budget(doc.budget, id) : null
     const fund = { id, name: doc.name, payer: doc.payer, test: testOf(doc.when, this.terms), limits: once(limits), budget }
     this.#funds.set(id, fund)
@@ -271,7 +271,7 @@ class Layer {
   #budget(doc, fund) {
     const { limit, window, where, warn = 0, at_end: atEnd, next } = doc
     const allowance = allowanceOf({ id: `budget.${fund}`, unit: 'fen', scope: 'budget', window, limit, where }, 0)
-    this.leans.push({ allowance, suffix: '' })
+    this.limitRefs.push({ allowance, suffix: '' })
     return { allowance, warn, atEnd, next: next === undefined ? null : this.#fund(next) }
   }
 
@@ -281,24 +281,24 @@ class Layer {
    * @param {string} name
    * @param {string} rule
    * @param {string} [fund]
-   * @returns {Lean}
+   * @returns {LimitRef}
    */
-  #lean(name, rule, fund = '') {
+  #limitRef(name, rule, fund = '') {
     const allowance = lookUp(this.shared, name)
     const suffix = allowance.scope === 'rule' ? `#${rule}` : allowance.scope === 'fund' ? `#${fund}` : ''
-    const lean = { allowance, suffix }
-    this.leans.push(lean)
-    return lean
+    const ref = { allowance, suffix }
+    this.limitRefs.push(ref)
+    return ref
   }
 }
 
 /**
  * Each allowance once: one named twice is not used twice.
- * @param {Lean[]} leans
+ * @param {LimitRef[]} refs
  */
-const once = (leans) => [...new Map(leans.map((lean) => [keyOf(lean), lean])).values()]
+const once = (refs) => [...new Map(refs.map((ref) => [keyOf(ref), ref])).values()]
 
-/** @param {Lean} lean */
+/** @param {LimitRef} ref */
 const keyOf = ({ allowance, suffix }) => `${allowance.id} ${suffix}`
 
 /**
@@ -366,12 +366,12 @@ function earlierOf(told) {
 /**
  * @param {Doc} document
  * @param {Map<string, Allowance>} allowances
- * @param {Lean[]} leans
+ * @param {LimitRef[]} limitRefs
  * @returns {Terms}
  */
-function termsOf({ age = {}, approval = 'same_day', death = '', sets = [] }, allowances, leans) {
+function termsOf({ age = {}, approval = 'same_day', death = '', sets = [] }, allowances, limitRefs) {
   /** @type {(doc: Doc) => [string, Goods]} */
   const named = ({ id, items = [], tags = [] }) => [id, { items: new Set(items), tags: new Set(tags) }]
   const { reckoning = 'birthday', leap_day: leapDay = 'mar1' } = age
-  return { reckoning, leapDay, approval, death, sets: new Map(sets.map(named)), allowances, leans }
+  return { reckoning, leapDay, approval, death, sets: new Map(sets.map(named)), allowances, limitRefs }
 }

@@ -28,18 +28,18 @@
  *   earlier: readonly {last: number, limit: number}[]}} Allowance
  *
  * An allowance as a rule or fund uses it; `suffix` completes its key where the scope asks for it.
- * @typedef {{allowance: Allowance, suffix: string}} Lean
+ * @typedef {{allowance: Allowance, suffix: string}} LimitRef
  *
  * What a fund has in a window, and what happens when it ends.
  * @typedef {{allowance: Allowance, warn: number, atEnd: string, next: Fund | null}} Budget
  *
  * Who pays. `limits` hold for its shares alone; where `test` fails its share drops and the elder's price rises.
- * @typedef {{id: string, name: string, payer: string, test: Test | null, limits: readonly Lean[],
+ * @typedef {{id: string, name: string, payer: string, test: Test | null, limits: readonly LimitRef[],
  *   budget: Budget | null}} Fund
  *
  * A fund's part of a benefit: fixed fen, hundredths of a percent of what those leave, or a weight of the rest.
  * @typedef {{fund: Fund, how: 'fen' | 'percent' | 'ratio', amount: number, test: Test | null, instead: Fund | null,
- *   limits: readonly Lean[]}} Part
+ *   limits: readonly LimitRef[]}} Part
  *
  * A named set of things on a menu: by item or by tag.
  * @typedef {{items: ReadonlySet<string>, tags: ReadonlySet<string>}} Goods
@@ -51,7 +51,7 @@
  * One tier of a rule: for whom, how much, of what, within which limits, and in which words. `byItem` says what comes
  * off each position where the benefit names items; `listed` is a price list by item.
  * @typedef {{test: Test | null, verb: string, value: any, worth: Worth, byItem: ByItem | null,
- *   listed: ReadonlyMap<string, number> | null, base: Base, limits: readonly Lean[], most: number | null,
+ *   listed: ReadonlyMap<string, number> | null, base: Base, limits: readonly LimitRef[], most: number | null,
  *   label: string, reason: string, clause: string, parts: readonly Part[]}} Step
  *
  * Who gets what, paid by whom, how often.
@@ -67,13 +67,13 @@
  * @typedef {{id: string, order: number, group: Group}} Stage
  *
  * Everything in force at a place: its stages in order, and how to find what a diner used before.
- * @typedef {{id: string, title: string, stages: readonly Stage[], leans: readonly Lean[],
+ * @typedef {{id: string, title: string, stages: readonly Stage[], limitRefs: readonly LimitRef[],
  *   asks: ReadonlySet<string>}} Rulebook
  *
- * What the words of one rulebook refer to: its age reckoning, its sets of goods, the allowances. `leans` gathers the
+ * What the words of one rulebook refer to: its age reckoning, its sets of goods, the allowances. `limitRefs` collects the
  * allowances that conditions look at, so that the caller knows to tell what was used of them.
  * @typedef {{reckoning: Reckoning, leapDay: LeapDay, approval: Approval, death: '' | Death, sets: Map<string, Goods>,
- *   allowances: Map<string, Allowance>, leans: Lean[]}} Terms
+ *   allowances: Map<string, Allowance>, limitRefs: LimitRef[]}} Terms
  */
 
 /**

@@ -5,7 +5,7 @@ import { split } from '../money.js'
 
 /** @import {Bill} from './bill.js' */
 /** @import {Check} from './outcome.js' */
-/** @import {Budget, Fund, Lean, Part} from './rules.js' */
+/** @import {Budget, Fund, LimitRef, Part} from './rules.js' */
 
 const WHOLE = 10_000
 
@@ -51,7 +51,7 @@ export class Funding {
   paid = []
   /** @type {{fund: Fund, why: string}[]} */
   dropped = []
-  /** @type {{lean: Lean, amount: number}[]} */
+  /** @type {{ref: LimitRef, amount: number}[]} */
   used = []
   /** @type {{code: string, limit: number, found: number}[]} */
   #checks = []
@@ -81,10 +81,10 @@ export class Funding {
       this.dropped.push({ fund, why })
       return
     }
-    const leans = fund === part.fund ? [...part.limits, ...fund.limits] : fund.limits
-    const granted = this.#within(fen, leans)
+    const refs = fund === part.fund ? [...part.limits, ...fund.limits] : fund.limits
+    const granted = this.#within(fen, refs)
     if (granted < fen && granted === 0) this.dropped.push({ fund, why: 'used_up' })
-    else this.#fromBudget(fund, granted, leans)
+    else this.#fromBudget(fund, granted, refs)
   }
 
   /**
@@ -100,43 +100,43 @@ export class Funding {
   /**
    * What the limits leave of `fen`.
    * @param {number} fen
-   * @param {readonly Lean[]} leans
+   * @param {readonly LimitRef[]} refs
    */
-  #within(fen, leans) {
+  #within(fen, refs) {
     let left = fen
-    for (const lean of leans) {
-      const room = this.#room(lean)
-      if (lean.allowance.unit === 'fen') left = Math.min(left, room)
+    for (const ref of refs) {
+      const room = this.#room(ref)
+      if (ref.allowance.unit === 'fen') left = Math.min(left, room)
       else if (room === 0) return 0
     }
     return left
   }
 
-  /** @param {Lean} lean */
-  #room(lean) {
-    return this.bill.room(lean, this.spent.get(this.bill.key(lean)) ?? 0)
+  /** @param {LimitRef} ref */
+  #room(ref) {
+    return this.bill.room(ref, this.spent.get(this.bill.key(ref)) ?? 0)
   }
 
   /**
    * Draw on the fund's budget; at its end stop, pass to the next fund, or go on and say so.
    * @param {Fund} fund
    * @param {number} fen
-   * @param {readonly Lean[]} leans
+   * @param {readonly LimitRef[]} refs
    */
-  #fromBudget(fund, fen, leans) {
+  #fromBudget(fund, fen, refs) {
     const { budget } = fund
     if (!budget) {
-      this.#settle(fund, fen, leans)
+      this.#settle(fund, fen, refs)
       return
     }
-    const lean = { allowance: budget.allowance, suffix: '' }
-    const room = this.#room(lean)
+    const ref = { allowance: budget.allowance, suffix: '' }
+    const room = this.#room(ref)
     this.#warn(budget, room, fen)
     if (room < fen && (budget.atEnd === 'stop' || budget.atEnd === 'next')) {
-      this.#settle(fund, room, [...leans, lean])
+      this.#settle(fund, room, [...refs, ref])
       this.#passOn(fund, budget, fen - room)
     } else {
-      this.#settle(fund, fen, [...leans, lean])
+      this.#settle(fund, fen, [...refs, ref])
     }
   }
 
@@ -166,16 +166,16 @@ export class Funding {
   /**
    * @param {Fund} fund
    * @param {number} fen
-   * @param {readonly Lean[]} leans
+   * @param {readonly LimitRef[]} refs
    */
-  #settle(fund, fen, leans) {
+  #settle(fund, fen, refs) {
     if (fen === 0) return
     this.paid.push({ fund, fen })
-    for (const lean of leans) {
-      const counted = lean.allowance.unit === 'fen'
-      this.used.push({ lean, amount: counted ? fen : 1 })
+    for (const ref of refs) {
+      const counted = ref.allowance.unit === 'fen'
+      this.used.push({ ref, amount: counted ? fen : 1 })
       if (counted) {
-        const key = this.bill.key(lean)
+        const key = this.bill.key(ref)
         this.spent.set(key, (this.spent.get(key) ?? 0) + fen)
       }
     }

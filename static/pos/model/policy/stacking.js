@@ -7,7 +7,7 @@ import { Funding, portions } from './splits.js'
 
 /** @import {Bill, Standing} from './bill.js' */
 /** @import {Check, Passed, Rounded, Share, Surcharge} from './outcome.js' */
-/** @import {Group, Lean, Rule, Step} from './rules.js' */
+/** @import {Group, LimitRef, Rule, Step} from './rules.js' */
 
 const WHOLE = 10_000
 
@@ -19,7 +19,7 @@ const WHOLE = 10_000
  *
  * What a rule or group comes to on a given price. `spent` holds the new totals of amount limits.
  * @typedef {{id: string, off: number, public: number, holds: boolean, stopped: boolean, shares: readonly Share[],
- *   falls: Standing['falls'], surcharges: readonly Surcharge[], raised: ReadonlyMap<number, number>, passed: readonly Passed[], used: readonly {rule: string, lean: Lean, amount: number}[],
+ *   falls: Standing['falls'], surcharges: readonly Surcharge[], raised: ReadonlyMap<number, number>, passed: readonly Passed[], used: readonly {rule: string, ref: LimitRef, amount: number}[],
  *   spent: ReadonlyMap<string, number>, rounding: readonly Rounded[], checks: readonly Check[]}} Outcome
  */
 
@@ -227,7 +227,7 @@ function judgeRule(rule, bill, running, at) {
 
 /** @type {(rule: Rule, step: Step, bill: Bill, running: Running, at: Standing) => Outcome} */
 function give(rule, step, bill, running, at) {
-  if (step.limits.some((lean) => lean.allowance.unit !== 'fen' && bill.room(lean) === 0)) {
+  if (step.limits.some((ref) => ref.allowance.unit !== 'fen' && bill.room(ref) === 0)) {
     return none(rule.id, { passed: [pass(rule, 'used_up', step)], stopped: rule.stops })
   }
   if (step.verb === 'ceiling' || step.verb === 'ceiling_fen') return ceiling(rule, step, bill, running)
@@ -307,9 +307,9 @@ function payOut(rule, step, bill, running, at) {
  */
 function within(step, bill, running, fen) {
   let left = fen
-  for (const lean of step.limits) {
-    if (lean.allowance.unit !== 'fen') continue
-    left = Math.min(left, bill.room(lean, running.spent.get(bill.key(lean)) ?? 0))
+  for (const ref of step.limits) {
+    if (ref.allowance.unit !== 'fen') continue
+    left = Math.min(left, bill.room(ref, running.spent.get(bill.key(ref)) ?? 0))
   }
   return left
 }
@@ -335,14 +335,14 @@ function fund(rule, step, bill, running, fen) {
     })
   }
   const { spent } = funding
-  const own = new Set(step.limits.map((lean) => bill.key(lean)))
+  const own = new Set(step.limits.map((ref) => bill.key(ref)))
   const used = funding.used
-    .filter(({ lean }) => !own.has(bill.key(lean)))
-    .map(({ lean, amount }) => ({ rule: rule.id, lean, amount }))
-  for (const lean of step.limits) {
-    const counted = lean.allowance.unit === 'fen'
-    used.push({ rule: rule.id, lean, amount: counted ? off : 1 })
-    if (counted) spent.set(bill.key(lean), (running.spent.get(bill.key(lean)) ?? 0) + off)
+    .filter(({ ref }) => !own.has(bill.key(ref)))
+    .map(({ ref, amount }) => ({ rule: rule.id, ref, amount }))
+  for (const ref of step.limits) {
+    const counted = ref.allowance.unit === 'fen'
+    used.push({ rule: rule.id, ref, amount: counted ? off : 1 })
+    if (counted) spent.set(bill.key(ref), (running.spent.get(bill.key(ref)) ?? 0) + off)
   }
   return {
     id: rule.id,
@@ -371,7 +371,7 @@ function fund(rule, step, bill, running, fen) {
  */
 const counted = (rule, step) => step.limits
   .filter(({ allowance }) => allowance.unit !== 'fen')
-  .map((lean) => ({ rule: rule.id, lean, amount: 1 }))
+  .map((ref) => ({ rule: rule.id, ref, amount: 1 }))
 
 /**
  * @param {Rule} rule
