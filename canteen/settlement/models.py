@@ -135,7 +135,7 @@ class Decision(Base):
     recorded: Mapped[int]
 
 
-class Held(Base):
+class WithheldMeal(Base):
     """A sale's fen kept out of a claim by a reviewer, by (line, sale, fen); goes to a later claim when cleared."""
 
     __tablename__ = "held"
@@ -159,8 +159,8 @@ class Held(Base):
     recorded: Mapped[int]  # 0 for those older than the column
 
 
-class HeldAnswer(Base):
-    """A held sale cleared (released to the next claim) or disallowed for good: one answer each."""
+class WithheldAnswer(Base):
+    """A withheld sale cleared (released to the next claim) or disallowed for good: one answer each."""
 
     __tablename__ = "held_answer"
     __table_args__ = (
@@ -168,7 +168,7 @@ class HeldAnswer(Base):
         {"sqlite_strict": True},
     )
 
-    held_id: Mapped[int] = mapped_column(ForeignKey("held.id"), primary_key=True)
+    withheld_id: Mapped[int] = mapped_column("held_id", ForeignKey("held.id"), primary_key=True)
     outcome: Mapped[str]
     reason: Mapped[str]
     by: Mapped[str]

@@ -20,7 +20,7 @@ from canteen.ledger.models import Account, Period, Transfer
 from canteen.pos.models import Sale, Share, Void
 from canteen.settlement.audit import trial_balance, verify
 from canteen.settlement.claims import claims, payouts, review, workflow
-from canteen.settlement.models import Claim, ClaimLine, Finding, Held
+from canteen.settlement.models import Claim, ClaimLine, Finding, WithheldMeal
 from tests.settlement.conftest import Town, at
 
 MOVES = (("submit", "p-manager"), ("review", "p-street"), ("determine", "p-finance"), ("approve", "p-chief2"))
@@ -68,14 +68,16 @@ class Year:
             for sale in draw.sample(self.sold, min(3, len(self.sold))):
                 outcome = draw.choice(("held", "disallowed"))
                 self.attempt(
-                    lambda s=sale, o=outcome: review.hold(claim_id, uuid.UUID(s), o, reason="抽查核实", by="p-street")
+                    lambda s=sale, o=outcome: review.withhold(
+                        claim_id, uuid.UUID(s), o, reason="抽查核实", by="p-street"
+                    )
                 )
             for act, by in MOVES:
                 self.attempt(lambda a=act, b=by: workflow.move(claim_id, a, by=b))
-            for held in town.session.execute(select(Held.id)).scalars().all():
+            for withheld in town.session.execute(select(WithheldMeal.id)).scalars().all():
                 if draw.random() < 0.5:
                     outcome = draw.choice(("released", "disallowed"))
-                    self.attempt(lambda h=held, o=outcome: review.clear(h, o, reason="复查核实", by="p-finance"))
+                    self.attempt(lambda h=withheld, o=outcome: review.clear(h, o, reason="复查核实", by="p-finance"))
             if claims.state(town.session, claim_id) == "approved" and draw.random() < 0.8:
                 payout = payouts.enter(claim_id, voucher="2026-1", paid_on=on, by="p-pay")
                 payouts.check(payout, "confirmed", by="p-check")

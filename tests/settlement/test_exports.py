@@ -119,7 +119,7 @@ def test_review_and_payout_have_their_forms(month: Town, tmp_path: Path):
     sale = month.session.execute(select(Sale.id).where(Sale.service_day == JAN5)).scalar_one()
     month.elder()
     with clock.at(at(date(2026, 2, 6))):
-        claim_review.hold(claim_id, sale, "disallowed", reason="查无此人", by="p-street")
+        claim_review.withhold(claim_id, sale, "disallowed", reason="查无此人", by="p-street")
         for act, by in (("submit", "p-manager"), ("review", "p-street"), ("determine", "p-finance")):
             workflow.move(claim_id, act, by=by)
 

@@ -39,7 +39,7 @@ def close_january(town: Town) -> int:
     town.close("2026-01")
     claim_id = town.claim("2026-01").id
     with clock.at(at(FEB)):
-        review.hold(claim_id, uuid.UUID(sale), "disallowed", reason="查无此人", by="p-street")
+        review.withhold(claim_id, uuid.UUID(sale), "disallowed", reason="查无此人", by="p-street")
         for act, by in zip(steps.ORDER, ("p-manager", "p-street", "p-finance", "p-chief2"), strict=True):
             workflow.move(claim_id, act, by=by)
         entered = payouts.enter(claim_id, voucher="2026-01", paid_on=FEB, by="p-pay")

@@ -70,7 +70,7 @@ def test_periods_run_from_the_configured_day_and_are_claimed_judged_and_paid(fro
     gone = town.sell(date(2026, 1, 21), town.cards[0])[0]
     town.sell(date(2026, 1, 25), town.cards[0])
     assert over(date(2026, 1, 26)) == [FIRST]
-    held = town.sell(date(2026, 1, 26), town.cards[0])[0]
+    withheld = town.sell(date(2026, 1, 26), town.cards[0])[0]
     town.sell(date(2026, 2, 3), *town.cards)
     town.void(gone, at(date(2026, 2, 5)))
     town.bring(at(date(2026, 2, 5)), late)
@@ -88,7 +88,7 @@ def test_periods_run_from_the_configured_day_and_are_claimed_judged_and_paid(fro
     ]
     with clock.at(at(date(2026, 3, 1))):
         claim_id = claims.of_number(town.session, SECOND).id
-        review.hold(claim_id, uuid.UUID(held), "held", reason="需要核实", by="p-street")
+        review.withhold(claim_id, uuid.UUID(withheld), "held", reason="需要核实", by="p-street")
         for act, by in MOVES:
             workflow.move(claim_id, act, by=by)
         payout = payouts.enter(claim_id, voucher="2026-1", paid_on=date(2026, 3, 1), by="p-pay")

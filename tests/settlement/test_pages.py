@@ -17,7 +17,7 @@ from canteen.db import transaction
 from canteen.places import Contract, Payee
 from canteen.registry import elders
 from canteen.settlement.claims import claims
-from canteen.settlement.models import Held
+from canteen.settlement.models import WithheldMeal
 from tests import world
 from tests.auth.house import Browser, a_person
 from tests.settlement.conftest import Town, at
@@ -92,7 +92,7 @@ def test_a_line_drills_to_its_meals_and_a_meal_to_its_explanation(desk, month: T
 
 
 @pytest.mark.parametrize(
-    "page", ["/desk/claims", CLAIM, f"{CLAIM}/findings", f"{CLAIM}/lines/1", "/desk/held", "/desk/payouts"]
+    "page", ["/desk/claims", CLAIM, f"{CLAIM}/findings", f"{CLAIM}/lines/1", "/desk/withheld", "/desk/payouts"]
 )
 def test_every_page_opens_for_those_who_read_claims_and_for_no_cashier(desk, page: str):  # noqa: ANN001
     for login in ("manager", "street", "maker", "auditor"):
@@ -159,17 +159,17 @@ def test_a_claim_goes_from_the_canteen_to_the_voucher_by_six_people(desk, sessio
 
 
 def test_a_held_meal_waits_on_its_page_until_another_person_releases_it(desk, session: Session, month: Town):  # noqa: ANN001
-    desk("street").post(f"/desk/meals/{month.sales[0]}/hold", outcome="held", reason="需要核实")  # type: ignore[attr-defined]
+    desk("street").post(f"/desk/meals/{month.sales[0]}/withhold", outcome="held", reason="需要核实")  # type: ignore[attr-defined]
     session.rollback()
-    held = session.execute(select(Held.id)).scalar_one()
-    assert "k1-202601 / 1" in text(desk("maker").get("/desk/held"))
+    withheld = session.execute(select(WithheldMeal.id)).scalar_one()
+    assert "k1-202601 / 1" in text(desk("maker").get("/desk/withheld"))
 
-    refused = desk("street").post("/desk/held", held=str(held), outcome="released", reason="已经核对")
+    refused = desk("street").post("/desk/withheld", withheld=str(withheld), outcome="released", reason="已经核对")
     assert (refused.status_code, "放行须由另一人办理" in text(refused)) == (403, True)
-    released = desk("maker").post("/desk/held", held=str(held), outcome="released", reason="已经核对")
+    released = desk("maker").post("/desk/withheld", withheld=str(withheld), outcome="released", reason="已经核对")
 
     assert released.status_code == 302
-    assert "没有暂缓支付的就餐" in text(desk("maker").get("/desk/held"))
+    assert "没有暂缓支付的就餐" in text(desk("maker").get("/desk/withheld"))
 
 
 def approved(desk, month: Town) -> None:  # noqa: ANN001
@@ -220,13 +220,13 @@ def test_a_decision_on_a_page_whose_amount_is_old_is_refused_with_a_sentence(des
 
 def test_a_struck_meal_is_marked_on_its_line_and_released_on_its_own_page_by_another(desk, month: Town):  # noqa: ANN001
     sale = month.sales[0]  # type: ignore[attr-defined]
-    desk("street").post(f"/desk/meals/{sale}/hold", outcome="disallowed", reason="无人就餐")
+    desk("street").post(f"/desk/meals/{sale}/withhold", outcome="disallowed", reason="无人就餐")
     assert "核减" in text(desk("manager").get(f"{CLAIM}/lines/1"))
     assert "放行须由另一人办理" in text(desk("street").get(f"/desk/meals/{sale}"))
 
     page = desk("maker").get(f"/desk/meals/{sale}")
-    (held,) = re.findall(r'name="held" value="(\d+)"', page.text)
-    answer = desk("maker").post("/desk/held", held=held, outcome="released", reason="食堂已说明")
+    (withheld,) = re.findall(r'name="withheld" value="(\d+)"', page.text)
+    answer = desk("maker").post("/desk/withheld", withheld=withheld, outcome="released", reason="食堂已说明")
 
     assert answer.status_code == 302
     assert "放行 ： 食堂已说明" in text(desk("manager").get(f"/desk/meals/{sale}")).replace("放行：", "放行 ： ")

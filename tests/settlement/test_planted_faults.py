@@ -20,7 +20,7 @@ from canteen.settlement.audit import trial_balance
 from canteen.settlement.claims import payouts, review, workflow
 from canteen.settlement.closing import adjustments, budgets, carry_over, period_checks, proration
 from canteen.settlement.closing import lines as claim_lines
-from canteen.settlement.models import Held
+from canteen.settlement.models import WithheldMeal
 from tests.settlement import late
 from tests.settlement.conftest import Town, at
 from tests.settlement.test_prorating import meals, two
@@ -40,13 +40,13 @@ def february(town: Town) -> Town:
     sales = [town.sell(date(2026, 1, day), town.cards[0])[0] for day in (5, 6, 7, 8)]
     town.close("2026-01")
     claim = town.claim("2026-01").id
-    review.hold(claim, uuid.UUID(sales[0]), "held", reason="需要核实", by="p-street")
-    review.hold(claim, uuid.UUID(sales[1]), "disallowed", reason="无人就餐", by="p-street")
+    review.withhold(claim, uuid.UUID(sales[0]), "held", reason="需要核实", by="p-street")
+    review.withhold(claim, uuid.UUID(sales[1]), "disallowed", reason="无人就餐", by="p-street")
     assert decide(town, "2026-01", date(2026, 2, 6)) == "approved"
     with clock.at(at(date(2026, 2, 7))):
         payout = payouts.enter(claim, voucher="2026-1", paid_on=date(2026, 2, 7), by="p-pay")
         payouts.check(payout, "confirmed", by="p-check")
-        withheld = town.session.execute(select(Held.id).where(Held.outcome == "held")).scalar_one()
+        withheld = town.session.execute(select(WithheldMeal.id).where(WithheldMeal.outcome == "held")).scalar_one()
         town.session.rollback()
         review.clear(withheld, "released", reason="已经核实", by="p-finance")
     for sale in sales[2:]:

@@ -22,7 +22,7 @@ from canteen.settlement.audit import trial_balance, verify
 from canteen.settlement.claims import review
 from canteen.settlement.closing import close, proration, statement
 from canteen.settlement.desk import explanation, exports
-from canteen.settlement.models import Held
+from canteen.settlement.models import WithheldMeal
 from tests import world
 from tests.pos.books import book
 from tests.settlement import late
@@ -262,8 +262,8 @@ def test_what_a_revaluation_took_before_comes_off_what_the_meals_share(app: Flas
         for town in (here, there):
             town.close(month)
 
-    held = [sum(claimed(town, month=month)[0] for month in ("2026-02", "2026-03")) for town in (here, there)]
-    assert held == [600 + 700, 700]
+    withheld = [sum(claimed(town, month=month)[0] for month in ("2026-02", "2026-03")) for town in (here, there)]
+    assert withheld == [600 + 700, 700]
     agree(here, there, months=("2026-02", "2026-03"))
 
 
@@ -318,12 +318,12 @@ def test_a_meal_held_while_its_budget_was_shared_out_gets_its_part_when_it_is_le
     here.close("2026-01")
     claim = here.claim("2026-01").id
     with clock.at(at(date(2026, 2, 6))):
-        review.hold(claim, uuid.UUID(sale), "held", reason="需要核实", by="p-street")
+        review.withhold(claim, uuid.UUID(sale), "held", reason="需要核实", by="p-street")
     for town, month in ((there, "2026-01"), (here, "2026-02"), (there, "2026-02"), (here, "2026-03")):
         town.close(month)
-    held = session.execute(select(Held.id)).scalar_one()
+    withheld = session.execute(select(WithheldMeal.id)).scalar_one()
     with clock.at(at(date(2026, 4, 8))):
-        review.clear(held, "released", reason="已经核实", by="p-finance")
+        review.clear(withheld, "released", reason="已经核实", by="p-finance")
     here.close("2026-04")
 
     assert here.claim("2026-03").fen == 0

@@ -282,7 +282,7 @@ def test_a_meal_kept_out_of_its_claim_neither_gives_nor_receives(town: Town):
     first, _ = two(town)
     town.close("2026-01")
     with clock.at(FEB6):
-        review.hold(town.claim("2026-01").id, first, "held", reason="待核对签名", by="p-finance")
+        review.withhold(town.claim("2026-01").id, first, "held", reason="待核对签名", by="p-finance")
     with pytest.raises(NotMovable):
         give(town, take_from=first)
 
@@ -292,8 +292,8 @@ def test_a_meal_that_was_given_the_benefit_is_not_kept_out_of_the_claim_it_is_no
     town.close("2026-01")
     give(town, take_from=first)
     for outcome in ("held", "disallowed"):
-        with clock.at(FEB6), pytest.raises(review.NothingToHold):
-            review.hold(town.claim("2026-01").id, second, outcome, reason="待核对签名", by="p-finance")
+        with clock.at(FEB6), pytest.raises(review.NothingToWithhold):
+            review.withhold(town.claim("2026-01").id, second, outcome, reason="待核对签名", by="p-finance")
     assert claimable(first, second) == [0, 500]
 
 

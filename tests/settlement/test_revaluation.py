@@ -27,7 +27,7 @@ from canteen.settlement.audit.verify import Verified
 from canteen.settlement.claims import claims, review, workflow
 from canteen.settlement.corrections import revaluations
 from canteen.settlement.corrections.revaluation_run import Work
-from canteen.settlement.models import Claim, Finding, Held, RevaluedSale, RevaluedShare, Statement
+from canteen.settlement.models import Claim, Finding, RevaluedSale, RevaluedShare, Statement, WithheldMeal
 from tests import world
 from tests.settlement import late
 from tests.settlement.conftest import Town, at, fresh
@@ -442,7 +442,7 @@ def test_a_difference_goes_with_its_meal_when_that_is_struck_out(town: Town) -> 
     claim = town.claim("2026-01").id
     town.session.rollback()
     with clock.at(at(date(2026, 2, 12), 9)):
-        review.hold(claim, uuid.UUID(sale), "disallowed", reason="不是本人就餐", by="p-street")
+        review.withhold(claim, uuid.UUID(sale), "disallowed", reason="不是本人就餐", by="p-street")
         for act, by in (
             ("submit", "p-manager"),
             ("review", "p-street"),
@@ -462,7 +462,7 @@ def test_a_meal_that_a_reviewer_holds_is_left_to_that_reviewer(town: Town) -> No
     claim = town.claim("2026-01").id
     town.session.rollback()
     with clock.at(at(date(2026, 2, 8), 9)):
-        review.hold(claim, uuid.UUID(sale), "held", reason="待核实身份", by="p-street")
+        review.withhold(claim, uuid.UUID(sale), "held", reason="待核实身份", by="p-street")
     _, found = late.notice(late.SIX, *JAN)
     assert found["left"] == {"judged": 1}
     assert shares(town.session) == []
@@ -488,7 +488,7 @@ def test_a_difference_of_a_meal_sold_at_full_price_is_struck_out_by_a_finding(to
         number = found.id
     with clock.at(at(date(2026, 3, 5), 9)):
         review.answer(number, "disallowed", reason="不是本人就餐", by="p-street")
-        with pytest.raises(review.NothingToHold):
+        with pytest.raises(review.NothingToWithhold):
             review.answer(number, "disallowed", reason="不是本人就餐", by="p-street")
     town.close("2026-03")
     assert [line[6] for line in town.lines("2026-03")] == [-600]
@@ -513,11 +513,11 @@ def test_who_judges_a_meal_holds_its_eater_before_the_claim(town: Town, monkeypa
 
     monkeypatch.setattr(slots, "lock", of_persons)
     monkeypatch.setattr(claims, "locked", of_claims)
-    review.hold(claim, uuid.UUID(sale), "held", reason="待核实身份", by="p-street")
-    held_id = town.session.execute(select(Held.id)).scalar_one()
+    review.withhold(claim, uuid.UUID(sale), "held", reason="待核实身份", by="p-street")
+    held_id = town.session.execute(select(WithheldMeal.id)).scalar_one()
     town.session.rollback()
     review.clear(held_id, "released", reason="已经核对", by="p-finance")
-    review.hold(claim, uuid.UUID(another), "disallowed", reason="不是本人就餐", by="p-street")
+    review.withhold(claim, uuid.UUID(another), "disallowed", reason="不是本人就餐", by="p-street")
     for act, by in (("submit", "p-manager"), ("review", "p-street"), ("determine", "p-finance")):
         workflow.move(claim, act, by=by)
     del locks[6:]

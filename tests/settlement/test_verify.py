@@ -190,11 +190,11 @@ def _sales(town: Town, day: date) -> list[str]:
 
 def test_a_held_and_a_disallowed_meal_agree(month: Town):
     claim_id = month.claim("2026-01").id
-    held, struck = _sales(month, JAN5)[0], _sales(month, JAN6)[0]
-    review.hold(claim_id, uuid.UUID(held), "held", reason="需要核实", by="p-street")
-    review.hold(claim_id, uuid.UUID(struck), "disallowed", reason="无人就餐", by="p-street")
+    withheld, struck = _sales(month, JAN5)[0], _sales(month, JAN6)[0]
+    review.withhold(claim_id, uuid.UUID(withheld), "held", reason="需要核实", by="p-street")
+    review.withhold(claim_id, uuid.UUID(struck), "disallowed", reason="无人就餐", by="p-street")
     settle(month, "2026-01", lambda: date(2026, 2, 6))
-    month.void(held, at(date(2026, 2, 10)))
+    month.void(withheld, at(date(2026, 2, 10)))
     month.void(struck, at(date(2026, 2, 10)))
     month.close("2026-02")
 
@@ -205,7 +205,7 @@ def test_a_held_and_a_disallowed_meal_agree(month: Town):
 
 def test_an_altered_fen_of_a_meal_struck_out_is_named(month: Town):
     struck = _sales(month, JAN6)[0]
-    review.hold(month.claim("2026-01").id, uuid.UUID(struck), "disallowed", reason="无人就餐", by="p-street")
+    review.withhold(month.claim("2026-01").id, uuid.UUID(struck), "disallowed", reason="无人就餐", by="p-street")
     assert codes(month) == set()
     settle(month, "2026-01", lambda: date(2026, 2, 6))
     assert codes(month) == set()

@@ -16,7 +16,7 @@ from canteen.registry.imports import contracts
 from canteen.settlement.audit import verify
 from canteen.settlement.claims import claims, payouts, review, steps, workflow
 from canteen.settlement.claims.claims import MoveNotOpen, NeedsReason, SamePerson
-from canteen.settlement.models import Decision, Finding, Held
+from canteen.settlement.models import Decision, Finding, WithheldMeal
 from tests import world
 from tests.settlement.conftest import Town, at
 
@@ -163,16 +163,16 @@ def test_a_held_meal_is_named_left_out_and_released_into_the_next_claim(doubtful
     go(doubtful, "2026-01", *TO_REVIEW)
     review.answer(finding.id, "held", reason="时钟需核实", by="p-street")
     doubtful.session.rollback()
-    (held,) = doubtful.session.execute(select(Held)).scalars()
-    held_id = held.id
-    assert (held.line_n, held.sale_id, held.share_n, held.fen) == (1, finding.sale_id, 1, 500)
+    (withheld,) = doubtful.session.execute(select(WithheldMeal)).scalars()
+    withheld_id = withheld.id
+    assert (withheld.line_n, withheld.sale_id, withheld.share_n, withheld.fen) == (1, finding.sale_id, 1, 500)
 
     go(doubtful, "2026-01", *TO_APPROVED[1:])
     assert balances(doubtful) == {("city", "granted"): -1500, ("city", "claimed"): 1000, ("city", "open"): 500}
     with pytest.raises(SamePerson):
-        review.clear(held_id, "released", reason="已经核对", by="p-street")
+        review.clear(withheld_id, "released", reason="已经核对", by="p-street")
     with clock.at(FEB6):
-        review.clear(held_id, "released", reason="已经核对", by="p-finance")
+        review.clear(withheld_id, "released", reason="已经核对", by="p-finance")
     doubtful.close("2026-02")
 
     assert doubtful.lines("2026-02") == [("released", "city", "2026-01", "k1-202601/1", 1, 1, 500)]
@@ -183,14 +183,14 @@ def test_a_held_meal_is_named_left_out_and_released_into_the_next_claim(doubtful
 def test_a_released_meal_is_in_one_claim_only(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
     review.answer(finding.id, "held", reason="时钟需核实", by="p-street")
-    held_id = doubtful.session.execute(select(Held.id)).scalar_one()
-    review.clear(held_id, "released", reason="已经核对", by="p-finance")
+    withheld_id = doubtful.session.execute(select(WithheldMeal.id)).scalar_one()
+    review.clear(withheld_id, "released", reason="已经核对", by="p-finance")
     doubtful.close("2026-02")
     doubtful.close("2026-03")
 
     assert doubtful.lines("2026-03") == []
-    with pytest.raises(review.HeldAnswered):
-        review.clear(held_id, "disallowed", reason="再想一想", by="p-finance")
+    with pytest.raises(review.WithheldAnswered):
+        review.clear(withheld_id, "disallowed", reason="再想一想", by="p-finance")
 
 
 def test_a_disallowed_meal_leaves_open_at_the_approval(doubtful: Town):
@@ -231,18 +231,20 @@ def test_holding_needs_a_reason_and_a_meal_with_money_in_the_claim(claimed: Town
     claim_id = claimed.claim("2026-01").id
     sale = uuid.UUID(claimed.sales[0])  # type: ignore[attr-defined]
     with pytest.raises(NeedsReason):
-        review.hold(claim_id, sale, "held", reason="", by="p-street")
+        review.withhold(claim_id, sale, "held", reason="", by="p-street")
     claimed.void(str(sale), at(date(2026, 2, 5)))
 
-    with pytest.raises(review.NothingToHold):
-        review.hold(claim_id, sale, "held", reason="需要核实", by="p-street")
+    with pytest.raises(review.NothingToWithhold):
+        review.withhold(claim_id, sale, "held", reason="需要核实", by="p-street")
 
 
 def test_nothing_is_held_once_the_claim_is_determined(claimed: Town):
     go(claimed, "2026-01", *TO_APPROVED[:3])
 
     with pytest.raises(MoveNotOpen):
-        review.hold(claimed.claim("2026-01").id, uuid.UUID(claimed.sales[0]), "held", reason="需要核实", by="p-street")  # type: ignore[attr-defined]
+        review.withhold(
+            claimed.claim("2026-01").id, uuid.UUID(claimed.sales[0]), "held", reason="需要核实", by="p-street"
+        )  # type: ignore[attr-defined]
 
 
 def test_a_meal_of_an_earlier_claim_found_after_a_death_is_taken_back_by_the_next(town: Town):
@@ -408,13 +410,13 @@ def test_an_answer_made_on_an_old_view_of_the_finding_is_refused(doubtful: Town)
     with pytest.raises(review.Judged):
         review.answer(finding.id, "accepted", reason="", by="p-finance", seen=0)
     with pytest.raises(review.Judged):
-        review.hold(doubtful.claim("2026-01").id, finding.sale_id, "disallowed", reason="无人就餐", by="p-finance")
+        review.withhold(doubtful.claim("2026-01").id, finding.sale_id, "disallowed", reason="无人就餐", by="p-finance")
 
 
 def test_a_move_is_refused_when_the_amount_seen_has_changed(claimed: Town):
     claim_id = claimed.claim("2026-01").id
     go(claimed, "2026-01", *TO_REVIEW)
-    review.hold(claim_id, uuid.UUID(claimed.sales[0]), "held", reason="需要核实", by="p-finance")  # type: ignore[attr-defined]
+    review.withhold(claim_id, uuid.UUID(claimed.sales[0]), "held", reason="需要核实", by="p-finance")  # type: ignore[attr-defined]
 
     with clock.at(FEB6), pytest.raises(workflow.AmountMoved):
         workflow.move(claim_id, "review", by="p-street", approved=1000)
@@ -427,13 +429,13 @@ def test_a_meal_struck_out_by_mistake_is_released_by_another_person_into_the_nex
     (finding,) = doubtful.findings("2026-01")
     go(doubtful, "2026-01", *TO_REVIEW)
     review.answer(finding.id, "disallowed", reason="无人就餐", by="p-street")
-    held_id = doubtful.session.execute(select(Held.id)).scalar_one()
+    withheld_id = doubtful.session.execute(select(WithheldMeal.id)).scalar_one()
     if approved:
         go(doubtful, "2026-01", *TO_APPROVED[1:])
     with clock.at(FEB6), pytest.raises(SamePerson):
-        review.clear(held_id, "released", reason="食堂已说明", by="p-street")
+        review.clear(withheld_id, "released", reason="食堂已说明", by="p-street")
     with clock.at(FEB6):
-        review.clear(held_id, "released", reason="食堂已说明", by="p-finance")
+        review.clear(withheld_id, "released", reason="食堂已说明", by="p-finance")
     if not approved:
         go(doubtful, "2026-01", *TO_APPROVED[1:])
     assert balances(doubtful) == {("city", "granted"): -1500, ("city", "claimed"): 1000, ("city", "open"): 500}
@@ -451,7 +453,10 @@ def test_a_released_meal_voided_later_is_taken_back(doubtful: Town):
     go(doubtful, "2026-01", *TO_APPROVED[1:])
     with clock.at(FEB6):
         review.clear(
-            doubtful.session.execute(select(Held.id)).scalar_one(), "released", reason="食堂已说明", by="p-finance"
+            doubtful.session.execute(select(WithheldMeal.id)).scalar_one(),
+            "released",
+            reason="食堂已说明",
+            by="p-finance",
         )
     doubtful.close("2026-02")
     doubtful.void(str(finding.sale_id), at(date(2026, 3, 5)))

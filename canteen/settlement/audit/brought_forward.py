@@ -18,7 +18,7 @@ from canteen.money import Fen
 from canteen.pos.models import Void
 from canteen.settlement.audit.differences import Difference
 from canteen.settlement.closing.statement import Cut
-from canteen.settlement.models import Claim, ClaimLine, Decision, Held, HeldAnswer
+from canteen.settlement.models import Claim, ClaimLine, Decision, WithheldAnswer, WithheldMeal
 
 KINDS = ("released", "carried")
 OriginKey = tuple[str, str, str, str]  # kind, fund, service month, claim (and line) that it follows
@@ -56,17 +56,19 @@ def lines(row: Period, cut: Cut) -> dict[OriginKey, Line]:
 def _withheld(contract_id: str) -> Iterator[Any]:
     """Every share that was ever withheld from the contract's claims, with what became of it."""
     struck = select(Transfer.id).where(
-        Transfer.sale_id == Held.sale_id, Transfer.share_n == Held.share_n, Transfer.movement == "disallow"
+        Transfer.sale_id == WithheldMeal.sale_id,
+        Transfer.share_n == WithheldMeal.share_n,
+        Transfer.movement == "disallow",
     )
     query = (
         select(
-            Claim.number, Held.line_n, ClaimLine.fund, ClaimLine.service_month, Held.sale_id, Held.fen,
-            HeldAnswer.outcome, HeldAnswer.recorded, Void.record_id.label("voided_at"), struck.exists().label("struck"),
+            Claim.number, WithheldMeal.line_n, ClaimLine.fund, ClaimLine.service_month, WithheldMeal.sale_id, WithheldMeal.fen,
+            WithheldAnswer.outcome, WithheldAnswer.recorded, Void.record_id.label("voided_at"), struck.exists().label("struck"),
         )
-        .join(Claim, Claim.id == Held.claim_id)
-        .join(ClaimLine, and_(ClaimLine.claim_id == Held.claim_id, ClaimLine.n == Held.line_n))
-        .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
-        .outerjoin(Void, Void.sale_id == Held.sale_id)
+        .join(Claim, Claim.id == WithheldMeal.claim_id)
+        .join(ClaimLine, and_(ClaimLine.claim_id == WithheldMeal.claim_id, ClaimLine.n == WithheldMeal.line_n))
+        .outerjoin(WithheldAnswer, WithheldAnswer.withheld_id == WithheldMeal.id)
+        .outerjoin(Void, Void.sale_id == WithheldMeal.sale_id)
         .where(Claim.contract_id == contract_id)
     )  # fmt: skip
     yield from keyset.once(query)
@@ -88,9 +90,9 @@ def approved(contract_id: str) -> dict[int, Counter[tuple[str, str]]]:
     line = (ClaimLine.claim_id, ClaimLine.fund, ClaimLine.service_month)
     claimed = select(*line, func.sum(ClaimLine.fen)).join(Claim, Claim.id == ClaimLine.claim_id)
     withheld = (
-        select(*line, -func.sum(Held.fen))
+        select(*line, -func.sum(WithheldMeal.fen))
         .join(Claim, Claim.id == ClaimLine.claim_id)
-        .join(Held, and_(Held.claim_id == ClaimLine.claim_id, Held.line_n == ClaimLine.n))
+        .join(WithheldMeal, and_(WithheldMeal.claim_id == ClaimLine.claim_id, WithheldMeal.line_n == ClaimLine.n))
     )
     found: dict[int, Counter[tuple[str, str]]] = defaultdict(Counter)
     for query in (claimed, withheld):

@@ -18,7 +18,7 @@ from canteen.settlement.audit.differences import Difference, LineKey, ShareKey
 from canteen.settlement.audit.repriced import Meal
 from canteen.settlement.closing.requote import Quotes
 from canteen.settlement.closing.statement import Cut
-from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held, HeldAnswer
+from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, WithheldAnswer, WithheldMeal
 
 
 def add_meals(
@@ -94,15 +94,15 @@ def _own_claim() -> Any:
 def _gone_before(row: Period, cut: Cut) -> set[ShareKey]:
     """Shares of earlier meals that had left `open` before: struck out of their claim, or excluded by a judgement."""
     struck = (
-        select(Held.sale_id, Held.share_n)
-        .join(Claim, Claim.id == Held.claim_id)
-        .join(Transfer, and_(Transfer.sale_id == Held.sale_id, Transfer.share_n == Held.share_n))
-        .outerjoin(Void, Void.sale_id == Held.sale_id)
-        .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
+        select(WithheldMeal.sale_id, WithheldMeal.share_n)
+        .join(Claim, Claim.id == WithheldMeal.claim_id)
+        .join(Transfer, and_(Transfer.sale_id == WithheldMeal.sale_id, Transfer.share_n == WithheldMeal.share_n))
+        .outerjoin(Void, Void.sale_id == WithheldMeal.sale_id)
+        .outerjoin(WithheldAnswer, WithheldAnswer.withheld_id == WithheldMeal.id)
         .where(
             Claim.contract_id == row.contract_id,
             Transfer.movement == "disallow",
-            (HeldAnswer.outcome.is_(None)) | (HeldAnswer.outcome != "released"),
+            (WithheldAnswer.outcome.is_(None)) | (WithheldAnswer.outcome != "released"),
             func.coalesce(Void.record_id, cut.records + 1) > cut.records_before,
         )
     )

@@ -27,7 +27,14 @@ from canteen.settlement.audit import repriced
 from canteen.settlement.audit.differences import Difference, ShareKey
 from canteen.settlement.closing.requote import Quotes
 from canteen.settlement.closing.statement import Cut
-from canteen.settlement.models import Held, HeldAnswer, ProratedShare, ProratingBooked, ProratingPart, RevaluedShare
+from canteen.settlement.models import (
+    ProratedShare,
+    ProratingBooked,
+    ProratingPart,
+    RevaluedShare,
+    WithheldAnswer,
+    WithheldMeal,
+)
 
 Key = tuple[str, str]  # allowance, window
 BUDGET = "budget."  # how the allowance of a fund's budget begins
@@ -306,10 +313,11 @@ def _withheld(sales: Collection[uuid.UUID]) -> set[uuid.UUID]:
     found = set[uuid.UUID]()
     for page in _pages(sales):
         query = (
-            select(Held.sale_id)
-            .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
+            select(WithheldMeal.sale_id)
+            .outerjoin(WithheldAnswer, WithheldAnswer.withheld_id == WithheldMeal.id)
             .where(
-                keyset.among(Held.sale_id, page), or_(HeldAnswer.outcome.is_(None), HeldAnswer.outcome != "released")
+                keyset.among(WithheldMeal.sale_id, page),
+                or_(WithheldAnswer.outcome.is_(None), WithheldAnswer.outcome != "released"),
             )
         )
         found |= {sale for (sale,) in keyset.once(query)}

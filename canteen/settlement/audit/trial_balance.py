@@ -14,7 +14,16 @@ from canteen.money import Fen
 from canteen.pos.models import Sale, Share, Void
 from canteen.settlement.audit import brought_forward
 from canteen.settlement.audit.differences import Difference
-from canteen.settlement.models import Claim, ClaimLine, Decision, Held, HeldAnswer, Payout, PayoutCheck, RevaluedShare
+from canteen.settlement.models import (
+    Claim,
+    ClaimLine,
+    Decision,
+    Payout,
+    PayoutCheck,
+    RevaluedShare,
+    WithheldAnswer,
+    WithheldMeal,
+)
 
 HELD_BY = ("open", "claimed", "disallowed", "paid", "excluded")
 
@@ -104,21 +113,25 @@ def _revalued(contract_id: str) -> dict[str, Fen]:
 
 
 def _struck(contract_id: str) -> Counter[str]:
-    """Fen of meals that stand and were struck out for good, by fund: at their claim's approval, or when held before."""
+    """Fen of meals that stand and were struck out for good, by fund: at their claim's approval, or when withheld before."""
     approved = select(Decision.claim_id).where(Decision.move == "approve")
     query = (
-        select(ClaimLine.fund, func.sum(Held.fen))
-        .select_from(Held)
-        .join(Claim, Claim.id == Held.claim_id)
-        .join(ClaimLine, and_(ClaimLine.claim_id == Held.claim_id, ClaimLine.n == Held.line_n))
-        .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
-        .outerjoin(Void, Void.sale_id == Held.sale_id)
+        select(ClaimLine.fund, func.sum(WithheldMeal.fen))
+        .select_from(WithheldMeal)
+        .join(Claim, Claim.id == WithheldMeal.claim_id)
+        .join(ClaimLine, and_(ClaimLine.claim_id == WithheldMeal.claim_id, ClaimLine.n == WithheldMeal.line_n))
+        .outerjoin(WithheldAnswer, WithheldAnswer.withheld_id == WithheldMeal.id)
+        .outerjoin(Void, Void.sale_id == WithheldMeal.sale_id)
         .where(
             Claim.contract_id == contract_id,
             Void.id.is_(None),
             or_(
-                and_(Held.outcome == "disallowed", HeldAnswer.held_id.is_(None), Held.claim_id.in_(approved)),
-                HeldAnswer.outcome == "disallowed",
+                and_(
+                    WithheldMeal.outcome == "disallowed",
+                    WithheldAnswer.withheld_id.is_(None),
+                    WithheldMeal.claim_id.in_(approved),
+                ),
+                WithheldAnswer.outcome == "disallowed",
             ),
         )
         .group_by(ClaimLine.fund)
@@ -127,7 +140,7 @@ def _struck(contract_id: str) -> Counter[str]:
 
 
 def _approved(contract_id: str) -> tuple[Counter[str], Counter[str]]:
-    """Approved and paid fen by fund, from lines, held meals and decisions."""
+    """Approved and paid fen by fund, from lines, withheld meals and decisions."""
     approved: Counter[str] = Counter()
     paid: Counter[str] = Counter()
     sums = brought_forward.approved(contract_id)

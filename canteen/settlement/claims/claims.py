@@ -13,7 +13,7 @@ from canteen.errors import Conflict, Forbidden, Invalid, Missing
 from canteen.ledger.models import Transfer
 from canteen.money import Fen
 from canteen.settlement.claims import steps
-from canteen.settlement.models import Claim, ClaimLine, Decision, Finding, FindingAnswer, Held, Payout
+from canteen.settlement.models import Claim, ClaimLine, Decision, Finding, FindingAnswer, Payout, WithheldMeal
 
 FEWEST = 4  # characters of a reason
 MOST = 500
@@ -50,7 +50,7 @@ def reason_given(text: str, message: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LineStanding:
-    """A line with what was kept out of it: claimed = approved + held + disallowed."""
+    """A line with what was kept out of it: claimed = approved + withheld + disallowed."""
 
     n: int
     kind: str
@@ -60,12 +60,12 @@ class LineStanding:
     meals: int
     persons: int
     fen: Fen
-    held: Fen
+    withheld: Fen
     disallowed: Fen
 
     @property
     def approved(self) -> Fen:
-        return self.fen - self.held - self.disallowed
+        return self.fen - self.withheld - self.disallowed
 
 
 def of_number(session: Session, number: str) -> Claim:
@@ -77,7 +77,7 @@ def of_number(session: Session, number: str) -> Claim:
 
 
 def locked(session: Session, claim_id: int) -> Claim:
-    """The claim with its row held to the end of the transaction, so that its state cannot move under us. Raises NoClaim."""
+    """The claim with its row locked to the end of the transaction, so that its state cannot move under us. Raises NoClaim."""
     found = session.execute(
         select(Claim).where(Claim.id == claim_id).with_for_update().execution_options(populate_existing=True)
     ).scalar_one_or_none()
@@ -115,15 +115,17 @@ def judges(session: Session, claim_id: int) -> set[str]:
         .join(Claim, Claim.period_id == Finding.period_id)
         .where(Claim.id == claim_id)
     )
-    kept = select(Held.by).where(Held.claim_id == claim_id)
+    kept = select(WithheldMeal.by).where(WithheldMeal.claim_id == claim_id)
     return {by for query in (answers, kept) for by in session.execute(query.distinct()).scalars()}
 
 
 def lines(session: Session, claim_id: int) -> list[LineStanding]:
-    """The lines of a claim with what is held and disallowed of each."""
+    """The lines of a claim with what is withheld and disallowed of each."""
     kept: dict[tuple[int, str], Fen] = defaultdict(int)
-    out = select(Held.line_n, Held.outcome, func.sum(Held.fen)).where(Held.claim_id == claim_id)
-    for n, outcome, fen in session.execute(out.group_by(Held.line_n, Held.outcome)):
+    out = select(WithheldMeal.line_n, WithheldMeal.outcome, func.sum(WithheldMeal.fen)).where(
+        WithheldMeal.claim_id == claim_id
+    )
+    for n, outcome, fen in session.execute(out.group_by(WithheldMeal.line_n, WithheldMeal.outcome)):
         kept[n, outcome] = int(fen)
     rows = session.execute(select(ClaimLine).where(ClaimLine.claim_id == claim_id).order_by(ClaimLine.n)).scalars()
     return [

@@ -80,7 +80,7 @@ def _meet(one: Run, other: Run) -> bool:
     return one.epoch == other.epoch and one.first <= other.last and one.last >= other.first
 
 
-def held_by(tablet_id: str, run: Run) -> list[str]:
+def claims_waiting_for(tablet_id: str, run: Run) -> list[str]:
     """Numbers of the claims not handed in yet that a run of missing numbers can touch, as of now."""
     mine = (Record.tablet_id == tablet_id, Record.epoch == run.epoch)
     before = select(func.max(Record.number)).where(*mine, Record.number < run.first).scalar_subquery()

@@ -1,7 +1,7 @@
-"""What reviewers make of findings and of single meals: accepted, held, disallowed; and what becomes of held ones.
+"""What reviewers make of findings and of single meals: accepted, withheld, disallowed; and what becomes of withheld ones.
 
 Everything is named by (line, sale, share, fen). Nothing is taken back: a change of mind is another answer, and a
-held meal that is cleared goes to the next claim, as does one struck out that the canteen answered for (ruling 47).
+withheld meal that is cleared goes to the next claim, as does one struck out that the canteen answered for (ruling 47).
 Nobody judges what he submitted or sold, and whoever kept a meal out does not let it in again (P23).
 """
 
@@ -31,7 +31,7 @@ from canteen.pos.sale_locks import lock_sale_parties
 from canteen.settlement.claims import claims
 from canteen.settlement.claims.claims import MoveNotOpen, SamePerson, reason_given
 from canteen.settlement.closing import adjustments, lines
-from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Held, HeldAnswer, Regrant
+from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Regrant, WithheldAnswer, WithheldMeal
 
 OPEN_STATES = ("draft", "returned", "submitted", "reviewed")  # a claim's meals are judged until it is determined
 OUTCOMES = ("accepted", "held", "disallowed")
@@ -42,13 +42,13 @@ class NoFinding(Missing):
     message = "没有找到这条待核实事项，请刷新后再试。"
 
 
-class NoHeld(Missing):
-    code = "held_not_found"
+class NoWithheld(Missing):
+    code = "withheld_not_found"
     message = "没有找到这笔暂缓记录，请刷新后再试。"
 
 
-class NothingToHold(Conflict):
-    code = "nothing_to_hold"
+class NothingToWithhold(Conflict):
+    code = "nothing_to_withhold"
     message = "这笔就餐在本申报中已没有补贴金额（未享受、已撤单或已处理）。"
 
 
@@ -57,8 +57,8 @@ class ClaimedBefore(Conflict):
     message = "这笔就餐属于以前的申报，不能暂缓，只能核减（在下期冲减）或确认无误。"
 
 
-class HeldAnswered(Conflict):
-    code = "held_answered"
+class WithheldAnswered(Conflict):
+    code = "withheld_answered"
     message = "这笔暂缓已经处理过，或已撤单自动冲抵。"
 
 
@@ -69,14 +69,14 @@ class Judged(Conflict):
 
 @retried
 def answer(finding_id: int, outcome: str, *, reason: str, by: str, seen: int | None = None) -> None:
-    """Judge a finding; held or disallowed also keeps its meal's subsidy out of the claim.
+    """Judge a finding; withheld or disallowed also keeps its meal's subsidy out of the claim.
 
     A meal of an earlier claim that is disallowed is excluded by a counter-transfer: a line below zero in the next
     claim (ruling 11).
 
     seen  the newest answer that the person's page knew of: a later one to this finding is a conflict
 
-    Raises NoFinding, Invalid, NeedsReason, MoveNotOpen, SamePerson, Judged, NothingToHold, ClaimedBefore, HeldAnswered.
+    Raises NoFinding, Invalid, NeedsReason, MoveNotOpen, SamePerson, Judged, NothingToWithhold, ClaimedBefore, WithheldAnswered.
     """
     _check(outcome, reason)
     with transaction() as session:
@@ -85,7 +85,7 @@ def answer(finding_id: int, outcome: str, *, reason: str, by: str, seen: int | N
             raise NoFinding
         claim = session.execute(select(Claim).where(Claim.period_id == finding.period_id)).scalar_one()
         gate = _gate(session, claim)
-        hold_eaters(session, [session.get_one(Sale, finding.sale_id)] if finding.sale_id else [])
+        lock_eaters(session, [session.get_one(Sale, finding.sale_id)] if finding.sale_id else [])
         claim = open_claim(session, claim.id)
         not_own(session, claim, session.get(Sale, finding.sale_id) if finding.sale_id else None, by)
         before = select(FindingAnswer).where(FindingAnswer.finding_id == finding_id).order_by(FindingAnswer.n.desc())
@@ -121,13 +121,13 @@ def answer(finding_id: int, outcome: str, *, reason: str, by: str, seen: int | N
             moves = list(_taken_back(session, sale, finding))
             moves += adjustments.struck(session, sale, finding.code, f"finding:{finding.id}")
             if not moves:
-                raise NothingToHold
+                raise NothingToWithhold
             transfers.post(session, gate_of(session, claim, sale), moves)
 
 
 @retried
-def hold(claim_id: int, sale_id: uuid.UUID, outcome: str, *, reason: str, by: str) -> None:
-    """Keep a meal's subsidy out of a claim: held for now, or disallowed; once only. Raises as `answer` does."""
+def withhold(claim_id: int, sale_id: uuid.UUID, outcome: str, *, reason: str, by: str) -> None:
+    """Keep a meal's subsidy out of a claim: withheld for now, or disallowed; once only. Raises as `answer` does."""
     _check(outcome, reason)
     with transaction() as session:
         found = session.get(Claim, claim_id)
@@ -135,52 +135,56 @@ def hold(claim_id: int, sale_id: uuid.UUID, outcome: str, *, reason: str, by: st
         if found is None or sale is None:
             raise claims.NoClaim
         gate = _gate(session, found)
-        hold_eaters(session, [sale])
+        lock_eaters(session, [sale])
         claim = open_claim(session, claim_id)
         not_own(session, claim, sale, by)
         if not _in_claim(session, claim, sale):
-            raise NothingToHold
+            raise NothingToWithhold
         if _kept(session, claim, sale):
             raise Judged("这笔就餐刚由他人处理过，请查看最新结论后再办理。")
         body = {"sale": str(sale_id), "outcome": outcome}
-        number = events.record(session, "sale.hold", f"claim:{claim.number}", by=by, body=body)
+        number = events.record(session, "sale.withhold", f"claim:{claim.number}", by=by, body=body)
         _settle_meal(session, claim, gate, sale, outcome, reason.strip(), by, number)
         _strike_differences(session, claim, sale, outcome, f"event:{number}")
 
 
 @retried
-def clear(held_id: int, outcome: str, *, reason: str, by: str) -> None:
-    """Release a meal that was kept out to the next claim, or disallow a held one for good. Whoever kept it out does not release it.
+def clear(withheld_id: int, outcome: str, *, reason: str, by: str) -> None:
+    """Release a meal that was kept out to the next claim, or disallow a withheld one for good. Whoever kept it out does not release it.
 
-    Raises NoHeld, HeldAnswered, SamePerson, NeedsReason, Invalid.
+    Raises NoWithheld, WithheldAnswered, SamePerson, NeedsReason, Invalid.
     """
     if outcome not in {"released", "disallowed"}:
         raise Invalid
     reason = reason_given(reason, "请写明放行或核减的依据（至少 4 个字）。")
     with transaction() as session:
-        held = session.get(Held, held_id)
-        if held is None:
-            raise NoHeld
-        found = session.get_one(Claim, held.claim_id)
+        withheld = session.get(WithheldMeal, withheld_id)
+        if withheld is None:
+            raise NoWithheld
+        found = session.get_one(Claim, withheld.claim_id)
         gate = _gate(session, found)
-        hold_eaters(session, [session.get_one(Sale, held.sale_id)])
-        claim = claims.locked(session, held.claim_id)
-        body = {"held": held_id, "outcome": outcome}
-        number = events.record(session, f"held.{outcome}", f"claim:{claim.number}", by=by, body=body)
-        _clear(session, held, gate, outcome, reason, by, number)
-        _strike_differences(session, found, session.get_one(Sale, held.sale_id), outcome, f"event:{number}")
+        lock_eaters(session, [session.get_one(Sale, withheld.sale_id)])
+        claim = claims.locked(session, withheld.claim_id)
+        body = {"withheld": withheld_id, "outcome": outcome}
+        number = events.record(session, f"withheld.{outcome}", f"claim:{claim.number}", by=by, body=body)
+        _clear(session, withheld, gate, outcome, reason, by, number)
+        _strike_differences(session, found, session.get_one(Sale, withheld.sale_id), outcome, f"event:{number}")
 
 
 def disallowed(session: Session, claim: Claim, cause: str) -> Iterator[Move]:
     """open -> disallowed for each meal that a claim's reviewers struck out, unless it was voided or released meanwhile."""
     rows = session.execute(
-        select(Held)
-        .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
-        .where(Held.claim_id == claim.id, Held.outcome == "disallowed", HeldAnswer.held_id.is_(None))
-        .order_by(Held.id)
+        select(WithheldMeal)
+        .outerjoin(WithheldAnswer, WithheldAnswer.withheld_id == WithheldMeal.id)
+        .where(
+            WithheldMeal.claim_id == claim.id,
+            WithheldMeal.outcome == "disallowed",
+            WithheldAnswer.withheld_id.is_(None),
+        )
+        .order_by(WithheldMeal.id)
     ).scalars()
-    for held in rows:
-        yield from _strike(session, held, cause)
+    for withheld in rows:
+        yield from _strike(session, withheld, cause)
 
 
 def _answerable(finding: Finding, outcome: str) -> None:
@@ -225,13 +229,13 @@ def gate_of(session: Session, claim: Claim, sale: Sale) -> Period:
     return periods.gate(session, session.get_one(Contract, claim.contract_id), sale.service_day)
 
 
-def hold_struck(session: Session, claim_id: int) -> None:
+def lock_disallowed_meals(session: Session, claim_id: int) -> None:
     """Hold the eaters of the meals that a claim's reviewers struck out, before the claim: its approval moves their money."""
-    struck = select(Held.sale_id).where(Held.claim_id == claim_id, Held.outcome == "disallowed")
-    hold_eaters(session, session.execute(select(Sale).where(Sale.id.in_(struck))).scalars().all())
+    struck = select(WithheldMeal.sale_id).where(WithheldMeal.claim_id == claim_id, WithheldMeal.outcome == "disallowed")
+    lock_eaters(session, session.execute(select(Sale).where(Sale.id.in_(struck))).scalars().all())
 
 
-def hold_eaters(session: Session, meals: Sequence[Sale]) -> None:
+def lock_eaters(session: Session, meals: Sequence[Sale]) -> None:
     """Hold whose meals these are, so that no void and no revaluation moves their money meanwhile; before the claim."""
     lock_sale_parties(session, meals)
     slots.hold(session, [meal.id for meal in meals if meal.elder_id is None], {}, 0)
@@ -261,20 +265,20 @@ def _settle_meal(
     if not kept and outcome != "accepted":
         _keep_out(session, claim, sale, outcome, reason, by, number)
     wanted = "released" if outcome == "accepted" else outcome
-    for held in kept:
-        answered = session.get(HeldAnswer, held.id)
-        if (answered.outcome if answered else held.outcome) == wanted:
+    for withheld in kept:
+        answered = session.get(WithheldAnswer, withheld.id)
+        if (answered.outcome if answered else withheld.outcome) == wanted:
             continue
         if answered is not None:
-            raise HeldAnswered
+            raise WithheldAnswered
         if wanted == "held":
-            raise HeldAnswered("这笔已核减，不能改为暂缓；如核减有误，可由另一人放行。")
-        _clear(session, held, gate, wanted, reason, by, number)
+            raise WithheldAnswered("这笔已核减，不能改为暂缓；如核减有误，可由另一人放行。")
+        _clear(session, withheld, gate, wanted, reason, by, number)
 
 
-def _kept(session: Session, claim: Claim, sale: Sale) -> list[Held]:
-    query = select(Held).where(Held.claim_id == claim.id, Held.sale_id == sale.id)
-    return list(session.execute(query.order_by(Held.id)).scalars())
+def _kept(session: Session, claim: Claim, sale: Sale) -> list[WithheldMeal]:
+    query = select(WithheldMeal).where(WithheldMeal.claim_id == claim.id, WithheldMeal.sale_id == sale.id)
+    return list(session.execute(query.order_by(WithheldMeal.id)).scalars())
 
 
 def not_own(session: Session, claim: Claim, sale: Sale | None, by: str) -> None:
@@ -287,13 +291,13 @@ def not_own(session: Session, claim: Claim, sale: Sale | None, by: str) -> None:
 
 def _keep_out(session: Session, claim: Claim, sale: Sale, outcome: str, reason: str, by: str, number: int) -> None:
     if session.get(Regrant, sale.id) is not None:  # its money is not in this claim but in a later one
-        raise NothingToHold("这笔就餐的补贴经审核补入，计入后期申报，在本申报中不能暂缓或核减。")
+        raise NothingToWithhold("这笔就餐的补贴经审核补入，计入后期申报，在本申报中不能暂缓或核减。")
     standing = open_shares(session, sale.id)
     if not standing or session.execute(select(Void.id).where(Void.sale_id == sale.id)).first():
-        raise NothingToHold
+        raise NothingToWithhold
     for (fund, share_n), fen in sorted(standing.items()):
         session.add(
-            Held(
+            WithheldMeal(
                 claim_id=claim.id,
                 line_n=_line_of(session, claim, sale, fund),
                 sale_id=sale.id,
@@ -345,27 +349,33 @@ def _line_of(session: Session, claim: Claim, sale: Sale, fund: str) -> int:
     return session.execute(query).scalar_one()
 
 
-def _clear(session: Session, held: Held, gate: Period, outcome: str, reason: str, by: str, number: int) -> None:
-    if outcome == "released" and humans.same(session, by, {held.by}):
+def _clear(
+    session: Session, withheld: WithheldMeal, gate: Period, outcome: str, reason: str, by: str, number: int
+) -> None:
+    if outcome == "released" and humans.same(session, by, {withheld.by}):
         raise SamePerson("这笔是您暂缓或核减的，放行须由另一人办理。")
-    voided = session.execute(select(Void.id).where(Void.sale_id == held.sale_id)).first()
-    if held.outcome == outcome or voided or session.get(HeldAnswer, held.id):
-        raise HeldAnswered
-    if held.outcome == "disallowed" and adjustments.any_of(session, held.sale_id):
-        raise HeldAnswered("这笔就餐核减后又有重估，不能放行；请按重估结果另行办理。")
-    session.add(HeldAnswer(held_id=held.id, outcome=outcome, reason=reason, by=by, at=clock.now(), recorded=number))
+    voided = session.execute(select(Void.id).where(Void.sale_id == withheld.sale_id)).first()
+    if withheld.outcome == outcome or voided or session.get(WithheldAnswer, withheld.id):
+        raise WithheldAnswered
+    if withheld.outcome == "disallowed" and adjustments.any_of(session, withheld.sale_id):
+        raise WithheldAnswered("这笔就餐核减后又有重估，不能放行；请按重估结果另行办理。")
+    session.add(
+        WithheldAnswer(withheld_id=withheld.id, outcome=outcome, reason=reason, by=by, at=clock.now(), recorded=number)
+    )
     session.flush()
     if outcome == "disallowed":
-        transfers.post(session, gate, list(_strike(session, held, f"held:{held.id}")))
-    elif held.outcome == "disallowed":
-        transfers.post(session, gate, list(_given_back(session, held, reason)))
+        transfers.post(session, gate, list(_strike(session, withheld, f"withheld:{withheld.id}")))
+    elif withheld.outcome == "disallowed":
+        transfers.post(session, gate, list(_given_back(session, withheld, reason)))
 
 
-def _given_back(session: Session, held: Held, reason: str) -> Iterator[Move]:
+def _given_back(session: Session, withheld: WithheldMeal, reason: str) -> Iterator[Move]:
     """disallowed -> open of a meal that was struck out and whose claim was approved so."""
     rows = session.execute(
         with_ends(select(Transfer.fund, Transfer.service_day, net("disallowed")))
-        .where(Transfer.sale_id == held.sale_id, Transfer.share_n == held.share_n, Transfer.movement == "disallow")
+        .where(
+            Transfer.sale_id == withheld.sale_id, Transfer.share_n == withheld.share_n, Transfer.movement == "disallow"
+        )
         .group_by(Transfer.fund, Transfer.service_day)
     )
     for fund, day, fen in rows:
@@ -377,10 +387,10 @@ def _given_back(session: Session, held: Held, reason: str) -> Iterator[Move]:
                 int(fen),
                 "disallow",
                 reason,
-                f"held:{held.id}",
+                f"withheld:{withheld.id}",
                 day,
-                held.sale_id,
-                held.share_n,
+                withheld.sale_id,
+                withheld.share_n,
             )
 
 
@@ -391,20 +401,20 @@ def _strike_differences(session: Session, claim: Claim, sale: Sale, outcome: str
         transfers.post(session, gate_of(session, claim, sale), moves)
 
 
-def _strike(session: Session, held: Held, cause: str) -> Iterator[Move]:
-    for (fund, share_n), fen in open_shares(session, held.sale_id).items():
-        if share_n == held.share_n and fen > 0:
-            day = session.get_one(Sale, held.sale_id).service_day
+def _strike(session: Session, withheld: WithheldMeal, cause: str) -> Iterator[Move]:
+    for (fund, share_n), fen in open_shares(session, withheld.sale_id).items():
+        if share_n == withheld.share_n and fen > 0:
+            day = session.get_one(Sale, withheld.sale_id).service_day
             yield Move(
                 fund,
                 "open",
                 "disallowed",
-                min(fen, held.fen),
+                min(fen, withheld.fen),
                 "disallow",
-                held.reason,
+                withheld.reason,
                 cause,
                 day,
-                held.sale_id,
+                withheld.sale_id,
                 share_n,
             )
 

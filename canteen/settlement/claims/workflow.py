@@ -66,7 +66,7 @@ def move(
     """Make one move of a claim and answer the state it led to.
 
     at        the number of decisions that the person saw: somebody else's move in between is a conflict
-    approved  the amount that the person saw, likewise: a meal held in between changes it
+    approved  the amount that the person saw, likewise: a meal withheld in between changes it
 
     Raises MoveNotOpen, AmountMoved, SamePerson, NeedsReason, GapHolds (submit), Unjudged (the first move after submit),
     NotAsLogged (approve), ApprovedTooMuch.
@@ -101,7 +101,7 @@ def _move(claim_id: int, act: str, *, by: str, reason: str, way: Steps, at: int 
             raise claims.NoClaim
         period = _gate(session, contract, claim_id) if act == "approve" else None
         if act == "approve":
-            review.hold_struck(session, claim_id)
+            review.lock_disallowed_meals(session, claim_id)
         claim = claims.locked(session, claim_id)
         done = claims.decisions(session, claim_id)
         before = done[-1].to_state if done else steps.START

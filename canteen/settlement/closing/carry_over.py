@@ -1,4 +1,4 @@
-"""What an earlier claim hands on to the next one: held meals that were cleared, and totals below zero.
+"""What an earlier claim hands on to the next one: withheld meals that were cleared, and totals below zero.
 
 Each is due to exactly one claim: the one whose close is the first after the event that released it. Nothing is
 marked; the cut-offs of two neighbouring closes are the marks.
@@ -17,7 +17,7 @@ from canteen.ledger.queries import SOURCE, from_source
 from canteen.money import Fen
 from canteen.pos.models import Sale
 from canteen.settlement.closing.statement import Cut, Key
-from canteen.settlement.models import Claim, ClaimLine, Decision, Held, HeldAnswer
+from canteen.settlement.models import Claim, ClaimLine, Decision, WithheldAnswer, WithheldMeal
 
 
 def lines(period: Period, cut: Cut) -> dict[Key, tuple[int, int, Fen]]:
@@ -26,9 +26,9 @@ def lines(period: Period, cut: Cut) -> dict[Key, tuple[int, int, Fen]]:
 
 
 def released(period: Period, cut: Cut) -> dict[Key, tuple[int, int, Fen]]:
-    """Held fen cleared since the close before, by the line it was held from.
+    """Withheld fen cleared since the close before, by the line it was withheld from.
 
-    A held meal that was voided meanwhile comes back too: its void stands among the adjustments, and together
+    A withheld meal that was voided meanwhile comes back too: its void stands among the adjustments, and together
     they come to nothing.
     """
     fen: dict[Key, Fen] = defaultdict(int)
@@ -42,48 +42,52 @@ def released(period: Period, cut: Cut) -> dict[Key, tuple[int, int, Fen]]:
     return {key: (len(meals[key]), len(persons[key]), fen[key]) for key in fen}
 
 
-_HELD = (
+_WITHHELD = (
     Claim.number,
-    Held.line_n,
+    WithheldMeal.line_n,
     ClaimLine.fund,
     ClaimLine.service_month,
-    Held.sale_id,
+    WithheldMeal.sale_id,
     Sale.elder_id,
-    Held.fen,
+    WithheldMeal.fen,
 )
 
 
-def _held(period: Period) -> Any:
+def _withheld(period: Period) -> Any:
     return (
-        select(*_HELD)
-        .select_from(Held)
-        .join(Claim, Claim.id == Held.claim_id)
-        .join(ClaimLine, and_(ClaimLine.claim_id == Held.claim_id, ClaimLine.n == Held.line_n))
-        .join(Sale, Sale.id == Held.sale_id)
+        select(*_WITHHELD)
+        .select_from(WithheldMeal)
+        .join(Claim, Claim.id == WithheldMeal.claim_id)
+        .join(ClaimLine, and_(ClaimLine.claim_id == WithheldMeal.claim_id, ClaimLine.n == WithheldMeal.line_n))
+        .join(Sale, Sale.id == WithheldMeal.sale_id)
         .where(Claim.contract_id == period.contract_id)
-        .order_by(Held.id)
+        .order_by(WithheldMeal.id)
     )
 
 
 def _cleared(period: Period, cut: Cut) -> Any:
     return keyset.once(
-        _held(period)
-        .join(HeldAnswer, HeldAnswer.held_id == Held.id)
+        _withheld(period)
+        .join(WithheldAnswer, WithheldAnswer.withheld_id == WithheldMeal.id)
         .where(
-            HeldAnswer.outcome == "released",
-            HeldAnswer.recorded > cut.facts_before,
-            HeldAnswer.recorded <= cut.facts,
+            WithheldAnswer.outcome == "released",
+            WithheldAnswer.recorded > cut.facts_before,
+            WithheldAnswer.recorded <= cut.facts,
         )
     )
 
 
 def _voided(period: Period, cut: Cut) -> Any:
     """Meals kept out of an earlier claim whose void, booked here, took their fen from `open` all the same."""
-    of_void = and_(Transfer.sale_id == Held.sale_id, Transfer.share_n == Held.share_n, Transfer.movement == "void")
+    of_void = and_(
+        Transfer.sale_id == WithheldMeal.sale_id, Transfer.share_n == WithheldMeal.share_n, Transfer.movement == "void"
+    )
     return keyset.once(
-        from_source(_held(period).join(Transfer, of_void))
-        .outerjoin(HeldAnswer, and_(HeldAnswer.held_id == Held.id, HeldAnswer.recorded <= cut.facts))
-        .where(SOURCE.kind == "open", Transfer.period_id == period.id, HeldAnswer.held_id.is_(None))
+        from_source(_withheld(period).join(Transfer, of_void))
+        .outerjoin(
+            WithheldAnswer, and_(WithheldAnswer.withheld_id == WithheldMeal.id, WithheldAnswer.recorded <= cut.facts)
+        )
+        .where(SOURCE.kind == "open", Transfer.period_id == period.id, WithheldAnswer.withheld_id.is_(None))
     )
 
 
@@ -107,7 +111,7 @@ def carried(period: Period, cut: Cut) -> dict[Key, tuple[int, int, Fen]]:
 
 
 def approved_by_fund(claim_id: int) -> dict[tuple[str, str], Fen]:
-    """Fen of a claim's lines less what was held or disallowed, by (fund, service month); may be below zero."""
+    """Fen of a claim's lines less what was withheld or disallowed, by (fund, service month); may be below zero."""
     sums: dict[tuple[str, str], Fen] = defaultdict(int)
     where: dict[int, tuple[str, str]] = {}
     for n, fund, month, fen in keyset.once(
@@ -117,6 +121,6 @@ def approved_by_fund(claim_id: int) -> dict[tuple[str, str], Fen]:
     ):
         where[n] = (fund, month)
         sums[fund, month] += fen
-    for n, fen in keyset.once(select(Held.line_n, Held.fen).where(Held.claim_id == claim_id)):
+    for n, fen in keyset.once(select(WithheldMeal.line_n, WithheldMeal.fen).where(WithheldMeal.claim_id == claim_id)):
         sums[where[n]] -= fen
     return {key: fen for key, fen in sorted(sums.items()) if fen}

@@ -28,7 +28,14 @@ from canteen.pos import pricing, slots
 from canteen.pos.models import AddedUse, AmountUsed, Prorating, Record, Sale, SaleUse, Void
 from canteen.settlement.closing import budgets
 from canteen.settlement.closing.checks import Finding
-from canteen.settlement.models import Held, HeldAnswer, ProratedShare, ProratingBooked, ProratingPart, RevaluedShare
+from canteen.settlement.models import (
+    ProratedShare,
+    ProratingBooked,
+    ProratingPart,
+    RevaluedShare,
+    WithheldAnswer,
+    WithheldMeal,
+)
 
 PRORATED = "budget.prorate"
 REASON = "prorated"
@@ -334,11 +341,13 @@ def taken_back(session: Session, allowance: str, sales: Collection[uuid.UUID]) -
 def kept_out(session: Session, key: Key, contract: str) -> tuple[set[uuid.UUID], set[uuid.UUID]]:
     """Meals of the window that reviewers keep out of a claim, and those that they let in again."""
     query = (
-        select(Held.sale_id, HeldAnswer.outcome)
-        .join(SaleUse, SaleUse.sale_id == Held.sale_id)
-        .join(Sale, Sale.id == Held.sale_id)
-        .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
-        .outerjoin(ProratedShare, and_(ProratedShare.sale_id == Held.sale_id, ProratedShare.allowance == key[0]))
+        select(WithheldMeal.sale_id, WithheldAnswer.outcome)
+        .join(SaleUse, SaleUse.sale_id == WithheldMeal.sale_id)
+        .join(Sale, Sale.id == WithheldMeal.sale_id)
+        .outerjoin(WithheldAnswer, WithheldAnswer.withheld_id == WithheldMeal.id)
+        .outerjoin(
+            ProratedShare, and_(ProratedShare.sale_id == WithheldMeal.sale_id, ProratedShare.allowance == key[0])
+        )
         .where(SaleUse.allowance == key[0], SaleUse.window == key[1], Sale.contract_id == contract)
         .where(ProratedShare.sale_id.is_(None))
     )

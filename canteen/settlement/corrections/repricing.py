@@ -24,7 +24,7 @@ from canteen.pos import slots
 from canteen.pos.models import AddedUse, QuoteInput, SaleUse
 from canteen.rulebooks.layers import InForce
 from canteen.settlement.corrections.delta import BOOKED, Changed
-from canteen.settlement.models import Held, HeldAnswer, RevaluedSale, RevaluedShare
+from canteen.settlement.models import RevaluedSale, RevaluedShare, WithheldAnswer, WithheldMeal
 
 Key = tuple[str, str]  # allowance, window
 
@@ -194,9 +194,12 @@ def earlier(
 def judged_of(session: Session, ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
     """Sales that a person keeps out of a claim, or struck out: their money is left to that person."""
     held = (
-        select(Held.sale_id)
-        .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
-        .where(keyset.among(Held.sale_id, ids), (HeldAnswer.outcome.is_(None)) | (HeldAnswer.outcome != "released"))
+        select(WithheldMeal.sale_id)
+        .outerjoin(WithheldAnswer, WithheldAnswer.withheld_id == WithheldMeal.id)
+        .where(
+            keyset.among(WithheldMeal.sale_id, ids),
+            (WithheldAnswer.outcome.is_(None)) | (WithheldAnswer.outcome != "released"),
+        )
     )
     struck = select(Transfer.sale_id).where(
         keyset.among(Transfer.sale_id, ids),

@@ -18,7 +18,7 @@ from canteen.web import nav
 
 bp = Blueprint("settlement", __name__)
 nav.add("settlement.home", "结算", position=10)
-nav.add("settlement.held_page", "暂缓", position=12)
+nav.add("settlement.withheld_page", "暂缓", position=12)
 nav.add("settlement.payouts_page", "拨付", position=14)
 
 REFUSED = (Invalid, Conflict, Forbidden)
@@ -34,7 +34,7 @@ DONE = {
     "approve": "已审批。",
     "answered": "核实结论已保存。",
     "regranted": "已办理，补入的金额计入下一期申报。",
-    "held": "已处理，结果计入申报。",
+    "withheld": "已处理，结果计入申报。",
     "entered": "拨付已录入，等待另一人复核。",
     "confirmed": "复核通过，申报已拨付。",
     "refused": "已退回这笔拨付，可重新录入。",

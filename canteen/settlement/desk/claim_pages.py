@@ -110,9 +110,11 @@ def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnVa
     }
     period = claim_summary.period_of(claim)
     missing = missing_records.missing(period) if state in {"draft", "returned"} else []
-    also_held = {
+    also_waiting = {
         gap: [
-            each for each in missing_records.held_by(gap.tablet, Run(gap.epoch, gap.first, gap.last)) if each != number
+            each
+            for each in missing_records.claims_waiting_for(gap.tablet, Run(gap.epoch, gap.first, gap.last))
+            if each != number
         ]
         for gap in missing
     }
@@ -130,7 +132,7 @@ def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnVa
         findings=finding_queries.findings(claim),
         unanswered=claims.unanswered(session, period_id),
         missing=missing,
-        also_held=also_held,
+        also_waiting=also_waiting,
         quarantined=missing_records.quarantined(period) if state in {"draft", "returned"} else 0,
         silent=missing_records.silent(period) if state in {"draft", "returned"} else [],
         payouts=payouts.of_claim(session, claim_id),

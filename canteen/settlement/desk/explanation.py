@@ -22,7 +22,7 @@ from canteen.rulebooks import layers
 from canteen.settlement.corrections import reallocation_queries
 from canteen.settlement.desk import naming
 from canteen.settlement.labels import excluded_name, say
-from canteen.settlement.models import Claim, Finding, Held, HeldAnswer
+from canteen.settlement.models import Claim, Finding, WithheldAnswer, WithheldMeal
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Explanation:
     tenders: list[Tender]
     void: Void | None
     findings: list[tuple[Finding, str]]
-    held: list[tuple[Held, HeldAnswer | None]]
+    withheld: list[tuple[WithheldMeal, WithheldAnswer | None]]
     regrant: reallocation_queries.Told | None
 
 
@@ -92,13 +92,13 @@ def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True, named: int
                 .order_by(Finding.id)
             )
         ],
-        held=[
+        withheld=[
             (kept, said)
             for kept, said in session.execute(
-                select(Held, HeldAnswer)
-                .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
-                .where(Held.sale_id == sale_id)
-                .order_by(Held.id)
+                select(WithheldMeal, WithheldAnswer)
+                .outerjoin(WithheldAnswer, WithheldAnswer.withheld_id == WithheldMeal.id)
+                .where(WithheldMeal.sale_id == sale_id)
+                .order_by(WithheldMeal.id)
             )
         ],
         regrant=reallocation_queries.of_sale(session, sale_id, named=named),

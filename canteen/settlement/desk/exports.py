@@ -125,7 +125,7 @@ def _meal_row(n: int, one: Claimed, funds: Sequence[str], *, insider: bool, adde
     return [
         n, meal.day, say("", meal.period), meal.canteen, meal.card_tail, meal.name, meal.age, "、".join(kinds), meal.items,
         yuan(meal.list_fen), yuan(meal.concession), *(yuan(sold[fund]) for fund in funds), yuan(meal.donation),
-        *([yuan(meal.surcharge_fen)] if added else []), yuan(meal.due_fen), *(yuan(one.of_fund(fund)) for fund in funds), yuan(one.fen), yuan(one.held),
+        *([yuan(meal.surcharge_fen)] if added else []), yuan(meal.due_fen), *(yuan(one.of_fund(fund)) for fund in funds), yuan(one.fen), yuan(one.withheld),
         yuan(one.disallowed), "、".join(say("", kind) for kind in meal.tenders), say("", meal.mode), meal.cashier,
         "否" if meal.online else "是", meal.reference, str(meal.id), meal.rulebook[:12],
         "；".join(filter(None, (meal.remark, *one.why))),
@@ -146,10 +146,10 @@ def _summary(
         sheet.row(
             (
                 line.n, say("line", line.kind), about.fund_names.get(line.fund, line.fund), line.service_month, line.origin,
-                line.meals, line.persons, yuan(line.fen), yuan(line.held), yuan(line.disallowed), yuan(line.approved),
+                line.meals, line.persons, yuan(line.fen), yuan(line.withheld), yuan(line.disallowed), yuan(line.approved),
             )
         )  # fmt: skip
-    total = [sum(getattr(line, what) for line in lines) for what in ("fen", "held", "disallowed", "approved")]
+    total = [sum(getattr(line, what) for line in lines) for what in ("fen", "withheld", "disallowed", "approved")]
     sheet.row(("合计", None, None, None, None, None, None, *map(yuan, total)))
     sheet.gap()
     sheet.head(("补贴项目（当期就餐与补录）", "资金", "餐别", "人次", "人数", "单价", "金额"))

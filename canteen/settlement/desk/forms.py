@@ -18,7 +18,7 @@ from canteen.settlement.claims import claims, payouts
 from canteen.settlement.closing import carry_over
 from canteen.settlement.desk import claim_queries, claim_summary
 from canteen.settlement.labels import say
-from canteen.settlement.models import Claim, Held
+from canteen.settlement.models import Claim, WithheldMeal
 from canteen.workbook import Book, yuan
 
 
@@ -37,10 +37,10 @@ def review(book: Book, row: Claim, about: claim_summary.About, lines: Sequence[c
         sheet.row(
             (
                 line.n, say("line", line.kind), about.fund_names.get(line.fund, line.fund), line.service_month,
-                yuan(line.fen), yuan(line.held), yuan(line.disallowed), yuan(line.approved), "；".join(why),
+                yuan(line.fen), yuan(line.withheld), yuan(line.disallowed), yuan(line.approved), "；".join(why),
             )
         )  # fmt: skip
-    total = [sum(getattr(line, what) for line in lines) for what in ("fen", "held", "disallowed", "approved")]
+    total = [sum(getattr(line, what) for line in lines) for what in ("fen", "withheld", "disallowed", "approved")]
     sheet.row(("合计", None, None, None, *map(yuan, total)))
     sheet.gap()
     sheet.head(("行", "处理", "金额", "就餐编号", "处理人", "原因"))
@@ -59,9 +59,17 @@ def review(book: Book, row: Claim, about: claim_summary.About, lines: Sequence[c
 def _kept(claim_id: int) -> list[tuple[int, str, str, Fen, str, str]]:
     """(line, sale, outcome, fen, reason, by) of each meal kept out of the claim."""
     query = (
-        select(Held.line_n, Held.sale_id, Held.outcome, Held.fen, Held.reason, Held.by, Held.recorded)
-        .where(Held.claim_id == claim_id)
-        .order_by(Held.line_n, Held.id)
+        select(
+            WithheldMeal.line_n,
+            WithheldMeal.sale_id,
+            WithheldMeal.outcome,
+            WithheldMeal.fen,
+            WithheldMeal.reason,
+            WithheldMeal.by,
+            WithheldMeal.recorded,
+        )
+        .where(WithheldMeal.claim_id == claim_id)
+        .order_by(WithheldMeal.line_n, WithheldMeal.id)
     )
     rows = keyset.once(query)
     staff = names.of(db.session(), "person", {row.by for row in rows})

@@ -20,7 +20,7 @@ from canteen.settlement.closing.statement import Key
 from canteen.settlement.desk import meal_queries
 from canteen.settlement.desk.claim_queries import SIZE, facts_at
 from canteen.settlement.desk.meal_queries import Meal
-from canteen.settlement.models import Claim, Held, HeldAnswer
+from canteen.settlement.models import Claim, WithheldAnswer, WithheldMeal
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,9 @@ class LineMeals:
 
     rows: list[tuple[Meal, Fen]]
     after: str | None
-    kept: dict[uuid.UUID, tuple[Fen, Fen, tuple[str, ...]]]  # of each meal kept out of the claim: held, disallowed, why
+    kept: dict[
+        uuid.UUID, tuple[Fen, Fen, tuple[str, ...]]
+    ]  # of each meal kept out of the claim: withheld, disallowed, why
 
 
 def line_meals(
@@ -129,13 +131,13 @@ def _revalued(claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
 def _released(session: Session, claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
     number, _, n = line.origin.rpartition("/")
     rows = session.execute(
-        select(Sale.service_day, Sale.id, func.sum(Held.fen))
-        .join(Held, Held.sale_id == Sale.id)
-        .join(Claim, Claim.id == Held.claim_id)
-        .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
+        select(Sale.service_day, Sale.id, func.sum(WithheldMeal.fen))
+        .join(WithheldMeal, WithheldMeal.sale_id == Sale.id)
+        .join(Claim, Claim.id == WithheldMeal.claim_id)
+        .outerjoin(WithheldAnswer, WithheldAnswer.withheld_id == WithheldMeal.id)
         .where(Claim.number == number, Claim.contract_id == claim.contract_id)
-        .where(Held.line_n == int(n) if n.isdigit() else Held.line_n < 0)
-        .where(or_(HeldAnswer.outcome == "released", HeldAnswer.held_id.is_(None)))
+        .where(WithheldMeal.line_n == int(n) if n.isdigit() else WithheldMeal.line_n < 0)
+        .where(or_(WithheldAnswer.outcome == "released", WithheldAnswer.withheld_id.is_(None)))
         .group_by(Sale.service_day, Sale.id)
     )
     return _past([(day, sale, int(fen)) for day, sale, fen in rows], after)

@@ -41,7 +41,7 @@ def _meal_page(sale: uuid.UUID, refusal: Refusal | None = None) -> ResponseRetur
         told=told,
         claim=claim,
         insider=insider,
-        may_hold=judges and open_ and meal.claimable > 0 and not told.held,
+        may_withhold=judges and open_ and meal.claimable > 0 and not told.withheld,
         may_release=judges and not meal.voided,
         fund_names=called,
         done=done_text(),
@@ -63,9 +63,9 @@ def _claim_of(told: explanation.Explanation) -> Claim | None:
     return claims.claim_of_sale(db.session(), told.sale.id)
 
 
-@bp.post("/desk/meals/<uuid:sale>/hold")
+@bp.post("/desk/meals/<uuid:sale>/withhold")
 @allowed(*JUDGES)
-def hold(sale: uuid.UUID) -> ResponseReturnValue:
+def withhold(sale: uuid.UUID) -> ResponseReturnValue:
     """Keep one meal out of its claim."""
     told = _told(sale)
     claim = _claim_of(told)
@@ -75,7 +75,7 @@ def hold(sale: uuid.UUID) -> ResponseReturnValue:
     try:
         if outcome not in {"held", "disallowed"}:
             raise Invalid
-        review.hold(claim.id, sale, outcome, reason=request.form.get("reason", ""), by=g.person.id)
+        review.withhold(claim.id, sale, outcome, reason=request.form.get("reason", ""), by=g.person.id)
     except REFUSED as refusal:
         return _meal_page(sale, refusal)
-    return redirect(url_for("settlement.meal_page", sale=sale, done="held"))
+    return redirect(url_for("settlement.meal_page", sale=sale, done="withheld"))

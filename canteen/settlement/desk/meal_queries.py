@@ -21,7 +21,7 @@ from canteen.settlement.claims import review
 from canteen.settlement.closing import adjustments, close, gather, lines
 from canteen.settlement.closing.statement import Cut
 from canteen.settlement.labels import excluded_name, say
-from canteen.settlement.models import Claim, Held, Regrant
+from canteen.settlement.models import Claim, Regrant, WithheldMeal
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Claimed:
     meal: Meal
     elder: str  # one id a person, whatever entries the roster has of her
     parts: dict[int, tuple[str, Fen]]  # by number of the share: (fund, fen claimed)
-    held: Fen
+    withheld: Fen
     disallowed: Fen
     why: tuple[str, ...]
 
@@ -142,14 +142,14 @@ def _booked(period: Period, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[in
 
 
 def kept(claim_id: int, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[Fen, Fen, tuple[str, ...]]]:
-    """(held, disallowed, reasons) of the claim's meals."""
-    query = select(Held.sale_id, Held.outcome, Held.fen, Held.reason).where(
-        Held.claim_id == claim_id, keyset.among(Held.sale_id, ids)
+    """(withheld, disallowed, reasons) of the claim's meals."""
+    query = select(WithheldMeal.sale_id, WithheldMeal.outcome, WithheldMeal.fen, WithheldMeal.reason).where(
+        WithheldMeal.claim_id == claim_id, keyset.among(WithheldMeal.sale_id, ids)
     )
     found: dict[uuid.UUID, tuple[Fen, Fen, tuple[str, ...]]] = {}
-    for sale, outcome, fen, reason in keyset.once(query.order_by(Held.id)):
-        held, disallowed, why = found.get(sale, (0, 0, ()))
-        added = (held + fen, disallowed) if outcome == "held" else (held, disallowed + fen)
+    for sale, outcome, fen, reason in keyset.once(query.order_by(WithheldMeal.id)):
+        withheld, disallowed, why = found.get(sale, (0, 0, ()))
+        added = (withheld + fen, disallowed) if outcome == "held" else (withheld, disallowed + fen)
         found[sale] = (*added, tuple(dict.fromkeys((*why, f"{say('answer', outcome)}：{reason}"))))
     return found
 

@@ -14,7 +14,7 @@ from canteen.money import Fen
 from canteen.places import Contract, Payee
 from canteen.settlement.claims import payouts
 from canteen.settlement.closing import parties
-from canteen.settlement.models import Claim, ClaimLine, Decision, Held, Payout, PayoutCheck
+from canteen.settlement.models import Claim, ClaimLine, Decision, Payout, PayoutCheck, WithheldMeal
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +95,10 @@ def _approved(session: Session, claim_ids: Collection[int]) -> dict[int, dict[st
     ):
         found[number][fund] = int(fen)
     kept = (
-        select(Held.claim_id, ClaimLine.fund, func.sum(Held.fen))
-        .join(ClaimLine, and_(ClaimLine.claim_id == Held.claim_id, ClaimLine.n == Held.line_n))
-        .where(Held.claim_id.in_(claim_ids))
-        .group_by(Held.claim_id, ClaimLine.fund)
+        select(WithheldMeal.claim_id, ClaimLine.fund, func.sum(WithheldMeal.fen))
+        .join(ClaimLine, and_(ClaimLine.claim_id == WithheldMeal.claim_id, ClaimLine.n == WithheldMeal.line_n))
+        .where(WithheldMeal.claim_id.in_(claim_ids))
+        .group_by(WithheldMeal.claim_id, ClaimLine.fund)
     )
     for number, fund, fen in session.execute(kept):
         found[number][fund] -= int(fen)

@@ -16,56 +16,56 @@ from canteen.errors import Refusal
 from canteen.settlement.claims import review
 from canteen.settlement.desk import claim_queries, meal_queries, withheld_queries
 from canteen.settlement.desk.blueprint import JUDGES, bp, done_text, each_by_itself, reach
-from canteen.settlement.models import Claim, Held
+from canteen.settlement.models import Claim, WithheldMeal
 from canteen.web.errors import status_of
 from canteen.web.numbers import whole
 
 
-@bp.get("/desk/held")
+@bp.get("/desk/withheld")
 @allowed(Permission.SEE_CLAIMS)
-def held_page() -> ResponseReturnValue:
-    return _held_page()
+def withheld_page() -> ResponseReturnValue:
+    return _withheld_page()
 
 
-def _held_page(refusal: Refusal | None = None) -> ResponseReturnValue:
-    rows = withheld_queries.held_rows(db.session(), reach())
+def _withheld_page(refusal: Refusal | None = None) -> ResponseReturnValue:
+    rows = withheld_queries.withheld_rows(db.session(), reach())
     judged = set[str]().union(*(reach(permission) for permission in JUDGES))
     contracts = dict(claim_queries.contracts_of(db.session(), [row.claim for row in rows]))
-    judged_here = {row.held.id for row in rows if contracts[row.claim] in judged}
-    groups = [list(group) for _, group in groupby(rows, key=lambda row: (row.held.claim_id, row.held.sale_id))]
-    fen, meals = sum(row.held.fen for row in rows), _held_meals(rows)
+    judged_here = {row.withheld.id for row in rows if contracts[row.claim] in judged}
+    groups = [list(group) for _, group in groupby(rows, key=lambda row: (row.withheld.claim_id, row.withheld.sale_id))]
+    fen, meals = sum(row.withheld.fen for row in rows), _withheld_meals(rows)
     page = render_template(
-        "settlement/held.html",
+        "settlement/withheld.html",
         groups=groups,
         fen=fen,
         judged=judged_here,
         meals=meals,
         form=request.form,
-        ticked=set(request.form.getlist("held")),
+        ticked=set(request.form.getlist("withheld")),
         done=done_text(),
         refusal=refusal,
     )
     return page, 200 if refusal is None else status_of(refusal)
 
 
-def _held_meals(rows: Sequence[withheld_queries.HeldRow]) -> dict[uuid.UUID, meal_queries.Meal]:
+def _withheld_meals(rows: Sequence[withheld_queries.WithheldRow]) -> dict[uuid.UUID, meal_queries.Meal]:
     """The meals of these rows, each under the names of its claim's close."""
     by_facts: dict[int, set[uuid.UUID]] = defaultdict(set)
     for row in rows:
-        by_facts[row.facts].add(row.held.sale_id)
+        by_facts[row.facts].add(row.withheld.sale_id)
     found: dict[uuid.UUID, meal_queries.Meal] = {}
     for facts, sales in by_facts.items():
         found |= {meal.id: meal for meal in meal_queries.by_ids(sorted(sales), named=facts)}
     return found
 
 
-@bp.post("/desk/held")
+@bp.post("/desk/withheld")
 @allowed(*JUDGES)
 def clear() -> ResponseReturnValue:
-    """Release the ticked held meals to the next claim, or strike them out, each by itself."""
-    boxes = request.form.getlist("held")  # a box stands for all shares of a meal
+    """Release the ticked withheld meals to the next claim, or strike them out, each by itself."""
+    boxes = request.form.getlist("withheld")  # a box stands for all shares of a meal
     ticked = [number for box in boxes for one in box.split(",") if (number := whole(one)) >= 0]
-    rows = [db.session.get(Held, number) for number in ticked]
+    rows = [db.session.get(WithheldMeal, number) for number in ticked]
     if not all(row and _judged(db.session.get_one(Claim, row.claim_id).contract_id) for row in rows):
         raise NotCovered
     outcome, reason = request.form.get("outcome", ""), request.form.get("reason", "")
@@ -73,8 +73,8 @@ def clear() -> ResponseReturnValue:
         ticked, lambda number: review.clear(number, outcome, reason=reason, by=g.person.id), "请先勾选要处理的就餐。"
     )
     if refusal is not None:
-        return _held_page(refusal)
-    return redirect(url_for("settlement.held_page", done="held"))
+        return _withheld_page(refusal)
+    return redirect(url_for("settlement.withheld_page", done="withheld"))
 
 
 def _judged(contract_id: str) -> bool:

@@ -12,14 +12,14 @@ from sqlalchemy.orm import Session
 from canteen import names
 from canteen.pos.models import Sale
 from canteen.settlement.closing import parties
-from canteen.settlement.models import Claim, ClaimLine, Held, HeldAnswer, Statement
+from canteen.settlement.models import Claim, ClaimLine, Statement, WithheldAnswer, WithheldMeal
 
 
 @dataclass(frozen=True, slots=True)
-class HeldRow:
-    """A held meal that waits for a word."""
+class WithheldRow:
+    """A withheld meal that waits for a word."""
 
-    held: Held
+    withheld: WithheldMeal
     claim: str
     canteen: str
     day: date
@@ -28,25 +28,25 @@ class HeldRow:
     facts: int  # the event that the names of its claim are as of
 
 
-def held_rows(session: Session, contracts: Collection[str]) -> list[HeldRow]:
-    """Held meals nobody cleared, oldest first."""
+def withheld_rows(session: Session, contracts: Collection[str]) -> list[WithheldRow]:
+    """Withheld meals nobody cleared, oldest first."""
     query = (
-        select(Held, Claim.number, Sale.service_day, ClaimLine.fund, Statement.facts_at)
-        .join(Claim, Claim.id == Held.claim_id)
-        .join(ClaimLine, and_(ClaimLine.claim_id == Held.claim_id, ClaimLine.n == Held.line_n))
+        select(WithheldMeal, Claim.number, Sale.service_day, ClaimLine.fund, Statement.facts_at)
+        .join(Claim, Claim.id == WithheldMeal.claim_id)
+        .join(ClaimLine, and_(ClaimLine.claim_id == WithheldMeal.claim_id, ClaimLine.n == WithheldMeal.line_n))
         .join(Statement, Statement.period_id == Claim.period_id)
-        .join(Sale, Sale.id == Held.sale_id)
-        .outerjoin(HeldAnswer, HeldAnswer.held_id == Held.id)
-        .where(Held.outcome == "held", HeldAnswer.held_id.is_(None), Claim.contract_id.in_(contracts))
-        .order_by(Held.claim_id, Sale.service_day, Held.sale_id, Held.id)
+        .join(Sale, Sale.id == WithheldMeal.sale_id)
+        .outerjoin(WithheldAnswer, WithheldAnswer.withheld_id == WithheldMeal.id)
+        .where(WithheldMeal.outcome == "held", WithheldAnswer.withheld_id.is_(None), Claim.contract_id.in_(contracts))
+        .order_by(WithheldMeal.claim_id, Sale.service_day, WithheldMeal.sale_id, WithheldMeal.id)
     )
     rows = session.execute(query).all()
     told = parties.of_claims({row[0].claim_id for row in rows})
     staff = names.of(session, "person", {row[0].by for row in rows})
     return [
-        HeldRow(
-            held, number, told[held.claim_id].canteen, day, told[held.claim_id].funds.get(fund, fund),
-            staff.at(held.by, held.recorded), facts,
+        WithheldRow(
+            withheld, number, told[withheld.claim_id].canteen, day, told[withheld.claim_id].funds.get(fund, fund),
+            staff.at(withheld.by, withheld.recorded), facts,
         )
-        for held, number, day, fund, facts in rows
+        for withheld, number, day, fund, facts in rows
     ]  # fmt: skip
