@@ -76,7 +76,7 @@ class CalendarDay(Base):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class YearDay:
     """A day as it counts. `origin`: 'bureau', 'library', or 'provisional' where nobody announced the year.
 
     A provisional holiday is one that the regulation fixes.
@@ -121,7 +121,7 @@ def _entered(session: Session, wanted: int, upto: int | None = None) -> bool:
     return all(_known(said.get(day)) for day in fixed)
 
 
-def year(session: Session, wanted: int) -> list[Told]:
+def year(session: Session, wanted: int) -> list[YearDay]:
     """The days of a year that are anything but plain workdays and weekends, or that the bureau spoke of."""
     newest = select(func.max(CalendarDay.id)).where(
         CalendarDay.day >= date(wanted, 1, 1), CalendarDay.day <= date(wanted, 12, 31)
@@ -133,9 +133,9 @@ def year(session: Session, wanted: int) -> list[Told]:
         row = said.get(day)
         own = _known(row.kind) if row else None
         if row is not None and own is not None:
-            found.append(Told(day, own, row.name, "bureau"))
+            found.append(YearDay(day, own, row.name, "bureau"))
         elif (default := day_kind(day)) in ("holiday", "makeup"):
-            found.append(Told(day, default, festival(day), "library" if announced(wanted) else "provisional"))
+            found.append(YearDay(day, default, festival(day), "library" if announced(wanted) else "provisional"))
         day += timedelta(days=1)
     return found
 

@@ -74,7 +74,7 @@ def quote_case(rulebook: str, case: Path, as_json: bool) -> None:
     """Price the meal in CASE (JSON, case.schema.json) under RULEBOOK.
 
     Where RULEBOOK is a funding scheme, CASE tells of canteens in a span (funding_case.schema.json), and what each line
-    gives them is told (funding_quote.schema.json).
+    gives them is named (funding_quote.schema.json).
     """
     text = text_of(rulebook)
     if kind_of(text) == "funding":
@@ -110,7 +110,7 @@ def _quote_funding(text: str, file: str, case: Path, *, as_json: bool) -> None:
 def lint_rulebook(rulebook: str, as_json: bool) -> None:
     """Tell every problem of RULEBOOK by line; exit code 1 where one forbids publishing.
 
-    Which kind it was taken for is told on the error output, in JSON as `kind`: rulebook or funding.
+    Which kind it was taken for is printed on the error output, in JSON as `kind`: rulebook or funding.
     """
     text = text_of(rulebook)
     found, kind = problems(text, rulebook), kind_of(text)
@@ -173,10 +173,10 @@ def _loaded(text: str, file: str) -> Any:
 def _asked(path: Path) -> tuple[Any, Any, Any]:
     document = _case(path)
     if is_funding_case(document):
-        told = Problem(
+        problem = Problem(
             "funding_case", "", "这是食堂资金标准的案例；就餐补贴标准的案例写一餐", "canteens", "diner、meal"
         )
-        raise CaseFaulty(f"案例文件有误：{told}")
+        raise CaseFaulty(f"案例文件有误：{problem}")
     try:
         case = read_case(document)
     except Refused as refused:

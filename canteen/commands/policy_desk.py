@@ -81,10 +81,10 @@ def simulate(rulebook: str, place: str, months: tuple[str, ...], by: str, as_jso
     if as_json:
         _print({"simulation": number, **found})
         return
-    click.echo("\n".join(_told(number, found)))
+    click.echo("\n".join(_report(number, found)))
 
 
-def _told(number: int, found: dict[str, Any]) -> list[str]:
+def _report(number: int, found: dict[str, Any]) -> list[str]:
     meals = f"simulation {number}: {found['meals']} meals, {found['changed']} changed, {found['open']} left open"
     lines = [f"{meals}, {found['seconds']} s, {found['per_minute']} meals a minute"]
     for word, key in (("subsidy", "subsidy"), ("elders pay", "due")):

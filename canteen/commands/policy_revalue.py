@@ -1,4 +1,4 @@
-"""canteen policy revalue: rules and facts known late, asked for, confirmed by a second person, run, told."""
+"""canteen policy revalue: rules and facts known late, asked for, confirmed by a second person, run, reported."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def list_(as_json: bool) -> None:
     with installation():
         session = db.session()
         rows = session.execute(select(Revaluation).order_by(Revaluation.id.desc())).scalars().all()
-        told = [
+        runs = [
             {
                 "revaluation": row.id,
                 "cause": row.cause,
@@ -122,9 +122,9 @@ def list_(as_json: bool) -> None:
         ]
         session.rollback()
     if as_json:
-        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        click.echo(json.dumps(runs, ensure_ascii=False, indent=2))
         return
-    for one in told:
+    for one in runs:
         state = "confirmed" if one["confirmed"] else "waiting"
         click.echo(f"R{one['revaluation']}  {one['from']}..{one['to']}  {state}  {one['title']}")
 

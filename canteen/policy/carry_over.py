@@ -60,8 +60,8 @@ def _most(ref: LimitRef, diner: Diner, meal: Meal, taken: Sequence[Taken], kept:
     used, low, high = _used(own, ref, window), 0, room
     while low < high:
         middle = (low + high + 1) // 2
-        told = (*others, Taken(key, window, count=used + middle, fen=used + middle))
-        bills = {first: Bill(diner, replace(meal, day=first), told) for first in kept}
+        usage = (*others, Taken(key, window, count=used + middle, fen=used + middle))
+        bills = {first: Bill(diner, replace(meal, day=first), usage) for first in kept}
         if all(bills[first].limit(ref) >= amount for first, amount in kept.items()):
             low = middle
         else:

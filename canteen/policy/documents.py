@@ -27,7 +27,7 @@ class Named(Shape):
 
 @dataclass(frozen=True, slots=True)
 class Either(Shape):
-    """One shape or another, told apart by a field that only the first one has."""
+    """One shape or another, distinguished by a field that only the first one has."""
 
     mark: str
     marked: Shape

@@ -2,7 +2,7 @@
 
 First the form (shapes), then the names, then the sense: gaps and overlaps of tiers, splits that do not sum, classes
 named on a label, 八五折 entered as 85 % off. A finding that stands in the notice itself can be acknowledged in the
-rulebook with its clause; it is then told as a warning no longer.
+rulebook with its clause; the warning is then not given any more.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ def _limits(book: _Book) -> Iterator[Problem]:
 
 
 def _earlier(one: dict[str, Any], path: str) -> Iterator[Problem]:
-    """Earlier limits matter for what is left of them, and are told in the limit's own unit."""
+    """Earlier limits matter for what is left of them, and are given in the limit's own unit."""
     if "carry" not in one or "limit_level" in one:
         yield Problem("carry_window", path, "这项限额没有可按原限额结转的前几期", one["window"], "与 carry 同用")
     right = "limit_fen" if one["unit"] == "fen" else "limit"
@@ -280,7 +280,7 @@ def _followers(fund: dict[str, Any], book: _Book) -> set[str]:
 def _rules(book: _Book) -> Iterator[Problem]:
     if book.document.get("to", days.LATEST) < book.document["from"]:
         yield Problem("ends_before_start", "to", "终止日早于起始日", days.iso(book.document["to"]), "不早于起始日")
-    yield from _told_funds(book)
+    yield from _label_faults(book)
     for path, rule in book.rules:
         if rule.get("to", days.LATEST) < rule.get("from", days.EARLIEST):
             yield Problem("ends_before_start", f"{path}.to", "终止日早于起始日", days.iso(rule["to"]), "不早于起始日")
@@ -325,7 +325,7 @@ def _words(holder: Mapping[str, Any], field: str, path: str) -> Iterator[Problem
         )
 
 
-def _told_funds(book: _Book) -> Iterator[Problem]:
+def _label_faults(book: _Book) -> Iterator[Problem]:
     """Names of funds are read at the counter too, behind the label of a benefit that several of them share."""
     steps = [(rule, step) for path, rule in book.rules for _, step in steps_of(rule, path)]
     if any(len(step.get("split") or rule.get("split") or ()) > 1 for rule, step in steps):

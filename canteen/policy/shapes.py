@@ -68,7 +68,7 @@ class Whole(Shape):
             out.append(Problem("out_of_range", path, "超出范围", shown(value), f"{self.least} 到 {self.most}"))
 
     def parse(self, tree: Json, path: str, out: Problems) -> Json:
-        """As any value; what is out of range is told as it was written."""
+        """As any value; what is out of range is shown as it was written."""
         found: Problems = []
         value = Shape.parse(self, tree, path, found)
         for one in found:

@@ -112,7 +112,7 @@ def _best(group: Group, bill: Bill, running: Running, at: Standing) -> Outcome:
         if one is won or one.off == 0:
             checks += one.checks
         if one is not won:
-            passed += _told(one, "beaten")
+            passed += _passed_by_rule(one, "beaten")
     return Outcome(
         group.id, tuple(passed), holds, off=won.off, public=won.public, shares=won.shares, falls=won.falls,
         surcharges=won.surcharges, raised=won.raised, used=won.used, spent=won.spent, rounding=won.rounding,
@@ -168,7 +168,7 @@ def _stop(group: Group, outcomes: Sequence[Outcome], counted: Sequence[Outcome])
     passed = list[Passed]()
     for one in outcomes:
         passed += one.passed
-        passed += _told(one, "stopped")
+        passed += _passed_by_rule(one, "stopped")
     total = Outcome(group.id, tuple(passed), stopped=True)
     for one in counted:
         total.surcharges += one.surcharges
@@ -176,7 +176,7 @@ def _stop(group: Group, outcomes: Sequence[Outcome], counted: Sequence[Outcome])
     return total
 
 
-def _told(outcome: Outcome, why: str) -> list[Passed]:
+def _passed_by_rule(outcome: Outcome, why: str) -> list[Passed]:
     """Each rule that would have changed the price, once."""
     if not outcome.shares and not outcome.surcharges:
         return []

@@ -79,9 +79,9 @@ def _kept_allowances(before: dict[str, Any], after: dict[str, Any]) -> Iterator[
 
 def _kept_leavings(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Problem]:
     """What was left under the version before: lost where windows begin anew, more or less where the limit is another."""
-    told = {stable_id(one): (place, one) for place, one in enumerate(after.get("allowances", ()))}
+    afterwards = {stable_id(one): (place, one) for place, one in enumerate(after.get("allowances", ()))}
     for old in before.get("allowances", ()):
-        place, new = told.get(stable_id(old), (0, {}))
+        place, new = afterwards.get(stable_id(old), (0, {}))
         if "carry" not in old or "carry" not in new:
             continue
         since, limit = old.get("from", before["from"]), old.get("limit", old.get("limit_fen"))

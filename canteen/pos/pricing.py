@@ -216,7 +216,7 @@ def withhold(taken: slots.Taken, book: InForce, diner: Diner, meal: Meal) -> Non
     """Count as taken what later windows already have of this meal's: whoever comes late finds the rest."""
     if not later_windows(book, diner, meal):
         return
-    for one in carry_over.lent(book.book, diner, meal, _told(taken)):
+    for one in carry_over.lent(book.book, diner, meal, _usage_of(taken)):
         used = taken.setdefault((one.allowance, one.window), slots.Used())
         if one.unit == "fen":
             used.fen += one.amount
@@ -231,18 +231,18 @@ def diner_of(person: Known | None, kind: str = "guest") -> Diner:
 
 def price(book: InForce, diner: Diner, meal: Meal, taken: slots.Taken) -> Priced:
     """Quote one meal and keep the input beside it. Raises CannotPrice."""
-    told = _told(taken)
+    usage = _usage_of(taken)
     try:
-        quoted = engine.quote(book.book, diner, meal, told)
-        document = case.case_doc(diner, meal, told)
+        quoted = engine.quote(book.book, diner, meal, usage)
+        document = case.case_doc(diner, meal, usage)
         body = canonical(document)
     except Refused as refused:
         raise CannotPrice(details={"reason": refused.code}) from refused
     return Priced(quoted, document, digest(body), body.decode())
 
 
-def _told(taken: slots.Taken) -> tuple[case.Taken, ...]:
-    """What is taken, as the engine is told of it."""
+def _usage_of(taken: slots.Taken) -> tuple[case.Taken, ...]:
+    """Convert what is taken to the usage that the engine reads."""
     return tuple(
         case.Taken(allowance, window, used.count, used.fen, tuple(sorted(clock.civil(day) for day in used.days)))
         for (allowance, window), used in sorted(taken.items())

@@ -54,7 +54,7 @@ class YamlFaulty(Invalid):
 
 
 def read(text: str, shape: Shape = RULEBOOK, file: str = "") -> Document:
-    """The document of a YAML text. Raises YamlFaulty with every problem found; they name `file` where it is told."""
+    """The document of a YAML text. Raises YamlFaulty with every problem found; they name `file` where it is given."""
     return read_with_lines(text, shape, file)[0]
 
 
@@ -110,7 +110,7 @@ def located(problem: Problem, tree: object, lines: dict[str, int], file: str = "
 
 
 def clause_of(path: str, tree: object) -> str:
-    """The clause of the rule, tier or line that a path leads into; '' where none is told."""
+    """The clause of the rule, tier or line that a path leads into; '' where there is none."""
     found, here = "", tree
     for name in re.findall(r"[^.\[\]]+", path):
         if isinstance(here, dict):

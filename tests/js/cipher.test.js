@@ -4,7 +4,7 @@ import { test } from 'node:test'
 
 import { encrypted } from '../../static/pos/model/cipher.js'
 import { FIRST, hashOf, seal } from '../../static/pos/model/envelope.js'
-import { checkouts, toldOf } from '../../static/pos/model/rows.js'
+import { checkouts, summaryOf } from '../../static/pos/model/rows.js'
 
 const SERVER = JSON.parse(readFileSync(new URL('encrypted.json', import.meta.url), 'utf8'))
 const TO = { id: SERVER.record.key, point: SERVER.point }
@@ -32,7 +32,7 @@ test('no two encryptions of one record are alike', async () => {
 
 test('what the screen needs of a record is told beside it, and no more', async () => {
   const clear = await seal(NEW, MOMENT, 'checkout', BODY)
-  const told = toldOf({ envelope: clear })
+  const told = summaryOf({ envelope: clear })
   assert.deepEqual(told, {
     sales: [{ id: 's1', due: 700, food: '一荤一素 × 2' }], due: 700, kind: 'cash', change: 300, cashier: 'p1', undoes: '',
   })

@@ -8,19 +8,19 @@ import { load, quote, readCase, Refused, say } from '../../static/pos/model/poli
 
 // Rulebooks are written as YAML, which only the server reads: it hands the cases over ready to quote.
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const lines = execFileSync('.venv/bin/python', ['-m', 'tests.policy.told'], { cwd: root, encoding: 'utf8', maxBuffer: 1e9 })
+const lines = execFileSync('.venv/bin/python', ['-m', 'tests.policy.prepared_cases'], { cwd: root, encoding: 'utf8', maxBuffer: 1e9 })
 const cases = lines.trim().split('\n').map((line) => JSON.parse(line))
 
-for (const { name, book, case: asked, told } of cases) {
+for (const { name, book, case: asked, expected } of cases) {
   test(name, () => {
     const { diner, meal, taken } = readCase(asked)
     const found = quote(load(book), diner, meal, taken)
-    assert.equal(found.due, told.due, say(found).audit)
-    if (told.shares) assert.deepEqual(byFund(found.shares), told.shares)
-    for (const [rule, why] of Object.entries(told.passed ?? {})) {
+    assert.equal(found.due, expected.due, say(found).audit)
+    if (expected.shares) assert.deepEqual(byFund(found.shares), expected.shares)
+    for (const [rule, why] of Object.entries(expected.passed ?? {})) {
       assert.equal(found.passed.findLast((one) => one.rule === rule)?.why, why, rule)
     }
-    if (told.checks) assert.deepEqual(Object.fromEntries(found.checks.map(({ code, breach }) => [code, breach])), told.checks)
+    if (expected.checks) assert.deepEqual(Object.fromEntries(found.checks.map(({ code, breach }) => [code, breach])), expected.checks)
   })
 }
 

@@ -78,9 +78,9 @@ def refused_code(document: object) -> str:
     st.lists(st.tuples(st.sampled_from(["fen", "ratio"]), st.integers(1, 10_000)), min_size=1, max_size=6),
     st.integers(0, 10_000),
 )
-def test_the_parts_of_a_benefit_add_up(fen: int, told: list[tuple[str, int]], percent: int) -> None:
+def test_the_parts_of_a_benefit_add_up(fen: int, split: list[tuple[str, int]], percent: int) -> None:
     fund = Fund("city", "市", "subsidy")
-    parts = [Part(fund, how, amount) for how, amount in told]
+    parts = [Part(fund, how, amount) for how, amount in split]
     parts += [Part(fund, "percent", percent), Part(fund, "ratio", 1)]
     dealt = portions(fen, parts)
     assert sum(dealt) == fen

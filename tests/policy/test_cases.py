@@ -29,11 +29,11 @@ def scheme(name: str) -> bytes:
     return books.canonical(yaml_reader.read(path.read_text(encoding="utf-8")))
 
 
-def told() -> Iterator[Any]:
+def file_cases() -> Iterator[Any]:
     for path in sorted(CASES.glob("*.json")):
-        told = json.loads(path.read_text(encoding="utf-8"))
-        for case in told["cases"]:
-            yield pytest.param(told, case, id=f"{path.stem}: {case['name']}")
+        file = json.loads(path.read_text(encoding="utf-8"))
+        for case in file["cases"]:
+            yield pytest.param(file, case, id=f"{path.stem}: {case['name']}")
 
 
 def case_of(usual: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
@@ -66,10 +66,10 @@ def window(text: str) -> str:
     return f"{days.of_iso(day)}{slash}{period}"
 
 
-@pytest.mark.parametrize(("told", "case"), list(told()))
-def test_the_price_is_the_one_told(tablet: Tablet, told: dict[str, Any], case: dict[str, Any]) -> None:
-    body = books.join([scheme(name) for name in told["books"]])
-    text = json.dumps(case_of(told["usual"], case))
+@pytest.mark.parametrize(("file", "case"), list(file_cases()))
+def test_the_price_is_the_expected_one(tablet: Tablet, file: dict[str, Any], case: dict[str, Any]) -> None:
+    body = books.join([scheme(name) for name in file["books"]])
+    text = json.dumps(case_of(file["usual"], case))
     mine, theirs = ours(body, [text]), tablet.answers(body, [text])
     assert mine == theirs
     quote = json.loads(mine["answers"][0]["quote"])
@@ -90,7 +90,7 @@ def test_the_price_is_the_one_told(tablet: Tablet, told: dict[str, Any], case: d
 
 
 def test_every_case_tells_where_its_price_comes_from() -> None:
-    for one in told():
+    for one in file_cases():
         assert one.values[1]["origin"], one.id
 
 

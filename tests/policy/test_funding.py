@@ -187,8 +187,8 @@ def test_the_schema_file_is_the_readers() -> None:
 
 def test_every_word_of_funding_stands_in_the_manual() -> None:
     manual = (Path(policy.__file__).parents[2] / "docs" / "rulebook.md").read_text(encoding="utf-8")
-    told = set(re.findall(r"`(\w+)(?:: \w+)?`", manual.partition("## 食堂一侧的钱")[2]))
-    assert {*FUNDING.needed, *FUNDING.maybe, *LINE.needed, *LINE.maybe, *COUNTS, *EACH} <= told
+    named = set(re.findall(r"`(\w+)(?:: \w+)?`", manual.partition("## 食堂一侧的钱")[2]))
+    assert {*FUNDING.needed, *FUNDING.maybe, *LINE.needed, *LINE.maybe, *COUNTS, *EACH} <= named
 
 
 # --- the handbook ------------------------------------------------------------------------------------------------
@@ -198,21 +198,21 @@ EXAMPLE = re.compile(r"^### `(\w+)`\n[^#]*?```money\n(.*?)```\n```grant\n(.*?)``
 EXAMPLES = [(word, fragment, line) for word, fragment, lines in EXAMPLE.findall(MANUAL) for line in lines.splitlines()]
 
 
-def worked_of(told: dict[str, Any], place: int) -> Worked:
+def worked_of(document: dict[str, Any], place: int) -> Worked:
     """A canteen of the handbook: numbers and codes as they stand there."""
 
     def numbers(word: str) -> dict[str, int]:
-        return {name: int(number) for name, number in told.get(word, {}).items()}
+        return {name: int(number) for name, number in document.get(word, {}).items()}
 
     return Worked(
         f"c{place}",
-        class_=told.get("class", ""),
-        grade=told.get("grade", ""),
-        kitchen=told.get("kitchen", ""),
-        area=int(told.get("area", 0)),
+        class_=document.get("class", ""),
+        grade=document.get("grade", ""),
+        kitchen=document.get("kitchen", ""),
+        area=int(document.get("area", 0)),
         counts=numbers("counts"),
-        stage=told.get("stage", ""),
-        audited=int(told["audited"]) if "audited" in told else None,
+        stage=document.get("stage", ""),
+        audited=int(document["audited"]) if "audited" in document else None,
         faults=numbers("faults"),
     )
 
@@ -230,8 +230,8 @@ def test_the_example_of_the_handbook_comes_to_its_amounts(word: str, fragment: s
     assert isinstance(scheme, dict)
     assert lint(scheme) == []
     case, _, amounts = line.partition(" => ")
-    told = yaml_reader.tree(case)
-    canteens = [worked_of(one, place) for place, one in enumerate(told if isinstance(told, list) else [told])]
+    given = yaml_reader.tree(case)
+    canteens = [worked_of(one, place) for place, one in enumerate(given if isinstance(given, list) else [given])]
     found = given_to(scheme, *canteens, each=written.get("each", "month"))
     assert ", ".join(f"{fen // 100}.{fen % 100:02d}" for fen in found) == amounts.replace("-", "")
 

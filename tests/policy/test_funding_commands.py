@@ -66,12 +66,12 @@ def test_every_shipped_scheme_is_linted_and_quoted(path: Path, tmp_path: Path) -
     found = json.loads(done.stdout)
     jsonschema.validate(found, funding_quote_schema())
     assert (done.exit_code, found["total"], sum(one["fen"] for one in found["grants"])) == (0, fen, fen)
-    told = run("quote", f"funding/{path.stem}", case).stdout
+    answer = run("quote", f"funding/{path.stem}", case).stdout
     scheme = yaml_reader.tree(path.read_text(encoding="utf-8"))
     assert isinstance(scheme, dict)
-    assert told.startswith(scheme["title"])
+    assert answer.startswith(scheme["title"])
     for line in scheme["lines"]:
-        assert f"（{scheme['id']}/{line['id']}，{line['clause']}）：" in told
+        assert f"（{scheme['id']}/{line['id']}，{line['clause']}）：" in answer
 
 
 def test_the_case_of_the_manual_comes_to_its_lines(tmp_path: Path) -> None:
@@ -81,10 +81,10 @@ def test_the_case_of_the_manual_comes_to_its_lines(tmp_path: Path) -> None:
 
 
 def test_every_word_of_the_case_stands_in_the_manual() -> None:
-    told = set(re.findall(r"`(\w+)`", CHAPTER.partition("### ")[0]))
+    named = set(re.findall(r"`(\w+)`", CHAPTER.partition("### ")[0]))
     schema: Any = funding_case_schema()
     canteen = schema["properties"]["canteens"]["items"]["properties"]
-    assert {*schema["properties"], *canteen, *canteen["counts"]["properties"]} <= told
+    assert {*schema["properties"], *canteen, *canteen["counts"]["properties"]} <= named
     assert {*json.loads((SCHEMES.parent / "funding_quote.schema.json").read_bytes())["properties"]} >= {
         "grants", "passed", "total",
     }  # fmt: skip
@@ -116,9 +116,9 @@ def test_the_lint_names_line_and_clause_of_a_scheme(tmp_path: Path) -> None:
     text += f"  - {{id: a, clause: 第二条, {usual}, fixed: 1.00}}\n"
     name = kept(tmp_path, text, "t.yaml")
     done = run("lint", name, "--json")
-    told = json.loads(done.stdout)
-    assert (done.exit_code, told["kind"]) == (1, "funding")
-    assert [(one["line"], one["code"], one["clause"], one["file"]) for one in told["problems"]] == [
+    answer = json.loads(done.stdout)
+    assert (done.exit_code, answer["kind"]) == (1, "funding")
+    assert [(one["line"], one["code"], one["clause"], one["file"]) for one in answer["problems"]] == [
         (8, "duplicate_id", "第二条", name),
         (7, "tier_gap", "第一条", name),
     ]
@@ -192,14 +192,14 @@ def test_a_canteen_case_under_a_rulebook_is_told_apart(tmp_path: Path) -> None:
 
 
 def test_the_kind_is_known_by_the_form_alone(tmp_path: Path) -> None:
-    for text, kind, told in (
+    for text, kind, message in (
         ((SCHEMES / "lanzhou.yaml").read_text(encoding="utf-8"), "rulebook", "按就餐补贴标准检查（有 stages）。"),
         (f"{HEAD}  - 9\n", "funding", "按食堂资金标准检查（有 lines）。"),
         (f"{HEAD}  - 9\nstages: []\n", "rulebook", "按就餐补贴标准检查（有 stages）。"),
         ("format: 1\n", "rulebook", "看不出是哪一种标准：就餐补贴标准写 stages，食堂资金标准写 lines。"),
     ):
         name = kept(tmp_path, text, "t.yaml")
-        assert run("lint", name).stderr.startswith(told)
+        assert run("lint", name).stderr.startswith(message)
         assert json.loads(run("lint", name, "--json").stdout)["kind"] == kind
 
 

@@ -40,8 +40,8 @@ def found(fragment: str) -> list[Problem]:
 def test_the_example_has_the_fault_it_is_given_for(code: str, fragment: str) -> None:
     faults = found(fragment)
     assert code in [one.code for one in faults]
-    told = re.search(rf"`{code}`（提醒）|`{code}` `\w+`（提醒）|`\w+` `{code}`（提醒）", MANUAL)
-    assert {one.severity for one in faults if one.code == code} == {"warning" if told else "error"}
+    warned = re.search(rf"`{code}`（提醒）|`{code}` `\w+`（提醒）|`\w+` `{code}`（提醒）", MANUAL)
+    assert {one.severity for one in faults if one.code == code} == {"warning" if warned else "error"}
     if "---" not in fragment:  # a version may differ in more than one way
         assert [one.code for one in faults if one.severity == "error" and one.code != code] == []
     for one in faults:

@@ -106,11 +106,11 @@ def test_a_gap_between_rules_of_a_group_is_found() -> None:
     assert (problem.code, problem.found) == ("tier_gap", "80 到 90")
 
 
-@pytest.mark.parametrize(("pick", "told"), [("best", ["tier_gap"]), ("first", ["tier_gap"]), ("sum", [])])
-def test_a_gap_between_ages_that_are_rules_of_their_own_is_found(pick: str, told: list[str]) -> None:
+@pytest.mark.parametrize(("pick", "expected"), [("best", ["tier_gap"]), ("first", ["tier_gap"]), ("sum", [])])
+def test_a_gap_between_ages_that_are_rules_of_their_own_is_found(pick: str, expected: list[str]) -> None:
     younger = rule("when: {age: {from: 60, below: 70}}\nless: 1.00\nfund: city")
     older = rule("when: {age: {from: 80}}\nless: 3.00\nfund: city", "b")
-    assert codes(scheme(younger, older).replace("    rules:", f"    pick: {pick}\n    rules:")) == told
+    assert codes(scheme(younger, older).replace("    rules:", f"    pick: {pick}\n    rules:")) == expected
     between = rule("when: {age: {from: 70, below: 80}}\nless: 2.00\nfund: city", "c")
     assert codes(scheme(younger, older, between).replace("    rules:", f"    pick: {pick}\n    rules:")) == []
 
@@ -306,10 +306,10 @@ def test_the_label_of_a_rule_with_tiers_may_not_tell_a_class() -> None:
     assert codes(scheme(rule(text, label="特困补贴"))) == ["label_tells_class"]
 
 
-@pytest.mark.parametrize(("split", "told"), [("\n  - {fund: canteen, rest: yes}", ["label_tells_class"]), ("", [])])
-def test_a_fund_named_at_the_counter_may_not_tell_a_class(split: str, told: list[str]) -> None:
+@pytest.mark.parametrize(("split", "expected"), [("\n  - {fund: canteen, rest: yes}", ["label_tells_class"]), ("", [])])
+def test_a_fund_named_at_the_counter_may_not_tell_a_class(split: str, expected: list[str]) -> None:
     """The counter hears a fund's name where a benefit has several payers."""
     text = f"less: 3.00\nsplit:\n  - {{fund: city, {'fen: 1.00' if split else 'rest: yes'}}}{split}"
     named = scheme(rule(text)).replace("name: 市级", "name: 低保专项")
     assert "低保专项" in named
-    assert codes(named) == told
+    assert codes(named) == expected

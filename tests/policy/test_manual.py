@@ -89,16 +89,16 @@ def window(text: str) -> str:
 
 @pytest.mark.parametrize(("word", "fragment", "line"), EXAMPLES, ids=lambda text: text if len(text) < 30 else "")
 def test_the_example_comes_to_its_price(tablet: Tablet, word: str, fragment: str, line: str) -> None:
-    told, _, price = line.partition(" => ")
-    body, text = book_of(fragment), case_of(told)
+    asked, _, price = line.partition(" => ")
+    body, text = book_of(fragment), case_of(asked)
     mine = ours(body, [text])
     assert mine == tablet.answers(body, [text])
     assert money.show(json.loads(mine["answers"][0]["quote"])["due"]) == price, (word, mine)
 
 
 def test_every_word_has_an_example() -> None:
-    told = {word for word, _, _ in EXAMPLES}
-    assert {*conditions.MAKERS, *benefits.MAKERS, *PICKS} <= told
+    named = {word for word, _, _ in EXAMPLES}
+    assert {*conditions.MAKERS, *benefits.MAKERS, *PICKS} <= named
     assert set(RULEBOOK.needed) | set(RULEBOOK.maybe) <= set(re.findall(r"`(\w+)`", MANUAL))
 
 

@@ -17,8 +17,8 @@ NOTICES = sorted((Path(__file__).parent / "notices").glob("[0-9]*.md"))
 BLOCK = re.compile(r"^```(yaml|case)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-class Told(NamedTuple):
-    """One case: what differs from the usual, the price, and where told the shares by fund and the checks."""
+class Expected(NamedTuple):
+    """One case: what differs from the usual, the price, and where given the shares by fund and the checks."""
 
     text: str
     due: str
@@ -36,7 +36,7 @@ def cases() -> Iterator[Any]:
             case, _, answer = line.partition("  # ")[0].partition(" => ")
             due, *more = (part.strip() for part in answer.split("|"))
             shares, checks = (*more, None, None)[:2]
-            yield pytest.param(path, Told(case, due, shares, checks), id=f"{path.stem}-{place}")
+            yield pytest.param(path, Expected(case, due, shares, checks), id=f"{path.stem}-{place}")
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +59,9 @@ def yuan(fen: int) -> str:
     return f"{fen // 100}.{fen % 100:02d}"
 
 
-@pytest.mark.parametrize(("path", "told"), list(cases()))
-def test_a_notice_comes_to_the_price_reckoned_by_hand(tablet: Tablet, path: Path, told: Told) -> None:
-    body, text = body_of(path), case_of(told.text)
+@pytest.mark.parametrize(("path", "expected"), list(cases()))
+def test_a_notice_comes_to_the_price_reckoned_by_hand(tablet: Tablet, path: Path, expected: Expected) -> None:
+    body, text = body_of(path), case_of(expected.text)
     mine = ours(body, [text])
     assert mine == tablet.answers(body, [text])
     [answer] = mine["answers"]
@@ -71,9 +71,9 @@ def test_a_notice_comes_to_the_price_reckoned_by_hand(tablet: Tablet, path: Path
         by_fund[share["fund"]] = by_fund.get(share["fund"], 0) + share["fen"]
     shown = ", ".join(f"{fund} {yuan(fen)}" for fund, fen in by_fund.items())
     checks = ", ".join(shown_check(one) for one in quote["checks"])
-    assert yuan(quote["due"]) == told.due, answer["say"]["audit"]
-    assert told.shares in (None, shown)
-    assert told.checks in (None, checks)
+    assert yuan(quote["due"]) == expected.due, answer["say"]["audit"]
+    assert expected.shares in (None, shown)
+    assert expected.checks in (None, checks)
 
 
 @pytest.mark.parametrize("path", NOTICES, ids=lambda path: path.stem)

@@ -106,6 +106,6 @@ def test_an_exception_is_one(word: str) -> None:
 
 
 def test_the_handbook_and_the_property_except_the_same_words() -> None:
-    told = MANUAL.partition("## 用得越多不会越便宜")[2].partition("## 检查")[0]
-    table = "".join(line.split("|")[1] for line in told.splitlines() if line.startswith("| `"))
+    chapter = MANUAL.partition("## 用得越多不会越便宜")[2].partition("## 检查")[0]
+    table = "".join(line.split("|")[1] for line in chapter.splitlines() if line.startswith("| `"))
     assert set(re.findall(r"(\w+)`", table)) == {*FALLS} == {*JUMPY, "first", "limits"}

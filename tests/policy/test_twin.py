@@ -112,7 +112,7 @@ def compare(tablet: Tablet, body: bytes, cases: list[Doc], seed: int) -> Doc:
         return mine
     for case, text in zip(cases, texts, strict=True):
         if not alike(ours(body, [text]), tablet.answers(body, [text])):
-            pytest.fail(told(tablet, *smallest(tablet, json.loads(body), case), seed))
+            pytest.fail(failure_text(tablet, *smallest(tablet, json.loads(body), case), seed))
     pytest.fail(f"seed {seed}: ours {mine}, the tablet's {theirs} of {body!r}")
 
 
@@ -164,7 +164,7 @@ def without(value: Doc, path: tuple[Any, ...]) -> Doc | None:
     return dict(copied)
 
 
-def told(tablet: Tablet, book: Doc, case: Doc, seed: int) -> str:
+def failure_text(tablet: Tablet, book: Doc, case: Doc, seed: int) -> str:
     body, text = canonical(book), json.dumps(case)
     shown = {"book": book, "case": case, "ours": ours(body, [text]), "tablet": tablet.answers(body, [text])}
     return f"seed {seed}: the engines differ\n{json.dumps(shown, ensure_ascii=False, indent=1, sort_keys=True)}"

@@ -95,8 +95,8 @@ def test_a_provisional_day_is_entered_after_it_passed_with_its_event(app: Flask,
     with clock.at(at(FRIDAY)):
         calendars.arrange(SUNDAY, SUNDAY, "makeup", "元旦", by="p-admin")
         assert calendars.kind_on(session, SUNDAY) == "makeup"
-        told = session.execute(select(events.Event.number, events.Event.body)).one()
-        assert calendars.kind_on(session, SUNDAY, upto=told[0] - 1) == "weekend"
+        event = session.execute(select(events.Event.number, events.Event.body)).one()
+        assert calendars.kind_on(session, SUNDAY, upto=event[0] - 1) == "weekend"
         session.rollback()
         calendars.arrange(
             SUNDAY, SUNDAY, "weekend", "", by="p-admin"

@@ -189,8 +189,8 @@ def test_a_rule_put_in_or_out_is_told_whole_with_what_it_is_reckoned_on_and_its_
     off = "      - {id: off, label: 折扣, reason: 一, clause: 一, off: 10%, fund: f.own}\n"
     part = off.replace("off: 10%", "off: 10%, base: {first: 10.00}, most: 3.00, limits: l.day")
     (gone,) = [one for one in moved(BOOK.replace(off, part), (part, "")) if one.startswith("标准 off")]
-    for told in ("减 10%", "只算前 10.00 元", "最多 3.00 元", "l.day"):
-        assert told in gone
+    for shown in ("减 10%", "只算前 10.00 元", "最多 3.00 元", "l.day"):
+        assert shown in gone
 
 
 def test_two_places_or_funds_of_one_name_are_told_apart() -> None:

@@ -155,7 +155,7 @@ def at_once(app: Flask, *acts: Callable[[], object]) -> list[str]:
             try:
                 act()
                 outcomes.append("done")
-            except Exception as error:  # noqa: BLE001 - whatever came is told
+            except Exception as error:  # noqa: BLE001 - whatever is raised is reported
                 outcomes.append(type(error).__name__)
             finally:
                 db.session.remove()

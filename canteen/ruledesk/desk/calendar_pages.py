@@ -53,7 +53,7 @@ def _calendar(refusal: Refusal | None = None) -> ResponseReturnValue:
         "ruledesk/calendar.html",
         year=year,
         years=range(today.year - 1, today.year + 3),
-        told=calendars.year(session, year),
+        days=calendars.year(session, year),
         provisional=calendars.provisional(session, year),
         kinds=calendars.WORDS,
         may_arrange=_arranges(),

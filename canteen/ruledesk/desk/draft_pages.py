@@ -123,7 +123,7 @@ def _wrong(faults: Sequence[drafts.Fault]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for one in faults:
         path = f"{one.path}.{one.expected}".removeprefix(".") if one.code == "missing_field" else one.path
-        found.setdefault(form_changes.field_at(path), []).append(one.told)
+        found.setdefault(form_changes.field_at(path), []).append(one.sentence)
     return found
 
 

@@ -1,7 +1,7 @@
 """Two versions of a rulebook compared in meaning: which people, amounts, payers, limits, dates differ, in Chinese.
 
 What is compared is what people read (prose) under stable ids, so spelling of the text and order where it means
-nothing do not matter. Whatever differs in the document and reads alike is told by its field as it is written, so
+nothing do not matter. Whatever differs in the document and reads alike is shown by its field as it is written, so
 nothing that may change a price goes unsaid.
 """
 
@@ -22,7 +22,7 @@ _FIELDS = {
     "who": "对象", "gives": "标准", "paid": "承担", "limits": "限额", "clause": "条款", "label": "柜台用语",
     "reason": "理由", "more": "其他",
 }  # fmt: skip
-_TOLD_IN = {
+_READ_IN = {
     "when": "对象", "fund": "承担", "split": "承担", "limits": "限额", "used_up": "限额", "clause": "条款",
     "label": "柜台用语", "reason": "理由", "from": "其他", "to": "其他", "only_if": "其他", "base": "其他",
     "floor": "其他", "most": "其他", "rounding": "其他", "excludes": "其他", "note": "其他",
@@ -71,7 +71,7 @@ def distinct(names: Names) -> dict[str, str]:
 
 
 def _named_apart(document: Doc) -> dict[str, Any]:
-    """The document with funds of one name told apart by their ids."""
+    """The document with funds of one name distinguished by their ids."""
     funds = list(document.get("funds", ()))
     often = Counter(one["name"] for one in funds)
     apart = [{**one, "name": f"{one['name']}（{one['id']}）"} if often[one["name"]] > 1 else one for one in funds]
@@ -85,11 +85,11 @@ def _whole(old: Doc, new: Doc, names: Names) -> Iterator[Difference]:
     for word, name in (("id", "编号"), ("title", "名称")):
         if old[word] != new[word]:
             yield Difference("全文", name, old[word], new[word])
-    told = list(_changed("全文", _facts(old, names), _facts(new, names)))
-    yield from told
+    differences = list(_changed("全文", _facts(old, names), _facts(new, names)))
+    yield from differences
     lists = ("id", "title", "stages", "funds", "allowances", "sets")
     heads = [{name: one[name] for name in one if name not in lists} for one in (old, new)]
-    if not told:
+    if not differences:
         yield from _as_written("全文", RULEBOOK, *heads)
 
 
@@ -149,7 +149,7 @@ def _stages(old: Doc, new: Doc, names: Names) -> Iterator[Difference]:
         before, after = was.get(name), now.get(name)
         where = f"步骤 {(after or before).title}"  # type: ignore[union-attr]
         if before is None or after is None:
-            yield Difference(where, "步骤", _told_stage(before), _told_stage(after))
+            yield Difference(where, "步骤", _stage_text(before), _stage_text(after))
             continue
         words = (("名称", "title"), ("取法", "pick"), ("条件", "when"))
         for what, attribute in words:
@@ -167,7 +167,7 @@ def _groups(group: Doc) -> Iterator[Doc]:
             yield from _groups(one)
 
 
-def _told_stage(section: prose.Section | None) -> str:
+def _stage_text(section: prose.Section | None) -> str:
     if section is None:
         return ""
     return f"{section.title}（{section.id}）：{section.pick}" + (f"，前提：{section.when}" if section.when else "")
@@ -191,13 +191,13 @@ def _rules(old: Doc, new: Doc, names: Names) -> Iterator[Difference]:
         after = list(prose.rows_of(other[0], new, names)) if other else []
         where = f"标准 {name}（{(after or before)[0].clause}）"
         if one is None or other is None:
-            yield Difference(where, "标准", _told(before), _told(after))
+            yield Difference(where, "标准", _rows_text(before), _rows_text(after))
             continue
         if one[1] != other[1]:
             yield Difference(where, "所在步骤", one[1], other[1])
-        told = list(_rows(where, before, after))
-        yield from told
-        yield from _unsaid(where, one[0], other[0], {each.what for each in told})
+        differences = list(_rows(where, before, after))
+        yield from differences
+        yield from _unsaid(where, one[0], other[0], {each.what for each in differences})
 
 
 def _placed(document: Doc) -> Iterator[tuple[Doc, str]]:
@@ -221,10 +221,10 @@ def _rows(where: str, before: Sequence[Row], after: Sequence[Row]) -> Iterator[D
         yield from _tiers(where, before, after)
 
 
-def _unsaid(where: str, old: Doc, new: Doc, told: set[str]) -> Iterator[Difference]:
+def _unsaid(where: str, old: Doc, new: Doc, shown: set[str]) -> Iterator[Difference]:
     """Fields of a rule that differ while what they are read in does not."""
     fields = {name for name in {*old, *new} if old.get(name) != new.get(name)}
-    silent = [name for name in fields if (_TOLD_IN[name] not in told if name in _TOLD_IN else not told)]
+    silent = [name for name in fields if (_READ_IN[name] not in shown if name in _READ_IN else not shown)]
     if silent:
         yield from _as_written(where, RULE, old, new, only=silent)
 
@@ -233,12 +233,12 @@ def _cells(row: Row) -> dict[str, str]:
     return {word: getattr(row, name) or "无" for name, word in _FIELDS.items()}
 
 
-def _told(rows: Sequence[Row]) -> str:
+def _rows_text(rows: Sequence[Row]) -> str:
     """Whole rows: what a rule takes off is not known without what it is reckoned on, its most and its limits."""
-    return "；".join(_told_row(row) for row in rows)
+    return "；".join(_row_text(row) for row in rows)
 
 
-def _told_row(row: Row) -> str:
+def _row_text(row: Row) -> str:
     limits = f"限额 {row.limits}" if row.limits else ""
     return "，".join(
         part for part in (f"{row.who}：{row.gives}", f"由{row.paid or '无人'}承担", row.more, limits) if part
@@ -251,7 +251,7 @@ def _tiers(where: str, before: Sequence[Row], after: Sequence[Row]) -> Iterator[
     for who in [*was, *(who for who in now if who not in was)]:
         one, other = was.get(who), now.get(who)
         if one is None or other is None:
-            yield Difference(where, "档次", _told([one] if one else []), _told([other] if other else []))
+            yield Difference(where, "档次", _rows_text([one] if one else []), _rows_text([other] if other else []))
         else:
             yield from _changed(f"{where} {who}", _cells(one), _cells(other))
     yield from _order(where, "档次的先后", list(was), list(now))

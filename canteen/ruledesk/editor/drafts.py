@@ -58,8 +58,8 @@ class Fault:
     code: str
 
     @property
-    def told(self) -> str:
-        """The whole of it in one sentence."""
+    def sentence(self) -> str:
+        """Return the fault as one sentence."""
         found = f"；现为“{self.found}”" if self.found else ""
         return self.message + found + (f"；应为{self.expected}" if self.expected else "")
 

@@ -13,7 +13,7 @@ from canteen.errors import Invalid
 from canteen.ruledesk.editor.forms import Form, Fund, Limit, Part, Rule, Stage, Tier, Who
 from canteen.web.numbers import whole
 
-MOST_ROWS = 100  # of one list; the language takes fewer, so what is too long is told by lint and never cut off here
+MOST_ROWS = 100  # of one list; the language takes fewer, so what is too long is reported by lint and never cut off here
 
 
 class TooManyRows(Invalid):

@@ -268,8 +268,8 @@ def piece_of(kind: Kind, tree: Any, place: int) -> Any:
         except (TypeError, ValueError, KeyError, AttributeError):
             found = None
     if found is None:
-        told = tree if isinstance(tree, dict) else {}
-        found = kind.make(**{name: _text(told.get(name)) for name in kind.told}, locked="yes")
+        fields = tree if isinstance(tree, dict) else {}
+        found = kind.make(**{name: _text(fields.get(name)) for name in kind.locked_fields}, locked="yes")
     found.at = str(place)
     return found
 
@@ -388,7 +388,7 @@ def _read_part(tree: Tree) -> Part:
 class Kind:
     """A kind of piece: its shape in the language, the words of it that a form shows, and both ways between the two.
 
-    told  fields that say at least what a locked one is
+    locked_fields  the fields that identify a locked piece
     fits  what else must hold of a tree for a form to show it
     """
 
@@ -397,7 +397,7 @@ class Kind:
     make: Callable[..., Any]
     read: Callable[[Tree], Any]
     write: Callable[[Any], Tree]
-    told: tuple[str, ...]
+    locked_fields: tuple[str, ...]
     fits: Callable[[Tree], bool] = lambda _tree: True
 
 

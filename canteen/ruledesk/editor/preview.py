@@ -78,15 +78,15 @@ def attempt(session: Session, proposal: Proposal, canteen: Canteen | None, asked
     begun = on_any_day(dict(proposal.document), day)
     if asked.alone or proposal.node_id not in nodes:
         alone = Layers(session, Proposal(proposal.layer, "*", begun))
-        return _told(engine.quote(alone.at(("*",), on).book, diner, meal, ()), None)
+        return _preview_of(engine.quote(alone.at(("*",), on).book, diner, meal, ()), None)
     layers = Layers(session, Proposal(proposal.layer, proposal.node_id, begun))
     quoted = engine.quote(layers.at(nodes, on).book, diner, meal, ())
     if proposal.layer == LAYERS[0]:
-        return _told(quoted, None)
-    return _told(quoted, engine.quote(layers.above(nodes, on, proposal.layer).book, diner, meal, ()).due)
+        return _preview_of(quoted, None)
+    return _preview_of(quoted, engine.quote(layers.above(nodes, on, proposal.layer).book, diner, meal, ()).due)
 
 
-def _told(quoted: Quote, above: int | None) -> Tried:
+def _preview_of(quoted: Quote, above: int | None) -> Tried:
     said = engine.say(quoted)
     return Tried(quoted, said.counter, said.audit, above)
 

@@ -1,6 +1,6 @@
 """A rulebook as people read it: who, what is given, who pays, how often, by which clause, each in Chinese.
 
-Every word of the grammar is told, those unknown here by their own name: two rulebooks that read alike are alike.
+Every word of the grammar is shown, those unknown here by their own name: two rulebooks that read alike are alike.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ def _rarer_facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if "menu" in document:
         yield "餐价范围", f"{_yuan(document['menu']['from'])} 至 {_yuan(document['menu']['to'])}"
     if "guard" in document:
-        told = "取消“每人每餐一次”" if document["guard"] == "none" else document["guard"]
-        yield "默认限制", told
+        text = "取消“每人每餐一次”" if document["guard"] == "none" else document["guard"]
+        yield "默认限制", text
     for one in document.get("sets", ()):
         goods = [*one.get("items", ()), *one.get("tags", ())]
         yield f"餐品集合 {one.get('name', one['id'])}", "、".join(sorted(goods))
@@ -161,8 +161,8 @@ def fund(one: Mapping[str, Any], names: Names) -> str:
 
 
 def _where(one: Mapping[str, Any]) -> str:
-    told = WHERE[one.get("where", "everywhere")]
-    return f"（{told}）" if told else ""
+    text = WHERE[one.get("where", "everywhere")]
+    return f"（{text}）" if text else ""
 
 
 def allowance(one: Mapping[str, Any]) -> str:
@@ -380,8 +380,8 @@ def _range(span: Mapping[str, Any]) -> str:
 
 def _listed(words: Mapping[str, str], before: str = "", after: str = "") -> TellWith:
     def tell(value: list[Any], names: Names) -> str:
-        told = sorted(words.get(str(one)) or names.get(str(one), str(one)) for one in value)
-        return before + "、".join(told) + after
+        labels = sorted(words.get(str(one)) or names.get(str(one), str(one)) for one in value)
+        return before + "、".join(labels) + after
 
     return tell
 

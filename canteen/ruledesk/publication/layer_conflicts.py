@@ -66,8 +66,8 @@ def lowered(session: Session, proposal: Proposal, canteens: Sequence[Canteen], o
                 continue  # the rules tell no difference between this canteen and one already looked at
             seen.add(key)
             shared = _shared(layers, general, joined)
-            for told in _worse(session, (general, joined), where, on, spoken, shared=shared):
-                found[f"下级标准只能加、不能减（{WORDS[layer]}）：{told}"] = None
+            for sentence in _worse(session, (general, joined), where, on, spoken, shared=shared):
+                found[f"下级标准只能加、不能减（{WORDS[layer]}）：{sentence}"] = None
                 if len(found) == SHOWN:
                     return list(found)
     return list(found)
@@ -163,7 +163,7 @@ def _worse(
     for diner, meals in _grid(session, where, on, spoken, shared=shared):
         without, with_all = (_paid(one.book, diner, meals) for one in books)
         if with_all > without:
-            yield _told(diner, meals, without, with_all)
+            yield _sentence(diner, meals, without, with_all)
 
 
 def _grid(
@@ -239,7 +239,7 @@ def _paid(book: Rulebook, diner: Diner, meals: Sequence[Meal]) -> int:
     return paid
 
 
-def _told(diner: Diner, meals: Sequence[Meal], without: int, with_all: int) -> str:
+def _sentence(diner: Diner, meals: Sequence[Meal], without: int, with_all: int) -> str:
     years = (meals[0].day - (diner.birth_day or 0)) // 366
     classes = f"（{'、'.join(CLASSES.get(code, code) for code in diner.classes)}）" if diner.classes else ""
     eats = f"{money.show(meals[0].list_fen)} 元的餐" + (f" {len(meals)} 餐" if len(meals) > 1 else "")

@@ -39,7 +39,7 @@ PAGE = 4000
 _PERSONS = 20_000  # diners kept parsed
 
 Progress = Callable[[int, int], bool]
-"""Told how many meals are done of how many; answers whether to go on."""
+"""Takes how many meals are done of how many; answers whether to go on."""
 
 
 class Cancelled(Exception):
@@ -240,7 +240,7 @@ class _Replay:
 
     def result(self, seconds: float) -> dict[str, Any]:
         """Everything that the page, the workbook and the command show, as JSON."""
-        return self.tally.told() | {
+        return self.tally.document() | {
             "budgets": self._budgets(),
             "notes": self.needs.classes,
             "distinct": self.world.priced,

@@ -1,4 +1,4 @@
-"""What a rulebook asks of a past meal that nobody noted: such a meal is left open, and the reason is told."""
+"""What a rulebook asks of a past meal that nobody noted: such a meal is left open, and the reason is named."""
 
 from __future__ import annotations
 

@@ -76,12 +76,12 @@ def _part(kind: str, title: str, found: Mapping[str, Any], names: Mapping[str, s
 
 def by_day(found: Mapping[str, Any]) -> list[Day]:
     """Day by day, with the running sums that the chart draws."""
-    told: list[Day] = []
+    days: list[Day] = []
     sums = [0, 0]
     for name, (meals, before, after) in sorted(found["by"].get("day", {}).items()):
         sums = [sums[0] + before, sums[1] + after]
-        told.append(Day(date.fromisoformat(name), meals, before, after, sums[0], sums[1]))
-    return told
+        days.append(Day(date.fromisoformat(name), meals, before, after, sums[0], sums[1]))
+    return days
 
 
 def masked(session: Session, elders: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:

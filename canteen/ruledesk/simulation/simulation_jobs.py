@@ -1,4 +1,4 @@
-"""Simulations: asked for at the desk, run once by whichever scheduler is free, told by their progress, cancelled at will."""
+"""Simulations: asked for at the desk, run once by whichever scheduler is free, with their progress shown, cancelled at will."""
 
 from __future__ import annotations
 
@@ -132,12 +132,12 @@ def _work(simulation_id: int, lease: jobs.Lease) -> str:
     db.session.rollback()
     if not _progress(simulation_id, 0, 0):
         return "cancelled"
-    told = [0.0]
+    noted = [0.0]
 
     def go_on(done: int, total: int) -> bool:
-        if done and done < total and time.monotonic() - told[0] < TELL:
+        if done and done < total and time.monotonic() - noted[0] < TELL:
             return True
-        told[0] = time.monotonic()
+        noted[0] = time.monotonic()
         return jobs.renew(lease) and _progress(simulation_id, done, total)
 
     try:

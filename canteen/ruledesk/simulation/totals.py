@@ -67,8 +67,8 @@ class Tally:
             theirs[1] += 1
             theirs[2:] = years, sale.canteen_id
 
-    def told(self) -> dict[str, Any]:
-        """Everything as JSON; people by who gains and loses most, ties by id."""
+    def document(self) -> dict[str, Any]:
+        """Return everything as JSON; people by who gains and loses most, ties by id."""
         changes = {str(person): row for person, row in self.people.items() if row[0]}
         ordered = sorted(changes.items(), key=lambda one: (one[1][0], one[0]))
         gain = [row[0] for row in changes.values() if row[0] > 0]

@@ -192,5 +192,5 @@ def base_id(allowance: str) -> str:
 
 
 def kind_of(allowance: Allowance) -> str:
-    """How long its windows matter: 'kept' where earlier ones carry over, and for budgets, which are told at the end."""
+    """How long its windows matter: 'kept' where earlier ones carry over, and for budgets, which are summed at the end."""
     return "kept" if allowance.carry or allowance.scope == _BUDGET else allowance.window

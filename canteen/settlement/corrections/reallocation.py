@@ -116,7 +116,7 @@ def _give(
         hold_amounts(session, meal, other)
 
         up = [] if other is None else _free(session, meal, other)
-        quoted, told = quoted_now(session, meal)
+        quoted, usage = quoted_now(session, meal)
         given = given_now(session, meal, quoted)
         if not given:
             raise NoRoom if other is None and full_limits(session, meal) else NothingToGive
@@ -130,7 +130,7 @@ def _give(
         newest = session.execute(select(func.coalesce(func.max(Record.id), 0))).scalar_one()
         session.add(
             Regrant(
-                sale_id=sale.id, from_sale_id=source, finding_id=finding_id, input_hash=_keep_input(session, meal, told),
+                sale_id=sale.id, from_sale_id=source, finding_id=finding_id, input_hash=_keep_input(session, meal, usage),
                 fen=fen, reason=reason, by=by, at=clock.now(), recorded=number,
             )
         )  # fmt: skip
@@ -164,9 +164,9 @@ def cause(number: int) -> str:
     return f"event:{number}"
 
 
-def _keep_input(session: Session, meal: ExcessMeal, told: tuple[case.Taken, ...]) -> str:
+def _keep_input(session: Session, meal: ExcessMeal, usage: tuple[case.Taken, ...]) -> str:
     """Store the whole input of the quote that gives the benefit; its hash."""
-    body = canonical(case.case_doc(meal.asked.diner, meal.asked.meal, told))
+    body = canonical(case.case_doc(meal.asked.diner, meal.asked.meal, usage))
     intern(session, QuoteInput, [{"hash": digest(body), "body": body.decode()}])
     return digest(body)
 

@@ -119,12 +119,12 @@ def quoted_now(session: Session, meal: ExcessMeal) -> tuple[Quote, tuple[case.Ta
     A use that it did not have and that finds no room is read as it stands now too, and the meal priced once more.
     """
     taken = _taken(session, meal)
-    told = {(one.allowance, one.window): one for one in meal.asked.taken}
+    usage = {(one.allowance, one.window): one for one in meal.asked.taken}
     seen, fresh = set[Key](), set(meal.lacking)
     while True:
         seen |= fresh
-        told |= {key: repricing.told_now(key, taken, meal.own) for key in fresh}
-        listed = repricing.listed(told)
+        usage |= {key: repricing.usage_now(key, taken, meal.own) for key in fresh}
+        listed = repricing.listed(usage)
         quoted = engine.quote(meal.book.book, meal.asked.diner, meal.asked.meal, listed)
         fresh = {(ask.allowance, ask.window) for ask in pricing.asks(quoted) if not _fits(meal, ask, taken)} - seen
         if not fresh:

@@ -153,17 +153,17 @@ def is_free(used: slots.Used, holder: uuid.UUID, ask: slots.Ask, day: date) -> b
     return (ask.unit == "day" and day in used.days) or used.free(holder, ask) is not None
 
 
-def told_now(key: Key, taken: slots.Taken, own: dict[Key, Own]) -> case.Taken:
-    """What others of the person's meals have of a limit now, as the engine is told."""
+def usage_now(key: Key, taken: slots.Taken, own: dict[Key, Own]) -> case.Taken:
+    """Return how much of a limit the person's other meals use now, as the engine reads it."""
     used, has = taken.get(key, slots.Used()), own.get(key, Own())
     rest = used.slots - has.slots
     days = tuple(sorted(clock.civil(day) for day, slot in used.days.items() if slot not in has.slots))
     return case.Taken(key[0], key[1], len(rest), used.fen - has.fen, days)
 
 
-def listed(told: dict[Key, case.Taken]) -> tuple[case.Taken, ...]:
+def listed(usage: dict[Key, case.Taken]) -> tuple[case.Taken, ...]:
     """In one order, without what nobody used."""
-    return tuple(one for _, one in sorted(told.items()) if one.count or one.fen or one.days)
+    return tuple(one for _, one in sorted(usage.items()) if one.count or one.fen or one.days)
 
 
 # --- what was booked of sales before ---

@@ -313,14 +313,14 @@ class Work:
         taken = self._taken(session, wants, place, person, pricing.later_windows(book, diner, before.meal))
         pricing.withhold(taken, book, diner, before.meal)
         known = self._known_then(session, meal, before)
-        told = {(one.allowance, one.window): one for one in before.asked.taken}
+        usage = {(one.allowance, one.window): one for one in before.asked.taken}
         wished = engine.quote(book.book, diner, before.meal, before.asked.taken)
         short = {(want.allowance, want.window) for want in wants} - known
         seen: set[Key] = set()
         while True:
             seen |= short
-            told |= {key: repricing.told_now(key, taken, own) for key in short}
-            quoted = engine.quote(book.book, diner, before.meal, repricing.listed(told))
+            usage |= {key: repricing.usage_now(key, taken, own) for key in short}
+            quoted = engine.quote(book.book, diner, before.meal, repricing.listed(usage))
             short = {key for key in self._short(quoted, taken, own, whose, meal.day) if key not in seen}
             if not short:
                 break
@@ -338,7 +338,7 @@ class Work:
             return None
         changed = changed or Changed(BOOKED, before.due, before.due, ())  # only a limit that counts it from now on
         uses, rows = self._take(session, meal, quoted, taken, own, whose) if changed.outcome == BOOKED else ((), ())
-        body = canonical(case.case_doc(diner, before.meal, repricing.listed(told)))
+        body = canonical(case.case_doc(diner, before.meal, repricing.listed(usage)))
         return Again(meal, changed, book, digest(body), body.decode(), uses, rows)
 
     def _beyond(self, book: InForce, quoted: Quote, changed: Changed, taken: slots.Taken) -> bool:

@@ -31,8 +31,8 @@ export function raised(marks, rows) {
  */
 export function claim(incarnation, { epochs }) {
   const newest = Object.keys(epochs).map(Number).sort((a, b) => b - a).slice(0, MOST_EPOCHS)
-  const told = newest.map((epoch) => `${epoch}/${epochs[epoch]}`)
-  return `incarnation=${encodeURIComponent(incarnation)}&acknowledged=${told.join()}`
+  const runs = newest.map((epoch) => `${epoch}/${epochs[epoch]}`)
+  return `incarnation=${encodeURIComponent(incarnation)}&acknowledged=${runs.join()}`
 }
 
 /**

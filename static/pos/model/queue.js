@@ -1,6 +1,6 @@
 // Which waiting records go to the server together, and what its answers make of them.
 
-import { toldOf } from './rows.js'
+import { summaryOf } from './rows.js'
 
 /** @import {Answer, Outcome} from './types.js' */
 /** @import {Kept, State} from './rows.js' */
@@ -23,8 +23,8 @@ const UNKNOWN = '服务器没有接收这条记录，请联系系统运维。'
  * @returns {Row[][]}
  */
 export function batches(rows) {
-  const stuck = new Set(rows.filter(({ tries }) => tries > 0).flatMap((row) => toldOf(row).sales.map(({ id }) => id)))
-  const ready = rows.filter((row) => !stuck.has(toldOf(row).undoes))
+  const stuck = new Set(rows.filter(({ tries }) => tries > 0).flatMap((row) => summaryOf(row).sales.map(({ id }) => id)))
+  const ready = rows.filter((row) => !stuck.has(summaryOf(row).undoes))
   const fresh = ready.filter((row) => row.tries === 0)
   const together = Array.from({ length: Math.ceil(fresh.length / AT_ONCE) }, (_, n) =>
     fresh.slice(n * AT_ONCE, (n + 1) * AT_ONCE),

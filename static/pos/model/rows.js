@@ -1,4 +1,4 @@
-// What the outbox holds, told to people.
+// What the outbox contains, in words for people.
 
 import { lacks } from './ahead.js'
 
@@ -11,14 +11,14 @@ import { lacks } from './ahead.js'
  *   waiting      not yet acknowledged by the server: it stays, whatever happens
  *   settled      the server has it booked
  *   quarantined  the server has it stored, and a person must look at it
- * @typedef {{tablet: string, epoch: number, number: number, state: State, envelope: Envelope, told?: Told,
+ * @typedef {{tablet: string, epoch: number, number: number, state: State, envelope: Envelope, told?: RecordSummary,
  *   made: number, tries: number, settled: number | null, reason: string, message: string, notices?: Notice[]}} Kept
  *   told     what the screen needs of the record once its body is encrypted
  *   notices  what the server said of its sales
  * @typedef {Kept & {titles: string[]}} Row
  *   titles  who it was for, as the screen said it: kept for the day at most, and not in the row
  * @typedef {{sales: {id: string, due: number, food: string}[], due: number, kind: Tender['kind'], change: number,
- *   cashier: string, undoes: string}} Told
+ *   cashier: string, undoes: string}} RecordSummary
  *   undoes  the sale that a void takes back
  *   made, settled    the true time as well as the tablet could tell, ms: its clock may have been set right since
  *
@@ -38,7 +38,7 @@ export const KINDS = { cash: '现金', mobile: '手机', free: '免付' }
  * @returns {Shown[]}
  */
 export function checkouts(rows) {
-  const voided = new Set(rows.filter(isKind('void')).map((row) => toldOf(row).undoes))
+  const voided = new Set(rows.filter(isKind('void')).map((row) => summaryOf(row).undoes))
   return rows
     .filter(isKind('checkout'))
     .map((row) => shown(row, voided))
@@ -87,7 +87,7 @@ const isKind = (kind) => (/** @type {Row} */ row) => row.envelope.kind === kind
  * @returns {Shown}
  */
 function shown(row, voided) {
-  const { sales, undoes, ...paid } = toldOf(row)
+  const { sales, undoes, ...paid } = summaryOf(row)
   const notices = new Map((row.notices ?? []).map(({ sale, say }) => [sale, say]))
   return {
     row,
@@ -104,10 +104,10 @@ function shown(row, voided) {
 
 /**
  * What the screen needs of a record: written beside it before its body is encrypted, read from a body in clear.
- * @param {{told?: Told, envelope: {kind: string, body: string}}} row
- * @returns {Told}
+ * @param {{told?: RecordSummary, envelope: {kind: string, body: string}}} row
+ * @returns {RecordSummary}
  */
-export function toldOf({ told, envelope }) {
+export function summaryOf({ told, envelope }) {
   if (told) return told
   const { sales = [], payment, cashier = '', sale = '' } = JSON.parse(envelope.body)
   const tender = payment?.tenders[0]

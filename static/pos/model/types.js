@@ -21,7 +21,7 @@
  * @typedef {{id: string, name: string}} Named
  * @typedef {{id: string, name: string, profile: 'counter' | 'partner' | 'village', serving: boolean}} Canteen
  * @typedef {{incarnation: string, behind?: Run[] | null}} Contact
- *   behind  what the server lacks of the numbers that it acknowledged; a tablet that was shut out is told nothing
+ *   behind  what the server lacks of the numbers that it acknowledged; a tablet that was shut out gets none
  * @typedef {Contact & {at: string, day: string, tablet: Named, canteen: Canteen, points: Named[],
  *   windows: Window[], menu: MenuItem[], cashiers: Named[], managers: Named[], lost?: Run[],
  *   record_key?: RecordKey}} Boot

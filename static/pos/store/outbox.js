@@ -9,7 +9,7 @@ import { encrypted } from '../model/cipher.js'
 import { day } from '../model/clock.js'
 import { FIRST, beyondLost, idOf, seal } from '../model/envelope.js'
 import { answered } from '../model/queue.js'
-import { KEPT, toldOf } from '../model/rows.js'
+import { KEPT, summaryOf } from '../model/rows.js'
 import { lower, raise } from './acknowledged.js'
 import { asked } from './db.js'
 
@@ -43,7 +43,7 @@ export async function append(store, kind, content, moment, note) {
     const { head, to } = await chainHead(store)
     const clear = await seal(head, moment, kind, content)
     const { tablet, epoch, number } = clear
-    const [envelope, told] = [to ? await encrypted(clear, to) : clear, toldOf({ envelope: clear })]
+    const [envelope, told] = [to ? await encrypted(clear, to) : clear, summaryOf({ envelope: clear })]
     /** @type {Kept} */
     const row = { tablet, epoch, number, state: 'waiting', envelope, told, tries: 0, settled: null, reason: '', message: '', made: note.made }
     if (await placed(store, head, row, note.titles)) return readBack(store, row)
@@ -337,7 +337,7 @@ const inClear = (row) => row.envelope.cipher === 'none' || 'titles' in row
  */
 async function encryptOne(store, row, to) {
   const envelope = row.envelope.cipher === 'none' ? await encrypted(row.envelope, to) : row.envelope
-  const told = toldOf(row)
+  const told = summaryOf(row)
   await store.run('readwrite', async (_, outbox) => {
     const held = await asked(outbox.get(keyOf(row)))
     if (!held) return

@@ -12,7 +12,7 @@ import { lookUp, problem, Refused } from './refusals.js'
 /** @import {Allowance, Budget, Fund, Goods, Group, LimitRef, Part, Rounding, Rule, Rulebook, Stage, Step, Terms, Test} from './rules.js' */
 
 /**
- * A checked part of a rulebook document: grammar.js has told its form.
+ * A checked part of a rulebook document: grammar.js has checked its form.
  * @typedef {Record<string, any>} Doc
  */
 
@@ -355,11 +355,11 @@ function allowanceOf(doc, firstDay) {
 
 /**
  * The limits of windows that began on a day or before, by that day.
- * @param {Doc[]} told
+ * @param {Doc[]} earlier
  * @returns {Allowance['earlier']}
  */
-function earlierOf(told) {
-  const found = told.map(({ to, limit, limit_fen: fen }) => ({ last: to, limit: limit ?? fen }))
+function earlierOf(earlier) {
+  const found = earlier.map(({ to, limit, limit_fen: fen }) => ({ last: to, limit: limit ?? fen }))
   return found.sort((one, other) => one.last - other.last || one.limit - other.limit)
 }
 

@@ -185,7 +185,7 @@ export function record({ needed = {}, maybe = {}, oneOf: choices = [], someOf = 
 export const named = (make) => (value, path, out) => make()(value, path, out)
 
 /**
- * One shape or another, told apart by a field that only the first one has.
+ * One shape or another, distinguished by a field that only the first one has.
  * @param {string} mark
  * @param {Shape} marked
  * @param {Shape} other

@@ -90,7 +90,7 @@ function best(group, bill, running, at) {
     id: group.id,
     holds: outcomes.some((one) => one.holds),
     stopped: false,
-    passed: outcomes.flatMap((one) => (one === won ? one.passed : [...one.passed, ...told(one, 'beaten')])),
+    passed: outcomes.flatMap((one) => (one === won ? one.passed : [...one.passed, ...passedByRule(one, 'beaten')])),
     checks: outcomes.filter((one) => one === won || one.off === 0).flatMap((one) => one.checks),
   }
 }
@@ -170,7 +170,7 @@ function together(group, bill, running, at) {
  * @param {readonly Outcome[]} counted
  */
 function stop(group, outcomes, counted) {
-  const passed = outcomes.flatMap((one) => [...one.passed, ...told(one, 'stopped')])
+  const passed = outcomes.flatMap((one) => [...one.passed, ...passedByRule(one, 'stopped')])
   return {
     ...none(group.id, { passed, stopped: true }),
     surcharges: counted.flatMap((one) => one.surcharges),
@@ -184,7 +184,7 @@ function stop(group, outcomes, counted) {
  * @param {string} why
  * @returns {Passed[]}
  */
-function told({ shares, surcharges }, why) {
+function passedByRule({ shares, surcharges }, why) {
   const byRule = new Map([...shares, ...surcharges].reverse().map(({ rule, clause }) => [rule, clause]))
   return [...byRule].reverse().map(([rule, clause]) => ({ rule, clause, why, reason: WHY[why] }))
 }
