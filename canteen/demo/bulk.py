@@ -50,7 +50,7 @@ class Counters:
     records: Iterator[int] = field(default_factory=lambda: iter(()))
     previous: str = envelope.FIRST
     number: int = 0
-    inputs: set[str] = field(default_factory=set)  # interned so far: two elders may ask the same
+    inputs: set[str] = field(default_factory=set)  # interned so far: two elders may request the same
 
 
 def rows_of(
@@ -252,31 +252,31 @@ def _shares(
         target = "open" if share.payer == "subsidy" else "donated"
         ends = (accounts[share.fund, "granted"], accounts[share.fund, target])
         _transfer(rows, ends, share.fen, "meal", share.fund, f"sale:{sale}", share.rule, place, period, at, (sale, n))
-    for ask in pricing.asks(priced.quote):
-        if ask.unit == "fen":
+    for request in pricing.limit_requests(priced.quote):
+        if request.unit == "fen":
             raise RuntimeError("the volume month knows no allowances of money")
         rows[SaleUse].append(
             {
                 "sale_id": sale,
-                "allowance": ask.allowance,
-                "window_start": ask.window,
+                "allowance": request.allowance,
+                "window_start": request.window,
                 "person_id": elder,
-                "unit": ask.unit,
-                "limited_to": ask.limited_to,
+                "unit": request.unit,
+                "limited_to": request.limited_to,
                 "asked": 1,
                 "granted": 1,
                 "n": 1,
-                "rules": " ".join(ask.rules),
+                "rules": " ".join(request.rules),
             }
         )
         rows[Slot].append(
             {
                 "person_id": elder,
-                "allowance": ask.allowance,
-                "window_start": ask.window,
+                "allowance": request.allowance,
+                "window_start": request.window,
                 "n": 1,
-                "limited_to": ask.limited_to,
-                "unit_day": place.day if ask.unit == "day" else None,
+                "limited_to": request.limited_to,
+                "unit_day": place.day if request.unit == "day" else None,
                 "sale_id": sale,
             }
         )

@@ -55,7 +55,7 @@ def ring_up(session: Session, order: Checkout, arrival: Arrival) -> Booked:
     """Book one checkout: its sales, slots and transfers, all or nothing, inside the caller's transaction.
 
     Safe to repeat for ever (P1). Raises SaleConflict: same id, other content (P2); ElderUnknown, QuoteInconsistent,
-    NoCanteen, NoContract: the record waits in quarantine. Raises slots.Again: run it again, whole.
+    NoCanteen, NoContract: the record waits in quarantine. Raises slots.RetryTransaction: run it again, whole.
     """
     if order.sales[0].canteen != arrival.canteen_id:
         raise ForeignCanteen
@@ -68,16 +68,16 @@ def ring_up(session: Session, order: Checkout, arrival: Arrival) -> Booked:
     unproven = evidence.flags(session, order, arrival, place, times, stamped)
 
     period = periods.gate(session, contract, place.day)
-    if slots.lock(session, {person.root for person in persons.values()}) != {p.root for p in persons.values()}:
+    if slots.lock_persons(session, {person.root for person in persons.values()}) != {p.root for p in persons.values()}:
         raise ElderUnknown
     if before := _before(session, order, place):
         return before
     eaten = [_eaten(sale, place, persons) for sale in order.sales]
-    pricing.hold(session, place, eaten)
+    pricing.lock_limits(session, place, eaten)
 
     judged = verdicts.judge_all(session, order, times, place, eaten, unproven)
     layers.keep(session, place.book)
-    slots.draw(session, (draw for j in judged for draw in j.draws))
+    slots.write_draws(session, (draw for j in judged for draw in j.draws))
     checkout_rows.write(session, sale_rows.of_checkout(session, order, arrival, judged, place, period))
     excluded = tuple((j.order.id, v.excluded, v.reason) for j in judged for v in j.verdicts if v.excluded)
     return Booked("kept" if excluded else "created", excluded)
@@ -114,12 +114,12 @@ _HEAD_AND_KEYS = Prepared(
 def _before(session: Session, order: Checkout, place: Place) -> Booked | None:
     """What was answered when these sales came before. Looked up after the locks: two tabs may race.
 
-    Raises slots.Again when something happened since the place was read: a merge may have changed whose locks to hold.
+    Raises slots.RetryTransaction when something happened since the place was read: a merge may have changed whose locks to hold.
     """
     wanted = {sale.id: sale.content_hash for sale in order.sales}
     rows = _HEAD_AND_KEYS.rows(session, {"ids": list(wanted)})
     if rows[0][0] != place.head[0]:
-        raise slots.Again
+        raise slots.RetryTransaction
     known = {sale: content for _, sale, content in rows if sale is not None}
     if not known:
         return None

@@ -32,8 +32,11 @@ from canteen.registry import credentials, elders
 from canteen.registry.elders import Known
 from canteen.rulebooks.layers import InForce
 
-_LATER = uuid.UUID("5f0c1f52-6c0e-4a0c-8b43-0f7f6f1f9a2d")  # holds what later windows used of this one's leavings
-_HOLDERS = uuid.UUID("0d4b9f0e-7a63-4d0b-9f5e-2c1d7a6e4b11")  # namespace of holders of limits that are no persons
+_LATER = uuid.UUID("5f0c1f52-6c0e-4a0c-8b43-0f7f6f1f9a2d")  # for this are counted slots that later windows used up
+_NAMESPACE = uuid.UUID("0d4b9f0e-7a63-4d0b-9f5e-2c1d7a6e4b11")  # of the ids that limits of no person are counted for
+
+CountedIds = dict[str, tuple[uuid.UUID, ...]]
+"""Ids that limits are counted for, by scope: person, household, budget."""
 
 
 class CannotPrice(Invalid):
@@ -130,47 +133,42 @@ def meal_of(place: Place, mode: str, lines: Sequence[Line], amount: int | None) 
     )
 
 
-def holders(person: Known | None, place: Place) -> dict[str, tuple[uuid.UUID, ...]]:
-    """Whose rows a limit of each scope is counted in; the first of each is where a new use is written.
+def counted_ids(person: Known | None, place: Place) -> CountedIds:
+    """Return the ids that a limit of each scope is counted for; a new use is written for the first of each.
 
-    A guest has no rows; a budget has one at each canteen, and counts them all. What somebody used of a household's
-    limit before the household was known counts on.
+    A guest has none; a budget has one per canteen. What a person used of a household's limit before the household was
+    known still counts.
     """
-    budget: dict[str, tuple[uuid.UUID, ...]] = {"budget": budget_holders(place)}
+    budget: CountedIds = {"budget": (budget_uuid(place.canteen.id),)}
     if person is None:
         return budget
     ids = (person.id, *(each for each in person.ids if each != person.id))
-    home = (household_holder(person.household),) if person.household else ()
+    home = (household_uuid(person.household),) if person.household else ()
     return budget | {"person": ids, "household": (*home, *ids)}
 
 
-def budget_holders(place: Place) -> tuple[uuid.UUID, ...]:
-    """In whose name this canteen's part of every budget is counted."""
-    return (budget_holder(place.canteen.id),)
+def budget_uuid(canteen: str) -> uuid.UUID:
+    """Derive the id that a canteen's part of every budget is counted for."""
+    return uuid.uuid5(_NAMESPACE, f"budget:{canteen}")
 
 
-def budget_holder(canteen: str) -> uuid.UUID:
-    """In whose name a canteen's part of every budget is counted."""
-    return uuid.uuid5(_HOLDERS, f"budget:{canteen}")
+PRORATED = uuid.uuid5(_NAMESPACE, "prorated")
+"""The id for which a prorated budget counts the part of its granted sum that no canteen has drawn."""
 
 
-PRORATED = uuid.uuid5(_HOLDERS, "prorated")
-"""In whose name a budget that was prorated counts what no canteen has drawn of what it bears."""
+def household_uuid(household: str) -> uuid.UUID:
+    """Derive the id that a household's limits are counted for."""
+    return uuid.uuid5(_NAMESPACE, f"household:{household}")
 
 
-def household_holder(household: str) -> uuid.UUID:
-    """In whose name the limits of a household are counted."""
-    return uuid.uuid5(_HOLDERS, f"household:{household}")
-
-
-def holder(scope: str, of: dict[str, tuple[uuid.UUID, ...]]) -> uuid.UUID | None:
-    """In whose rows a new use of this scope is written; None for a guest, whom no limit of persons can count."""
-    found = of.get(scope) or of.get("person")
+def counted_for(scope: str, ids: CountedIds) -> uuid.UUID | None:
+    """Return the id that a new use of this scope is counted for; None for a guest, who has no limits of a person."""
+    found = ids.get(scope) or ids.get("person")
     return found[0] if found else None
 
 
-def hold(session: Session, place: Place, eaten: Sequence[tuple[Known | None, Meal]]) -> None:
-    """Hold the households and budgets that these meals may draw on; after the persons. Raises slots.Again."""
+def lock_limits(session: Session, place: Place, eaten: Sequence[tuple[Known | None, Meal]]) -> None:
+    """Lock the households and budgets that these meals may use, after the persons. Raises RetryTransaction."""
     shared = [ref.allowance for ref in place.book.book.limit_refs if ref.allowance.scope in ("household", "budget")]
     if not shared:
         return
@@ -182,46 +180,46 @@ def hold(session: Session, place: Place, eaten: Sequence[tuple[Known | None, Mea
                     each.limit for each in shared if want.allowance in (each.id, _at(each.id, want.allowance))
                 )
             elif want.scope == "household" and person is not None and person.household:
-                households.add(household_holder(person.household))
-    slots.hold(session, households, budgets, sum(meal.list_fen for _, meal in eaten))
+                households.add(household_uuid(person.household))
+    slots.lock_names(session, households, budgets, sum(meal.list_fen for _, meal in eaten))
 
 
 def _at(allowance: str, key: str) -> str:
-    """The key that the allowance has at the place that `key` names."""
+    """Return the key of the allowance at the place that `key` names."""
     return f"{allowance}@{key.rpartition('@')[2]}"
 
 
-def taken_now(session: Session, place: Place, person: Known | None, meal: Meal) -> slots.Taken:
-    """What of every limit that can change this price is taken. Read it under the locks when selling."""
+def usages_now(session: Session, place: Place, person: Known | None, meal: Meal) -> slots.Usages:
+    """Read the usage of every limit that can change this price; when selling, under the locks."""
     wanted = engine.wanted(place.book.book, diner_of(person), meal)
     budgets = {(want.allowance, want.window) for want in wanted if want.scope == "budget"}
     if person is None:
-        return slots.taken(session, (), (), budgets=budgets) if budgets else {}
+        return slots.read_usages(session, (), (), budgets=budgets) if budgets else {}
     rest = [want for want in wanted if want.scope != "budget"]
-    whose = holders(person, place)
-    ids = sorted({each for want in rest for each in whose.get(want.scope, whose["person"])})
+    ids = counted_ids(person, place)
+    read = sorted({each for want in rest for each in ids.get(want.scope, ids["person"])})
     amounts = any(want.unit == "fen" for want in rest)
     windows = {want.window for want in rest} | later_windows(place.book, diner_of(person), meal)
-    found = slots.taken(session, ids, sorted(windows), amounts=amounts, budgets=budgets)
-    withhold(found, place.book, diner_of(person), meal)
+    found = slots.read_usages(session, read, sorted(windows), amounts=amounts, budgets=budgets)
+    count_lent(found, place.book, diner_of(person), meal)
     return found
 
 
 def later_windows(book: InForce, diner: Diner, meal: Meal) -> set[str]:
-    """The windows that may have used what this meal's windows leave, to be read besides its own."""
+    """Return the later windows that may have used what this meal's windows left: their usage is read too."""
     return {want.window for want in carry_over.later(book.book, diner, meal)}
 
 
-def withhold(taken: slots.Taken, book: InForce, diner: Diner, meal: Meal) -> None:
-    """Count as taken what later windows already have of this meal's: whoever comes late finds the rest."""
+def count_lent(usages: slots.Usages, book: InForce, diner: Diner, meal: Meal) -> None:
+    """Count as used what later windows already used of this meal's windows: a late meal gets only the rest."""
     if not later_windows(book, diner, meal):
         return
-    for one in carry_over.lent(book.book, diner, meal, _usage_of(taken)):
-        used = taken.setdefault((one.allowance, one.window), slots.Used())
+    for one in carry_over.lent(book.book, diner, meal, _engine_usage(usages)):
+        usage = usages.setdefault((one.allowance, one.window), slots.Usage())
         if one.unit == "fen":
-            used.fen += one.amount
+            usage.fen += one.amount
         else:
-            used.slots |= {(_LATER, n) for n in range(one.amount)}
+            usage.slots |= {(_LATER, n) for n in range(one.amount)}
 
 
 def diner_of(person: Known | None, kind: str = "guest") -> Diner:
@@ -229,9 +227,9 @@ def diner_of(person: Known | None, kind: str = "guest") -> Diner:
     return person.diner if person else Diner(kind=kind)
 
 
-def price(book: InForce, diner: Diner, meal: Meal, taken: slots.Taken) -> Priced:
-    """Quote one meal and keep the input beside it. Raises CannotPrice."""
-    usage = _usage_of(taken)
+def price(book: InForce, diner: Diner, meal: Meal, usages: slots.Usages) -> Priced:
+    """Quote one meal and return it with its whole input. Raises CannotPrice."""
+    usage = _engine_usage(usages)
     try:
         quoted = engine.quote(book.book, diner, meal, usage)
         document = case.case_doc(diner, meal, usage)
@@ -241,11 +239,11 @@ def price(book: InForce, diner: Diner, meal: Meal, taken: slots.Taken) -> Priced
     return Priced(quoted, document, digest(body), body.decode())
 
 
-def _usage_of(taken: slots.Taken) -> tuple[case.Taken, ...]:
-    """Convert what is taken to the usage that the engine reads."""
+def _engine_usage(usages: slots.Usages) -> tuple[case.Taken, ...]:
+    """Convert usages to the form that the engine reads."""
     return tuple(
-        case.Taken(allowance, window, used.count, used.fen, tuple(sorted(clock.civil(day) for day in used.days)))
-        for (allowance, window), used in sorted(taken.items())
+        case.Taken(allowance, window, usage.count, usage.fen, tuple(sorted(clock.civil(day) for day in usage.days)))
+        for (allowance, window), usage in sorted(usages.items())
     )
 
 
@@ -268,34 +266,32 @@ def sold_input(document: dict[str, Any], own: Priced) -> tuple[str, str]:
     return digest(body), body.decode()
 
 
-def asks(quote: Quote) -> list[slots.Ask]:
-    """The uses of a quote, as slots are asked for."""
+def limit_requests(quote: Quote) -> list[slots.LimitRequest]:
+    """Convert the uses of a quote to requests."""
     return [
-        slots.Ask(use.allowance, use.window, use.unit, use.limit, use.amount, tuple(use.rules), use.scope)
+        slots.LimitRequest(use.allowance, use.window, use.unit, use.limit, use.amount, tuple(use.rules), use.scope)
         for use in quote.uses
     ]
 
 
-Supposed = list[tuple[uuid.UUID, slots.Ask]]
-"""What the earlier sales of one checkout would take, and in whose rows."""
+Supposed = list[tuple[uuid.UUID, slots.LimitRequest]]
+"""What the earlier sales of one checkout would use, and whom it would be counted for."""
 
 
-def suppose(supposed: Supposed, quote: Quote, whose: dict[str, tuple[uuid.UUID, ...]]) -> None:
-    """Note a quote's uses, so that the next meal of one checkout sees them."""
-    for ask in asks(quote):
-        if (whom := holder(ask.scope, whose)) is not None:
-            supposed.append((whom, ask))
+def suppose(supposed: Supposed, quote: Quote, ids: CountedIds) -> None:
+    """Add the uses of a quote to `supposed`, so that the next meal of the checkout sees them."""
+    for request in limit_requests(quote):
+        if (whom := counted_for(request.scope, ids)) is not None:
+            supposed.append((whom, request))
 
 
-def with_supposed(
-    taken: slots.Taken, supposed: Supposed, whose: dict[str, tuple[uuid.UUID, ...]], day: date
-) -> slots.Taken:
-    """What is taken if the earlier sales of the checkout are made."""
-    mine = {each for some in whose.values() for each in some}
-    for whom, ask in supposed:
+def with_supposed(usages: slots.Usages, supposed: Supposed, ids: CountedIds, day: date) -> slots.Usages:
+    """Add to `usages` what the earlier sales of the checkout would use."""
+    mine = {each for some in ids.values() for each in some}
+    for whom, request in supposed:
         if whom in mine:
-            slots.note(taken.setdefault((ask.allowance, ask.window), slots.Used()), whom, ask, day)
-    return taken
+            slots.grant(whom, request, usages, day)
+    return usages
 
 
 def say(quote: Quote) -> str:

@@ -139,7 +139,7 @@ def _book_surely(arrival: Arrival) -> Result:
     for tried in range(TRIES_IN_A_CROWD):
         try:
             return _book(arrival)
-        except slots.Again:
+        except slots.RetryTransaction:
             transfers.forget()
         except IntegrityError as error:
             db.session.rollback()

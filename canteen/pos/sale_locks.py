@@ -1,7 +1,7 @@
-"""Locking whom a booked sale concerns, before its money or its uses are moved.
+"""Locks of the persons and households that a booked sale concerns, taken before its money or its uses are moved.
 
-A new sale locks its eaters by itself (`checkout`): it has no uses yet. So does a revaluation, which books many meals
-at once and only adds uses, in the rows of the eaters themselves.
+A new sale has no uses yet and locks its eaters by itself (`checkout`). So does a revaluation: it books many meals at
+once and only adds uses that are counted for the eaters themselves.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ T = TypeVar("T")
 
 
 def retried_if_overtaken(use_case: Callable[P, T]) -> Callable[P, T]:
-    """Run a correction again, whole, when a merge, a sale or another correction came between; twenty times at most."""
-    overtaken = retried_when(lambda error: isinstance(error, slots.Again | IntegrityError), tries=20)
+    """Run a correction again from the start if a merge, a sale or another correction interfered; at most twenty times."""
+    overtaken = retried_when(lambda error: isinstance(error, slots.RetryTransaction | IntegrityError), tries=20)
     return overtaken(retried(use_case))
 
 
 def lock_sale_parties(session: Session, sales: Collection[Sale]) -> set[uuid.UUID]:
-    """Lock who ate these meals and in whose rows their uses stand; return the households whose slots they have.
+    """Lock the eaters of these meals and the persons their uses are counted for; return the households with slots.
 
-    After the period gates, before claims and amounts. After a merge or a correction meanwhile, who is new is locked
-    too; what is read of the sales after this call stands until the transaction ends. A guest is no person: who moves
-    a guest's money locks the sale itself by `slots.hold`.
+    Call it after the period gates, before claims and amounts. Persons added by a merge or a correction meanwhile are
+    locked too: what is read of the sales afterwards cannot change until the transaction ends. A guest has no row: to
+    move a guest's money, lock the sale itself by `slots.lock_names`.
     """
     locked = set[uuid.UUID]()
     while True:
         persons, households = _parties(session, sales)
         if persons <= locked:
             return households
-        slots.lock(session, persons - locked)
+        slots.lock_persons(session, persons - locked)
         locked |= persons
 
 
 def _parties(session: Session, sales: Collection[Sale]) -> tuple[set[uuid.UUID], set[uuid.UUID]]:
-    """Persons by the id that stands for each, and households."""
+    """Return the persons, each by the root id of the merged entries, and the households."""
     persons = {elders.cluster(session, elder)[0] for elder in {sale.elder_id for sale in sales} if elder is not None}
     households = set[uuid.UUID]()
     for sale in sales:
-        holders, theirs = slots.holders(session, sale.id)
-        persons |= holders
-        households |= theirs
+        own, shared = slots.counted_for(session, sale.id)
+        persons |= own
+        households |= shared
     return persons, households

@@ -86,10 +86,10 @@ def quote(
         lines = tuple(_line(menu, item, quantity) for item, quantity in each.items)
         meal = pricing.meal_of(place, each.mode, lines, each.amount)
         known, digest = who or (None, None)
-        whose = pricing.holders(known, place)
-        taken = pricing.taken_now(session, place, known, meal)
-        before = pricing.with_supposed(taken, supposed, whose, place.day)
-        priced = pricing.price(place.book, pricing.diner_of(known, each.guest or "guest"), meal, before)
+        ids = pricing.counted_ids(known, place)
+        usages = pricing.usages_now(session, place, known, meal)
+        usages = pricing.with_supposed(usages, supposed, ids, place.day)
+        priced = pricing.price(place.book, pricing.diner_of(known, each.guest or "guest"), meal, usages)
         stamp = _stamp(tablet_id, cashier, at, place, known, digest, priced)
         title = elder_titles.title(session, known.root, place.day) if known is not None else None
         answers.append(
@@ -108,7 +108,7 @@ def quote(
                 repeats.told(place.book.book, priced),
             )
         )
-        pricing.suppose(supposed, priced.quote, whose)
+        pricing.suppose(supposed, priced.quote, ids)
     return Quoted(at, place, tuple(answers))
 
 

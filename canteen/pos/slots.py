@@ -1,10 +1,11 @@
-"""Slots and amounts in use: what keeps "one free meal a day" true under any number of tablets (P11).
+"""Usage of limits: what keeps "one free meal a day" true under any number of tablets (P11).
 
-Under the person's row lock, read what is taken in a *later* statement than the lock, then take the least free
-number. The primary key of `slot` and its CHECK refuse whatever code would get wrong.
+A sale sends a LimitRequest for each limit that its shares depend on, and receives a Grant: a numbered slot (one meal or
+day), or an amount in fen. Lock the person's row, read the usage in a *later* statement than the lock, then grant the
+lowest free number. The primary key of `slot` and its CHECK refuse whatever code would get wrong.
 
-A household and a budget have no person's row: `hold` takes a lock of their name instead. A budget is drawn on by
-every sale, so it has one row a canteen, and while it is far from its end many draw on it side by side.
+Households and budgets have no row of a person: `lock_names` takes an advisory lock on their name instead. Every sale
+draws on a budget, so a budget has one row per canteen, and while it is far from its end many sales draw side by side.
 """
 
 from __future__ import annotations
@@ -25,19 +26,19 @@ from canteen.pos.models import AddedUse, AmountUsed, GivenUpUse, Prorating, Sale
 from canteen.prepared import Prepared, connection_of
 from canteen.registry.models import Elder
 
-SIDE_BY_SIDE = 1000  # sales that may draw on a budget at one time: more than a database has connections
-LAST_PART = 20  # the last twentieth of a budget is drawn on by one sale at a time
+SIDE_BY_SIDE = 1000  # sales that may draw on a budget at the same time: more than a database has connections
+LAST_PART = 20  # in the last twentieth of a budget, sales draw on it one at a time
 
 Key = tuple[str, str]  # allowance, window
 
 
-class Again(Exception):
-    """What the sale drew on changed before its locks were held: run the transaction again, whole."""
+class RetryTransaction(Exception):
+    """Something that was read before the locks has changed: the whole transaction must run again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """What a sale asks of an allowance: one meal or day, or an amount of fen, in a window."""
+class LimitRequest:
+    """Request of a sale to one limit in one window: one meal or day (`amount` 1), or an amount in fen."""
 
     allowance: str
     window: str
@@ -48,18 +49,28 @@ class Ask:
     scope: str = "person"
 
 
-def counts(ask: Ask, fund: str) -> bool:
-    """Whether a share of `fund` is counted by the limit: one of a fund, or its budget, counts that fund's alone."""
-    if ask.scope == "fund":
-        return ask.allowance.endswith(f"#{fund}")
-    if ask.scope == "budget":
-        return ask.allowance == f"budget.{fund}" or ask.allowance.startswith(f"budget.{fund}@")
+def counts_fund(request: LimitRequest, fund: str) -> bool:
+    """Tell whether the limit counts shares of `fund`: the limit or the budget of a fund counts that fund only."""
+    if request.scope == "fund":
+        return request.allowance.endswith(f"#{fund}")
+    if request.scope == "budget":
+        return request.allowance == f"budget.{fund}" or request.allowance.startswith(f"budget.{fund}@")
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Answer to a LimitRequest: `granted` fen, or 1 with slot number `n`, or 0; `new` if the slot's row is to be written."""
+
+    counted_for: uuid.UUID  # the person, household or budget in whose rows it is counted
+    granted: int
+    n: int | None = None
+    new: bool = False
+
+
 @dataclass(slots=True)
-class Used:
-    """What is taken of one (allowance, window): slots as (holder, number), the slot of each civil day, or fen."""
+class Usage:
+    """Usage of one limit in one window: slots as (counted for, number), the slot of each civil day, and fen."""
 
     slots: set[tuple[uuid.UUID, int]] = field(default_factory=set)
     days: dict[date, tuple[uuid.UUID, int]] = field(default_factory=dict)
@@ -69,15 +80,31 @@ class Used:
     def count(self) -> int:
         return len(self.slots)
 
-    def free(self, holder: uuid.UUID, ask: Ask) -> int | None:
-        """The holder's least free number; None when all have as many meals or civil days as the limit says."""
-        if (len(self.days) if ask.unit == "day" else self.count) >= ask.limited_to:
+    def free(self, counted_for: uuid.UUID, request: LimitRequest) -> int | None:
+        """Return the lowest free number of `counted_for`; None when the limit of meals or civil days is reached."""
+        if (len(self.days) if request.unit == "day" else self.count) >= request.limited_to:
             return None
-        own = {n for each, n in self.slots if each == holder}
-        return next((n for n in range(1, ask.limited_to + 1) if n not in own), None)
+        own = {n for each, n in self.slots if each == counted_for}
+        return next((n for n in range(1, request.limited_to + 1) if n not in own), None)
+
+    def grant(self, counted_for: uuid.UUID, request: LimitRequest, day: date) -> Grant:
+        """Grant what is free and add it to this usage: an amount possibly in part, a used civil day again as it is."""
+        if request.unit == "fen":
+            granted = max(0, min(request.amount, request.limited_to - self.fen))
+            self.fen += granted
+            return Grant(counted_for, granted)
+        if request.unit == "day" and day in self.days:
+            return Grant(self.days[day][0], 1, self.days[day][1])
+        free = self.free(counted_for, request)
+        if free is None:
+            return Grant(counted_for, 0)
+        self.slots.add((counted_for, free))
+        if request.unit == "day":
+            self.days[day] = (counted_for, free)
+        return Grant(counted_for, 1, free, new=True)
 
 
-Taken = dict[Key, Used]
+Usages = dict[Key, Usage]
 
 
 _LOCKED = Prepared(
@@ -86,58 +113,61 @@ _LOCKED = Prepared(
     .order_by(Elder.id)
     .with_for_update(key_share=True)
 )
-_TAKEN = Prepared(
+_SLOTS = Prepared(
     select(Slot.person_id, Slot.allowance, Slot.window, Slot.n, Slot.unit_day).where(
-        Slot.person_id.in_(bindparam("holders", expanding=True)), Slot.window.in_(bindparam("windows", expanding=True))
+        Slot.person_id.in_(bindparam("counted_for", expanding=True)),
+        Slot.window.in_(bindparam("windows", expanding=True)),
     )
 )
-_SPENT = Prepared(
+_AMOUNTS = Prepared(
     select(AmountUsed.allowance, AmountUsed.window, AmountUsed.used).where(
-        AmountUsed.person_id.in_(bindparam("holders", expanding=True)),
+        AmountUsed.person_id.in_(bindparam("counted_for", expanding=True)),
         AmountUsed.window.in_(bindparam("windows", expanding=True)),
     )
 )
 
 
-def lock(session: Session, persons: Iterable[uuid.UUID]) -> set[uuid.UUID]:
-    """Hold the rows of these persons to the end of the transaction, by id, and answer which of them exist."""
+def lock_persons(session: Session, persons: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+    """Lock the rows of these persons, ordered by id, until the transaction ends; return the ids that exist."""
     wanted = sorted(set(persons))
     if not wanted:
         return set()
     return {found for (found,) in _LOCKED.rows(session, {"ids": wanted})}
 
 
-def hold(session: Session, households: Collection[uuid.UUID], budgets: Mapping[Key, int], most: int) -> None:
-    """Hold, after the persons, what has no row of its own: households alone, budgets (with their limits) as needed.
+def lock_names(session: Session, names: Collection[uuid.UUID], budgets: Mapping[Key, int], most: int) -> None:
+    """Lock what has no row of its own, after the persons: `names` exclusively, `budgets` (with their limits) as needed.
 
-    most  the fen that this transaction may draw at most. Raises Again where a budget came near its end meanwhile.
+    names  ids of households and of guests' sales
+    most   fen that this transaction may draw at most
 
-    A budget is held in common while more is left than all who may draw side by side could take; then by one sale
-    at a time, so that the sum over its canteens is exact. On SQLite there is one writer, and nothing to hold.
+    A budget is locked in shared mode while more is left than all concurrent sales could draw, else exclusively, so
+    that the sum over its canteens is exact. SQLite has a single writer and needs no lock. Raises RetryTransaction if
+    a budget came near its end while waiting for the lock.
     """
-    if not (households or budgets) or connection_of(session).dialect.name != "postgresql":
+    if not (names or budgets) or connection_of(session).dialect.name != "postgresql":
         return
-    used = drawn(session, budgets)
-    common = {key for key, limit in budgets.items() if _ample(limit, used.get(key, 0), most)}
-    names = {_number("household", str(each)): False for each in households}
-    names |= {_number("budget", *key): key in common for key in budgets}
-    for number in sorted(names):
-        how = "pg_advisory_xact_lock_shared" if names[number] else "pg_advisory_xact_lock"
-        session.execute(text(f"SELECT {how}(:number)"), {"number": number})
-    used = drawn(session, common)
-    if not all(_ample(budgets[key], used.get(key, 0), most) for key in common):
-        raise Again
+    used = fen_drawn(session, budgets)
+    shared = {key for key, limit in budgets.items() if _is_ample(limit, used.get(key, 0), most)}
+    locks = {_lock_number("household", str(each)): False for each in names}
+    locks |= {_lock_number("budget", *key): key in shared for key in budgets}
+    for number in sorted(locks):
+        function = "pg_advisory_xact_lock_shared" if locks[number] else "pg_advisory_xact_lock"
+        session.execute(text(f"SELECT {function}(:number)"), {"number": number})
+    used = fen_drawn(session, shared)
+    if not all(_is_ample(budgets[key], used.get(key, 0), most) for key in shared):
+        raise RetryTransaction
 
 
-def hold_alone(session: Session, budgets: Collection[Key]) -> None:
-    """Hold these budgets against every sale and void that draws on them, so that what they come to can be read."""
+def lock_budgets(session: Session, budgets: Collection[Key]) -> None:
+    """Lock these budgets exclusively, so that their totals can be read: sales and voids that draw on them wait."""
     if connection_of(session).dialect.name == "postgresql":
-        for number in sorted(_number("budget", *key) for key in budgets):
+        for number in sorted(_lock_number("budget", *key) for key in budgets):
             session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
 
 
 def budgets_of(session: Session, sale_id: uuid.UUID) -> dict[Key, int]:
-    """The budgets that a sale drew on, with their limits."""
+    """Return the budgets that a sale drew on or asked, with their limits in fen."""
     found: dict[Key, int] = {}
     for use in (AddedUse, SaleUse):
         query = select(use.allowance, use.window, use.limited_to)
@@ -146,17 +176,18 @@ def budgets_of(session: Session, sale_id: uuid.UUID) -> dict[Key, int]:
     return found
 
 
-def _ample(limit: int, used: int, most: int) -> bool:
-    """Whether this draw is small, and what is left holds as many such draws as there can be at one time."""
+def _is_ample(limit: int, used: int, most: int) -> bool:
+    """Tell whether a draw of `most` fen is small and the rest holds as many of them as can run at the same time."""
     return most * SIDE_BY_SIDE * LAST_PART <= limit and (limit - used) * LAST_PART >= limit
 
 
-def _number(*name: str) -> int:
+def _lock_number(*name: str) -> int:
+    """Hash a name to the 64-bit number of an advisory lock."""
     return int.from_bytes(hashlib.sha256("\n".join(name).encode()).digest()[:8], signed=True)
 
 
-def drawn(session: Session, budgets: Collection[Key]) -> dict[Key, int]:
-    """Fen drawn on these budgets, over all canteens."""
+def fen_drawn(session: Session, budgets: Collection[Key]) -> dict[Key, int]:
+    """Return the fen drawn on these budgets, summed over all canteens."""
     if not budgets:
         return {}
     rows = session.execute(
@@ -167,158 +198,131 @@ def drawn(session: Session, budgets: Collection[Key]) -> dict[Key, int]:
     return {(allowance, window): int(fen) for allowance, window, fen in rows}
 
 
-def taken(
+def read_usages(
     session: Session,
-    holders: Sequence[uuid.UUID],
+    counted_for: Sequence[uuid.UUID],
     windows: Sequence[str],
     *,
     amounts: bool = True,
     budgets: Collection[Key] = (),
-) -> Taken:
-    """What these holders have taken in these windows, and what all have of the budgets.
+) -> Usages:
+    """Read the usage counted for these persons and households in these windows, and the totals of the budgets.
 
-    Read it after `lock` and `hold`, in a later statement.
+    Call it after `lock_persons` and `lock_names`, in a later statement.
     """
-    result: Taken = {key: Used(fen=fen) for key, fen in drawn(session, budgets).items()}
-    if not holders:
+    result: Usages = {key: Usage(fen=fen) for key, fen in fen_drawn(session, budgets).items()}
+    if not counted_for:
         return result
-    asked = {"holders": list(holders), "windows": list(windows)}
-    for holder, allowance, window, n, unit_day in _TAKEN.rows(session, asked):
-        used = result.setdefault((allowance, window), Used())
-        used.slots.add((holder, n))
+    values = {"counted_for": list(counted_for), "windows": list(windows)}
+    for each, allowance, window, n, unit_day in _SLOTS.rows(session, values):
+        usage = result.setdefault((allowance, window), Usage())
+        usage.slots.add((each, n))
         if unit_day is not None:
-            used.days[unit_day] = (holder, n)
+            usage.days[unit_day] = (each, n)
     if not amounts:
         return result
-    for allowance, window, fen in _SPENT.rows(session, asked):
-        result.setdefault((allowance, window), Used()).fen += fen
+    for allowance, window, fen in _AMOUNTS.rows(session, values):
+        result.setdefault((allowance, window), Usage()).fen += fen
     return result
 
 
-@dataclass(frozen=True, slots=True)
-class Taking:
-    """What was granted of an ask: fen, or 1 with the slot `n` of `holder`; `new` where its row is yet to be written."""
+def grant(counted_for: uuid.UUID, request: LimitRequest, usages: Usages, day: date) -> Grant:
+    """Grant what is free of the requested limit and add it to `usages`.
 
-    holder: uuid.UUID
-    granted: int
-    n: int | None = None
-    new: bool = False
-
-
-def take(holder: uuid.UUID, ask: Ask, before: Taken, day: date) -> Taking:
-    """Take what is asked and note it in `before`; nothing is granted when nothing is left, an amount also in part.
-
-    To write what was taken is the caller's: `row` for a new number, `draw` for amounts.
+    Nothing is written: the caller writes `slot_row` for a new slot and `write_draws` for amounts.
     """
-    return note(before.setdefault((ask.allowance, ask.window), Used()), holder, ask, day)
+    return usages.setdefault((request.allowance, request.window), Usage()).grant(counted_for, request, day)
 
 
-def note(used: Used, holder: uuid.UUID, ask: Ask, day: date) -> Taking:
-    """What `used` still grants, noted in it. A civil day taken before is shared with the meal that took it."""
-    if ask.unit == "fen":
-        granted = max(0, min(ask.amount, ask.limited_to - used.fen))
-        used.fen += granted
-        return Taking(holder, granted)
-    if ask.unit == "day" and day in used.days:
-        return Taking(used.days[day][0], 1, used.days[day][1])
-    free = used.free(holder, ask)
-    if free is None:
-        return Taking(holder, 0)
-    used.slots.add((holder, free))
-    if ask.unit == "day":
-        used.days[day] = (holder, free)
-    return Taking(holder, 1, free, new=True)
+Draw = tuple[uuid.UUID, LimitRequest, int]
+"""An amount to be written: whom it is counted for, the request, and the fen granted."""
 
 
-Draw = tuple[uuid.UUID, Ask, int]
-"""In whose row an amount is drawn, of what, and how many fen."""
-
-
-def row(holder: uuid.UUID, ask: Ask, n: int, day: date, sale_id: uuid.UUID) -> dict[str, object]:
-    """The row of a slot newly taken by a sale."""
+def slot_row(counted_for: uuid.UUID, request: LimitRequest, n: int, day: date, sale_id: uuid.UUID) -> dict[str, object]:
+    """Make the row of a slot newly granted to a sale."""
     return {
-        "person_id": holder,
-        "allowance": ask.allowance,
-        "window": ask.window,
+        "person_id": counted_for,
+        "allowance": request.allowance,
+        "window": request.window,
         "n": n,
-        "limited_to": ask.limited_to,
-        "unit_day": day if ask.unit == "day" else None,
+        "limited_to": request.limited_to,
+        "unit_day": day if request.unit == "day" else None,
         "sale_id": sale_id,
     }
 
 
-def draw(session: Session, draws: Iterable[Draw]) -> None:
-    """Write amounts taken, by key: the rows of a budget have no other order that all keep (decision 0005).
+def write_draws(session: Session, draws: Iterable[Draw]) -> None:
+    """Write granted amounts in the order of their keys: no other order is common to all writers (decision 0005).
 
-    Raises Again when somebody drew the rest between reading and this.
+    Raises RetryTransaction if another transaction drew the rest after the usage was read.
     """
-    sums: dict[tuple[str, str, uuid.UUID], tuple[Ask, int]] = {}
-    for holder, ask, fen in draws:
-        key = (ask.allowance, ask.window, holder)
-        sums[key] = (ask, fen + (sums[key][1] if key in sums else 0))
-    for (_, _, holder), (ask, fen) in sorted(sums.items(), key=lambda one: one[0]):
-        _add_amount(session, holder, ask, fen)
+    sums: dict[tuple[str, str, uuid.UUID], tuple[LimitRequest, int]] = {}
+    for counted_for, request, fen in draws:
+        key = (request.allowance, request.window, counted_for)
+        sums[key] = (request, fen + (sums[key][1] if key in sums else 0))
+    for (_, _, counted_for), (request, fen) in sorted(sums.items(), key=lambda one: one[0]):
+        _add_amount(session, counted_for, request, fen)
 
 
-def hold_drawn(session: Session, holders: Collection[uuid.UUID], budgets: Collection[Key]) -> None:
-    """Hold the rows of these budgets, by key, for who draws on them more than once in a transaction."""
-    if holders and budgets and connection_of(session).dialect.name == "postgresql":
+def lock_budget_rows(session: Session, counted_for: Collection[uuid.UUID], budgets: Collection[Key]) -> None:
+    """Lock the rows of these budgets, ordered by key, before drawing on them more than once in a transaction."""
+    if counted_for and budgets and connection_of(session).dialect.name == "postgresql":
         key = (AmountUsed.allowance, AmountUsed.window)
-        query = select(AmountUsed.used).where(tuple_(*key).in_(sorted(budgets)), AmountUsed.person_id.in_(holders))
+        query = select(AmountUsed.used).where(tuple_(*key).in_(sorted(budgets)), AmountUsed.person_id.in_(counted_for))
         session.execute(query.order_by(*key, AmountUsed.person_id).with_for_update(key_share=True)).all()
 
 
-def _add_amount(session: Session, holder: uuid.UUID, ask: Ask, fen: int) -> None:
-    """Add to the one row, conditionally. Raises Again when somebody drew the rest between reading and this."""
-    key = {"person_id": holder, "allowance": ask.allowance, "window": ask.window}
+def _add_amount(session: Session, counted_for: uuid.UUID, request: LimitRequest, fen: int) -> None:
+    """Add to the row if the limit allows it. Raises RetryTransaction if another transaction drew the rest."""
+    key = {"person_id": counted_for, "allowance": request.allowance, "window": request.window}
     upsert = pg_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
     done = session.execute(
         upsert(AmountUsed)
-        .values(**key, used=fen, limited_to=ask.limited_to)
+        .values(**key, used=fen, limited_to=request.limited_to)
         .on_conflict_do_update(
             index_elements=["person_id", "allowance", "window_start"],
-            set_={"used": AmountUsed.used + fen, "limited_to": ask.limited_to},
-            where=AmountUsed.used + fen <= ask.limited_to,
+            set_={"used": AmountUsed.used + fen, "limited_to": request.limited_to},
+            where=AmountUsed.used + fen <= request.limited_to,
         )
         .returning(AmountUsed.used)
     ).scalar_one_or_none()
     if done is None:
-        raise Again
+        raise RetryTransaction
 
 
 def add_unwritten(
-    before: Taken, rows: Iterable[Mapping[str, Any]], draws: Iterable[Draw], holders: Collection[uuid.UUID]
+    usages: Usages, rows: Iterable[Mapping[str, Any]], draws: Iterable[Draw], counted_for: Collection[uuid.UUID]
 ) -> None:
-    """Note what earlier sales of this checkout took: it is written with the whole."""
-    for holder, ask, fen in draws:
-        if holder in holders:
-            before.setdefault((ask.allowance, ask.window), Used()).fen += fen
-    for each in rows:
-        if each["person_id"] in holders:
-            used = before.setdefault((each["allowance"], each["window"]), Used())
-            used.slots.add((each["person_id"], each["n"]))
-            if each["unit_day"] is not None:
-                used.days[each["unit_day"]] = (each["person_id"], each["n"])
+    """Add to `usages` what earlier sales of this checkout were granted: it is written with the whole checkout."""
+    for each, request, fen in draws:
+        if each in counted_for:
+            usages.setdefault((request.allowance, request.window), Usage()).fen += fen
+    for row in rows:
+        if row["person_id"] in counted_for:
+            usage = usages.setdefault((row["allowance"], row["window"]), Usage())
+            usage.slots.add((row["person_id"], row["n"]))
+            if row["unit_day"] is not None:
+                usage.days[row["unit_day"]] = (row["person_id"], row["n"])
 
 
-def holders(session: Session, sale_id: uuid.UUID) -> tuple[set[uuid.UUID], set[uuid.UUID]]:
-    """In whose rows a sale's uses stand: persons, and households whose slots it has.
+def counted_for(session: Session, sale_id: uuid.UUID) -> tuple[set[uuid.UUID], set[uuid.UUID]]:
+    """Return whom the uses of a sale are counted for: persons, and households in which it has slots.
 
-    A person may be another than who ate: one that the eater was taken for when it was sold.
+    The person may differ from the eater: it is the elder that the eater was taken for at the sale.
     """
     persons, others = set[uuid.UUID](), set[uuid.UUID]()
     for use in (SaleUse, AddedUse):
         query = select(use.person_id, Elder.id, use.n).outerjoin(Elder, Elder.id == use.person_id)
-        for holder, elder, n in session.execute(query.where(use.sale_id == sale_id, use.granted > 0)):
+        for each, elder, n in session.execute(query.where(use.sale_id == sale_id, use.granted > 0)):
             if elder is not None:
-                persons.add(holder)
+                persons.add(each)
             elif n is not None:
-                others.add(holder)
+                others.add(each)
     return persons, others
 
 
-def standing(session: Session, sale_id: uuid.UUID) -> list[SaleUse | AddedUse]:
-    """What a sale was granted, then or later, and has not given up; in one order."""
+def current_uses(session: Session, sale_id: uuid.UUID) -> list[SaleUse | AddedUse]:
+    """Return the uses granted to a sale, at its booking or later, and not given up; in a fixed order."""
     gone = select(GivenUpUse.allowance, GivenUpUse.window).where(GivenUpUse.sale_id == sale_id)
     given_up = {tuple(row) for row in session.execute(gone)}
     uses = list[SaleUse | AddedUse](
@@ -329,18 +333,19 @@ def standing(session: Session, sale_id: uuid.UUID) -> list[SaleUse | AddedUse]:
     return sorted(found, key=lambda use: (use.allowance, use.window, use.person_id))
 
 
-def release(session: Session, sale_id: uuid.UUID) -> None:
-    """Give back what a voided sale took, then or added later. A day that another meal still uses stays taken.
+def release_sale(session: Session, sale_id: uuid.UUID) -> None:
+    """Free what a voided sale used, at its booking or later. A day that another meal also uses stays used.
 
-    A budget that was prorated keeps what it was found to bear: it is shared out, and a void leaves its part unclaimed.
-    Call it under the locks of its `holders` and `budgets_of`.
+    A prorated budget is not given back: it has been shared out already, and the part of a voided sale stays unclaimed.
+    Call it under the locks of `counted_for` and `budgets_of` this sale.
     """
-    over = _prorated(session, budgets_of(session, sale_id))
-    give_back(session, (use for use in standing(session, sale_id) if (use.allowance, use.window) not in over))
+    prorated = _prorated(session, budgets_of(session, sale_id))
+    uses = current_uses(session, sale_id)
+    release_uses(session, (use for use in uses if (use.allowance, use.window) not in prorated))
 
 
-def give_back(session: Session, uses: Iterable[SaleUse | AddedUse]) -> None:
-    """Free what these uses took; under the locks of their holders."""
+def release_uses(session: Session, uses: Iterable[SaleUse | AddedUse]) -> None:
+    """Free what these uses took, under the locks of whom they are counted for."""
     for use in uses:
         if use.unit == "fen":
             session.execute(
@@ -358,7 +363,7 @@ def give_back(session: Session, uses: Iterable[SaleUse | AddedUse]) -> None:
 
 
 def _prorated(session: Session, budgets: Collection[Key]) -> set[Key]:
-    """Those of these budgets that were prorated."""
+    """Select those of these budgets that were prorated."""
     if not budgets:
         return set()
     key = (Prorating.allowance, Prorating.window)
@@ -367,6 +372,7 @@ def _prorated(session: Session, budgets: Collection[Key]) -> set[Key]:
 
 
 def _release_slot(session: Session, use: SaleUse | AddedUse) -> None:
+    """Delete the slot, or hand it to another meal that uses the same day."""
     key = (
         Slot.person_id == use.person_id,
         Slot.allowance == use.allowance,
@@ -381,14 +387,14 @@ def _release_slot(session: Session, use: SaleUse | AddedUse) -> None:
 
 
 def given_up(use: type[SaleUse | AddedUse]) -> ColumnElement[bool]:
-    """Joins a use with its having been given up."""
+    """Join a use with the record that it was given up."""
     return and_(
         GivenUpUse.sale_id == use.sale_id, GivenUpUse.allowance == use.allowance, GivenUpUse.window == use.window
     )
 
 
 def _another_use(session: Session, use: SaleUse | AddedUse) -> uuid.UUID | None:
-    """A sale not voided that draws on the same slot: dinner on the day that lunch took."""
+    """Find another current use of the same slot: dinner on a day that lunch used first."""
     found: set[uuid.UUID] = set()
     for other in (SaleUse, AddedUse):
         query = (

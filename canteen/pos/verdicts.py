@@ -92,18 +92,18 @@ def _judge(
     noted: Sequence[FlagOrNone],
 ) -> Judged:
     sold = _sold(sale)
-    before = pricing.taken_now(session, place, person, meal)
-    mine = {each for some in pricing.holders(person, place).values() for each in some} if earlier else set()
+    usages = pricing.usages_now(session, place, person, meal)
+    mine = {each for some in pricing.counted_ids(person, place).values() for each in some} if earlier else set()
     for one in earlier:
-        slots.add_unwritten(before, one.slots, one.draws, mine)
-    own = pricing.price(place.book, pricing.diner_of(person, sale.guest or "guest"), meal, before)
+        slots.add_unwritten(usages, one.slots, one.draws, mine)
+    own = pricing.price(place.book, pricing.diner_of(person, sale.guest or "guest"), meal, usages)
     sold_input = _sold_input(sale, own)
     for_good = _barred(session, sale, times, place, person)
     barred = next((flag for flag in noted if flag in flags.RELEASABLE), for_good)
     verdicts = tuple(_verdicts(sold, own.quote, barred))
     new: list[dict[str, Any]] = []
     draws: list[Draw] = []
-    uses = tuple(_take(sale, sold, own.quote, verdicts, barred, person, before, place, new, draws))
+    uses = tuple(_uses(sale, sold, own.quote, verdicts, barred, person, usages, place, new, draws))
     odd: FlagOrNone = flags.INPUT_DIFFERS if sold_input[0] != sale.input_hash else ""
     told = (*times.flags, *place.flags, *place.notes, odd, *noted, for_good)
     all_noted = tuple(dict.fromkeys(flag for flag in told if flag))
@@ -161,49 +161,49 @@ def _verdicts(sold: Quote, own: Quote, barred: FlagOrNone) -> Iterator[Verdict]:
         yield Verdict(n, share, borne, "" if whole else barred or why.get(share.rule, "price_differs"))
 
 
-def _take(
+def _uses(
     sale: SaleOrder,
     sold: Quote,
     own: Quote,
     verdicts: Sequence[Verdict],
     barred: FlagOrNone,
     person: Known | None,
-    before: slots.Taken,
+    usages: slots.Usages,
     place: Place,
     new: list[dict[str, Any]],
     draws: list[Draw],
 ) -> Iterator[dict[str, Any]]:
-    """Take what the shares draw on, whoever pays them; note what was asked and granted.
+    """Request the limits that the shares depend on, whoever pays them; yield a row for each use: asked and granted.
 
-    A rule may count a meal for which it gives nothing: that is taken too. What is to be written of it goes into `new`,
-    the rows of slots, and `draws`, the amounts.
+    A rule may count a meal for which it gives nothing: that is requested too. Rows of new slots are appended to `new`,
+    granted amounts to `draws`.
     """
     counted = set() if barred else {rule for use in own.uses for rule in use.rules} - {one.rule for one in own.shares}
-    drawn = {(ask.allowance, ask.window): ask for ask in pricing.asks(own)}
-    asks = {(ask.allowance, ask.window): ask for ask in pricing.asks(sold)} | drawn
-    whose = pricing.holders(person, place)
-    for key, ask in sorted(asks.items()):
-        fen = sum(lesser.by_rules(v.borne, ask.rules) for v in verdicts if slots.counts(ask, v.share.fund))
-        holder = pricing.holder(ask.scope, whose)
-        if holder is None:
+    ours = {(request.allowance, request.window): request for request in pricing.limit_requests(own)}
+    requests = {(request.allowance, request.window): request for request in pricing.limit_requests(sold)} | ours
+    ids = pricing.counted_ids(person, place)
+    for key, request in sorted(requests.items()):
+        fen = sum(lesser.by_rules(v.borne, request.rules) for v in verdicts if slots.counts_fund(request, v.share.fund))
+        counted_for = pricing.counted_for(request.scope, ids)
+        if counted_for is None:
             continue
-        taking = slots.Taking(holder, 0)
-        if key in drawn and (fen or not counted.isdisjoint(ask.rules)):
-            wanted = replace(ask, amount=min(ask.amount, fen)) if ask.unit == "fen" else ask
-            taking = slots.take(holder, wanted, before, place.day)
-            if ask.unit == "fen" and taking.granted:
-                draws.append((holder, ask, taking.granted))
-            if taking.new and taking.n is not None:
-                new.append(slots.row(holder, ask, taking.n, place.day, sale.id))
+        grant = slots.Grant(counted_for, 0)
+        if key in ours and (fen or not counted.isdisjoint(request.rules)):
+            wanted = replace(request, amount=min(request.amount, fen)) if request.unit == "fen" else request
+            grant = slots.grant(counted_for, wanted, usages, place.day)
+            if request.unit == "fen" and grant.granted:
+                draws.append((counted_for, request, grant.granted))
+            if grant.new and grant.n is not None:
+                new.append(slots.slot_row(counted_for, request, grant.n, place.day, sale.id))
         yield {
             "sale_id": sale.id,
-            "allowance": ask.allowance,
-            "window": ask.window,
-            "person_id": taking.holder,
-            "unit": ask.unit,
-            "limited_to": ask.limited_to,
-            "asked": max(ask.amount, taking.granted),
-            "granted": taking.granted,
-            "n": taking.n,
-            "rules": " ".join(ask.rules),
+            "allowance": request.allowance,
+            "window": request.window,
+            "person_id": grant.counted_for,
+            "unit": request.unit,
+            "limited_to": request.limited_to,
+            "asked": max(request.amount, grant.granted),
+            "granted": grant.granted,
+            "n": grant.n,
+            "rules": " ".join(request.rules),
         }

@@ -58,7 +58,7 @@ def book(session: Session, order: VoidOrder, arrival: Arrival) -> str:
     """Book a void inside the caller's transaction: 'created', or 'have' if it came before.
 
     Raises SaleUnknown, NeedsManager, AlreadyVoided, RefundTooLarge: the record waits in quarantine.
-    Raises slots.Again: run it again, whole.
+    Raises slots.RetryTransaction: run it again, whole.
     """
     sale = session.get(Sale, order.sale)
     if sale is None or sale.canteen_id != arrival.canteen_id:
@@ -91,7 +91,7 @@ def book(session: Session, order: VoidOrder, arrival: Arrival) -> str:
             arrived_at=arrival.at,
         )
     )
-    slots.release(session, sale.id)
+    slots.release_sale(session, sale.id)
     transfers.post(session, period, list(_moves(session, order, sale)))
     return "created"
 
@@ -101,7 +101,7 @@ def _lock(session: Session, sale: Sale) -> None:
     alone = lock_sale_parties(session, [sale])
     if sale.elder_id is None:
         alone = {sale.id}  # a guest has no row: what is booked of the sale later waits for this
-    slots.hold(session, alone, slots.budgets_of(session, sale.id), 0)
+    slots.lock_names(session, alone, slots.budgets_of(session, sale.id), 0)
 
 
 def _approver(session: Session, order: VoidOrder, sale: Sale, arrival: Arrival) -> str | None:

@@ -273,7 +273,7 @@ def test_a_void_whose_sale_must_come_again_comes_again_with_it(
     session: Session, till: World, card: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def crowded(*_: object) -> None:
-        raise slots.Again
+        raise slots.RetryTransaction
 
     with clock.at(NOON):
         sold = world.seal(till, world.checkout_body(till, [card]))

@@ -31,7 +31,7 @@ def test_who_a_merge_added_meanwhile_is_locked_too(monkeypatch: pytest.MonkeyPat
         return locked[-1]
 
     monkeypatch.setattr(sale_locks, "_parties", lambda *_: next(seen))
-    monkeypatch.setattr(slots, "lock", lock)
+    monkeypatch.setattr(slots, "lock_persons", lock)
     assert sale_locks.lock_sale_parties(Session(), []) == {HOME}
     assert locked == [{ONE}, {OTHER}]
 
@@ -51,7 +51,7 @@ def test_eaters_are_locked_and_their_households_returned(
         locked.append(set(persons))
         return locked[-1]
 
-    monkeypatch.setattr(slots, "lock", lock)
+    monkeypatch.setattr(slots, "lock_persons", lock)
     with transaction() as writing:
         sales = writing.execute(select(Sale)).scalars().all()
         households = sale_locks.lock_sale_parties(writing, sales)
@@ -60,7 +60,7 @@ def test_eaters_are_locked_and_their_households_returned(
     assert len(households) == 1
 
 
-@pytest.mark.parametrize("lost", [slots.Again(), IntegrityError("", {}, Exception())])
+@pytest.mark.parametrize("lost", [slots.RetryTransaction(), IntegrityError("", {}, Exception())])
 def test_a_correction_that_was_overtaken_runs_again_whole(app: Flask, lost: Exception) -> None:
     runs: list[int] = []
 

@@ -68,7 +68,7 @@ def test_a_household_is_granted_exactly_its_limit_by_the_lock_and_by_the_row_alo
     """With the household's lock taken away, the slot's key and the conditional update refuse; the sale runs again."""
     world.a_rulebook(session, book(f"id: t.home, {limit}, scope: household, window: month"))
     if not held:
-        monkeypatch.setattr(slots, "hold", lambda *_: None)
+        monkeypatch.setattr(slots, "lock_names", lambda *_: None)
     outcomes = at_once(app, quoted(session, tills, household="H1"))
     expected, whole = (2500, 5) if "meal" in limit else (2300, 4)
     assert sorted(outcomes) == ["created"] * whole + ["kept"] * (CROWD - whole)
@@ -166,7 +166,7 @@ def test_taking_a_merge_back_waits_for_whoever_holds_the_person_they_were(app: F
 
     with ThreadPoolExecutor(1) as pool:
         with transaction() as own:
-            slots.lock(own, [root])
+            slots.lock_persons(own, [root])
             parting = pool.submit(part)
             with pytest.raises(TimeoutError):
                 parting.result(timeout=0.5)
@@ -196,7 +196,7 @@ def test_a_void_waits_for_the_person_in_whose_name_the_meal_is_written(app: Flas
 
     with ThreadPoolExecutor(1) as pool:
         with transaction() as held:
-            slots.lock(held, [other])
+            slots.lock_persons(held, [other])
             voiding = pool.submit(void)
             with pytest.raises(TimeoutError):
                 voiding.result(timeout=0.5)

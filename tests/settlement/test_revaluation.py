@@ -500,7 +500,7 @@ def test_who_judges_a_meal_holds_its_eater_before_the_claim(town: Town, monkeypa
     town.close("2026-01")
     claim = town.claim("2026-01").id
     town.session.rollback()
-    locks, person, locked = list[Any](), slots.lock, claims.locked
+    locks, person, locked = list[Any](), slots.lock_persons, claims.locked
 
     def of_persons(session: Session, persons: Iterable[uuid.UUID]) -> set[uuid.UUID]:
         found = person(session, persons)
@@ -511,7 +511,7 @@ def test_who_judges_a_meal_holds_its_eater_before_the_claim(town: Town, monkeypa
         locks.append("claim")
         return locked(session, claim_id)
 
-    monkeypatch.setattr(slots, "lock", of_persons)
+    monkeypatch.setattr(slots, "lock_persons", of_persons)
     monkeypatch.setattr(claims, "locked", of_claims)
     review.withhold(claim, uuid.UUID(sale), "held", reason="待核实身份", by="p-street")
     held_id = town.session.execute(select(WithheldMeal.id)).scalar_one()

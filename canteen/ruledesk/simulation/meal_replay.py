@@ -228,7 +228,7 @@ class _Replay:
         if person is None:
             return Holders(None, None), False
         household = self.households.of(person, on)
-        return Holders(person, pricing.household_holder(household) if household else person), household != ""
+        return Holders(person, pricing.household_uuid(household) if household else person), household != ""
 
     def _use(self, sale: Any, after: Outcome, who: Holders, meal: Meal) -> None:
         self.world.use(after.uses, who, meal.day)

@@ -87,7 +87,7 @@ def of_sales(ids: Sequence[uuid.UUID]) -> dict[ShareKey, Fen]:
 def differences(row: Period, cut: Cut, quotes: Quotes) -> Iterator[Difference]:
     """Where windows that were over by the period, or booked to it, are not what their meals make them."""
     ((canteen,),) = keyset.once(select(Contract.canteen_id).where(Contract.id == row.contract_id))
-    holder = pricing.budget_holder(canteen)
+    holder = pricing.budget_uuid(canteen)
     for key, books in sorted(_windows(row, holder).items()):
         found = keyset.once(
             select(Prorating.limit_fen, Prorating.other_fen, Prorating.asked_fen, Prorating.records).where(

@@ -238,7 +238,7 @@ def lock_disallowed_meals(session: Session, claim_id: int) -> None:
 def lock_eaters(session: Session, meals: Sequence[Sale]) -> None:
     """Hold whose meals these are, so that no void and no revaluation moves their money meanwhile; before the claim."""
     lock_sale_parties(session, meals)
-    slots.hold(session, [meal.id for meal in meals if meal.elder_id is None], {}, 0)
+    slots.lock_names(session, [meal.id for meal in meals if meal.elder_id is None], {}, 0)
 
 
 def open_claim(session: Session, claim_id: int) -> Claim:

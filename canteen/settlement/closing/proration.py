@@ -88,7 +88,7 @@ def book(session: Session, period: Period, *, by: str) -> None:
     found = over(session, period, canteen)
     if not found:
         return
-    slots.hold_alone(session, found)
+    slots.lock_budgets(session, found)
     for key in sorted(found):
         shared = session.get(Prorating, key, populate_existing=True) or _share_out(session, key, by)
         lost = _of_parts(session, shared, period, found[key])
@@ -116,7 +116,7 @@ def _windows(session: Session, contract: str, canteen: str) -> list[tuple[str, s
     query = (
         select(SaleUse.allowance, SaleUse.window, Sale.own_rulebook_hash)
         .join(Sale, Sale.id == SaleUse.sale_id)
-        .where(SaleUse.person_id == pricing.budget_holder(canteen), Sale.contract_id == contract)
+        .where(SaleUse.person_id == pricing.budget_uuid(canteen), Sale.contract_id == contract)
         .distinct()
     )
     return [
@@ -169,7 +169,7 @@ def _share_out(session: Session, key: Key, by: str) -> Prorating:
 def _use_up(session: Session, key: Key, shared: Prorating) -> None:
     """Let the budget count as used by what it was found to bear: a void before may have left it counted as less."""
     borne = min(shared.limit_fen, shared.other_fen + shared.asked_fen)
-    missing = borne - slots.drawn(session, [key]).get(key, 0)
+    missing = borne - slots.fen_drawn(session, [key]).get(key, 0)
     if missing > 0:
         row = {"person_id": pricing.PRORATED, "allowance": key[0], "window": key[1], "used": missing}
         session.execute(insert(AmountUsed).values(**row, limited_to=shared.limit_fen))
@@ -212,7 +212,7 @@ def _of_late(
             .join(Transfer, _as_sold(shared.allowance))
         )
         .where(
-            SaleUse.person_id == pricing.budget_holder(canteen),
+            SaleUse.person_id == pricing.budget_uuid(canteen),
             SaleUse.allowance == shared.allowance,
             SaleUse.window == shared.window,
             Sale.record_id > shared.records,
@@ -273,7 +273,7 @@ def _as_sold(allowance: str) -> Any:
 
 
 def _drawn_by(session: Session, key: Key) -> tuple[Any, ...]:
-    holders = [pricing.budget_holder(canteen) for canteen in session.execute(select(Canteen.id)).scalars()]
+    holders = [pricing.budget_uuid(canteen) for canteen in session.execute(select(Canteen.id)).scalars()]
     return keyset.among(SaleUse.person_id, holders), SaleUse.allowance == key[0], SaleUse.window == key[1]
 
 
@@ -307,7 +307,7 @@ def asked_by_share(
             .join(Transfer, _as_sold(key[0]))
         )
         .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= records))
-        .where(SaleUse.person_id == pricing.budget_holder(canteen), SaleUse.allowance == key[0])
+        .where(SaleUse.person_id == pricing.budget_uuid(canteen), SaleUse.allowance == key[0])
         .where(SaleUse.window == key[1], Sale.contract_id == contract, Sale.record_id <= records, Void.id.is_(None))
         .where(Sale.own_rulebook_hash.in_(sorted(books)))
         .group_by(Sale.id, Transfer.share_n)

@@ -277,14 +277,14 @@ def _free(session: Session, meal: ExcessMeal, other: Sale) -> list[SaleUse | Add
     if not full and given_now(session, meal, quoted_now(session, meal)[0]):
         raise RoomLeft
     up = _held(session, other, full)
-    slots.give_back(session, up)
+    slots.release_uses(session, up)
     session.flush()
     return up
 
 
 def _held(session: Session, other: Sale, full: set[Key]) -> list[SaleUse | AddedUse]:
     """What hangs together with the wanted limits: its uses, through the rules that draw on them. Raises NotHolding."""
-    uses = slots.standing(session, other.id)
+    uses = slots.current_uses(session, other.id)
     found = [use for use in uses if (use.allowance, use.window) in full]
     if not found:
         raise NotHolding

@@ -56,7 +56,7 @@ class ExcessMeal:
 
     @property
     def whose(self) -> dict[str, tuple[uuid.UUID, ...]]:
-        return pricing.holders(self.person, self.place)
+        return pricing.counted_ids(self.person, self.place)
 
 
 def read_meal(session: Session, sale: Sale) -> ExcessMeal:
@@ -81,26 +81,26 @@ def read_meal(session: Session, sale: Sale) -> ExcessMeal:
 
 
 def hold_amounts(session: Session, meal: ExcessMeal, other: Sale | None) -> None:
-    """Hold households, budgets and their rows; after the persons. Raises slots.Again."""
-    households = {each for sale in (meal.sale, other) if sale for each in slots.holders(session, sale.id)[1]}
+    """Hold households, budgets and their rows; after the persons. Raises slots.RetryTransaction."""
+    households = {each for sale in (meal.sale, other) if sale for each in slots.counted_for(session, sale.id)[1]}
     if meal.person.household:
-        households.add(pricing.household_holder(meal.person.household))
+        households.add(pricing.household_uuid(meal.person.household))
     limits = {ref.allowance.id: ref.allowance.limit for ref in meal.book.book.limit_refs}
     pots = {
         (want.allowance, want.window): limits.get(want.allowance, limits.get(want.allowance.rpartition("@")[0], 0))
         for want in engine.wanted(meal.book.book, meal.asked.diner, meal.asked.meal)
         if want.scope == "budget"
     }
-    slots.hold(session, households, pots, meal.sale.list_fen)
-    rows, drawn = set(pricing.budget_holders(meal.place)), set(pots)
+    slots.lock_names(session, households, pots, meal.sale.list_fen)
+    rows, drawn = {pricing.budget_uuid(meal.place.canteen.id)}, set(pots)
     if other is not None:
-        theirs = [use for use in slots.standing(session, other.id) if use.allowance.startswith("budget.")]
+        theirs = [use for use in slots.current_uses(session, other.id) if use.allowance.startswith("budget.")]
         rows |= {use.person_id for use in theirs}
         drawn |= {(use.allowance, use.window) for use in theirs}
-    slots.hold_drawn(session, rows, drawn)
+    slots.lock_budget_rows(session, rows, drawn)
 
 
-def _taken(session: Session, meal: ExcessMeal) -> slots.Taken:
+def _taken(session: Session, meal: ExcessMeal) -> slots.Usages:
     """What is taken now of every limit that can change the meal's price."""
     book, diner, whose = meal.book, meal.asked.diner, meal.whose
     wants = engine.wanted(book.book, diner, meal.asked.meal)
@@ -108,8 +108,8 @@ def _taken(session: Session, meal: ExcessMeal) -> slots.Taken:
     rest = [want for want in wants if want.scope != "budget"]
     ids = sorted({each for want in rest for each in whose.get(want.scope, whose["person"])})
     windows = {want.window for want in rest} | pricing.later_windows(book, diner, meal.asked.meal)
-    found = slots.taken(session, ids, sorted(windows), budgets=pots)
-    pricing.withhold(found, book, diner, meal.asked.meal)
+    found = slots.read_usages(session, ids, sorted(windows), budgets=pots)
+    pricing.count_lent(found, book, diner, meal.asked.meal)
     return found
 
 
@@ -126,14 +126,16 @@ def quoted_now(session: Session, meal: ExcessMeal) -> tuple[Quote, tuple[case.Ta
         usage |= {key: repricing.usage_now(key, taken, meal.own) for key in fresh}
         listed = repricing.listed(usage)
         quoted = engine.quote(meal.book.book, meal.asked.diner, meal.asked.meal, listed)
-        fresh = {(ask.allowance, ask.window) for ask in pricing.asks(quoted) if not _fits(meal, ask, taken)} - seen
+        fresh = {
+            (ask.allowance, ask.window) for ask in pricing.limit_requests(quoted) if not _fits(meal, ask, taken)
+        } - seen
         if not fresh:
             return quoted, listed
 
 
-def _fits(meal: ExcessMeal, ask: slots.Ask, taken: slots.Taken) -> bool:
-    holder, more = pricing.holder(ask.scope, meal.whose), repricing.more(ask, meal.own)
-    used = taken.get((ask.allowance, ask.window), slots.Used())
+def _fits(meal: ExcessMeal, ask: slots.LimitRequest, taken: slots.Usages) -> bool:
+    holder, more = pricing.counted_for(ask.scope, meal.whose), repricing.more(ask, meal.own)
+    used = taken.get((ask.allowance, ask.window), slots.Usage())
     if holder is None or not more:
         return True
     if ask.unit == "fen":
@@ -146,8 +148,8 @@ def full_limits(session: Session, meal: ExcessMeal) -> set[Key]:
     taken, found = _taken(session, meal), set[Key]()
     uses = select(SaleUse).where(SaleUse.sale_id == meal.sale.id, SaleUse.granted < SaleUse.asked)
     for use in session.execute(uses).scalars():
-        used = taken.get((use.allowance, use.window), slots.Used())
-        ask = slots.Ask(use.allowance, use.window, use.unit, use.limited_to, use.asked, ())
+        used = taken.get((use.allowance, use.window), slots.Usage())
+        ask = slots.LimitRequest(use.allowance, use.window, use.unit, use.limited_to, use.asked, ())
         free = used.fen < use.limited_to if use.unit == "fen" else repricing.is_free(
             used, use.person_id, ask, meal.sale.service_day
         )  # fmt: skip
@@ -180,29 +182,29 @@ def take_limits(
     bears = lesser.borne(shares, quoted.shares)
     counted = {rule for use in quoted.uses for rule in use.rules} - {share.rule for share in quoted.shares}
     uses, rows, draws = list[dict[str, Any]](), list[dict[str, object]](), list[slots.Draw]()
-    for ask in sorted(pricing.asks(quoted), key=lambda ask: (ask.allowance, ask.window)):
-        counted_by = (each for share, each in zip(shares, bears, strict=True) if slots.counts(ask, share.fund))
+    for ask in sorted(pricing.limit_requests(quoted), key=lambda ask: (ask.allowance, ask.window)):
+        counted_by = (each for share, each in zip(shares, bears, strict=True) if slots.counts_fund(ask, share.fund))
         borne = (lesser.by_rules(each, ask.rules) for each in counted_by)
-        fen, holder = sum(borne), pricing.holder(ask.scope, meal.whose)
+        fen, holder = sum(borne), pricing.counted_for(ask.scope, meal.whose)
         if holder is None or not (fen or not counted.isdisjoint(ask.rules)):
             continue
         wanted = replace(ask, amount=min(ask.amount, fen)) if ask.unit == "fen" else ask
         more = repricing.more(wanted, meal.own)
         if not more:
             continue
-        taking = slots.take(holder, replace(wanted, amount=more), taken, meal.sale.service_day)
+        taking = slots.grant(holder, replace(wanted, amount=more), taken, meal.sale.service_day)
         if taking.granted < more:
             raise NoRoom
         if ask.unit == "fen":
             draws.append((holder, ask, taking.granted))
         if taking.new and taking.n is not None:
-            rows.append(slots.row(holder, ask, taking.n, meal.sale.service_day, meal.sale.id))
+            rows.append(slots.slot_row(holder, ask, taking.n, meal.sale.service_day, meal.sale.id))
         uses.append(
             {
                 "sale_id": meal.sale.id,
                 "allowance": ask.allowance,
                 "window": ask.window,
-                "person_id": taking.holder,
+                "person_id": taking.counted_for,
                 "unit": ask.unit,
                 "limited_to": ask.limited_to,
                 "granted": taking.granted,
@@ -210,5 +212,5 @@ def take_limits(
                 "rules": " ".join(ask.rules),
             }
         )
-    slots.draw(session, draws)
+    slots.write_draws(session, draws)
     return uses, rows

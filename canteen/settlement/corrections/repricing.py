@@ -141,7 +141,7 @@ def own_uses(session: Session, sale_id: uuid.UUID) -> dict[Key, Own]:
     return dict(found)
 
 
-def more(ask: slots.Ask, own: dict[Key, Own]) -> int:
+def more(ask: slots.LimitRequest, own: dict[Key, Own]) -> int:
     """What is asked besides what the sale has."""
     has = own.get((ask.allowance, ask.window), Own())
     if ask.unit == "fen":
@@ -149,13 +149,13 @@ def more(ask: slots.Ask, own: dict[Key, Own]) -> int:
     return 0 if has.slots else 1
 
 
-def is_free(used: slots.Used, holder: uuid.UUID, ask: slots.Ask, day: date) -> bool:
+def is_free(used: slots.Usage, holder: uuid.UUID, ask: slots.LimitRequest, day: date) -> bool:
     return (ask.unit == "day" and day in used.days) or used.free(holder, ask) is not None
 
 
-def usage_now(key: Key, taken: slots.Taken, own: dict[Key, Own]) -> case.Taken:
+def usage_now(key: Key, taken: slots.Usages, own: dict[Key, Own]) -> case.Taken:
     """Return how much of a limit the person's other meals use now, as the engine reads it."""
-    used, has = taken.get(key, slots.Used()), own.get(key, Own())
+    used, has = taken.get(key, slots.Usage()), own.get(key, Own())
     rest = used.slots - has.slots
     days = tuple(sorted(clock.civil(day) for day, slot in used.days.items() if slot not in has.slots))
     return case.Taken(key[0], key[1], len(rest), used.fen - has.fen, days)

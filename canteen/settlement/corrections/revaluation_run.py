@@ -62,7 +62,9 @@ class Work:
         self._stored: dict[str, Rulebook | None] = {}
         self._kinds: dict[date, str] = {}
         self.persons = list(elders.cluster(session, row.elder_id)[1]) if row.elder_id else []
-        self.supposed: dict[tuple[uuid.UUID, Key], list[tuple[slots.Ask, date]]] | None = {} if preview else None
+        self.supposed: dict[tuple[uuid.UUID, Key], list[tuple[slots.LimitRequest, date]]] | None = (
+            {} if preview else None
+        )
         self.tally = Tally()
         self._contracts = [
             contract
@@ -244,16 +246,16 @@ class Work:
             gates = self._gates(session, batch)
             people = {meal.id: self._at(session, meal) for meal in batch}
             roots = {person.root for _, person in people.values() if person is not None}
-            slots.lock(session, roots)
+            slots.lock_persons(session, roots)
             if any(p is not None and elders.cluster(session, p.root)[0] != p.root for _, p in people.values()):
-                raise slots.Again
+                raise slots.RetryTransaction
             if not self.books.stand(session):  # a newer notice may have been run on these meals
                 self.books = Books(session)
             gathered = self._recount(session, batch)
             self._hold(session, gathered, people)
             if any(meal.elder is None for meal in batch):  # a guest's sale is held only now
                 if not self.books.stand(session):
-                    raise slots.Again
+                    raise slots.RetryTransaction
                 gathered = self._recount(session, batch)
             found = []
             for meal, before in gathered:
@@ -292,11 +294,11 @@ class Work:
                         want.allowance, limits.get(want.allowance.rpartition("@")[0], 0)
                     )
                 elif want.scope == "household" and person is not None and person.household:
-                    alone.add(pricing.household_holder(person.household))
+                    alone.add(pricing.household_uuid(person.household))
             most += before.reference.list
-        slots.hold(session, alone, budgets, most)
-        slots.hold_drawn(
-            session, {each for place, _ in people.values() for each in pricing.budget_holders(place)}, budgets
+        slots.lock_names(session, alone, budgets, most)
+        slots.lock_budget_rows(
+            session, {pricing.budget_uuid(place.canteen.id) for place, _ in people.values()}, budgets
         )
 
     # --- one meal ---
@@ -309,9 +311,9 @@ class Work:
         """
         book, diner = self._book_of(session, meal, before), self._diner(session, meal, before)
         wants = engine.wanted(book.book, diner, before.meal)
-        own, whose = repricing.own_uses(session, meal.id), pricing.holders(person, place)
+        own, whose = repricing.own_uses(session, meal.id), pricing.counted_ids(person, place)
         taken = self._taken(session, wants, place, person, pricing.later_windows(book, diner, before.meal))
-        pricing.withhold(taken, book, diner, before.meal)
+        pricing.count_lent(taken, book, diner, before.meal)
         known = self._known_then(session, meal, before)
         usage = {(one.allowance, one.window): one for one in before.asked.taken}
         wished = engine.quote(book.book, diner, before.meal, before.asked.taken)
@@ -334,19 +336,19 @@ class Work:
         if changed is not None and changed.outcome == BOOKED and self._beyond(book, quoted, changed, taken):
             self.tally.left["budget_over"] += 1
             return None
-        if changed is None and not any(repricing.more(ask, own) for ask in pricing.asks(quoted)):
+        if changed is None and not any(repricing.more(ask, own) for ask in pricing.limit_requests(quoted)):
             return None
         changed = changed or Changed(BOOKED, before.due, before.due, ())  # only a limit that counts it from now on
         uses, rows = self._take(session, meal, quoted, taken, own, whose) if changed.outcome == BOOKED else ((), ())
         body = canonical(case.case_doc(diner, before.meal, repricing.listed(usage)))
         return Again(meal, changed, book, digest(body), body.decode(), uses, rows)
 
-    def _beyond(self, book: InForce, quoted: Quote, changed: Changed, taken: slots.Taken) -> bool:
+    def _beyond(self, book: InForce, quoted: Quote, changed: Changed, taken: slots.Usages) -> bool:
         """Whether the meal would get more of a budget that is shared out at its end than is free of it: so it stays as it is."""
-        for ask in pricing.asks(quoted):
+        for ask in pricing.limit_requests(quoted):
             if ask.scope == "budget" and budgets.prorated_by(book.body, ask.allowance):
-                used = taken.get((ask.allowance, ask.window), slots.Used()).fen
-                more = sum(one.fen for one in changed.funds if one.fen > 0 and slots.counts(ask, one.fund))
+                used = taken.get((ask.allowance, ask.window), slots.Usage()).fen
+                more = sum(one.fen for one in changed.funds if one.fen > 0 and slots.counts_fund(ask, one.fund))
                 if more > max(0, ask.limited_to - used):
                     return True
         return False
@@ -359,31 +361,31 @@ class Work:
 
     def _taken(
         self, session: Session, wants: Sequence[Wanted], place: Place, person: Known | None, later: set[str]
-    ) -> slots.Taken:
+    ) -> slots.Usages:
         """What of these limits is taken now, in these windows and `later` ones, with what the preview supposes."""
-        whose = pricing.holders(person, place)
+        whose = pricing.counted_ids(person, place)
         budgets = {(want.allowance, want.window) for want in wants if want.scope == "budget"}
         rest = [want for want in wants if want.scope != "budget"] if person else []
         ids = sorted({each for want in rest for each in whose.get(want.scope, whose["person"])})
-        found = slots.taken(session, ids, sorted({want.window for want in rest} | later), budgets=budgets)
+        found = slots.read_usages(session, ids, sorted({want.window for want in rest} | later), budgets=budgets)
         for key in {(want.allowance, want.window) for want in wants} if self.supposed else ():
             for holder in {*ids, *whose["budget"]}:
                 for ask, day in self.supposed.get((holder, key), ()) if self.supposed else ():
-                    slots.note(found.setdefault(key, slots.Used()), holder, ask, day)
+                    found.setdefault(key, slots.Usage()).grant(holder, ask, day)
         return found
 
     def _short(
         self,
         quoted: Quote,
-        taken: slots.Taken,
+        taken: slots.Usages,
         own: dict[Key, repricing.Own],
         whose: dict[str, tuple[uuid.UUID, ...]],
         day: date,
     ) -> Iterator[Key]:
         """Limits that have no room for what the quote takes besides what the sale has."""
-        for ask in pricing.asks(quoted):
-            key, holder = (ask.allowance, ask.window), pricing.holder(ask.scope, whose)
-            more, used = repricing.more(ask, own), taken.get((ask.allowance, ask.window), slots.Used())
+        for ask in pricing.limit_requests(quoted):
+            key, holder = (ask.allowance, ask.window), pricing.counted_for(ask.scope, whose)
+            more, used = repricing.more(ask, own), taken.get((ask.allowance, ask.window), slots.Usage())
             if holder is None or not more:
                 continue
             room = ask.limited_to - used.fen >= more if ask.unit == "fen" else repricing.is_free(used, holder, ask, day)
@@ -395,15 +397,15 @@ class Work:
         session: Session,
         meal: Meal,
         quoted: Quote,
-        taken: slots.Taken,
+        taken: slots.Usages,
         own: dict[Key, repricing.Own],
         whose: dict[str, tuple[uuid.UUID, ...]],
     ) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, object], ...]]:
         """Take what the quote asks besides what the sale has; the rows of uses and of new slots."""
         uses, rows = [], []
         newest = session.execute(select(func.coalesce(func.max(Record.id), 0))).scalar_one()
-        for ask in sorted(pricing.asks(quoted), key=lambda ask: (ask.allowance, ask.window)):
-            holder, more = pricing.holder(ask.scope, whose), repricing.more(ask, own)
+        for ask in sorted(pricing.limit_requests(quoted), key=lambda ask: (ask.allowance, ask.window)):
+            holder, more = pricing.counted_for(ask.scope, whose), repricing.more(ask, own)
             if holder is None or not more:
                 continue
             wanted = replace(ask, amount=more)
@@ -411,11 +413,11 @@ class Work:
                 key = (holder, (ask.allowance, ask.window))
                 self.supposed.setdefault(key, []).append((wanted, meal.day))
                 continue
-            taking = slots.take(holder, wanted, taken, meal.day)
+            taking = slots.grant(holder, wanted, taken, meal.day)
             if ask.unit == "fen" and taking.granted:
-                slots.draw(session, [(holder, wanted, taking.granted)])
+                slots.write_draws(session, [(holder, wanted, taking.granted)])
             if taking.new and taking.n is not None:
-                rows.append(slots.row(holder, ask, taking.n, meal.day, meal.id))
+                rows.append(slots.slot_row(holder, ask, taking.n, meal.day, meal.id))
             if taking.granted:
                 uses.append(
                     {
@@ -423,7 +425,7 @@ class Work:
                         "allowance": ask.allowance,
                         "window": ask.window,
                         "cause": revaluation_booking.cause(self.id),
-                        "person_id": taking.holder,
+                        "person_id": taking.counted_for,
                         "unit": ask.unit,
                         "limited_to": ask.limited_to,
                         "granted": taking.granted,

@@ -1,6 +1,6 @@
 """For tests alone: a server started with this folder on its PYTHONPATH lacks what WITHOUT names, `locks` unless told.
 
-locks   nothing is held before it is counted
+locks   nothing is locked before it is counted
 rows    an amount is added whatever the row says
 
 It shows that the races can fail: what the locks and the constraints are for. The product has no such switch.
@@ -25,14 +25,17 @@ def _look(session: Session, persons: Iterable[uuid.UUID]) -> set[uuid.UUID]:
     return set(session.execute(select(Elder.id).where(Elder.id.in_(set(persons)))).scalars())
 
 
-def _hold_nothing(
-    session: Session, households: Collection[uuid.UUID], budgets: Mapping[slots.Key, int], most: int
-) -> None:
+def _lock_nothing(session: Session, names: Collection[uuid.UUID], budgets: Mapping[slots.Key, int], most: int) -> None:
     return
 
 
-def _add_blindly(session: Session, holder: uuid.UUID, ask: slots.Ask, fen: int) -> None:
-    row = {"person_id": holder, "allowance": ask.allowance, "window": ask.window, "limited_to": ask.limited_to}
+def _add_blindly(session: Session, counted_for: uuid.UUID, request: slots.LimitRequest, fen: int) -> None:
+    row = {
+        "person_id": counted_for,
+        "allowance": request.allowance,
+        "window": request.window,
+        "limited_to": request.limited_to,
+    }
     more = {"used": AmountUsed.used + fen}
     key = ["person_id", "allowance", "window_start"]
     session.execute(insert(AmountUsed).values(**row, used=fen).on_conflict_do_update(index_elements=key, set_=more))
@@ -40,7 +43,7 @@ def _add_blindly(session: Session, holder: uuid.UUID, ask: slots.Ask, fen: int) 
 
 WITHOUT = os.environ.get("WITHOUT", "locks").split()
 if "locks" in WITHOUT:
-    slots.lock = _look
-    slots.hold = _hold_nothing
+    slots.lock_persons = _look
+    slots.lock_names = _lock_nothing
 if "rows" in WITHOUT:
     slots._add_amount = _add_blindly
