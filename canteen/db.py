@@ -289,7 +289,7 @@ def engine_options(config: Config) -> dict[str, Any]:
     if config.sqlite:
         return {
             "pool_size": config.pool_size,
-            "max_overflow": 0,
+            "max_overflow": config.pool_size,  # a thread may read a closed period beside its session
             "hide_parameters": True,  # an error's words go into logs: values may be personal data (P28)
             "connect_args": {"timeout": 10},
         }
@@ -301,7 +301,7 @@ def engine_options(config: Config) -> dict[str, Any]:
         options += f" -c role={config.app_role}"
     return {
         "pool_size": config.pool_size,
-        "max_overflow": 0,
+        "max_overflow": config.pool_size,
         "pool_timeout": 10,
         "hide_parameters": True,
         "connect_args": {

@@ -1,15 +1,18 @@
-"""Reading closed periods in keyset pages: no read transaction outlives one page (decision 0008).
+"""Reading closed periods by short reads of their own: no read transaction outlives one page (decision 0008).
 
-What is read here cannot change any more: the period is closed and its facts are cut off at known numbers.
+What is read here cannot change any more: the period is closed and its facts are cut off at known numbers. So it is
+read beside the caller's session, which keeps its transaction and what it has loaded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVarTuple
 
 from sqlalchemy import JSON, ColumnElement, Row, Select, any_, cast, literal, tuple_, type_coerce
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session
 
 from canteen.db import db
 
@@ -17,19 +20,26 @@ Ts = TypeVarTuple("Ts")
 PAGE = 1000  # rows; small enough for one list of parameters on SQLite
 
 
-def rows(query: Select[*Ts], keys: Sequence[Any], *, page: int | None = None) -> Iterator[Sequence[Row[*Ts]]]:
-    """Pages of `query` in the order of `keys`, which together are unique and stand first among its columns.
+@contextmanager
+def reader() -> Iterator[Session]:
+    """Open one short read on a connection of its own, ended with the block; what it loaded can be used afterwards.
 
-    Must not be called inside a transaction() of the caller.
+    Raises RuntimeError inside a transaction(): it would not see what that wrote, and on SQLite could keep it from its
+    commit. Read there with the transaction's own session.
     """
     if db.session().info.get("writing"):
-        raise RuntimeError("pages are read outside a writing transaction")
+        raise RuntimeError("a read of its own is opened outside a writing transaction")
+    with Session(db.engine) as session:
+        yield session
+
+
+def rows(query: Select[*Ts], keys: Sequence[Any], *, page: int | None = None) -> Iterator[Sequence[Row[*Ts]]]:
+    """Pages of `query`, each by a read of its own, in the order of `keys`: together unique and first of its columns."""
     size = page or PAGE
     after: tuple[Any, ...] | None = None
     while True:
         chunk = query if after is None else query.where(_beyond(keys, after))
-        found = db.session.execute(chunk.order_by(*keys).limit(size)).all()
-        db.session.rollback()  # ends the read
+        found = once(chunk.order_by(*keys).limit(size))
         if found:
             yield found
         if len(found) < size:
@@ -59,9 +69,6 @@ def json_of(column: Any) -> Any:
 
 
 def once(query: Select[*Ts]) -> Sequence[Row[*Ts]]:
-    """All rows of one short read, ended at once."""
-    if db.session().info.get("writing"):
-        return db.session.execute(query).all()
-    found = db.session.execute(query).all()
-    db.session.rollback()
-    return found
+    """All rows of one short read of its own, ended at once."""
+    with reader() as session:
+        return session.execute(query).all()

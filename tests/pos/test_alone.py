@@ -125,7 +125,7 @@ class Counter:
 
     def listed(self) -> int:
         self.session.rollback()
-        return unproven_pages.waiting(self.session, {"k1"})[1]
+        return unproven_pages.waiting({"k1"})[1]
 
 
 MakeCounter = Callable[[str], Counter]

@@ -21,7 +21,7 @@ from canteen.settlement.desk import unproven_pages
 from canteen.settlement.models import Finding
 from tests import world
 from tests.auth.house import Browser, a_person
-from tests.settlement.conftest import Town, at, fresh
+from tests.settlement.conftest import Town, at
 
 JAN5, JAN6, JAN20 = date(2026, 1, 5), date(2026, 1, 6), date(2026, 1, 20)
 FEB6, FEB10 = at(date(2026, 2, 6), 9), at(date(2026, 2, 10), 9)
@@ -75,7 +75,7 @@ def test_a_self_dated_meal_is_named_and_pays_in_the_next_claim_once_released(tow
     release(town, finding)
     town.close("2026-02")
     assert town.lines("2026-02") == [("adjustment", "city", "2026-01", "k1-202601", 1, 1, 500)]
-    assert unproven_pages.waiting(fresh(), {"k1"}) == ([], 0)
+    assert unproven_pages.waiting({"k1"}) == ([], 0)
     exact(town, "2026-01", "2026-02")
 
 

@@ -26,7 +26,7 @@ from canteen.settlement.models import Statement
 from tests import world
 from tests.auth.house import Browser, a_person
 from tests.invariants.test_laws import drop_trigger, owner, run
-from tests.settlement.conftest import RULES, Town, at
+from tests.settlement.conftest import RULES, Town, at, fresh
 
 __all__ = ["owner"]
 JAN5, JAN6, FEB = date(2026, 1, 5), date(2026, 1, 6), date(2026, 2, 6)
@@ -203,6 +203,6 @@ def test_parties_of_many_claims_are_read_as_of_their_own_close(town: Town) -> No
     town.close("2026-02")
     january, february = town.claim("2026-01").id, town.claim("2026-02").id
 
-    found = parties.of_claims([january, february])
+    found = parties.of_claims(fresh(), [january, february])
 
     assert (found[january].canteen, found[february].canteen) == ("康乐食堂", "二号")

@@ -173,7 +173,7 @@ def test_an_approval_that_moves_too_much_is_named(town: Town, monkeypatch: pytes
     right = carry_over.approved_by_fund
     with monkeypatch.context() as during_the_approval:
         during_the_approval.setattr(
-            carry_over, "approved_by_fund", lambda claim: {key: fen - 1 for key, fen in right(claim).items()}
+            carry_over, "approved_by_fund", lambda *asked: {key: fen - 1 for key, fen in right(*asked).items()}
         )
         assert decide(town, "2026-01", date(2026, 2, 6)) == "approved"
 

@@ -45,11 +45,11 @@ def owing(town: Town) -> Town:
 
 
 def test_an_elder_is_owed_what_was_overpaid_and_it_is_handed_back_once(owing: Town) -> None:
-    (row,) = refunds.owed(["c1"])
+    (row,) = refunds.owed(db.session(), ["c1"])
     assert (row.name, row.meals, row.fen, row.revaluations) == ("王桂兰", 2, 200, (1,))
     assert NUMBER not in row.number
     assert refunds.give("c1", owing.elders[1], 200, by="p-manager") == 1
-    assert refunds.owed(["c1"]) == []
+    assert refunds.owed(db.session(), ["c1"]) == []
     with pytest.raises(refunds.OwedOtherwise):
         refunds.give("c1", owing.elders[1], 200, by="p-manager")
 
@@ -63,14 +63,14 @@ def test_a_voided_meal_is_owed_no_more_and_one_handed_back_before_is_told(owing:
     found = db.session.execute(select(Sale.id).where(Sale.elder_id == owing.elders[1])).scalars().all()
     db.session.rollback()
     owing.void(str(found[0]), at(date(2026, 2, 12), 9))
-    assert [row.fen for row in refunds.owed(["c1"])] == [100]
+    assert [row.fen for row in refunds.owed(db.session(), ["c1"])] == [100]
     refunds.give("c1", owing.elders[1], 100, by="p-manager")
     owing.void(str(found[1]), at(date(2026, 2, 12), 10))
-    assert [row.fen for row in refunds.owed(["c1"])] == [-100]
+    assert [row.fen for row in refunds.owed(db.session(), ["c1"])] == [-100]
 
 
 def test_the_workbook_has_a_place_to_sign_and_tells_neither_number_nor_class(owing: Town, tmp_path: Path) -> None:
-    refunds.workbook(refunds.owed(["c1"]), tmp_path / "list.xlsx")
+    refunds.workbook(refunds.owed(db.session(), ["c1"]), tmp_path / "list.xlsx")
     book = CalamineWorkbook.from_path(tmp_path / "list.xlsx")
     rows = book.get_sheet_by_index(0).to_python()
     assert rows[1] == list(refunds.COLUMNS)

@@ -218,7 +218,7 @@ def _one(number: int, refusal: Refusal | None = None) -> ResponseReturnValue:
         refunds=guard.may(Permission.SEE_SALES),
         people=people,
         names=names(),
-        fund_names=parties.fund_names(),
+        fund_names=parties.fund_names(db.session()),
         done=_done(),
         refusal=refusal,
     )

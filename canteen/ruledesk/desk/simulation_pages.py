@@ -145,7 +145,7 @@ def simulation(number: int) -> ResponseReturnValue:
         people=_people(found) if found else {},
         classes=CLASSES,
         names=called,
-        fund_names=parties.fund_names(),
+        fund_names=parties.fund_names(db.session()),
         may_cancel=covers(Permission.RULEBOOKS, row.layer, row.node_id),
         may_export=guard.may(Permission.EXPORT),
         done=done(),

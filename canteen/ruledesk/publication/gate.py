@@ -299,13 +299,12 @@ def _replay(found: Gate, period: Period, canteens: Sequence[str], before: Layers
     book that holds and the one that would.
     """
     found.span = f"{period.from_day.isoformat()} 至 {period.to_day.isoformat()}"
-    session = db.session()
-    contracts = dict(
-        session.execute(select(Contract.id, Contract.canteen_id).where(Contract.canteen_id.in_(canteens))).all()
-    )
-    homes = dict(session.execute(select(Canteen.id, Canteen.area_id).where(Canteen.id.in_(canteens))).all())
-    paths = {area: tuple(places.path(session, area, period.to_day)) for area in set(homes.values())}
-    session.rollback()
+    with keyset.reader() as session:
+        contracts = dict(
+            session.execute(select(Contract.id, Contract.canteen_id).where(Contract.canteen_id.in_(canteens))).all()
+        )
+        homes = dict(session.execute(select(Canteen.id, Canteen.area_id).where(Canteen.id.in_(canteens))).all())
+        paths = {area: tuple(places.path(session, area, period.to_day)) for area in set(homes.values())}
     quotes = Quotes()
     day = period.from_day
     while day <= period.to_day:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from canteen.keyset import reader
 from canteen.registry.models import ElderIdentity
 from canteen.registry.words import CLASSES
 from canteen.rulebooks.models import Simulation
@@ -60,7 +61,8 @@ class Day:
 
 def parts(found: Mapping[str, Any], names: Mapping[str, str]) -> list[Part]:
     """Cost by fund, then subsidy by district, canteen, age band and class."""
-    called = parties.fund_names()
+    with reader() as session:
+        called = parties.fund_names(session)
     funds = tuple(
         Row(fund, f"{called.get(fund, fund)}（{PAYERS[row[2]]}）", None, row[0], row[1])
         for fund, row in sorted(found["funds"].items())
@@ -136,7 +138,8 @@ def _days(book: Book, found: Mapping[str, Any]) -> None:
 
 
 def _budgets(book: Book, found: Mapping[str, Any]) -> None:
-    called = parties.fund_names()
+    with reader() as session:
+        called = parties.fund_names(session)
     sheet = book.sheet("预算", (30, 22, 14, 18, 18, 16))
     sheet.head(("资金", "编号", "期初", "预算", "用去", "用完的日期"))
     for one in found["budgets"]:

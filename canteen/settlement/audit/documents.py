@@ -69,7 +69,8 @@ def _names(row: Period, cut: Cut, body: str) -> Iterator[Difference]:
     if "names" not in stated:
         return
     asked = parties.Asked(row.contract_id, row.district_id, cut.facts, stated["rulebooks"], stated["names"]["funds"])
-    again = parties.at([asked])[0].told()
+    with keyset.reader() as session:
+        again = parties.at(session, [asked])[0].told()
     if again != stated["names"]:
         yield Difference("names", f"period:{row.id}", statement.canonical(stated["names"]), statement.canonical(again))
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from sqlalchemy import and_, func, or_, select
 
 from canteen import keyset
-from canteen.db import db
 from canteen.ledger import transfers
 from canteen.money import Fen
 from canteen.pos.models import Sale, Share, Void
@@ -63,8 +62,8 @@ def trial(contract_id: str) -> list[Trial]:
         for fund, fen in keyset.once(query):
             sold[fund] += int(fen)
     sold.update(_revalued(contract_id))
-    standing = transfers.balances(db.session(), contract_id)
-    db.session.rollback()
+    with keyset.reader() as session:
+        standing = transfers.balances(session, contract_id)
     funds = sorted({fund for fund, kind in standing if kind in HELD_BY} | sold.keys())
     return [Trial(fund, sold[fund], {kind: standing.get((fund, kind), 0) for kind in HELD_BY}) for fund in funds]
 

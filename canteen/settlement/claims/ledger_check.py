@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from canteen import keyset
 from canteen.money import Fen
+from canteen.settlement.claims.claims import NoClaim
 from canteen.settlement.closing import adjustments, carry_over, close, statement
 from canteen.settlement.closing import lines as claim_lines
 from canteen.settlement.closing.statement import Key
@@ -17,10 +18,11 @@ from canteen.settlement.models import Claim, ClaimLine, Statement
 
 
 def agrees(claim_id: int) -> bool:
-    """Whether lines, total and statement of a claim say the same, and the log too."""
-    period_id, total, digest = keyset.once(
-        select(Claim.period_id, Claim.fen, Claim.statement_hash).where(Claim.id == claim_id)
-    )[0]
+    """Whether lines, total and statement of a claim say the same, and the log too. Raises NoClaim."""
+    found = keyset.once(select(Claim.period_id, Claim.fen, Claim.statement_hash).where(Claim.id == claim_id))
+    if not found:
+        raise NoClaim
+    period_id, total, digest = found[0]
     rows = keyset.once(
         select(ClaimLine.kind, ClaimLine.fund, ClaimLine.service_month, ClaimLine.origin, ClaimLine.fen).where(
             ClaimLine.claim_id == claim_id

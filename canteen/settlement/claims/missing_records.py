@@ -9,10 +9,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from sqlalchemy import and_, func, or_, select
+from sqlalchemy.orm import Session
 
 from canteen import clock, keyset
 from canteen.auth.models import LostNumbers, Tablet
-from canteen.db import db
 from canteen.ledger.models import Period
 from canteen.places import Contract
 from canteen.pos import arrivals, lost_numbers
@@ -46,8 +46,7 @@ class Silent:
 
 def missing(period: Period) -> list[Gap]:
     """Gaps of the period as of now, without the numbers that two people declared lost."""
-    contract = db.session.get(Contract, period.contract_id)
-    assert contract is not None
+    contract = _contract(period)
     found = [finding for finding in period_checks.of_tablets(period, contract) if finding.code == "gap"]
     gone: dict[str, list[Run]] = defaultdict(list)
     waiting: dict[str, list[tuple[Run, str]]] = defaultdict(list)
@@ -80,12 +79,17 @@ def _meet(one: Run, other: Run) -> bool:
     return one.epoch == other.epoch and one.first <= other.last and one.last >= other.first
 
 
-def claims_waiting_for(tablet_id: str, run: Run) -> list[str]:
+def _contract(period: Period) -> Contract:
+    with keyset.reader() as session:
+        return session.get_one(Contract, period.contract_id)
+
+
+def claims_waiting_for(session: Session, tablet_id: str, run: Run) -> list[str]:
     """Numbers of the claims not handed in yet that a run of missing numbers can touch, as of now."""
     mine = (Record.tablet_id == tablet_id, Record.epoch == run.epoch)
     before = select(func.max(Record.number)).where(*mine, Record.number < run.first).scalar_subquery()
     after = select(func.min(Record.number)).where(*mine, Record.number > run.last).scalar_subquery()
-    beside = keyset.once(
+    beside = session.execute(
         select(Record.tablet_at, Record.arrived_at).where(*mine, or_(Record.number == before, Record.number == after))
     )
     days = [arrivals.day_told(at, arrived) for at, arrived in beside]
@@ -101,13 +105,12 @@ def claims_waiting_for(tablet_id: str, run: Run) -> list[str]:
         .where(or_(Decision.to_state.is_(None), Decision.to_state == "returned"))
         .order_by(Claim.from_day)
     )
-    return [number for (number,) in keyset.once(query)]
+    return list(session.execute(query).scalars())
 
 
 def quarantined(period: Period) -> int:
     """Records of the period's days that its tablets sent and nobody could book yet: kept whole, to be looked into."""
-    contract = db.session.get(Contract, period.contract_id)
-    assert contract is not None
+    contract = _contract(period)
     tablets = gather_tablets.tablets(contract, period.from_day, period.to_day)
     resolved = select(Record.resolves).where(Record.resolves.is_not(None))
     query = select(Record.tablet_at, Record.arrived_at).where(

@@ -175,7 +175,7 @@ def check(payout_id: int, outcome: str, *, by: str, reason: str = "", way: Steps
             return done[-1].to_state
         moves = [
             workflow.signed(fund, ("claimed", "paid"), fen, "pay", claim.number, f"payout:{payout_id}", month)
-            for (fund, month), fen in carry_over.approved_by_fund(claim.id).items()
+            for (fund, month), fen in carry_over.approved_by_fund(session, claim.id).items()
         ]
         transfers.post(session, period, moves)
         session.add(

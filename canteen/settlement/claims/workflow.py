@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 
 from canteen import clock, events
 from canteen.auth import humans
-from canteen.db import db, retried, transaction
+from canteen.db import retried, transaction
 from canteen.errors import Conflict
+from canteen.keyset import reader
 from canteen.ledger import periods, transfers
 from canteen.ledger.models import Period
 from canteen.ledger.transfers import Move
@@ -75,7 +76,7 @@ def move(
         claims.reason_given(reason, "请写明退回的原因（至少 4 个字）。")
     if act == "submit":
         _nothing_missing(claim_id)
-    if act == "approve" and db.session.get(Claim, claim_id) is not None and not ledger_check.agrees(claim_id):
+    if act == "approve" and not ledger_check.agrees(claim_id):
         raise NotAsLogged
     if len(reason.strip()) > claims.MOST:
         raise claims.NeedsReason(f"说明最多 {claims.MOST} 字，请写得简短些。")
@@ -83,10 +84,12 @@ def move(
 
 
 def _nothing_missing(claim_id: int) -> None:
-    claim = db.session.get(Claim, claim_id)
-    if claim is None:
-        raise claims.NoClaim
-    missing = missing_records.missing(db.session.get_one(Period, claim.period_id))
+    with reader() as session:
+        claim = session.get(Claim, claim_id)
+        if claim is None:
+            raise claims.NoClaim
+        period = session.get_one(Period, claim.period_id)
+    missing = missing_records.missing(period)
     if missing:
         named = "；".join(f"{gap.tablet_name} 第 {gap.first}–{gap.last} 号" for gap in missing[:5])
         raise GapHolds(f"平板流水缺号（{named}），补齐或由两人确认遗失后才能申报。")
@@ -118,7 +121,7 @@ def _move(claim_id: int, act: str, *, by: str, reason: str, way: Steps, at: int 
         number = events.record(session, f"claim.{act}", f"claim:{claim.number}", by=by, body=body)
         if period is not None:
             cause = f"decision:{number}"
-            moves = [] if after == "carried" else list(_moves(claim, cause, settled=after == "settled"))
+            moves = [] if after == "carried" else list(_moves(session, claim, cause, settled=after == "settled"))
             transfers.post(session, period, [*moves, *review.disallowed(session, claim, cause)])
         session.add(
             Decision(
@@ -160,9 +163,9 @@ def approved_fen(session: Session, claim: Claim) -> Fen:
     return approved
 
 
-def _moves(claim: Claim, cause: str, *, settled: bool) -> Iterator[Move]:
+def _moves(session: Session, claim: Claim, cause: str, *, settled: bool) -> Iterator[Move]:
     """open -> claimed by fund and service month, back where a fund is below zero; all the way when nothing is to pay."""
-    for (fund, month), fen in carry_over.approved_by_fund(claim.id).items():
+    for (fund, month), fen in carry_over.approved_by_fund(session, claim.id).items():
         yield signed(fund, ("open", "claimed"), fen, "claim", claim.number, cause, month)
         if settled:
             yield signed(fund, ("claimed", "paid"), fen, "pay", claim.number, cause, month)

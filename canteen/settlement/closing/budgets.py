@@ -7,8 +7,9 @@ from datetime import date, timedelta
 from functools import lru_cache
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from canteen import clock, keyset
+from canteen import clock
 from canteen.policy import days
 from canteen.rulebooks.models import JoinedRulebook
 
@@ -21,9 +22,9 @@ def fund_of(allowance: str) -> str:
     return allowance.removeprefix(PREFIX).partition("@")[0]
 
 
-def prorated(book: str, allowance: str) -> bool:
+def prorated(session: Session, book: str, allowance: str) -> bool:
     """Whether the rulebook that a meal was judged under prorates this budget at its end."""
-    return allowance.startswith(PREFIX) and fund_of(allowance) in _prorated(book)
+    return allowance.startswith(PREFIX) and fund_of(allowance) in _prorated(session, book)
 
 
 def prorated_by(body: str, allowance: str) -> bool:
@@ -31,21 +32,22 @@ def prorated_by(body: str, allowance: str) -> bool:
     return allowance.startswith(PREFIX) and fund_of(allowance) in _read(body)
 
 
-def last_day(book: str, allowance: str, window: str) -> date:
+def last_day(session: Session, book: str, allowance: str, window: str) -> date:
     """The last day of a window of a prorated budget, as that rulebook counts windows."""
-    kind, first = _prorated(book)[fund_of(allowance)], int(window)
+    kind, first = _prorated(session, book)[fund_of(allowance)], int(window)
     longest = {"month": 31, "quarter": 92, "year": 366}[kind]
     following = next(day for day in range(first + 27, first + longest + 1) if days.first_of(kind, day) > first)
     return clock.day_of(following) - timedelta(days=1)
 
 
-def _prorated(book: str) -> dict[str, str]:
+def _prorated(session: Session, book: str) -> dict[str, str]:
     """Funds of a stored rulebook whose budget is prorated -> kind of its window."""
     if book not in _known:
-        rows = keyset.once(select(JoinedRulebook.body).where(JoinedRulebook.hash == book))
-        if not rows:
+        query = select(JoinedRulebook.body).where(JoinedRulebook.hash == book)
+        body = session.execute(query).scalar_one_or_none()
+        if body is None:
             return {}
-        _known[book] = _read(rows[0][0])
+        _known[book] = _read(body)
     return _known[book]
 
 

@@ -10,6 +10,7 @@ from collections import defaultdict
 from typing import Any
 
 from sqlalchemy import and_, select
+from sqlalchemy.orm import Session
 
 from canteen import keyset
 from canteen.ledger.models import Period, Transfer
@@ -104,23 +105,26 @@ def carried(period: Period, cut: Cut) -> dict[Key, tuple[int, int, Fen]]:
         )
     )
     sums: dict[Key, tuple[int, int, Fen]] = {}
-    for claim_id, number in keyset.once(query.order_by(Claim.id)):
-        for (fund, month), fen in approved_by_fund(claim_id).items():
-            sums[Key("carried", fund, month, number)] = (0, 0, fen)
+    with keyset.reader() as session:
+        for claim_id, number in session.execute(query.order_by(Claim.id)).all():
+            for (fund, month), fen in approved_by_fund(session, claim_id).items():
+                sums[Key("carried", fund, month, number)] = (0, 0, fen)
     return sums
 
 
-def approved_by_fund(claim_id: int) -> dict[tuple[str, str], Fen]:
+def approved_by_fund(session: Session, claim_id: int) -> dict[tuple[str, str], Fen]:
     """Fen of a claim's lines less what was withheld or disallowed, by (fund, service month); may be below zero."""
     sums: dict[tuple[str, str], Fen] = defaultdict(int)
     where: dict[int, tuple[str, str]] = {}
-    for n, fund, month, fen in keyset.once(
+    for n, fund, month, fen in session.execute(
         select(ClaimLine.n, ClaimLine.fund, ClaimLine.service_month, ClaimLine.fen).where(
             ClaimLine.claim_id == claim_id
         )
     ):
         where[n] = (fund, month)
         sums[fund, month] += fen
-    for n, fen in keyset.once(select(WithheldMeal.line_n, WithheldMeal.fen).where(WithheldMeal.claim_id == claim_id)):
+    for n, fen in session.execute(
+        select(WithheldMeal.line_n, WithheldMeal.fen).where(WithheldMeal.claim_id == claim_id)
+    ):
         sums[where[n]] -= fen
     return {key: fen for key, fen in sorted(sums.items()) if fen}

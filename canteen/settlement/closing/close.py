@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from canteen import clock, events, keyset
 from canteen.auth.models import Tablet
 from canteen.db import db, retried, transaction
+from canteen.keyset import reader
 from canteen.ledger import periods
 from canteen.ledger.models import Period
 from canteen.places import Contract, NoContract
@@ -114,8 +115,9 @@ def _silent(session: Session, period: Period) -> list[str]:
 
 def settle(period_id: int, *, by: str) -> tuple[str, str]:
     """Reckon a closed period unless that was done: (claim number, statement hash). Same period, same bytes."""
-    if done := _done(period_id):
-        return done
+    with reader() as session:
+        if done := _done(session, period_id):
+            return done
     period = load(period_id)
     for earlier in _unreckoned_until(period.contract_id, period.from_day):  # its lines name the claims of these
         _store(earlier, reckon(earlier), by)
@@ -137,20 +139,18 @@ def _unreckoned() -> Select[int]:
     )
 
 
-def _done(period_id: int) -> tuple[str, str] | None:
+def _done(session: Session, period_id: int) -> tuple[str, str] | None:
     query = select(Claim.number, Statement.hash).join(Statement, Statement.period_id == Claim.period_id)
-    found = keyset.once(query.where(Claim.period_id == period_id))
-    return (found[0][0], found[0][1]) if found else None
+    found = session.execute(query.where(Claim.period_id == period_id)).one_or_none()
+    return (found[0], found[1]) if found else None
 
 
 def reckon(period_id: int) -> Figures:
     """The figures of a closed period, from transfers, sales and facts up to its cut. Writes nothing."""
     _arrived()
     period = load(period_id)
-    contract = db.session.get(Contract, period.contract_id)
-    assert contract is not None
-    db.session.expunge(contract)
-    db.session.rollback()
+    with reader() as session:
+        contract = session.get_one(Contract, period.contract_id)
     cut, silent = cut_of(period)
     known = gather.clusters(cut)
     counts, findings = judge(period, contract, known, cut)
@@ -184,7 +184,8 @@ def _named(period: Period, cut: Cut, counts: Counts, lines: tuple[statement.Line
         return None
     funds = {line.key.fund for line in lines} | set(claim_lines.funds(period))
     asked = parties.Asked(period.contract_id, period.district_id, cut.facts, counts.rulebooks, funds)
-    return parties.at([asked])[0].told()
+    with reader() as session:
+        return parties.at(session, [asked])[0].told()
 
 
 def _arrived() -> None:
@@ -199,20 +200,23 @@ def _arrived() -> None:
            WHERE relation = 'record'::regclass AND mode = 'RowExclusiveLock' AND database =
                  (SELECT oid FROM pg_database WHERE datname = current_database())"""
     )
-    waited_for = set(db.session.execute(under_way).scalars())
-    db.session.rollback()
+
+    def writing() -> set[Any]:
+        with reader() as session:
+            return set(session.execute(under_way).scalars())
+
+    waited_for = writing()
     while waited_for:
         time.sleep(SETTLING)
-        waited_for &= set(db.session.execute(under_way).scalars())
-        db.session.rollback()
+        waited_for &= writing()
 
 
 def load(period_id: int) -> Period:
-    found = db.session.get(Period, period_id, populate_existing=True)
+    """Read a period as it is now. Raises NoPeriod."""
+    with reader() as session:
+        found = session.get(Period, period_id)
     if found is None:
         raise periods.NoPeriod
-    db.session.expunge(found)
-    db.session.rollback()
     return found
 
 
@@ -245,7 +249,7 @@ def _store(period_id: int, figures: Figures, by: str) -> tuple[str, str]:
     """Keep statement, findings, claim and lines, all or none; whoever comes second gets the first one's."""
     with transaction() as session:
         session.execute(select(Period.id).where(Period.id == period_id).with_for_update())
-        if done := _done(period_id):
+        if done := _done(session, period_id):
             return done
         body_text = statement.body(figures)
         digest, now = statement.digest(body_text), clock.now()

@@ -205,9 +205,9 @@ def content_hashes(period: Period, cut: Cut) -> Iterator[str]:
     query = query.where(belongs(period, cut))
     if db.engine.dialect.name == "postgresql":
         in_order = query.order_by(SaleKey.content_hash.collate("C")).execution_options(yield_per=5000)
-        for row in db.session.execute(in_order):
-            yield row[2]
-        db.session.rollback()
+        with keyset.reader() as session:
+            for row in session.execute(in_order):
+                yield row[2]
         return
     pages = keyset.rows(query, (Sale.service_day, Sale.id), page=5000)
     yield from sorted(row[2] for page in pages for row in page)

@@ -210,5 +210,10 @@ def _use(row: Any, elsewhere: Fen | None) -> Use:
         arrival=row.arrival,
         left=None if row.void_record is None else row.void_record * PLACES,  # as sales count their arrival
         elsewhere=elsewhere,
-        prorated=elsewhere is not None and budgets.prorated(row.own_rulebook_hash, row.allowance),
+        prorated=elsewhere is not None and _prorated(row.own_rulebook_hash, row.allowance),
     )
+
+
+def _prorated(book: str, allowance: str) -> bool:
+    with keyset.reader() as session:
+        return budgets.prorated(session, book, allowance)

@@ -10,7 +10,6 @@ from datetime import date
 from sqlalchemy import and_, select
 
 from canteen import keyset
-from canteen.db import db
 from canteen.ledger.models import Period
 from canteen.pos.models import Sale, Void
 from canteen.registry import facts as dated
@@ -38,11 +37,12 @@ def twins(elders: Collection[str], known: Clusters, cut: Cut, first: date, last:
     elders       whose sales are asked for, on the days from `first` to `last`
     Two entries that are known to be one are none: their limits are one already.
     """
+    with keyset.reader() as session:
+        likely = likely_same.twins(session, [uuid.UUID(each) for each in elders], cut.facts)
     alike = {
         str(each): [str(one.id) for one in others if known.root(str(each)) != known.root(str(one.id))]
-        for each, others in likely_same.twins(db.session(), [uuid.UUID(each) for each in elders], cut.facts).items()
+        for each, others in likely.items()
     }
-    db.session.rollback()
     eaten: dict[tuple[date, str], list[tuple[str, str]]] = defaultdict(list)
     for some in batches(sorted({*alike, *(other for others in alike.values() for other in others)}), 500):
         query = (

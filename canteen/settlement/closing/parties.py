@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from canteen import keyset, names
-from canteen.db import db
 from canteen.places import Contract
 from canteen.rulebooks.models import JoinedRulebook, Publication, RulebookVersion
 from canteen.settlement.models import Claim, Statement
@@ -61,8 +61,8 @@ class Asked:
     funds: Collection[str] | None = None
 
 
-def of_claims(claim_ids: Collection[int]) -> dict[int, Parties]:
-    """The parties of each claim, as its statement names them. Leaves the read open."""
+def of_claims(session: Session, claim_ids: Collection[int]) -> dict[int, Parties]:
+    """The parties of each claim, as its statement names them."""
     stated = keyset.json_of(Statement.body)
     query = (
         select(
@@ -71,29 +71,28 @@ def of_claims(claim_ids: Collection[int]) -> dict[int, Parties]:
         .join(Statement, Statement.period_id == Claim.period_id)
         .where(Claim.id.in_(claim_ids))
     )  # fmt: skip
-    rows = db.session.execute(query).all()
+    rows = session.execute(query).all()
     found = {claim: Parties(**told) for claim, _, _, _, told, _ in rows if told}
     older = [(row[0], Asked(row[1], row[2], row[3], row[5])) for row in rows if not row[4]]
-    return found | dict(zip((claim for claim, _ in older), at([asked for _, asked in older]), strict=True))
+    return found | dict(zip((claim for claim, _ in older), at(session, [asked for _, asked in older]), strict=True))
 
 
-def at(asked: Sequence[Asked]) -> list[Parties]:
+def at(session: Session, asked: Sequence[Asked]) -> list[Parties]:
     """The parties as they were at an event, of each that is asked for."""
     if not asked:
         return []
     query = select(Contract.id, Contract.canteen_id, Contract.operator_id, Contract.payee_id)
-    of = {row[0]: row for row in keyset.once(query.where(Contract.id.in_({one.contract_id for one in asked})))}
-    session = db.session()
+    of = {row[0]: row for row in session.execute(query.where(Contract.id.in_({one.contract_id for one in asked})))}
     canteens = names.of(session, "canteen", {canteen for _, canteen, _, _ in of.values()})
     operators = names.of(session, "operator", {operator for _, _, operator, _ in of.values()})
     payees = names.of(session, "payee", {payee for _, _, _, payee in of.values()})
     districts = names.of(session, "area", {one.district_id for one in asked})
-    funds, found = Funds(), []
+    funds, found = Funds(session), []
     for one in asked:
         _, canteen, operator, payee = of[one.contract_id]
         paid = payees.entry(payee, one.facts)
         assert paid is not None
-        called = funds.at(one.facts) | _fund_names_of(one.rulebooks)
+        called = funds.at(one.facts) | _fund_names_of(session, one.rulebooks)
         wanted = called if one.funds is None else {fund: called.get(fund, fund) for fund in one.funds}
         found.append(
             Parties(
@@ -112,12 +111,12 @@ def at(asked: Sequence[Asked]) -> list[Parties]:
 class Funds:
     """What the rulebooks call each fund: of two names one in a published rulebook holds, and of those the later."""
 
-    def __init__(self) -> None:
-        self._drafted = [
-            (row[0], row[1]) for row in keyset.once(select(RulebookVersion.hash, RulebookVersion.recorded))
-        ]
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        drafted = session.execute(select(RulebookVersion.hash, RulebookVersion.recorded))
+        self._drafted = [(row[0], row[1]) for row in drafted]
         self._published = defaultdict[str, list[int]](list)
-        for digest, recorded in keyset.once(select(Publication.rulebook_hash, Publication.recorded)):
+        for digest, recorded in session.execute(select(Publication.rulebook_hash, Publication.recorded)):
             self._published[digest].append(recorded)
 
     def at(self, upto: int | None = None) -> dict[str, str]:
@@ -128,34 +127,34 @@ class Funds:
             for digest, drafted in self._drafted
             if drafted <= last
         ]
-        return _names_of([digest for _, _, digest in sorted(order)])
+        return _names_of(self._session, [digest for _, _, digest in sorted(order)])
 
 
 _FUNDS: dict[str, dict[str, str]] = {}  # by rulebook hash: a version never changes
 
 
-def fund_names(upto: int | None = None) -> dict[str, str]:
+def fund_names(session: Session, upto: int | None = None) -> dict[str, str]:
     """What each fund is called, as of an event; now for None."""
-    return Funds().at(upto)
+    return Funds(session).at(upto)
 
 
-def _names_of(hashes: Sequence[str]) -> dict[str, str]:
+def _names_of(session: Session, hashes: Sequence[str]) -> dict[str, str]:
     """What these rulebooks call each fund; the later in the order holds."""
     called: dict[str, str] = {}
     if missing := [digest for digest in hashes if digest not in _FUNDS]:
         query = select(RulebookVersion.hash, RulebookVersion.body).where(RulebookVersion.hash.in_(missing))
-        for digest, body in keyset.once(query):
+        for digest, body in session.execute(query):
             _FUNDS[digest] = {fund["id"]: fund["name"] for fund in json.loads(body).get("funds", ())}
     for digest in hashes:
         called |= _FUNDS[digest]
     return called
 
 
-def _fund_names_of(joined: Collection[str]) -> dict[str, str]:
+def _fund_names_of(session: Session, joined: Collection[str]) -> dict[str, str]:
     """As the rulebooks call the funds that a period's meals were sold under."""
-    rows = keyset.once(
+    rows = session.execute(
         select(JoinedRulebook.parts).where(JoinedRulebook.hash.in_(joined)).order_by(JoinedRulebook.hash)
     )
     parts = {part for (text,) in rows for part in json.loads(text)}
     ordered = select(RulebookVersion.hash).where(RulebookVersion.hash.in_(parts)).order_by(RulebookVersion.recorded)
-    return _names_of([row[0] for row in keyset.once(ordered)])
+    return _names_of(session, [row[0] for row in session.execute(ordered)])

@@ -120,9 +120,9 @@ def _windows(session: Session, contract: str, canteen: str) -> list[tuple[str, s
         .distinct()
     )
     return [
-        (allowance, window, book_hash, budgets.last_day(book_hash, allowance, window))
+        (allowance, window, book_hash, budgets.last_day(session, book_hash, allowance, window))
         for allowance, window, book_hash in session.execute(query).all()
-        if budgets.prorated(book_hash, allowance)
+        if budgets.prorated(session, book_hash, allowance)
     ]
 
 
@@ -131,7 +131,7 @@ def _share_out(session: Session, key: Key, by: str) -> Prorating:
     ((records,),) = session.execute(select(func.coalesce(func.max(Record.id), 0))).all()
     asked, other = Counter[str](), 0
     for contract, book_hash, fen in _asked_by_contract(session, key, records):
-        if budgets.prorated(book_hash, key[0]):
+        if budgets.prorated(session, book_hash, key[0]):
             asked[contract] += fen
         else:
             other += fen

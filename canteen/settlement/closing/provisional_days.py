@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from sqlalchemy import and_, func, select
 
 from canteen import calendars, keyset
-from canteen.db import db
 from canteen.ledger.models import Period
 from canteen.pos.flags import DAY_PROVISIONAL
 from canteen.pos.models import QuoteInput, Sale, Void
@@ -28,11 +27,11 @@ def findings(period: Period, cut: Cut) -> Iterator[Finding]:
         .order_by(Sale.service_day, kind)
     )
     days: list[list[str | int]] = []
-    for day, sold, meals in keyset.once(query):
-        waits = calendars.is_provisional(db.session(), day, cut.facts)
-        now = "" if waits else calendars.kind_on(db.session(), day, cut.facts)
-        if now != sold:
-            days.append([day.isoformat(), sold, meals, now])
-    db.session.rollback()
+    with keyset.reader() as session:
+        for day, sold, meals in session.execute(query).all():
+            waits = calendars.is_provisional(session, day, cut.facts)
+            now = "" if waits else calendars.kind_on(session, day, cut.facts)
+            if now != sold:
+                days.append([day.isoformat(), sold, meals, now])
     if days:
         yield Finding("day_provisional", f"calendar:{period.from_day.isoformat()}", None, 0, {"days": days})

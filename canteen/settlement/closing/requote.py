@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from sqlalchemy import select
 
 from canteen import keyset
-from canteen.db import db
 from canteen.policy import case
 from canteen.policy import quote as engine
 from canteen.policy.rules import Rulebook
@@ -79,10 +78,10 @@ class Quotes:
     def _book(self, digest: str) -> Rulebook | None:
         if digest not in self._books:
             try:
-                self._books[digest] = layers.stored(db.session(), digest)
+                with keyset.reader() as session:
+                    self._books[digest] = layers.stored(session, digest)
             except layers.NoRulebook:
                 self._books[digest] = None
-            db.session.rollback()
         return self._books[digest]
 
 

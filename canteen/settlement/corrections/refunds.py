@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
-from canteen import clock, events, keyset, names
+from canteen import clock, events, names
 from canteen.db import retried, transaction
 from canteen.errors import Conflict
 from canteen.money import Fen
@@ -57,7 +57,7 @@ class Given:
     by: str
 
 
-def owed(canteens: Collection[str], elder: uuid.UUID | None = None) -> list[Owed]:
+def owed(session: Session, canteens: Collection[str], elder: uuid.UUID | None = None) -> list[Owed]:
     """Who is owed what at these canteens, by canteen and name."""
     query = (
         select(
@@ -76,17 +76,17 @@ def owed(canteens: Collection[str], elder: uuid.UUID | None = None) -> list[Owed
     sums: dict[tuple[str, uuid.UUID], list[Fen]] = {}
     meals: dict[tuple[str, uuid.UUID], set[uuid.UUID]] = {}
     causes: dict[tuple[str, uuid.UUID], set[int]] = {}
-    for canteen, who, sale, number, fen in keyset.once(query):
+    for canteen, who, sale, number, fen in session.execute(query):
         assert who is not None
         sums.setdefault((canteen, who), [0, 0])[0] += fen
         meals.setdefault((canteen, who), set()).add(sale)
         causes.setdefault((canteen, who), set()).add(number)
-    for canteen, who, fen, count in keyset.once(given.group_by(RefundGiven.canteen_id, RefundGiven.elder_id)):
+    for canteen, who, fen, count in session.execute(given.group_by(RefundGiven.canteen_id, RefundGiven.elder_id)):
         row = sums.setdefault((canteen, who), [0, 0])
         row[0] -= int(fen)
         row[1] -= int(count)
-    people = _people({who for _, who in sums})
-    called = dict(keyset.once(select(Canteen.id, Canteen.name).where(Canteen.id.in_(canteens))))
+    people = _people(session, {who for _, who in sums})
+    called = dict(session.execute(select(Canteen.id, Canteen.name).where(Canteen.id.in_(canteens))).all())
     found = [
         Owed(
             canteen, called[canteen], who, *people.get(who, ("", "")),
@@ -97,14 +97,14 @@ def owed(canteens: Collection[str], elder: uuid.UUID | None = None) -> list[Owed
     return sorted(found, key=lambda row: (row.canteen, row.name, str(row.elder)))
 
 
-def _people(ids: Collection[uuid.UUID]) -> dict[uuid.UUID, tuple[str, str]]:
+def _people(session: Session, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, tuple[str, str]]:
     """Name and masked number of each elder."""
     found: dict[uuid.UUID, tuple[str, str]] = {}
     ordered = sorted(ids)
     for at in range(0, len(ordered), 500):
         query = select(ElderIdentity.elder_id, ElderIdentity.name, ElderIdentity.number_masked)
         rows = query.where(ElderIdentity.elder_id.in_(ordered[at : at + 500])).order_by(ElderIdentity.id)
-        found |= {who: (name, number or "") for who, name, number in keyset.once(rows)}
+        found |= {who: (name, number or "") for who, name, number in session.execute(rows)}
     return found
 
 
@@ -116,7 +116,7 @@ def give(canteen: str, elder: uuid.UUID, fen: Fen, *, by: str) -> int:
     """
     with transaction() as session:
         elders.lock(session, elder)
-        found = [row for row in owed([canteen], elder) if row.fen > 0]
+        found = [row for row in owed(session, [canteen], elder) if row.fen > 0]
         if not found or found[0].fen != fen:
             raise OwedOtherwise
         last = select(func.coalesce(func.max(RefundGiven.n), 0)).where(

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from sqlalchemy import ColumnElement, Select, and_, func, select
 from sqlalchemy.orm import Session
 
+from canteen.keyset import reader
 from canteen.ledger.models import Transfer
 from canteen.ledger.queries import of_kind, signed, with_ends
 from canteen.money import Fen
@@ -78,22 +79,28 @@ def canteens(session: Session, contracts: Collection[str]) -> list[tuple[str, st
     return [(row[0], row[1]) for row in found]
 
 
-def on(session: Session, canteen: str, day: date, contracts: Collection[str], *, after: str | None) -> ServingDay:
+def on(canteen: str, day: date, contracts: Collection[str], *, after: str | None) -> ServingDay:
     """What was sold at a canteen on a service day under the given contracts; its meals a page at a time."""
     here = and_(Sale.canteen_id == canteen, Sale.service_day == day, Sale.contract_id.in_(contracts))
-    found = page(
-        session,
-        select(Sale).where(here),
-        [Sale.__table__.c.arrival],
-        lambda sale: [sale.arrival],
-        after=after,
-        read=[whole],
-        size=SIZE,
-    )
+    with reader() as session:
+        found = page(
+            session,
+            select(Sale).where(here),
+            [Sale.__table__.c.arrival],
+            lambda sale: [sale.arrival],
+            after=after,
+            read=[whole],
+            size=SIZE,
+        )
+        totals, taken = _totals(session, here), _taken(session, here)
+        voids = session.execute(select(func.count()).select_from(Void).join(Sale, Sale.id == Void.sale_id).where(here))
+        gone, left = voids.scalar_one(), _left_excluded(session, here)
+    excluded = [
+        Excluded(one.meal, one.at, *left[one.meal.id][1:])
+        for one in _served([(sale, at) for sale, (at, _, _) in left.items()])
+        if not one.meal.voided
+    ]
     times = [(sale.id, sale.estimated_at) for sale in found.rows]
-    totals, taken = _totals(session, here), _taken(session, here)
-    voids = session.execute(select(func.count()).select_from(Void).join(Sale, Sale.id == Void.sale_id).where(here))
-    gone, excluded = voids.scalar_one(), _excluded(session, here)
     return ServingDay(totals, gone, taken, excluded, _served(times), found.after)
 
 
@@ -140,8 +147,10 @@ def _by_kind(session: Session, query: Select[str, int]) -> dict[str, Fen]:
     return {kind: int(fen) for kind, fen in session.execute(query)}
 
 
-def _excluded(session: Session, here: ColumnElement[bool]) -> list[Excluded]:
-    """The standing meals with something on the account of what may not be claimed."""
+def _left_excluded(
+    session: Session, here: ColumnElement[bool]
+) -> dict[uuid.UUID, tuple[datetime, Fen, tuple[str, ...]]]:
+    """Meals with something on the account of what may not be claimed: when eaten, how much, and why."""
     moved = select(Sale.id, Sale.estimated_at, Transfer.reason, signed("excluded"))
     rows = session.execute(
         with_ends(moved.join(Sale, Sale.id == Transfer.sale_id))
@@ -156,9 +165,4 @@ def _excluded(session: Session, here: ColumnElement[bool]) -> list[Excluded]:
         fen[sale] = fen.get(sale, 0) + amount
         if amount > 0:
             reasons.setdefault(sale, {})[reason] = None
-    left = [(sale, times[sale]) for sale in times if fen[sale] > 0]
-    return [
-        Excluded(one.meal, one.at, fen[one.meal.id], tuple(reasons[one.meal.id]))
-        for one in _served(left)
-        if not one.meal.voided
-    ]
+    return {sale: (at, fen[sale], tuple(reasons[sale])) for sale, at in times.items() if fen[sale] > 0}

@@ -15,7 +15,7 @@ from canteen.db import db
 from canteen.errors import Refusal
 from canteen.pos.lost_numbers import Run
 from canteen.settlement.claims import claims, missing_records, payouts, steps, workflow
-from canteen.settlement.closing import adjustments
+from canteen.settlement.closing import adjustments, close
 from canteen.settlement.desk import (
     claim_queries,
     claim_summary,
@@ -98,7 +98,7 @@ def claim_page(number: str) -> ResponseReturnValue:
 def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnValue:
     claim = find(number)
     session = db.session()
-    claim_id, contract_id, period_id = claim.id, claim.contract_id, claim.period_id
+    claim_id, contract_id = claim.id, claim.contract_id
     state = claims.state(session, claim_id)
     doers, me = claims.doers(session, claim_id), g.person.id
     open_moves = _moves(contract_id, state)
@@ -108,29 +108,28 @@ def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnVa
         ]
         for move in open_moves
     }
-    period = claim_summary.period_of(claim)
+    period = close.load(claim.period_id)
     missing = missing_records.missing(period) if state in {"draft", "returned"} else []
     also_waiting = {
         gap: [
             each
-            for each in missing_records.claims_waiting_for(gap.tablet, Run(gap.epoch, gap.first, gap.last))
+            for each in missing_records.claims_waiting_for(session, gap.tablet, Run(gap.epoch, gap.first, gap.last))
             if each != number
         ]
         for gap in missing
     }
-    claim = find(number)
     page = render_template(
         "settlement/claim.html",
         claim=claim,
         notices=adjustments.titles(),
-        about=claim_summary.about(claim),
+        about=claim_summary.about(session, claim),
         state=state,
         lines=claims.lines(session, claim_id),
         history=claim_queries.history(session, claim_id),
         open_moves=open_moves,
         barred=barred,
-        findings=finding_queries.findings(claim),
-        unanswered=claims.unanswered(session, period_id),
+        findings=finding_queries.findings(session, claim),
+        unanswered=claims.unanswered(session, claim.period_id),
         missing=missing,
         also_waiting=also_waiting,
         quarantined=missing_records.quarantined(period) if state in {"draft", "returned"} else 0,
@@ -175,10 +174,9 @@ def line_page(number: str, n: int) -> ResponseReturnValue:
     line = next((one for one in claims.lines(db.session(), claim.id) if one.n == n), None)
     if line is None:
         raise NotCovered
-    about = claim_summary.about(claim)
-    claim = find(number)
+    about = claim_summary.about(db.session(), claim)
     insider = is_insider(claim.contract_id)
-    page = line_queries.line_meals(db.session(), claim, line, request.args.get("after"), insider=insider)
+    page = line_queries.line_meals(claim, line, request.args.get("after"), insider=insider)
     notices = adjustments.titles()
     return render_template("settlement/line.html", number=number, about=about, line=line, page=page, notices=notices)
 
@@ -190,6 +188,7 @@ def export(number: str) -> ResponseReturnValue:
     found = find(number, Permission.EXPORT)
     claim_id, insider = found.id, is_insider(found.contract_id)
     pays = any(found.contract_id in reach(permission) for permission in PAYERS)
+    db.session.rollback()  # writing the file takes long: this request's read ends before it
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "claim.xlsx"
         written = exports.claim(claim_id, path, insider=insider, accounts=pays)

@@ -92,7 +92,7 @@ def month(
         states={code: count for code in _STATES if (count := Counter(states.values())[code])},
         meals=sum(claim.meals for claim in every),
         fen=sum(claim.fen for claim in every),
-        fund_names=parties.fund_names(newest),
+        fund_names=parties.fund_names(session, newest),
     )
 
 
@@ -113,7 +113,7 @@ def states_of(session: Session, claim_ids: Collection[int]) -> dict[int, str]:
 
 def _rows(session: Session, page: Sequence[Claim], states: dict[int, str]) -> list[Row]:
     ids = [claim.id for claim in page]
-    told = parties.of_claims(ids)
+    told = parties.of_claims(session, ids)
     funds: dict[int, dict[str, Fen]] = {number: {} for number in ids}
     for number, fund, fen in session.execute(
         select(ClaimLine.claim_id, ClaimLine.fund, func.sum(ClaimLine.fen))

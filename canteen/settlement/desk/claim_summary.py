@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from canteen import keyset
-from canteen.db import db
-from canteen.ledger.models import Period
 from canteen.money import Fen
 from canteen.places import Canteen, Contract
 from canteen.pos.models import Sale
@@ -60,13 +59,12 @@ class About:
         ]
 
 
-def about(claim: Claim) -> About:
+def about(session: Session, claim: Claim) -> About:
     """Names and dates of a claim: the names that stand in its statement."""
-    told = parties.of_claims([claim.id])[claim.id]
+    told = parties.of_claims(session, [claim.id])[claim.id]
     query = select(Statement.body, Statement.facts_at).where(Statement.period_id == claim.period_id)
-    ((body, facts),) = keyset.once(query)
+    body, facts = session.execute(query).one()
     stated = json.loads(body)
-    session = db.session()
     canteen = session.get_one(Canteen, session.get_one(Contract, claim.contract_id).canteen_id)
     return About(
         number=claim.number,
@@ -89,10 +87,10 @@ def about(claim: Claim) -> About:
     )
 
 
-def funds(claim: Claim) -> list[str]:
+def funds(session: Session, claim: Claim) -> list[str]:
     """The funds of a claim's lines, in order."""
     query = select(ClaimLine.fund).where(ClaimLine.claim_id == claim.id).distinct()
-    return sorted(row[0] for row in keyset.once(query))
+    return sorted(session.execute(query).scalars())
 
 
 def funds_sold(claim: Claim) -> list[str]:
@@ -105,8 +103,3 @@ def has_surcharges(claim: Claim) -> bool:
     period = close.load(claim.period_id)
     query = select(Sale.id).where(gather.belongs(period, close.cut_of(period)[0]), Sale.surcharge_fen > 0)
     return bool(keyset.once(query.limit(1)))
-
-
-def period_of(claim: Claim) -> Period:
-    """The claim's last period."""
-    return close.load(claim.period_id)

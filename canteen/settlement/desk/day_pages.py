@@ -32,7 +32,7 @@ def home() -> ResponseReturnValue:
         raise NotCovered
     chosen = wanted or (within[0][0] if within else "")
     day = _asked_day(request.args.get("day", ""))
-    found = canteen_day.on(session, chosen, day, contracts, after=request.args.get("after")) if chosen else None
+    found = canteen_day.on(chosen, day, contracts, after=request.args.get("after")) if chosen else None
     return render_template(
         "settlement/day.html",
         canteens=within,

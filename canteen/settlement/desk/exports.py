@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from canteen import events
-from canteen.db import db, transaction
+from canteen.db import transaction
+from canteen.keyset import reader
 from canteen.money import Fen
 from canteen.settlement.claims import claims
 from canteen.settlement.desk import claim_summary, finding_queries, forms, meal_queries
+from canteen.settlement.desk.finding_queries import Found
 from canteen.settlement.desk.meal_queries import Claimed
 from canteen.settlement.labels import finding_name, say
 from canteen.settlement.models import Claim
@@ -50,19 +52,18 @@ def claim(claim_id: int, path: Path, *, insider: bool = True, accounts: bool = F
     insider   whether the reader may be told of deaths and classes; a canteen's own people are not (rulings 12 and 14)
     accounts  whether the reader pays, and is told the payee's whole account number
     """
-    session = db.session
-    row = session.get(Claim, claim_id)
-    if row is None:
-        raise claims.NoClaim
-    about = claim_summary.about(row)
-    standing = claims.lines(session(), claim_id)
-    session.rollback()
+    with reader() as session:
+        row = session.get(Claim, claim_id)
+        if row is None:
+            raise claims.NoClaim
+        about, funds = claim_summary.about(session, row), claim_summary.funds(session, row)
+        standing, findings = claims.lines(session, claim_id), finding_queries.findings(session, row)
     book = Book(path)
     summary = book.sheet("结算汇总", (14, 18, 12, 26, 10, 10, 14, 12, 12, 14))
     rates, meals = _meals(book, row, about, insider=insider)
-    _summary(summary, about, standing, rates, claim_summary.funds(row))
+    _summary(summary, about, standing, rates, funds)
     _others(book, row, about)
-    _findings(book, row, insider=insider)
+    _findings(book, findings, insider=insider)
     forms.review(book, row, about, standing)
     forms.payment(book, row, about, accounts=accounts)
     book.close()
@@ -191,10 +192,10 @@ def _others(book: Book, row: Claim, about: claim_summary.About) -> None:
         )  # fmt: skip
 
 
-def _findings(book: Book, row: Claim, *, insider: bool) -> None:
+def _findings(book: Book, findings: Sequence[Found], *, insider: bool) -> None:
     sheet = book.sheet("待核实事项", (14, 46, 12, 12, 40, 12))
     sheet.head(("检查项", "涉及流水", "金额", "结论", "说明", "处理人"))
-    for found in finding_queries.findings(row):
+    for found in findings:
         sheet.row(
             (
                 finding_name(found.code, insider=insider), _subject(found.subject), yuan(found.fen), say("answer", found.outcome), found.reason or found.body.get("said", ""),

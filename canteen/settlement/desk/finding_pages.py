@@ -46,7 +46,8 @@ def _findings_page(number: str, refusal: Refusal | None = None) -> ResponseRetur
     claim = find(number)
     state = claims.state(db.session(), claim.id)
     judges = any(claim.contract_id in reach(permission) for permission in JUDGES)
-    about, found = claim_summary.about(claim), finding_queries.findings(claim)
+    session = db.session()
+    about, found = claim_summary.about(session, claim), finding_queries.findings(session, claim)
     sales = [one.sale for one in found if one.sale]
     meals = {meal.id: meal for meal in meal_queries.by_ids(sales, named=about.facts)}
     found.sort(key=lambda one: (meals[one.sale].day if one.sale in meals else about.first, one.id))
@@ -72,7 +73,7 @@ def _findings_page(number: str, refusal: Refusal | None = None) -> ResponseRetur
 def answer(number: str) -> ResponseReturnValue:
     """Judge the ticked findings alike, each by itself: one that cannot be answered leaves the others answered."""
     claim = find(number, *JUDGES)
-    known = {found.id: found for found in finding_queries.findings(claim)}
+    known = {found.id: found for found in finding_queries.findings(db.session(), claim)}
     ticked = [whole(one) for one in request.form.getlist("finding") if whole(one) in known]
     outcome, reason = request.form.get("outcome", ""), request.form.get("reason", "")
     seen = signed_fen(request.form.get("seen", ""))
@@ -100,10 +101,10 @@ def regrant_page(number: str, finding: int) -> ResponseReturnValue:
 def _regrant_page(number: str, finding: int, refusal: Refusal | None = None) -> ResponseReturnValue:
     claim = find(number, *JUDGES)
     open_ = claims.state(db.session(), claim.id) in review.OPEN_STATES
-    about, found = claim_summary.about(claim), _excess(claim, finding)
+    session = db.session()
+    about, found = claim_summary.about(session, claim), _excess(claim, finding)
     sale = found.sale
     assert sale is not None
-    session = db.session()
     told = reallocation_queries.of_sale(session, sale)
     holding = [] if told else reallocation_queries.holders(session, sale)
     within = {
@@ -130,7 +131,7 @@ def _regrant_page(number: str, finding: int, refusal: Refusal | None = None) -> 
 
 def _excess(claim: Claim, finding: int) -> finding_queries.Found:
     """The finding of an excess or unproven meal of the claim. Raises NotCovered."""
-    found = next((one for one in finding_queries.findings(claim) if one.id == finding), None)
+    found = next((one for one in finding_queries.findings(db.session(), claim) if one.id == finding), None)
     if found is None or found.sale is None or not review.grantable(found.code, found.body, found.fen):
         raise NotCovered
     return found

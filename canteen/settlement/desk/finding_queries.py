@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
-from canteen import keyset, names
-from canteen.db import db
+from canteen import names
 from canteen.money import Fen
 from canteen.settlement import labels
 from canteen.settlement.models import Claim, Finding, FindingAnswer
@@ -32,7 +32,7 @@ class Found:
     answer: int
 
 
-def findings(claim: Claim) -> list[Found]:
+def findings(session: Session, claim: Claim) -> list[Found]:
     """The findings of a claim's period with their newest answers, in the order of the close."""
     newest = (
         select(FindingAnswer.finding_id, func.max(FindingAnswer.n).label("n"))
@@ -49,9 +49,8 @@ def findings(claim: Claim) -> list[Found]:
         .where(Finding.period_id == claim.period_id)
         .order_by(Finding.id)
     )  # fmt: skip
-    rows = keyset.once(query)
-    staff = names.of(db.session(), "person", {row[7] for row in rows if row[7]})
-    db.session.rollback()
+    rows = session.execute(query).all()
+    staff = names.of(session, "person", {row[7] for row in rows if row[7]})
     return [
         Found(
             number,

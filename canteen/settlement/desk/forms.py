@@ -8,9 +8,10 @@ from contextlib import suppress
 from datetime import date
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from canteen import clock, keyset, names
-from canteen.db import db
+from canteen import clock, names
+from canteen.keyset import reader
 from canteen.money import Fen
 from canteen.places import Contract
 from canteen.registry import keys
@@ -24,8 +25,8 @@ from canteen.workbook import Book, yuan
 
 def review(book: Book, row: Claim, about: claim_summary.About, lines: Sequence[claims.LineStanding]) -> None:
     """What was claimed and determined line by line, each meal kept out with its reason, each step with its person."""
-    claim_id = row.id
-    kept = _kept(claim_id)
+    with reader() as session:
+        kept, history = _kept(session, row.id), claim_queries.history(session, row.id)
     sheet = book.sheet("审核表", (16, 26, 12, 38, 14, 14, 14, 14, 40))
     sheet.title("老年助餐补贴审核表")
     sheet.row(("申报单号", about.number))
@@ -48,15 +49,14 @@ def review(book: Book, row: Claim, about: claim_summary.About, lines: Sequence[c
         sheet.row((n, say("answer", outcome), yuan(fen), sale, by, reason))
     sheet.gap()
     sheet.head(("步骤", "办理人", "日期", "意见"))
-    for step in claim_queries.history(db.session(), claim_id):
+    for step in history:
         sheet.row((say("move", step.move), step.who, clock.business_day(step.at), step.reason))
-    db.session.rollback()
     sheet.gap()
     for opinion in ("街道意见：", "民政意见：", "财政意见："):
         sheet.row((opinion,))
 
 
-def _kept(claim_id: int) -> list[tuple[int, str, str, Fen, str, str]]:
+def _kept(session: Session, claim_id: int) -> list[tuple[int, str, str, Fen, str, str]]:
     """(line, sale, outcome, fen, reason, by) of each meal kept out of the claim."""
     query = (
         select(
@@ -71,8 +71,8 @@ def _kept(claim_id: int) -> list[tuple[int, str, str, Fen, str, str]]:
         .where(WithheldMeal.claim_id == claim_id)
         .order_by(WithheldMeal.line_n, WithheldMeal.id)
     )
-    rows = keyset.once(query)
-    staff = names.of(db.session(), "person", {row.by for row in rows})
+    rows = session.execute(query).all()
+    staff = names.of(session, "person", {row.by for row in rows})
     return [
         (n, str(sale), outcome, fen, reason, staff.at(by, recorded))
         for n, sale, outcome, fen, reason, by, recorded in rows
@@ -84,17 +84,16 @@ COLUMNS = ("批次", "收款单位", "开户行", "账号", "资金来源", "金
 
 def payment(book: Book, row: Claim, about: claim_summary.About, *, accounts: bool) -> None:
     """Each payout by fund, and before there is one what an approved claim is to be paid."""
-    claim_id, contract_id = row.id, row.contract_id
     sheet = book.sheet("拨付表", (6, 26, 22, 26, 26, 14, 22, 12, 12, 12, 12))
     sheet.title("老年助餐补贴拨付表")
     sheet.head(COLUMNS)
     by_fund = defaultdict[str, Fen](int)
-    for (fund, _), fen in carry_over.approved_by_fund(claim_id).items():
-        by_fund[fund] += fen
-    session = db.session()
-    told = payouts.of_claim(session, claim_id)
-    staff = names.of(session, "person", payouts.doers(told))
-    accounted = _Accounts(contract_id, whole=accounts)
+    with reader() as session:
+        for (fund, _), fen in carry_over.approved_by_fund(session, row.id).items():
+            by_fund[fund] += fen
+        told = payouts.of_claim(session, row.id)
+        staff = names.of(session, "person", payouts.doers(told))
+        accounted = _Accounts(session, row.contract_id, whole=accounts)
     paid: list[tuple[int, str, str, str, str, date | None, str, str, str]] = [
         (
             one.payout.attempt, one.payout.payee_name, one.payout.bank, accounted.at(one.payout.recorded),
@@ -104,7 +103,6 @@ def payment(book: Book, row: Claim, about: claim_summary.About, *, accounts: boo
         )
         for one in told
     ]  # fmt: skip
-    db.session.rollback()
     if not paid and about.state == "approved":
         paid = [(1, about.payee, about.bank, accounted.at(about.facts), "", None, "", "", "待录入")]
     for batch, payee, bank, account, voucher, day, entered, checked, outcome in paid:
@@ -117,8 +115,7 @@ def payment(book: Book, row: Claim, about: claim_summary.About, *, accounts: boo
 class _Accounts:
     """The payee's account as it was: the whole number for those who pay, or where it cannot be opened any more its tail."""
 
-    def __init__(self, contract_id: str, *, whole: bool) -> None:
-        session = db.session()
+    def __init__(self, session: Session, contract_id: str, *, whole: bool) -> None:
         self._payee = session.get_one(Contract, contract_id).payee_id
         self._known, self._whole = names.of(session, "payee", [self._payee]), whole
 

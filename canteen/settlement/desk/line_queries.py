@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
-from sqlalchemy.orm import Session
 
+from canteen import keyset
 from canteen.ledger.models import LATER, Period, Transfer
 from canteen.ledger.queries import account_ids, signed_at, touching
 from canteen.money import Fen
@@ -34,21 +34,20 @@ class LineMeals:
     ]  # of each meal kept out of the claim: withheld, disallowed, why
 
 
-def line_meals(
-    session: Session, claim: Claim, line: LineStanding, after: str | None, *, insider: bool = True
-) -> LineMeals:
+def line_meals(claim: Claim, line: LineStanding, after: str | None, *, insider: bool = True) -> LineMeals:
     """One page of the meals behind a line, by day and id; a carried line has none of its own."""
-    claim_id, facts = claim.id, facts_at(session, claim.id)
     if line.kind in {"meals", "supplement"}:
-        found = _of_period(session, claim, line, after)
+        found = _of_period(claim, line, after)
     elif line.kind == "adjustment":
         found = _taken_back(claim, line, after)
     elif line.kind == "revaluation":
         found = _revalued(claim, line, after)
     else:
-        found = _released(session, claim, line, after)
+        found = _released(claim, line, after)
+    with keyset.reader() as session:
+        facts = facts_at(session, claim.id)
     page, more = found[:SIZE], len(found) > SIZE
-    kept = meal_queries.kept(claim_id, [number for _, number, _ in page])
+    kept = meal_queries.kept(claim.id, [number for _, number, _ in page])
     meals = {
         meal.id: meal for meal in meal_queries.by_ids([number for _, number, _ in page], named=facts, insider=insider)
     }
@@ -59,8 +58,8 @@ def line_meals(
 Ref = tuple[date, uuid.UUID, Fen]
 
 
-def _of_period(session: Session, claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
-    accounts = list(session.execute(account_ids(claim.contract_id, "open", fund=line.fund)).scalars())
+def _of_period(claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
+    accounts = [row[0] for row in keyset.once(account_ids(claim.contract_id, "open", fund=line.fund))]
     net = (
         select(func.sum(signed_at(accounts)))
         .where(
@@ -86,7 +85,7 @@ def _of_period(session: Session, claim: Claim, line: LineStanding, after: str | 
         query = query.where(or_(Sale.service_day > day, and_(Sale.service_day == day, Sale.id > number)))
     if late:
         query = query.where(_days_of(claim.contract_id, line.origin))
-    rows = session.execute(query.order_by(Sale.service_day, Sale.id).limit(SIZE + 1))
+    rows = keyset.once(query.order_by(Sale.service_day, Sale.id).limit(SIZE + 1))
     return [(day, number, int(fen)) for day, number, fen in rows]
 
 
@@ -128,9 +127,9 @@ def _revalued(claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
     )
 
 
-def _released(session: Session, claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
+def _released(claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
     number, _, n = line.origin.rpartition("/")
-    rows = session.execute(
+    rows = keyset.once(
         select(Sale.service_day, Sale.id, func.sum(WithheldMeal.fen))
         .join(WithheldMeal, WithheldMeal.sale_id == Sale.id)
         .join(Claim, Claim.id == WithheldMeal.claim_id)

@@ -110,7 +110,7 @@ def _page(tablet_id: str, refusal: Refusal | None = None) -> ResponseReturnValue
         "settlement/tablet_numbers.html",
         tablet=tablet,
         canteen=session.get_one(Canteen, tablet.canteen_id),
-        missing=[(run, missing_records.claims_waiting_for(tablet_id, run)) for run in runs],
+        missing=[(run, missing_records.claims_waiting_for(session, tablet_id, run)) for run in runs],
         declared=declared,
         filled={name: filled.get(name, "") for name in ("epoch", "first", "last", "reason")},
         may_declare=guard.may(Permission.DECLARE_LOST, tablet.canteen_id),
@@ -135,7 +135,7 @@ def _declared(session: Session, rows: Sequence[LostNumbers]) -> list[Declared]:
                 session.get_one(Canteen, tablet.canteen_id).name,
                 people.get(row.declared_by, row.declared_by),
                 people.get(row.confirmed_by or "", row.confirmed_by or ""),
-                [] if row.confirmed_by else missing_records.claims_waiting_for(row.tablet_id, run),
+                [] if row.confirmed_by else missing_records.claims_waiting_for(session, row.tablet_id, run),
                 row.confirmed_by is None and not mine and guard.may(Permission.CONFIRM_LOST, tablet.canteen_id),
             )
         )

@@ -10,11 +10,11 @@ from flask.typing import ResponseReturnValue
 from canteen.auth.guard import NotCovered, Permission, allowed
 from canteen.db import db
 from canteen.errors import Invalid, Refusal
+from canteen.pos.models import Sale
 from canteen.settlement.claims import claims, review
 from canteen.settlement.closing import parties
 from canteen.settlement.desk import claim_queries, explanation, meal_queries
 from canteen.settlement.desk.blueprint import JUDGES, REFUSED, bp, done_text, is_insider, reach
-from canteen.settlement.models import Claim
 from canteen.web.errors import status_of
 
 
@@ -25,16 +25,16 @@ def meal_page(sale: uuid.UUID) -> ResponseReturnValue:
 
 
 def _meal_page(sale: uuid.UUID, refusal: Refusal | None = None) -> ResponseReturnValue:
-    told = _told(sale)
-    insider, claim = is_insider(told.sale.contract_id), _claim_of(told)
-    facts = claim_queries.facts_at(db.session(), claim.id) if claim else None
-    called = parties.of_claims([claim.id])[claim.id].funds if claim else parties.fund_names()
+    session = db.session()
+    contract_id = _contract_of(sale)
+    insider, claim = is_insider(contract_id), claims.claim_of_sale(session, sale)
+    facts = claim_queries.facts_at(session, claim.id) if claim else None
+    called = parties.of_claims(session, [claim.id])[claim.id].funds if claim else parties.fund_names(session)
     (meal,) = meal_queries.by_ids([sale], named=facts, insider=insider)
-    told = _told(sale, insider=insider, named=facts)
-    contract_id = told.sale.contract_id
-    claim = _claim_of(told)
+    told = explanation.of(session, sale, insider=insider, named=facts)
+    assert told is not None
     judges = any(contract_id in reach(permission) for permission in JUDGES)
-    open_ = claim is not None and claims.state(db.session(), claim.id) in review.OPEN_STATES
+    open_ = claim is not None and claims.state(session, claim.id) in review.OPEN_STATES
     page = render_template(
         "settlement/meal.html",
         meal=meal,
@@ -50,25 +50,20 @@ def _meal_page(sale: uuid.UUID, refusal: Refusal | None = None) -> ResponseRetur
     return page, 200 if refusal is None else status_of(refusal)
 
 
-def _told(sale: uuid.UUID, *, insider: bool = False, named: int | None = None) -> explanation.Explanation:
-    told = explanation.of(db.session(), sale, insider=insider, named=named)
-    contracts = reach() | reach(Permission.SEE_SALES)
-    if told is None or told.sale.contract_id not in contracts:
+def _contract_of(sale: uuid.UUID) -> str:
+    """The contract of a meal within reach. Raises NotCovered as if the meal did not exist."""
+    row = db.session.get(Sale, sale)
+    if row is None or row.contract_id not in reach() | reach(Permission.SEE_SALES):
         raise NotCovered
-    return told
-
-
-def _claim_of(told: explanation.Explanation) -> Claim | None:
-    """The claim of the period that the meal was booked to, if that is closed."""
-    return claims.claim_of_sale(db.session(), told.sale.id)
+    return row.contract_id
 
 
 @bp.post("/desk/meals/<uuid:sale>/withhold")
 @allowed(*JUDGES)
 def withhold(sale: uuid.UUID) -> ResponseReturnValue:
     """Keep one meal out of its claim."""
-    told = _told(sale)
-    claim = _claim_of(told)
+    _contract_of(sale)
+    claim = claims.claim_of_sale(db.session(), sale)
     if claim is None or not any(claim.contract_id in reach(permission) for permission in JUDGES):
         raise NotCovered
     outcome = request.form.get("outcome", "")

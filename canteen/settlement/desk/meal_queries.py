@@ -11,7 +11,6 @@ from datetime import date
 from sqlalchemy import and_, select
 
 from canteen import keyset, names
-from canteen.db import db
 from canteen.ledger.models import Period, Transfer
 from canteen.ledger.queries import TARGET, to_target
 from canteen.money import Fen
@@ -179,14 +178,16 @@ def by_ids(
         .where(keyset.among(Sale.id, ids))
         .order_by(Sale.service_day, Sale.id)
     )  # fmt: skip
-    session = db.session()
-    canteens = names.of(session, "canteen", {row.canteen_id for row in rows})
-    tablets = names.of(session, "tablet", {row.tablet_id for row in rows})
-    staff = names.of(session, "person", {row.cashier_id for row in rows})
+    with keyset.reader() as session:
+        canteens = names.of(session, "canteen", {row.canteen_id for row in rows})
+        tablets = names.of(session, "tablet", {row.tablet_id for row in rows})
+        staff = names.of(session, "person", {row.cashier_id for row in rows})
+        standing = review.standing(session, ids)
     eaters, births = _names(ids, named), _births(ids, upto)
     parts, items, tenders = _parts(ids), _items(ids), _tenders(ids)
-    tails, claimable, excluded = _tails(ids), _claimable(ids), _excluded(ids, upto)
-    found = [
+    tails, excluded = _tails(ids), _excluded(ids, upto)
+    claimable = {sale: sum(fen for _, fen in parts) for sale, parts in standing.items()}
+    return [
         Meal(
             id=sale.id,
             day=sale.service_day,
@@ -212,8 +213,6 @@ def by_ids(
         )
         for sale in rows
     ]
-    db.session.rollback()
-    return found
 
 
 def _remarks(flags: str, void_reason: str | None, excluded: Sequence[str], *, insider: bool) -> Iterator[str]:
@@ -286,11 +285,6 @@ def _tenders(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[str, ...]]:
 def _tails(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
     query = select(Sale.id, Credential.number).join(Credential, Credential.digest == Sale.credential)
     return {sale: (number or "")[-4:] for sale, number in keyset.once(query.where(keyset.among(Sale.id, ids)))}
-
-
-def _claimable(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Fen]:
-    """What of each meal stands in `open` now, over all its shares."""
-    return {sale: sum(fen for _, fen in parts) for sale, parts in review.standing(db.session(), ids).items()}
 
 
 def _excluded(ids: Sequence[uuid.UUID], upto: Upto | None) -> dict[uuid.UUID, tuple[str, ...]]:

@@ -69,7 +69,7 @@ def paying(session: Session, contracts: Collection[str]) -> Paying:
     rows = session.execute(query.order_by(Claim.from_day, Claim.number)).all()
     funds = _approved(session, [claim.id for claim, _ in rows])
     paid_to = _paid_to(session, {claim.contract_id for claim, _ in rows})
-    told = parties.of_claims([claim.id for claim, _ in rows])
+    told = parties.of_claims(session, [claim.id for claim, _ in rows])
     for claim, payee in rows:
         mine = told[claim.id]
         stated = PaidTo(mine.payee, mine.bank, mine.account_tail)
@@ -134,7 +134,7 @@ def _pay_rows(
     )
     rows = session.execute(query).all()
     waiting = [claim for claim, _, check in rows if check is None]
-    told = parties.of_claims({claim.id for claim, _, _ in rows})
+    told = parties.of_claims(session, {claim.id for claim, _, _ in rows})
     doers = payouts.doers(payouts.Standing(payout, check) for _, payout, check in rows)
     staff = names.of(session, "person", doers)
     funds = _approved(session, [claim.id for claim in waiting])

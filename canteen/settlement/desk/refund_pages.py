@@ -42,7 +42,7 @@ def _home(refusal: Refusal | None = None) -> ResponseReturnValue:
     """Who is owed what; what was handed back."""
     reach, wanted = _reach(), request.values.get("canteen", "")
     chosen = {wanted} & reach or reach
-    rows = refunds.owed(chosen)
+    rows = refunds.owed(db.session(), chosen)
     session = db.session()
     page = render_template(
         "settlement/refunds.html",
@@ -85,7 +85,7 @@ def export() -> ResponseReturnValue:
     wanted = request.args.get("canteen", "")
     if wanted and wanted not in reach:
         raise NotCovered
-    rows = [row for row in refunds.owed({wanted} if wanted else reach) if row.fen > 0]
+    rows = [row for row in refunds.owed(db.session(), {wanted} if wanted else reach) if row.fen > 0]
     with transaction() as session:
         body = {"rows": len(rows), "canteen": wanted}
         events.record(session, "refund.export", "refunds", by=g.person.id, body=body)

@@ -13,8 +13,8 @@ from datetime import date, datetime
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
+from canteen import keyset
 from canteen.auth import guard
 from canteen.auth.guard import Permission, allowed
 from canteen.db import db
@@ -44,7 +44,7 @@ class Doubted:
     meal: Meal
 
 
-def waiting(session: Session, contracts: Collection[str], *, insider: bool = True) -> tuple[list[Doubted], int]:
+def waiting(contracts: Collection[str], *, insider: bool = True) -> tuple[list[Doubted], int]:
     """Sales neither voided nor released, newest day first: the first ones, and how many there are."""
     query = (
         select(Sale.id, Sale.service_day, Sale.arrived_at, Sale.flags)
@@ -53,15 +53,15 @@ def waiting(session: Session, contracts: Collection[str], *, insider: bool = Tru
         .where(DOUBTED, Sale.contract_id.in_(contracts), Void.id.is_(None), Regrant.sale_id.is_(None))
         .order_by(Sale.service_day.desc(), Sale.id)
     )
-    every = session.execute(query).all()
+    every = keyset.once(query)
     rows = every[:SHOWN]
     ids = [row.id for row in rows]
     named = select(Finding.sale_id, Claim.number).join(Claim, Claim.period_id == Finding.period_id)
     named = named.where(Finding.sale_id.in_(ids), Finding.code.in_(("self_dated", "seller")))
-    claims = dict(session.execute(named).all())
+    claims = dict(keyset.once(named))
     subsidies = dict.fromkeys(ids, 0)
     asked = select(Share.sale_id, Share.fen).where(Share.sale_id.in_(ids), Share.payer == "subsidy")
-    for sale, fen in session.execute(asked):
+    for sale, fen in keyset.once(asked):
         subsidies[sale] += fen
     meals = {meal.id: meal for meal in meal_queries.by_ids(ids, insider=insider)}
     return [
@@ -78,6 +78,5 @@ def _why(flags: str) -> tuple[str, ...]:
 @allowed(Permission.SEE_SALES)
 def home() -> ResponseReturnValue:
     """What waits for a reviewer, at every canteen within reach."""
-    session = db.session()
-    rows, count = waiting(session, guard.scope(Permission.SEE_SALES).contracts(session), insider=False)
+    rows, count = waiting(guard.scope(Permission.SEE_SALES).contracts(db.session()), insider=False)
     return render_template("settlement/doubted.html", rows=rows, count=count)

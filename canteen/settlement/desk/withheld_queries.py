@@ -41,7 +41,7 @@ def withheld_rows(session: Session, contracts: Collection[str]) -> list[Withheld
         .order_by(WithheldMeal.claim_id, Sale.service_day, WithheldMeal.sale_id, WithheldMeal.id)
     )
     rows = session.execute(query).all()
-    told = parties.of_claims({row[0].claim_id for row in rows})
+    told = parties.of_claims(session, {row[0].claim_id for row in rows})
     staff = names.of(session, "person", {row[0].by for row in rows})
     return [
         WithheldRow(
