@@ -23,7 +23,7 @@ class BadSetting(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What one installation is told. `keys_dir` holds the secrets: they never stand in the database."""
+    """The settings of one installation. `keys_dir` contains the secrets: they are never in the database."""
 
     database_url: str
     data_dir: Path

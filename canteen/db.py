@@ -379,5 +379,5 @@ def refuse_schema(there: str | None) -> None:
 
 def time_at(connection: Connection | Session) -> datetime:
     """What the database's own clock says: a witness against ours, never a source of times. PostgreSQL only."""
-    told: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-    return told.astimezone(UTC)
+    now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return now.astimezone(UTC)

@@ -67,8 +67,8 @@ def figures() -> dict[str, tuple[str, float]]:
     """Metrics by name: what each says, and its value."""
     session = db.session()
     since, row = age(session), last(session)
-    told = {"canteen_scheduler_starts": ("Schedulers that have begun to look, counted in the database.", 0.0)}
+    metrics = {"canteen_scheduler_starts": ("Schedulers that have begun to look, counted in the database.", 0.0)}
     if since is not None and row is not None:
-        told["canteen_scheduler_starts"] = (told["canteen_scheduler_starts"][0], float(row.starts))
-        told["canteen_scheduler_age_seconds"] = ("Seconds since a scheduler last looked.", since.total_seconds())
-    return told
+        metrics["canteen_scheduler_starts"] = (metrics["canteen_scheduler_starts"][0], float(row.starts))
+        metrics["canteen_scheduler_age_seconds"] = ("Seconds since a scheduler last looked.", since.total_seconds())
+    return metrics

@@ -202,7 +202,7 @@ def _sqlite_trigger(connection: Connection, name: str, when: str, condition: str
 # What the entry of a name takes from its row; a payee's bank and account stand with the name.
 _PLAIN, _PAYEE = "name, '', '', NULL", "name, bank, account_tail, account_cipher"
 _ENTRY = """INSERT INTO name_entry (kind, subject, n, name, bank, account_tail, account_cipher, recorded)
-            SELECT '{table}', {row}.id, {n}, {told}, {recorded} {rows}"""
+            SELECT '{table}', {row}.id, {n}, {columns}, {recorded} {rows}"""
 
 
 def keep_names(connection: Connection, *tables: str) -> None:
@@ -212,18 +212,18 @@ def keep_names(connection: Connection, *tables: str) -> None:
     """
     for table in tables:
         columns = (_PAYEE if table == "payee" else _PLAIN).split(", ")
-        there = {"table": table, "row": table, "n": 1, "told": ", ".join(columns), "recorded": 0}
+        there = {"table": table, "row": table, "n": 1, "columns": ", ".join(columns), "recorded": 0}
         connection.exec_driver_sql(_ENTRY.format(**there, rows=f"FROM {table}"))
-        told = [name if name.startswith("'") or name == "NULL" else f"NEW.{name}" for name in columns]
+        taken = [name if name.startswith("'") or name == "NULL" else f"NEW.{name}" for name in columns]
         entry = _ENTRY.format(
             table=table,
             row="NEW",
             n=f"(SELECT coalesce(max(n), 0) + 1 FROM name_entry WHERE kind = '{table}' AND subject = NEW.id)",  # noqa: S608 - names of ours
-            told=", ".join(told),
+            columns=", ".join(taken),
             recorded="(SELECT coalesce(max(number), 0) + 1 FROM event)",
             rows="",
         )
-        kept = [name for name in columns if f"NEW.{name}" in told]
+        kept = [name for name in columns if f"NEW.{name}" in taken]
         if connection.dialect.name == "postgresql":
             _keep_names_postgresql(connection, table, kept, entry)
         else:

@@ -53,7 +53,7 @@ class JobRun(Base):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to run a job until it ends; `token` only grows, so that an older holder can be told from us."""
+    """The right to run a job until it ends; `token` only grows, so that an older holder is recognised."""
 
     job: str
     key: str

@@ -81,9 +81,9 @@ def wrong(name: str) -> str:
 
 def refuse(faults: Iterable[str]) -> None:
     """Raises WrongKeys naming all faults, if there are any."""
-    if told := "；".join(faults):
+    if listed := "；".join(faults):
         raise WrongKeys(
-            f"密钥与数据库不符：{told}。请从密钥备份把原来的文件放回密钥目录（CANTEEN_KEYS）后再试；"
+            f"密钥与数据库不符：{listed}。请从密钥备份把原来的文件放回密钥目录（CANTEEN_KEYS）后再试；"
             "不要另造密钥，否则下一份名册会把每位老人重复登记，卡片和口令也全部失效。"
         )
 

@@ -62,7 +62,7 @@ def connection_of(session: Session) -> Connection:
 
 
 def database_of(session: Session) -> str:
-    """A name of the session's database, to be part of keys; told once a connection, since writing it out takes long."""
+    """A name of the session's database, to be part of keys; read once a connection, since writing it out takes long."""
     info = connection_of(session).info
     if "database" not in info:
         info["database"] = str(connection_of(session).engine.url)
@@ -76,13 +76,15 @@ class Form:
     def __init__(self, statement: Executable, example: Values) -> None:
         assert isinstance(statement, ClauseElement)
         compiled = statement.compile(dialect=_DIALECT)
-        told = compiled.construct_expanded_state(dict(example))  # type: ignore[attr-defined]
-        parts = {each: (name, n) for name, some in told.parameter_expansion.items() for n, each in enumerate(some)}
-        self.sql = told.statement.encode()
-        self._order = [parts.get(name, (name, None)) for name in told.positiontup or ()]
+        expanded = compiled.construct_expanded_state(dict(example))  # type: ignore[attr-defined]
+        parts = {each: (name, n) for name, some in expanded.parameter_expansion.items() for n, each in enumerate(some)}
+        self.sql = expanded.statement.encode()
+        self._order = [parts.get(name, (name, None)) for name in expanded.positiontup or ()]
         given = {name for name, _ in self._order} & example.keys()
         self._loaders: list[Loader] | None = None
-        self._constants = {name: value for name, value in told.parameters.items() if name not in given | parts.keys()}
+        self._constants = {
+            name: value for name, value in expanded.parameters.items() if name not in given | parts.keys()
+        }
 
     def in_order(self, values: Values) -> list[Any]:
         """The values as $1, $2 … of `sql` stand for them."""
@@ -95,8 +97,8 @@ class Form:
             if raw.pgconn.transaction_status == _IDLE:
                 _checked(raw.pgconn.exec_(b"BEGIN"))
             name = self._prepared(raw.pgconn, connection.info.setdefault("prepared", {}))
-            told = [_dumped(value) for value in self.in_order(values)]
-            result = _checked(raw.pgconn.exec_prepared(name, told))  # type: ignore[arg-type]  # None is NULL
+            arguments = [_dumped(value) for value in self.in_order(values)]
+            result = _checked(raw.pgconn.exec_prepared(name, arguments))  # type: ignore[arg-type]  # None is NULL
         except psycopg.Error as error:
             _refuse(connection, raw, error)
         if self._loaders is None:

@@ -48,7 +48,7 @@ def _follow(pipe: int) -> None:
 
 
 class Watched:
-    """A child process that is started again whenever it ends, after a pause, until it is stopped; each is told.
+    """A child process that is started again whenever it ends, after a pause, until it is stopped; each restart is reported.
 
     command  its standard input is the pipe by which it sees us end
     tell     what became of it, a sentence in Chinese

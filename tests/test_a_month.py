@@ -60,7 +60,11 @@ class Town:
     def command(self, *words: str) -> Any:
         """Run `canteen …`; answers what it printed as JSON, or None."""
         done = subprocess.run(
-            [COMMAND, *words], cwd=ROOT, env={**os.environ, **_told(self.config)}, capture_output=True, check=False
+            [COMMAND, *words],
+            cwd=ROOT,
+            env={**os.environ, **_environment(self.config)},
+            capture_output=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr.decode()
         return json.loads(done.stdout) if "--json" in words else None
@@ -81,7 +85,7 @@ class Town:
         return found
 
 
-def _told(config: Config) -> Mapping[str, str]:
+def _environment(config: Config) -> Mapping[str, str]:
     return {
         "CANTEEN_DATABASE_URL": config.database_url,
         "CANTEEN_DATA": str(config.data_dir),

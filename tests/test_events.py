@@ -136,10 +136,10 @@ def test_every_tampering_is_found(superuser: Connection, rounds: Callable[[int, 
             act(chain, draw)
             trial = superuser.begin_nested()
             chain.write(superuser)
-            told, untold = found(superuser, head), found(superuser)
+            headed, unheaded = found(superuser, head), found(superuser)
             trial.rollback()
-            assert told, act.__name__
-            assert untold or act in NEED_A_HEAD, act.__name__
+            assert headed, act.__name__
+            assert unheaded or act in NEED_A_HEAD, act.__name__
 
     assert found(superuser, head) == []
 

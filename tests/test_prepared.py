@@ -34,7 +34,7 @@ def end(url: str, pid: int) -> None:
 
 
 def test_values_come_back_as_the_session_gives_them(session: Session) -> None:
-    told = {"name": "𠮷'; --\\", "n": 2**40, "day": DAY, "at": AT, "id": ID, "none": None}
+    values = {"name": "𠮷'; --\\", "n": 2**40, "day": DAY, "at": AT, "id": ID, "none": None}
     statement: Executable = select(
         bindparam("name", "", type_=None),
         bindparam("n", 0, type_=Big),
@@ -44,7 +44,7 @@ def test_values_come_back_as_the_session_gives_them(session: Session) -> None:
         bindparam("none", None, type_=Day()),
         bindparam("n", 0, type_=Big) > 0,
     )
-    assert Prepared(statement).rows(session, told) == [tuple(session.execute(statement, told).one())]
+    assert Prepared(statement).rows(session, values) == [tuple(session.execute(statement, values).one())]
 
 
 def test_a_list_may_have_any_length(session: Session) -> None:

@@ -84,26 +84,26 @@ def test_a_killed_scheduler_is_replaced_and_all_end_with_the_server(config: Conf
 
 def test_a_child_that_ends_is_started_again_after_growing_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "PAUSES", (0.01, 0.03))
-    told: list[str] = []
-    watched = processes.Watched([sys.executable, "-c", "raise SystemExit(3)"], told.append)
+    messages: list[str] = []
+    watched = processes.Watched([sys.executable, "-c", "raise SystemExit(3)"], messages.append)
 
     watched.start()
-    until(lambda: len(told) >= 3)
+    until(lambda: len(messages) >= 3)
     watched.stop()
 
-    assert all("退出码 3" in one for one in told)
+    assert all("退出码 3" in one for one in messages)
 
 
 def test_a_child_that_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "PAUSES", (0.01, 0.01))
-    told: list[str] = []
-    watched = processes.Watched(["/nowhere/at/all"], told.append)
+    messages: list[str] = []
+    watched = processes.Watched(["/nowhere/at/all"], messages.append)
 
     watched.start()
-    until(lambda: told)
+    until(lambda: messages)
     watched.stop()
 
-    assert "无法启动" in told[0]
+    assert "无法启动" in messages[0]
 
 
 def test_of_two_servers_that_start_at_once_one_holds_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,9 +146,9 @@ def test_metrics_tell_how_long_no_scheduler_has_looked(client: FlaskClient, sess
         heartbeats.beat("a", begins=True)
         heartbeats.beat("b", begins=True)
 
-    told = client.get("/metrics").text
-    assert "canteen_scheduler_starts 2.0" in told
-    age = next(line for line in told.splitlines() if line.startswith("canteen_scheduler_age_seconds "))
+    metrics = client.get("/metrics").text
+    assert "canteen_scheduler_starts 2.0" in metrics
+    age = next(line for line in metrics.splitlines() if line.startswith("canteen_scheduler_age_seconds "))
     assert 540 <= float(age.split()[1]) < 600
 
 

@@ -77,7 +77,7 @@ def kept(session: Session) -> set[str]:
     return names
 
 
-def told() -> str:
+def message() -> str:
     with pytest.raises(WrongKeys) as found:
         startup.check()
     return found.value.message
@@ -101,10 +101,10 @@ def test_a_new_installation_keeps_a_check_value_of_each_key(app: Flask, session:
 def test_another_key_or_none_is_named_and_refused(app: Flask, config: Config, name: str) -> None:
     startup.check()
     replace(config, name)
-    assert f"{name}.key 不是这个数据库的密钥" in told()
+    assert f"{name}.key 不是这个数据库的密钥" in message()
 
     (config.keys_dir / f"{name}.key").unlink()
-    assert f"缺少 {name}.key" in told()
+    assert f"缺少 {name}.key" in message()
     assert not (config.keys_dir / f"{name}.key").exists(), "a key was made in place of the one that is missing"
 
 
@@ -119,7 +119,7 @@ def test_keys_of_an_older_database_prove_themselves_first(app: Flask, town: Sess
     old = {name: (config.keys_dir / f"{name}.key").read_bytes() for name in ("identity", "card-wrap", "card-salt")}
     for name, right in old.items():
         replace(config, name)
-        assert f"{name}.key 不是" in told()
+        assert f"{name}.key 不是" in message()
         replace(config, name, right)
     assert kept(town) == set()
 
@@ -136,7 +136,7 @@ def test_the_oldest_row_tells_whose_the_database_is(app: Flask, town: Session, c
         an_elder(town, order=103)
 
     replace(config, "identity", b"x" * 32)
-    assert "identity.key 不是" in told()
+    assert "identity.key 不是" in message()
     replace(config, "identity", first)
     startup.check()
 
@@ -149,7 +149,7 @@ def test_the_pepper_proves_itself_by_a_pin_that_fits(app: Flask, town: Session, 
 
     assert kept(town) == set(keychecks.GUARDED)
     replace(config, "pepper")
-    assert "pepper.key 不是" in told()
+    assert "pepper.key 不是" in message()
 
 
 def test_a_check_value_is_never_changed_or_removed(app: Flask, owner: Engine) -> None:
@@ -160,7 +160,7 @@ def test_a_check_value_is_never_changed_or_removed(app: Flask, owner: Engine) ->
     for act in ("change",) if owner.dialect.name == "postgresql" else ("update", "delete"):
         drop_trigger(owner, f"law_key_check_no_{act}")
     run(owner, changed)
-    assert "identity.key 不是" in told()
+    assert "identity.key 不是" in message()
 
 
 def test_keys_init_makes_no_key_over_data(canteen: Command, town: Session, config: Config) -> None:
@@ -204,13 +204,13 @@ def test_commands_that_read_nothing_sealed_need_no_keys(canteen: Command, config
 
 def test_doctor_names_the_keys_that_are_not_this_database_s(canteen: Command, config: Config, town: Session) -> None:
     replace(config, "card-salt")
-    told = canteen("doctor")
+    result = canteen("doctor")
 
-    assert told.exit_code == 1
-    assert "card-salt.key 不是这个数据库的密钥" in told.stderr
-    assert "the secret pepper has not proved itself yet" in told.stderr
+    assert result.exit_code == 1
+    assert "card-salt.key 不是这个数据库的密钥" in result.stderr
+    assert "the secret pepper has not proved itself yet" in result.stderr
     assert kept(town) == set()
-    assert "keys init" not in told.stderr
+    assert "keys init" not in result.stderr
 
 
 # --- schema ---

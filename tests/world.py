@@ -161,7 +161,7 @@ def make(
 
 
 def log_in(session: Session, tablet: str, person: str, *, at: datetime = LONG_AGO) -> None:
-    """The cashier logged in at the tablet, long before anything else happened unless told otherwise."""
+    """The cashier logged in at the tablet, long before anything else happened unless stated otherwise."""
     with clock.at(at):
         contacts.log(session, tablet, person, opens=True)
 
@@ -193,7 +193,7 @@ def an_elder(
     household: str = "",
     name: str = "",
 ) -> uuid.UUID:
-    """An elder of the city, 82 years old and of a name of their own unless told otherwise; the first is 李秀英."""
+    """An elder of the city, 82 years old and of a name of their own unless stated otherwise; the first is 李秀英."""
     since = date(2020, 1, 1)
     lives_with = [elders.NewFact("household", household, since)] if household else []
     with transaction():

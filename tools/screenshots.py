@@ -28,8 +28,8 @@ def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     port = free_port()
     environment = {"CANTEEN_DATA": str(ROOT / "data" / "demo"), "CANTEEN_DEMO": "1"} | dict(os.environ)
-    told = subprocess.run([CANTEEN, "demo"], env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
-    number = re.search(r"^\s+(\d{4}) (\d{4})\s", told, re.MULTILINE)
+    output = subprocess.run([CANTEEN, "demo"], env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    number = re.search(r"^\s+(\d{4}) (\d{4})\s", output, re.MULTILINE)
     server = subprocess.Popen(
         [CANTEEN, "serve", "--port", str(port), "--no-scheduler"],
         env=environment,
@@ -60,9 +60,9 @@ def _take(url: str, code: str, card: str) -> None:
     with sync_playwright() as driver:
         chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        told: Any = {"locale": "zh-CN", "timezone_id": "Asia/Shanghai", "has_touch": True, "viewport": SIZE}
-        _till(browser.new_context(**told).new_page(), url, code, card)
-        _desk(browser.new_context(**told).new_page(), url)
+        settings: Any = {"locale": "zh-CN", "timezone_id": "Asia/Shanghai", "has_touch": True, "viewport": SIZE}
+        _till(browser.new_context(**settings).new_page(), url, code, card)
+        _desk(browser.new_context(**settings).new_page(), url)
         browser.close()
 
 

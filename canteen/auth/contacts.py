@@ -1,4 +1,4 @@
-"""When tablets were heard and what they told of themselves, and who was logged in at them: facts to judge records by.
+"""When tablets were heard and what they reported of themselves, and who was logged in: evidence to judge records by.
 
 A tablet tells with each request how far its chain of records has come and what its monotonic clock says; that is
 noted once a minute, and kept for ever where the tablet was not heard for longer.
@@ -23,12 +23,12 @@ SILENCE = timedelta(minutes=3)  # a tablet asks for the time every quarter of a 
 SLACK = timedelta(minutes=5)  # between the clocks by which a sale and a log-in are dated
 LONGEST = timedelta(hours=12)  # of a log-in at a tablet that can reach us
 
-_TOLD = re.compile(r"([^;]{0,64});([1-9][0-9]{0,9});([0-9]{1,15});([0-9]{1,15});([0-9A-Za-z-]{1,64})", re.ASCII)
+_REPORT = re.compile(r"([^;]{0,64});([1-9][0-9]{0,9});([0-9]{1,15});([0-9]{1,15});([0-9A-Za-z-]{1,64})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a tablet said of itself: number and epoch of its newest record, its monotonic clock and page load."""
+class TabletReport:
+    """A tablet's report with a request: epoch and number of its newest record, its monotonic clock and page load."""
 
     epoch: int
     number: int
@@ -36,15 +36,15 @@ class Told:
     boot: str
 
 
-def read(header: str) -> tuple[str, Told | None]:
-    """The tablet's clock and what else it told, from 'clock;epoch;number;mono;boot' or from the clock alone."""
-    found = _TOLD.fullmatch(header)
+def read(header: str) -> tuple[str, TabletReport | None]:
+    """Return the tablet's clock and its report, from 'clock;epoch;number;mono;boot' or from the clock alone."""
+    found = _REPORT.fullmatch(header)
     if found is None:
         return header.partition(";")[0], None
-    return found[1], Told(int(found[2]), int(found[3]), int(found[4]), found[5])
+    return found[1], TabletReport(int(found[2]), int(found[3]), int(found[4]), found[5])
 
 
-def note(tablet: Tablet, told: Told | None, skew_ms: int | None) -> None:
+def note(tablet: Tablet, report: TabletReport | None, skew_ms: int | None) -> None:
     """Note that a tablet is heard, at most once a minute; and the silence before, if there was one."""
     now, seen = clock.now(), tablet.seen_at
     if seen is not None and now - seen <= TOUCH:
@@ -60,17 +60,17 @@ def note(tablet: Tablet, told: Told | None, skew_ms: int | None) -> None:
             "boot": tablet.boot,
             "skew_ms": tablet.skew_ms,
             "until_at": now,
-            "until_epoch": told.epoch if told else None,
-            "until_number": told.number if told else None,
+            "until_epoch": report.epoch if report else None,
+            "until_number": report.number if report else None,
             "until_skew_ms": skew_ms,
         }
     news = {
         "seen_at": now,
         "skew_ms": skew_ms,
-        "epoch": told.epoch if told else None,
-        "number": told.number if told else None,
-        "mono_ms": told.mono_ms if told else None,
-        "boot": told.boot if told else None,
+        "epoch": report.epoch if report else None,
+        "number": report.number if report else None,
+        "mono_ms": report.mono_ms if report else None,
+        "boot": report.boot if report else None,
     }
     with transaction() as session:
         as_read = Tablet.seen_at.is_(None) if seen is None else Tablet.seen_at == seen

@@ -276,7 +276,7 @@ def enforce() -> ResponseReturnValue | None:
     """Who calls, and may they? Runs before any view, schema or body is looked at."""
     g.person, g.tablet, g.csrf, g.grants = None, None, None, None
     if request.url_rule is None or request.endpoint is None or request.method == "OPTIONS":
-        return None  # 404 and 405 are told by the errors; OPTIONS tells only the methods
+        return None  # the error pages answer 404 and 405; OPTIONS lists only the methods
     door = door_of(current_app, request.endpoint, request.method if request.method != "HEAD" else "GET")
     if door is None:
         raise NotFound

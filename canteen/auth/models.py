@@ -95,14 +95,14 @@ class Tablet(Base):
     seen_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     skew_ms: Mapped[int | None]
-    epoch: Mapped[int | None]  # of its newest record, as it told when it was heard; None when it told nothing
+    epoch: Mapped[int | None]  # of its newest record, as last reported; None when it reported nothing
     number: Mapped[int | None]
     mono_ms: Mapped[int | None]  # its monotonic clock then, and the page load that this belongs to
     boot: Mapped[str | None]
 
 
 class TabletSilence(Base):
-    """A time in which a tablet was not heard, and what it told before and after: evidence of what it did alone."""
+    """A time in which a tablet was not heard, and its reports before and after: evidence of what it did alone."""
 
     __tablename__ = "tablet_silence"
     __table_args__ = (

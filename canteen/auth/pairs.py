@@ -1,6 +1,6 @@
 """Pairs of accounts that may be one human's, named to the auditor: people judge, nothing is barred.
 
-Two accounts are named when they logged in at a desk from one browser, told by its own random id, or when one set the
+Two accounts are named when they logged in at a desk from one browser, known by its random id, or when one set the
 password of the other shortly before both acted on one thing. Pairs that both acted on one thing stand first.
 """
 

@@ -27,7 +27,7 @@ from canteen.web.errors import LoginNeeded
 
 CODE_DIGITS = 12
 CODE_LIFE = timedelta(hours=1)
-LONGEST_TOLD = 200  # characters of what a tablet tells with a request
+LONGEST_REPORT = 200  # characters of the report that a tablet sends with a request
 REVOKED = {"lost": "丢失或被盗", "broken": "损坏", "replaced": "换新", "closed": "餐厅停用"}
 SKEW_LIMIT = 2**40  # ms; beyond it the clock is not worth measuring
 
@@ -180,7 +180,7 @@ def verify(session: Session, request: Request, *, revoked: bool = False) -> Tabl
     Its clock may be wrong by days, so its time is not judged here; a request sent again reads or repeats, no more.
     """
     tablet_id, at = request.headers.get("X-Tablet", ""), request.headers.get("X-Tablet-At", "")
-    if not 0 < len(tablet_id) <= 64 or len(at) > LONGEST_TOLD:
+    if not 0 < len(tablet_id) <= 64 or len(at) > LONGEST_REPORT:
         raise BadSignature
     tablet = session.get(Tablet, tablet_id)
     if tablet is None:
@@ -211,9 +211,9 @@ def signature_fits(public_key: bytes, signature: str, signed: bytes) -> bool:
 
 
 def touch(tablet: Tablet, header: str) -> None:
-    """Note when the tablet was heard, how far its clock is off and what it told of itself, at most once a minute."""
-    at, told = contacts.read(header)
-    contacts.note(tablet, told, _skew(at, clock.now()))
+    """Note when the tablet was heard, how far its clock is off and what it reported, at most once a minute."""
+    at, report = contacts.read(header)
+    contacts.note(tablet, report, _skew(at, clock.now()))
 
 
 def _skew(at: str, now: datetime) -> int | None:

@@ -40,7 +40,7 @@ def issue(ids: tuple[uuid.UUID, ...], area: str | None, as_json: bool) -> None:
             part = wanted[start : start + credentials.BATCH_LIMIT]
             with transaction() as session:
                 made += len(credentials.issue(session, part, SYSTEM, batch=batch))
-    _told({"batch": batch if made else None, "cards": made}, as_json=as_json)
+    _print_result({"batch": batch if made else None, "cards": made}, as_json=as_json)
 
 
 @cards.command()
@@ -50,7 +50,7 @@ def blank(count: int, as_json: bool) -> None:
     """Make COUNT numbered cards that are given to elders later, at the counter."""
     with installation(), transaction() as session:
         batch = credentials.blank(session, count, SYSTEM)
-    _told({"batch": batch, "cards": count}, as_json=as_json)
+    _print_result({"batch": batch, "cards": count}, as_json=as_json)
 
 
 @cards.command("print")
@@ -63,7 +63,7 @@ def print_cards(batch: str | None, out: Path, keep_codes: bool, as_json: bool) -
     with installation():
         if batch is None:
             waiting = [{"batch": each.name, "cards": each.cards} for each in print_runs.waiting(db.session())]
-            _told({"waiting": waiting}, as_json=as_json)
+            _print_result({"waiting": waiting}, as_json=as_json)
             return
         out.mkdir(parents=True, exist_ok=True)
         faces, files = print_runs.faces(db.session(), batch), list[str]()
@@ -72,7 +72,7 @@ def print_cards(batch: str | None, out: Path, keep_codes: bool, as_json: bool) -
         if not keep_codes:
             with transaction() as session:
                 print_runs.printed(session, batch, SYSTEM)
-    _told({"batch": batch, "files": files, "codes": "kept" if keep_codes else "destroyed"}, as_json=as_json)
+    _print_result({"batch": batch, "files": files, "codes": "kept" if keep_codes else "destroyed"}, as_json=as_json)
 
 
 @cards.command()
@@ -108,5 +108,5 @@ def _written(path: Path, data: bytes) -> Path:
     return path
 
 
-def _told(result: dict[str, object], *, as_json: bool) -> None:
+def _print_result(result: dict[str, object], *, as_json: bool) -> None:
     click.echo(json.dumps(result, ensure_ascii=False) if as_json else "\n".join(f"{k}: {v}" for k, v in result.items()))

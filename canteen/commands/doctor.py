@@ -68,8 +68,8 @@ def doctor(as_json: bool) -> None:
 
 def _print(report: Report, *, as_json: bool) -> None:
     if as_json:
-        told = {**report.facts, "troubles": report.troubles, "warnings": report.warnings}
-        click.echo(json.dumps(told, ensure_ascii=False, indent=2, default=str))
+        result = {**report.facts, "troubles": report.troubles, "warnings": report.warnings}
+        click.echo(json.dumps(result, ensure_ascii=False, indent=2, default=str))
         return
     for name, value in report.facts.items():
         click.echo(f"{name}: {value}")
@@ -114,7 +114,7 @@ def _versions(_settings: Config, report: Report) -> None:
 
 
 def _settings(settings: Config, report: Report) -> None:
-    """What this process was told; secrets are no settings."""
+    """Show the settings of this process; secrets are not settings."""
     report.facts["settings"] = {
         "database": plain(settings.database_url),
         "data": str(settings.data_dir),
@@ -259,7 +259,7 @@ def _sqlite(connection: Connection, report: Report) -> None:
 
 def _tablets(_settings: Config, report: Report) -> None:
     """Whether tablets were acknowledged numbers that this database does not hold."""
-    troubles, warnings = incarnation.told()
+    troubles, warnings = incarnation.messages()
     report.troubles += troubles
     report.warnings += warnings
 
@@ -269,13 +269,13 @@ def _calendar(_settings: Config, report: Report) -> None:
     session, today = db.session(), clock.today()
     asking = layers.asking_day_kind(session, today)
     for year in calendars.lacking(session, today):
-        told = f"the calendar of {year} is not entered: its days go by weekday and fixed holidays; enter it at /desk/calendar"
+        warning = f"the calendar of {year} is not entered: its days go by weekday and fixed holidays; enter it at /desk/calendar"
         if asking:
-            told = f"URGENT {told} — these rulebooks pay by the kind of day: {', '.join(asking)}"
-        report.warnings.append(told)
+            warning = f"URGENT {warning} — these rulebooks pay by the kind of day: {', '.join(asking)}"
+        report.warnings.append(warning)
 
 
-# Further checks are added at the end of a list. A check of SETTINGS or AS_APPLICATION is told the settings, one of
+# Further checks are added at the end of a list. A check of SETTINGS or AS_APPLICATION receives the settings, one of
 # AS_OWNER the connection. What a person has to mend now is a trouble; what is due later is a warning.
 SETTINGS: tuple[Callable[[Config, Report], None], ...] = (_versions, _settings, _secrets, _workflow)
 AS_OWNER: tuple[Callable[[Connection, Report], None], ...] = (_schema, _postgresql, _sqlite, _clock)

@@ -69,7 +69,7 @@ def renew(*, force: bool, as_json: bool) -> None:
         )
 
 
-def told() -> tuple[list[str], list[str]]:
+def messages() -> tuple[list[str], list[str]]:
     """Troubles and warnings about tablets that know more than the database, each as a sentence."""
     found = acknowledgements.standing(db.session())
     troubles, warnings = list[str](), list[str]()

@@ -91,7 +91,7 @@ def _show(report: Report, *, as_json: bool) -> None:
         )
     elif report.waiting:
         click.echo(f"{report.waiting} of them will need a second person")
-    for notice in report.told():
+    for notice in report.messages():
         click.echo(f"  {notice}", err=True)
     for fault in report.faults[:SHOWN]:
         click.echo(f"  第 {fault.row} 行 {fault.field} {fault.reason} ({fault.code})", err=True)

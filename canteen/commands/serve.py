@@ -140,7 +140,7 @@ def _try(take: Callable[[], None], host: str, port: int) -> None:
 def _warn() -> None:
     """Name the tablets that know more than the database. The counters sell on: they have what they sold before."""
     with installation():
-        troubles, warnings = incarnation.told()
+        troubles, warnings = incarnation.messages()
     for line in troubles + warnings:
         click.echo(f"WARNING {line}", err=True)
 

@@ -38,7 +38,7 @@ class Story:
 
 
 def story(today: date, close_day: int = 3, close_hour: int = 6) -> Story:
-    """The story as told on the morning of `today`; a month whose close is due only today is still open."""
+    """The story as it is on the morning of `today`; a month whose close is due only today is still open."""
     newest = Span.month(today.replace(day=1) - timedelta(days=1))
     if today.day <= close_day:
         newest = Span.month(newest.first - timedelta(days=1))

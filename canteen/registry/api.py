@@ -1,6 +1,6 @@
 """What a cashier does with cards at the counter: give out a blank one, report one lost or found. The person stands there.
 
-The person is told by the ID number on their own document; it comes in the body, never in an address, and the answer
+The person is identified by the ID number on their own document; it comes in the body, never in an address, and the answer
 holds no part of it.
 """
 

@@ -68,8 +68,10 @@ def as_facts(known: Sequence[Fact], new: Iterable[New]) -> list[Fact]:
 
 def merge_raises(one: Collection[Fact], other: Collection[Fact]) -> bool:
     """Whether a merge makes either entry anything that it was not: by whatever differs in what counts of them."""
-    told, untold = ({(fact.kind, fact.value) for fact in facts if fact.kind not in _FREE} for facts in (one, other))
-    return told != untold
+    states, other_states = (
+        {(fact.kind, fact.value) for fact in facts if fact.kind not in _FREE} for facts in (one, other)
+    )
+    return states != other_states
 
 
 def _raises(kind: str, known: Sequence[Fact], new: Sequence[New], today: date) -> bool:

@@ -46,7 +46,7 @@ def find_card() -> ResponseReturnValue:
         card = credentials.find(session, request.form.get("scan", ""))
         standing = credentials.standing_of(session, card.id)
         if standing.elder_id is None:
-            return _page(told=f"卡号 {card.number}：空白卡，{'已停用' if standing.blocked else '尚未登记给老人'}。")
+            return _page(message=f"卡号 {card.number}：空白卡，{'已停用' if standing.blocked else '尚未登记给老人'}。")
         areas = guard.scope(Permission.SEE_ELDERS).areas(session)
         if not lookup.reached(session, standing.elder_id, areas):
             raise NotCovered
@@ -128,7 +128,7 @@ def _reach() -> print_runs.Reach | None:
     return None if within is None else print_runs.Reach(within, g.person.id)
 
 
-def _page(refusal: Refusal | None = None, told: str = "") -> ResponseReturnValue:
+def _page(refusal: Refusal | None = None, message: str = "") -> ResponseReturnValue:
     session, makes = db.session(), guard.may(Permission.CARDS)
     covered = guard.scope(Permission.CARDS).areas(session)
     page = render_template(
@@ -140,7 +140,7 @@ def _page(refusal: Refusal | None = None, told: str = "") -> ResponseReturnValue
         areas=lookup.area_choices(session, covered, clock.today()) if makes else [],
         form=request.form,
         refusal=refusal,
-        told=told,
+        message=message,
         done=DONE.get(request.args.get("done", "")),
     )
     return page, status_of(refusal) if refusal else 200

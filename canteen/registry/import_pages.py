@@ -67,7 +67,7 @@ def template(kind: str, ending: str) -> Response:
 @allowed(Permission.ROSTER, Permission.PLACES, Permission.PEOPLE)
 @takes(USUAL.file + 1024 * 1024)  # what stands in the form beside the file
 def take() -> ResponseReturnValue:
-    """Check a file, or apply it when the form says so; with the hash that the check told, no other file passes."""
+    """Check a file, or apply it when the form says so; with the hash that the check showed, no other file passes."""
     kind, applying = _kind(request.form.get("kind", "")), request.form.get("act") == "apply"
     guard.require(NEEDS[kind])
     others = request.form.get("others") == "yes"

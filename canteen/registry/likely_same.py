@@ -118,10 +118,10 @@ def _entries(session: Session, ids: Collection[uuid.UUID], known_at: int | None)
         known = elders.facts_of_many(session, [row[0] for row in rows])
         for elder_id, name, masked in rows:
             standing = facts.standing(known[elder_id], known_at)
-            told = _by_kind(standing)
-            if births := told.get("birth"):
+            by_kind = _by_kind(standing)
+            if births := by_kind.get("birth"):
                 root = facts.merged_into(standing).get(str(elder_id), str(elder_id))
-                areas = streets_of([*told.get("hukou", ()), *told.get("residence", ())])
+                areas = streets_of([*by_kind.get("hukou", ()), *by_kind.get("residence", ())])
                 found.append(Entry(elder_id, root, name, masked, births[-1], areas))
     return found
 

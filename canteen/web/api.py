@@ -57,7 +57,7 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
 
 
 class Api(SmorestApi):  # type: ignore[misc]
-    """flask-smorest, with errors told by canteen.web.errors alone."""
+    """flask-smorest, with errors answered by canteen.web.errors alone."""
 
     ERROR_SCHEMA = Problem
 

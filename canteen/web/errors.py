@@ -173,7 +173,7 @@ def on_refusal(refusal: Refusal) -> Response:
 
 
 def on_http(error: HTTPException) -> Response:
-    """Werkzeug's and webargs' own exceptions, told in our words. Redirects pass as they are."""
+    """Werkzeug's and webargs' own exceptions, answered in our words. Redirects pass as they are."""
     status = error.code or 500
     if status < 400:
         return error.get_response()  # type: ignore[return-value]
@@ -201,7 +201,7 @@ def fields_of(messages: object, path: str = "") -> set[str]:
 
 
 def on_exception(error: Exception) -> Response:
-    """What nobody foresaw: told without its insides, logged by kind and place; its words may hold personal data (P28)."""
+    """Answer an unforeseen error without its details; log its kind and place only, as its text may contain personal data (P28)."""
     db.session.rollback()
     if is_away(error):
         log.warning("database away: %s", type(error).__name__)

@@ -58,8 +58,8 @@ def metrics() -> Response:
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    told = generate_latest(registry) + generate_latest(_read())
-    return Response(told, content_type=CONTENT_TYPE_LATEST)
+    body = generate_latest(registry) + generate_latest(_read())
+    return Response(body, content_type=CONTENT_TYPE_LATEST)
 
 
 def _read() -> CollectorRegistry:

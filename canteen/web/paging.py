@@ -34,7 +34,7 @@ def page(
     """One page of `query`, ascending by `keys` (together unique).
 
     after    what the page before answered; anything else that cannot be read starts anew
-    key_of   the keys of a row; `read` turns each back from text (str unless told)
+    key_of   the keys of a row; `read` turns each back from text (str by default)
     """
     if (start := _parsed(after, read or [str] * len(keys), len(keys))) is not None:
         query = query.where(tuple_(*keys) > tuple_(*start))

@@ -174,7 +174,7 @@ class Till:
 
     client: FlaskClient
     tablet: str = ""
-    told: str = ""
+    report: str = ""
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
 
     @property
@@ -184,7 +184,7 @@ class Till:
         )
 
     def sign(self, method: str, path: str, body: bytes = b"", at: str | None = None) -> dict[str, str]:
-        at = at or clock.local(clock.now()).isoformat() + self.told
+        at = at or clock.local(clock.now()).isoformat() + self.report
         der = self.key.sign(tablets.signed_text(method, path, at, body), ec.ECDSA(hashes.SHA256()))
         r, s = decode_dss_signature(der)
         raw = base64.urlsafe_b64encode(r.to_bytes(32) + s.to_bytes(32)).decode().rstrip("=")

@@ -1,4 +1,4 @@
-"""A database restored from an older backup: tablets know more than it does, and nobody is told that all is well."""
+"""A database restored from an older backup: tablets know more than it does, and nobody is shown that all is well."""
 
 from __future__ import annotations
 
@@ -141,8 +141,8 @@ def test_a_restored_database_is_told_until_the_tablets_sent_all_again(
     assert ping(till, acknowledged="1/7")["behind"] == [run(4, 6)], "a newer sale hides nothing"
 
     renewed = json.loads(canteen("incarnation", "renew", "--json").stdout)["incarnation"]
-    told = ping(till, acknowledged="1/7")
-    assert (told["incarnation"], told["behind"]) == (renewed, []), "without a restart"
+    answer = ping(till, acknowledged="1/7")
+    assert (answer["incarnation"], answer["behind"]) == (renewed, []), "without a restart"
     [said] = troubles(canteen)
     assert "not sent again" in said
     assert till.client.get("/healthz").json == {"status": "ok"}
@@ -285,9 +285,9 @@ def test_the_incarnation_is_renewed_only_when_called_for_or_forced(till: Till, c
     assert [(each["first"], each["last"], each["renewed"]) for each in shown["ahead"]] == [(1, 3, True)]
 
     acts = db.session.execute(select(Event).where(Event.kind == "incarnation.renew").order_by(Event.number)).scalars()
-    told = [json.loads(each.body) for each in acts]
-    assert [each["forced"] for each in told] == [True, True, False]
-    assert told[-1] == {
+    bodies = [json.loads(each.body) for each in acts]
+    assert [each["forced"] for each in bodies] == [True, True, False]
+    assert bodies[-1] == {
         "before": current, "after": shown["incarnation"], "because": [f"{till.tablet}/1/1-3"], "forced": False,
     }  # fmt: skip
     assert list(events.breaks(db.session())) == []

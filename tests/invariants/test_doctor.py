@@ -52,16 +52,16 @@ def trouble(result: Result) -> str:
 def test_a_sound_installation_is_told_whole(doctor: Doctor, config: Config) -> None:
     result = doctor("--json")
 
-    told = json.loads(result.stdout)
-    assert set(told["troubles"]) <= {"fsync is off"}, result.output  # as the rig's server is, for speed
-    assert result.exit_code == len(told["troubles"])
-    assert told["schema"] == newest_revision()
-    assert {"python", "sqlite", "sqlalchemy"} <= told["versions"].keys()
-    assert told["settings"]["close"] == "3 days after a period's end, at 06:00 in Shanghai"
-    assert told["triggers"] > 90
+    report = json.loads(result.stdout)
+    assert set(report["troubles"]) <= {"fsync is off"}, result.output  # as the rig's server is, for speed
+    assert result.exit_code == len(report["troubles"])
+    assert report["schema"] == newest_revision()
+    assert {"python", "sqlite", "sqlalchemy"} <= report["versions"].keys()
+    assert report["settings"]["close"] == "3 days after a period's end, at 06:00 in Shanghai"
+    assert report["triggers"] > 90
     if not config.sqlite:
-        assert told["roles"] == ["canteen_app", "canteen_auditor", "canteen_owner"]
-        assert told["application"] == {"acts_as": "canteen_app", "isolation": "read committed"}
+        assert report["roles"] == ["canteen_app", "canteen_auditor", "canteen_owner"]
+        assert report["application"] == {"acts_as": "canteen_app", "isolation": "read committed"}
 
 
 def test_a_trigger_that_is_gone_is_named(doctor: Doctor, owner: Engine) -> None:
@@ -171,9 +171,9 @@ def test_a_calendar_not_entered_is_a_warning_louder_where_a_rule_asks(doctor: Do
     def warned(day: date) -> list[str]:
         with clock.at(clock.instant(day)):
             result = doctor("--json")
-        told = json.loads(result.stdout)
-        assert result.exit_code == bool(told["troubles"])
-        return [one for one in told["warnings"] if "calendar" in one]
+        report = json.loads(result.stdout)
+        assert result.exit_code == bool(report["troubles"])
+        return [one for one in report["warnings"] if "calendar" in one]
 
     world.make(session)
     assert warned(date(2026, 10, 31)) == []

@@ -71,8 +71,8 @@ class Counter:
 
     def contact(self) -> None:
         """Ask for the time, as the page does by itself, and tell how far the chain is."""
-        self.till.told = f";1;{self.made};{self.mono()};{self.boot}" if self.tells else ""
-        told = clock.local(clock.now() + self.ahead).isoformat() + self.till.told
+        self.till.report = f";1;{self.made};{self.mono()};{self.boot}" if self.tells else ""
+        told = clock.local(clock.now() + self.ahead).isoformat() + self.till.report
         path = "/api/v1/pos/ping"
         assert self.till.client.get(path, headers=self.till.sign("GET", path, at=told)).status_code == 200
 

@@ -95,12 +95,12 @@ def an_elder(
         return elders.register(session, new, "p-admin")
 
 
-def a_name(told: str) -> str:
+def a_name(id_number: str) -> str:
     """A name of one's own for a number that is not the usual one: two of one name and birth date are a question."""
     return (
         "李秀英"
-        if told in {"", number()}
-        else f"李秀{chr(0x4E00 + sum(ord(char) * 97**at for at, char in enumerate(told)) % 20_000)}"
+        if id_number in {"", number()}
+        else f"李秀{chr(0x4E00 + sum(ord(char) * 97**at for at, char in enumerate(id_number)) % 20_000)}"
     )
 
 

@@ -26,7 +26,7 @@ from tests.registry.people import number
 CANARIES = [number(born=f"19{40 + n}0305", order=102 + n, region="290101") for n in range(12)]
 
 
-def told(text: str) -> list[str]:
+def leaks(text: str) -> list[str]:
     """The canaries in a text."""
     return [each for each in CANARIES if each in text]
 
@@ -73,9 +73,9 @@ def sent(desk: Browser, data: bytes, act: str) -> TestResponse:
     return desk.client.post("/desk/imports", data=form)
 
 
-def an_elder(told_number: str) -> uuid.UUID:
+def an_elder(id_number: str) -> uuid.UUID:
     with transaction() as session:
-        document = documents.parse("resident", told_number)
+        document = documents.parse("resident", id_number)
         new = NewElder("王芳", document, residence=EAST_STREET, known_from=date(2020, 1, 1))
         return elders.register(session, new, "system")
 
@@ -105,17 +105,17 @@ def test_no_planted_number_comes_to_light_but_on_record(
         credentials.issue(session, [elder], "system", batch="paper")
     paper = admin.post("/desk/cards/paper/sheets", part="1")
     with pypdfium2.PdfDocument(paper.data) as document:
-        assert not told("".join(page.get_textpage().get_text_range() for page in document))
+        assert not leaks("".join(page.get_textpage().get_text_range() for page in document))
 
     till = a_till(app, "east")
     till.log_in(a_person("cashier", ("cashier", "canteen", "east"), pin=True))
     answers += at_the_counter(till, known, unknown)
 
-    assert [told(answer.text) for answer in answers] == [[]] * len(answers)
-    assert not [told(answer.headers.get("Location", "")) for answer in answers if told(str(answer.headers))]
+    assert [leaks(answer.text) for answer in answers] == [[]] * len(answers)
+    assert not [leaks(answer.headers.get("Location", "")) for answer in answers if leaks(str(answer.headers))]
     assert known in admin.post(f"/desk/elders/{elder}/number", reason="核对申请表").text
-    assert not told(everything_stored())
-    assert not told(logged())
+    assert not leaks(everything_stored())
+    assert not leaks(logged())
 
 
 def at_the_counter(till: Till, known: str, unknown: str) -> list[TestResponse]:
@@ -142,5 +142,5 @@ def test_an_error_that_nobody_foresaw_is_logged_without_its_words(
     answer = admin.post("/desk/elders", q=CANARIES[5])
 
     assert answer.status_code == 500
-    assert not told(answer.text + logged())
+    assert not leaks(answer.text + logged())
     assert "RuntimeError" in logged()

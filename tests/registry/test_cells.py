@@ -1,4 +1,4 @@
-"""What a cell can hold and what an empty one means, in every template; what the file shows is what is read, or is told."""
+"""What a cell can hold and what an empty one means, in every template; what the file shows is read or reported."""
 
 from __future__ import annotations
 
@@ -167,9 +167,11 @@ def test_other_sheets_that_hold_something_are_named(tmp_path: Path):
         ("填写说明", second),
     )
     report = import_runs.check(a_workbook(tmp_path / "s.xlsx", *sheets, hidden=("三组",)), "roster", "p-admin")
-    (told,) = report.told()
-    assert (report.rows, "“二组”、“三组”（隐藏）没有读入" in told) == (1, True)
-    assert import_runs.check(a_workbook(tmp_path / "t.xlsx", sheets[0], sheets[2]), "roster", "p-admin").told() == []
+    (message,) = report.messages()
+    assert (report.rows, "“二组”、“三组”（隐藏）没有读入" in message) == (1, True)
+    assert (
+        import_runs.check(a_workbook(tmp_path / "t.xlsx", sheets[0], sheets[2]), "roster", "p-admin").messages() == []
+    )
 
 
 def test_a_hidden_sheet_is_not_read_in_the_place_of_the_one_that_is_seen(tmp_path: Path):
@@ -196,23 +198,23 @@ def test_hidden_rows_and_columns_are_read_and_told(tmp_path: Path):
         sheet.set_column(1, 2, None, None, {"hidden": True})
     report = import_runs.check(path, "roster", "p-admin")
     assert report.rows == 2
-    assert "1 行、2 列是隐藏" in report.told()[0]
+    assert "1 行、2 列是隐藏" in report.messages()[0]
 
 
 @pytest.mark.parametrize("last", "ХхΧ×Ⅹ*")
 def test_what_only_looks_like_the_last_x_is_told_in_words(last: str):
-    told = next(made for order in range(100, 400) if (made := number(order=order)).endswith("X"))
+    resident = next(made for order in range(100, 400) if (made := number(order=order)).endswith("X"))
     with pytest.raises(documents.LookAlike, match="不是英文字母 X"):
-        documents.parse("resident", told[:17] + last)
-    assert documents.parse("resident", told[:17] + "x").number == told
+        documents.parse("resident", resident[:17] + last)
+    assert documents.parse("resident", resident[:17] + "x").number == resident
 
 
 def test_radicals_are_stored_as_the_characters_they_look_like_and_it_is_told(session: Session, tmp_path: Path):
     rows = [cells(name="⾼⽴⽅"), cells(name="⻩⼭", number=number(order=103))]
     report = apply_roster(session, tmp_path, *rows)
-    assert (report.new, report.told()) == (2, ["2 行里有部首字（外形与汉字相同、编码不同），已改为通常的汉字。"])
+    assert (report.new, report.messages()) == (2, ["2 行里有部首字（外形与汉字相同、编码不同），已改为通常的汉字。"])
     usual = [cells(name="高立方"), cells(name="黄山", number=number(order=103))]
     again = apply_roster(session, tmp_path, *usual, name="b.csv")
-    assert (again.same, again.told()) == (2, [])
+    assert (again.same, again.messages()) == (2, [])
     for name in ("高立方", "⾼⽴⽅", "黄山"):
         assert len(lookup.find(session, name, [STREET])) == 1, name

@@ -121,11 +121,11 @@ def test_a_blank_card_is_bound_and_blocked(run: Run, session: Session, tmp_path:
         shown = document[0].get_textpage().get_text_range()
     found = re.search(r"(\d{4}) (\d{4})", shown)
     assert found is not None
-    told = found[1] + found[2]
-    assert run("cards", "bind", told, str(li)).output.strip() == told
-    assert run("cards", "block", told, "--reason", "damaged").exit_code == 0
-    assert refusal(run("cards", "bind", told, str(li))).code == "card_blocked"
-    assert refusal(run("cards", "bind", told, str(uuid.uuid4()))).code == "elder_not_found"
+    card_number = found[1] + found[2]
+    assert run("cards", "bind", card_number, str(li)).output.strip() == card_number
+    assert run("cards", "block", card_number, "--reason", "damaged").exit_code == 0
+    assert refusal(run("cards", "bind", card_number, str(li))).code == "card_blocked"
+    assert refusal(run("cards", "bind", card_number, str(uuid.uuid4()))).code == "elder_not_found"
 
 
 def test_wrong_usage_is_told_apart_from_a_refusal(run: Run):

@@ -60,7 +60,7 @@ def test_a_card_is_lost_by_its_holders_number_and_found_by_its_scan(till: Till, 
 
 
 @pytest.mark.parametrize(
-    ("told", "status", "code"),
+    ("given", "status", "code"),
     [
         (number(region="220102", order=104), 404, "elder_not_found"),
         (NUMBER[:17] + ("0" if NUMBER[17] != "0" else "1"), 422, "id_check_digit"),
@@ -68,11 +68,11 @@ def test_a_card_is_lost_by_its_holders_number_and_found_by_its_scan(till: Till, 
     ],
 )
 def test_a_number_that_is_wrong_or_not_on_the_roster_is_told(
-    till: Till, li: uuid.UUID, told: str, status: int, code: str
+    till: Till, li: uuid.UUID, given: str, status: int, code: str
 ):
-    answer = till.call("POST", "/api/v1/pos/cards/bindings", {"scan": a_blank_card().code, "id_number": told})
+    answer = till.call("POST", "/api/v1/pos/cards/bindings", {"scan": a_blank_card().code, "id_number": given})
     assert (answer.status_code, answer.json["code"]) == (status, code)
-    assert told not in answer.text
+    assert given not in answer.text
 
 
 def test_without_a_cashier_at_the_tablet_nothing_happens(till: Till, li: uuid.UUID):

@@ -23,9 +23,9 @@ def test_the_check_digit_is_that_of_the_standards_own_example():
 
 @pytest.mark.parametrize("form", ["{}", " {} ", "{}\n"])
 def test_width_and_blanks_do_not_matter(form: str):
-    told = number()
-    wide = "".join(chr(ord(char) + 0xFEE0) for char in told.lower())
-    assert documents.parse("resident", form.format(wide), today=TODAY).number == told
+    resident = number()
+    wide = "".join(chr(ord(char) + 0xFEE0) for char in resident.lower())
+    assert documents.parse("resident", form.format(wide), today=TODAY).number == resident
 
 
 @given(st.integers(0, 17), st.integers(1, 9))

@@ -29,8 +29,8 @@ from tests.registry.people import confirm_all, number
 NUMBER = number(region="220102")
 
 
-def an_elder(area: str = EAST_STREET, name: str = "李秀英", told: str = NUMBER) -> uuid.UUID:
-    document = documents.parse("resident", told)
+def an_elder(area: str = EAST_STREET, name: str = "李秀英", id_number: str = NUMBER) -> uuid.UUID:
+    document = documents.parse("resident", id_number)
     with transaction() as session:
         new = NewElder(name, document, hukou=area, residence=area, known_from=date(2020, 1, 1), phone="13800000000")
         return elders.register(session, new, "system")
@@ -172,15 +172,15 @@ def test_a_card_of_somebody_else_is_not_touched_from_this_page(admin: Browser):
 
 def test_a_scan_that_is_no_blank_card_is_told_in_a_sentence(admin: Browser):
     li = an_elder()
-    for scan, told in (("https://x", "不是助餐卡"), ("123", "没有读全")):
+    for scan, sentence in (("https://x", "不是助餐卡"), ("123", "没有读全")):
         answer = admin.post(f"/desk/elders/{li}/bind", scan=scan)
         assert answer.status_code == 422
-        assert told in alert(answer)
+        assert sentence in alert(answer)
 
 
 def test_merged_people_are_shown_as_one(admin: Browser):
     an_elder()
-    twin = an_elder(name="李秀瑛", told=number(order=104))
+    twin = an_elder(name="李秀瑛", id_number=number(order=104))
     assert "指明" in alert(admin.post(f"/desk/elders/{twin}/merge", other="李秀英"))
     assert admin.post(f"/desk/elders/{twin}/merge", other=NUMBER).location.endswith("done=merged")
     assert "同一人" in admin.get(f"/desk/elders/{twin}").text
@@ -450,8 +450,8 @@ def test_a_file_may_be_as_large_as_the_imports_take_and_no_other_body_may(admin:
 
 
 def test_entries_that_are_likely_one_person_are_listed_and_merged_there(desk: Browser):
-    one, two = an_elder(), an_elder(told=number(region="220102", order=104))
-    an_elder(area=WEST_STREET, told=number(region="220102", order=106))
+    one, two = an_elder(), an_elder(id_number=number(region="220102", order=104))
+    an_elder(area=WEST_STREET, id_number=number(region="220102", order=106))
     page = desk.get("/desk/elders/likely").text
     assert page.count("李秀英 ·") == 1
     assert str(one) in page

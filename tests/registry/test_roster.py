@@ -46,8 +46,8 @@ def counts(session: Session) -> list[int]:
     return found
 
 
-def the_elder(session: Session, told: str | None = None):
-    mac = elders.keys.keyring().mac(f"resident:{told or number()}")
+def the_elder(session: Session, id_number: str | None = None):
+    mac = elders.keys.keyring().mac(f"resident:{id_number or number()}")
     return session.execute(text("SELECT elder_id FROM identity_key WHERE number_mac = :mac"), {"mac": mac}).scalar_one()
 
 
@@ -180,8 +180,8 @@ def test_a_bad_row_is_named_with_field_and_reason_and_nothing_of_the_person(
     report = import_runs.check(a_roster(tmp_path, cells(order="x"), cells(**changes)), "roster", "p-admin")
     faults = [fault for fault in report.faults if fault.row == 3]
     assert (field, code) in [(fault.field, fault.code) for fault in faults]
-    told = str([fault.doc() for fault in faults])
-    assert all(part not in told for part in (number()[6:14], "李秀英", changes.get("number") or "\0"))
+    output = str([fault.doc() for fault in faults])
+    assert all(part not in output for part in (number()[6:14], "李秀英", changes.get("number") or "\0"))
     assert all(fault.reason.endswith("。") for fault in faults)
 
 
@@ -230,9 +230,9 @@ def test_a_number_ending_in_000_passes_once_its_elder_was_registered_by_hand(ses
         for d in range(1, 29)
         if number(f"1946{m:02d}{d:02d}", order)[17] == "0"
     )
-    told = number(born, order)
-    assert documents.looks_rounded(told)
-    path = a_roster(tmp_path, cells(number=told))
+    rounded = number(born, order)
+    assert documents.looks_rounded(rounded)
+    path = a_roster(tmp_path, cells(number=rounded))
     assert [fault.code for fault in import_runs.check(path, "roster", "p").faults] == ["id_rounded"]
     an_elder(session, order=order, born=born)
     assert import_runs.check(path, "roster", "p").bad == 0
@@ -471,9 +471,9 @@ def asked(folder: Path, *rows: list[str], name: str = "r.csv") -> import_runs.Re
 
 
 def test_people_of_a_roster_come_in_at_once_and_their_classes_wait_as_one_batch(session: Session, tmp_path: Path):
-    told = [number(order=order) for order in (102, 104, 106)]
+    numbers = [number(order=order) for order in (102, 104, 106)]
     report = asked(
-        tmp_path, *(cells(number=each, classes="低保", care="2") for each in told[:2]), cells(number=told[2])
+        tmp_path, *(cells(number=each, classes="低保", care="2") for each in numbers[:2]), cells(number=numbers[2])
     )
     assert (report.new, report.waiting) == (3, 2)
     assert diner(session, date(2026, 6, 1)).classes == ()
@@ -481,7 +481,7 @@ def test_people_of_a_roster_come_in_at_once_and_their_classes_wait_as_one_batch(
     request = session.execute(select(ChangeRequest)).scalar_one()
     assert (request.id, request.kind, request.subject) == (report.request, "elder.facts", report.run)
     lines = fact_requests.shown(session, change_requests.lines_of(session, request.id))
-    assert {line.detail for line in lines} == {documents.parse("resident", each).masked for each in told[:2]}
+    assert {line.detail for line in lines} == {documents.parse("resident", each).masked for each in numbers[:2]}
     assert {(line.before, line.after) for line in lines} == {
         ("人员类别：无；评估等级：无", "人员类别：低保；评估等级：照护等级 2")
     }
@@ -557,9 +557,9 @@ def test_classes_of_a_roster_that_was_broken_off_are_asked_for_when_it_ends(
 
 
 def test_a_batch_leaves_out_whom_somebody_changed_meanwhile(session: Session, tmp_path: Path):
-    told = [number(order=order) for order in (102, 104, 106)]
-    apply(session, tmp_path, *(cells(number=each, classes="低保") for each in told))
-    asked(tmp_path, *(cells(number=each, classes="特困", since="2026-07-01") for each in told), name="b.csv")
+    numbers = [number(order=order) for order in (102, 104, 106)]
+    apply(session, tmp_path, *(cells(number=each, classes="低保") for each in numbers))
+    asked(tmp_path, *(cells(number=each, classes="特困", since="2026-07-01") for each in numbers), name="b.csv")
     with transaction():
         li = uuid.UUID(str(the_elder(session)))
         (held,) = [fact for fact in elders.facts_about(session, li) if fact.kind == "class"]

@@ -94,11 +94,11 @@ def test_the_events_of_a_confirmed_change_name_both_people(clerk: Browser, check
     li = an_elder()
     note(clerk, li, kind="class", value="tekun", from_="2026-12-01")
     checker.post(f"/desk/changes/{the_request()}", act="confirm")
-    told = {event.kind: (event.actor, event.body) for event in db.session.execute(select(Event)).scalars()}
-    assert told["elder.note"][0] == "id-east"
-    assert '"confirmed_by":"id-chief"' in told["elder.note"][1]
-    assert told["change.confirm"][0] == "id-chief"
-    assert '"asked_by":"id-east"' in told["change.confirm"][1]
+    acts = {event.kind: (event.actor, event.body) for event in db.session.execute(select(Event)).scalars()}
+    assert acts["elder.note"][0] == "id-east"
+    assert '"confirmed_by":"id-chief"' in acts["elder.note"][1]
+    assert acts["change.confirm"][0] == "id-chief"
+    assert '"asked_by":"id-east"' in acts["change.confirm"][1]
 
 
 def test_a_refused_change_never_holds_and_says_why(clerk: Browser, checker: Browser):
@@ -228,7 +228,7 @@ def test_a_merge_that_gains_something_shows_both_and_waits(clerk: Browser, check
     note(clerk, poor, kind="class", value="dibao", from_="2026-12-01")
     checker.post(f"/desk/changes/{the_request()}", act="confirm")
     rich_number = number("19580305", 105)
-    rich = an_elder(name="王强", told=rich_number)
+    rich = an_elder(name="王强", id_number=rich_number)
     with clock.at(clock.instant(date(2026, 12, 2), 600)):
         clerk.log_in("east")
         checker.log_in("chief")
@@ -243,7 +243,7 @@ def test_a_merge_that_gains_something_shows_both_and_waits(clerk: Browser, check
 
 def test_a_merge_of_entries_told_alike_holds_at_once(clerk: Browser):
     an_elder()
-    twin = an_elder(name="李秀瑛", told=number(order=104, region="220102"))
+    twin = an_elder(name="李秀瑛", id_number=number(order=104, region="220102"))
     assert merge(clerk, twin, NUMBER) == "merged"
     assert requests() == []
 

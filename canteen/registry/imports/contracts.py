@@ -246,18 +246,18 @@ class Contracts:
 
 def _line_of(values: dict[str, Any]) -> Line:
     """A contract as a line of a request: its account sealed."""
-    told = {key: value.isoformat() if isinstance(value, date) else value for key, value in values.items()}
+    stated = {key: value.isoformat() if isinstance(value, date) else value for key, value in values.items()}
     box = keys.keyring().identity
     sealed = box.seal(values["account"].encode(), f"contract.account {values['id']}").hex()
-    return Line(values["id"], told | {"account": sealed, "key": box.key_id})
+    return Line(values["id"], stated | {"account": sealed, "key": box.key_id})
 
 
 def values_of(line: Line) -> dict[str, Any]:
     """The contract that a line asks for, as its row was read."""
-    told = {key: value for key, value in line.asked.items() if key != "key"}
+    stated = {key: value for key, value in line.asked.items() if key != "key"}
     box, context = keys.keyring().identity, f"contract.account {line.subject}"
-    told["account"] = box.open(bytes.fromhex(told["account"]), context, line.asked["key"]).decode()
-    return told | {key: date.fromisoformat(told[key]) for key in ("from", "to") if key in told}
+    stated["account"] = box.open(bytes.fromhex(stated["account"]), context, line.asked["key"]).decode()
+    return stated | {key: date.fromisoformat(stated[key]) for key in ("from", "to") if key in stated}
 
 
 def perform(session: Session, request: ChangeRequest, lines: Sequence[Line], by: str) -> None:

@@ -139,8 +139,8 @@ class Report:
         """JSON for commands and for the stored run; without secrets."""
         counts = {name: getattr(self, name) for name in ("rows", "new", "changed", "same", "bad", "waiting")}
         faults = [fault.doc() for fault in self.faults]
-        told = {"already": self.already, "faults": faults, "notices": self.told()}
-        return {"kind": self.kind, "file": self.file_hash, **counts, **told}
+        rest = {"already": self.already, "faults": faults, "notices": self.messages()}
+        return {"kind": self.kind, "file": self.file_hash, **counts, **rest}
 
     @property
     def likely(self) -> bool:
@@ -152,8 +152,8 @@ class Report:
         """Whether it was said that these are other people."""
         return self.file_hash.endswith(OTHERS)
 
-    def told(self) -> list[str]:
-        """What whoever looks at the file may not know: sheets not read, rows hidden, characters made the usual ones."""
+    def messages(self) -> list[str]:
+        """Return what the uploader may not know: sheets not read, hidden rows, characters replaced by the usual ones."""
         folded = f"{self.refolded} 行里有部首字（外形与汉字相同、编码不同），已改为通常的汉字。"
         return self.notices + ([folded] if self.refolded else [])
 

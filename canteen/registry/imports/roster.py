@@ -268,8 +268,8 @@ class Roster:
         values = row.values
         if documents.looks_rounded(document.number) and not known:
             row.refuse("证件号码", documents.RoundedNumber(ROUNDED))
-        for key, title, told in (("birth", "出生日期", document.birth), ("sex", "性别", document.sex)):
-            if told is not None and values.get(key, told) != told:
+        for key, title, derived in (("birth", "出生日期", document.birth), ("sex", "性别", document.sex)):
+            if derived is not None and values.get(key, derived) != derived:
                 row.refuse(title, BadCell("与身份证号码不一致，请对照证件核对。"))
         for key, title in (("hukou", "户籍区划代码"), ("residence", "居住区划代码")):
             if key in values and values[key] not in self._areas:
@@ -315,8 +315,8 @@ class Roster:
         holding = facts.on_day(present.facts, since)
         held = {fact.kind: fact.value for fact in holding}
         for key, title in (("birth", "出生日期"), ("sex", "性别")):
-            told = values.get(key)
-            if told is not None and document.birth is None and str(told) != held.get(key):
+            stated = values.get(key)
+            if stated is not None and document.birth is None and str(stated) != held.get(key):
                 raise BadCell(f"{title}与登记的不一致；如登记有误，请在老人页面更正。")
         self._reach({held.get("hukou"), held.get("residence"), values.get("hukou"), values.get("residence")})
         added = differences(self._stated(row, since), holding, since, row.values)
@@ -334,8 +334,8 @@ class Roster:
         """Collect what is asked for of an elder, and answer what holds at once."""
         if asked := [fact for fact in added if fact.kind in kinds]:
             self.asked.append(fact_requests.line_of(elder_id, asked, SOURCE))
-            told = [fact for fact in added if fact.kind in fact_requests.AREAS]
-            self.places |= set(fact_requests.place_of([*known, *benefit_gains.as_facts(known, told)], self._within))
+            placed = [fact for fact in added if fact.kind in fact_requests.AREAS]
+            self.places |= set(fact_requests.place_of([*known, *benefit_gains.as_facts(known, placed)], self._within))
         return [fact for fact in added if fact.kind not in kinds]
 
     def _reach(self, areas: set[str | None]) -> None:

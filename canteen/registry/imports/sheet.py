@@ -58,9 +58,9 @@ def main(path: str, rows: int, columns: int, memory: int, seconds: int) -> int:
     write(json.dumps(unseen(path, book, columns), ensure_ascii=False) + "\n")
     for at, row in enumerate(sheet.iter_rows()):
         cells = before + [text_of(cell) for cell in row]
-        for column, told in lost.get(at, {}).items():
+        for column, reason in lost.get(at, {}).items():
             cells += [""] * (column + 1 - len(cells))
-            cells[column] = told
+            cells[column] = reason
         write(json.dumps(cells, ensure_ascii=False))
         write("\n")
     return 0
@@ -85,8 +85,8 @@ def unseen(path: str, book: CalamineWorkbook, columns: int) -> dict[str, Any]:
 def withheld(path: str, ranges: Any, rows: int, columns: int) -> dict[int, dict[int, str]]:
     """By row and column from 0, the cells whose content does not stand in them, and why."""
     found: dict[int, dict[int, str]] = {}
-    for row, column, told in (*hollow(path), *covered(ranges, rows, columns)):
-        found.setdefault(row, {})[column] = told
+    for row, column, reason in (*hollow(path), *covered(ranges, rows, columns)):
+        found.setdefault(row, {})[column] = reason
     return found
 
 
@@ -105,9 +105,9 @@ def hollow(path: str) -> Iterator[tuple[int, int, str]]:
         data = _sheet(archive, 0)
     if _ERROR.search(data) or _FORMULA.search(data):
         for cell in _CELL.finditer(data):
-            told = _lost(cell[1], cell[2] or b"")
-            if told and (place := _PLACE.search(cell[1])):
-                yield int(place[2]) - 1, _column(place[1]), told
+            reason = _lost(cell[1], cell[2] or b"")
+            if reason and (place := _PLACE.search(cell[1])):
+                yield int(place[2]) - 1, _column(place[1]), reason
 
 
 def _lost(attributes: bytes, content: bytes) -> str:
@@ -120,13 +120,13 @@ def _lost(attributes: bytes, content: bytes) -> str:
 
 def _sheet(archive: zipfile.ZipFile, at: int, most: int = -1) -> bytes:
     """The XML of the sheet that the workbook names at this place, from 0; nothing when it cannot be found."""
-    names, told_ids = set(archive.namelist()), _SHEET.findall(archive.read("xl/workbook.xml"))
-    if at >= len(told_ids) or "xl/_rels/workbook.xml.rels" not in names:
+    names, relation_ids = set(archive.namelist()), _SHEET.findall(archive.read("xl/workbook.xml"))
+    if at >= len(relation_ids) or "xl/_rels/workbook.xml.rels" not in names:
         return b""
     for relation in _RELATION.findall(archive.read("xl/_rels/workbook.xml.rels")):
-        told = dict(re.findall(rb"""(\w+)=["']([^"']*)["']""", relation))
-        name = told.get(b"Target", b"").decode().removeprefix("/").removeprefix("xl/")
-        if told.get(b"Id") == told_ids[at] and f"xl/{name}" in names:
+        attributes = dict(re.findall(rb"""(\w+)=["']([^"']*)["']""", relation))
+        name = attributes.get(b"Target", b"").decode().removeprefix("/").removeprefix("xl/")
+        if attributes.get(b"Id") == relation_ids[at] and f"xl/{name}" in names:
             with archive.open(f"xl/{name}") as entry:
                 return entry.read(most)
     return b""

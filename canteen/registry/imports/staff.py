@@ -153,8 +153,8 @@ class Staff:
         password = None if roles == {"cashier"} else "".join(secrets.choice(_READABLE) for _ in range(12))
         grants = [each.grant for each in first]
         people.create(name, first[0].name, password=password, pin=pin, grants=grants, by=by, asked=self.asked)
-        told = [f"初始密码 {password}"] if password else []
-        self.secrets[name] = "，".join(told + ([f"收银口令 {pin}"] if pin else []))
+        shown = [f"初始密码 {password}"] if password else []
+        self.secrets[name] = "，".join(shown + ([f"收银口令 {pin}"] if pin else []))
 
 
 def _pin() -> str:

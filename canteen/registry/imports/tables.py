@@ -84,7 +84,7 @@ def _run_child(path: Path, out: IO[str], limits: Limits) -> None:
 
 
 def _notices(out: IO[str]) -> tuple[str, ...]:
-    """What is told beside the rows. Raises BadFile where the sheet that would be read is hidden."""
+    """Return what is shown beside the rows. Raises BadFile where the sheet that would be read is hidden."""
     out.seek(0)
     unseen = json.loads(out.readline())
     if unseen["hidden"]:
