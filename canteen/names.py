@@ -64,8 +64,8 @@ class Names:
         known = self.entries.get(subject)
         if not known:
             return None
-        held = len(known) if upto is None else bisect_right(known, upto, key=lambda one: one.recorded)
-        return known[max(held, 1) - 1]
+        count = len(known) if upto is None else bisect_right(known, upto, key=lambda one: one.recorded)
+        return known[max(count, 1) - 1]
 
     def at(self, subject: str, upto: int | None = None) -> str:
         """The name that held when event `upto` was recorded, now for None; the id of what has no name."""

@@ -248,7 +248,7 @@ class Window:
     ends: int
     grace: int
 
-    def holds(self, minute: int) -> bool:
+    def contains(self, minute: int) -> bool:
         return self.starts - self.grace <= minute <= self.ends + self.grace
 
 

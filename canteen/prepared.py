@@ -57,8 +57,8 @@ class Prepared:
 
 def connection_of(session: Session) -> Connection:
     """The connection of the session's transaction."""
-    held: Connection | None = session.info.get("connection")
-    return held if held is not None else session.connection()
+    connection: Connection | None = session.info.get("connection")
+    return connection if connection is not None else session.connection()
 
 
 def database_of(session: Session) -> str:
@@ -208,7 +208,7 @@ def _left(_connection: Any, record: ConnectionPoolEntry) -> None:
 
 
 @event.listens_for(Pool, "checkout")
-def _look(raw: Any, record: ConnectionPoolEntry, _held: Any) -> None:
+def _look(raw: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
     """Notice a dead connection before it is used: a server that ended it has said so, and it lies there to be read.
 
     One that lay unused for long is asked besides: a network that went away says nothing.

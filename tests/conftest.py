@@ -27,11 +27,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Refuse a run in which a test file that was asked for holds no test: it would pass without testing anything."""
     if config.option.keyword or config.option.markexpr or any("::" in given for given in config.args):
         return
-    holding = {item.path for item in items}
+    filled = {item.path for item in items}
     for given in config.args:
         path = Path(given) if Path(given).is_absolute() else config.invocation_params.dir / given
         files = [path] if path.is_file() else sorted(path.rglob("test_*.py"))
-        empty = [file for file in files if file.resolve() not in holding]
+        empty = [file for file in files if file.resolve() not in filled]
         if empty:
             raise pytest.UsageError(f"no test in {', '.join(str(file) for file in empty)}")
 

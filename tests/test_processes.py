@@ -110,11 +110,11 @@ def test_of_two_servers_that_start_at_once_one_holds_the_port(monkeypatch: pytes
     """Between two that start at once nobody listens yet, and what the workers bind they would share."""
     monkeypatch.setattr(serving, "ENDING", 0.1)
     port = free_port()
-    with serving._hold("127.0.0.1", port):
+    with serving._reserve_port("127.0.0.1", port):
         with pytest.raises(AddressTaken, match="已被占用"):
-            serving._hold("127.0.0.1", port)
-        serving._hold("127.0.0.1", free_port()).close()
-    serving._hold("127.0.0.1", port).close()
+            serving._reserve_port("127.0.0.1", port)
+        serving._reserve_port("127.0.0.1", free_port()).close()
+    serving._reserve_port("127.0.0.1", port).close()
 
 
 # --- seen from every host ---

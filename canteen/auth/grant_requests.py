@@ -45,8 +45,8 @@ def _shut(session: Session, lines: Sequence[Line]) -> list[Shown]:
 
 def _in_words(session: Session, line: Line, after: str) -> Shown:
     person = session.get_one(Person, line.subject)
-    held = guard.live_grants(session, person.id)
-    before = "、".join(_words(session, each.role, each.node_kind, each.node_id) for each in held) or "没有角色"
+    grants = guard.live_grants(session, person.id)
+    before = "、".join(_words(session, each.role, each.node_kind, each.node_id) for each in grants) or "没有角色"
     if person.disabled_at is not None:
         before = f"已停用；{before}"
     return Shown(person.name, person.login, before, after, "复核通过时", path=f"/desk/people/{person.id}")

@@ -144,11 +144,11 @@ class Scope:
     def canteens(self, session: Session) -> set[str]:
         """Ids of the canteens covered: named, in a covered area, or run today by a covered operator."""
         if self._canteens is None:
-            here = select(Canteen.id).where(Canteen.area_id.in_(self.areas(session)))
+            within = select(Canteen.id).where(Canteen.area_id.in_(self.areas(session)))
             run = select(Contract.canteen_id).where(
                 Contract.operator_id.in_(self._ids("operator")), places.valid_on(Contract, clock.today())
             )
-            found = set(session.execute(here).scalars()) | set(session.execute(run).scalars())
+            found = set(session.execute(within).scalars()) | set(session.execute(run).scalars())
             self._canteens = found | self._ids("canteen")
         return self._canteens
 
@@ -210,7 +210,7 @@ def permissions_of(roles: Iterable[str]) -> frozenset[Permission]:
 
 def roles_with(permission: str) -> list[str]:
     """The roles that hold a permission."""
-    return [role for role, held in ROLES.items() if permission in held]
+    return [role for role, granted in ROLES.items() if permission in granted]
 
 
 def scope_of(session: Session, person_id: str, permission: str) -> Scope:
@@ -251,8 +251,8 @@ def _grants() -> list[tuple[str, str, str]]:
         return []
     if g.get("grants") is None:
         g.grants = [(each.role, each.node_kind, each.node_id) for each in live_grants(db.session(), caller.id)]
-    held: list[tuple[str, str, str]] = g.grants
-    return held
+    grants: list[tuple[str, str, str]] = g.grants
+    return grants
 
 
 # --- at every request ---
@@ -330,8 +330,8 @@ def _pass(door: Door) -> ResponseReturnValue | None:
         if for_programs():
             raise Forbidden("请先登录页面修改初始密码。")
         return redirect(url_for("auth.account"))
-    here = g.tablet.canteen_id if door.tablet else None
-    if not (door.account or any(may(permission, here) for permission in door.permissions)):
+    canteen_id = g.tablet.canteen_id if door.tablet else None
+    if not (door.account or any(may(permission, canteen_id) for permission in door.permissions)):
         _log.warning("door.refused", person=g.person.id, endpoint=request.endpoint, method=request.method)
         raise Forbidden
     return None

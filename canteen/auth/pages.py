@@ -255,15 +255,15 @@ def _person_page(person_id: str, refusal: Refusal | None = None) -> ResponseRetu
     scopes, every = _looking()
     shown = people.seen(session, person_id, scopes, every=every)
     reach = Reach.of(session, g.person.id)
-    held = session.execute(select(Grant).where(Grant.person_id == person_id).order_by(Grant.id.desc())).scalars()
+    given = session.execute(select(Grant).where(Grant.person_id == person_id).order_by(Grant.id.desc())).scalars()
     grants = [
-        (*row, reach.grants(session, row[0].role, row[0].node_kind, row[0].node_id)) for row in _shown(session, held)
+        (*row, reach.grants(session, row[0].role, row[0].node_kind, row[0].node_id)) for row in _shown(session, given)
     ]
     return render_template(
         "auth/person.html",
         shown=shown,
         grants=grants,
-        makers=_names(session, [name for held, *_ in grants for name in (held.granted_by, held.ended_by)]),
+        makers=_names(session, [name for grant, *_ in grants for name in (grant.granted_by, grant.ended_by)]),
         manages=_makes() and reach.manages(session, person_id),
         grantable=_makes() and person_id != g.person.id,
         roles=[(role, ROLE_NAMES[role]) for role in reach.roles()],
@@ -323,7 +323,7 @@ def _makes() -> bool:
 
 
 def _shown(session: Session, grants: Any) -> list[tuple[Grant, str]]:
-    return [(held, people.node_name(session, held.node_kind, held.node_id)) for held in grants]
+    return [(grant, people.node_name(session, grant.node_kind, grant.node_id)) for grant in grants]
 
 
 def _names(session: Session, ids: Iterable[str | None]) -> dict[str, str]:

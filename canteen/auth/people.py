@@ -31,7 +31,7 @@ DEMO = "demo-"  # production does not start while such an account can log in
 LISTED = 200
 GRANT, ENABLE = "person.grant", "person.enable"  # kinds of change that a second administrator confirms
 AT_CANTEEN = ("cashier", "manager")
-BUREAU = frozenset(role for role, held in guard.ROLES.items() if not held <= guard.permissions_of(AT_CANTEEN))
+BUREAU = frozenset(role for role, granted in guard.ROLES.items() if not granted <= guard.permissions_of(AT_CANTEEN))
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._-]{1,31}")
 _KINDS: dict[str, type[Area | Operator | Canteen]] = {
     "area": Area,
@@ -228,15 +228,15 @@ def end_grant(person_id: str, grant_id: int, *, by: str) -> None:
     """Take a role back, from the person's next request on. Safe to repeat. Raises NoPerson, NotCovered, OwnAccount."""
     with transaction() as session:
         _managed(session, person_id, by, whole=False)
-        held = session.get(Grant, grant_id, with_for_update=True)
+        grant = session.get(Grant, grant_id, with_for_update=True)
         reach = Reach.of(session, by)
-        if held is None or held.person_id != person_id:
+        if grant is None or grant.person_id != person_id:
             raise NotCovered
-        if not reach.grants(session, held.role, held.node_kind, held.node_id):
+        if not reach.grants(session, grant.role, grant.node_kind, grant.node_id):
             raise NotCovered
-        if held.ended_at is None:
-            held.ended_at, held.ended_by = clock.now(), by
-            body = {"role": held.role, "kind": held.node_kind, "node": held.node_id}
+        if grant.ended_at is None:
+            grant.ended_at, grant.ended_by = clock.now(), by
+            body = {"role": grant.role, "kind": grant.node_kind, "node": grant.node_id}
             events.record(session, "person.end_grant", person_id, by=by, body=body)
 
 
@@ -261,7 +261,7 @@ def enable(person_id: str, *, by: str) -> bool:
             raise Invalid("请先设置密码或口令，再启用账号。")
         if person.disabled_at is None:
             return False
-        live = [(held.role, held.node_kind, held.node_id) for held in guard.live_grants(session, person_id)]
+        live = [(grant.role, grant.node_kind, grant.node_id) for grant in guard.live_grants(session, person_id)]
         if any(waits(session, *each, by) for each in live):
             places = [(kind, node_id) for _, kind, node_id in live]
             change_requests.ask(session, ENABLE, person_id, [Line(person_id, {})], places, by=by)
@@ -381,9 +381,9 @@ def _may_get(session: Session, person_id: str, role: str, kind: str, node_id: st
     if not Reach.of(session, by).grants(session, role, kind, node_id):
         raise NotCovered
     live = guard.live_grants(session, person_id)
-    if any((held.role, held.node_kind, held.node_id) == (role, kind, node_id) for held in live):
+    if any((grant.role, grant.node_kind, grant.node_id) == (role, kind, node_id) for grant in live):
         return False
-    if any((held.role == "auditor") != (role == "auditor") for held in live):
+    if any((grant.role == "auditor") != (role == "auditor") for grant in live):
         raise AuditorApart
     return True
 

@@ -90,13 +90,13 @@ def reserve(account: str, device: str) -> None:
     Raises Locked, for the right guess too. The guess that proves right is taken back by `forgive`.
     """
     with transaction() as session:
-        held = [(_row(session, key), limit) for key, limit in _keys(account, device)]
+        counters = [(_row(session, key), limit) for key, limit in _keys(account, device)]
         now = clock.now()
-        ends = [row.locked_until for row, _ in held if row.locked_until is not None and row.locked_until > now]
+        ends = [row.locked_until for row, _ in counters if row.locked_until is not None and row.locked_until > now]
         if ends:
             minutes = -(-int((max(ends) - now).total_seconds()) // 60) or 1
             raise Locked(f"输错次数过多，已暂时锁定，请 {minutes} 分钟后再试。", details={"minutes": minutes})
-        for n, (row, limit) in enumerate(held):
+        for n, (row, limit) in enumerate(counters):
             _forget(row, now, shared=n > 0)
             row.failures += 1
             if row.failures % limit == 0:

@@ -52,7 +52,7 @@ class Reach:
             return True
         if person_id == self.by:
             return False
-        held = list(session.execute(select(Grant).where(Grant.person_id == person_id)).scalars())
-        live = [grant for grant in held if grant.ended_at is None] or held
+        grants = list(session.execute(select(Grant).where(Grant.person_id == person_id)).scalars())
+        live = [grant for grant in grants if grant.ended_at is None] or grants
         within = all(self.grants(session, grant.role, grant.node_kind, grant.node_id) for grant in live)
         return within if live else bool(self.people)

@@ -46,7 +46,7 @@ def serve(
     key: str | None,
 ) -> None:
     """Serve the tablet, the desk and the API."""
-    with closing(_hold(host, port)):
+    with closing(_reserve_port(host, port)):
         _serve(host, port, workers, threads, scheduler=scheduler, certificate=certificate, key=key)
     click.echo("Stopped.", err=True)
 
@@ -100,20 +100,20 @@ def _tell(said: str) -> None:
     click.echo(f"{clock.local(clock.now()):%Y-%m-%d %H:%M:%S} canteen.serve {said}", err=True)
 
 
-def _hold(host: str, port: int) -> socket.socket:
+def _reserve_port(host: str, port: int) -> socket.socket:
     """Take an address for this server alone, as long as it and its workers live. Raises AddressTaken.
 
     The workers share the port (SO_REUSEPORT), so the system would let a second server in beside them; and between two
     that start at once, nobody listens yet. A name that only one process can hold tells them apart (Linux).
     """
-    held = socket.socket(socket.AF_UNIX)
+    reserved = socket.socket(socket.AF_UNIX)
     try:
-        _try(lambda: held.bind(f"\0canteen serve {host} {port}"), host, port)
+        _try(lambda: reserved.bind(f"\0canteen serve {host} {port}"), host, port)
         _need_free(host, port)
     except AddressTaken:
-        held.close()
+        reserved.close()
         raise
-    return held
+    return reserved
 
 
 def _need_free(host: str, port: int) -> None:

@@ -109,14 +109,14 @@ def list_(*, as_json: bool) -> None:
                 "disabled": person.disabled_at is not None,
                 "grants": [
                     {
-                        "role": held.role,
-                        "kind": held.node_kind,
-                        "node": held.node_id,
-                        "name": people.node_name(session, held.node_kind, held.node_id),
-                        "by": held.granted_by,
-                        "since": filters.at(held.granted_at),
+                        "role": grant.role,
+                        "kind": grant.node_kind,
+                        "node": grant.node_id,
+                        "name": people.node_name(session, grant.node_kind, grant.node_id),
+                        "by": grant.granted_by,
+                        "since": filters.at(grant.granted_at),
                     }
-                    for held in guard.live_grants(session, person.id)
+                    for grant in guard.live_grants(session, person.id)
                 ],
             }
             for person in session.execute(select(Person).order_by(Person.login)).scalars()
@@ -125,8 +125,8 @@ def list_(*, as_json: bool) -> None:
         click.echo(json.dumps(rows, ensure_ascii=False))
         return
     for row in rows:
-        held = ", ".join(f"{each['role']} at {each['name']}" for each in row["grants"])
-        click.echo(f"{row['login']}  {row['name']}  {'disabled  ' if row['disabled'] else ''}{held}")
+        grants = ", ".join(f"{each['role']} at {each['name']}" for each in row["grants"])
+        click.echo(f"{row['login']}  {row['name']}  {'disabled  ' if row['disabled'] else ''}{grants}")
 
 
 def _line(what: str) -> str:

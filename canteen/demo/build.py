@@ -225,7 +225,7 @@ class _Acting:
             self._tills[visit.site.id, visit.till].send(at + SEND)
 
     def _cut_off(self, site: str, till: int, at: datetime) -> bool:
-        return any(outage.holds(site, till, at) for outage in self._outages)
+        return any(outage.covers(site, till, at) for outage in self._outages)
 
     def _void(self, visit: Visit, rung: Rung, at: datetime, reason: str, *, approved: bool) -> None:
         till = self._tills[visit.site.id, visit.till]

@@ -51,7 +51,7 @@ class Outage:
     starts: datetime
     ends: datetime
 
-    def holds(self, site: str, till: int, at: datetime) -> bool:
+    def covers(self, site: str, till: int, at: datetime) -> bool:
         """Whether a till cannot send at an instant."""
         return (site, till) == (self.site, self.till) and self.starts <= at < self.ends
 

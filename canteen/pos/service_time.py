@@ -72,7 +72,7 @@ def _shifted(at: datetime, offset_ms: int | None) -> datetime | None:
 def meal_period(windows: Sequence[Window], minute: int) -> tuple[str, bool]:
     """The meal period at `minute` of the day, and whether it lies in a window; outside all, the nearest one's name."""
     for window in windows:
-        if window.holds(minute):
+        if window.contains(minute):
             return window.period, True
     if not windows:
         return ("breakfast" if minute < 10 * 60 else "lunch" if minute < 15 * 60 else "dinner"), False

@@ -71,7 +71,7 @@ def lose(asked: dict[str, str]) -> dict[str, Any]:
     """Every card of this person that works is lost from now on, until it is found."""
     with transaction() as session:
         elder_id = _elder(session, asked)
-        working = [card for card, held in credentials.of_elder(session, elder_id) if held.works]
+        working = [card for card, standing in credentials.of_elder(session, elder_id) if standing.works]
         for card in working:
             credentials.report(session, card.digest, "lost", g.person.id, "lost")
         return _done(session, elder_id, [card.number or "" for card in working])

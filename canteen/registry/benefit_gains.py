@@ -50,9 +50,9 @@ def changes(known: Sequence[Fact], new: Sequence[New], kind: str) -> list[tuple[
     before, after = _of(kind, dated.standing(known)), _of(kind, dated.standing([*known, *as_facts(known, new)]))
     found = []
     for day in _turns([*before, *after]):
-        held, holds = dated.on_day(before, day), dated.on_day(after, day)
-        if {fact.value for fact in held} != {fact.value for fact in holds}:
-            found.append((day, held, holds))
+        earlier, later = dated.on_day(before, day), dated.on_day(after, day)
+        if {fact.value for fact in earlier} != {fact.value for fact in later}:
+            found.append((day, earlier, later))
     return found
 
 
@@ -77,9 +77,9 @@ def merge_raises(one: Collection[Fact], other: Collection[Fact]) -> bool:
 def _raises(kind: str, known: Sequence[Fact], new: Sequence[New], today: date) -> bool:
     if kind in {"merged", "birth", "sex"}:
         return True  # of a merge and its undoing the caller decides first; the others are no facts to add
-    for day, held, holds in changes(known, new, kind):
-        gained = {fact.value for fact in holds} - {fact.value for fact in held}
-        lost = {fact.value for fact in held} - {fact.value for fact in holds}
+    for day, earlier, later in changes(known, new, kind):
+        gained = {fact.value for fact in later} - {fact.value for fact in earlier}
+        lost = {fact.value for fact in earlier} - {fact.value for fact in later}
         if kind in ENTITLING and gained:
             return True
         if kind == "benefit" and lost:

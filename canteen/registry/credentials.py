@@ -187,13 +187,13 @@ def make(session: Session, holders: Sequence[uuid.UUID | None], *, batch: str, b
 def issue(session: Session, elder_ids: Sequence[uuid.UUID], by: str, *, batch: str | None = None) -> list[Made]:
     """Make a card for each of these elders who holds none that works; one reported lost ends. Safe to repeat."""
     events.wait(session)  # two desks at once, or a second click
-    held = _held_by(session, elder_ids)
-    working = {each.elder_id for each in held.values() if each.works}
+    standings = _standings_of(session, elder_ids)
+    working = {each.elder_id for each in standings.values() if each.works}
     wanting = [each for each in dict.fromkeys(elder_ids) if each not in working]
     if not wanting:
         return []
     made = make(session, wanting, batch=batch or new_batch(), by=by)
-    lost = [card for card, each in held.items() if each.elder_id in set(wanting) and not each.blocked]
+    lost = [card for card, each in standings.items() if each.elder_id in set(wanting) and not each.blocked]
     recorded = session.get_one(Credential, made[0].id).recorded
     session.add_all(_fact(card, "blocked", by, recorded, reason="replaced") for card in lost)
     session.flush()
@@ -244,7 +244,7 @@ def bind(session: Session, scan: str, elder_id: uuid.UUID, by: str) -> Credentia
         return credential
     if standing.elder_id is not None:
         raise CardTaken
-    former = [card for card, held in of_elder(session, elder_id) if card.kind == "card" and not held.blocked]
+    former = [card for card, its in of_elder(session, elder_id) if card.kind == "card" and not its.blocked]
     body = {"elder": str(elder_id), "ended": sorted(str(card.id) for card in former)}
     recorded = events.record(session, "card.bind", str(credential.id), by=by, body=body)
     if standing_of(session, credential.id) != standing:  # the chain's lock is held now: another counter came first
@@ -302,7 +302,7 @@ def find(session: Session, scan: str) -> Credential:
     return _find(session, cards.read(scan))
 
 
-def _held_by(session: Session, elder_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Standing]:
+def _standings_of(session: Session, elder_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Standing]:
     """Where every card stands that was last given to one of these elders."""
     found: dict[uuid.UUID, Standing] = {}
     for part in _parts(list(elder_ids), 500):

@@ -196,7 +196,7 @@ def note(
 
     What may raise a benefit comes here only once a second person confirmed it: see `fact_requests`.
     """
-    hold(session, elder_id, facts)
+    lock_parties(session, elder_id, facts)
     check_facts(session, elder_id, facts)
     body: dict[str, object] = {"facts": [{"kind": fact.kind, "retracts": fact.retracts} for fact in facts]}
     if confirmed_by:
@@ -231,7 +231,7 @@ def _checked(session: Session, elder_id: uuid.UUID, fact: NewFact) -> NewFact:
     return replace(fact, value=dated.checked(fact.kind, fact.value, fact.from_day, fact.to_day))
 
 
-def hold(session: Session, elder_id: uuid.UUID, facts: Sequence[NewFact]) -> None:
+def lock_parties(session: Session, elder_id: uuid.UUID, facts: Sequence[NewFact]) -> None:
     """Hold the elder to whom these facts are added. Raises NoElder.
 
     A merge, or its undoing, waits for the sales of all whom it touches: they hold who each was.
@@ -239,13 +239,13 @@ def hold(session: Session, elder_id: uuid.UUID, facts: Sequence[NewFact]) -> Non
     merges = [fact for fact in facts if fact.kind == "merged"]
     named = [uuid.UUID(fact.value) for fact in merges if fact.value]
     touched = [elder_id, *(each for each in named if session.get(Elder, each) is not None)] if merges else []
-    held = set[uuid.UUID]()
+    locked = set[uuid.UUID]()
     while (
-        fresh := {elder_id, *(cluster(session, each)[0] for each in touched)} - held
+        fresh := {elder_id, *(cluster(session, each)[0] for each in touched)} - locked
     ):  # again after another merge meanwhile
         for each in sorted(fresh):
             lock(session, each)
-        held |= fresh
+        locked |= fresh
 
 
 def visible() -> ColumnElement[bool]:
@@ -316,12 +316,12 @@ def known(session: Session, elder_id: uuid.UUID, on: date, known_at: int | None 
     facts = facts_about(session, elder_id)
     root, ids = cluster_in(facts, elder_id, known_at)
     own = [fact for fact in dated.standing(facts, known_at) if fact.elder_id in ids]
-    holding = dated.on_day(own, on)
-    one = {fact.kind: fact for fact in holding}
+    valid = dated.on_day(own, on)
+    one = {fact.kind: fact for fact in valid}
     if "birth" not in one:
         raise NoElder
     many: dict[str, set[str]] = {}
-    for fact in holding:
+    for fact in valid:
         many.setdefault(fact.kind, set()).add(fact.value)
     homes = [fact for fact in own if fact.kind == "residence" and "residence" in one]
     areas = {one[kind].value: None for kind in ("hukou", "residence") if kind in one} | {

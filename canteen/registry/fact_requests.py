@@ -42,7 +42,7 @@ def note(
     within    areas that the asker answers for: somebody who answers for one of them confirms
     Raises NoElder, BadFact, FactGone.
     """
-    elders.hold(session, elder_id, facts)
+    elders.lock_parties(session, elder_id, facts)
     facts = elders.check_facts(session, elder_id, facts)
     known = _person(session, elder_id)
     kinds = benefit_gains.raising_kinds(known, facts, clock.today())
@@ -94,8 +94,8 @@ def facts_of(line: Line) -> list[NewFact]:
 
 def place_of(facts: Iterable[Fact], within: Collection[str] | None) -> list[tuple[str, str]]:
     """An area of the elder: one of those that the asker answers for, where the elder lives before where registered."""
-    held = {fact.kind: fact.value for fact in facts if fact.kind in AREAS and fact.value}
-    codes = [held[kind] for kind in AREAS if kind in held]
+    codes_by_kind = {fact.kind: fact.value for fact in facts if fact.kind in AREAS and fact.value}
+    codes = [codes_by_kind[kind] for kind in AREAS if kind in codes_by_kind]
     own = [code for code in codes if within is None or code in within]
     return [("area", code) for code in (own or codes)[:1]]
 
@@ -207,16 +207,16 @@ def _in_words(
             days.append(facts[0].from_day)
             continue
         turns = benefit_gains.changes(known, facts, kind)
-        day, held, holds = turns[0] if turns else (facts[0].from_day, [], [])
+        day, earlier, later = turns[0] if turns else (facts[0].from_day, [], [])
         word = show.KIND_WORDS[kind]
-        before.append(f"{word}：{_values(held, names)}")
-        after.append(f"{word}：{_values(holds, names)}{_until(holds, day, facts)}")
+        before.append(f"{word}：{_values(earlier, names)}")
+        after.append(f"{word}：{_values(later, names)}{_until(later, day, facts)}")
         days.append(day)
     return "；".join(before), "；".join(after), min(days), "".join(warnings)
 
 
-def _until(holds: Sequence[Fact], day: date, facts: Sequence[NewFact]) -> str:
-    ends = {fact.to_day for fact in holds if fact.to_day is not None and fact.to_day in {new.to_day for new in facts}}
+def _until(later: Sequence[Fact], day: date, facts: Sequence[NewFact]) -> str:
+    ends = {fact.to_day for fact in later if fact.to_day is not None and fact.to_day in {new.to_day for new in facts}}
     return f"（至 {min(ends)}）" if ends else ""
 
 

@@ -44,7 +44,7 @@ class Fact:
     source: str = ""
     retracts: int | None = None
 
-    def holds(self, on: date) -> bool:
+    def valid_on(self, on: date) -> bool:
         """A death counts from the day after it: what was eaten on the day itself was eaten before (ruling 11)."""
         first = self.from_day + ONE_DAY if (self.kind, self.value) == ("status", "deceased") else self.from_day
         return first <= on and (self.to_day is None or on <= self.to_day)
@@ -68,10 +68,10 @@ def standing(facts: Iterable[Fact], known_at: int | None = None) -> list[Fact]:
 
 def on_day(facts: Iterable[Fact], on: date) -> list[Fact]:
     """Of the facts that count, those that hold on a day: all of the many-valued kinds, one of each single-valued."""
-    holding = [fact for fact in facts if fact.holds(on)]
-    many = [fact for fact in holding if fact.kind not in SINGLE]
+    valid = [fact for fact in facts if fact.valid_on(on)]
+    many = [fact for fact in valid if fact.kind not in SINGLE]
     best: dict[str, Fact] = {}
-    for fact in holding:
+    for fact in valid:
         if fact.kind in SINGLE and (fact.kind not in best or _rank(fact) >= _rank(best[fact.kind])):
             best[fact.kind] = fact
     return [*best.values(), *many]
@@ -87,7 +87,7 @@ def since(facts: Iterable[Fact], on: date) -> dict[str, date]:
     for fact in facts:
         if fact.kind in APPROVED and fact.from_day <= on:
             by_key.setdefault(f"{fact.kind}:{fact.value.partition('=')[0]}", []).append(fact)
-    return {key: _run(run, on) for key, run in by_key.items() if any(fact.holds(on) for fact in run)}
+    return {key: _run(run, on) for key, run in by_key.items() if any(fact.valid_on(on) for fact in run)}
 
 
 def lived_since(homes: Sequence[Fact], home: Fact, paths: Mapping[str, Sequence[str]]) -> dict[str, date]:
@@ -105,7 +105,7 @@ def lived_since(homes: Sequence[Fact], home: Fact, paths: Mapping[str, Sequence[
 
 def _run(facts: Sequence[Fact], on: date) -> date:
     """The first day of the unbroken run of days that ends with `on`."""
-    first = min(fact.from_day for fact in facts if fact.holds(on))
+    first = min(fact.from_day for fact in facts if fact.valid_on(on))
     for fact in sorted(facts, key=lambda fact: fact.from_day, reverse=True):
         if fact.from_day < first and (fact.to_day is None or fact.to_day >= first - ONE_DAY):
             first = fact.from_day

@@ -68,9 +68,9 @@ def living_in(session: Session, area: str, on: date) -> list[uuid.UUID]:
     found, ids = list[uuid.UUID](), session.execute(query).scalars().all()
     for part in _parts(ids):
         for elder_id, known in elders.facts_of_many(session, part).items():
-            holding = facts.on_day(facts.standing(known), on)
-            gone = any(fact.kind == "merged" or fact.value in elders.STOPPED for fact in holding)
-            if not gone and any(fact.kind == "residence" and fact.value in there for fact in holding):
+            valid = facts.on_day(facts.standing(known), on)
+            gone = any(fact.kind == "merged" or fact.value in elders.STOPPED for fact in valid)
+            if not gone and any(fact.kind == "residence" and fact.value in there for fact in valid):
                 found.append(elder_id)
     return found
 

@@ -43,15 +43,15 @@ class Reach:
 
     def outside(self, session: Session) -> set[str]:
         """Names of the waiting batches that are another's."""
-        held = select(CredentialFact.credential_id).where(CredentialFact.kind == "bound")
+        bound = select(CredentialFact.credential_id).where(CredentialFact.kind == "bound")
         known = exists().where(
             ElderFact.elder_id == CredentialFact.elder_id,
             ElderFact.kind.in_(("hukou", "residence")),
             ElderFact.value.in_(self.within),
         )
-        foreign = CardCode.credential_id.in_(held.where(~known))
+        foreign = CardCode.credential_id.in_(bound.where(~known))
         own = select(Event.subject).where(Event.kind == MAKE, Event.actor == self.by)
-        blank = CardCode.credential_id.not_in(held) & CardCode.batch.not_in(own)
+        blank = CardCode.credential_id.not_in(bound) & CardCode.batch.not_in(own)
         return set(session.execute(select(CardCode.batch).where(foreign | blank).distinct()).scalars())
 
 
@@ -126,15 +126,15 @@ def _names(session: Session, ids: list[uuid.UUID]) -> dict[uuid.UUID, str]:
     for credential_id, kind, elder_id in rows:
         facts[credential_id].append((kind, elder_id))
     standing = {each: credentials.summed(rows) for each, rows in facts.items()}
-    holders = {held.elder_id for held in standing.values() if held.elder_id is not None}
+    holders = {one.elder_id for one in standing.values() if one.elder_id is not None}
     newest = select(func.max(ElderIdentity.id)).where(ElderIdentity.elder_id.in_(holders))
     newest = newest.group_by(ElderIdentity.elder_id)
     named = select(ElderIdentity.elder_id, ElderIdentity.name).where(ElderIdentity.id.in_(newest))
     names = dict(session.execute(named).all())
     return {
-        each: names[held.elder_id] if held.elder_id else ""
-        for each, held in standing.items()
-        if not held.lost and not held.blocked
+        each: names[one.elder_id] if one.elder_id else ""
+        for each, one in standing.items()
+        if not one.lost and not one.blocked
     }
 
 

@@ -35,7 +35,7 @@ _ORDER: Final = {kind: at for at, kind in enumerate(KIND_WORDS)}
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A fact in words. `state`: 'holds', 'ahead', 'past' or 'answered'."""
+    """A fact in words. `state`: 'valid', 'ahead', 'past' or 'answered'."""
 
     id: int
     kind: str
@@ -52,7 +52,7 @@ def timeline(session: Session, facts: Sequence[Fact], on: date) -> list[Line]:
     """Every fact with a value, newest recorded first."""
     names, times = names_of(session, facts), _times(session, facts)
     counts = {fact.id for fact in dated.standing(facts)}
-    holding = {fact.id for fact in dated.on_day(dated.standing(facts), on)}
+    valid = {fact.id for fact in dated.on_day(dated.standing(facts), on)}
     lines = [
         Line(
             fact.id,
@@ -63,7 +63,7 @@ def timeline(session: Session, facts: Sequence[Fact], on: date) -> list[Line]:
             fact.to_day,
             SOURCE_WORDS.get(fact.source, fact.source),
             times.get(fact.recorded),
-            _state(fact, counts, holding, on),
+            _state(fact, counts, valid, on),
         )
         for fact in facts
         if fact.value
@@ -72,10 +72,10 @@ def timeline(session: Session, facts: Sequence[Fact], on: date) -> list[Line]:
 
 
 def standing(lines: Iterable[Line]) -> list[tuple[str, str]]:
-    """What holds on the day, as (word, values) in the order of KIND_WORDS."""
+    """Return the facts valid on the day as (word, values) in the order of KIND_WORDS."""
     found: dict[str, list[str]] = {}
     for line in sorted(lines, key=lambda line: (_ORDER[line.kind], line.value)):
-        if line.state == "holds":
+        if line.state == "valid":
             found.setdefault(line.word, []).append(line.value)
     return [(word, "、".join(values)) for word, values in found.items()]
 
@@ -93,11 +93,11 @@ def in_words(fact: Fact, names: Mapping[str, str]) -> str:
     return names.get(fact.value, fact.value)
 
 
-def _state(fact: Fact, counts: set[int], holding: set[int], on: date) -> str:
+def _state(fact: Fact, counts: set[int], valid: set[int], on: date) -> str:
     if fact.id not in counts:
         return "answered"
-    if fact.id in holding:
-        return "holds"
+    if fact.id in valid:
+        return "valid"
     return "ahead" if fact.from_day > on else "past"
 
 

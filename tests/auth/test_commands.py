@@ -75,8 +75,8 @@ def test_an_account_is_made_granted_and_listed(canteen: Command) -> None:
             "grants": [listed.json[0]["grants"][0]],
         }
     ]
-    held = listed.json[0]["grants"][0]
-    assert (held["role"], held["node"], held["name"], held["by"]) == ("finance", CITY, "长春市", "system")
+    grant = listed.json[0]["grants"][0]
+    assert (grant["role"], grant["node"], grant["name"], grant["by"]) == ("finance", CITY, "长春市", "system")
     assert "finance at 长春市" in canteen("user", "list").out
 
 
@@ -122,8 +122,8 @@ def test_a_port_that_another_program_holds_is_refused_before_anything_starts(
     canteen: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serve, "ENDING", 0.1)
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        ran = canteen("serve", "--port", str(held.getsockname()[1]))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ran = canteen("serve", "--port", str(listener.getsockname()[1]))
 
     assert ran.code == 1
     assert ran.err.startswith("address_taken: 127.0.0.1 的端口")

@@ -69,7 +69,7 @@ def test_a_door_may_stand_under_other_decorators(app: Flask) -> None:
 
 
 def test_roles_hold_exactly_what_the_table_says() -> None:
-    assert {role: set(held) for role, held in ROLES.items()} == {
+    assert {role: set(granted) for role, granted in ROLES.items()} == {
         role: {Permission(name) for name in names.split()} for role, names in TABLE.items()
     }
 
@@ -141,7 +141,7 @@ def test_no_writing_route_is_opened_by_a_permission_to_read(app: Flask) -> None:
         if (door := door_of(app, rule.endpoint, method)) is not None and not door.reads
     }
 
-    assert {route: held for route, held in opened.items() if held} == {}
+    assert {route: granted for route, granted in opened.items() if granted} == {}
 
 
 def test_whoever_audits_only_reads_whatever_else_the_table_of_grants_says() -> None:

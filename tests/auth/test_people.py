@@ -135,9 +135,9 @@ def test_a_role_taken_back_stays_in_the_record(root: str) -> None:
     people.end_grant(lina, grant, by=root)
     people.end_grant(lina, grant, by="system")
 
-    held = db.session.get_one(Grant, grant)
-    assert held.ended_at is not None
-    assert held.ended_by == root
+    given = db.session.get_one(Grant, grant)
+    assert given.ended_at is not None
+    assert given.ended_by == root
     assert roles(lina) == set()
     assert last_event().kind == "person.end_grant"
 

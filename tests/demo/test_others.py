@@ -83,7 +83,7 @@ class Reached:
         query = select(Canteen.id).where(Canteen.area_id.in_(below))
         return cls(frozenset(session.execute(query).scalars()), frozenset(below))
 
-    def holds(self, thing: Thing) -> bool:
+    def covers(self, thing: Thing) -> bool:
         return bool(self.canteens & thing.canteens or self.areas & thing.areas)
 
 
@@ -187,7 +187,7 @@ def things(session: Session) -> dict[str, list[Thing]]:
 def addresses(rule: str, known: dict[str, list[Thing]], reached: Reached, most: int) -> Iterator[str]:
     """The addresses of a route with what belongs elsewhere in its holes."""
     start = next(start for start in known if rule.startswith(start))
-    foreign = [thing for thing in known[start] if not reached.holds(thing)]
+    foreign = [thing for thing in known[start] if not reached.covers(thing)]
     for thing in foreign[:: max(1, len(foreign) // most)][:most]:
         path = rule.replace(start, f"{start.partition('<')[0]}{thing.value}").replace("<int:n>", "1")
         for act in ACTS.get(start.partition("/<")[0], ("",)) if "<act>" in path else ("",):
@@ -246,7 +246,7 @@ def test_no_page_of_lists_names_a_canteen_or_claim_of_elsewhere(desk: Flask, log
     session.rollback()
     client, _ = logged_in(desk, login)
     elsewhere = [one.name for one in SITES if one.id not in reached.canteens]
-    elsewhere += [each.value for each in known["/desk/claims/<number>"] if not reached.holds(each)]
+    elsewhere += [each.value for each in known["/desk/claims/<number>"] if not reached.covers(each)]
     opened = 0
 
     for rule in desk.url_map.iter_rules():

@@ -511,8 +511,8 @@ def test_bureau_roles_of_a_file_are_one_batch_for_a_second_administrator(session
     assert {grant.role for grant in session.execute(select(Grant)).scalars()} == {"admin", "cashier"}
     assert apply(session, tmp_path, "staff", staff(login="li", name="李"), *rows, name="b.csv").same == 2
     assert confirm_all(session) == 1
-    held = select(Grant.role).where(Grant.role == "finance")
-    assert session.execute(held).scalars().all() == ["finance", "finance"]
+    granted = select(Grant.role).where(Grant.role == "finance")
+    assert session.execute(granted).scalars().all() == ["finance", "finance"]
 
 
 # --- every kind ---

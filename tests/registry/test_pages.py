@@ -243,7 +243,7 @@ def test_cards_for_an_area_go_to_those_who_live_there_and_have_none(admin: Brows
     assert admin.post("/desk/cards/issue", area=EAST_STREET).location.endswith("done=made")
     assert admin.post("/desk/cards/issue", area=EAST).location.endswith("done=none")
     session = db.session()
-    assert [held.works for _, held in credentials.of_elder(session, li)] == [True]
+    assert [standing.works for _, standing in credentials.of_elder(session, li)] == [True]
     assert count(CardCode) == 1
 
 

@@ -446,9 +446,9 @@ def killed_before_the_flip(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_differences_come_to_nothing_once_applied():
-    held = [elders.Fact(7, None, "class", "dibao", date(2026, 1, 1), None, 3)]
+    known = [elders.Fact(7, None, "class", "dibao", date(2026, 1, 1), None, 3)]
     since = date(2026, 7, 1)
-    added = roster.differences([NewFact("class", "alone", since)], held, since, {"classes": ("alone",)})
+    added = roster.differences([NewFact("class", "alone", since)], known, since, {"classes": ("alone",)})
     assert added == [
         NewFact("class", "alone", since),
         NewFact("class", "dibao", date(2026, 1, 1), date(2026, 6, 30), retracts=7),
@@ -562,8 +562,8 @@ def test_a_batch_leaves_out_whom_somebody_changed_meanwhile(session: Session, tm
     asked(tmp_path, *(cells(number=each, classes="特困", since="2026-07-01") for each in numbers), name="b.csv")
     with transaction():
         li = uuid.UUID(str(the_elder(session)))
-        (held,) = [fact for fact in elders.facts_about(session, li) if fact.kind == "class"]
-        elders.note(session, li, [NewFact("class", "", held.from_day, None, held.id)], "p-desk")
+        (noted,) = [fact for fact in elders.facts_about(session, li) if fact.kind == "class"]
+        elders.note(session, li, [NewFact("class", "", noted.from_day, None, noted.id)], "p-desk")
     confirm_all(session)
     assert diner(session, date(2026, 8, 1)).classes == ()
     body = session.execute(select(events.Event.body).where(events.Event.kind == "elder.note_many")).scalars().all()[-1]

@@ -198,8 +198,8 @@ def test_taking_back_the_end_of_a_class_is_a_gain(clerk: Browser, checker: Brows
     note(clerk, li, kind="class", value="dibao", from_="2026-01-01")
     checker.post(f"/desk/changes/{the_request()}", act="confirm")
     session = db.session()
-    held = next(each for each in elders.facts_about(session, li) if each.kind == "class")
-    ended = elders.NewFact("class", "dibao", held.from_day, date(2026, 10, 31), held.id)
+    known = next(each for each in elders.facts_about(session, li) if each.kind == "class")
+    ended = elders.NewFact("class", "dibao", known.from_day, date(2026, 10, 31), known.id)
     with change_requests.transaction() as writing:
         elders.note(writing, li, [ended], "id-east")
     last = max(elders.facts_about(db.session(), li), key=lambda fact: fact.id)

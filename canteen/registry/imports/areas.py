@@ -155,11 +155,11 @@ class Areas:
         change = Change("same", values["id"], values["name"], values["level"], values["since"])
         known = self._known.get(change.area_id)
         links = session.execute(select(AreaLink).where(AreaLink.area_id == change.area_id)).scalars() if known else ()
-        held = [link for link in links if link.to_day is None or link.to_day >= change.since]
+        current = [link for link in links if link.to_day is None or link.to_day >= change.since]
         if known is None or "parents" in values:
             wanted = set(values.get("parents", ()))
-            change.joins = wanted - {link.parent_id for link in held}
-            change.leaves = [link for link in held if link.parent_id not in wanted]
+            change.joins = wanted - {link.parent_id for link in current}
+            change.leaves = [link for link in current if link.parent_id not in wanted]
         if any(link.from_day >= change.since for link in change.leaves):
             row.refuse("生效日期", BadCell("早于已登记隶属关系的起始日，请核对。"))
         if known is None:

@@ -208,8 +208,8 @@ class Canteens:
             return None
         windows, days = self._differing(session, values, since, new=known is None)
         stops = () if known is None else self._stopping(session, row, since)
-        held = places.days_alone(values["profile"]) if known is None else known.offline_days
-        offline = values.get("offline", held)
+        current = places.days_alone(values["profile"]) if known is None else known.offline_days
+        offline = values.get("offline", current)
         kind = "new" if known is None else "same"
         if known is not None and "since" not in values and (windows or stops or days is not None):
             row.refuse("生效日期", BadCell("已登记的食堂改供餐时间、营业日，须写明从哪一天起。"))
@@ -241,8 +241,8 @@ class Canteens:
         for period, title in _MEALS.items():
             if values.get(period) != "none":
                 continue
-            held = select(MealWindow.from_day).filter_by(canteen_id=values["id"], period=period)
-            starts = session.execute(held.where(places.valid_on(MealWindow, since))).scalars().all()
+            begun = select(MealWindow.from_day).filter_by(canteen_id=values["id"], period=period)
+            starts = session.execute(begun.where(places.valid_on(MealWindow, since))).scalars().all()
             if since in starts:
                 row.refuse(title, BadCell("这一餐正是从生效日期起供应的，停供日期应更晚，请核对。"))
             elif starts:
@@ -253,14 +253,14 @@ class Canteens:
         self, session: Session, values: dict[str, object], since: date, *, new: bool
     ) -> tuple[tuple[tuple[str, int, int, int], ...], str | None]:
         """The windows and the week that the row states and that do not hold yet."""
-        held = {} if new else {w.period: w for w in places.windows_on(session, str(values["id"]), since)}
+        current = {} if new else {w.period: w for w in places.windows_on(session, str(values["id"]), since)}
         grace = values.get("grace")
         windows = []
         for period in _MEALS:
             stated = values.get(period)
             if not isinstance(stated, tuple):
                 continue
-            now = held.get(period)
+            now = current.get(period)
             wanted = (*stated, grace if isinstance(grace, int) else now.grace if now else GRACE)
             if now is None or (now.starts, now.ends, now.grace) != wanted:
                 windows.append((period, *wanted))

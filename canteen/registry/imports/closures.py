@@ -53,10 +53,10 @@ class Closures:
     def __init__(self, session: Session, within: frozenset[str] | None, by: str) -> None:
         self._within = within
         self._canteens = dict(session.execute(select(Canteen.id, Canteen.area_id)).all())
-        self._held = {(each.canteen_id, each.from_day): each for each in session.execute(select(Closure)).scalars()}
+        self._known = {(each.canteen_id, each.from_day): each for each in session.execute(select(Closure)).scalars()}
 
     def plan(self, session: Session, rows: Sequence[Row]) -> list[Change]:
-        spans = {key: each.to_day for key, each in self._held.items()}
+        spans = {key: each.to_day for key, each in self._known.items()}
         seen, changes = dict[tuple[str, date], int](), list[Change]()
         for row in rows:
             if row.faults:
@@ -72,11 +72,11 @@ class Closures:
 
     def write(self, session: Session, changes: Sequence[Change], recorded: int, by: str) -> None:
         for change in changes:
-            held = self._held.get((change.canteen, change.from_day))
-            if held is None:
-                held = Closure(canteen_id=change.canteen, from_day=change.from_day)
-                session.add(held)
-            held.to_day, held.reason = change.to_day, change.reason
+            known = self._known.get((change.canteen, change.from_day))
+            if known is None:
+                known = Closure(canteen_id=change.canteen, from_day=change.from_day)
+                session.add(known)
+            known.to_day, known.reason = change.to_day, change.reason
         session.flush()
 
     def _check(self, row: Row, spans: dict[tuple[str, date], date]) -> None:
@@ -93,6 +93,6 @@ class Closures:
 
     def _change(self, row: Row) -> Change:
         canteen, first, last, reason = (row.values[key] for key in ("canteen", "from", "to", "reason"))
-        held = self._held.get((canteen, first))
-        same = held is not None and (held.to_day, held.reason) == (last, reason)
-        return Change("same" if same else "changed" if held else "new", canteen, first, last, reason)
+        known = self._known.get((canteen, first))
+        same = known is not None and (known.to_day, known.reason) == (last, reason)
+        return Change("same" if same else "changed" if known else "new", canteen, first, last, reason)

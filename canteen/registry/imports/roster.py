@@ -312,14 +312,14 @@ class Roster:
     def _change(self, row: Row, document: Document, present: _Present) -> Change:
         values = row.values
         since: date = values["since"]
-        holding = facts.on_day(present.facts, since)
-        held = {fact.kind: fact.value for fact in holding}
+        valid = facts.on_day(present.facts, since)
+        current = {fact.kind: fact.value for fact in valid}
         for key, title in (("birth", "出生日期"), ("sex", "性别")):
             stated = values.get(key)
-            if stated is not None and document.birth is None and str(stated) != held.get(key):
+            if stated is not None and document.birth is None and str(stated) != current.get(key):
                 raise BadCell(f"{title}与登记的不一致；如登记有误，请在老人页面更正。")
-        self._reach({held.get("hukou"), held.get("residence"), values.get("hukou"), values.get("residence")})
-        added = differences(self._stated(row, since), holding, since, row.values)
+        self._reach({current.get("hukou"), current.get("residence"), values.get("hukou"), values.get("residence")})
+        added = differences(self._stated(row, since), valid, since, row.values)
         renamed = values["name"] != present.name or values.get("phone", present.phone) != present.phone
         identity = NewElder(values["name"], document, phone=values.get("phone", present.phone)) if renamed else None
         added = [fact for fact in added if fact not in present.asked]
@@ -362,28 +362,26 @@ def _likely_key(row: Row, document: Document) -> likely_same.Key | None:
     return (name, birth.isoformat()) if name is not None and birth is not None else None
 
 
-def differences(
-    stated: Sequence[NewFact], holding: Sequence[Fact], since: date, given: dict[str, Any]
-) -> list[NewFact]:
-    """The facts to add so that what is stated holds from `since` on, given what holds then. Pure.
+def differences(stated: Sequence[NewFact], valid: Sequence[Fact], since: date, given: dict[str, Any]) -> list[NewFact]:
+    """Return the facts to add so that what is stated is valid from `since` on, given the facts valid then. Pure.
 
-    holding   what holds on `since`
+    valid     the facts valid on `since`
     given     which cells the row filled: a list that is filled is whole, so what it lacks ends
 
     Raises BadCell where a row would bring back somebody recorded as deceased.
     """
     added = list[NewFact]()
-    by_value = {(fact.kind, fact.value): fact for fact in holding}
+    by_value = {(fact.kind, fact.value): fact for fact in valid}
     for fact in stated:
-        held = by_value.get((fact.kind, fact.value))
-        if held is None:
+        now = by_value.get((fact.kind, fact.value))
+        if now is None:
             added.append(fact)
-        elif held.to_day != fact.to_day and (fact.to_day is not None or _without_end(fact, given)):
-            added.append(NewFact(held.kind, held.value, held.from_day, fact.to_day, retracts=held.id))
+        elif now.to_day != fact.to_day and (fact.to_day is not None or _without_end(fact, given)):
+            added.append(NewFact(now.kind, now.value, now.from_day, fact.to_day, retracts=now.id))
     wanted = {(fact.kind, fact.value) for fact in stated}
-    for held in holding:
-        if (held.kind, held.value) not in wanted and _ends(held, given):
-            added.append(_ended(held, since))
+    for known in valid:
+        if (known.kind, known.value) not in wanted and _ends(known, given):
+            added.append(_ended(known, since))
     return added
 
 
@@ -392,23 +390,23 @@ def _without_end(fact: NewFact, given: dict[str, Any]) -> bool:
     return fact.kind == "class" and given.get("class_until") is NO_END
 
 
-def _ends(held: Fact, given: dict[str, Any]) -> bool:
+def _ends(fact: Fact, given: dict[str, Any]) -> bool:
     """Whether a fact that the row does not repeat ends by it."""
-    if held.kind == "status" and given.get("status") == NORMAL:
-        if held.value in elders.STOPPED:
+    if fact.kind == "status" and given.get("status") == NORMAL:
+        if fact.value in elders.STOPPED:
             raise BadCell("这位老人已登记停用；如系误报，请在老人页面更正，不能用名册恢复。")
         return True
-    if held.kind == "level":
-        return "care" in given and held.value.startswith(f"{CARE}=")
-    column = {"class": "classes", "enrolled": "enrolled"}.get(held.kind)
+    if fact.kind == "level":
+        return "care" in given and fact.value.startswith(f"{CARE}=")
+    column = {"class": "classes", "enrolled": "enrolled"}.get(fact.kind)
     return column is not None and column in given
 
 
-def _ended(held: Fact, since: date) -> NewFact:
-    """The fact that answers `held` so that it stops before `since`, or never was."""
-    if held.from_day < since:
-        return NewFact(held.kind, held.value, held.from_day, since - timedelta(days=1), retracts=held.id)
-    return NewFact(held.kind, "", held.from_day, None, retracts=held.id)
+def _ended(fact: Fact, since: date) -> NewFact:
+    """Make the fact that retracts `fact`, so that it ends before `since` or never was."""
+    if fact.from_day < since:
+        return NewFact(fact.kind, fact.value, fact.from_day, since - timedelta(days=1), retracts=fact.id)
+    return NewFact(fact.kind, "", fact.from_day, None, retracts=fact.id)
 
 
 def _present(session: Session, macs: set[str]) -> dict[str, _Present]:

@@ -92,8 +92,8 @@ class Staff:
             self._check(session, row, grant, person)
             if row.faults:
                 continue
-            held = guard.live_grants(session, person.id) if person else []
-            same = any((each.role, each.node_kind, each.node_id) == grant for each in held)
+            grants = guard.live_grants(session, person.id) if person else []
+            same = any((each.role, each.node_kind, each.node_id) == grant for each in grants)
             same = same or (person is not None and self._is_asked(session, person.id, grant))
             self.waiting += not same and people.waits(session, *grant, self._reach.by)
             kind = "same" if same else "changed" if person else "new"
