@@ -45,7 +45,7 @@ REMOVED = ("slot", "card_code", "attempts", "web_session", "tablet_ahead")
 NAMED = ("canteen", "operator", "payee", "area", "person", "tablet")
 
 
-class LawMissing(RuntimeError):
+class InvariantMissing(RuntimeError):
     """A trigger that guards the facts does not stand."""
 
 
@@ -67,7 +67,7 @@ def wanted(dialect: str) -> set[str]:
 
 
 def standing(connection: Connection) -> set[str]:
-    """Names of the law triggers that stand and are enabled."""
+    """Return the names of the triggers of invariants that exist and are enabled."""
     if connection.dialect.name == "postgresql":
         query = """SELECT tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
                    WHERE NOT tgisinternal AND tgenabled IN ('O', 'A') AND tgname LIKE 'law\\_%'"""
@@ -77,7 +77,7 @@ def standing(connection: Connection) -> set[str]:
 
 
 def hollow(connection: Connection) -> set[str]:
-    """Names of the law triggers whose body refuses nothing and keeps no name: one may have been written over."""
+    """Return the invariants' triggers whose body refuses nothing and keeps no name: one may have been written over."""
     if connection.dialect.name == "postgresql":
         query = """SELECT tgname FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid
                    WHERE NOT tgisinternal AND tgname LIKE 'law\\_%' AND prosrc NOT LIKE '%RAISE EXCEPTION ''law: %'
@@ -117,10 +117,10 @@ def excess_rights(connection: Connection) -> list[str]:
 
 
 def assert_triggers(connection: Connection, names: set[str]) -> None:
-    """Raises LawMissing naming what is not there, or there and not expected."""
+    """Raises InvariantMissing naming what is not there, or there and not expected."""
     there = standing(connection)
     if there != names:
-        raise LawMissing(f"missing {sorted(names - there)}, unexpected {sorted(there - names)}")
+        raise InvariantMissing(f"missing {sorted(names - there)}, unexpected {sorted(there - names)}")
 
 
 def protect(connection: Connection, *tables: str) -> None:

@@ -198,7 +198,7 @@ def go_through_the_desk(open_page: OpenPage, url: str, claim: str) -> None:
         expect(page.locator("tfoot .money >> nth=0")).to_have_text("15.00")
         page.click(f"button[value={move}]")
         expect(page.locator("ol.history li").last).to_contain_text(STAFF[login][0])
-        barred(page, move)
+        expect_no_move(page, move)
 
 
 def pay(town: Town, claim: str, month: clock.Span) -> None:
@@ -223,7 +223,7 @@ def export_of(open_page: OpenPage, url: str, claim: str) -> Path:
     return Path(download.value.path())
 
 
-def barred(page: Page, move: str) -> None:
+def expect_no_move(page: Page, move: str) -> None:
     """Who made a move is offered no further one."""
     expect(page.locator(f"button[value={move}]")).to_have_count(0)
 

@@ -99,19 +99,19 @@ NEED_A_HEAD = {cut, rewrite, drop_and_rewrite}
 
 @pytest.fixture
 def superuser(config: Config, app: Flask) -> Iterator[Connection]:
-    """A connection that no law of the table holds back; what it does is rolled back."""
+    """A connection without the table's invariants; what it does is rolled back."""
     with transaction() as session:
         for n in range(EVENTS):
             events.record(session, f"kind.{n % 3}", f"subject {n}", by="id-root", body={"n": n, "word": "演示"})
     owner: Engine = owner_engine(config.database_url)
     with owner.connect() as connection:
-        _drop_laws(connection)
+        _drop_invariants(connection)
         yield connection
         connection.rollback()
     owner.dispose()
 
 
-def _drop_laws(connection: Connection) -> None:
+def _drop_invariants(connection: Connection) -> None:
     for name in invariants.standing(connection):
         if not name.startswith("law_event_"):
             continue

@@ -63,15 +63,15 @@ def test_a_statement_that_the_server_forgot_is_prepared_again(session: Session) 
     tries = []
 
     @retried
-    def reckon() -> int:
+    def total() -> int:
         with transaction() as inside:
             tries.append(1)
             return int(SUM.rows(inside, {"n": 2})[0][0])
 
-    assert reckon() == 42
+    assert total() == 42
     with transaction() as inside:
         inside.execute(text("DEALLOCATE ALL"))
-    assert reckon() == 42
+    assert total() == 42
     assert len(tries) == 3
 
 

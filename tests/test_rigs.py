@@ -1,4 +1,4 @@
-"""The rigs hold what other tests draw on."""
+"""The rigs give what other tests depend on."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Pairs of accounts that may be one human's, named to the auditor: people judge, nothing is barred.
+"""Pairs of accounts that may be one human's, named to the auditor: people judge, nothing is refused.
 
 Two accounts are named when they logged in at a desk from one browser, known by its random id, or when one set the
 password of the other shortly before both acted on one thing. Pairs that both acted on one thing stand first.

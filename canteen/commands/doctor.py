@@ -147,7 +147,7 @@ def _workflow(settings: Config, report: Report) -> None:
 
 
 def _schema(connection: Connection, report: Report) -> None:
-    """Whether the newest schema stands with all its laws."""
+    """Check that the newest schema is there with all its invariants."""
     there, newest = revision_of(connection), newest_revision()
     report.facts["schema"] = there
     if there != newest:

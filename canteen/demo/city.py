@@ -100,7 +100,7 @@ def _of_sites(found: Sequence[Place], first: date) -> dict[type[Base], list[dict
     }
     for site in SITES:
         district = areas.district_of(site.street)
-        here = {"canteen_id": site.id, "from_day": SINCE, "to_day": None}
+        of_site = {"canteen_id": site.id, "from_day": SINCE, "to_day": None}
         rows[Canteen].append(
             {
                 "id": site.id,
@@ -114,10 +114,10 @@ def _of_sites(found: Sequence[Place], first: date) -> dict[type[Base], list[dict
             }
         )
         rows[MealWindow] += [
-            here | {"period": period, "starts": starts, "ends": ends, "grace": 15}
+            of_site | {"period": period, "starts": starts, "ends": ends, "grace": 15}
             for period, starts, ends in site.windows
         ]
-        rows[ServingDays].append(here | {"week": site.week})
+        rows[ServingDays].append(of_site | {"week": site.week})
         rows[ServingPoint] += [
             {"id": f"{site.id}-p{n}", "canteen_id": site.id, "name": name} for n, name in enumerate(site.points, 1)
         ]
@@ -135,7 +135,7 @@ def _of_sites(found: Sequence[Place], first: date) -> dict[type[Base], list[dict
             }
         )
         rows[MenuItem] += [
-            here
+            of_site
             | {
                 "id": item_id(site, n),
                 "name": dish.name,

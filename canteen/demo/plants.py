@@ -1,5 +1,5 @@
 """What a reviewer must find in the newest closed month: each kind of finding once, and beside it one that looks alike
-and is none. Everything goes the way of any other meal; only what the tablet or the street does is odd.
+and is none. Everything goes the way of any other meal; only what the tablet or the street does is unusual.
 """
 
 from __future__ import annotations
@@ -138,24 +138,24 @@ class Stage:
 
     def _excess(self) -> Sequence[Act]:
         """One elder at two canteens at once, neither knowing of the other; its twin eats lunch and dinner, and asks twice."""
-        day, here, there = self.day(2, 2), self.till("demo-guilin"), self.till("demo-nanhu")
+        day, first, second = self.day(2, 2), self.till("demo-guilin"), self.till("demo-nanhu")
 
         def race() -> None:
-            here.ring(self.at(day, 11, 30), [self.wish("excess", "demo-guilin")])
-            there.ring(self.at(day, 11, 31), [self.wish("excess", "demo-nanhu")], outcome=("kept",))
-            here.send(self.at(day, 11, 32))
-            there.send(self.at(day, 11, 33))
+            first.ring(self.at(day, 11, 30), [self.wish("excess", "demo-guilin")])
+            second.ring(self.at(day, 11, 31), [self.wish("excess", "demo-nanhu")], outcome=("kept",))
+            first.send(self.at(day, 11, 32))
+            second.send(self.at(day, 11, 33))
 
         def twice() -> None:
-            here.ring(self.at(day, 11, 50), [self.wish("excess_near", "demo-guilin")])
-            here.send(self.at(day, 11, 51))
-            there.ring(self.at(day, 12, 20), [self.wish("excess_near", "demo-nanhu")])
-            there.send(self.at(day, 12, 21))
+            first.ring(self.at(day, 11, 50), [self.wish("excess_near", "demo-guilin")])
+            first.send(self.at(day, 11, 51))
+            second.ring(self.at(day, 12, 20), [self.wish("excess_near", "demo-nanhu")])
+            second.send(self.at(day, 12, 21))
 
         def dine() -> None:
             dinner = next(n for n, dish in enumerate(site("demo-nanhu").menu) if dish.period == "dinner")
-            there.ring(self.at(day, 17, 0), [self.wish("excess_near", "demo-nanhu", dinner)])
-            there.send(self.at(day, 17, 1))
+            second.ring(self.at(day, 17, 0), [self.wish("excess_near", "demo-nanhu", dinner)])
+            second.send(self.at(day, 17, 1))
 
         return [Act(self.at(day, 11, 30), race), Act(self.at(day, 11, 50), twice), Act(self.at(day, 17, 0), dine)]
 

@@ -1,4 +1,4 @@
-"""Text as people, scanners and spreadsheets hand it in, made one form: full-width letters, odd spaces, dots in names."""
+"""Text as people, scanners and spreadsheets hand it in, made one form: full-width letters, unusual spaces, dots in names."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def _widen(table: str, name: str, old: str, new: str, dialect: str) -> None:
     parts = op.get_bind().execute(stored, {"table": table}).all()
     (made,) = (sql for kind, sql in parts if kind == "table")
     if old not in made:
-        raise invariants.LawMissing(f"the check of {table}.{name} is not the one known")
+        raise invariants.InvariantMissing(f"the check of {table}.{name} is not the one known")
     _run(made.replace(f"CREATE TABLE {table}", f"CREATE TABLE {table}_wider", 1).replace(old, new, 1))
     _run(f"INSERT INTO {table}_wider SELECT * FROM {table}")
     _run(f"DROP TABLE {table}")

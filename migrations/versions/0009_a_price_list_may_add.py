@@ -54,4 +54,4 @@ def _change_check() -> None:
     )
     connection.exec_driver_sql("PRAGMA writable_schema = RESET")
     if changed.rowcount != 1:
-        raise invariants.LawMissing("the check of sale.money is not the one known")
+        raise invariants.InvariantMissing("the check of sale.money is not the one known")

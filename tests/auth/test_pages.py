@@ -218,7 +218,7 @@ def test_the_menu_shows_what_the_caller_may_open(city: None, browser: Browser) -
 def test_names_are_written_as_text(root: str, browser: Browser) -> None:
     new = {
         "name": "<script>x</script>",
-        "login": "odd",
+        "login": "unknown-role",
         "role": "finance",
         "node": f"area:{EAST}",
         "password": PASSWORD,

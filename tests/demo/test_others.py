@@ -73,7 +73,7 @@ class Reached:
 
     @classmethod
     def by(cls, session: Session, kind: str, node: str) -> Reached:
-        """What a node covers, reckoned without the guard."""
+        """What a node covers, computed without the guard."""
         if kind == "canteen":
             return cls(frozenset({node}), frozenset())
         if kind == "operator":

@@ -1,4 +1,4 @@
-"""Rows written in bulk must be such as checkouts would have left: closed by the real close, proven the second way."""
+"""Rows written in bulk must be such as checkouts would have left: closed by the real close, verified by the independent recomputation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doors' fixtures serve here too."""
+"""Use the fixtures of tests/auth."""
 
 from tests.auth.conftest import another_host
 
