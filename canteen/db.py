@@ -318,16 +318,22 @@ def owner_engine(url: str) -> Engine:
     return create_engine(url, poolclass=NullPool)
 
 
-def upgrade(url: str, revision: str = "head") -> None:
-    """Bring the schema of the database at `url` to `revision`, with the rights of the login in the URL.
+def upgrade(url: str) -> None:
+    """Bring the schema of the database at `url` to this program's, with the rights of the login in the URL.
 
     Raises WrongSchema when the schema is newer than this program.
     """
+    _need_known(url)
+    settings = migrations()
+    settings.attributes["url"] = make_url(url)
+    command.upgrade(settings, "head")
+
+
+def migrations() -> AlembicConfig:
+    """Where Alembic finds the migrations of this program."""
     settings = AlembicConfig()
     settings.set_main_option("script_location", str(ROOT / "migrations"))
-    settings.attributes["url"] = make_url(url)
-    _need_known(url)
-    command.upgrade(settings, revision)
+    return settings
 
 
 def newest_revision() -> str | None:
@@ -349,9 +355,7 @@ def _need_known(url: str) -> None:
 @functools.cache
 def _revisions() -> tuple[str | None, frozenset[str]]:
     """The newest revision of this program and all that it knows."""
-    settings = AlembicConfig()
-    settings.set_main_option("script_location", str(ROOT / "migrations"))
-    scripts = ScriptDirectory.from_config(settings)
+    scripts = ScriptDirectory.from_config(migrations())
     return scripts.get_current_head(), frozenset(script.revision for script in scripts.walk_revisions())
 
 

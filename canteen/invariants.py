@@ -1,9 +1,11 @@
-"""Which triggers and rights must stand. Migrations assert it when they end, `canteen doctor` at any time."""
+"""What the database itself refuses: which triggers and rights there must be, and how migrations make them.
+
+`canteen doctor` compares a database with these lists. A migration that adds a table of facts or a trigger adds its name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
+from alembic import op
 from sqlalchemy import Connection, inspect, text
 
 OWNER, APP, AUDITOR = "canteen_owner", "canteen_app", "canteen_auditor"
@@ -29,8 +31,8 @@ ON_INSERT = (
 )  # fmt: skip
 
 # Of tables of state: what a changed row must satisfy, and which keep all their rows; conditions in the migrations.
-ON_CHANGE = ("lost_confirmed_once",)
-KEPT = ("lost_numbers",)
+ON_CHANGE = ("period_flips_once", "lost_confirmed_once")
+KEPT = ("period", "lost_numbers")
 
 # Tables that are state, not facts: the application may change their rows, and where named, remove them.
 CHANGED = (
@@ -45,25 +47,16 @@ REMOVED = ("slot", "card_code", "attempts", "web_session", "tablet_ahead")
 NAMED = ("canteen", "operator", "payee", "area", "person", "tablet")
 
 
-class InvariantMissing(RuntimeError):
-    """A trigger that guards the facts does not stand."""
-
-
-def expected(facts: Iterable[str], on_insert: Iterable[str], dialect: str) -> set[str]:
-    """Names of the triggers that must stand on a database of `dialect`."""
-    acts = ("change", "truncate") if dialect == "postgresql" else ("update", "delete", "replace")
-    names = {f"law_{table}_no_{act}" for table in facts for act in acts}
-    names |= {f"law_{name}" for name in on_insert} | {"law_period_flips_once", "law_period_no_delete"}
-    return names | ({"law_period_no_truncate"} if dialect == "postgresql" else set())
-
-
 def wanted(dialect: str) -> set[str]:
-    """Names of the triggers that must stand in the present schema."""
-    acts = ("",) if dialect == "postgresql" else ("_new", "_changed")
-    names = expected(FACTS, (*ON_INSERT, *ON_CHANGE), dialect)
-    names |= {f"law_{table}_named{act}" for table in NAMED for act in acts}
-    names |= {f"law_{table}_no_delete" for table in KEPT}
-    return names | ({"law_period_no_replace"} if dialect == "sqlite" else set())
+    """Names of the triggers that must stand on a database of `dialect`."""
+    postgresql = dialect == "postgresql"
+    acts = ("change", "truncate") if postgresql else ("update", "delete", "replace")
+    kept = ("delete", "truncate") if postgresql else ("delete", "replace")
+    named = ("named",) if postgresql else ("named_new", "named_changed")
+    names = {f"law_{table}_no_{act}" for table in FACTS for act in acts}
+    names |= {f"law_{table}_no_{act}" for table in KEPT for act in kept}
+    names |= {f"law_{table}_{act}" for table in NAMED for act in named}
+    return names | {f"law_{name}" for name in (*ON_INSERT, *ON_CHANGE)}
 
 
 def standing(connection: Connection) -> set[str]:
@@ -116,173 +109,145 @@ def excess_rights(connection: Connection) -> list[str]:
     return troubles + [f"{role} may do what the owner may" for role in sorted(above)]
 
 
-def assert_triggers(connection: Connection, names: set[str]) -> None:
-    """Raises InvariantMissing naming what is not there, or there and not expected."""
-    there = standing(connection)
-    if there != names:
-        raise InvariantMissing(f"missing {sorted(names - there)}, unexpected {sorted(there - names)}")
+# --- for migrations: triggers and rights, made on the connection of the migration that runs ---
 
 
-def protect(connection: Connection, *tables: str) -> None:
-    """Make tables append-only: triggers refuse UPDATE, DELETE, TRUNCATE and REPLACE; roles get the rights of facts.
-
-    For migrations from 0008 on; earlier ones carry their own copy.
-    """
-    for table in tables:
-        if connection.dialect.name == "postgresql":
-            _protect_postgresql(connection, table)
-        else:
-            _protect_sqlite(connection, table)
-
-
-def _protect_postgresql(connection: Connection, table: str) -> None:
-    for act, when, each in (("change", "UPDATE OR DELETE", "ROW"), ("truncate", "TRUNCATE", "STATEMENT")):
-        connection.exec_driver_sql(
-            f"""CREATE TRIGGER law_{table}_no_{act} BEFORE {when} ON {table}
-                FOR EACH {each} EXECUTE FUNCTION law_refuse()"""
+def prepare() -> None:
+    """Make what all triggers and rights of PostgreSQL need; for the first migration."""
+    if _postgresql():
+        _run(
+            """CREATE FUNCTION law_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+               BEGIN RAISE EXCEPTION 'law: %', TG_NAME USING ERRCODE = '23001'; END $$"""
         )
-    connection.exec_driver_sql(f"GRANT SELECT, INSERT ON {table} TO {APP}")
-    connection.exec_driver_sql(f"GRANT SELECT ON {table} TO {AUDITOR}")
+        _run(f"GRANT USAGE ON SCHEMA public TO {APP}, {AUDITOR}")
+        _run(f"GRANT SELECT ON alembic_version TO {APP}, {AUDITOR}")
 
 
-def _protect_sqlite(connection: Connection, table: str) -> None:
-    inspector = inspect(connection)
-    unique = [inspector.get_pk_constraint(table)["constrained_columns"]]
-    unique += [key["column_names"] for key in inspector.get_unique_constraints(table)]
-    same = [" AND ".join(f'"{name}" = NEW."{name}"' for name in columns) for columns in unique]
-    taken = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE {condition})" for condition in same)  # noqa: S608 - names of ours
-    _sqlite_trigger(connection, f"{table}_no_update", f"BEFORE UPDATE ON {table}", "1")
-    _sqlite_trigger(connection, f"{table}_no_delete", f"BEFORE DELETE ON {table}", "1")
-    _sqlite_trigger(connection, f"{table}_no_replace", f"BEFORE INSERT ON {table}", taken)
+def allow(rights: str, *tables: str) -> None:
+    """Give the application `rights` (as GRANT writes them) on tables, and both roles SELECT. PostgreSQL alone has roles."""
+    if _postgresql():
+        names = ", ".join(tables)
+        _run(f"GRANT SELECT ON {names} TO {APP}, {AUDITOR}")
+        _run(f"GRANT {rights} ON {names} TO {APP}")
+        _run(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {APP}")
 
 
-def refuse_insert(connection: Connection, name: str, table: str, condition: str) -> None:
-    """Create the trigger law_{name}: an INSERT into `table` is refused when the SQL `condition` on NEW is true."""
-    _refuse(connection, name, f"BEFORE INSERT ON {table}", condition)
+def protect(*tables: str) -> None:
+    """Make tables append-only: triggers refuse UPDATE, DELETE, TRUNCATE and REPLACE; the application may INSERT."""
+    for table in tables:
+        if _postgresql():
+            _refuse_all(table, "change", "UPDATE OR DELETE")
+        else:
+            _refuse_all(table, "update", "UPDATE")
+            _refuse_all(table, "delete", "DELETE")
+        _refuse_emptying(table)
+    allow("INSERT", *tables)
 
 
-def refuse_change(connection: Connection, name: str, table: str, condition: str) -> None:
+def refuse_removal(table: str) -> None:
+    """Let no row leave `table`, not by DELETE, TRUNCATE or REPLACE. Rows may change."""
+    _refuse_all(table, "delete", "DELETE")
+    _refuse_emptying(table)
+
+
+def refuse_insert(name: str, table: str, condition: str, *, first: str = "") -> None:
+    """Create the trigger law_{name}: an INSERT into `table` is refused when the SQL `condition` on NEW is true.
+
+    first   on PostgreSQL, a statement to run first, to take a lock; on SQLite writers wait for each other anyway
+    """
+    _refuse(name, f"BEFORE INSERT ON {table}", condition, first)
+
+
+def refuse_change(name: str, table: str, condition: str) -> None:
     """Create the trigger law_{name}: an UPDATE of `table` is refused when the `condition` on OLD and NEW is true."""
-    _refuse(connection, name, f"BEFORE UPDATE ON {table}", condition)
+    _refuse(name, f"BEFORE UPDATE ON {table}", condition)
 
 
-def refuse_removal(connection: Connection, table: str) -> None:
-    """Create the trigger law_{table}_no_delete: no row leaves `table`."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(
-            f"""CREATE TRIGGER law_{table}_no_delete BEFORE DELETE ON {table}
-                FOR EACH ROW EXECUTE FUNCTION law_refuse()"""
-        )
-    else:
-        _sqlite_trigger(connection, f"{table}_no_delete", f"BEFORE DELETE ON {table}", "1")
+def day_after(day: str) -> str:
+    """The SQL for the day after the SQL expression `day`."""
+    return f"{day} + 1" if _postgresql() else f"date({day}, '+1 day')"
 
 
-def _refuse(connection: Connection, name: str, when: str, condition: str) -> None:
-    if connection.dialect.name != "postgresql":
-        _sqlite_trigger(connection, name, when, condition)
-        return
-    connection.exec_driver_sql(
-        f"""CREATE FUNCTION law_{name}() RETURNS trigger LANGUAGE plpgsql AS $$
-            BEGIN
-                IF {condition} THEN
-                    RAISE EXCEPTION 'law: {name}' USING ERRCODE = '23001';
-                END IF;
-                RETURN NEW;
-            END $$"""
-    )
-    connection.exec_driver_sql(f"CREATE TRIGGER law_{name} {when} FOR EACH ROW EXECUTE FUNCTION law_{name}()")
+def keep_names(*tables: str) -> None:
+    """Make triggers that enter each new name of these tables' rows, and each changed one, in name_entry.
 
-
-def _sqlite_trigger(connection: Connection, name: str, when: str, condition: str) -> None:
-    connection.exec_driver_sql(
-        f"CREATE TRIGGER law_{name} {when} WHEN {condition} BEGIN SELECT RAISE(ABORT, 'law: {name}'); END"
-    )
-
-
-# What the entry of a name takes from its row; a payee's bank and account stand with the name.
-_PLAIN, _PAYEE = "name, '', '', NULL", "name, bank, account_tail, account_cipher"
-_ENTRY = """INSERT INTO name_entry (kind, subject, n, name, bank, account_tail, account_cipher, recorded)
-            SELECT '{table}', {row}.id, {n}, {columns}, {recorded} {rows}"""
-
-
-def keep_names(connection: Connection, *tables: str) -> None:
-    """Enter the names that stand, and make triggers that enter each new and each changed one.
-
-    A change takes the lock of the events' chain: so no period closes between the number that it reads and its commit.
+    A payee's bank and account are entered with the name. A change takes the lock of the events' chain: so no period
+    closes between the number that it reads and its commit.
     """
     for table in tables:
-        columns = (_PAYEE if table == "payee" else _PLAIN).split(", ")
-        there = {"table": table, "row": table, "n": 1, "columns": ", ".join(columns), "recorded": 0}
-        connection.exec_driver_sql(_ENTRY.format(**there, rows=f"FROM {table}"))
-        taken = [name if name.startswith("'") or name == "NULL" else f"NEW.{name}" for name in columns]
-        entry = _ENTRY.format(
-            table=table,
-            row="NEW",
-            n=f"(SELECT coalesce(max(n), 0) + 1 FROM name_entry WHERE kind = '{table}' AND subject = NEW.id)",  # noqa: S608 - names of ours
-            columns=", ".join(taken),
-            recorded="(SELECT coalesce(max(number), 0) + 1 FROM event)",
-            rows="",
-        )
-        kept = [name for name in columns if f"NEW.{name}" in taken]
-        if connection.dialect.name == "postgresql":
-            _keep_names_postgresql(connection, table, kept, entry)
+        kept = ["name", "bank", "account_tail", "account_cipher"] if table == "payee" else ["name"]
+        values = ", ".join(f"NEW.{column}" for column in kept)
+        entry = f"""INSERT INTO name_entry (kind, subject, n, name, bank, account_tail, account_cipher, recorded)
+                    SELECT '{table}', NEW.id,
+                           (SELECT coalesce(max(n), 0) + 1 FROM name_entry WHERE kind = '{table}' AND subject = NEW.id),
+                           {values if table == "payee" else f"{values}, '', '', NULL"},
+                           (SELECT coalesce(max(number), 0) + 1 FROM event)"""  # noqa: S608 - names of ours
+        changed = f"UPDATE OF {', '.join(kept)}"
+        if _postgresql():
+            same = " AND ".join(f"NEW.{column} IS NOT DISTINCT FROM OLD.{column}" for column in kept)
+            body = f"""IF TG_OP = 'UPDATE' THEN
+                           IF {same} THEN
+                               RETURN NULL;
+                           END IF;
+                           PERFORM pg_advisory_xact_lock({CHAIN});
+                       END IF;
+                       {entry};
+                       RETURN NULL;"""
+            _row_trigger(f"{table}_named", f"AFTER INSERT OR {changed} ON {table}", body)
         else:
-            _keep_names_sqlite(connection, table, kept, entry)
+            differs = " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in kept)
+            _run(f"CREATE TRIGGER law_{table}_named_new AFTER INSERT ON {table} BEGIN {entry}; END")
+            _run(
+                f"CREATE TRIGGER law_{table}_named_changed AFTER {changed} ON {table} WHEN {differs} BEGIN {entry}; END"
+            )
 
 
-def _keep_names_postgresql(connection: Connection, table: str, kept: list[str], entry: str) -> None:
-    same = " AND ".join(f"NEW.{name} IS NOT DISTINCT FROM OLD.{name}" for name in kept)
-    connection.exec_driver_sql(
-        f"""CREATE FUNCTION law_{table}_named() RETURNS trigger LANGUAGE plpgsql AS $$
-            BEGIN
-                IF TG_OP = 'UPDATE' THEN
-                    IF {same} THEN
-                        RETURN NULL;
-                    END IF;
-                    PERFORM pg_advisory_xact_lock({CHAIN});
-                END IF;
-                {entry};
-                RETURN NULL;
-            END $$"""
-    )
-    connection.exec_driver_sql(
-        f"""CREATE TRIGGER law_{table}_named AFTER INSERT OR UPDATE OF {", ".join(kept)} ON {table}
-            FOR EACH ROW EXECUTE FUNCTION law_{table}_named()"""
-    )
+def _postgresql() -> bool:
+    return op.get_bind().dialect.name == "postgresql"
 
 
-def _keep_names_sqlite(connection: Connection, table: str, kept: list[str], entry: str) -> None:
-    differs = " OR ".join(f"NEW.{name} IS NOT OLD.{name}" for name in kept)
-    for act, when in (("new", "INSERT"), ("changed", f"UPDATE OF {', '.join(kept)}")):
-        condition = "" if act == "new" else f" WHEN {differs}"
-        connection.exec_driver_sql(
-            f"CREATE TRIGGER law_{table}_named_{act} AFTER {when} ON {table}{condition} BEGIN {entry}; END"
-        )
+def _run(statement: str) -> None:
+    op.get_bind().execute(text(statement))
 
 
-def grant_state(connection: Connection, *tables: str, removable: bool = False) -> None:
-    """Give the roles their rights on tables of state: the application may INSERT and UPDATE, the auditor reads."""
-    if connection.dialect.name != "postgresql":
+def _refuse_all(table: str, act: str, statements: str, each: str = "ROW") -> None:
+    """Create the trigger law_{table}_no_{act}, which refuses `statements` on `table`, whatever the rows hold."""
+    name = f"{table}_no_{act}"
+    if _postgresql():
+        _run(f"CREATE TRIGGER law_{name} BEFORE {statements} ON {table} FOR EACH {each} EXECUTE FUNCTION law_refuse()")
+    else:
+        _refuse(name, f"BEFORE {statements} ON {table}", "1")
+
+
+def _refuse_emptying(table: str) -> None:
+    """Refuse what removes rows past a trigger on DELETE: TRUNCATE, on SQLite INSERT OR REPLACE."""
+    if _postgresql():
+        _refuse_all(table, "truncate", "TRUNCATE", each="STATEMENT")
         return
-    names = ", ".join(tables)
-    connection.exec_driver_sql(f"GRANT SELECT, INSERT, UPDATE{', DELETE' if removable else ''} ON {names} TO {APP}")
-    connection.exec_driver_sql(f"GRANT SELECT ON {names} TO {AUDITOR}")
+    inspector = inspect(op.get_bind())
+    keys = [inspector.get_pk_constraint(table)["constrained_columns"]]
+    keys += [key["column_names"] for key in inspector.get_unique_constraints(table)]
+    same = [" AND ".join(f'"{name}" = NEW."{name}"' for name in columns) for columns in keys]
+    taken = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE {condition})" for condition in same)  # noqa: S608 - names of ours
+    _refuse(f"{table}_no_replace", f"BEFORE INSERT ON {table}", taken)
 
 
-def grants(facts: Iterable[str], changed_tables: Iterable[str], removed_tables: Iterable[str]) -> list[str]:
-    """The rights of the three roles over the first tables, as statements for PostgreSQL; later ones grant their own."""
-    changed, removed = ", ".join(changed_tables), ", ".join(removed_tables)
-    return [
-        f"GRANT USAGE ON SCHEMA public TO {APP}, {AUDITOR}",
-        f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {APP}, {AUDITOR}",
-        f"GRANT INSERT ON {', '.join(facts)}, period TO {APP}",
-        f"GRANT INSERT, UPDATE ON {changed} TO {APP}",
-        f"GRANT DELETE ON {removed} TO {APP}",
-        f"GRANT UPDATE (state, closed_at) ON period TO {APP}",
-        # a row lock asks for the right to update some column; the trigger still refuses every update
-        f"GRANT UPDATE (made_at) ON elder, claim TO {APP}",
-        f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {APP}",
-    ]
+def _refuse(name: str, when: str, condition: str, first: str = "") -> None:
+    if _postgresql():
+        body = f"""{first}
+                   IF {condition} THEN
+                       RAISE EXCEPTION 'law: {name}' USING ERRCODE = '23001';
+                   END IF;
+                   RETURN NEW;"""
+        _row_trigger(name, when, body)
+    else:
+        _run(f"CREATE TRIGGER law_{name} {when} WHEN {condition} BEGIN SELECT RAISE(ABORT, 'law: {name}'); END")
+
+
+def _row_trigger(name: str, when: str, body: str) -> None:
+    """Create a PostgreSQL trigger for each row, and the function of the same name that it runs."""
+    _run(f"CREATE FUNCTION law_{name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$")
+    _run(f"CREATE TRIGGER law_{name} {when} FOR EACH ROW EXECUTE FUNCTION law_{name}()")
 
 
 def make_roles(connection: Connection) -> None:

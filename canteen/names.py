@@ -23,7 +23,7 @@ BATCH = 500  # ids asked for at once
 class NameEntry(Base):
     """A name from an event on; for a payee its bank and account too.
 
-    recorded  the number of the first event that may have come with it; 0 for what stood when this table was made
+    recorded  the number of the first event that may have come with it
     """
 
     __tablename__ = "name_entry"

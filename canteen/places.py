@@ -234,9 +234,6 @@ class Installation(Base):
     incarnation: Mapped[str]
     demo: Mapped[bool]
     made_at: Mapped[datetime]
-    judged_by_rule_upto: Mapped[int] = mapped_column(
-        default=0, server_default="0"
-    )  # newest record before the lesser per fund
 
 
 @dataclass(frozen=True, slots=True)

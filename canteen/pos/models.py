@@ -175,7 +175,7 @@ class Sale(Base):
     amount: Mapped[int | None]  # 仅核销: rung up on another till, no lines
     list_fen: Mapped[int]
     due_fen: Mapped[int]  # = list_fen - shares + surcharge_fen
-    surcharge_fen: Mapped[int] = mapped_column(server_default="0")
+    surcharge_fen: Mapped[int]
     rulebook_hash: Mapped[str]  # sold under; joined
     own_rulebook_hash: Mapped[str]  # in force by our books
     sold_input_hash: Mapped[str] = mapped_column(ForeignKey("quote_input.hash"))

@@ -156,7 +156,7 @@ class WithheldMeal(Base):
     reason: Mapped[str]
     by: Mapped[str]
     at: Mapped[datetime]
-    recorded: Mapped[int]  # 0 for those older than the column
+    recorded: Mapped[int]
 
 
 class WithheldAnswer(Base):
@@ -223,7 +223,7 @@ class Payout(Base):
     account_tail: Mapped[str]
     entered_by: Mapped[str]
     entered_at: Mapped[datetime]
-    recorded: Mapped[int]  # 0 for those older than the column
+    recorded: Mapped[int]
 
 
 class PayoutCheck(Base):

@@ -24,7 +24,8 @@ CLAIM = """INSERT INTO claim (number, contract_id, district_id, kind, from_day, 
 DECIDED = """INSERT INTO decision (claim_id, n, move, from_state, to_state, "by", reason, at, recorded)
              VALUES (1, {n}, '{move}', '{before}', '{after}', '{by}', '', '2026-02-05T00:00:00.000000Z', 1)"""
 ENTERED = """INSERT INTO payout (id, claim_id, attempt, fen, voucher, paid_on, payee_name, bank, account_tail, entered_by,
-             entered_at) VALUES (1, 1, 1, 500, 'v', '2026-02-05', 'x', 'x', '1', 'payer', '2026-02-05T00:00:00.000000Z')"""
+             entered_at, recorded)
+             VALUES (1, 1, 1, 500, 'v', '2026-02-05', 'x', 'x', '1', 'payer', '2026-02-05T00:00:00.000000Z', 0)"""
 CHECKED = """INSERT INTO payout_check (payout_id, outcome, reason, entered_by, checked_by, checked_at, recorded)
              VALUES (1, '{outcome}', '', '{entered}', '{checked}', '2026-02-05T00:00:00.000000Z', 1)"""
 JANUARY, FEBRUARY = "(SELECT min(id) FROM period)", "(SELECT max(id) FROM period)"

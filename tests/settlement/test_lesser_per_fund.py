@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from datetime import date
 
 import pytest
@@ -13,14 +12,13 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen import clock, events
 from canteen.db import transaction
-from canteen.places import Installation
 from canteen.pos import lesser, records
-from canteen.pos.models import Record, Slot
+from canteen.pos.models import Slot
 from canteen.registry import elders
 from canteen.registry.models import ElderFact
 from canteen.settlement.audit import repriced, trial_balance, verify
@@ -208,30 +206,4 @@ def test_a_benefit_borne_by_another_rule_is_moved_whole(struck: Town):
     struck.close("2026-02")
     assert struck.claim("2026-02").fen == 0
     exact(struck, "2026-01")
-    exact(struck, "2026-02")
-
-
-def test_a_verdict_of_before_is_checked_by_the_rule_of_then(struck: Town, monkeypatch: pytest.MonkeyPatch):
-    """An upgraded database holds periods closed by the earlier rule: nothing in them is wrong."""
-
-    def by_same_rule(sold: Sequence[lesser.Part], ours: Iterable[lesser.Part]) -> list[lesser.Borne]:
-        given_ = {(part.fund, part.rule): part.fen for part in ours}
-        return [Counter({part.rule: min(part.fen, given_.get((part.fund, part.rule), 0))}) for part in sold]
-
-    sold = struck.sealed(JAN5, struck.cards[0])
-    strike(struck, JAN6)
-    with monkeypatch.context() as before:
-        before.setattr(lesser, "borne", by_same_rule)
-        (result,) = struck.bring(at(JAN6), sold)
-    assert standing(result) == [0]
-    struck.close("2026-01")
-    assert "transfer" in {one.code for one in verify.period(struck.period("2026-01").id).differences}
-
-    with transaction() as session:
-        newest = session.execute(select(func.max(Record.id))).scalar_one()
-        session.merge(Installation(id=1, incarnation="i" * 32, demo=False, made_at=MADE, judged_by_rule_upto=newest))
-    exact(struck, "2026-01")
-    later = struck.sealed(JAN6, struck.cards[0])
-    struck.bring(at(date(2026, 2, 5)), later)
-    struck.close("2026-02")
     exact(struck, "2026-02")

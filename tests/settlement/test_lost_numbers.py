@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-import sqlite3
-from contextlib import closing
 from datetime import date
-from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -15,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from canteen import clock, db
+from canteen import clock
 from canteen.auth import humans
 from canteen.auth.models import LostNumbers
 from canteen.auth.tablets import NoTablet
@@ -186,39 +183,3 @@ def test_the_desk_leads_from_the_gap_to_the_second_person(app: Flask, holes: Tow
     assert street.post(act).status_code == 302
     assert owed(holes) == [(2, 2, None)]
     assert "没有等待确认的遗失登记" in street.get("/desk/lost").text
-
-
-def test_an_upgrade_keeps_what_was_missing_of_an_epoch_as_lost(tmp_path: Path) -> None:
-    """What goes missing afterwards holds again; an epoch of which nothing was missing stands for nothing."""
-    path = tmp_path / "old.db"
-    db.upgrade(f"sqlite:///{path}", "0013")
-    now = "2026-01-05T03:30:00.000000Z"
-    record = (
-        "INSERT INTO record (tablet_id, epoch, number, previous, hash, version, cipher, kind, body, tablet_at, mono_ms,"
-        " boot, arrived_at, state, reason) VALUES ('t1', ?, ?, '', ?, 1, 'none', 'void', x'', ?, 0, 'b', ?, 'accepted', '')"
-    )
-    with closing(sqlite3.connect(path)) as old, old:  # without foreign keys: only these three tables matter
-        old.execute(
-            "INSERT INTO tablet (id, name, canteen_id, public_key, enrolled_at, enrolled_by)"
-            " VALUES ('t1', '一号机', 'c1', x'00', ?, 'p-admin')",
-            (now,),
-        )
-        for epoch, number in ((1, 1), (1, 3), (1, 7), (2, 1), (2, 2)):
-            old.execute(record, (epoch, number, f"{epoch}/{number}", now, now))
-        for epoch, second in ((1, "p-street"), (2, None), (3, "p-street")):
-            old.execute(
-                "INSERT INTO lost_epoch (tablet_id, epoch, reason, declared_by, declared_at, confirmed_by, confirmed_at)"
-                " VALUES ('t1', ?, '平板进水', 'p-manager', ?, ?, ?)",
-                (epoch, now, second, now if second else None),
-            )
-    db.upgrade(f"sqlite:///{path}")
-
-    with closing(sqlite3.connect(path)) as new:
-        kept = new.execute(
-            "SELECT epoch, first_number, last_number, declared_by, confirmed_by, reason FROM lost_numbers ORDER BY id"
-        ).fetchall()
-    assert kept == [
-        (1, 2, 6, "p-manager", "p-street", "平板进水"),
-        (2, 1, 2, "p-manager", None, "平板进水"),
-        (3, 1, 1, "p-manager", "p-street", "平板进水"),
-    ]

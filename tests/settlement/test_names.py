@@ -13,9 +13,9 @@ from flask import Flask
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from canteen import clock, db, events, invariants, names
+from canteen import clock, events, invariants, names
 from canteen.auth.models import Person, Tablet
-from canteen.db import owner_engine, transaction
+from canteen.db import transaction
 from canteen.places import Area, Canteen, Operator, Payee
 from canteen.registry.models import ElderIdentity
 from canteen.settlement.audit import verify
@@ -177,22 +177,6 @@ def test_the_pages_of_a_closed_month_tell_its_names_and_the_new_one_beside(
     assert all("康乐食堂" in body for body in main.values())
     assert "新康乐食堂" not in paid
     assert "p-pay /" in paid
-
-
-def test_an_upgrade_takes_the_names_that_stand_as_those_of_the_past(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'old.db'}"
-    db.upgrade(url, "0007")
-    engine = owner_engine(url)
-    run(engine, "INSERT INTO area (id, name, level) VALUES ('220104', '朝阳区', 'district')")
-    db.upgrade(url)
-    run(engine, "UPDATE area SET name = '新朝阳区'")
-
-    with Session(engine) as session:
-        known = names.of(session, "area", ["220104"])
-
-    assert [(one.name, one.recorded) for one in known.entries["220104"]] == [("朝阳区", 0), ("新朝阳区", 1)]
-    assert known.at("220104", 0) == "朝阳区"
-    engine.dispose()
 
 
 def test_parties_of_many_claims_are_read_as_of_their_own_close(town: Town) -> None:

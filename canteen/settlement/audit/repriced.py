@@ -15,7 +15,6 @@ from canteen import keyset
 from canteen.money import Fen
 from canteen.pos.flags import CLAIMS_NOTHING
 from canteen.pos.models import Record, Sale, SaleLine, Share, Surcharge, Void
-from canteen.settlement.audit import earlier_verdicts
 from canteen.settlement.audit.differences import Difference, ShareKey
 from canteen.settlement.closing import statement
 from canteen.settlement.closing.checks import Part, Priced
@@ -42,7 +41,7 @@ def meals_of(ids: Sequence[uuid.UUID], quotes: Quotes) -> tuple[list[Meal], list
     priced = quotes.of({(row.sold_input_hash, row.rulebook_hash) for row in raw.values()} | {
         (row.own_input_hash, row.own_rulebook_hash) for row in raw.values()
     })  # fmt: skip
-    voids, earlier = _voids(ids), earlier_verdicts.upto()
+    voids = _voids(ids)
     meals: list[Meal] = []
     wrong: list[Difference] = []
     for row in raw.values():
@@ -63,8 +62,7 @@ def meals_of(ids: Sequence[uuid.UUID], quotes: Quotes) -> tuple[list[Meal], list
             there = expected or there
         own = priced[row.own_input_hash, row.own_rulebook_hash]
         unclaimable = not CLAIMS_NOTHING.isdisjoint(row.flags.split())
-        bears = earlier_verdicts.borne if row.record_id <= earlier else borne_of
-        borne = tuple(bears(there.parts, None if unclaimable else own))
+        borne = tuple(borne_of(there.parts, None if unclaimable else own))
         claimable = tuple(each.total() for each in borne)
         meals.append(Meal(row.id, row.service_month, there.parts, borne, claimable, voids.get(row.id)))
     return meals, wrong

@@ -1,0 +1,268 @@
+"""Rules or facts known late, benefits moved from meal to meal, refunds, and budgets shared out once (rulings 5, 18, 19)."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from canteen import invariants
+from migrations.baseline.ledger import LOCK_PERIOD, NOT_ITS_PERIOD
+from migrations.baseline.tables import big, check, day, flag, index, instant, table, text, to, uid, unique
+
+MADE_BY_ANOTHER = "NEW.made_by <> (SELECT r.made_by FROM revaluation r WHERE r.id = NEW.revaluation_id)"
+NOT_ITS_SALE = """EXISTS (SELECT 1 FROM void v WHERE v.sale_id = NEW.sale_id)
+    OR NOT EXISTS (SELECT 1 FROM sale s WHERE s.id = NEW.sale_id AND s.contract_id = NEW.contract_id
+                   AND s.service_day = NEW.service_day)
+    OR NOT EXISTS (SELECT 1 FROM revaluation r WHERE r.id = NEW.revaluation_id
+                   AND NEW.service_day >= r.from_day AND NEW.service_day <= r.to_day)"""
+# No voided meal takes part, and who received does not give on, nor the other way round.
+NOT_TO_MOVE = """EXISTS (SELECT 1 FROM void v WHERE v.sale_id = NEW.sale_id OR v.sale_id = NEW.from_sale_id)
+    OR EXISTS (SELECT 1 FROM regrant r WHERE r.from_sale_id = NEW.sale_id OR r.sale_id = NEW.from_sale_id)"""
+NOT_GRANTED = """NOT EXISTS (SELECT 1 FROM sale_use u WHERE u.sale_id = NEW.sale_id AND u.allowance = NEW.allowance
+                AND u.window_start = NEW.window_start AND u.person_id = NEW.person_id
+                AND u.granted = NEW.granted AND u.granted > 0)
+    OR EXISTS (SELECT 1 FROM void v WHERE v.sale_id = NEW.sale_id)"""
+PAST_THE_LIMIT = """NEW.part_fen > 0 AND
+    NEW.part_fen + coalesce((SELECT sum(p.part_fen) FROM prorating_part p
+                             WHERE p.allowance = NEW.allowance AND p.window_start = NEW.window_start), 0)
+    > (SELECT p.limit_fen - p.other_fen FROM prorating p
+       WHERE p.allowance = NEW.allowance AND p.window_start = NEW.window_start)"""
+PAST_THE_SHARE = """NEW.fen > coalesce((SELECT s.fen FROM share s WHERE s.sale_id = NEW.sale_id AND s.n = NEW.share_n), 0)
+    OR NOT EXISTS (SELECT 1 FROM period p WHERE p.id = NEW.period_id AND p.state = 'open')"""
+
+
+def create() -> None:
+    _revaluations()
+    _differences()
+    _moved_benefits()
+    _budgets()
+
+
+def _revaluations() -> None:
+    table(
+        "revaluation",
+        big("id", primary_key=True),
+        text("cause"),
+        text("title"),
+        text("reason"),
+        text("rulebook_hash", to("rulebook.hash"), nullable=True),
+        text("scheme"),
+        text("layer"),
+        text("node_id"),
+        uid("elder_id", to("elder.id"), nullable=True),
+        day("from_day"),
+        day("to_day"),
+        text("made_by"),
+        text("asked_by"),
+        instant("asked_at"),
+        day("asked_on"),
+        big("recorded"),
+        check(
+            "cause",
+            """(cause = 'notice' AND rulebook_hash IS NOT NULL AND elder_id IS NULL)
+            OR (cause = 'facts' AND rulebook_hash IS NULL AND elder_id IS NOT NULL)""",
+        ),
+        check("days", "to_day >= from_day"),
+        check("wholly_past", "to_day < asked_on"),
+    )
+    table(
+        "revaluation_order",
+        big("revaluation_id", to("revaluation.id"), primary_key=True),
+        text("made_by"),
+        text("by"),
+        instant("at"),
+        big("recorded"),
+        text("diff"),
+        text("gate"),
+        text("preview"),
+        check("two_people", """"by" <> made_by"""),
+    )
+    table(
+        "revaluation_run",
+        big("id", primary_key=True),
+        big("revaluation_id", to("revaluation.id")),
+        flag("preview"),
+        text("by"),
+        instant("asked_at"),
+        text("state"),
+        big("meals"),
+        big("of_meals"),
+        instant("started_at", nullable=True),
+        instant("finished_at", nullable=True),
+        text("result", nullable=True),
+        text("error"),
+        check("state", "state IN ('waiting', 'running', 'done', 'failed', 'cancelled')"),
+    )
+    invariants.protect("revaluation", "revaluation_order")
+    invariants.allow("INSERT, UPDATE", "revaluation_run")
+    invariants.refuse_insert("revaluation_two_people", "revaluation_order", MADE_BY_ANOTHER)
+
+
+def _differences() -> None:
+    """A difference is booked to an open period, once a sale and revaluation; an elder's due never rises by it."""
+    table(
+        "revalued_sale",
+        big("id", primary_key=True),
+        big("revaluation_id", to("revaluation_order.revaluation_id")),
+        uid("sale_id", to("sale.id")),
+        text("contract_id"),
+        day("service_day"),
+        big("period_id", to("period.id")),
+        text("input_hash", to("quote_input.hash")),
+        text("rulebook_hash"),
+        text("outcome"),
+        big("due_before"),
+        big("due_fen"),
+        big("refund_fen"),
+        instant("at"),
+        check(
+            "never_asks_the_elder",
+            """(outcome = 'booked' AND refund_fen = due_before - due_fen AND refund_fen >= 0)
+            OR (outcome <> 'booked' AND refund_fen = 0)""",
+        ),
+        check("outcome", "outcome IN ('booked', 'due_rises', 'other_payer')"),
+        unique("revaluation_id", "sale_id"),
+    )
+    index("ix_revalued_sale_sale", "revalued_sale", "sale_id")
+    index("ix_revalued_sale_period", "revalued_sale", "period_id")
+    table(
+        "revalued_share",
+        uid("sale_id", primary_key=True),
+        big("share_n", primary_key=True),
+        big("revaluation_id"),
+        text("contract_id"),
+        text("fund"),
+        big("before_fen"),
+        big("new_fen"),
+        big("fen"),
+        big("lacking_fen"),
+        text("reason"),
+        check("amounts", "before_fen >= 0 AND new_fen >= 0 AND lacking_fen >= 0"),
+        check("difference", "fen = 0 OR fen = new_fen - before_fen"),
+        check("share_n", "share_n >= 1000"),
+        sa.ForeignKeyConstraint(
+            ["revaluation_id", "sale_id"], ["revalued_sale.revaluation_id", "revalued_sale.sale_id"]
+        ),
+        unique("revaluation_id", "sale_id", "fund"),
+    )
+    index("ix_revalued_share_contract", "revalued_share", "contract_id")
+    table(
+        "refund_given",
+        text("canteen_id", to("canteen.id"), primary_key=True),
+        uid("elder_id", to("elder.id"), primary_key=True),
+        big("n", primary_key=True),
+        big("fen"),
+        big("meals"),
+        text("by"),
+        instant("at"),
+        big("recorded"),
+        check("moves_money", "fen > 0"),
+        check("n", "n >= 1"),
+    )
+    invariants.protect("revalued_sale", "revalued_share", "refund_given")
+    invariants.refuse_insert("revalued_period", "revalued_sale", NOT_ITS_PERIOD, first=LOCK_PERIOD)
+    invariants.refuse_insert("revalued_standing", "revalued_sale", NOT_ITS_SALE)
+
+
+def _moved_benefits() -> None:
+    """A meal is given a benefit once, and gives up a use once."""
+    table(
+        "added_use",
+        uid("sale_id", to("sale.id"), primary_key=True),
+        text("allowance", primary_key=True),
+        text("window_start", primary_key=True),
+        text("cause", primary_key=True),
+        uid("person_id"),
+        text("unit"),
+        big("limited_to"),
+        big("granted"),
+        big("n", nullable=True),
+        text("rules"),
+        big("after_record"),
+        check("granted", "granted > 0"),
+        check("unit", "unit IN ('meal', 'day', 'fen')"),
+    )
+    index("ix_added_use_window", "added_use", "person_id", "allowance", "window_start")
+    table(
+        "given_up_use",
+        uid("sale_id", to("sale.id"), primary_key=True),
+        text("allowance", primary_key=True),
+        text("window_start", primary_key=True),
+        uid("person_id"),
+        big("granted"),
+        big("after_record"),
+        big("recorded"),
+        check("granted", "granted > 0"),
+    )
+    index("ix_given_up_use_window", "given_up_use", "person_id", "allowance", "window_start")
+    table(
+        "regrant",
+        uid("sale_id", to("sale.id"), primary_key=True),
+        uid("from_sale_id", to("sale.id"), nullable=True),
+        big("finding_id", to("finding.id")),
+        text("input_hash", to("quote_input.hash")),
+        big("fen"),
+        text("reason"),
+        text("by"),
+        instant("at"),
+        big("recorded"),
+        check("moves_money", "fen > 0"),
+        check("two_meals", "from_sale_id <> sale_id"),
+        unique("from_sale_id"),
+    )
+    index("ix_regrant_recorded", "regrant", "recorded")
+    invariants.protect("added_use", "given_up_use", "regrant")
+    invariants.refuse_insert("given_up_granted", "given_up_use", NOT_GRANTED)
+    invariants.refuse_insert("regrant_standing", "regrant", NOT_TO_MOVE)
+
+
+def _budgets() -> None:
+    """A window is shared out once, a contract booked once, a meal's share reduced once; the parts never pass the budget."""
+    table(
+        "prorating",
+        text("allowance", primary_key=True),
+        text("window_start", primary_key=True),
+        big("limit_fen"),
+        big("other_fen"),
+        big("asked_fen"),
+        big("records"),
+        big("recorded"),
+        instant("at"),
+        check("amounts", "limit_fen >= 0 AND other_fen >= 0 AND asked_fen >= 0"),
+    )
+    table(
+        "prorating_part",
+        text("allowance", primary_key=True),
+        text("window_start", primary_key=True),
+        text("contract_id", to("contract.id"), primary_key=True),
+        big("asked_fen"),
+        big("part_fen"),
+        check("no_more_than_asked", "part_fen >= 0 AND part_fen <= asked_fen"),
+        sa.ForeignKeyConstraint(["allowance", "window_start"], ["prorating.allowance", "prorating.window_start"]),
+    )
+    table(
+        "prorating_booked",
+        text("allowance", primary_key=True),
+        text("window_start", primary_key=True),
+        text("contract_id", primary_key=True),
+        big("period_id", to("period.id")),
+        sa.ForeignKeyConstraint(
+            ["allowance", "window_start", "contract_id"],
+            ["prorating_part.allowance", "prorating_part.window_start", "prorating_part.contract_id"],
+        ),
+    )
+    table(
+        "prorated_share",
+        uid("sale_id", primary_key=True),
+        big("share_n", primary_key=True),
+        text("allowance"),
+        text("window_start"),
+        big("period_id", to("period.id")),
+        big("fen"),
+        check("moves_money", "fen > 0"),
+        sa.ForeignKeyConstraint(["allowance", "window_start"], ["prorating.allowance", "prorating.window_start"]),
+        sa.ForeignKeyConstraint(["sale_id", "share_n"], ["share.sale_id", "share.n"]),
+    )
+    index("ix_prorated_share_period", "prorated_share", "period_id")
+    invariants.protect("prorating", "prorating_part", "prorating_booked", "prorated_share")
+    invariants.refuse_insert("prorating_within_limit", "prorating_part", PAST_THE_LIMIT)
+    invariants.refuse_insert("prorated_within_share", "prorated_share", PAST_THE_SHARE)

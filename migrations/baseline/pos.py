@@ -1,0 +1,261 @@
+"""Records of tablets, what is lost of them, sales with their shares, and the limits that they use."""
+
+from __future__ import annotations
+
+from canteen import invariants
+from migrations.baseline.tables import big, blob, check, day, flag, index, instant, table, text, to, uid, unique
+
+LOST_OVERLAPS = """EXISTS (SELECT 1 FROM lost_numbers o WHERE o.tablet_id = NEW.tablet_id AND o.epoch = NEW.epoch
+    AND o.first_number <= NEW.last_number AND o.last_number >= NEW.first_number)"""
+DECLARED = ("id", "tablet_id", "epoch", "first_number", "last_number", "reason", "declared_by", "declared_at")
+DOUBTED = "(flags LIKE '%self_dated%' OR flags LIKE '%cashier_not_logged_in%')"
+
+
+def create() -> None:
+    _records()
+    _sales()
+    _limits()
+
+
+def _records() -> None:
+    table(
+        "record",
+        big("id", primary_key=True),
+        text("tablet_id", to("tablet.id")),
+        big("epoch"),
+        big("number"),
+        text("previous"),
+        text("hash"),
+        big("version"),
+        text("cipher"),
+        text("key_id", nullable=True),
+        text("kind"),
+        blob("body"),
+        text("tablet_at"),
+        big("mono_ms"),
+        text("boot"),
+        instant("arrived_at"),
+        text("state"),
+        text("reason"),
+        big("resolves", to("record.id"), nullable=True),
+        check("number", "number >= 1 AND epoch >= 1"),
+        check("state", "state IN ('accepted', 'quarantined')"),
+        unique("tablet_id", "epoch", "number", "hash", "state"),
+    )
+    index("ix_record_chain", "record", "tablet_id", "epoch", "number")
+    table(
+        "lost_numbers",
+        big("id", primary_key=True),
+        text("tablet_id", to("tablet.id")),
+        big("epoch"),
+        big("first_number"),
+        big("last_number"),
+        text("reason"),
+        text("declared_by"),
+        instant("declared_at"),
+        text("confirmed_by", nullable=True),
+        instant("confirmed_at", nullable=True),
+        check("run", "first_number >= 1 AND last_number >= first_number"),
+        check("two_people", "confirmed_by IS NULL OR confirmed_by <> declared_by"),
+        unique("tablet_id", "epoch", "first_number"),
+    )
+    invariants.protect("record")
+    invariants.allow("INSERT, UPDATE", "lost_numbers")
+    invariants.refuse_insert("lost_apart", "lost_numbers", LOST_OVERLAPS)
+    altered = " OR ".join(f"NEW.{column} <> OLD.{column}" for column in DECLARED)
+    invariants.refuse_change("lost_confirmed_once", "lost_numbers", f"OLD.confirmed_by IS NOT NULL OR {altered}")
+    invariants.refuse_removal("lost_numbers")
+
+
+def _sales() -> None:
+    table(
+        "sale_key",
+        uid("sale_id", primary_key=True),
+        text("content_hash"),
+        text("service_month"),
+    )
+    table(
+        "quote_input",
+        text("hash", primary_key=True),
+        text("body"),
+    )
+    table(
+        "payment",
+        uid("id", primary_key=True),
+        big("record_id", to("record.id")),
+        text("contract_id", to("contract.id")),
+        text("service_month"),
+        text("district_id"),
+        big("due"),
+        big("fen"),
+        check("amount", "fen >= 0"),
+    )
+    index("ix_payment_record_id", "payment", "record_id")
+    table(
+        "tender",
+        uid("payment_id", to("payment.id"), primary_key=True),
+        big("n", primary_key=True),
+        text("kind"),
+        big("fen"),
+        big("given"),
+        big("change"),
+        text("reference"),
+        check("change", "fen >= 0 AND given >= fen AND change = given - fen"),
+        check("kind", "kind IN ('cash', 'mobile', 'free')"),
+    )
+    table(
+        "sale",
+        uid("id", to("sale_key.sale_id"), primary_key=True),
+        text("service_month"),
+        text("district_id"),
+        big("record_id", to("record.id")),
+        uid("payment_id", to("payment.id")),
+        big("arrival"),
+        text("contract_id", to("contract.id")),
+        text("canteen_id", to("canteen.id")),
+        text("point_id", nullable=True),
+        uid("elder_id", to("elder.id"), nullable=True),
+        text("guest", nullable=True),
+        text("credential", nullable=True),
+        text("how_read"),
+        text("cashier_id"),
+        day("service_day"),
+        text("period"),
+        text("mode"),
+        instant("tablet_at"),
+        instant("estimated_at"),
+        instant("arrived_at"),
+        big("skew_ms"),
+        flag("online"),
+        big("amount", nullable=True),
+        big("list_fen"),
+        big("due_fen"),
+        big("surcharge_fen"),
+        text("rulebook_hash"),
+        text("own_rulebook_hash"),
+        text("sold_input_hash", to("quote_input.hash")),
+        text("own_input_hash", to("quote_input.hash")),
+        big("known_at"),
+        text("explanation"),
+        text("flags"),
+        check("elder_or_guest", "(elder_id IS NULL) <> (guest IS NULL)"),
+        check("how_read", "how_read IN ('camera', 'wedge', 'typed', 'none')"),
+        check("mode", "mode IN ('dine_in', 'take_away', 'delivered', 'collected')"),
+        check(
+            "money",
+            """list_fen >= 0 AND surcharge_fen >= 0 AND due_fen >= surcharge_fen
+    AND due_fen <= list_fen + surcharge_fen""",
+        ),
+        check("period", "period IN ('breakfast', 'lunch', 'dinner')"),
+    )
+    index("ix_sale_arrival", "sale", "arrival")
+    index("ix_sale_canteen_arrival", "sale", "canteen_id", "arrived_at")
+    index("ix_sale_contract_day", "sale", "contract_id", "service_day", "id")
+    index("ix_sale_elder_day", "sale", "elder_id", "service_day")
+    index("ix_sale_record_id", "sale", "record_id")
+    index("ix_sale_doubted", "sale", "contract_id", "service_day", where=DOUBTED)
+    table(
+        "sale_line",
+        uid("sale_id", to("sale.id"), primary_key=True),
+        big("n", primary_key=True),
+        text("item_id"),
+        text("name"),
+        big("fen"),
+        big("quantity"),
+        text("tags"),
+        check("amounts", "fen >= 0 AND quantity >= 1"),
+    )
+    table(
+        "share",
+        uid("sale_id", to("sale.id"), primary_key=True),
+        big("n", primary_key=True),
+        text("service_month"),
+        text("district_id"),
+        text("fund"),
+        text("payer"),
+        text("rule"),
+        text("clause"),
+        text("stage"),
+        big("fen"),
+        text("label"),
+        text("reason"),
+        check("moves_money", "fen > 0"),
+        check("payer", "payer IN ('subsidy', 'concession', 'donation')"),
+    )
+    table(
+        "surcharge",
+        uid("sale_id", to("sale.id"), primary_key=True),
+        big("n", primary_key=True),
+        text("rule"),
+        text("clause"),
+        text("stage"),
+        big("fen"),
+        text("label"),
+        text("reason"),
+        check("moves_money", "fen > 0"),
+    )
+    table(
+        "void",
+        uid("id", primary_key=True),
+        uid("sale_id", to("sale.id")),
+        big("record_id", to("record.id")),
+        text("service_month"),
+        text("district_id"),
+        text("cashier_id"),
+        text("approved_by", nullable=True),
+        text("reason"),
+        big("refund_fen"),
+        text("refund_kind"),
+        instant("tablet_at"),
+        instant("arrived_at"),
+        unique("sale_id"),
+    )
+    index("ix_void_record_id", "void", "record_id")
+    invariants.protect(
+        "sale_key", "quote_input", "payment", "tender", "sale", "sale_line", "share", "surcharge", "void"
+    )
+
+
+def _limits() -> None:
+    """What a sale was granted is a fact; who holds a limit now is state that the facts explain."""
+    table(
+        "sale_use",
+        uid("sale_id", to("sale.id"), primary_key=True),
+        text("allowance", primary_key=True),
+        text("window_start", primary_key=True),
+        uid("person_id"),
+        text("unit"),
+        big("limited_to"),
+        big("asked"),
+        big("granted"),
+        big("n", nullable=True),
+        text("rules"),
+        check("granted", "granted >= 0 AND granted <= asked"),
+        check("unit", "unit IN ('meal', 'day', 'fen')"),
+    )
+    index("ix_sale_use_window", "sale_use", "person_id", "allowance", "window_start")
+    table(
+        "slot",
+        uid("person_id", primary_key=True),
+        text("allowance", primary_key=True),
+        text("window_start", primary_key=True),
+        big("n", primary_key=True),
+        big("limited_to"),
+        day("unit_day", nullable=True),
+        uid("sale_id", to("sale_key.sale_id")),
+        check("within_limit", "n >= 1 AND n <= limited_to"),
+    )
+    index("ix_slot_sale", "slot", "sale_id")
+    table(
+        "amount_used",
+        uid("person_id", primary_key=True),
+        text("allowance", primary_key=True),
+        text("window_start", primary_key=True),
+        big("used"),
+        big("limited_to"),
+        check("within_limit", "used >= 0 AND used <= limited_to"),
+    )
+    index("ix_amount_used_budget", "amount_used", "allowance", "window_start")
+    invariants.protect("sale_use")
+    invariants.allow("INSERT, UPDATE, DELETE", "slot")
+    invariants.allow("INSERT, UPDATE", "amount_used")

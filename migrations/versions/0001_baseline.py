@@ -1,0 +1,34 @@
+"""Make the whole schema of 0.2.0, subject by subject in migrations/baseline; from this release on migrations are added.
+
+Keys carry service month and district from the start, so that monthly partitions and one database per
+district stay a migration (decision 0008).
+
+Revision: 0001
+"""
+
+from __future__ import annotations
+
+from canteen import invariants
+from migrations.baseline import (
+    corrections,
+    events,
+    jobs,
+    ledger,
+    people,
+    places,
+    pos,
+    registry,
+    rulebooks,
+    settlement,
+)
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    invariants.prepare()
+    for part in (events, places, people, registry, rulebooks, ledger, pos, settlement, corrections, jobs):
+        part.create()
