@@ -6,7 +6,7 @@ to the default. In a year that is neither in the library nor entered, the days t
 (全国年节及纪念日放假办法, as in force from 2025) are holidays, all others go by weekday, and what the bureau has not
 spoken of is provisional: bridging days and make-up workdays are not known yet.
 
-`festivals.csv` holds the lunar festivals and 清明 for 2026 to 2035; borax 4.1.3, lunar-python 1.4.8 and sxtwl 2.0.7
+`festivals.csv` gives the lunar festivals and 清明 for 2026 to 2035; borax 4.1.3, lunar-python 1.4.8 and sxtwl 2.0.7
 reckon them alike.
 """
 

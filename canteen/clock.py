@@ -126,7 +126,7 @@ class Span:
 
     @classmethod
     def month(cls, day: date, *, begins: int = 1) -> Span:
-        """The month that holds `day`: a calendar month, or one that begins on another of its first 28 days."""
+        """The month that contains `day`: a calendar month, or one that begins on another of its first 28 days."""
         first = day.replace(day=begins)
         if day < first:
             first = (day.replace(day=1) - timedelta(days=1)).replace(day=begins)

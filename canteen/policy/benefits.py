@@ -90,7 +90,7 @@ def _free_set(named: dict[str, Any], terms: Terms) -> ByItem:
     def off(bill: Bill, left: Sequence[int]) -> list[int]:
         found, units = [0] * len(left), list[tuple[int, int]]()
         for place, line in enumerate(bill.meal.lines):
-            if goods.hold(line):
+            if goods.contains(line):
                 units += [(-fen, place) for fen in money.split(left[place], [1] * line.qty)]
         for fen, place in sorted(units)[:free]:
             found[place] -= fen

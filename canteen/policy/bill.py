@@ -64,8 +64,8 @@ class Bill:
         if base.whole:
             return self.list if base.of == "list" else at.left
         positions = self.listed() if base.of == "list" else self.left_at(at)
-        held = zip(positions, self._held(base), strict=True)
-        eligible = max(0, sum(fen for fen, holds in held if holds) - base.over)
+        included = zip(positions, self._included(base), strict=True)
+        eligible = max(0, sum(fen for fen, counts in included if counts) - base.over)
         return eligible if base.first is None else min(eligible, base.first)
 
     def listed(self) -> list[int]:
@@ -85,7 +85,7 @@ class Bill:
             named = (
                 by_item(self, left)
                 if by_item
-                else [one if held else 0 for one, held in zip(left, self._held(base), strict=True)]
+                else [one if counts else 0 for one, counts in zip(left, self._included(base), strict=True)]
             )
             goods = [*left[:-2], 0, 0]
             on_goods = [min(one, most) for one, most in zip(named, goods, strict=True)]
@@ -94,10 +94,10 @@ class Bill:
                 rest = _take(left, weights, rest)
         return left
 
-    def _held(self, base: Base) -> list[bool]:
+    def _included(self, base: Base) -> list[bool]:
         meal = self.meal
-        goods = [base.holds(None)] if meal.amount is not None else [base.holds(line) for line in meal.lines]
-        return [*goods, base.holds_fee("delivery"), base.holds_fee("packaging")]
+        goods = [base.includes(None)] if meal.amount is not None else [base.includes(line) for line in meal.lines]
+        return [*goods, base.includes_fee("delivery"), base.includes_fee("packaging")]
 
     # --- limits ---------------------------------------------------------------------------------------------
 

@@ -20,8 +20,8 @@ _DEEPEST = 60
 
 
 def canonical(document: object) -> bytes:
-    """The bytes of a document. Raises Refused `not_canonical` for what the form cannot hold."""
-    _hold(document, "", 0)
+    """The bytes of a document. Raises Refused `not_canonical` for what the form cannot express."""
+    _check(document, "", 0)
     text = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return text.encode()
 
@@ -49,27 +49,27 @@ def _no_number(text: str) -> object:
     raise Refused(Problem("not_canonical", "", "只接受整数", shown(text)))
 
 
-def _hold(value: object, path: str, depth: int) -> None:
-    """Refuse what the form cannot hold, naming where."""
+def _check(value: object, path: str, depth: int) -> None:
+    """Refuse what the form cannot express, naming where."""
     if depth > _DEEPEST:
         raise Refused(Problem("not_canonical", path, "嵌套过深"))
     if isinstance(value, str):
-        _hold_text(value, path)
+        _check_text(value, path)
     elif isinstance(value, dict):
         for key, inner in value.items():
             if not isinstance(key, str) or not key.isascii():
                 raise Refused(Problem("not_canonical", path, "字段名只能用 ASCII 字符", shown(key)))
-            _hold(inner, f"{path}.{key}" if path else key, depth + 1)
+            _check(inner, f"{path}.{key}" if path else key, depth + 1)
     elif isinstance(value, list):
         for place, inner in enumerate(value):
-            _hold(inner, f"{path}[{place}]", depth + 1)
+            _check(inner, f"{path}[{place}]", depth + 1)
     elif value is None or isinstance(value, bool):
         return
     elif type(value) is not int or not -LARGEST <= value <= LARGEST:
         raise Refused(Problem("not_canonical", path, "只接受整数，且不超过 2 的 53 次方", shown(value)))
 
 
-def _hold_text(text: str, path: str) -> None:
+def _check_text(text: str, path: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -27,8 +27,8 @@ class Diner:
 
     Areas are codes of every place the person belongs to, most general first; days are civil-day numbers;
     classes, statuses, enrolled and benefits are sorted codes; levels are ratings on named scales. `since` tells from
-    which day on without a break a 'class:', 'benefit:', 'enrolled:' or 'level:' has held, and the day of death for
-    'status:deceased'; what it does not name has held since always. Where the person moved within an area, 'lives:' and its
+    which day on without a break a 'class:', 'benefit:', 'enrolled:' or 'level:' has been in force, and the day of death for
+    'status:deceased'; what it does not name has always been in force. Where the person moved within an area, 'lives:' and its
     code tell since when they live in the area, else that is `residence_since`.
     """
 

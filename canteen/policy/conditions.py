@@ -1,6 +1,6 @@
 """Conditions: from words of a rulebook to tests on a bill.
 
-A record of conditions holds if all its words hold; `all`, `any` and `not` take further records. Words are tried in
+A record of conditions matches if all its words match; `all`, `any` and `not` take further records. Words are tried in
 alphabetical order, and a test answers with the first that fails, so a reason is the same wherever it is reckoned.
 """
 
@@ -15,7 +15,7 @@ from canteen.policy.bill import Bill, code_at
 from canteen.policy.rules import Allowance, Base, Goods, LimitRef, Test
 
 DECEASED = "deceased"
-Holds: TypeAlias = Callable[[Bill], bool]
+Condition: TypeAlias = Callable[[Bill], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +42,29 @@ def test_of(document: Mapping[str, Any] | None, terms: Terms) -> Test | None:
         return None
     parts = _parts(document, terms)
     if len(parts) == 1:
-        [(word, holds)] = parts
-        return lambda bill: "" if holds(bill) else word
+        [(word, matches)] = parts
+        return lambda bill: "" if matches(bill) else word
 
     def test(bill: Bill) -> str:
-        for word, holds in parts:
-            if not holds(bill):
+        for word, matches in parts:
+            if not matches(bill):
                 return word
         return ""
 
     return test
 
 
-def _parts(document: Mapping[str, Any], terms: Terms) -> tuple[tuple[str, Holds], ...]:
+def _parts(document: Mapping[str, Any], terms: Terms) -> tuple[tuple[str, Condition], ...]:
     return tuple((word, MAKERS[word](document[word], terms)) for word in sorted(document))
 
 
-def _all_hold(document: Mapping[str, Any], terms: Terms) -> Holds:
+def _all_match(document: Mapping[str, Any], terms: Terms) -> Condition:
     """As test_of, where the word does not matter: within all, any and not."""
-    return _every([holds for _, holds in _parts(document, terms)])
+    return _every([matches for _, matches in _parts(document, terms)])
 
 
-def _every(conditions: Sequence[Holds]) -> Holds:
-    """That each of them holds; made once, so that a quote walks no list."""
+def _every(conditions: Sequence[Condition]) -> Condition:
+    """Combine conditions into one that matches if all do; nested here, so that a quote walks no list."""
     first, *more = conditions
     if not more:
         return first
@@ -105,108 +105,108 @@ def _begun(kind: str, code: str, bill: Bill, approval: str) -> bool:
 # --- all, any, not ----------------------------------------------------------------------------------------------
 
 
-def _all(parts: list[dict[str, Any]], terms: Terms) -> Holds:
-    return _every([_all_hold(part, terms) for part in parts])
+def _all(parts: list[dict[str, Any]], terms: Terms) -> Condition:
+    return _every([_all_match(part, terms) for part in parts])
 
 
-def _any(parts: list[dict[str, Any]], terms: Terms) -> Holds:
-    conditions = [_all_hold(part, terms) for part in parts]
-    return lambda bill: any(holds(bill) for holds in conditions)
+def _any(parts: list[dict[str, Any]], terms: Terms) -> Condition:
+    conditions = [_all_match(part, terms) for part in parts]
+    return lambda bill: any(matches(bill) for matches in conditions)
 
 
-def _not(part: dict[str, Any], terms: Terms) -> Holds:
-    holds = _all_hold(part, terms)
-    return lambda bill: not holds(bill)
+def _not(part: dict[str, Any], terms: Terms) -> Condition:
+    matches = _all_match(part, terms)
+    return lambda bill: not matches(bill)
 
 
 # --- the diner --------------------------------------------------------------------------------------------------
 
 
-def _age(span: dict[str, int], terms: Terms) -> Holds:
+def _age(span: dict[str, int], terms: Terms) -> Condition:
     least, below, reckoning, leap_day = span.get("from", -1), span.get("below", 999), terms.reckoning, terms.leap_day
 
-    def holds(bill: Bill) -> bool:
+    def matches(bill: Bill) -> bool:
         years = bill.age(reckoning, leap_day)
         return years is not None and least <= years < below
 
-    return holds
+    return matches
 
 
-def _kind(kinds: list[str], _terms: Terms) -> Holds:
+def _kind(kinds: list[str], _terms: Terms) -> Condition:
     return lambda bill: bill.diner.kind in kinds
 
 
-def _hukou(codes: list[str], _terms: Terms) -> Holds:
+def _hukou(codes: list[str], _terms: Terms) -> Condition:
     wanted = frozenset(codes)
     return lambda bill: not wanted.isdisjoint(bill.diner.hukou)
 
 
-def _lives(codes: list[str], _terms: Terms) -> Holds:
+def _lives(codes: list[str], _terms: Terms) -> Condition:
     wanted = frozenset(codes)
     return lambda bill: not wanted.isdisjoint(bill.diner.residence)
 
 
-def _lived_months(months: int, _terms: Terms) -> Holds:
-    def holds(bill: Bill) -> bool:
+def _lived_months(months: int, _terms: Terms) -> Condition:
+    def matches(bill: Bill) -> bool:
         since = bill.diner.residence_since
         return since is not None and days.whole_months(since, bill.meal.day) >= months
 
-    return holds
+    return matches
 
 
-def _lived(span: dict[str, Any], _terms: Terms) -> Holds:
+def _lived(span: dict[str, Any], _terms: Terms) -> Condition:
     """In one of the areas for so many whole months without a break, whichever homes there were in it."""
     areas, months = span["in"], span["months"]
 
-    def holds(bill: Bill) -> bool:
+    def matches(bill: Bill) -> bool:
         diner = bill.diner
         since = [diner.since.get(f"lives:{area}", diner.residence_since) for area in areas if area in diner.residence]
         return any(day is not None and days.whole_months(day, bill.meal.day) >= months for day in since)
 
-    return holds
+    return matches
 
 
-def _birthday(kind: str, terms: Terms) -> Holds:
+def _birthday(kind: str, terms: Terms) -> Condition:
     """The day itself, or its month."""
     leap_day = terms.leap_day
 
-    def holds(bill: Bill) -> bool:
+    def matches(bill: Bill) -> bool:
         born, on = bill.diner.birth_day, bill.meal.day
         if born is None:
             return False
         year, month, _ = days.ymd(on)
         return days.ymd(born)[1] == month if kind == "month" else days.birthday(born, year, leap_day) == on
 
-    return holds
+    return matches
 
 
-def _class(codes: list[str], terms: Terms) -> Holds:
+def _class(codes: list[str], terms: Terms) -> Condition:
     wanted, approval = frozenset(codes), terms.approval
     if approval == "same_day":
         return lambda bill: not wanted.isdisjoint(bill.diner.classes)
     return lambda bill: any(code in wanted and _begun("class", code, bill, approval) for code in bill.diner.classes)
 
 
-def _level(span: dict[str, Any], terms: Terms) -> Holds:
+def _level(span: dict[str, Any], terms: Terms) -> Condition:
     scale, least, below, approval = span["scale"], span.get("from"), span.get("below"), terms.approval
 
-    def holds(bill: Bill) -> bool:
+    def matches(bill: Bill) -> bool:
         value = bill.diner.levels.get(scale)
         if value is None or (least is not None and value < least) or (below is not None and value >= below):
             return False
         return _begun("level", scale, bill, approval)
 
-    return holds
+    return matches
 
 
-def _draws(codes: list[str], terms: Terms) -> Holds:
+def _draws(codes: list[str], terms: Terms) -> Condition:
     wanted, approval = frozenset(codes), terms.approval
     if approval == "same_day":
         return lambda bill: not wanted.isdisjoint(bill.diner.benefits)
     return lambda bill: any(code in wanted and _begun("benefit", code, bill, approval) for code in bill.diner.benefits)
 
 
-def _status(codes: list[str], terms: Terms) -> Holds:
+def _status(codes: list[str], terms: Terms) -> Condition:
     """Any of the statuses; somebody who died has that one when the rulebook's time after a death is over."""
     wanted, death = frozenset(codes), terms.death
     if death != "month_end" or DECEASED not in wanted:
@@ -215,15 +215,15 @@ def _status(codes: list[str], terms: Terms) -> Holds:
     return lambda bill: not others.isdisjoint(bill.diner.statuses) or _gone(bill, death)
 
 
-def _enrolled(codes: list[str], terms: Terms) -> Holds:
+def _enrolled(codes: list[str], terms: Terms) -> Condition:
     """Ids, or @canteen, @street, @district, @city for this canteen and the places it lies in."""
     approval = terms.approval
 
-    def holds(bill: Bill) -> bool:
+    def matches(bill: Bill) -> bool:
         here = [_here(code, bill) for code in codes]
         return any(code in bill.diner.enrolled and _begun("enrolled", code, bill, approval) for code in here)
 
-    return holds
+    return matches
 
 
 def _here(code: str, bill: Bill) -> str:
@@ -232,114 +232,114 @@ def _here(code: str, bill: Bill) -> str:
     return bill.meal.canteen.id if code == "@canteen" else code_at(code[1:], bill.meal.canteen.areas)
 
 
-def _used(span: dict[str, Any], terms: Terms) -> Holds:
+def _used(span: dict[str, Any], terms: Terms) -> Condition:
     """How many of an allowance were used in this window before: the n-th meal of a day, say."""
     ref, least, below = LimitRef(terms.allowances[span["allowance"]], ""), span.get("from", 0), span.get("below")
     every = span.get("every")
     terms.limit_refs.append(ref)
 
-    def holds(bill: Bill) -> bool:
+    def matches(bill: Bill) -> bool:
         taken = bill.taken(ref, bill.window(ref.allowance))
         used = taken.fen if ref.allowance.unit == "fen" else taken.count + len(set(taken.days))
         at = used if every is None else used % every
         return at >= least and (below is None or at < below)
 
-    return holds
+    return matches
 
 
 # --- the canteen ------------------------------------------------------------------------------------------------
 
 
-def _canteen(ids: list[str], _terms: Terms) -> Holds:
+def _canteen(ids: list[str], _terms: Terms) -> Condition:
     return lambda bill: bill.meal.canteen.id in ids
 
 
-def _canteen_class(codes: list[str], _terms: Terms) -> Holds:
+def _canteen_class(codes: list[str], _terms: Terms) -> Condition:
     return lambda bill: bill.meal.canteen.class_ in codes
 
 
-def _canteen_grade(codes: list[str], _terms: Terms) -> Holds:
+def _canteen_grade(codes: list[str], _terms: Terms) -> Condition:
     return lambda bill: bill.meal.canteen.grade in codes
 
 
-def _canteen_level(span: dict[str, int], _terms: Terms) -> Holds:
+def _canteen_level(span: dict[str, int], _terms: Terms) -> Condition:
     least, below = span.get("from", 0), span.get("below", 9999)
     return lambda bill: least <= bill.meal.canteen.level < below
 
 
-def _canteen_in(codes: list[str], _terms: Terms) -> Holds:
+def _canteen_in(codes: list[str], _terms: Terms) -> Condition:
     wanted = frozenset(codes)
     return lambda bill: not wanted.isdisjoint(bill.meal.canteen.areas)
 
 
-def _same(span: dict[str, str], _terms: Terms) -> Holds:
+def _same(span: dict[str, str], _terms: Terms) -> Condition:
     """The canteen lies in the same village, street, district, city or province as the diner's hukou or residence."""
     level, by_hukou = span["level"], span["of"] == "hukou"
 
-    def holds(bill: Bill) -> bool:
+    def matches(bill: Bill) -> bool:
         home = code_at(level, bill.diner.hukou if by_hukou else bill.diner.residence)
         return home != "" and home == code_at(level, bill.meal.canteen.areas)
 
-    return holds
+    return matches
 
 
 # --- the meal ---------------------------------------------------------------------------------------------------
 
 
-def _period(periods: list[str], _terms: Terms) -> Holds:
+def _period(periods: list[str], _terms: Terms) -> Condition:
     return lambda bill: bill.meal.period in periods
 
 
-def _day_kind(kinds: list[str], _terms: Terms) -> Holds:
+def _day_kind(kinds: list[str], _terms: Terms) -> Condition:
     return lambda bill: bill.meal.day_kind in kinds
 
 
-def _weekday(numbers: list[int], _terms: Terms) -> Holds:
+def _weekday(numbers: list[int], _terms: Terms) -> Condition:
     return lambda bill: days.weekday(bill.meal.day) in numbers
 
 
-def _month_day(numbers: list[int], _terms: Terms) -> Holds:
+def _month_day(numbers: list[int], _terms: Terms) -> Condition:
     return lambda bill: days.ymd(bill.meal.day)[2] in numbers
 
 
-def _table(span: dict[str, int], _terms: Terms) -> Holds:
+def _table(span: dict[str, int], _terms: Terms) -> Condition:
     """At a table of so many seats."""
     least, below = span.get("from", 1), span.get("below", 100)
 
-    def holds(bill: Bill) -> bool:
+    def matches(bill: Bill) -> bool:
         table = bill.meal.table
         return table is not None and least <= table.seats < below
 
-    return holds
+    return matches
 
 
-def _days(span: dict[str, int], _terms: Terms) -> Holds:
+def _days(span: dict[str, int], _terms: Terms) -> Condition:
     first, last = span.get("from", days.EARLIEST), span.get("to", days.LATEST)
     return lambda bill: first <= bill.meal.day <= last
 
 
-def _mode(modes: list[str], _terms: Terms) -> Holds:
+def _mode(modes: list[str], _terms: Terms) -> Condition:
     return lambda bill: bill.meal.mode in modes
 
 
-def _bill(span: dict[str, Any], terms: Terms) -> Holds:
+def _bill(span: dict[str, Any], terms: Terms) -> Condition:
     """The bill, or the part of it named, is at least, above or below so many fen."""
     base = base_of(span, terms)
     at_least, above, below = span.get("at_least", 0), span.get("above", -1), span.get("below")
 
-    def holds(bill: Bill) -> bool:
+    def matches(bill: Bill) -> bool:
         fen = bill.base(base, bill.standing)
         return fen >= at_least and fen > above and (below is None or fen < below)
 
-    return holds
+    return matches
 
 
-def _has_item(name: str, terms: Terms) -> Holds:
+def _has_item(name: str, terms: Terms) -> Condition:
     goods = terms.sets[name]
-    return lambda bill: any(goods.hold(line) for line in bill.meal.lines)
+    return lambda bill: any(goods.contains(line) for line in bill.meal.lines)
 
 
-def _ordered_by(cut_off: dict[str, int], _terms: Terms) -> Holds:
+def _ordered_by(cut_off: dict[str, int], _terms: Terms) -> Condition:
     """Ordered at the cut-off minute or before, counted from the meal's midnight."""
     last = cut_off["time"] - 1440 * cut_off.get("days_before", 0)
     return lambda bill: bill.meal.ordered_at is not None and bill.meal.ordered_at <= last
@@ -357,7 +357,7 @@ def base_of(document: Mapping[str, Any], terms: Terms, of: str = "left") -> Base
     )
 
 
-MAKERS: dict[str, Callable[[Any, Terms], Holds]] = {
+MAKERS: dict[str, Callable[[Any, Terms], Condition]] = {
     "age": _age,
     "all": _all,
     "any": _any,

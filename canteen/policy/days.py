@@ -121,7 +121,7 @@ def next_month(day: int) -> int:
 
 
 def first_of(window: str, day: int) -> int:
-    """The first day of the window that holds `day`."""
+    """The first day of the window that contains `day`."""
     if window in ("day", "period"):
         return day
     if window == "week":

@@ -10,7 +10,7 @@ from canteen.policy.shapes import Json, Problems, Shape
 
 @dataclass(frozen=True, slots=True)
 class Named(Shape):
-    """A shape by name, for shapes that hold themselves; the schema refers to it in `$defs`."""
+    """A shape by name, for shapes that contain themselves; the schema refers to it in `$defs`."""
 
     name: str
     make: Callable[[], Shape]

@@ -12,7 +12,7 @@ CLASS_WORDS = (
     "低保", "特困", "五保", "三无", "残", "失独", "低收入", "贫困", "困难", "优抚", "失能", "计划生育", "特扶",
     "孤", "智障", "精神", "救助", "边缘", "独居", "失智", "三属", "五老", "烈属", "重病", "自理",
 )  # fmt: skip
-"""Words that tell a bystander who is poor or ill; no label may hold one."""
+"""Words that tell a bystander who is poor or ill; no label may contain one."""
 
 _PAYER = {"subsidy": "补贴", "concession": "让利", "donation": "捐助"}
 

@@ -26,7 +26,7 @@ def ties(stages: Stages, funds: Funds) -> Iterator[Problem]:
 
 
 def _tie(one: dict[str, Any], other: dict[str, Any], funds: Funds) -> bool:
-    """They give the same, may hold for the same meal, and are not the same money."""
+    """They give the same, may match the same meal, and are not the same money."""
     if any(one.get(word) != other.get(word) for word in _GIVEN) or _apart(one, other):
         return False
     same_case = all(one.get(word) == other.get(word) for word in ("when", "from", "to"))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from canteen.policy.case import Line
 
 Test: TypeAlias = "Callable[[Bill], str]"
-"""Answers '' where a condition holds, else the word of the first part that does not."""
+"""Answers '' where a condition matches, else the word of the first part that does not."""
 
 Worth: TypeAlias = "Callable[[Bill, int, int], Exact]"
 """From the bill, the benefit's base and the running price (fen) to what comes off the base, not yet rounded."""
@@ -69,7 +69,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Fund:
-    """Who pays. `limits` hold for its shares alone; where `test` fails its share drops and the elder's price rises."""
+    """Who pays. `limits` apply to its shares alone; where `test` fails its share drops and the elder's price rises."""
 
     id: str
     name: str
@@ -98,7 +98,7 @@ class Goods:
     items: frozenset[str]
     tags: frozenset[str]
 
-    def hold(self, line: Line) -> bool:
+    def contains(self, line: Line) -> bool:
         return line.item in self.items or not self.tags.isdisjoint(line.tags)
 
 
@@ -118,13 +118,15 @@ class Base:
         """Nothing is left out."""
         return not (self.leave_out or self.only or self.but or self.over) and self.first is None
 
-    def holds(self, line: Line | None) -> bool:
+    def includes(self, line: Line | None) -> bool:
         """Whether a line of the meal is reckoned in; None is a meal of which the amount alone is known."""
         if self.only is not None:
-            return line is not None and self.only.hold(line)
-        return "goods" not in self.leave_out and not (self.but is not None and line is not None and self.but.hold(line))
+            return line is not None and self.only.contains(line)
+        return "goods" not in self.leave_out and not (
+            self.but is not None and line is not None and self.but.contains(line)
+        )
 
-    def holds_fee(self, fee: str) -> bool:
+    def includes_fee(self, fee: str) -> bool:
         return self.only is None and fee not in self.leave_out
 
 
@@ -171,7 +173,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rules of which the best counts, or their sum, the first that holds, or each on the price the one before left."""
+    """Rules of which the best counts, or their sum, the first that matches, or each on the price the one before left."""
 
     id: str
     pick: str

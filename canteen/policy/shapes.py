@@ -2,7 +2,7 @@
 
 A shape knows three things. `check` lists what is wrong with a JSON value; `parse` makes the JSON value from a tree
 of bare texts (what the strict YAML reader gives: amounts as yuan, days as 2026-11-22, percents as 85%); `schema`
-is its JSON Schema. Rulebooks, cases and quotes are all held to shapes, so the three can never drift apart.
+is its JSON Schema. Rulebooks, cases and quotes are all checked against shapes, so the three can never drift apart.
 """
 
 from __future__ import annotations

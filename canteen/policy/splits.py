@@ -46,7 +46,7 @@ def portions(fen: int, parts: Sequence[Part]) -> list[int]:
 class Funding:
     """One rule's benefit on its way to its funds: what each pays, what drops and why, what is used of limits.
 
-    `before` is what this quote spent of amount limits so far; `spent` holds the new totals of those drawn on here.
+    `before` is what this quote spent of amount limits so far; `spent` gives the new totals of those drawn on here.
     """
 
     __slots__ = ("before", "bill", "checks", "dropped", "off_hours", "paid", "spent", "used")

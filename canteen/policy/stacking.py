@@ -2,7 +2,7 @@
 
 best   the member that takes most off; ties go to the least public money, then to the rule's id
 sum    all members, each reckoned on the price at which the group began
-first  the first member whose conditions hold and whose limits have room
+first  the first member whose conditions match and whose limits have room
 chain  all members, each reckoned on the price that the one before left
 
 A rule whose limit is used up is no candidate, so the next best has its turn; where it says `used_up: stop` or `ask`, its
@@ -31,7 +31,7 @@ Used: TypeAlias = tuple[str, LimitRef, int]
 class Running(Standing):
     """Where the reckoning stands: the price left, fen spent of amount limits, the shares given, what was added.
 
-    `raised` holds fen added to the menu's price by position; no benefit is reckoned on it.
+    `raised` gives the fen added to the menu's price by position; no benefit is reckoned on it.
     """
 
     spent: dict[str, int]
@@ -54,12 +54,12 @@ class Running(Standing):
 class Outcome:
     """What a rule or group comes to on a given price: nothing, unless said.
 
-    `spent` holds the new totals of the amount limits it drew on.
+    `spent` gives the new totals of the amount limits it drew on.
     """
 
     id: str
     passed: tuple[Passed, ...] = ()
-    holds: bool = False
+    matches: bool = False
     stopped: bool = False
     off: int = 0
     public: int = 0
@@ -96,12 +96,12 @@ def judge(member: Rule | Group, bill: Bill, running: Running, at: Standing) -> O
 
 def _best(group: Group, bill: Bill, running: Running, at: Standing) -> Outcome:
     outcomes = [judge(member, bill, running, at) for member in group.members]
-    won, stopped, holds = outcomes[0], False, False
+    won, stopped, matches = outcomes[0], False, False
     if len(outcomes) == 1 and not won.stopped:
         won.id = group.id
         return won
     for one in outcomes:
-        stopped, holds = stopped or one.stopped, holds or one.holds
+        stopped, matches = stopped or one.stopped, matches or one.matches
         if one is not won and _rank(one) < _rank(won):
             won = one
     if stopped:
@@ -114,7 +114,7 @@ def _best(group: Group, bill: Bill, running: Running, at: Standing) -> Outcome:
         if one is not won:
             passed += _passed_by_rule(one, "beaten")
     return Outcome(
-        group.id, tuple(passed), holds, off=won.off, public=won.public, shares=won.shares, falls=won.falls,
+        group.id, tuple(passed), matches, off=won.off, public=won.public, shares=won.shares, falls=won.falls,
         surcharges=won.surcharges, raised=won.raised, used=won.used, spent=won.spent, rounding=won.rounding,
         checks=tuple(checks),
     )  # fmt: skip
@@ -136,7 +136,7 @@ def _first(group: Group, bill: Bill, running: Running, at: Standing) -> Outcome:
         passed += one.passed
         if one.stopped:
             return _stop(group, [one], [one])
-        if one.holds:
+        if one.matches:
             rest = group.members[place + 1 :]
             passed += [_pass(rule, "after_first") for later in rest for rule in _rules(later)]
             one.passed = tuple(passed)
@@ -154,7 +154,7 @@ def _together(group: Group, bill: Bill, running: Running, at: Standing) -> Outco
             return _stop(group, [total, one], [total, one])
         now = now.after(one)
         total = Outcome(
-            group.id, total.passed + one.passed, total.holds or one.holds, off=total.off + one.off,
+            group.id, total.passed + one.passed, total.matches or one.matches, off=total.off + one.off,
             public=total.public + one.public, shares=total.shares + one.shares, falls=total.falls + one.falls,
             surcharges=total.surcharges + one.surcharges, raised=_added(total.raised, one.raised),
             used=total.used + one.used, spent={**total.spent, **one.spent}, rounding=total.rounding + one.rounding,
@@ -231,7 +231,7 @@ def _raise(rule: Rule, step: Step, bill: Bill, running: Running, outcome: Outcom
         if (more := price - line.fen * line.qty - running.raised.get(place, 0)) > 0:
             raised[place] = more
     if raised:
-        outcome.raised, outcome.holds = raised, True
+        outcome.raised, outcome.matches = raised, True
         outcome.surcharges = (
             Surcharge(rule.id, step.clause, rule.stage, sum(raised.values()), step.label, step.reason),
         )
@@ -240,7 +240,7 @@ def _raise(rule: Rule, step: Step, bill: Bill, running: Running, outcome: Outcom
 
 
 def _barred(rule: Rule, bill: Bill, running: Running) -> str:
-    """The word for why a rule does not hold; '' where it does."""
+    """The word for why a rule does not match; '' where it does."""
     if not rule.first_day <= bill.meal.day <= rule.last_day:
         return "not_in_force"
     if rule.test is not None and (why := rule.test(bill)):
@@ -267,10 +267,10 @@ def _pay_out(rule: Rule, step: Step, bill: Bill, running: Running, at: Standing)
     if step.most is not None and step.most < benefit:
         benefit = step.most
     if rule.only_above and base <= benefit:
-        return Outcome(rule.id, (_pass(rule, "bill_not_above_benefit", step),), holds=True)
+        return Outcome(rule.id, (_pass(rule, "bill_not_above_benefit", step),), matches=True)
     wanted = max(0, min(benefit, base if step.verb != "at_most" else benefit, running.left - rule.floor))
     if wanted == 0:
-        return Outcome(rule.id, (_pass(rule, "no_money", step),), holds=True)
+        return Outcome(rule.id, (_pass(rule, "no_money", step),), matches=True)
     fen = _within(step, bill, running, wanted)
     if fen == 0:
         return Outcome(rule.id, (_pass(rule, "used_up", step),), stopped=rule.stops)
@@ -300,7 +300,7 @@ def _fund(rule: Rule, step: Step, bill: Bill, running: Running, fen: int) -> Out
         why = funding.dropped[0][1] if funding.dropped else "no_money"
         stopped = rule.stops and why == "used_up"
         return Outcome(
-            rule.id, (_pass(rule, why, step),), stopped=stopped, holds=why not in ("used_up", "budget_ended")
+            rule.id, (_pass(rule, why, step),), stopped=stopped, matches=why not in ("used_up", "budget_ended")
         )
     off, public, shares = 0, 0, list[Share]()
     for fund, amount in funding.paid:
@@ -311,7 +311,7 @@ def _fund(rule: Rule, step: Step, bill: Bill, running: Running, fen: int) -> Out
     dropped = [Passed(rule.id, step.clause, why, f"{fund.name}：{WHY[why]}") for fund, why in funding.dropped]
     used = _used(rule, step, bill, funding, off)
     return Outcome(
-        rule.id, tuple(dropped), holds=True, off=off, public=public, shares=tuple(shares),
+        rule.id, tuple(dropped), matches=True, off=off, public=public, shares=tuple(shares),
         falls=(Fall(off, step.base, step.by_item),), used=used, spent=funding.spent, checks=funding.checked(rule.id, step.clause),
     )  # fmt: skip
 
@@ -337,7 +337,7 @@ def _unpaid(rule: Rule, step: Step, bill: Bill, running: Running) -> Outcome:
     if step.verb != "count":
         return _ceiling(rule, step, bill, running)
     counted = [(rule.id, ref, 1) for ref in step.limits if ref.allowance.unit != "fen"]
-    return Outcome(rule.id, holds=True, used=tuple(counted))
+    return Outcome(rule.id, matches=True, used=tuple(counted))
 
 
 def _gap(rule: Rule, step: Step, price: int, fen: int) -> Rounded:
@@ -351,7 +351,7 @@ def _ceiling(rule: Rule, step: Step, bill: Bill, running: Running) -> Outcome:
     if step.verb == "ceiling_fen":
         limit, found = step.value, base
     breach = found > limit
-    outcome = Outcome(rule.id, (), holds=True)
+    outcome = Outcome(rule.id, (), matches=True)
     outcome.checks = (Check("ceiling", rule.id, step.clause, limit, found, breach=breach),)
     return outcome
 
@@ -362,7 +362,7 @@ def _round_price(rule: Rule, step: Step, bill: Bill, running: Running) -> Outcom
     after = round_to(running.left, UNITS[to], by) * UNITS[to]
     gap = running.left - after
     if gap <= 0 or after < rule.floor:
-        return Outcome(rule.id, (_pass(rule, "no_money", step),), holds=True)
+        return Outcome(rule.id, (_pass(rule, "no_money", step),), matches=True)
     if _within(step, bill, running, gap) < gap:
         return Outcome(rule.id, (_pass(rule, "used_up", step),), stopped=rule.stops)
     outcome = _fund(rule, step, bill, running, gap)

@@ -1,7 +1,7 @@
 """Rules and facts known late (rulings 18 and 19): asked for by one person, ordered by another, for days wholly past.
 
 A revaluation is no publication. `layers.in_force` never reads it, so it prices no sale, quotes nothing, and changes
-nothing of what held then; `Books` answers what would have held, and only `settlement.revaluing` asks it.
+nothing of what was in force then; `Books` answers what would have been in force, and only `settlement.revaluing` asks it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def ordered(session: Session, revaluation_id: int) -> RevaluationOrder | None:
 
 
 class Books:
-    """What would have held: the layers of a day with each scheme's newest ordered notice in the place of its version.
+    """What would have been in force: the layers of a day with each scheme's newest ordered notice in the place of its version.
 
     supposed  a notice not ordered yet, to be looked at as if it were the newest
     """
@@ -65,7 +65,7 @@ class Books:
         """Whether no notice was ordered since this was read."""
         return _newest(session) == self._newest
 
-    def holds(self, revaluation_id: int, on: date) -> bool:
+    def is_newest(self, revaluation_id: int, on: date) -> bool:
         """Whether no later notice of the same scheme and place has taken this one's place on a day."""
         own = next((key for number, key, *_ in self._notices if number == revaluation_id), None)
         newest = [number for number, key, first, last, _ in self._notices if key == own and first <= on <= last]

@@ -1,7 +1,7 @@
 """Which rulebooks are in force where and when: the published layers joined into one, interned by hash.
 
 A layer is published at an area or a canteen. From the most general to the canteen itself, each layer's
-newest publication of a scheme that holds on the day counts; a lower layer only adds shares (decision 0007).
+newest publication of a scheme that is in force on the day counts; a lower layer only adds shares (decision 0007).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def asks_day_kind(body: str) -> bool:
 
 
 def asking_day_kind(session: Session, on: date) -> list[str]:
-    """Titles of the rulebooks that hold on `on` or later anywhere and ask what kind of day it is."""
+    """Titles of the rulebooks in force on `on` or later anywhere and ask what kind of day it is."""
     rows = session.execute(
         select(Publication.layer, Publication.node_id, Publication.scheme, Publication.from_day, RulebookVersion.body)
         .join(RulebookVersion, RulebookVersion.hash == Publication.rulebook_hash)
@@ -73,7 +73,7 @@ def in_force(session: Session, canteen_id: str, areas: Sequence[str], on: date) 
 def with_others(
     session: Session, nodes: tuple[str, ...], on: date, instead: Mapping[tuple[str, str, str], str]
 ) -> InForce:
-    """What would hold on a day if these rulebooks, by (layer, node, scheme), stood in the place of those that do."""
+    """What would be in force on a day if these rulebooks, by (layer, node, scheme), stood in the place of those that do."""
     newest = _newest(session, nodes, on)
     newest |= {_place(nodes, *key): digest for key, digest in instead.items() if key[1] in nodes}
     parts = tuple(newest[key] for key in sorted(newest))

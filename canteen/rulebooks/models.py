@@ -1,4 +1,4 @@
-"""Tables of rulebooks. A version is immutable; a publication says where and from when it holds."""
+"""Tables of rulebooks. A version is immutable; a publication says where and from when it is in force."""
 
 from __future__ import annotations
 

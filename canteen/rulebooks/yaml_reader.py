@@ -100,7 +100,7 @@ def kind_of(text: str) -> str:
 
 
 def tree(text: str) -> object:
-    """Bare texts, lists and dicts of a YAML text, not yet held to the language. Raises YamlFaulty."""
+    """Bare texts, lists and dicts of a YAML text, not yet checked against the language. Raises YamlFaulty."""
     return _tree(text)[0]
 
 

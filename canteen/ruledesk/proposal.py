@@ -69,7 +69,7 @@ class Layers:
         return self._proposal is not None and self._proposal.node_id in nodes
 
     def parts(self, nodes: tuple[str, ...], on: date) -> tuple[str, ...]:
-        """Hashes of the rulebooks that hold at the nodes (most general first), as `layers.in_force` orders them."""
+        """Hashes of the rulebooks in force at the nodes (most general first), as `layers.in_force` orders them."""
         key = (nodes, on)
         if key not in self._parts:
             self._parts[key] = self._reckon(nodes, on)

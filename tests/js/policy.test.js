@@ -37,7 +37,7 @@ test('a document has one text: sorted keys, no spaces, short escapes', () => {
     '{"10":1,"9":2,"a":"\\n\\"\\\\\\u0001é\u2028","b":[1,0,null,true]}')
 })
 
-test('what the form cannot hold is refused', () => {
+test('what the form cannot express is refused', () => {
   for (const value of [1.5, 2 ** 53, NaN, undefined, 1n, '\ud800', { 字: 1 }, new Map(), () => 1]) {
     assert.throws(() => canonical({ value }), Refused)
   }

@@ -90,7 +90,7 @@ test('a void gives back what was due, and nothing where nothing was', () => {
   assert.deepEqual([voidBody(what).approved_by, voidBody(what).approval], [null, null])
 })
 
-test('the period is the window that holds the minute, else the nearest', () => {
+test('the period is the window that contains the minute, else the nearest', () => {
   const windows = [
     { period: 'lunch', starts: 660, ends: 780, grace: 15 },
     { period: 'dinner', starts: 1020, ends: 1110, grace: 15 },

@@ -1,7 +1,7 @@
 """Rulebooks and cases drawn at random from the grammar itself, so that a new word is tried from its first day.
 
 A drawn book has the right form and mostly leads somewhere: names come from small pools, so that conditions are often
-met and limits often reached; numbers stand at their edges more often than chance would have it. It is not held to
+met and limits often reached; numbers stand at their edges more often than chance would have it. It need not obey
 lint: the engine answers whatever loads.
 """
 

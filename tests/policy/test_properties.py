@@ -1,4 +1,4 @@
-"""What holds of every quote, over drawn rulebooks and cases."""
+"""What is true of every quote, over drawn rulebooks and cases."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace

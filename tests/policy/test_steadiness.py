@@ -84,7 +84,7 @@ FALLS = {
         ONCE,
         (1390, 1300),
     ),
-    "first": (  # the first that holds had its turn; the next gives more
+    "first": (  # the first that matches had its turn; the next gives more
         book(("first", ["less: 1.00, fund: city, limits: t.day", "less: 3.00, fund: gift"])),
         1200,
         ONCE,

@@ -91,7 +91,7 @@ def test_a_back_dated_notice_is_previewed_and_confirmed_by_a_second_person(
     assert (order.made_by, order.by) == ("id-maker", "id-chief")
     assert "减 6.00 元" in order.diff
     assert json.loads(order.preview)["funds"] == {"city": [100, 0]}
-    listed = f">R{row.revaluation_id} "  # not the bare number: a random token may hold it
+    listed = f">R{row.revaluation_id} "  # not the bare number: a random token may contain it
     session.rollback()
     assert listed in chief.get("/desk/revaluations").text
     assert listed not in far.get("/desk/revaluations").text

@@ -1,4 +1,4 @@
-"""Hold what the pages of the rule desk share: the blueprint, who reaches which place, what was done just before."""
+"""Give what the pages of the rule desk share: the blueprint, who reaches which place, what was done just before."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def done() -> str:
 
 
 def covers(permission: Permission, layer: str, node_id: str) -> bool:
-    """Whether the caller holds a permission over a whole place."""
+    """Whether the caller has a permission over a whole place."""
     kind = "canteen" if layer == "canteen" else "area"
     return guard.scope(permission).covers_node(db.session(), kind, node_id)
 

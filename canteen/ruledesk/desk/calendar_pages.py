@@ -66,7 +66,7 @@ def _calendar(refusal: Refusal | None = None) -> ResponseReturnValue:
 
 
 def _arranges() -> bool:
-    """One calendar holds for the whole city: who drafts for a city may change it."""
+    """One calendar applies to the whole city: who drafts for a city may change it."""
     return any(place.startswith("city/") for place, _ in reachable(Permission.RULEBOOKS))
 
 

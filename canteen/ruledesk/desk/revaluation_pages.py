@@ -69,7 +69,7 @@ def _done() -> str:
 
 
 def _may(row: Revaluation, *permissions: Permission) -> bool:
-    """Whether the caller holds one of the permissions over the whole of what is revalued."""
+    """Whether the caller has one of the permissions over the whole of what is revalued."""
     session = db.session()
     if row.cause == "notice":
         return any(covers(permission, row.layer, row.node_id) for permission in permissions)
@@ -226,7 +226,7 @@ def _one(number: int, refusal: Refusal | None = None) -> ResponseReturnValue:
 
 
 def _differences(row: Revaluation) -> list[dict[str, Any]]:
-    """What differs in meaning from what held at the place on the first day."""
+    """What differs in meaning from what was in force at the place on the first day."""
     if row.rulebook_hash is None:
         return []
     session = db.session()

@@ -1,4 +1,4 @@
-"""Show rulebooks: where and when each holds, one version in words, two compared, one publication."""
+"""Show rulebooks: where and when each is in force, one version in words, two compared, one publication."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from canteen.ruledesk.publication.gate import names
 @bp.get("/desk/ruledesk")
 @allowed(Permission.SEE_RULEBOOKS)
 def home() -> ResponseReturnValue:
-    """Where and when each rulebook holds; what is being written; what waits for a second person."""
+    """Where and when each rulebook is in force; what is being written; what waits for a second person."""
     session, today = db.session(), clock.today()
     published = select(Publication.rulebook_hash)
     waiting = session.execute(

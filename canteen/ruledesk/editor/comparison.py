@@ -94,7 +94,7 @@ def _whole(old: Doc, new: Doc, names: Names) -> Iterator[Difference]:
 
 
 def _facts(document: Doc, names: Names) -> dict[str, str]:
-    """What holds for the whole, several under one heading together; sets are compared on their own."""
+    """What applies to the whole, several under one heading together; sets are compared on their own."""
     found: dict[str, str] = {}
     for heading, text in prose.facts({**document, "sets": ()}, names):
         found[heading] = f"{found[heading]}；{text}" if heading in found else text

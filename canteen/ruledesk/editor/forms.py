@@ -21,7 +21,7 @@ Tree = dict[str, Any]
 
 @dataclass
 class Who:
-    """Conditions that all hold; what is empty does not count. Codes are separated by spaces or commas."""
+    """Conditions that must all match; what is empty does not count. Codes are separated by spaces or commas."""
 
     age_from: str = ""
     age_below: str = ""
@@ -389,7 +389,7 @@ class Kind:
     """A kind of piece: its shape in the language, the words of it that a form shows, and both ways between the two.
 
     locked_fields  the fields that identify a locked piece
-    fits  what else must hold of a tree for a form to show it
+    fits  what else must be true of a tree for a form to show it
     """
 
     shape: Shape

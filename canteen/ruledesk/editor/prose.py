@@ -100,7 +100,7 @@ def read(document: Mapping[str, Any], names: Names) -> Text:
 
 
 def facts(document: Mapping[str, Any], names: Names) -> Iterator[tuple[str, str]]:
-    """What holds for the whole rulebook."""
+    """What applies to the whole rulebook."""
     yield "依据", document["source"]
     yield "有效期", span(document) or "长期"
     if "place" in document:

@@ -135,7 +135,7 @@ def look(version: RulebookVersion, layer: str, node_id: str, first_day: date) ->
     """The gate of every publication; answers what is kept beside it.
 
     Raises BackDated, PublishedThatDay, NotFit, PastChanges, WrongPlace. Where nothing was ever booked, a first
-    publication may begin on a day that is past; today's meals too are priced by what held when they were eaten.
+    publication may begin on a day that is past; today's meals too are priced by what was in force when they were eaten.
     """
     session = db.session()
     today = clock.today()
@@ -212,7 +212,7 @@ def refuse_unfit(gate: Gate) -> None:
 
 
 def in_force_at(session: Session, scheme: str, layer: str, node_id: str, on: date) -> RulebookVersion | None:
-    """The version of a scheme that holds at a place on a day."""
+    """The version of a scheme in force at a place on a day."""
     found = session.execute(
         select(RulebookVersion)
         .join(Publication, Publication.rulebook_hash == RulebookVersion.hash)
@@ -249,7 +249,7 @@ def _refuse_wrong_place(session: Session, layer: str, node_id: str) -> None:
 
 
 def gate(session: Session, proposal: Proposal) -> Gate:
-    """Compare what holds on every day of every closed period with and without the publication.
+    """Compare what is in force on every day of every closed period with and without the publication.
 
     All meals of the newest closed period are replayed; besides, the layers must go together.
     """
@@ -296,7 +296,7 @@ def _replay(found: Gate, period: Period, canteens: Sequence[str], before: Layers
     """All meals of a closed period, day by day.
 
     A meal whose rulebook would be the very same bytes costs the same; every other distinct input is priced under the
-    book that holds and the one that would.
+    book in force and the one that would.
     """
     found.span = f"{period.from_day.isoformat()} 至 {period.to_day.isoformat()}"
     with keyset.reader() as session:

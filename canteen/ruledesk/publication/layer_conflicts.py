@@ -26,14 +26,14 @@ from canteen.policy.rules import Rulebook
 from canteen.registry.words import CLASSES
 from canteen.rulebooks.models import LAYERS
 from canteen.ruledesk.proposal import Joined, Layers, Proposal, on_any_day
-from canteen.ruledesk.simulation.usage_replay import Holders, World
+from canteen.ruledesk.simulation.usage_replay import CountedFor, World
 
 AGES = frozenset((59, 60, 65, 70, 75, 80, 85, 90, 95, 100))
 PRICES = frozenset((300, 500, 800, 1000, 1200, 1500, 2000, 3000))  # fen
 FEW = frozenset((500, 1200, 2000))  # prices where something else than the price is varied
 WORDS = {"city": "市级", "district": "区县级", "street": "街道级", "canteen": "食堂级"}
 SHOWN = 3
-_SOMEBODY = Holders(uuid.UUID(int=1), uuid.UUID(int=1))
+_SOMEBODY = CountedFor(uuid.UUID(int=1), uuid.UUID(int=1))
 _LATER = 3 * 366  # days ahead within which a rule's own first day is tried
 
 
@@ -195,7 +195,7 @@ def _elder(day: int, years: int, classes: tuple[str, ...], areas: tuple[str, ...
 
 
 def _homes(where: case.MealCanteen, spoken: _Spoken) -> Iterator[dict[str, Any]]:
-    """The same elder otherwise: from elsewhere, and somebody of whom everything holds that the rules ask for."""
+    """The same elder otherwise: from elsewhere, and somebody who meets everything that the rules ask for."""
     if spoken.words & {"hukou", "lives", "lived", "lived_months", "same"}:
         yield {"hukou": ()}
         yield {"residence": ()}

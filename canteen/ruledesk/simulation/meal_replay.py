@@ -1,7 +1,7 @@
 """Past meals under another rulebook: what it would have cost, who gains or loses, when each budget would end.
 
 Beside each meal as it was booked stands what it would have cost under the proposal, priced day by day in the order
-of arrival, while that world's own use of limits is counted; a meal undone later holds its limits until then, as it
+of arrival, while that world's own use of limits is counted; a meal undone later keeps its limits until then, as it
 did. Meals are read by keyset pages, a day at a time, so memory stays flat and no read outlives a page.
 """
 
@@ -31,7 +31,7 @@ from canteen.pos.models import QuoteInput, Sale, SaleUse, Share, Void
 from canteen.ruledesk.proposal import Layers, Proposal, covered, on_any_day
 from canteen.ruledesk.simulation.missing_facts import LASTING, Households, Needs
 from canteen.ruledesk.simulation.totals import Tally
-from canteen.ruledesk.simulation.usage_replay import Funds, Holders, Outcome, World, base_id, subsidy_of
+from canteen.ruledesk.simulation.usage_replay import CountedFor, Funds, Outcome, World, base_id, subsidy_of
 from canteen.settlement.closing import gather
 from canteen.settlement.closing.statement import Cut
 
@@ -205,7 +205,7 @@ class _Replay:
         diner, meal, texts = self.texts.read(sale.body)
         why = self.needs.before(diner, meal)
         book = self.layers.at((*meal.canteen.areas, sale.canteen_id), sale.service_day).book
-        who, known = self._holders(person, sale.service_day)
+        who, known = self._counted_for(person, sale.service_day)
         after = None if why else self.world.price(book, diner, meal, texts, who)
         if after is not None and person is not None:
             since = clock.civil(self.since)
@@ -223,14 +223,14 @@ class _Replay:
             self.tally.unsettled += unsettled
             self.tally.add(sale, person, diner, before, after)
 
-    def _holders(self, person: uuid.UUID | None, on: date) -> tuple[Holders, bool]:
+    def _counted_for(self, person: uuid.UUID | None, on: date) -> tuple[CountedFor, bool]:
         """In whose name limits count, and whether the household is known."""
         if person is None:
-            return Holders(None, None), False
+            return CountedFor(None, None), False
         household = self.households.of(person, on)
-        return Holders(person, pricing.household_uuid(household) if household else person), household != ""
+        return CountedFor(person, pricing.household_uuid(household) if household else person), household != ""
 
-    def _use(self, sale: Any, after: Outcome, who: Holders, meal: Meal) -> None:
+    def _use(self, sale: Any, after: Outcome, who: CountedFor, meal: Meal) -> None:
         self.world.use(after.uses, who, meal.day)
         if sale.void_record is not None:
             at = (clock.business_day(sale.voided_at), sale.void_record * PLACES)

@@ -124,5 +124,5 @@ class Households:
     def of(self, person: uuid.UUID, on: date) -> str:
         """The household's code; '' where none is known for that day."""
         found = self._facts.get(person)
-        holding = facts.on_day(facts.standing(found), on) if found else []
-        return holding[0].value if holding else ""
+        valid = facts.on_day(facts.standing(found), on) if found else []
+        return valid[0].value if valid else ""

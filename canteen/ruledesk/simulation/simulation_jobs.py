@@ -49,7 +49,7 @@ class IsOver(Conflict):
 
 
 def months(session: Session) -> list[str]:
-    """Months that hold meals, newest first."""
+    """Months that have meals, newest first."""
     found = session.execute(select(Sale.service_month).distinct()).scalars()
     return sorted(found, reverse=True)
 

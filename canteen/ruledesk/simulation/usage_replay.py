@@ -1,4 +1,4 @@
-"""A past in which another rulebook had held: what was used of each limit, meal by meal, and given back by voids."""
+"""A past under another rulebook: what was used of each limit, meal by meal, and given back by voids."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Funds: TypeAlias = dict[tuple[str, str], int]
 
 
 @dataclass(frozen=True, slots=True)
-class Holders:
+class CountedFor:
     """In whose name limits are counted; None for a guest, whom none counts."""
 
     person: uuid.UUID | None
@@ -77,7 +77,7 @@ class World:
     _kinds: dict[str, str] = field(default_factory=dict)
     _quotes: dict[tuple[object, ...], Outcome] = field(default_factory=dict)
     _wanted: dict[tuple[str, str], list[engine.Wanted]] = field(default_factory=dict)
-    _undone: list[tuple[_Position, int, tuple[Use, ...], Holders, int]] = field(default_factory=list)
+    _undone: list[tuple[_Position, int, tuple[Use, ...], CountedFor, int]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def begin(self, day: int) -> None:
@@ -96,7 +96,7 @@ class World:
             for ref in book.limit_refs:
                 self._kinds[ref.allowance.id] = kind_of(ref.allowance)
 
-    def price(self, book: Rulebook, diner: Diner, meal: Meal, texts: tuple[str, str], who: Holders) -> Outcome:
+    def price(self, book: Rulebook, diner: Diner, meal: Meal, texts: tuple[str, str], who: CountedFor) -> Outcome:
         """The meal in this world, nothing used yet. `texts` are those that diner and meal were read from."""
         self.know(book)
         wanted = self._wanted.get((book.hash, texts[1]))
@@ -112,7 +112,7 @@ class World:
             self.priced += 1
         return outcome
 
-    def use(self, uses: Iterable[Use], who: Holders, day: int) -> None:
+    def use(self, uses: Iterable[Use], who: CountedFor, day: int) -> None:
         """Count what a meal used."""
         for use in uses:
             if (key := self._key(use, who)) is None:
@@ -124,7 +124,7 @@ class World:
                 if now.fen >= use.limit:
                     self.ended.setdefault((use.allowance, use.window), day)
 
-    def void(self, at: _Position, uses: tuple[Use, ...], who: Holders, day: int) -> None:
+    def void(self, at: _Position, uses: tuple[Use, ...], who: CountedFor, day: int) -> None:
         """Have what a meal used be free again from a point in time on: it was undone then."""
         heapq.heappush(self._undone, (at, next(self._numbers), uses, who, day))
 
@@ -147,7 +147,7 @@ class World:
         found = self.rows[self._kind(allowance)].get((_BUDGET, allowance, window))
         return found.fen if found else 0
 
-    def _give_back(self, use: Use, who: Holders, day: int) -> None:
+    def _give_back(self, use: Use, who: CountedFor, day: int) -> None:
         key = self._key(use, who)
         rows = self.rows[self._kind(use.allowance)]
         if key is None or (had := rows.get(key)) is None:
@@ -160,13 +160,13 @@ class World:
         if use.scope == _BUDGET and now.fen < use.limit:
             self.ended.pop((use.allowance, use.window), None)
 
-    def _taken(self, want: engine.Wanted, who: Holders) -> Taken | None:
+    def _taken(self, want: engine.Wanted, who: CountedFor) -> Taken | None:
         holder = who.of(want.scope)
         if holder is None:
             return None
         return self.rows[self._kind(want.allowance)].get((holder, want.allowance, want.window))
 
-    def _key(self, use: Use, who: Holders) -> _Row | None:
+    def _key(self, use: Use, who: CountedFor) -> _Row | None:
         holder = who.of(use.scope)
         return None if holder is None else (holder, use.allowance, use.window)
 

@@ -189,7 +189,7 @@ class Work:
         nodes = (*before.meal.canteen.areas, meal.canteen)
         if not late_notices.covers(self.row, nodes):
             return "elsewhere"
-        return "" if self.cause == "facts" or self.books.holds(self.id, meal.day) else "superseded"
+        return "" if self.cause == "facts" or self.books.is_newest(self.id, meal.day) else "superseded"
 
     def _before(self, session: Session, asked: Case, newest: Case, book_hash: str) -> Before | None:
         """None where the stored rulebooks cannot price the sale any more."""

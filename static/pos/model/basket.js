@@ -3,7 +3,7 @@
 
 /** @import {How, Quotes, QuotedSale, Share, Tender, Wanted} from './types.js' */
 
-/** A checkout holds at most so many sales, a sale so many kinds of meals and so many of one kind. */
+/** A checkout has at most so many sales, a sale so many kinds of meals and so many of one kind. */
 export const MOST = 10
 const KINDS = 20
 const PORTIONS = 99
@@ -59,7 +59,7 @@ export function change(basket, key, changes) {
 }
 
 /**
- * `lines` with one more of `item`, as far as a sale holds it.
+ * `lines` with one more of `item`, as far as a sale may have it.
  * @param {Wanted[]} lines
  * @param {string} item
  * @returns {Wanted[]}

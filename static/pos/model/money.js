@@ -37,7 +37,7 @@ export function brief(fen) {
 }
 
 /**
- * What a keypad holds ('', '7', '7.', '7.5') as fen; null when it is no amount.
+ * What a keypad shows ('', '7', '7.', '7.5') as fen; null when it is no amount.
  * @param {string} typed
  * @returns {number | null}
  */

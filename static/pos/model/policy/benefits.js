@@ -3,7 +3,7 @@
 
 import { split } from '../money.js'
 import { lookUp } from './refusals.js'
-import { holds } from './rules.js'
+import { contains } from './rules.js'
 
 /** @import {ByItem, Exact, Rounding, Terms, Worth} from './rules.js' */
 
@@ -89,7 +89,7 @@ function freeSet({ set, qty: free = 1 }, terms) {
   const goods = lookUp(terms.sets, set)
   return (bill, left) => {
     const units = bill.meal.lines.flatMap((line, place) =>
-      (holds(goods, line) ? split(left[place], Array(line.qty).fill(1)).map((fen) => ({ fen, place })) : []))
+      (contains(goods, line) ? split(left[place], Array(line.qty).fill(1)).map((fen) => ({ fen, place })) : []))
     units.sort((one, other) => other.fen - one.fen || one.place - other.place)
     const found = left.map(() => 0)
     for (const { fen, place } of units.slice(0, free)) found[place] += fen

@@ -3,7 +3,7 @@
 
 import { listFen } from './case.js'
 import { age, firstOf, windowName } from './days.js'
-import { holds } from './rules.js'
+import { contains } from './rules.js'
 
 /** @import {Diner, Meal, Taken} from './case.js' */
 /** @import {LeapDay, Reckoning, Window} from './days.js' */
@@ -83,8 +83,8 @@ export class Bill {
   base(base, at) {
     if (base.whole) return base.of === 'list' ? this.list : at.left
     const positions = base.of === 'list' ? this.listed() : this.leftAt(at)
-    const held = this.#held(base)
-    const sum = positions.reduce((fen, one, place) => (held[place] ? fen + one : fen), 0)
+    const included = this.#included(base)
+    const sum = positions.reduce((fen, one, place) => (included[place] ? fen + one : fen), 0)
     const eligible = Math.max(0, sum - base.over)
     return base.first === null ? eligible : Math.min(eligible, base.first)
   }
@@ -106,8 +106,8 @@ export class Bill {
   leftAt({ falls }) {
     const left = this.listed()
     for (const { fen, base, byItem } of falls) {
-      const held = this.#held(base)
-      const named = byItem ? byItem(this, left) : left.map((one, place) => (held[place] ? one : 0))
+      const included = this.#included(base)
+      const named = byItem ? byItem(this, left) : left.map((one, place) => (included[place] ? one : 0))
       const goods = [...left.slice(0, -2), 0, 0]
       const onGoods = named.map((one, place) => Math.min(one, goods[place]))
       let rest = fen
@@ -117,11 +117,11 @@ export class Bill {
   }
 
   /** @param {Base} base */
-  #held({ only, but, leaveOut }) {
+  #included({ only, but, leaveOut }) {
     const { amount, lines } = this.meal
     const all = !leaveOut.includes('goods')
     const goods = amount === null
-      ? lines.map((line) => (only ? holds(only, line) : all && !(but && holds(but, line))))
+      ? lines.map((line) => (only ? contains(only, line) : all && !(but && contains(but, line))))
       : [!only && all]
     return [...goods, !only && !leaveOut.includes('delivery'), !only && !leaveOut.includes('packaging')]
   }

@@ -6,7 +6,7 @@ const DEEPEST = 60
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
- * The text of a document; its UTF-8 is what is hashed. Throws Refused `not_canonical` for what the form cannot hold.
+ * The text of a document; its UTF-8 is what is hashed. Throws Refused `not_canonical` for what the form cannot express.
  * @param {unknown} document
  * @returns {string}
  */

@@ -5,7 +5,7 @@
 import { codeAt } from './bill.js'
 import { birthday as birthdayOf, EARLIEST, LATEST, nextMonth, starts, weekday, wholeMonths, ymd } from './days.js'
 import { lookUp } from './refusals.js'
-import { holds as isOf } from './rules.js'
+import { contains } from './rules.js'
 
 /** @import {Bill} from './bill.js' */
 /** @import {Diner} from './case.js' */
@@ -14,7 +14,7 @@ import { holds as isOf } from './rules.js'
 
 const DECEASED = 'deceased'
 
-/** @typedef {(bill: Bill) => boolean} Holds */
+/** @typedef {(bill: Bill) => boolean} Condition */
 /** @typedef {{from?: number, below?: number}} Span */
 
 /**
@@ -25,14 +25,14 @@ const DECEASED = 'deceased'
  */
 export function testOf(document, terms) {
   const parts = Object.keys(document ?? {}).sort()
-    .map((word) => ({ word, holds: MAKERS[word](document?.[word], terms) }))
+    .map((word) => ({ word, matches: MAKERS[word](document?.[word], terms) }))
   if (!parts.length) return null
   if (parts.length === 1) {
-    const [{ word, holds }] = parts
-    return (bill) => (holds(bill) ? '' : word)
+    const [{ word, matches }] = parts
+    return (bill) => (matches(bill) ? '' : word)
   }
   return (bill) => {
-    for (const { word, holds } of parts) if (!holds(bill)) return word
+    for (const { word, matches } of parts) if (!matches(bill)) return word
     return ''
   }
 }
@@ -92,19 +92,19 @@ const sinceOf = ({ since }, kind, code) => since[`${kind}:${code}`] // no proper
 
 // --- all, any, not ---------------------------------------------------------------------------------------------
 
-/** @type {(parts: Record<string, any>[], terms: Terms) => Holds} */
+/** @type {(parts: Record<string, any>[], terms: Terms) => Condition} */
 function all(parts, terms) {
   const tests = parts.map((part) => testOf(part, terms))
   return (bill) => tests.every((test) => !test || !test(bill))
 }
 
-/** @type {(parts: Record<string, any>[], terms: Terms) => Holds} */
+/** @type {(parts: Record<string, any>[], terms: Terms) => Condition} */
 function any(parts, terms) {
   const tests = parts.map((part) => testOf(part, terms))
   return (bill) => tests.some((test) => !test || !test(bill))
 }
 
-/** @type {(part: Record<string, any>, terms: Terms) => Holds} */
+/** @type {(part: Record<string, any>, terms: Terms) => Condition} */
 function not(part, terms) {
   const test = testOf(part, terms)
   return (bill) => test !== null && test(bill) !== ''
@@ -112,19 +112,19 @@ function not(part, terms) {
 
 // --- the diner -------------------------------------------------------------------------------------------------
 
-/** @type {(span: Span, terms: Terms) => Holds} */
+/** @type {(span: Span, terms: Terms) => Condition} */
 const age = ({ from = -1, below = 999 }, { reckoning, leapDay }) => (bill) => {
   const years = bill.age(reckoning, leapDay)
   return years !== null && from <= years && years < below
 }
 
-/** @type {(kinds: string[]) => Holds} */
+/** @type {(kinds: string[]) => Condition} */
 const kind = (kinds) => (bill) => kinds.includes(bill.diner.kind)
 
 /**
  * One of the codes is among the diner's.
  * @param {(bill: Bill) => readonly string[]} of
- * @returns {(codes: string[]) => Holds}
+ * @returns {(codes: string[]) => Condition}
  */
 const among = (of) => (codes) => {
   const wanted = new Set(codes)
@@ -135,7 +135,7 @@ const among = (of) => (codes) => {
  * One of the codes is among what was approved for the diner, and counts by now.
  * @param {'class' | 'benefit'} kind
  * @param {(bill: Bill) => readonly string[]} of
- * @returns {(codes: string[], terms: Terms) => Holds}
+ * @returns {(codes: string[], terms: Terms) => Condition}
  */
 const approved = (kind, of) => (codes, { approval }) => {
   const wanted = new Set(codes)
@@ -144,7 +144,7 @@ const approved = (kind, of) => (codes, { approval }) => {
 
 /**
  * Any of the statuses; somebody who died has that one when the rulebook's time after a death is over.
- * @type {(codes: string[], terms: Terms) => Holds}
+ * @type {(codes: string[], terms: Terms) => Condition}
  */
 function status(codes, { death }) {
   const wanted = new Set(codes)
@@ -152,13 +152,13 @@ function status(codes, { death }) {
   return (bill) => bill.diner.statuses.some((code) => wanted.has(code)) || (later && gone(bill, 'month_end'))
 }
 
-/** @type {(months: number) => Holds} */
+/** @type {(months: number) => Condition} */
 const livedMonths = (months) => ({ diner: { residence_since: since }, meal }) =>
   since !== null && wholeMonths(since, meal.day) >= months
 
 /**
  * In one of the areas for so many whole months without a break, whichever homes there were in it.
- * @type {(span: {in: string[], months: number}) => Holds}
+ * @type {(span: {in: string[], months: number}) => Condition}
  */
 const lived = ({ in: areas, months }) => ({ diner, meal }) => areas.some((area) => {
   const since = sinceOf(diner, 'lives', area) ?? diner.residence_since
@@ -167,7 +167,7 @@ const lived = ({ in: areas, months }) => ({ diner, meal }) => areas.some((area) 
 
 /**
  * The day itself, or its month.
- * @type {(kind: 'day' | 'month', terms: Terms) => Holds}
+ * @type {(kind: 'day' | 'month', terms: Terms) => Condition}
  */
 const birthday = (kind, { leapDay }) => ({ diner: { birth_day: born }, meal: { day } }) => {
   if (born === null) return false
@@ -175,7 +175,7 @@ const birthday = (kind, { leapDay }) => ({ diner: { birth_day: born }, meal: { d
   return kind === 'month' ? ymd(born)[1] === month : birthdayOf(born, year, leapDay) === day
 }
 
-/** @type {(span: Span & {scale: string}, terms: Terms) => Holds} */
+/** @type {(span: Span & {scale: string}, terms: Terms) => Condition} */
 const level = ({ scale, from, below }, { approval }) => (bill) => {
   const value = bill.level(scale)
   if (value === undefined || (from !== undefined && value < from) || (below !== undefined && value >= below)) return false
@@ -184,7 +184,7 @@ const level = ({ scale, from, below }, { approval }) => (bill) => {
 
 /**
  * Ids, or `@canteen`, `@street`, `@district`, `@city` for this canteen and the places it lies in.
- * @type {(codes: string[], terms: Terms) => Holds}
+ * @type {(codes: string[], terms: Terms) => Condition}
  */
 const enrolled = (codes, { approval }) => (bill) => codes.map((code) => here(code, bill))
   .some((code) => bill.diner.enrolled.includes(code) && begun('enrolled', code, bill, approval))
@@ -200,7 +200,7 @@ function here(code, { meal: { canteen } }) {
 
 /**
  * How many of an allowance were used in this window before: the n-th meal of a day, say.
- * @type {(span: Span & {allowance: string, every?: number}, terms: Terms) => Holds}
+ * @type {(span: Span & {allowance: string, every?: number}, terms: Terms) => Condition}
  */
 function used({ allowance: name, every, from = 0, below }, { allowances, limitRefs }) {
   const ref = { allowance: lookUp(allowances, name), suffix: '' }
@@ -215,22 +215,22 @@ function used({ allowance: name, every, from = 0, below }, { allowances, limitRe
 
 // --- the canteen -----------------------------------------------------------------------------------------------
 
-/** @type {(ids: string[]) => Holds} */
+/** @type {(ids: string[]) => Condition} */
 const canteen = (ids) => (bill) => ids.includes(bill.meal.canteen.id)
 
-/** @type {(codes: string[]) => Holds} */
+/** @type {(codes: string[]) => Condition} */
 const canteenClass = (codes) => (bill) => codes.includes(bill.meal.canteen.class)
 
-/** @type {(codes: string[]) => Holds} */
+/** @type {(codes: string[]) => Condition} */
 const canteenGrade = (codes) => (bill) => codes.includes(bill.meal.canteen.grade ?? '')
 
-/** @type {(span: Span) => Holds} */
+/** @type {(span: Span) => Condition} */
 const canteenLevel = ({ from = 0, below = 9999 }) => ({ meal: { canteen } }) =>
   from <= canteen.level && canteen.level < below
 
 /**
  * The canteen lies in the same village, street, district, city or province as the diner's hukou or residence.
- * @type {(span: {level: string, of: string}) => Holds}
+ * @type {(span: {level: string, of: string}) => Condition}
  */
 const same = ({ level, of }) => ({ diner, meal }) => {
   const home = codeAt(level, of === 'hukou' ? diner.hukou : diner.residence)
@@ -239,34 +239,34 @@ const same = ({ level, of }) => ({ diner, meal }) => {
 
 // --- the meal --------------------------------------------------------------------------------------------------
 
-/** @type {(periods: string[]) => Holds} */
+/** @type {(periods: string[]) => Condition} */
 const period = (periods) => (bill) => periods.includes(bill.meal.period)
 
-/** @type {(kinds: string[]) => Holds} */
+/** @type {(kinds: string[]) => Condition} */
 const dayKind = (kinds) => (bill) => kinds.includes(bill.meal.day_kind)
 
-/** @type {(numbers: number[]) => Holds} */
+/** @type {(numbers: number[]) => Condition} */
 const onWeekday = (numbers) => (bill) => numbers.includes(weekday(bill.meal.day))
 
-/** @type {(numbers: number[]) => Holds} */
+/** @type {(numbers: number[]) => Condition} */
 const monthDay = (numbers) => (bill) => numbers.includes(ymd(bill.meal.day)[2])
 
 /**
  * At a table of so many seats.
- * @type {(span: Span) => Holds}
+ * @type {(span: Span) => Condition}
  */
 const table = ({ from = 1, below = 100 }) => ({ meal }) =>
   meal.table !== null && from <= meal.table.seats && meal.table.seats < below
 
-/** @type {(span: {from?: number, to?: number}) => Holds} */
+/** @type {(span: {from?: number, to?: number}) => Condition} */
 const days = ({ from = EARLIEST, to = LATEST }) => (bill) => from <= bill.meal.day && bill.meal.day <= to
 
-/** @type {(modes: string[]) => Holds} */
+/** @type {(modes: string[]) => Condition} */
 const mode = (modes) => (bill) => modes.includes(bill.meal.mode)
 
 /**
  * The bill, or the part of it named, is at least, above or below so many fen.
- * @type {(span: Record<string, any>, terms: Terms) => Holds}
+ * @type {(span: Record<string, any>, terms: Terms) => Condition}
  */
 function ofBill(span, terms) {
   const base = baseOf(span, terms)
@@ -277,15 +277,15 @@ function ofBill(span, terms) {
   }
 }
 
-/** @type {(name: string, terms: Terms) => Holds} */
+/** @type {(name: string, terms: Terms) => Condition} */
 function hasItem(name, terms) {
   const goods = lookUp(terms.sets, name)
-  return (bill) => bill.meal.lines.some((line) => isOf(goods, line))
+  return (bill) => bill.meal.lines.some((line) => contains(goods, line))
 }
 
 /**
  * Ordered at the cut-off minute or before, counted from the meal's midnight.
- * @type {(cutOff: {time: number, days_before?: number}) => Holds}
+ * @type {(cutOff: {time: number, days_before?: number}) => Condition}
  */
 function orderedBy({ time, days_before: before = 0 }) {
   const last = time - 1440 * before
@@ -314,7 +314,7 @@ export function baseOf(document, terms, of = 'left') {
 
 /**
  * Every word a condition may use; grammar.js says what may stand behind it.
- * @type {Record<string, (value: any, terms: Terms) => Holds>}
+ * @type {Record<string, (value: any, terms: Terms) => Condition>}
  */
 const MAKERS = {
   age,

@@ -136,7 +136,7 @@ export function nextMonth(day) {
 }
 
 /**
- * The first day of the window that holds `day`.
+ * The first day of the window that contains `day`.
  * @param {Window} window
  * @param {number} day
  */

@@ -5,7 +5,7 @@
 /** @import {Approval, Death, LeapDay, Reckoning, Window} from './days.js' */
 
 /**
- * Answers '' where a condition holds, else the word of the first part that does not.
+ * Answers '' where a condition matches, else the word of the first part that does not.
  * @typedef {(bill: Bill) => string} Test
  *
  * What comes off the base: `off` of it over `over`, so that nothing is rounded early.
@@ -33,7 +33,7 @@
  * What a fund has in a window, and what happens when it ends.
  * @typedef {{allowance: Allowance, warn: number, atEnd: string, next: Fund | null}} Budget
  *
- * Who pays. `limits` hold for its shares alone; where `test` fails its share drops and the elder's price rises.
+ * Who pays. `limits` apply to its shares alone; where `test` fails its share drops and the elder's price rises.
  * @typedef {{id: string, name: string, payer: string, test: Test | null, limits: readonly LimitRef[],
  *   budget: Budget | null}} Fund
  *
@@ -59,7 +59,7 @@
  *   excludes: readonly string[], onlyAbove: boolean, floor: number, rounding: Rounding, stops: boolean,
  *   steps: readonly Step[], clause: string, reason: string}} Rule
  *
- * Rules of which the best counts, or their sum, the first that holds, or each on the price the one before left.
+ * Rules of which the best counts, or their sum, the first that matches, or each on the price the one before left.
  * @typedef {{id: string, pick: 'best' | 'sum' | 'first' | 'chain', test: Test | null,
  *   members: readonly (Rule | Group)[]}} Group
  *
@@ -81,4 +81,4 @@
  * @param {Goods} goods
  * @param {Line} line
  */
-export const holds = ({ items, tags }, line) => items.has(line.item) || line.tags.some((tag) => tags.has(tag))
+export const contains = ({ items, tags }, line) => items.has(line.item) || line.tags.some((tag) => tags.has(tag))

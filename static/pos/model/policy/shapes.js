@@ -178,7 +178,7 @@ export function record({ needed = {}, maybe = {}, oneOf: choices = [], someOf = 
 }
 
 /**
- * A shape by name, for shapes that hold themselves.
+ * A shape by name, for shapes that contain themselves.
  * @param {() => Shape} make
  * @returns {Shape}
  */

@@ -17,8 +17,8 @@ const WHOLE = 10_000
  * @typedef {Standing & {granted: number, spent: ReadonlyMap<string, number>, applied: ReadonlySet<string>,
  *   raised: ReadonlyMap<number, number>}} Running
  *
- * What a rule or group comes to on a given price. `spent` holds the new totals of amount limits.
- * @typedef {{id: string, off: number, public: number, holds: boolean, stopped: boolean, shares: readonly Share[],
+ * What a rule or group comes to on a given price. `spent` gives the new totals of amount limits.
+ * @typedef {{id: string, off: number, public: number, matches: boolean, stopped: boolean, shares: readonly Share[],
  *   falls: Standing['falls'], surcharges: readonly Surcharge[], raised: ReadonlyMap<number, number>, passed: readonly Passed[], used: readonly {rule: string, ref: LimitRef, amount: number}[],
  *   spent: ReadonlyMap<string, number>, rounding: readonly Rounded[], checks: readonly Check[]}} Outcome
  */
@@ -88,7 +88,7 @@ function best(group, bill, running, at) {
   return {
     ...won,
     id: group.id,
-    holds: outcomes.some((one) => one.holds),
+    matches: outcomes.some((one) => one.matches),
     stopped: false,
     passed: outcomes.flatMap((one) => (one === won ? one.passed : [...one.passed, ...passedByRule(one, 'beaten')])),
     checks: outcomes.filter((one) => one === won || one.off === 0).flatMap((one) => one.checks),
@@ -124,7 +124,7 @@ function first(group, bill, running, at) {
     const one = judge(member, bill, running, at)
     passed.push(...one.passed)
     if (one.stopped) return stop(group, [one], [one])
-    if (one.holds) {
+    if (one.matches) {
       const rest = group.members.slice(place + 1).flatMap(rulesOf)
       return { ...one, passed: [...passed, ...rest.map((rule) => pass(rule, 'after_first'))] }
     }
@@ -147,7 +147,7 @@ function together(group, bill, running, at) {
       id: group.id,
       off: total.off + one.off,
       public: total.public + one.public,
-      holds: total.holds || one.holds,
+      matches: total.matches || one.matches,
       stopped: false,
       shares: [...total.shares, ...one.shares],
       falls: [...total.falls, ...one.falls],
@@ -232,7 +232,7 @@ function give(rule, step, bill, running, at) {
   }
   if (step.verb === 'ceiling' || step.verb === 'ceiling_fen') return ceiling(rule, step, bill, running)
   if (step.verb === 'round_price') return roundPrice(rule, step, bill, running)
-  if (step.verb === 'count') return { ...none(rule.id, { holds: true }), used: counted(rule, step) }
+  if (step.verb === 'count') return { ...none(rule.id, { matches: true }), used: counted(rule, step) }
   return payOut(rule, step, bill, running, TARGETS.includes(step.verb) ? running : at)
 }
 
@@ -255,7 +255,7 @@ function raise(rule, step, bill, running, outcome) {
   const { clause, label, reason } = step
   return {
     ...outcome,
-    holds: true,
+    matches: true,
     raised,
     surcharges: [{ rule: rule.id, clause, stage: rule.stage, fen, label, reason }],
     passed: outcome.passed.filter(({ why }) => why !== 'no_money'),
@@ -263,7 +263,7 @@ function raise(rule, step, bill, running, outcome) {
 }
 
 /**
- * The word for why a rule does not hold; '' where it does.
+ * The word for why a rule does not match; '' where it does.
  * @param {Rule} rule
  * @param {Bill} bill
  * @param {Running} running
@@ -284,11 +284,11 @@ function payOut(rule, step, bill, running, at) {
   const whole = rounded(exact, base, rule.rounding) - topped
   const benefit = step.most === null ? whole : Math.min(whole, step.most)
   if (rule.onlyAbove && base <= benefit) {
-    return none(rule.id, { passed: [pass(rule, 'bill_not_above_benefit', step)], holds: true })
+    return none(rule.id, { passed: [pass(rule, 'bill_not_above_benefit', step)], matches: true })
   }
   const most = step.verb === 'at_most' ? benefit : base
   const wanted = Math.max(0, Math.min(benefit, most, running.left - rule.floor))
-  if (wanted === 0) return none(rule.id, { passed: [pass(rule, 'no_money', step)], holds: true })
+  if (wanted === 0) return none(rule.id, { passed: [pass(rule, 'no_money', step)], matches: true })
   const fen = within(step, bill, running, wanted)
   if (fen === 0) return none(rule.id, { passed: [pass(rule, 'used_up', step)], stopped: rule.stops })
   const outcome = fund(rule, step, bill, running, fen)
@@ -331,7 +331,7 @@ function fund(rule, step, bill, running, fen) {
     return none(rule.id, {
       passed: [pass(rule, why, step)],
       stopped: rule.stops && usedUp,
-      holds: !usedUp && why !== 'budget_ended',
+      matches: !usedUp && why !== 'budget_ended',
     })
   }
   const { spent } = funding
@@ -348,7 +348,7 @@ function fund(rule, step, bill, running, fen) {
     id: rule.id,
     off,
     public: funding.paid.reduce((sum, { fund, fen }) => (fund.payer === 'subsidy' ? sum + fen : sum), 0),
-    holds: true,
+    matches: true,
     stopped: false,
     shares: funding.paid.map((paid) => share(rule, step, paid)),
     falls: [{ fen: off, base: step.base, byItem: step.byItem }],
@@ -404,7 +404,7 @@ function ceiling(rule, { base: of, clause, value, verb }, bill, running) {
   const base = bill.base(of, running)
   const [limit, found] = verb === 'ceiling_fen' ? [value, base] : [Math.floor((base * value) / WHOLE), left]
   const checks = [{ code: 'ceiling', rule: rule.id, clause, limit, found, breach: found > limit }]
-  return { ...none(rule.id, { holds: true }), checks }
+  return { ...none(rule.id, { matches: true }), checks }
 }
 
 /**
@@ -416,7 +416,7 @@ function roundPrice(rule, step, bill, running) {
   const { to, by } = step.value
   const price = roundTo(running.left, UNITS[to], by) * UNITS[to]
   if (running.left <= price || price < rule.floor) {
-    return none(rule.id, { passed: [pass(rule, 'no_money', step)], holds: true })
+    return none(rule.id, { passed: [pass(rule, 'no_money', step)], matches: true })
   }
   if (within(step, bill, running, running.left - price) < running.left - price) {
     return none(rule.id, { passed: [pass(rule, 'used_up', step)], stopped: rule.stops })
@@ -431,8 +431,8 @@ function roundPrice(rule, step, bill, running) {
 /** @type {(rule: Rule, why: string, step?: Step) => Passed} */
 const pass = (rule, why, step) => ({ rule: rule.id, clause: (step ?? rule).clause, why, reason: WHY[why] })
 
-/** @type {(id: string, known?: {passed?: readonly Passed[], holds?: boolean, stopped?: boolean}) => Outcome} */
-const none = (id, { passed = [], holds = false, stopped = false } = {}) => ({
-  id, off: 0, public: 0, holds, stopped, shares: [], falls: [], surcharges: [],
+/** @type {(id: string, known?: {passed?: readonly Passed[], matches?: boolean, stopped?: boolean}) => Outcome} */
+const none = (id, { passed = [], matches = false, stopped = false } = {}) => ({
+  id, off: 0, public: 0, matches, stopped, shares: [], falls: [], surcharges: [],
   raised: NOTHING_RAISED, passed, used: [], spent: NOTHING_SPENT, rounding: [], checks: [],
 })
