@@ -69,8 +69,8 @@ _FAR = 2**53
 
 def _denies(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """What the one rules out is among what the other asks for."""
-    barred = one.get("not", {})
-    return len(barred) == 1 and all(other.get(word) == value for word, value in barred.items())
+    excluded = one.get("not", {})
+    return len(excluded) == 1 and all(other.get(word) == value for word, value in excluded.items())
 
 
 def gaps(stages: Stages) -> Iterator[Problem]:

@@ -65,13 +65,13 @@ class Funding:
         """Let the part's fund pay, or the one that stands in for it, or nobody."""
         fund = part.fund
         refs = (*part.limits, *fund.limits) if part.limits else fund.limits
-        why = self._barred(fund)
+        why = self._skip_reason(fund)
         if not why and part.test is not None and part.test(self.bill):
             why = "share_dropped"
         if why and part.instead is not None:
             refs = refs if part.instead is fund else part.instead.limits
             fund = part.instead
-            why = self._barred(fund)
+            why = self._skip_reason(fund)
         if why:
             self.dropped.append((fund, why))
             return
@@ -83,7 +83,7 @@ class Funding:
         else:
             self._from_budget(fund, fund.budget, granted, refs)
 
-    def _barred(self, fund: Fund) -> str:
+    def _skip_reason(self, fund: Fund) -> str:
         if self.off_hours and fund.payer == "subsidy":
             return "outside_window"
         return "share_dropped" if fund.test is not None and fund.test(self.bill) else ""
@@ -116,7 +116,7 @@ class Funding:
         following = budget.next
         if following is None:
             self.dropped.append((fund, "budget_ended"))
-        elif self._barred(following):
+        elif self._skip_reason(following):
             self.dropped.append((following, "share_dropped"))
         else:
             fen = self._within(fen, following.limits)

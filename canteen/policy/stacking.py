@@ -200,7 +200,7 @@ def _rules(member: Rule | Group) -> list[Rule]:
 
 
 def _judge_rule(rule: Rule, bill: Bill, running: Running, at: Standing) -> Outcome:
-    if why := _barred(rule, bill, running):
+    if why := _skip_reason(rule, bill, running):
         return Outcome(rule.id, (_pass(rule, why),))
     step = step_for(rule, bill)
     if step is None:
@@ -239,7 +239,7 @@ def _raise(rule: Rule, step: Step, bill: Bill, running: Running, outcome: Outcom
     return outcome
 
 
-def _barred(rule: Rule, bill: Bill, running: Running) -> str:
+def _skip_reason(rule: Rule, bill: Bill, running: Running) -> str:
     """The word for why a rule does not match; '' where it does."""
     if not rule.first_day <= bill.meal.day <= rule.last_day:
         return "not_in_force"

@@ -72,10 +72,10 @@ export class Funding {
    */
   pay(part, fen) {
     let { fund } = part
-    let why = this.#barred(fund, part)
+    let why = this.#skipReason(fund, part)
     if (why && part.instead) {
       fund = part.instead
-      why = this.#barred(fund, null)
+      why = this.#skipReason(fund, null)
     }
     if (why) {
       this.dropped.push({ fund, why })
@@ -91,7 +91,7 @@ export class Funding {
    * @param {Fund} fund
    * @param {Part | null} part
    */
-  #barred(fund, part) {
+  #skipReason(fund, part) {
     if (fund.payer === 'subsidy' && this.bill.meal.flags.includes('outside_window')) return 'outside_window'
     if (part?.test?.(this.bill)) return 'share_dropped'
     return fund.test?.(this.bill) ? 'share_dropped' : ''
@@ -148,7 +148,7 @@ export class Funding {
    */
   #passOn(fund, { next }, fen) {
     if (!next) this.dropped.push({ fund, why: 'budget_ended' })
-    else if (this.#barred(next, null)) this.dropped.push({ fund: next, why: 'share_dropped' })
+    else if (this.#skipReason(next, null)) this.dropped.push({ fund: next, why: 'share_dropped' })
     else this.#fromBudget(next, this.#within(fen, next.limits), next.limits)
   }
 

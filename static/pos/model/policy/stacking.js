@@ -218,7 +218,7 @@ function added(one, other) {
 /** @type {(rule: Rule, bill: Bill, running: Running, at: Standing) => Outcome} */
 function judgeRule(rule, bill, running, at) {
   bill.standing = running
-  const why = barred(rule, bill, running)
+  const why = skipReason(rule, bill, running)
   if (why) return none(rule.id, { passed: [pass(rule, why)] })
   const step = rule.steps.find(({ test }) => !test || !test(bill))
   if (!step) return none(rule.id, { passed: [pass(rule, 'tier')] })
@@ -268,7 +268,7 @@ function raise(rule, step, bill, running, outcome) {
  * @param {Bill} bill
  * @param {Running} running
  */
-function barred(rule, bill, running) {
+function skipReason(rule, bill, running) {
   const { day } = bill.meal
   if (day < rule.firstDay || day > rule.lastDay) return 'not_in_force'
   const why = rule.test?.(bill)
