@@ -145,7 +145,7 @@ def provisional(session: Session, wanted: int) -> bool:
     return not announced(wanted) and not _entered(session, wanted)
 
 
-def lacking(session: Session, today: date) -> list[int]:
+def missing_years(session: Session, today: date) -> list[int]:
     """Years that must be entered by now and are not: this one, and from November on the next."""
     years = [today.year] + ([today.year + 1] if today.month >= FROM_MONTH else [])
     return [one for one in years if provisional(session, one)]

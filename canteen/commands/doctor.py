@@ -268,7 +268,7 @@ def _calendar(_settings: Config, report: Report) -> None:
     """Whether the days of this year, and from November on of the next, are entered."""
     session, today = db.session(), clock.today()
     asking = layers.asking_day_kind(session, today)
-    for year in calendars.lacking(session, today):
+    for year in calendars.missing_years(session, today):
         warning = f"the calendar of {year} is not entered: its days go by weekday and fixed holidays; enter it at /desk/calendar"
         if asking:
             warning = f"URGENT {warning} — these rulebooks pay by the kind of day: {', '.join(asking)}"

@@ -116,12 +116,12 @@ def test_a_passed_day_that_was_known_in_time_is_not_changed(app: Flask, session:
 
 
 def test_a_year_not_entered_is_lacking_from_november_on(app: Flask, session: Session) -> None:
-    assert calendars.lacking(session, date(2026, 10, 31)) == []
-    assert calendars.lacking(session, date(2026, 11, 1)) == [2027]
-    assert calendars.lacking(session, date(2027, 3, 1)) == [2027]
+    assert calendars.missing_years(session, date(2026, 10, 31)) == []
+    assert calendars.missing_years(session, date(2026, 11, 1)) == [2027]
+    assert calendars.missing_years(session, date(2027, 3, 1)) == [2027]
     session.rollback()
     enter_all(2027, on=date(2026, 11, 10))
-    assert calendars.lacking(session, date(2026, 12, 31)) == []
+    assert calendars.missing_years(session, date(2026, 12, 31)) == []
 
 
 def front(app: Flask, day: date) -> str:

@@ -20,7 +20,7 @@ from canteen.pos import pricing
 from canteen.rulebooks import layers, publications, yaml_reader
 from canteen.rulebooks.models import Publication, PublicationFile, Simulation
 from canteen.ruledesk.editor import drafts
-from canteen.ruledesk.editor.preview import Asked, attempt
+from canteen.ruledesk.editor.preview import Asked, preview_meal
 from canteen.ruledesk.proposal import Layers, Proposal
 from canteen.ruledesk.publication import gate as desk
 from canteen.ruledesk.simulation import meal_replay, simulation_jobs
@@ -214,9 +214,9 @@ def test_a_district_that_lowers_what_its_city_gives_is_told_so_and_not_published
     digest = version(LOWERS)
     canteen = places.canteen(town.session, "c1")
     proposal = Proposal("district", world.DISTRICT, yaml_reader.read(LOWERS))
-    tried = attempt(town.session, proposal, canteen, Asked(age="70", price="12.00"), date(2026, 2, 12))
-    assert tried.above is not None
-    assert tried.quote.due > tried.above
+    preview = preview_meal(town.session, proposal, canteen, Asked(age="70", price="12.00"), date(2026, 2, 12))
+    assert preview.above is not None
+    assert preview.quote.due > preview.above
     with clock.at(at(date(2026, 2, 10))), pytest.raises(desk.NotFit, match="只能加、不能减"):
         publish(digest, date(2026, 3, 1), layer="district", node=world.DISTRICT)
 
@@ -276,8 +276,8 @@ def test_an_invented_elder_is_tried_with_the_layers_in_force(town: Town) -> None
     )
     proposal = Proposal("district", world.DISTRICT, document)
     asked = Asked(age="82", price="12.00", home=world.COMMUNITY)
-    together = attempt(town.session, proposal, canteen, asked, JAN7)
-    alone = attempt(town.session, proposal, canteen, Asked(age="82", price="12.00", alone=True), JAN7)
+    together = preview_meal(town.session, proposal, canteen, asked, JAN7)
+    alone = preview_meal(town.session, proposal, canteen, Asked(age="82", price="12.00", alone=True), JAN7)
     assert (together.quote.due, alone.quote.due) == (50, 550)
     assert alone.counter == "原价12.00元，助餐补贴6.50元，请付5.50元。"
 
@@ -440,8 +440,8 @@ def test_a_number_that_no_column_holds_names_nothing_and_breaks_nothing(enter, s
         where = {"place": f"city/{world.CITY}", "month": "2026-01"}
         assert maker.post("/desk/ruledesk/simulations", rulebook=f"draft:{large}", **where).status_code == 404
         assert maker.post(f"/desk/ruledesk/drafts/{number}/yaml", yaml=MORE, seen=large).status_code == 409
-        tried = maker.post(f"/desk/ruledesk/drafts/{number}", **{"act": "try", "stages-0-at": large})
-        assert tried.status_code == 200
+        answer = maker.post(f"/desk/ruledesk/drafts/{number}", **{"act": "try", "stages-0-at": large})
+        assert answer.status_code == 200
         assert maker.post(f"/desk/ruledesk/drafts/{number}", act=f"drop:funds-{large}", seen=large).status_code == 409
 
 

@@ -16,7 +16,7 @@ from canteen.db import db, transaction
 from canteen.places import Area, AreaLink
 from canteen.rulebooks import publications, yaml_reader, yaml_writer
 from canteen.ruledesk.editor import drafts, form_input, forms
-from canteen.ruledesk.editor.preview import Asked, BadTry, attempt
+from canteen.ruledesk.editor.preview import Asked, BadPreview, preview_meal
 from canteen.ruledesk.proposal import Proposal
 from canteen.ruledesk.publication import gate as desk
 from tests import world
@@ -111,10 +111,10 @@ def test_an_elder_is_tried_on_any_day(town: Town) -> None:  # noqa: F811
     workdays = MORE.replace("{age: {from: 60}}", "{age: {from: 60}, day_kind: [workday, makeup]}")
     proposal = Proposal("city", world.CITY, yaml_reader.read(workdays))
     saturday = date(2026, 3, 7)
-    due = [attempt(town.session, proposal, None, Asked(day=day), saturday).quote.due for day in ("", "2026-03-09")]
+    due = [preview_meal(town.session, proposal, None, Asked(day=day), saturday).quote.due for day in ("", "2026-03-09")]
     assert due == [1200, 550]
-    with pytest.raises(BadTry):
-        attempt(town.session, proposal, None, Asked(day="下周一"), saturday)
+    with pytest.raises(BadPreview):
+        preview_meal(town.session, proposal, None, Asked(day="下周一"), saturday)
 
 
 def test_a_functional_area_has_rulebooks_as_a_district_has(enter, town: Town) -> None:  # noqa: ANN001, F811

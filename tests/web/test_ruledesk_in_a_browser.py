@@ -39,10 +39,10 @@ def test_a_notice_is_entered_by_the_form_alone(desk: str, open_page: OpenPage) -
     page.select_option("[name=place]", f"city/{CITY}")
     page.select_option("[name=template]", "plain")
     page.click("text=开始起草")
-    expect(page.locator("#tried")).to_contain_text("请付10.00元")
+    expect(page.locator("#preview")).to_contain_text("请付10.00元")
 
     page.fill('[name="stages-0-rules-0-value"]', "3.00")
-    expect(page.locator("#tried")).to_contain_text("请付9.00元")
+    expect(page.locator("#preview")).to_contain_text("请付9.00元")
     look("form")
     page.fill("[name=source]", "民发〔2026〕1 号")
     press(page, "yaml")

@@ -26,7 +26,7 @@ def _calendar_lacks() -> Iterator[nav.Notice]:
     if not guard.may(Permission.SEE_RULEBOOKS):
         return
     session, today = db.session(), clock.today()
-    for year in calendars.lacking(session, today):
+    for year in calendars.missing_years(session, today):
         asking = layers.asking_day_kind(session, today)
         text = f"{year} 年放假安排尚未录入：该年日期只按星期和法定节日暂定，调休等按公布的安排录入后才准确。"
         if asking:
@@ -47,7 +47,7 @@ def _calendar(refusal: Refusal | None = None) -> ResponseReturnValue:
     today = clock.today()
     wanted = request.args.get("year", "")
     session = db.session()
-    due = next(iter(calendars.lacking(session, today)), today.year)
+    due = next(iter(calendars.missing_years(session, today)), today.year)
     year = whole(wanted) if 2004 <= whole(wanted) <= today.year + 2 else due
     page = render_template(
         "ruledesk/calendar.html",

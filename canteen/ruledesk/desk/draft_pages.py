@@ -85,9 +85,9 @@ def _form_page(
     *,
     stale: bool = False,
 ) -> ResponseReturnValue:
-    """`stale`: the form was read from a text that was changed since, so it is not tried with what is now behind it."""
+    """`stale`: the form was read from a text that was changed since, so it is not previewed with what is now behind it."""
     document, faults = drafts.check(text)
-    tried, untried = (None, drafts.ChangedMeanwhile.message) if stale else _try(row, document, asked)
+    previewed, no_preview = (None, drafts.ChangedMeanwhile.message) if stale else _preview(row, document, asked)
     tree = yaml_reader.tree(row.yaml)
     assert isinstance(tree, dict)
     page = render_template(
@@ -103,8 +103,8 @@ def _form_page(
         kept={place: yaml_writer.dump(rest) for place, rest in form_changes.kept(tree).items()},
         asked=asked,
         today=clock.today(),
-        tried=tried,
-        untried=untried,
+        preview=previewed,
+        no_preview=no_preview,
         place_name=names().get(row.node_id, row.node_id),
         canteens=_canteens(),
         areas=[(one.id, one.name) for one in db.session.execute(select(Area).order_by(Area.id)).scalars()],
@@ -152,7 +152,7 @@ def _canteens() -> list[tuple[str, str]]:
     return [(number, name) for number, name in rows if number in within]
 
 
-def _try(row: RulebookDraft, document: Any, asked: Asked) -> tuple[preview.Tried | None, str]:
+def _preview(row: RulebookDraft, document: Any, asked: Asked) -> tuple[preview.Preview | None, str]:
     if document is None:
         return None, "改正错误后才能试算。"
     wanted = request.form.get("try-canteen", "")
@@ -160,7 +160,7 @@ def _try(row: RulebookDraft, document: Any, asked: Asked) -> tuple[preview.Tried
     canteen = db.session.get(Canteen, wanted) if wanted in known else None
     proposal = Proposal(row.layer, row.node_id, document)
     try:
-        return preview.attempt(db.session(), proposal, canteen, asked, clock.today()), ""
+        return preview.preview_meal(db.session(), proposal, canteen, asked, clock.today()), ""
     except (Refusal, ValueError) as error:
         return None, error.message if isinstance(error, Refusal) else "试算没有结果，请检查标准和所填内容。"
 

@@ -139,7 +139,7 @@ def simulation(number: int) -> ResponseReturnValue:
         found=found,
         ahead=simulation_jobs.ahead(db.session(), row) if row.state == "waiting" else 0,
         why=WHY,
-        drawn=[(one, charts.bars(one.rows)) for one in reports.parts(found, called)] if found else [],
+        drawn=[(one, charts.bars(one.rows)) for one in reports.tables(found, called)] if found else [],
         days=days,
         lines=charts.lines(days),
         people=_people(found) if found else {},

@@ -17,7 +17,7 @@ from canteen.rulebooks.models import LAYERS
 from canteen.ruledesk.proposal import Layers, Proposal, on_any_day
 
 
-class BadTry(Invalid):
+class BadPreview(Invalid):
     code = "try_invalid"
     message = "试算请填写年龄（0 到 150）、餐价（元）和就餐日期。"
 
@@ -40,7 +40,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class Preview:
     """The quote and both sentences; `above`: what the elder would pay under the more general layers alone, in fen."""
 
     quote: Quote
@@ -49,15 +49,15 @@ class Tried:
     above: int | None = None
 
 
-def attempt(session: Session, proposal: Proposal, canteen: Canteen | None, asked: Asked, on: date) -> Tried:
-    """Quote one meal of an invented elder at a canteen, on the day asked for, else on `on`. Raises BadTry."""
+def preview_meal(session: Session, proposal: Proposal, canteen: Canteen | None, asked: Asked, on: date) -> Preview:
+    """Quote one meal of an invented elder at a canteen, on the day asked for, else on `on`. Raises BadPreview."""
     try:
         years, fen = int(asked.age), money.yuan(asked.price)
         on = date.fromisoformat(asked.day) if asked.day else on
     except ValueError as error:
-        raise BadTry from error
+        raise BadPreview from error
     if not 0 <= years <= 150 or not 0 < fen <= 1_000_000 or not 2000 <= on.year < 2100:
-        raise BadTry
+        raise BadPreview
     day = clock.civil(on)
     home = tuple(places.path(session, asked.home, on)) if asked.home else ()
     areas = tuple(places.path(session, canteen.area_id, on)) if canteen else ()
@@ -86,9 +86,9 @@ def attempt(session: Session, proposal: Proposal, canteen: Canteen | None, asked
     return _preview_of(quoted, engine.quote(layers.above(nodes, on, proposal.layer).book, diner, meal, ()).due)
 
 
-def _preview_of(quoted: Quote, above: int | None) -> Tried:
+def _preview_of(quoted: Quote, above: int | None) -> Preview:
     said = engine.say(quoted)
-    return Tried(quoted, said.counter, said.audit, above)
+    return Preview(quoted, said.counter, said.audit, above)
 
 
 def _born(on: date, years: int) -> date:

@@ -26,7 +26,7 @@ from canteen.policy.rules import Rulebook
 from canteen.registry.words import CLASSES
 from canteen.rulebooks.models import LAYERS
 from canteen.ruledesk.proposal import Joined, Layers, Proposal, on_any_day
-from canteen.ruledesk.simulation.usage_replay import CountedFor, World
+from canteen.ruledesk.simulation.usage_replay import CountedFor, UsageReplay
 
 AGES = frozenset((59, 60, 65, 70, 75, 80, 85, 90, 95, 100))
 PRICES = frozenset((300, 500, 800, 1000, 1200, 1500, 2000, 3000))  # fen
@@ -230,11 +230,11 @@ def _paid(book: Rulebook, diner: Diner, meals: Sequence[Meal]) -> int:
     """What an elder pays for meals eaten one after the other, nothing used before."""
     if len(meals) == 1:
         return engine.quote(book, diner, meals[0], ()).due
-    world, paid = World(), 0
-    world.begin(meals[0].day)
+    usage, paid = UsageReplay(), 0
+    usage.begin(meals[0].day)
     for number, meal in enumerate(meals):
-        outcome = world.price(book, diner, meal, ("", str(number)), _SOMEBODY)
-        world.use(outcome.uses, _SOMEBODY, meal.day)
+        outcome = usage.price(book, diner, meal, ("", str(number)), _SOMEBODY)
+        usage.use(outcome.uses, _SOMEBODY, meal.day)
         paid += outcome.due
     return paid
 

@@ -1,8 +1,8 @@
 """Past meals under another rulebook: what it would have cost, who gains or loses, when each budget would end.
 
-Beside each meal as it was booked stands what it would have cost under the proposal, priced day by day in the order
-of arrival, while that world's own use of limits is counted; a meal undone later keeps its limits until then, as it
-did. Meals are read by keyset pages, a day at a time, so memory stays flat and no read outlives a page.
+Each meal as it was booked is compared with what it would have cost under the proposal. Meals are priced day by day in
+the order of arrival, and the limits they would have used are counted; a meal voided later uses its limits until then,
+as it did. Meals are read by keyset pages, a day at a time, so memory stays flat and no read outlives a page.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from canteen.pos.checkout_rows import PLACES
 from canteen.pos.models import QuoteInput, Sale, SaleUse, Share, Void
 from canteen.ruledesk.proposal import Layers, Proposal, covered, on_any_day
 from canteen.ruledesk.simulation.missing_facts import LASTING, Households, Needs
-from canteen.ruledesk.simulation.totals import Tally
-from canteen.ruledesk.simulation.usage_replay import CountedFor, Funds, Outcome, World, base_id, subsidy_of
+from canteen.ruledesk.simulation.totals import Totals
+from canteen.ruledesk.simulation.usage_replay import CountedFor, Funds, MealResult, UsageReplay, base_id, subsidy_of
 from canteen.settlement.closing import gather
 from canteen.settlement.closing.statement import Cut
 
@@ -98,7 +98,7 @@ class _Replay:
         self.needs = Needs.of(document, session)
         head = events.head(session)[0]
         session.rollback()
-        self.world, self.tally, self.texts = World(), Tally(), _Texts()
+        self.usage, self.totals, self.texts = UsageReplay(), Totals(), _Texts()
         merged = gather.clusters(Cut(head, 0, 0, 0)).roots()
         self.roots = {uuid.UUID(one): uuid.UUID(root) for one, root in merged.items()}
         self.households = Households(self.roots)
@@ -126,7 +126,7 @@ class _Replay:
         books = [self.layers.at(nodes, first).book for nodes in self._nodes(first)]
         kinds = {ref.allowance.window for book in books for ref in book.limit_refs} & set(LASTING)
         for book in books:
-            self.world.know(book)
+            self.usage.know(book)
         names = {str(days.first_of(kind, clock.civil(first))) for kind in kinds}
         carried = {ref.allowance.id for book in books for ref in book.limit_refs if ref.allowance.carry}
         if names or carried:
@@ -163,13 +163,13 @@ class _Replay:
                     taken = Taken(
                         allowance, window, times if unit == "meal" else 0, int(fen) if unit == "fen" else 0, whole
                     )
-                    self.world.seed(allowance, window, self._person(person), taken)
+                    self.usage.seed(allowance, window, self._person(person), taken)
 
     # --- meals --------------------------------------------------------------------------------------------------
 
     def pages(self, day: date) -> Iterator[Sequence[Any]]:
         """The meals of a day in order of arrival; of other canteens those of the same elders, for their limits."""
-        self.world.begin(clock.civil(day))
+        self.usage.begin(clock.civil(day))
         self.texts.begin()
         query = (
             select(
@@ -201,12 +201,12 @@ class _Replay:
         person = None if sale.elder_id is None else self._person(sale.elder_id)
         if not here and person not in self.persons:
             return
-        self.world.pass_by((sale.service_day, sale.arrival))
+        self.usage.pass_by((sale.service_day, sale.arrival))
         diner, meal, texts = self.texts.read(sale.body)
         why = self.needs.before(diner, meal)
         book = self.layers.at((*meal.canteen.areas, sale.canteen_id), sale.service_day).book
         who, known = self._counted_for(person, sale.service_day)
-        after = None if why else self.world.price(book, diner, meal, texts, who)
+        after = None if why else self.usage.price(book, diner, meal, texts, who)
         if after is not None and person is not None:
             since = clock.civil(self.since)
             why = self.needs.after(after.uses, book, meal.day, since, household=known)
@@ -215,13 +215,13 @@ class _Replay:
         if not here:
             return
         if sale.void_record is not None:
-            self.tally.voided += 1
+            self.totals.voided += 1
         elif after is None or why:
-            self.tally.open[why] += 1
+            self.totals.open[why] += 1
         else:
             before, unsettled = booked.outcome(sale)
-            self.tally.unsettled += unsettled
-            self.tally.add(sale, person, diner, before, after)
+            self.totals.unsettled += unsettled
+            self.totals.add(sale, person, diner, before, after)
 
     def _counted_for(self, person: uuid.UUID | None, on: date) -> tuple[CountedFor, bool]:
         """In whose name limits count, and whether the household is known."""
@@ -230,35 +230,35 @@ class _Replay:
         household = self.households.of(person, on)
         return CountedFor(person, pricing.household_uuid(household) if household else person), household != ""
 
-    def _use(self, sale: Any, after: Outcome, who: CountedFor, meal: Meal) -> None:
-        self.world.use(after.uses, who, meal.day)
+    def _use(self, sale: Any, after: MealResult, who: CountedFor, meal: Meal) -> None:
+        self.usage.use(after.uses, who, meal.day)
         if sale.void_record is not None:
             at = (clock.business_day(sale.voided_at), sale.void_record * PLACES)
-            self.world.void(at, after.uses, who, meal.day)
+            self.usage.void(at, after.uses, who, meal.day)
 
     # --- what was found -----------------------------------------------------------------------------------------
 
     def result(self, seconds: float) -> dict[str, Any]:
         """Everything that the page, the workbook and the command show, as JSON."""
-        return self.tally.document() | {
+        return self.totals.document() | {
             "budgets": self._budgets(),
             "notes": self.needs.classes,
-            "distinct": self.world.priced,
+            "distinct": self.usage.priced,
             "seconds": round(seconds, 1),
-            "per_minute": round(self.tally.meals / seconds * 60) if seconds else 0,
+            "per_minute": round(self.totals.meals / seconds * 60) if seconds else 0,
         }
 
     def _budgets(self) -> list[dict[str, Any]]:
         """Each budget met, with what was used and the day it would end."""
         found = []
-        for (allowance, window), limit in sorted(self.world.limits.items()):
-            ended = self.world.ended.get((allowance, window))
+        for (allowance, window), limit in sorted(self.usage.limits.items()):
+            ended = self.usage.ended.get((allowance, window))
             found.append(
                 {
                     "fund": allowance.removeprefix("budget."),
                     "from": clock.day_of(int(window)).isoformat(),
                     "limit": limit,
-                    "used": self.world.spent(allowance, window),
+                    "used": self.usage.spent(allowance, window),
                     "ended": clock.day_of(ended).isoformat() if ended is not None else None,
                 }
             )
@@ -283,10 +283,10 @@ class _Booked:
                 self._funds[number][fund, "subsidy"] -= int(fen)
                 self._excluded[number] = self._excluded.get(number, 0) + int(fen)
 
-    def outcome(self, sale: Any) -> tuple[Outcome, int]:
+    def outcome(self, sale: Any) -> tuple[MealResult, int]:
         """The meal as booked, and the fen of subsidy that was sold but excluded."""
         funds = {key: fen for key, fen in self._funds.get(sale.id, {}).items() if fen}
-        return Outcome(sale.due_fen, subsidy_of(funds), funds), self._excluded.get(sale.id, 0)
+        return MealResult(sale.due_fen, subsidy_of(funds), funds), self._excluded.get(sale.id, 0)
 
 
 _EXCLUDED: Final = (

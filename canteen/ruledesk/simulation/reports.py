@@ -35,7 +35,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Table:
     """One table."""
 
     title: str
@@ -59,7 +59,7 @@ class Day:
     sum_after: int
 
 
-def parts(found: Mapping[str, Any], names: Mapping[str, str]) -> list[Part]:
+def tables(found: Mapping[str, Any], names: Mapping[str, str]) -> list[Table]:
     """Cost by fund, then subsidy by district, canteen, age band and class."""
     with reader() as session:
         called = parties.fund_names(session)
@@ -67,13 +67,13 @@ def parts(found: Mapping[str, Any], names: Mapping[str, str]) -> list[Part]:
         Row(fund, f"{called.get(fund, fund)}（{PAYERS[row[2]]}）", None, row[0], row[1])
         for fund, row in sorted(found["funds"].items())
     )
-    return [Part("按资金", funds), *(_part(kind, title, found, names) for kind, title in KINDS)]
+    return [Table("按资金", funds), *(_table(kind, title, found, names) for kind, title in KINDS)]
 
 
-def _part(kind: str, title: str, found: Mapping[str, Any], names: Mapping[str, str]) -> Part:
+def _table(kind: str, title: str, found: Mapping[str, Any], names: Mapping[str, str]) -> Table:
     words = names if kind in ("district", "canteen") else {**CLASSES, "": "无类别"}
     rows = found["by"].get(kind, {}).items()
-    return Part(title, tuple(Row("" if kind == "age" else key, words.get(key, key), *row) for key, row in rows))
+    return Table(title, tuple(Row("" if kind == "age" else key, words.get(key, key), *row) for key, row in rows))
 
 
 def by_day(found: Mapping[str, Any]) -> list[Day]:
@@ -114,10 +114,10 @@ def workbook(
     for name, key in (("补贴合计", "subsidy"), ("老人实付合计", "due")):
         before, after = found[key]
         sheet.row((name, yuan(before), yuan(after), yuan(after - before)))
-    for part in parts(found, names):
-        sheet = book.sheet(part.title, (36, 22, 12, 18, 18, 18))
+    for table in tables(found, names):
+        sheet = book.sheet(table.title, (36, 22, 12, 18, 18, 18))
         sheet.head(("项目", "编号", "人次", "原标准", "新标准", "差额"))
-        for one in part.rows:
+        for one in table.rows:
             money = (yuan(one.before), yuan(one.after), yuan(one.after - one.before))
             sheet.row((one.name, one.code, one.meals, *money))
     _days(book, found)

@@ -10,7 +10,7 @@ from typing import Any
 from canteen import clock
 from canteen.policy import days
 from canteen.policy.case import Diner
-from canteen.ruledesk.simulation.usage_replay import Outcome
+from canteen.ruledesk.simulation.usage_replay import MealResult
 
 TOP = 20
 _BANDS = (
@@ -23,7 +23,7 @@ _BANDS = (
 
 
 @dataclass
-class Tally:
+class Totals:
     """Sums over the meals that were compared; open ones are only counted."""
 
     meals: int = 0
@@ -38,7 +38,7 @@ class Tally:
     people: dict[uuid.UUID, list[Any]] = field(default_factory=dict)  # person -> [fen saved, meals, age, canteen]
     open: Counter[str] = field(default_factory=Counter)
 
-    def add(self, sale: Any, person: uuid.UUID | None, diner: Diner, before: Outcome, after: Outcome) -> None:
+    def add(self, sale: Any, person: uuid.UUID | None, diner: Diner, before: MealResult, after: MealResult) -> None:
         """One meal as it was booked and as it would have been."""
         self.meals += 1
         self.changed += before.funds != after.funds

@@ -38,7 +38,7 @@ class CountedFor:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class MealResult:
     """What matters of a meal: fen that the elder pays, fen by fund, what was used of limits."""
 
     due: int
@@ -47,7 +47,7 @@ class Outcome:
     uses: tuple[Use, ...] = ()
 
     @classmethod
-    def of(cls, quote: engine.Quote) -> Outcome:
+    def of(cls, quote: engine.Quote) -> MealResult:
         funds: Funds = {}
         for share in quote.shares:
             key = (share.fund, share.payer)
@@ -65,7 +65,7 @@ _Position: TypeAlias = tuple[date, int]  # a day and a place in the order of arr
 
 
 @dataclass
-class World:
+class UsageReplay:
     """Limits as they are used up, by kind of window, so that a window that is over takes no memory."""
 
     rows: dict[str, dict[_Row, Taken]] = field(default_factory=lambda: defaultdict(dict))
@@ -75,7 +75,7 @@ class World:
     _day: int | None = None
     _books: set[str] = field(default_factory=set)
     _kinds: dict[str, str] = field(default_factory=dict)
-    _quotes: dict[tuple[object, ...], Outcome] = field(default_factory=dict)
+    _quotes: dict[tuple[object, ...], MealResult] = field(default_factory=dict)
     _wanted: dict[tuple[str, str], list[engine.Wanted]] = field(default_factory=dict)
     _undone: list[tuple[_Position, int, tuple[Use, ...], CountedFor, int]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -96,8 +96,8 @@ class World:
             for ref in book.limit_refs:
                 self._kinds[ref.allowance.id] = kind_of(ref.allowance)
 
-    def price(self, book: Rulebook, diner: Diner, meal: Meal, texts: tuple[str, str], who: CountedFor) -> Outcome:
-        """The meal in this world, nothing used yet. `texts` are those that diner and meal were read from."""
+    def price(self, book: Rulebook, diner: Diner, meal: Meal, texts: tuple[str, str], who: CountedFor) -> MealResult:
+        """The meal in this usage, nothing used yet. `texts` are those that diner and meal were read from."""
         self.know(book)
         wanted = self._wanted.get((book.hash, texts[1]))
         if wanted is None:
@@ -108,7 +108,7 @@ class World:
         if outcome is None:
             if len(self._quotes) >= _KEPT:
                 self._quotes.clear()
-            outcome = self._quotes[key] = Outcome.of(engine.quote(book, diner, meal, taken))
+            outcome = self._quotes[key] = MealResult.of(engine.quote(book, diner, meal, taken))
             self.priced += 1
         return outcome
 
