@@ -7,7 +7,7 @@ to the default. In a year that is neither in the library nor entered, the days t
 spoken of is provisional: bridging days and make-up workdays are not known yet.
 
 `festivals.csv` gives the lunar festivals and 清明 for 2026 to 2035; borax 4.1.3, lunar-python 1.4.8 and sxtwl 2.0.7
-reckon them alike.
+compute the same days.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def local(instant: datetime) -> datetime:
 
 
 def possible(instant: datetime) -> bool:
-    """Whether an instant lies in years for which days and skews can be reckoned."""
+    """Whether an instant lies in years for which days and skews can be computed."""
     try:
         return local(instant).year in YEARS
     except OverflowError:
@@ -97,7 +97,7 @@ def today() -> date:
 
 
 def civil(day: date) -> int:
-    """Days since 1970-01-01: the number the engines reckon with."""
+    """Days since 1970-01-01: the number the engines compute with."""
     return (day - EPOCH).days
 
 

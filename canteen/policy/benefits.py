@@ -1,6 +1,6 @@
 """Benefits: what each verb takes off, as an exact fraction, and how that is rounded to whole fen.
 
-A verb sees the bill, the fen it is reckoned on (its base), and the running price. What it answers may be more than
+A verb sees the bill, the fen it is computed on (its base), and the running price. What it answers may be more than
 there is; stacking clips it to caps, floors and the price left.
 """
 
@@ -156,6 +156,6 @@ MAKERS: dict[str, Callable[[Any, Terms], Worth]] = {
     "suggest": _all_free,
     "top_up": _less,
 }
-"""Every verb that is reckoned on the bill as a whole; grammar.py says what may stand behind it."""
+"""Every verb that is computed on the bill as a whole; grammar.py says what may stand behind it."""
 BY_ITEM: dict[str, Callable[[Any, Terms], ByItem]] = {"free_set": _free_set, "prices": _prices}
-"""Every verb that is reckoned item by item."""
+"""Every verb that is computed item by item."""

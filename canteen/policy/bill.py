@@ -24,14 +24,14 @@ class Fall(NamedTuple):
 
 @dataclass(slots=True)
 class Standing:
-    """Where the reckoning stands: the price left in fen, and the benefits that were given, in order."""
+    """The running price: the price left in fen, and the benefits that were given, in order."""
 
     left: int
     falls: tuple[Fall, ...]
 
 
 class Bill:
-    """One meal being priced. `standing` is where the reckoning stands; whatever is reckoned twice is kept.
+    """One meal being priced. `standing` is the running price; whatever would be computed twice is cached.
 
     Its positions are the lines of the meal (or its amount), then delivery, then packaging.
     """
@@ -49,7 +49,7 @@ class Bill:
         self._rooms: dict[str, bool] = {}
 
     def age(self, reckoning: str, leap_day: str) -> int | None:
-        """Completed years on the meal's day by the rulebook's reckoning; None where the birthday is unknown."""
+        """Completed years on the meal's day by the rulebook's `reckoning`; None where the birthday is unknown."""
         kind = (reckoning, leap_day)
         if kind not in self._ages:
             birth = self.diner.birth_day
@@ -57,7 +57,7 @@ class Bill:
         return self._ages[kind]
 
     def base(self, base: Base, at: Standing) -> int:
-        """The fen a benefit is reckoned on, out of what is left `at` a point (or of the list price, if the rule says so).
+        """The fen a benefit is computed on, out of what is left `at` a point (or of the list price, if the rule says so).
 
         Of a part of the bill it is what is left to pay of those positions.
         """
@@ -154,7 +154,7 @@ class Bill:
         return max(0, self.limit(ref) - taken.fen - spent)
 
     def is_used_up(self, ref: LimitRef) -> bool:
-        """No further meal or day is left of a count. Nothing within a quote changes that, so it is reckoned once."""
+        """No further meal or day is left of a count. Nothing within a quote changes that, so it is computed once."""
         key = self.key(ref)
         if key not in self._rooms:
             taken, limit = self.taken(ref, self.window(ref.allowance)), self.limit(ref)

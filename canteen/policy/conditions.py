@@ -1,7 +1,7 @@
 """Conditions: from words of a rulebook to tests on a bill.
 
 A record of conditions matches if all its words match; `all`, `any` and `not` take further records. Words are tried in
-alphabetical order, and a test answers with the first that fails, so a reason is the same wherever it is reckoned.
+alphabetical order, and a test answers with the first that fails, so a reason is the same wherever it is computed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Condition: TypeAlias = Callable[[Bill], bool]
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the words of one rulebook refer to: its reckoning of ages and of time, its sets of goods, the allowances.
+    """What the words of one rulebook refer to: how it counts ages and time, its sets of goods, the allowances.
 
     approval   from when on what was approved counts: the same day, the next, the first of the next month
     death      'date' or 'month_end': how long it goes on for somebody who died; '' where it does not say

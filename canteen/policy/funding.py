@@ -108,7 +108,7 @@ class Worked:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a canteen is given by a line, in fen (0 where `passed` tells why not), and the reckoning in words.
+    """What a canteen is given by a line, in fen (0 where `passed` tells why not), and the computation in words.
 
     passed  '' or a code of PASSED
     """
@@ -134,7 +134,7 @@ def is_funding(document: object) -> bool:
     return isinstance(document, dict) and "lines" in document and "stages" not in document
 
 
-def reckon(scheme: Mapping[str, Any], each: str, on: int, worked: Sequence[Worked]) -> list[Grant]:
+def compute(scheme: Mapping[str, Any], each: str, on: int, worked: Sequence[Worked]) -> list[Grant]:
     """What the scheme's lines of that rhythm give each canteen they are for, in the scheme's order, canteens as given.
 
     `on` is a day of the span. Raises Refused where the document is no funding scheme.
@@ -143,7 +143,7 @@ def reckon(scheme: Mapping[str, Any], each: str, on: int, worked: Sequence[Worke
 
 
 def weigh(scheme: Mapping[str, Any], each: str, on: int, worked: Sequence[Worked]) -> list[Grant]:
-    """Answer for every line and every canteen what is given, or why nothing is. Raises Refused as `reckon` does."""
+    """Answer for every line and every canteen what is given, or why nothing is. Raises Refused as `compute` does."""
     problems: Problems = []
     FUNDING.check(scheme, "", problems)
     if problems:

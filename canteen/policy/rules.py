@@ -40,7 +40,7 @@ class Rounding:
 class Allowance:
     """A limit with a stable id. `limit` in its unit, or read from the diner's `scale`.
 
-    `earlier` tells the limits of windows that began on a day or before, by that day: what those left is reckoned by them.
+    `earlier` tells the limits of windows that began on a day or before, by that day: what those left is computed from them.
     """
 
     id: str
@@ -104,7 +104,7 @@ class Goods:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """Which part of the bill a benefit is reckoned on; see Bill.base."""
+    """Which part of the bill a benefit is computed on; see Bill.base."""
 
     of: str = "left"
     leave_out: tuple[str, ...] = ()
@@ -119,7 +119,7 @@ class Base:
         return not (self.leave_out or self.only or self.but or self.over) and self.first is None
 
     def includes(self, line: Line | None) -> bool:
-        """Whether a line of the meal is reckoned in; None is a meal of which the amount alone is known."""
+        """Whether a line of the meal counts; None is a meal of which the amount alone is known."""
         if self.only is not None:
             return line is not None and self.only.contains(line)
         return "goods" not in self.leave_out and not (
@@ -183,7 +183,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A step of the reckoning; each sees the price that the earlier ones left."""
+    """A step of the computation; each sees the price that the earlier ones left."""
 
     id: str
     order: int

@@ -1,9 +1,9 @@
 """Stacking: which rules of a group count, on which price, and what they come to.
 
 best   the member that takes most off; ties go to the least public money, then to the rule's id
-sum    all members, each reckoned on the price at which the group began
+sum    all members, each computed on the price at which the group began
 first  the first member whose conditions match and whose limits have room
-chain  all members, each reckoned on the price that the one before left
+chain  all members, each computed on the price that the one before left
 
 A rule whose limit is used up is no candidate, so the next best has its turn; where it says `used_up: stop` or `ask`, its
 whole group gives nothing. Judging changes nothing: it answers an Outcome, and the group decides.
@@ -29,9 +29,9 @@ Used: TypeAlias = tuple[str, LimitRef, int]
 
 @dataclass(slots=True)
 class Running(Standing):
-    """Where the reckoning stands: the price left, fen spent of amount limits, the shares given, what was added.
+    """The running price: the price left, fen spent of amount limits, the shares given, what was added.
 
-    `raised` gives the fen added to the menu's price by position; no benefit is reckoned on it.
+    `raised` gives the fen added to the menu's price by position; no benefit is computed on it.
     """
 
     spent: dict[str, int]
@@ -78,7 +78,7 @@ class Outcome:
 
 
 def judge(member: Rule | Group, bill: Bill, running: Running, at: Standing) -> Outcome:
-    """What a member comes to; `at` is what sums reckon on, `running.left` what is left to take from."""
+    """What a member comes to; `at` is what sums are computed on, `running.left` what is left to take from."""
     bill.standing = running
     if isinstance(member, Rule):
         return _judge_rule(member, bill, running, at)

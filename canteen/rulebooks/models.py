@@ -134,7 +134,7 @@ class PublicationFile(Base):
 
 
 class Revaluation(Base):
-    """Rules or facts known late, asked to be reckoned for days that are wholly past. It never prices a meal (ruling 18).
+    """Rules or facts known late, to be applied to days that are wholly past. It never prices a meal (ruling 18).
 
     cause     'notice': a rulebook in the place of its scheme's then version; 'facts': one elder as known now
     made_by   who another person must confirm: the writer of the rulebook, or who asks

@@ -72,10 +72,10 @@ class Layers:
         """Hashes of the rulebooks in force at the nodes (most general first), as `layers.in_force` orders them."""
         key = (nodes, on)
         if key not in self._parts:
-            self._parts[key] = self._reckon(nodes, on)
+            self._parts[key] = self._in_force(nodes, on)
         return self._parts[key]
 
-    def _reckon(self, nodes: tuple[str, ...], on: date, below: int = len(LAYERS)) -> tuple[str, ...]:
+    def _in_force(self, nodes: tuple[str, ...], on: date, below: int = len(LAYERS)) -> tuple[str, ...]:
         newest: dict[tuple[int, int, str], str] = {}
         for layer, node, scheme, first, last, digest in self._rows:
             if node in nodes and first <= on and (last is None or last >= on):
@@ -91,11 +91,11 @@ class Layers:
 
     def above(self, nodes: tuple[str, ...], on: date, layer: str) -> Joined:
         """What the more general layers alone would give there."""
-        return self._join(self._reckon(nodes, on, LAYERS.index(layer)))
+        return self._join(self._in_force(nodes, on, LAYERS.index(layer)))
 
     def through(self, nodes: tuple[str, ...], on: date, layer: str) -> Joined:
         """What this layer and the more general ones would give there."""
-        return self._join(self._reckon(nodes, on, LAYERS.index(layer) + 1))
+        return self._join(self._in_force(nodes, on, LAYERS.index(layer) + 1))
 
     def document(self, part: str) -> dict[str, Any]:
         """The document of one of the rulebooks."""

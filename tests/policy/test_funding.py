@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from canteen import policy
 from canteen.policy import days
 from canteen.policy.canonical import canonical
-from canteen.policy.funding import COUNTS, EACH, FUNDING, LINE, Worked, funding_schema, lint, reckon
+from canteen.policy.funding import COUNTS, EACH, FUNDING, LINE, Worked, funding_schema, lint, compute
 from canteen.policy.refusals import Problem, Refused
 from canteen.rulebooks import yaml_reader
 
@@ -30,7 +30,7 @@ def a_line(**words: Any) -> dict[str, Any]:
 
 
 def given_to(scheme: dict[str, Any], *worked: Worked, each: str = "month") -> list[int]:
-    return [grant.fen for grant in reckon(scheme, each, DAY, worked)]
+    return [grant.fen for grant in compute(scheme, each, DAY, worked)]
 
 
 @pytest.mark.parametrize("path", sorted(SCHEMES.glob("*.yaml")), ids=lambda path: path.stem)
@@ -133,15 +133,15 @@ def test_a_band_of_headcount_pays_its_amount() -> None:
 
 def test_who_falls_short_has_nothing_and_the_reason() -> None:
     scheme = a_line(per={"count": "meals", "fen": 100}, at_least={"days": 20, "meals": 300})
-    [grant] = reckon(scheme, "month", DAY, [Worked("a", counts={"days": 19, "meals": 400})])
+    [grant] = compute(scheme, "month", DAY, [Worked("a", counts={"days": 19, "meals": 400})])
     assert (grant.fen, grant.why) == (0, "未达到条件：服务天数 19，要求 20")
 
 
 def test_a_scheme_pays_only_on_its_days_and_in_its_rhythm() -> None:
     scheme = {**a_line(fixed=100), "from": DAY, "to": DAY}
     worked = [Worked("a")]
-    assert [len(reckon(scheme, "month", DAY + by, worked)) for by in (-1, 0, 1)] == [0, 1, 0]
-    assert reckon(scheme, "year", DAY, worked) == []
+    assert [len(compute(scheme, "month", DAY + by, worked)) for by in (-1, 0, 1)] == [0, 1, 0]
+    assert compute(scheme, "year", DAY, worked) == []
 
 
 OVER = [{"stage": "accepted", "percent": 6000}, {"stage": "year", "percent": 4001}]
@@ -177,7 +177,7 @@ def test_the_lint_finds_what_stands_twice_or_ends_too_early() -> None:
 
 def test_what_is_no_scheme_is_refused() -> None:
     with pytest.raises(Refused, match="missing_field"):
-        reckon({}, "month", DAY, [])
+        compute({}, "month", DAY, [])
 
 
 def test_the_schema_file_is_the_readers() -> None:

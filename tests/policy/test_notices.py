@@ -1,4 +1,4 @@
-"""Notices made up to try the language: each is written, linted and priced, in both engines, as reckoned by hand."""
+"""Notices made up to try the language: each is written, linted and priced, in both engines, as computed by hand."""
 
 import json
 import re

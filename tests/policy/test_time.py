@@ -1,4 +1,4 @@
-"""When what was approved begins to count, and how long after a death: days reckoned on a paper calendar."""
+"""When what was approved begins to count, and how long after a death: days counted on a paper calendar."""
 
 from collections.abc import Mapping, Sequence
 

@@ -150,7 +150,7 @@ def _about(row: Revaluation) -> str:
 @bp.post("/desk/ruledesk/versions/<digest>/revalue")
 @allowed(Permission.PUBLISH, Permission.RULEBOOKS)
 def ask_notice(digest: str) -> ResponseReturnValue:
-    """Ask that past days be reckoned again under this version; the preview begins at once."""
+    """Ask that past days be revalued under this version; the preview begins at once."""
     layer, _, node = request.form.get("place", "").partition("/")
     need(Permission.PUBLISH if guard.may(Permission.PUBLISH) else Permission.RULEBOOKS, layer, node)
     drafts.version(db.session(), digest)
@@ -167,7 +167,7 @@ def ask_notice(digest: str) -> ResponseReturnValue:
 @bp.post("/desk/revaluations")
 @allowed(Permission.ROSTER)
 def ask_facts() -> ResponseReturnValue:
-    """Ask that one elder's past meals be reckoned again with the facts known now."""
+    """Ask that one elder's past meals be revalued with the facts known now."""
     elder = _elder(db.session())
     if elder is None:
         raise NotCovered

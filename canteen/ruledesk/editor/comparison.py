@@ -234,7 +234,7 @@ def _cells(row: Row) -> dict[str, str]:
 
 
 def _rows_text(rows: Sequence[Row]) -> str:
-    """Whole rows: what a rule takes off is not known without what it is reckoned on, its most and its limits."""
+    """Whole rows: what a rule takes off is not known without what it is computed on, its most and its limits."""
     return "；".join(_row_text(row) for row in rows)
 
 

@@ -150,7 +150,7 @@ const MAKERS = {
 }
 
 /**
- * Verbs that are reckoned item by item.
+ * Verbs that are computed item by item.
  * @type {Record<string, (value: any, terms: Terms) => ByItem>}
  */
 const BY_ITEM = { free_set: freeSet, prices }

@@ -13,12 +13,12 @@ import { contains } from './rules.js'
 const NOTHING = { allowance: '', window: '', count: 0, fen: 0, days: [] }
 
 /**
- * Where the reckoning stands: the price left in fen, and the benefits that were given, in order: how much, on what.
+ * The running price: the price left in fen, and the benefits that were given, in order: how much, on what.
  * @typedef {{left: number, falls: readonly {fen: number, base: Base, byItem: ByItem | null}[]}} Standing
  */
 
 /**
- * One meal being priced. `standing` is where the reckoning stands; whatever is reckoned twice is kept.
+ * One meal being priced. `standing` is the running price; whatever would be computed twice is cached.
  *
  * Its positions are the lines of the meal (or its amount), then delivery, then packaging.
  */
@@ -49,7 +49,7 @@ export class Bill {
   }
 
   /**
-   * Completed years on the meal's day by the rulebook's reckoning; null where the birthday is unknown.
+   * Completed years on the meal's day by the rulebook's `reckoning`; null where the birthday is unknown.
    * @param {Reckoning} reckoning
    * @param {LeapDay} leapDay
    */
@@ -74,7 +74,7 @@ export class Bill {
   }
 
   /**
-   * The fen a benefit is reckoned on, out of what is left `at` a point (or of the list price, if the rule says so).
+   * The fen a benefit is computed on, out of what is left `at` a point (or of the list price, if the rule says so).
    *
    * Of a part of the bill it is what is left to pay of those positions.
    * @param {Base} base

@@ -44,7 +44,7 @@
  * A named set of things on a menu: by item or by tag.
  * @typedef {{items: ReadonlySet<string>, tags: ReadonlySet<string>}} Goods
  *
- * Which part of the bill a benefit is reckoned on; `whole` where nothing is left out.
+ * Which part of the bill a benefit is computed on; `whole` where nothing is left out.
  * @typedef {{of: string, leaveOut: readonly ('delivery' | 'goods' | 'packaging')[], only: Goods | null,
  *   but: Goods | null, over: number, first: number | null, whole: boolean}} Base
  *
@@ -63,14 +63,14 @@
  * @typedef {{id: string, pick: 'best' | 'sum' | 'first' | 'chain', test: Test | null,
  *   members: readonly (Rule | Group)[]}} Group
  *
- * A step of the reckoning; each sees the price that the earlier ones left.
+ * A step of the computation; each sees the price that the earlier ones left.
  * @typedef {{id: string, order: number, group: Group}} Stage
  *
  * Everything in force at a place: its stages in order, and how to find what a diner used before.
  * @typedef {{id: string, title: string, stages: readonly Stage[], limitRefs: readonly LimitRef[],
  *   asks: ReadonlySet<string>}} Rulebook
  *
- * What the words of one rulebook refer to: its age reckoning, its sets of goods, the allowances. `limitRefs` collects the
+ * What the words of one rulebook refer to: how it counts ages, its sets of goods, the allowances. `limitRefs` collects the
  * allowances that conditions look at, so that the caller knows to tell what was used of them.
  * @typedef {{reckoning: Reckoning, leapDay: LeapDay, approval: Approval, death: '' | Death, sets: Map<string, Goods>,
  *   allowances: Map<string, Allowance>, limitRefs: LimitRef[]}} Terms

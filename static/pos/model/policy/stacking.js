@@ -12,8 +12,8 @@ import { Funding, portions } from './splits.js'
 const WHOLE = 10_000
 
 /**
- * Where the reckoning stands: the price left, what others than the canteen gave, fen spent of amount limits, the rules
- * that gave something, and fen added to the menu's price by position, on which no benefit is reckoned.
+ * The running price: the price left, what others than the canteen gave, fen spent of amount limits, the rules
+ * that gave something, and fen added to the menu's price by position, on which no benefit is computed.
  * @typedef {Standing & {granted: number, spent: ReadonlyMap<string, number>, applied: ReadonlySet<string>,
  *   raised: ReadonlyMap<number, number>}} Running
  *
@@ -29,7 +29,7 @@ const NOTHING_SPENT = new Map()
 const NOTHING_RAISED = new Map()
 
 /**
- * Where the reckoning stands before the first stage.
+ * The running price before the first stage.
  * @param {number} list
  * @returns {Running}
  */
@@ -61,7 +61,7 @@ export function after(running, { off, shares, falls, surcharges, raised, spent }
 }
 
 /**
- * What a member comes to; `at` is what sums reckon on, `running.left` what is left to take from.
+ * What a member comes to; `at` is what sums are computed on, `running.left` what is left to take from.
  * @param {Rule | Group} member
  * @param {Bill} bill
  * @param {Running} running
