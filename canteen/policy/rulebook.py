@@ -25,10 +25,10 @@ from canteen.policy.rules import (
     Goods,
     Group,
     LimitRef,
-    Part,
     Rounding,
     Rule,
     Rulebook,
+    SplitPart,
     Stage,
     Step,
     Test,
@@ -198,7 +198,7 @@ class _Layer:
 
     # --- money ------------------------------------------------------------------------------------------------
 
-    def _parts(self, doc: dict[str, Any], own: dict[str, Any], rule: str) -> tuple[Part, ...]:
+    def _parts(self, doc: dict[str, Any], own: dict[str, Any], rule: str) -> tuple[SplitPart, ...]:
         split = own.get("split") or doc.get("split")
         if split is None:
             split = [{"fund": doc["fund"], "rest": True}] if "fund" in doc else []
@@ -208,10 +208,10 @@ class _Layer:
         by_fund = [one for one in (*doc.get("limits", ()), *credit) if self._allowed(one).scope == "fund"]
         return tuple(self._part(one, rule, by_fund) for one in split)
 
-    def _part(self, doc: dict[str, Any], rule: str, limits: Sequence[str]) -> Part:
+    def _part(self, doc: dict[str, Any], rule: str, limits: Sequence[str]) -> SplitPart:
         fund = self._fund(doc["fund"])
         how = next(word for word in ("fen", "percent", "ratio", "rest") if word in doc)
-        return Part(
+        return SplitPart(
             fund=fund,
             how="ratio" if how == "rest" else how,
             amount=1 if how == "rest" else doc[how],

@@ -80,7 +80,7 @@ class Fund:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SplitPart:
     """A fund's part of a rule's benefit: fixed fen, hundredths of a percent of what those leave, or a weight of the rest."""
 
     fund: Fund
@@ -149,7 +149,7 @@ class Step:
     label: str
     reason: str
     clause: str
-    parts: tuple[Part, ...]
+    parts: tuple[SplitPart, ...]
 
 
 @dataclass(frozen=True, slots=True)

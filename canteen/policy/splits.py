@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from canteen import money
 from canteen.policy.bill import Bill
 from canteen.policy.outcome import Check
-from canteen.policy.rules import Budget, Fund, LimitRef, Part
+from canteen.policy.rules import Budget, Fund, LimitRef, SplitPart
 
 _WHOLE = 10_000
 
 
-def portions(fen: int, parts: Sequence[Part]) -> list[int]:
+def portions(fen: int, parts: Sequence[SplitPart]) -> list[int]:
     """Fen of each part, in order. What no part takes (fixed amounts alone, and a larger benefit) is paid by nobody."""
     if len(parts) == 1 and parts[0].how == "ratio":
         return [fen]
@@ -61,7 +61,7 @@ class Funding:
         self.used: list[tuple[LimitRef, int]] = []
         self.checks: list[tuple[str, int, int]] = []
 
-    def pay(self, part: Part, fen: int) -> None:
+    def pay(self, part: SplitPart, fen: int) -> None:
         """Let the part's fund pay, or the one that stands in for it, or nobody."""
         fund = part.fund
         refs = (*part.limits, *fund.limits) if part.limits else fund.limits

@@ -16,7 +16,7 @@ from canteen.policy.outcome import WHY
 from canteen.policy.quote import quote, say, wanted
 from canteen.policy.refusals import Refused
 from canteen.policy.rulebook import load
-from canteen.policy.rules import Fund, Group, Part, Rulebook
+from canteen.policy.rules import Fund, Group, Rulebook, SplitPart
 from canteen.policy.splits import portions
 from tests.policy.generate import JUNK, a_book, spoiled
 from tests.policy.test_cases import scheme
@@ -80,8 +80,8 @@ def refused_code(document: object) -> str:
 )
 def test_the_parts_of_a_benefit_add_up(fen: int, split: list[tuple[str, int]], percent: int) -> None:
     fund = Fund("city", "市", "subsidy")
-    parts = [Part(fund, how, amount) for how, amount in split]
-    parts += [Part(fund, "percent", percent), Part(fund, "ratio", 1)]
+    parts = [SplitPart(fund, how, amount) for how, amount in split]
+    parts += [SplitPart(fund, "percent", percent), SplitPart(fund, "ratio", 1)]
     dealt = portions(fen, parts)
     assert sum(dealt) == fen
     assert min(dealt) >= 0
@@ -89,12 +89,12 @@ def test_the_parts_of_a_benefit_add_up(fen: int, split: list[tuple[str, int]], p
 
 def test_ten_yuan_in_three_even_parts() -> None:
     fund = Fund("city", "市", "subsidy")
-    assert portions(1000, [Part(fund, "ratio", 1)] * 3) == [334, 333, 333]
+    assert portions(1000, [SplitPart(fund, "ratio", 1)] * 3) == [334, 333, 333]
 
 
 def test_the_claim_is_the_sum_of_the_meals_shares_not_a_ratio_of_the_total() -> None:
     fund = Fund("city", "市", "subsidy")
-    halves = [portions(255, [Part(fund, "ratio", 1)] * 2) for _ in range(101)]
+    halves = [portions(255, [SplitPart(fund, "ratio", 1)] * 2) for _ in range(101)]
     assert [sum(half) for half in zip(*halves, strict=True)] == [12_928, 12_827]
     assert sum(sum(half) for half in halves) == 25_755
 

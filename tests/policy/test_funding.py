@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from canteen import policy
 from canteen.policy import days
 from canteen.policy.canonical import canonical
-from canteen.policy.funding import COUNTS, EACH, FUNDING, LINE, Worked, funding_schema, lint, compute
+from canteen.policy.funding import COUNTS, EACH, FUNDING, LINE, Worked, compute, funding_schema, lint
 from canteen.policy.refusals import Problem, Refused
 from canteen.rulebooks import yaml_reader
 

@@ -14,7 +14,7 @@ from canteen.policy.case import Case, Taken, case_doc, read_case
 from canteen.policy.quote import Quote, quote, quote_doc, read_quote, wanted
 from canteen.policy.refusals import Refused
 from canteen.policy.rulebook import join, lint, load
-from canteen.policy.rules import Fund, Group, Part, Rule, Rulebook
+from canteen.policy.rules import Fund, Group, Rule, Rulebook, SplitPart
 from canteen.policy.splits import portions
 from tests.policy.generate import TODAY, Doc, a_case, a_scheme, a_taking
 
@@ -116,10 +116,10 @@ def test_parts_of_a_benefit_sum_to_it_where_one_takes_the_rest(seed: int) -> Non
     assert all(got <= part.amount for got, part in zip(dealt, parts, strict=True) if part.how == "fen")
 
 
-def a_part(rng: Random, how: str) -> Part:
+def a_part(rng: Random, how: str) -> SplitPart:
     book = load(canonical(a_rule({"less": 100}, scope="person")))
     fund = next(part.fund for rule in rules(book).values() for step in rule.steps for part in step.parts)
-    return Part(
+    return SplitPart(
         fund, how, {"fen": rng.randint(0, 500), "percent": rng.randint(0, 6000), "ratio": rng.randint(1, 9)}[how]
     )
 

@@ -9,7 +9,7 @@ import { BENEFITS, JOINED, RULEBOOK } from './grammar.js'
 import { lookUp, problem, Refused } from './refusals.js'
 
 /** @import {Problem} from './refusals.js' */
-/** @import {Allowance, Budget, Fund, Goods, Group, LimitRef, Part, Rounding, Rule, Rulebook, Stage, Step, Terms, Test} from './rules.js' */
+/** @import {Allowance, Budget, Fund, Goods, Group, LimitRef, SplitPart, Rounding, Rule, Rulebook, Stage, Step, Terms, Test} from './rules.js' */
 
 /**
  * A checked part of a rulebook document: grammar.js has checked its form.
@@ -209,7 +209,7 @@ class Layer {
    * @param {Doc} doc
    * @param {Doc} own
    * @param {string} rule
-   * @returns {Part[]}
+   * @returns {SplitPart[]}
    */
   #parts(doc, own, rule) {
     /** @type {Doc[]} */
@@ -226,11 +226,11 @@ class Layer {
    * @param {Doc} doc
    * @param {string} rule
    * @param {string[]} limits
-   * @returns {Part}
+   * @returns {SplitPart}
    */
   #part(doc, rule, limits) {
     const fund = this.#fund(doc.fund)
-    const how = /** @type {Part['how']} */ (['fen', 'percent', 'ratio'].find((word) => Object.hasOwn(doc, word)) ?? 'ratio')
+    const how = /** @type {SplitPart['how']} */ (['fen', 'percent', 'ratio'].find((word) => Object.hasOwn(doc, word)) ?? 'ratio')
     return {
       fund,
       how,

@@ -39,7 +39,7 @@
  *
  * A fund's part of a benefit: fixed fen, hundredths of a percent of what those leave, or a weight of the rest.
  * @typedef {{fund: Fund, how: 'fen' | 'percent' | 'ratio', amount: number, test: Test | null, instead: Fund | null,
- *   limits: readonly LimitRef[]}} Part
+ *   limits: readonly LimitRef[]}} SplitPart
  *
  * A named set of things on a menu: by item or by tag.
  * @typedef {{items: ReadonlySet<string>, tags: ReadonlySet<string>}} Goods
@@ -52,7 +52,7 @@
  * off each position where the benefit names items; `listed` is a price list by item.
  * @typedef {{test: Test | null, verb: string, value: any, worth: Worth, byItem: ByItem | null,
  *   listed: ReadonlyMap<string, number> | null, base: Base, limits: readonly LimitRef[], most: number | null,
- *   label: string, reason: string, clause: string, parts: readonly Part[]}} Step
+ *   label: string, reason: string, clause: string, parts: readonly SplitPart[]}} Step
  *
  * Who gets what, paid by whom, how often.
  * @typedef {{id: string, stage: string, firstDay: number, lastDay: number, test: Test | null,

@@ -5,14 +5,14 @@ import { split } from '../money.js'
 
 /** @import {Bill} from './bill.js' */
 /** @import {Check} from './outcome.js' */
-/** @import {Budget, Fund, LimitRef, Part} from './rules.js' */
+/** @import {Budget, Fund, LimitRef, SplitPart} from './rules.js' */
 
 const WHOLE = 10_000
 
 /**
  * Fen of each part, in order. What no part takes (fixed amounts alone, and a larger benefit) is paid by nobody.
  * @param {number} fen
- * @param {readonly Part[]} parts
+ * @param {readonly SplitPart[]} parts
  * @returns {number[]}
  */
 export function portions(fen, parts) {
@@ -40,8 +40,8 @@ export function portions(fen, parts) {
 }
 
 /**
- * @param {readonly Part[]} parts
- * @param {Part['how']} how
+ * @param {readonly SplitPart[]} parts
+ * @param {SplitPart['how']} how
  */
 const placesOf = (parts, how) => [...parts.keys()].filter((place) => parts[place].how === how)
 
@@ -67,7 +67,7 @@ export class Funding {
 
   /**
    * Let the part's fund pay, or the one that stands in for it, or nobody.
-   * @param {Part} part
+   * @param {SplitPart} part
    * @param {number} fen
    */
   pay(part, fen) {
@@ -89,7 +89,7 @@ export class Funding {
 
   /**
    * @param {Fund} fund
-   * @param {Part | null} part
+   * @param {SplitPart | null} part
    */
   #skipReason(fund, part) {
     if (fund.payer === 'subsidy' && this.bill.meal.flags.includes('outside_window')) return 'outside_window'
