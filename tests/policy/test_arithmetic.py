@@ -23,7 +23,7 @@ from tests.policy.test_cases import scheme
 from tests.policy.test_twin import drawn_cases
 
 
-def test_nothing_is_used_beyond_its_limit_nor_by_a_rule_that_neither_gave_nor_counts(
+def test_uses_stay_within_limits_and_belong_to_rules_that_count(
     rounds: Callable[[int, int], int],
 ) -> None:
     seen = 0
@@ -92,7 +92,7 @@ def test_ten_yuan_in_three_even_parts() -> None:
     assert portions(1000, [SplitPart(fund, "ratio", 1)] * 3) == [334, 333, 333]
 
 
-def test_the_claim_is_the_sum_of_the_meals_shares_not_a_ratio_of_the_total() -> None:
+def test_a_claim_sums_meal_shares_instead_of_splitting_the_total() -> None:
     fund = Fund("city", "市", "subsidy")
     halves = [portions(255, [SplitPart(fund, "ratio", 1)] * 2) for _ in range(101)]
     assert [sum(half) for half in zip(*halves, strict=True)] == [12_928, 12_827]
@@ -126,14 +126,14 @@ def aged(birth: str, on: str, reckoning: str = "birthday", leap_day: str = "mar1
     return days.age(days.of_iso(birth), days.of_iso(on), reckoning, leap_day)
 
 
-def test_a_leap_day_birthday_falls_on_the_first_of_march_unless_told_otherwise() -> None:
+def test_a_leap_day_birthday_defaults_to_the_first_of_march() -> None:
     assert [aged("1956-02-29", f"2026-0{day}") for day in ("2-28", "3-01")] == [69, 70]
     assert [aged("1956-02-29", f"2026-02-{day}", leap_day="feb28") for day in (27, 28)] == [69, 70]
     assert [aged("1956-02-29", f"2028-02-{day}") for day in (28, 29)] == [71, 72]
     assert [aged("1956-02-29", f"2026-03-0{day}", "day_after") for day in (1, 2)] == [69, 70]
 
 
-def test_each_reckoning_turns_on_its_own_day() -> None:
+def test_each_way_to_count_ages_turns_on_its_own_day() -> None:
     born = "1946-12-15"
     assert [aged(born, day) for day in ("2026-12-14", "2026-12-15")] == [79, 80]
     assert [aged(born, day, "day_after") for day in ("2026-12-15", "2026-12-16")] == [79, 80]
@@ -142,7 +142,7 @@ def test_each_reckoning_turns_on_its_own_day() -> None:
     assert [aged(born, day, "year_difference") for day in ("2025-12-31", "2026-01-01")] == [79, 80]
 
 
-def test_the_counter_is_never_told_a_class() -> None:
+def test_the_counter_never_names_a_class() -> None:
     book = load(scheme("lanzhou"))
     diner = Diner(birth_day=-10_000, hukou=("620102",), classes=("dibao",))
     said = say(quote(book, diner, Meal(20_000, "lunch", MealCanteen("c1"), (Line("set", 1500),)), []))

@@ -89,7 +89,7 @@ def test_the_price_is_the_expected_one(tablet: Tablet, file: dict[str, Any], cas
         assert {one["code"]: one["breach"] for one in quote["checks"]} == case["checks"]
 
 
-def test_every_case_tells_where_its_price_comes_from() -> None:
+def test_every_case_names_the_origin_of_its_price() -> None:
     for one in file_cases():
         assert one.values[1]["origin"], one.id
 

@@ -39,7 +39,7 @@ def test_a_case_is_priced_as_json(tmp_path: Path) -> None:
     assert (found["list"], found["due"]) == (1500, 300)
 
 
-def test_a_case_is_written_with_days_as_people_write_them_and_as_the_manual_shows(tmp_path: Path) -> None:
+def test_a_case_takes_calendar_days_as_the_manual_shows(tmp_path: Path) -> None:
     manual = (Path(__file__).parents[2] / "docs" / "rulebook.md").read_text(encoding="utf-8")
     written = json.loads(manual.partition("```json\n")[2].partition("```")[0])
     since = {"diner": {**written["diner"], "since": {"class:dibao": "2026-01-01"}}, "meal": written["meal"]}
@@ -53,7 +53,7 @@ def test_a_case_is_written_with_days_as_people_write_them_and_as_the_manual_show
     assert "meal.day" in refused.message
 
 
-def test_a_case_is_told_in_two_sentences(tmp_path: Path) -> None:
+def test_a_case_is_explained_in_two_sentences(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["policy", "quote", "lanzhou", kept(tmp_path, json.dumps(CASE))])
     counter, audit = done.stdout.splitlines()
     assert counter == "原价15.00元，助餐补贴12.00元，请付3.00元。"
@@ -102,7 +102,7 @@ def test_the_lint_names_line_and_place_and_fails_on_an_error(tmp_path: Path) -> 
     assert {(one["file"], one["clause"]) for one in problems} == {(str(tmp_path / "t.yaml"), "例")}
 
 
-def test_an_error_names_file_line_clause_what_is_there_and_what_should_be(tmp_path: Path) -> None:
+def test_an_error_names_file_line_clause_found_and_expected(tmp_path: Path) -> None:
     text = (SCHEMES / "lanzhou.yaml").read_text(encoding="utf-8").replace("fund: district", "fund: town")
     name = kept(tmp_path, text, "t.yaml")
     done = CliRunner().invoke(cli, ["policy", "lint", name])
@@ -117,7 +117,7 @@ def test_an_error_names_file_line_clause_what_is_there_and_what_should_be(tmp_pa
     assert f"{broken} 第 " in refused.message
 
 
-def test_a_text_that_is_no_yaml_is_told_by_line(tmp_path: Path) -> None:
+def test_a_text_that_is_no_yaml_is_reported_by_line(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["policy", "lint", kept(tmp_path, "format: 1\nformat: 1\n", "t.yaml")])
     assert done.exit_code == 1
     assert done.stdout.startswith(f"{tmp_path / 't.yaml'} 第 2 行")

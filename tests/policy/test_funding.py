@@ -108,7 +108,7 @@ def test_a_grade_is_a_factor() -> None:
     assert given_to(scheme, Worked("a", grade="excellent"), Worked("b", grade="pass"), Worked("c")) == [12_000, 8000, 0]
 
 
-def test_penalties_come_before_the_cap_and_never_below_zero() -> None:
+def test_penalties_apply_before_the_cap_and_never_below_zero() -> None:
     penalties = [{"code": "late", "clause": "迟报", "fen": 500}, {"code": "dirty", "clause": "卫生", "percent": 1000}]
     scheme = a_line(fixed=10_000, most=9000, penalties=penalties)
     assert given_to(
@@ -166,7 +166,7 @@ def test_the_lint_finds(code: str, words: dict[str, Any]) -> None:
     assert [problem.code for problem in lint(a_line(**words))] == [code]
 
 
-def test_the_lint_finds_what_stands_twice_or_ends_too_early() -> None:
+def test_the_lint_finds_duplicates_and_early_ends() -> None:
     scheme = a_line(fixed=1)
     twice = {**scheme, "lines": scheme["lines"] * 2, "from": DAY, "to": DAY - 1}
     assert [(one.code, one.path) for one in lint(twice)] == [
@@ -185,7 +185,7 @@ def test_the_schema_file_is_the_readers() -> None:
     assert kept == funding_schema()
 
 
-def test_every_word_of_funding_stands_in_the_manual() -> None:
+def test_every_word_of_funding_is_in_the_manual() -> None:
     manual = (Path(policy.__file__).parents[2] / "docs" / "rulebook.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(\w+)(?:: \w+)?`", manual.partition("## 食堂一侧的钱")[2]))
     assert {*FUNDING.needed, *FUNDING.maybe, *LINE.needed, *LINE.maybe, *COUNTS, *EACH} <= named
@@ -218,7 +218,7 @@ def worked_of(document: dict[str, Any], place: int) -> Worked:
 
 
 @pytest.mark.parametrize(("word", "fragment", "line"), EXAMPLES, ids=lambda text: text if len(text) < 30 else "")
-def test_the_example_of_the_handbook_comes_to_its_amounts(word: str, fragment: str, line: str) -> None:
+def test_each_handbook_example_gives_its_amounts(word: str, fragment: str, line: str) -> None:
     written = yaml_reader.tree(fragment)
     assert isinstance(written, dict)
     assert word in written

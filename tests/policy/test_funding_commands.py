@@ -74,13 +74,13 @@ def test_every_shipped_scheme_is_linted_and_quoted(path: Path, tmp_path: Path) -
         assert f"（{scheme['id']}/{line['id']}，{line['clause']}）：" in answer
 
 
-def test_the_case_of_the_manual_comes_to_its_lines(tmp_path: Path) -> None:
+def test_the_case_of_the_manual_gives_its_lines(tmp_path: Path) -> None:
     [(case, lines)] = re.findall(r"```json\n(.*?)```\n```funding\n(.*?)```", CHAPTER, re.DOTALL)
     done = run("quote", "funding/guangzhou-city", kept(tmp_path, case))
     assert (done.exit_code, done.stdout) == (0, lines)
 
 
-def test_every_word_of_the_case_stands_in_the_manual() -> None:
+def test_every_word_of_the_case_is_in_the_manual() -> None:
     named = set(re.findall(r"`(\w+)`", CHAPTER.partition("### ")[0]))
     schema: Any = funding_case_schema()
     canteen = schema["properties"]["canteens"]["items"]["properties"]
@@ -90,7 +90,7 @@ def test_every_word_of_the_case_stands_in_the_manual() -> None:
     }  # fmt: skip
 
 
-def test_who_is_given_nothing_is_told_why(tmp_path: Path) -> None:
+def test_a_canteen_given_nothing_gets_the_reason(tmp_path: Path) -> None:
     lines = (
         "  - {id: a, label: 甲, clause: 一, fund: f, each: year, fixed: 1.00}\n"
         "  - {id: b, label: 乙, clause: 二, fund: f, each: month, for: {class: canteen}, fixed: 1.00}\n"
@@ -140,9 +140,7 @@ def test_the_lint_names_line_and_clause_of_a_scheme(tmp_path: Path) -> None:
         ("{id: a, clause: 一, label: 甲, fund: f, each: month", 8, "不是正确的 YAML 写法"),
     ],
 )
-def test_a_wrong_scheme_is_told_by_line_and_gives_no_amounts(
-    tmp_path: Path, line: str, number: int, words: str
-) -> None:
+def test_a_wrong_scheme_is_reported_by_line_without_amounts(tmp_path: Path, line: str, number: int, words: str) -> None:
     name = kept(tmp_path, f"{HEAD}  - {line}\n", "t.yaml")
     done = run("lint", name)
     assert done.exit_code == 1
@@ -185,7 +183,7 @@ def test_a_wrong_case_is_refused_with_its_place(tmp_path: Path, case: object, wo
     assert words in found.message
 
 
-def test_a_canteen_case_under_a_rulebook_is_told_apart(tmp_path: Path) -> None:
+def test_a_canteen_case_under_a_rulebook_is_recognised(tmp_path: Path) -> None:
     found = refused("quote", "lanzhou", kept(tmp_path, a_case()))
     assert found.code == "case_faulty"
     assert "这是食堂资金标准的案例" in found.message

@@ -95,7 +95,7 @@ def test_two_rules_that_tie_are_named() -> None:
     assert codes(scheme(rule(same), rule(same, "b"))) == ["best_tie"]
 
 
-def test_ids_stand_once() -> None:
+def test_ids_are_unique() -> None:
     assert "duplicate_id" in codes(scheme(rule("less: 3.00\nfund: city"), rule("less: 2.00\nfund: city")))
 
 
@@ -115,7 +115,7 @@ def test_a_gap_between_ages_that_are_rules_of_their_own_is_found(pick: str, expe
     assert codes(scheme(younger, older, between).replace("    rules:", f"    pick: {pick}\n    rules:")) == []
 
 
-def test_a_gap_of_the_notice_itself_is_acknowledged_with_its_clause() -> None:
+def test_a_gap_in_the_notice_is_acknowledged_with_its_clause() -> None:
     text = "by_age:\n  - {from: 60, below: 70, less: 1.00}\n  - {from: 80, less: 3.00}\nfund: city"
     acknowledged = "acknowledged:\n  - {code: tier_gap, rule: a, clause: 原文未写}\n"
     assert codes(scheme(rule(text), more=acknowledged)) == []
@@ -139,7 +139,7 @@ def test_a_limit_is_checked(code: str, allowance: str) -> None:
     assert codes(scheme(rule("less: 3.00\nfund: city"), more=f"allowances:\n  - {allowance}\n")) == [code]
 
 
-def test_a_percent_is_told_as_it_was_written() -> None:
+def test_a_percent_is_shown_as_it_was_written() -> None:
     (problem,) = found(scheme(rule("off: 66.67%\nfund: city")))
     assert problem.found == "66.67%"
 
@@ -204,7 +204,7 @@ def test_nothing_is_guessed_from_a_text() -> None:
     assert document["id"] == "no"
 
 
-def test_a_joined_book_of_no_layers_gives_nothing_and_refuses_nothing() -> None:
+def test_a_joined_book_of_no_layers_gives_nothing() -> None:
     assert books.load(books.join([])).stages == ()
 
 
@@ -256,7 +256,7 @@ def test_two_limits_may_not_count_as_one() -> None:
     assert (found.code, found.path) == ("duplicate_id", "allowances[1].was")
 
 
-def test_a_rule_and_a_fund_that_uses_are_counted_for_keep_their_ids() -> None:
+def test_rules_and_funds_with_counted_uses_keep_their_ids() -> None:
     more = "allowances:\n  - {id: t.day, unit: meal, scope: rule, window: day, limit: 1}\n"
     before = yaml_reader.read(scheme(rule("less: 3.00\nfund: city\nlimits: t.day"), more=more))
     after = yaml_reader.read(

@@ -88,7 +88,7 @@ def window(text: str) -> str:
 
 
 @pytest.mark.parametrize(("word", "fragment", "line"), EXAMPLES, ids=lambda text: text if len(text) < 30 else "")
-def test_the_example_comes_to_its_price(tablet: Tablet, word: str, fragment: str, line: str) -> None:
+def test_the_example_gives_its_price(tablet: Tablet, word: str, fragment: str, line: str) -> None:
     asked, _, price = line.partition(" => ")
     body, text = book_of(fragment), case_of(asked)
     mine = ours(body, [text])

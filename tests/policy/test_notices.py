@@ -60,7 +60,7 @@ def yuan(fen: int) -> str:
 
 
 @pytest.mark.parametrize(("path", "expected"), list(cases()))
-def test_a_notice_comes_to_the_price_reckoned_by_hand(tablet: Tablet, path: Path, expected: Expected) -> None:
+def test_a_notice_gives_the_price_computed_by_hand(tablet: Tablet, path: Path, expected: Expected) -> None:
     body, text = body_of(path), case_of(expected.text)
     mine = ours(body, [text])
     assert mine == tablet.answers(body, [text])

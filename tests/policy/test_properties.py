@@ -62,7 +62,7 @@ def test_the_list_price_less_shares_and_with_surcharges_is_due(rounds: Rounds) -
     assert paid > rounds(300, 10_000)
 
 
-def test_the_elder_never_pays_less_than_nothing_nor_than_the_floor_of_a_rule_that_gave(rounds: Rounds) -> None:
+def test_due_is_never_below_zero_or_an_applied_floor(rounds: Rounds) -> None:
     for _, _, book, case in drawn(rounds(250, 17_000)):
         found, known = quoted(book, case), rules(book)
         assert found.due >= 0
@@ -250,7 +250,7 @@ def test_a_credit_is_limited_whatever_its_scope(scope: str) -> None:
 
 
 @pytest.mark.parametrize(("scope", "codes"), [("person", []), ("household", []), ("rule", ["used_scope"])])
-def test_a_condition_on_what_was_used_looks_at_persons_and_households(scope: str, codes: list[str]) -> None:
+def test_a_condition_on_usage_reads_persons_and_households(scope: str, codes: list[str]) -> None:
     when = {"used": {"allowance": "t.month", "from": 1}}
     assert [problem.code for problem in lint(a_rule({"less": 100, "when": when}, scope=scope))] == codes
 

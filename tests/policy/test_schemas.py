@@ -135,7 +135,7 @@ DRAWS: list[tuple[Shape, Callable[[Random], dict[str, Any]], dict[str, Any]]] = 
 @pytest.mark.parametrize(("shape", "draw", "schema"), DRAWS, ids=["case", "rulebook", "funding", "funding_case"])
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 10**6), put=st.lists(st.tuples(st.integers(0, 10**6), ANYTHING), min_size=1, max_size=3))
-def test_no_document_at_all_is_judged_otherwise_by_schema_and_reader(
+def test_schema_and_reader_agree_on_every_document(
     shape: Shape,
     draw: Callable[[Random], dict[str, Any]],
     schema: dict[str, Any],

@@ -107,7 +107,7 @@ def test_a_rulebook_stops_after_a_death_as_it_says(words: str, on: str, expected
 
 
 @pytest.mark.parametrize(("on", "expected"), [("2026-03-31", 900), ("2026-04-01", 1200)])
-def test_a_condition_on_the_status_sees_a_death_as_late_as_the_rulebook_does(on: str, expected: int) -> None:
+def test_a_status_condition_sees_a_death_when_the_rulebook_does(on: str, expected: int) -> None:
     when = "{not: {status: [institution, deceased]}}"
     died = {"status:deceased": "2026-03-09"}
     assert due("death: month_end", when, on, died, statuses=["deceased"]) == expected

@@ -49,9 +49,7 @@ def test_both_engines_quote_the_same_bytes(tablet: Tablet, rounds: Callable[[int
     assert asked >= rounds(4000, 100_000)
 
 
-def test_both_engines_refuse_the_same_documents_for_the_same_reason(
-    tablet: Tablet, rounds: Callable[[int, int], int]
-) -> None:
+def test_both_engines_refuse_the_same_documents_alike(tablet: Tablet, rounds: Callable[[int, int], int]) -> None:
     refused = 0
     for seed in range(rounds(500, 10_000)):
         rng = Random(seed)
@@ -91,7 +89,7 @@ def test_bytes_that_are_no_rulebook_are_refused_by_both(tablet: Tablet, body: by
 
 
 @pytest.mark.parametrize("word", [*WORDS, *(junk for junk in JUNK if isinstance(junk, str))])
-def test_rare_characters_come_through_both_alike(tablet: Tablet, word: str) -> None:
+def test_rare_characters_pass_both_engines_alike(tablet: Tablet, word: str) -> None:
     rng = Random(3)
     scheme = a_scheme(rng)
     scheme["title"] = word

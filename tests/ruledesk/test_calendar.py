@@ -91,7 +91,7 @@ def test_days_are_provisional_until_each_fixed_day_is_entered(app: Flask, sessio
     assert calendars.is_provisional(session, FRIDAY, upto=1)
 
 
-def test_a_provisional_day_is_entered_after_it_passed_with_its_event(app: Flask, session: Session) -> None:
+def test_a_provisional_day_may_be_entered_after_it_passed(app: Flask, session: Session) -> None:
     with clock.at(at(FRIDAY)):
         calendars.arrange(SUNDAY, SUNDAY, "makeup", "元旦", by="p-admin")
         assert calendars.kind_on(session, SUNDAY) == "makeup"
@@ -169,7 +169,7 @@ def test_a_meal_on_a_provisional_day_is_sold_and_flagged(january: Town) -> None:
     }  # fmt: skip
 
 
-def test_where_no_rule_asks_for_the_kind_of_day_nothing_is_flagged(town: Town) -> None:
+def test_nothing_is_flagged_where_no_rule_asks_the_day_kind(town: Town) -> None:
     town.sell(NEW_YEAR, town.cards[0])
 
     assert sales(town.session) == {NEW_YEAR: (700, "")}

@@ -99,7 +99,7 @@ HOSTILE = {
 }
 
 
-def test_whatever_a_file_holds_is_refused_in_a_sentence(
+def test_whatever_a_file_contains_is_refused_in_a_sentence(
     canteen: Callable[..., Ran], session: Session, tmp_path: Path
 ) -> None:
     with clock.at(MADE):
@@ -125,7 +125,7 @@ def test_whatever_a_file_holds_is_refused_in_a_sentence(
             assert out or err.strip(), words
 
 
-def test_unknown_places_versions_months_and_people_are_refused_and_wrong_words_are_usage(
+def test_unknown_places_versions_months_and_people_are_refused(
     canteen: Callable[..., Ran], session: Session, tmp_path: Path
 ) -> None:
     with clock.at(MADE):

@@ -173,7 +173,7 @@ def moved(text: str, *swaps: tuple[str, str]) -> list[str]:
 OFF = "      - {id: off, label: 折扣, reason: 一, clause: 一, off: 10%, fund: f.own}\n"
 
 
-def test_a_rule_in_another_stage_and_an_order_that_counts_are_said() -> None:
+def test_a_moved_rule_and_a_changed_order_are_shown() -> None:
     last = "      - id: last\n"
     assert moved(BOOK, (OFF, ""), (last, OFF + last)) == [
         "标准 off（一）：所在步骤由“让利（first）”改为“补贴（second）”"
@@ -185,7 +185,7 @@ def test_a_rule_in_another_stage_and_an_order_that_counts_are_said() -> None:
     assert moved(BOOK, (OFF, ""), (cut, cut + OFF)) == ["步骤 让利：标准的先后由“off、cut”改为“cut、off”"]
 
 
-def test_a_rule_put_in_or_out_is_told_whole_with_what_it_is_reckoned_on_and_its_limits() -> None:
+def test_an_added_or_removed_rule_is_shown_with_base_and_limits() -> None:
     off = "      - {id: off, label: 折扣, reason: 一, clause: 一, off: 10%, fund: f.own}\n"
     part = off.replace("off: 10%", "off: 10%, base: {first: 10.00}, most: 3.00, limits: l.day")
     (gone,) = [one for one in moved(BOOK.replace(off, part), (part, "")) if one.startswith("标准 off")]
@@ -193,7 +193,7 @@ def test_a_rule_put_in_or_out_is_told_whole_with_what_it_is_reckoned_on_and_its_
         assert shown in gone
 
 
-def test_two_places_or_funds_of_one_name_are_told_apart() -> None:
+def test_places_or_funds_of_one_name_are_distinguished() -> None:
     (place,) = moved(BOOK, ('payer: subsidy, when: {lives: ["220104"]}', 'payer: subsidy, when: {lives: ["110105"]}'))
     assert "朝阳区（220104）" in place
     assert "朝阳区（110105）" in place
@@ -202,7 +202,7 @@ def test_two_places_or_funds_of_one_name_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize("path", SCHEMES, ids=lambda path: path.stem)
-def test_a_scheme_does_not_differ_from_itself_and_differs_wherever_an_amount_does(path: Any) -> None:
+def test_comparing_finds_nothing_in_itself_and_changed_amounts(path: Any) -> None:
     original = yaml_reader.read(path.read_text(encoding="utf-8"))
     assert comparison.compare(original, copy.deepcopy(original), NAMES) == []
     document = copy.deepcopy(original)

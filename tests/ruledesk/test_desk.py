@@ -59,7 +59,7 @@ def replay(text: str, *, layer: str = "city", node: str = world.CITY) -> dict[st
 # --- replaying ---
 
 
-def test_the_rulebook_in_force_replayed_changes_nothing_and_costs_what_was_booked(town: Town) -> None:
+def test_replaying_the_rulebook_in_force_costs_what_was_booked(town: Town) -> None:
     found = replay(world.GUARDED)
 
     assert (found["meals"], found["changed"], found["open"]) == (6, 0, 0)
@@ -68,7 +68,7 @@ def test_the_rulebook_in_force_replayed_changes_nothing_and_costs_what_was_booke
     assert found["people"] == {"gain": [0, 0], "lose": [0, 0], "same": [2, 0]}
 
 
-def test_a_draft_is_costed_by_fund_district_canteen_age_and_class_and_tells_who_gains(town: Town) -> None:
+def test_a_draft_is_costed_by_fund_place_age_and_class(town: Town) -> None:
     found = replay(MORE)
 
     assert found["funds"] == {"city": [3000, 3900, "subsidy"]}
@@ -80,7 +80,7 @@ def test_a_draft_is_costed_by_fund_district_canteen_age_and_class_and_tells_who_
     assert [one["fen"] for one in found["most_gain"]] == [450, 450]
 
 
-def test_limits_are_used_up_in_the_order_in_which_meals_were_eaten(town: Town) -> None:
+def test_limits_are_used_up_in_the_order_of_meals(town: Town) -> None:
     found = replay(MONTHLY)  # twelve yuan a month each: 5 + 5 + 2
 
     assert found["subsidy"] == [3000, 2400]
@@ -104,7 +104,7 @@ def test_a_meal_is_left_open_where_the_past_has_no_fact_for_it(town: Town) -> No
     assert (found["meals"], found["open"], found["open_why"]) == (0, 6, {"level": 6})
 
 
-def test_a_simulation_runs_once_tells_its_result_and_can_be_cancelled(town: Town) -> None:
+def test_a_simulation_runs_once_and_can_be_cancelled(town: Town) -> None:
     document = yaml_reader.read(MORE)
     asked = {"layer": "city", "node_id": world.CITY, "over": ["2026-01"], "by": "p-admin"}
     first, second = (simulation_jobs.ask(document, **asked) for _ in range(2))  # type: ignore[arg-type]
@@ -144,7 +144,7 @@ def publish(digest: str, day: date, by: str = "p-chief", *, layer: str = "city",
     return publications.publish(digest, layer=layer, node_id=node, from_day=day, by=by)
 
 
-def test_a_version_is_published_by_another_person_and_what_was_seen_is_kept(town: Town) -> None:
+def test_a_second_person_publishes_and_what_was_seen_is_kept(town: Town) -> None:
     digest = version(MORE)
     town.close("2026-01")
     with clock.at(at(date(2026, 2, 10))):
@@ -174,7 +174,7 @@ def test_a_back_dated_notice_is_refused_and_nothing_is_published(town: Town) -> 
     assert town.session.execute(select(Publication).where(Publication.rulebook_hash == digest)).all() == []
 
 
-def test_a_version_is_not_put_in_force_on_days_that_its_own_dates_leave_out(town: Town) -> None:
+def test_a_version_is_never_in_force_outside_its_own_dates(town: Town) -> None:
     digest = version(MORE.replace("from: 2020-01-01", "from: 2026-03-01"))
     with clock.at(at(date(2026, 2, 10))):
         with pytest.raises(desk.NotFit, match="起始日"):
@@ -207,7 +207,7 @@ stages:
 """
 
 
-def test_a_district_that_lowers_what_its_city_gives_is_told_so_and_not_published(town: Town) -> None:
+def test_a_district_lowering_what_its_city_gives_is_refused(town: Town) -> None:
     ten = MORE.replace("when: {age: {from: 60}}", "when: {age: {from: 60}, bill: {at_least: 12.00}}")
     with clock.at(MADE):
         world.a_rulebook(town.session, ten, from_day=date(2026, 2, 1))
@@ -221,7 +221,7 @@ def test_a_district_that_lowers_what_its_city_gives_is_told_so_and_not_published
         publish(digest, date(2026, 3, 1), layer="district", node=world.DISTRICT)
 
 
-def test_the_gate_sees_a_day_of_a_closed_period_that_would_change(town: Town) -> None:
+def test_the_gate_finds_changed_days_of_closed_periods(town: Town) -> None:
     town.close("2026-01")
     proposal = Proposal("city", world.CITY, yaml_reader.read(MORE), date(2026, 1, 6))
     with clock.at(at(date(2026, 2, 10))):
@@ -245,7 +245,7 @@ def test_layers_proposed_are_joined_as_layers_in_force_are(town: Town) -> None:
 # --- drafts and trying ---
 
 
-def test_a_draft_is_its_writer_s_and_two_windows_do_not_overwrite_each_other(app: Flask, session: Session) -> None:
+def test_a_draft_is_private_and_two_windows_do_not_overwrite(app: Flask, session: Session) -> None:
     number = drafts.start(MORE, "草稿", layer="city", node_id=world.CITY, by="p-admin")
     drafts.save(number, MORE.replace("测试标准", "新名称"), seen=0, by="p-admin")
     assert drafts.find(session, number).title == "新名称"
@@ -269,7 +269,7 @@ def test_bad_yaml_answers_line_found_and_expected() -> None:
     assert (fault.line, fault.found, fault.expected) == (17, "six", "以元为单位的金额，如 3.00")
 
 
-def test_an_invented_elder_is_tried_with_the_layers_in_force(town: Town) -> None:
+def test_an_invented_elder_is_previewed_with_the_layers_in_force(town: Town) -> None:
     canteen = places.canteen(town.session, "c1")
     document = yaml_reader.read(
         MORE.replace("test-city", "test-more").replace("city, name", "extra, name").replace("fund: city", "fund: extra")
@@ -285,7 +285,7 @@ def test_an_invented_elder_is_tried_with_the_layers_in_force(town: Town) -> None
 # --- the calendar ---
 
 
-def test_the_bureau_s_word_about_a_day_counts_at_the_next_quote_and_can_be_taken_back(town: Town) -> None:
+def test_an_entered_day_counts_at_the_next_quote_and_is_undone(town: Town) -> None:
     monday = date(2026, 3, 9)
 
     def kind() -> str:
@@ -307,7 +307,7 @@ def test_the_bureau_s_word_about_a_day_counts_at_the_next_quote_and_can_be_taken
             calendars.arrange(date(2026, 2, 1), monday, "holiday", "", by="p-admin")
 
 
-def test_a_year_nobody_announced_is_provisional_until_the_bureau_enters_it(app: Flask, session: Session) -> None:
+def test_an_unannounced_year_is_provisional_until_entered(app: Flask, session: Session) -> None:
     assert not calendars.provisional(session, 2024)
     assert calendars.provisional(session, 2099)
     session.rollback()
@@ -373,7 +373,7 @@ def test_others_drafts_and_simulations_are_as_if_not_there(enter, session: Sessi
     assert auditor.get("/desk/ruledesk").status_code == 200
 
 
-def test_who_may_see_rulebooks_reads_simulations_and_neither_asks_nor_cancels(enter, session: Session) -> None:  # noqa: ANN001
+def test_readers_of_rulebooks_see_simulations_but_cannot_act(enter, session: Session) -> None:  # noqa: ANN001
     asked = simulation_jobs.ask(
         yaml_reader.read(MORE), layer="city", node_id=world.CITY, over=["2026-01"], by="id-maker"
     )
@@ -387,7 +387,7 @@ def test_who_may_see_rulebooks_reads_simulations_and_neither_asks_nor_cancels(en
     assert auditor.post("/desk/ruledesk/simulations", rulebook="", **place).status_code == 403
 
 
-def test_a_finished_simulation_is_shown_masked_and_taken_away_as_a_workbook(enter, session: Session) -> None:  # noqa: ANN001
+def test_a_finished_simulation_is_masked_and_exported(enter, session: Session) -> None:  # noqa: ANN001
     number = simulation_jobs.ask(
         yaml_reader.read(MORE), layer="city", node_id=world.CITY, over=["2026-01"], by="id-maker"
     )
@@ -429,7 +429,7 @@ def _table(text: str, title: str) -> list[list[str]]:
     return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", found[1], re.DOTALL)]
 
 
-def test_a_number_that_no_column_holds_names_nothing_and_breaks_nothing(enter, session: Session) -> None:  # noqa: ANN001
+def test_a_number_beyond_any_column_is_simply_not_found(enter, session: Session) -> None:  # noqa: ANN001
     number = drafts.start(MORE, "草稿", layer="city", node_id=world.CITY, by="id-maker")
     maker = enter("maker")
     for large in (str(2**31), "9" * 40, "9" * 5000):
@@ -445,7 +445,7 @@ def test_a_number_that_no_column_holds_names_nothing_and_breaks_nothing(enter, s
         assert maker.post(f"/desk/ruledesk/drafts/{number}", act=f"drop:funds-{large}", seen=large).status_code == 409
 
 
-def test_a_day_that_is_none_is_asked_for_and_not_taken_for_the_past(enter, session: Session) -> None:  # noqa: ANN001
+def test_an_invalid_day_is_asked_for_again(enter, session: Session) -> None:  # noqa: ANN001
     digest, chief = version(MORE), enter("chief")
     for wrong in ("", "2026-02-30", "下月"):
         answer = chief.post(

@@ -35,7 +35,7 @@ def as_sent(text: str) -> dict[str, str]:
     return dict(form_input.of_mapping(form))
 
 
-def test_a_form_with_more_rows_than_the_language_takes_loses_none_of_them(enter, session: Session) -> None:  # noqa: ANN001, F811
+def test_a_form_with_too_many_rows_loses_none_of_them(enter, session: Session) -> None:  # noqa: ANN001, F811
     maker = enter("maker")
     number = drafts.start(of_rules(75), "草稿", layer="city", node_id=world.CITY, by="id-maker")
     page = f"/desk/ruledesk/drafts/{number}"
@@ -50,7 +50,7 @@ def test_a_form_with_more_rows_than_the_language_takes_loses_none_of_them(enter,
     assert maker.post(page, **{"act": "try", f"stages-{'9' * 5000}-id": "x"}).status_code == 200
 
 
-def test_whoever_goes_from_the_form_to_its_yaml_or_a_simulation_takes_along_what_was_written(
+def test_leaving_the_form_for_yaml_or_simulation_keeps_the_input(
     enter,  # noqa: ANN001, F811
     session: Session,
 ) -> None:
@@ -68,7 +68,7 @@ def test_whoever_goes_from_the_form_to_its_yaml_or_a_simulation_takes_along_what
     assert 'value="丁"' in maker.get(answer.location).text
 
 
-def test_a_form_that_another_window_overtook_is_neither_tried_nor_saved(enter) -> None:  # noqa: ANN001, F811
+def test_a_stale_form_is_neither_previewed_nor_saved(enter) -> None:  # noqa: ANN001, F811
     maker = enter("maker")
     number = drafts.start(MORE, "草稿", layer="city", node_id=world.CITY, by="id-maker")
     drafts.save(number, MORE.replace("6.50", "7.00"), seen=0, by="id-maker")
@@ -81,14 +81,14 @@ def test_a_form_that_another_window_overtook_is_neither_tried_nor_saved(enter) -
 
 
 @pytest.mark.parametrize("escape", [r"\ud800", r"\0", r"\x07"])
-def test_characters_that_no_text_can_be_kept_with_are_found_where_they_stand(escape: str) -> None:
+def test_unstorable_characters_are_located(escape: str) -> None:
     document, (fault,) = drafts.check(MORE.replace("title: 测试标准", f'title: "标准{escape}"'))
     assert document is None
     assert (fault.line, fault.code) == (3, "bad_character")
 
 
 @pytest.mark.parametrize("mark", ["\x85", "\u2028", "\u2029"])
-def test_line_ends_of_other_alphabets_are_written_as_they_are_read(mark: str) -> None:
+def test_foreign_line_ends_are_written_as_they_are_read(mark: str) -> None:
     tree = {"title": f"甲{mark}乙", "of": [f"甲{mark}乙"]}
     assert yaml_reader.tree(yaml_writer.dump(tree)) == tree
     assert yaml_reader.tree(f"title: {yaml_writer.inline(tree['title'])}") == {"title": tree["title"]}
@@ -107,7 +107,7 @@ def test_a_draft_that_does_not_name_its_source_is_not_submitted(enter, session: 
     assert "/versions/" in maker.post(made.location, **named, act="submit", seen="1").location
 
 
-def test_an_elder_is_tried_on_any_day(town: Town) -> None:  # noqa: F811
+def test_an_elder_is_previewed_on_any_day(town: Town) -> None:  # noqa: F811
     workdays = MORE.replace("{age: {from: 60}}", "{age: {from: 60}, day_kind: [workday, makeup]}")
     proposal = Proposal("city", world.CITY, yaml_reader.read(workdays))
     saturday = date(2026, 3, 7)
@@ -168,7 +168,7 @@ def at_once(app: Flask, *acts: Callable[[], object]) -> list[str]:
     return sorted(outcomes)
 
 
-def test_of_two_publications_at_once_one_is_made_and_the_other_refused_in_words(app: Flask, town: Town) -> None:  # noqa: F811
+def test_of_two_publications_at_once_one_is_refused(app: Flask, town: Town) -> None:  # noqa: F811
     one, other = version(MORE), version(MORE.replace("6.50", "6.70"))
     day = clock.today() + timedelta(days=3)
     town.session.rollback()
@@ -177,7 +177,7 @@ def test_of_two_publications_at_once_one_is_made_and_the_other_refused_in_words(
     assert set(outcomes) <= {"done", "PublishedMeanwhile", "PublishedThatDay"}
 
 
-def test_what_is_published_while_the_gate_looks_is_looked_at_again(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_a_publication_during_the_gate_check_is_checked_too(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     one, other = version(MORE), version(MORE.replace("6.50", "6.70"))
     day = clock.today() + timedelta(days=3)
 
@@ -192,7 +192,7 @@ def test_what_is_published_while_the_gate_looks_is_looked_at_again(town: Town, m
         publish(one, day)
 
 
-def test_a_draft_submitted_twice_at_once_is_one_version_and_nothing_saved_is_left_out(app: Flask, town: Town) -> None:  # noqa: F811
+def test_a_draft_submitted_twice_at_once_is_one_complete_version(app: Flask, town: Town) -> None:  # noqa: F811
     number = drafts.start(MORE, "草稿", layer="city", node_id=world.CITY, by="p-admin")
     twin = drafts.start(MORE, "草稿", layer="city", node_id=world.CITY, by="p-admin")
     later = MORE.replace("6.50", "7.00")

@@ -30,13 +30,13 @@ def sent(form: Form) -> MultiDict[str, str]:
 
 
 @pytest.mark.parametrize("path", SCHEMES, ids=lambda path: path.stem)
-def test_every_published_scheme_written_again_is_the_same_document(path: Path) -> None:
+def test_every_published_scheme_round_trips(path: Path) -> None:
     document = yaml_reader.read(path.read_text(encoding="utf-8"))
     assert canonical(yaml_reader.read(yaml_writer.write(document))) == canonical(document)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_a_template_is_a_rulebook_without_faults_and_comes_back_as_the_same_form(name: str) -> None:
+def test_a_template_is_faultless_and_reads_back_as_the_same_form(name: str) -> None:
     form = a_form(name)
     document = yaml_reader.read(yaml_writer.dump(forms.tree_of(form)))
     assert lint(document) == []
@@ -97,13 +97,13 @@ def comments(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", SCHEMES, ids=lambda path: path.stem)
-def test_a_published_scheme_opened_in_the_form_and_saved_is_the_same_text(path: Path) -> None:
+def test_saving_an_unchanged_form_keeps_the_text(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert changed(text, opened(text)) == text
 
 
 @pytest.mark.parametrize("path", SCHEMES, ids=lambda path: path.stem)
-def test_one_amount_changed_in_the_form_changes_that_amount_and_keeps_every_comment(path: Path) -> None:
+def test_changing_one_amount_in_the_form_keeps_every_comment(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     form = opened(text)
     rules = [rule for stage in form.stages for rule in stage.rules if rule.verb == "less" and rule.value]
@@ -153,7 +153,7 @@ stages:
 """
 
 
-def test_what_the_form_cannot_show_is_locked_told_and_never_touched() -> None:
+def test_what_the_form_cannot_show_is_locked_and_never_changed() -> None:
     form = opened(ODD)
     one, other = form.stages[0].rules
     assert (one.locked, other.locked, other.reason) == ("", "yes", "二")
@@ -169,7 +169,7 @@ def test_what_the_form_cannot_show_is_locked_told_and_never_touched() -> None:
     assert opened(after).stages[0].rules[0].locked == ""
 
 
-def test_conditions_inside_all_change_where_they_stand_and_rows_come_and_go_with_their_comments() -> None:
+def test_edits_inside_all_keep_place_and_comments() -> None:
     form = opened(ODD)
     rule = form.stages[0].rules[0]
     rule.who.lives, rule.who.classes = "", ["tekun"]
@@ -209,7 +209,7 @@ VALUES = st.one_of(st.just("7.00"), st.just("新的：写法 #1"), st.just(["a",
 
 
 @given(st.sampled_from(SCHEMES), st.data())
-def test_any_tree_can_be_made_of_a_text_by_editing_it_and_comments_stay(path: Path, data: st.DataObject) -> None:
+def test_editing_a_text_to_any_tree_keeps_comments(path: Path, data: st.DataObject) -> None:
     text = path.read_text(encoding="utf-8")
     tree: Any = yaml_reader.tree(text)
     for _ in range(data.draw(st.integers(1, 3))):
@@ -239,7 +239,7 @@ def _alter(value: Any, data: st.DataObject) -> None:
         value[key] = data.draw(VALUES)
 
 
-def test_a_row_is_added_with_an_id_of_its_own_and_taken_out_again() -> None:
+def test_a_row_gets_its_own_id_and_can_be_removed() -> None:
     form = a_form()
     before = form_input.of_request(sent(form))
     form_input.change(form, "add:stages-0-rules")

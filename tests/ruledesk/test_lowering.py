@@ -97,13 +97,13 @@ def test_schemes_of_many_words_can_be_looked_at_as_a_district_s(town: Town) -> N
         layer_conflicts.lowered(town.session, proposal, [places.canteen(town.session, "c1")], MARCH)
 
 
-def test_a_district_that_uses_up_the_city_s_one_meal_a_day_at_breakfast_is_found(town: Town) -> None:  # noqa: F811
+def test_a_district_using_up_the_city_meal_at_breakfast_is_found(town: Town) -> None:  # noqa: F811
     limited = city(", period: [lunch, dinner]", ", limits: test.day")
     said = found(town.session, limited, DISTRICT % (DAILY, "age: {from: 60}, period: breakfast", ", limits: test.day"))
     assert "2 餐" in said[0] or "3 餐" in said[0]
 
 
-def test_a_city_s_new_version_is_held_against_the_districts_that_stand_on_it(town: Town) -> None:  # noqa: F811
+def test_a_new_city_version_is_checked_against_its_districts(town: Town) -> None:  # noqa: F811
     with clock.at(MADE):
         world.a_rulebook(town.session, city(), from_day=date(2026, 2, 1))
         adds = publications.draft(DISTRICT % ("", "age: {from: 60}", ""), by="p-admin")

@@ -51,7 +51,7 @@ def fact(town: Town, elder: uuid.UUID, kind: str, value: str, since: date) -> No
         elders.note(town.session, elder, [NewFact(kind, value, since)], "p-admin")
 
 
-def test_a_meal_eaten_while_a_voided_one_held_the_limit_stays_at_the_price_it_had(town: Town) -> None:
+def test_a_meal_priced_before_a_void_keeps_its_price(town: Town) -> None:
     town.elder()
     first = town.sell(JAN5, town.cards[0])[0]
     town.sell(JAN5, town.cards[0], minute=40)  # the second of the period, at full price
@@ -65,7 +65,7 @@ def test_a_meal_eaten_while_a_voided_one_held_the_limit_stays_at_the_price_it_ha
     assert more["subsidy"] == [500, 650]
 
 
-def test_before_is_what_was_booked_even_where_it_was_sold_otherwise_than_the_rules_say(town: Town) -> None:
+def test_before_is_what_was_booked_not_what_the_rules_say(town: Town) -> None:
     town.elder()
     waiting = [town.sealed(JAN5, town.cards[0], minute=n) for n in (30, 40)]  # neither tablet knew of the other
     town.bring(at(JAN5, 15), *waiting)
@@ -78,7 +78,7 @@ def test_before_is_what_was_booked_even_where_it_was_sold_otherwise_than_the_rul
     assert found["people"]["lose"] == [1, 500]
 
 
-def test_merged_persons_are_one_person_in_limits_and_in_who_gains(town: Town) -> None:
+def test_merged_persons_share_limits_and_gains(town: Town) -> None:
     town.elder()
     town.elder()
     fact(town, town.elders[0], "merged", str(town.elders[1]), MADE.date())
@@ -92,7 +92,7 @@ def test_merged_persons_are_one_person_in_limits_and_in_who_gains(town: Town) ->
     assert found["most_lose"][0]["meals"] == 3
 
 
-def test_a_household_s_limit_is_shared_by_those_who_lived_together_that_day(town: Town) -> None:
+def test_a_household_limit_is_shared_by_those_of_that_day(town: Town) -> None:
     for _ in range(2):
         town.elder(household="h1")
     fact(town, town.elders[1], "household", "h2", JAN7)
@@ -105,7 +105,7 @@ def test_a_household_s_limit_is_shared_by_those_who_lived_together_that_day(town
     assert [found["by"]["day"][day.isoformat()][2] for day in (JAN6, JAN7)] == [650, 1300]
 
 
-def test_only_the_meals_of_those_whose_household_nobody_noted_stay_open(town: Town) -> None:
+def test_only_meals_of_unknown_households_stay_open(town: Town) -> None:
     town.elder(household="h1")
     town.elder()
     town.elder(born=date(1990, 1, 1))  # too young for the rule: the household does not matter
@@ -131,7 +131,7 @@ def test_unmetered_yearly_limit_leaves_only_dependent_meals_open(
     assert (whole["meals"], whole["open"]) == (4, 0)
 
 
-def test_what_was_used_between_two_months_replayed_is_the_past_s_own_fact(town: Town) -> None:
+def test_usage_between_replayed_months_is_read_from_the_books(town: Town) -> None:
     town.elder()
     counted = limited(world.GUARDED, scope="person", window="quarter", limit="3")
     with clock.at(MADE):
@@ -145,7 +145,7 @@ def test_what_was_used_between_two_months_replayed_is_the_past_s_own_fact(town: 
     assert found["subsidy"] == [1000, 1200]  # the third of March is the quarter's last
 
 
-def test_limits_used_at_another_canteen_count_and_its_meals_do_not(town: Town) -> None:
+def test_limits_used_elsewhere_count_but_meals_there_do_not(town: Town) -> None:
     town.elder()
     other = Town(world.make(town.session, canteen="c2", contract="k2", tablet="t2"), town.session)
     town.sell(JAN5, town.cards[0])
@@ -160,7 +160,7 @@ def asked(text: str, by: str = "p-admin") -> int:
     return simulation_jobs.ask(yaml_reader.read(text), layer="city", node_id=world.CITY, over=["2026-01"], by=by)
 
 
-def test_what_a_killed_process_left_is_begun_again_when_its_lease_is_over(town: Town) -> None:
+def test_a_killed_simulation_restarts_when_its_lease_ends(town: Town) -> None:
     town.elder()
     town.sell(JAN5, town.cards[0])
     number = asked(MORE)
@@ -171,7 +171,7 @@ def test_what_a_killed_process_left_is_begun_again_when_its_lease_is_over(town: 
         assert simulation_jobs.tick("other") == {f"{simulation_jobs.JOB}/{number}": "done"}
 
 
-def test_two_simulations_asked_for_at_once_are_each_run_once_by_two_schedulers(app: Flask, town: Town) -> None:
+def test_two_schedulers_run_each_of_two_simulations_once(app: Flask, town: Town) -> None:
     town.elder()
     town.sell(JAN5, town.cards[0])
     numbers = [asked(MORE), asked(world.GUARDED, by="p-chief")]

@@ -58,7 +58,7 @@ def enter(app: Flask, town: Town) -> Callable[[str], Browser]:
     return log_in
 
 
-def test_a_back_dated_notice_is_previewed_and_confirmed_by_a_second_person(
+def test_a_back_dated_notice_needs_a_preview_and_a_second_person(
     enter: Callable[[str], Browser], session: Session
 ) -> None:
     digest = publications.draft(late.SIX, by="id-maker")
@@ -97,7 +97,7 @@ def test_a_back_dated_notice_is_previewed_and_confirmed_by_a_second_person(
     assert listed not in far.get("/desk/revaluations").text
 
 
-def test_days_not_past_and_a_missing_reason_are_told_in_a_sentence(enter: Callable[[str], Browser]) -> None:
+def test_future_days_and_a_missing_reason_are_refused_in_words(enter: Callable[[str], Browser]) -> None:
     digest = publications.draft(late.SIX, by="id-maker")
     chief = enter("chief")
     url = f"/desk/ruledesk/versions/{digest}/revalue"

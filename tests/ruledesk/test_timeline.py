@@ -30,7 +30,7 @@ def bars(session: Session, today: date) -> list[tuple[date, date | None, str]]:
     return [(bar.first, bar.last, bar.state) for bar in row.bars]
 
 
-def test_a_trial_ends_on_its_own_last_day_and_the_one_before_does_not_come_back(town: Town) -> None:  # noqa: F811
+def test_a_trial_ends_on_its_last_day_and_revives_nothing(town: Town) -> None:  # noqa: F811
     with clock.at(at(FEB10)):
         put_in_force(AFTER, date(2026, 7, 1))
         trial = put_in_force(TRIAL, date(2026, 3, 1))
