@@ -89,7 +89,7 @@ class YearDay:
 
 
 def kind_on(session: Session, day: date, upto: int | None = None) -> DayKind:
-    """The kind of `day` by the bureau's table, else by the default. Callers on the hot path keep it by event head.
+    """Return the kind of `day` by the bureau's table, else the default. Hot paths cache it by event head.
 
     upto  the last event to look at; None for all there are now
     """
@@ -97,14 +97,14 @@ def kind_on(session: Session, day: date, upto: int | None = None) -> DayKind:
 
 
 def is_provisional(session: Session, day: date, upto: int | None = None) -> bool:
-    """Whether the kind of `day` is known by weekday and regulation alone, while its year is not entered."""
+    """Tell whether the kind of `day` is known by weekday and regulation alone, while its year is not entered."""
     if announced(day.year) or _said(session, day, upto):
         return False
     return not _entered(session, day.year, upto)
 
 
 def _said(session: Session, day: date, upto: int | None) -> DayKind | None:
-    """The bureau's newest word."""
+    """Return the bureau's newest entry."""
     newest = select(CalendarDay.kind).where(CalendarDay.day == day).order_by(CalendarDay.id.desc()).limit(1)
     if upto is not None:
         newest = newest.where(CalendarDay.recorded <= upto)
@@ -112,7 +112,7 @@ def _said(session: Session, day: date, upto: int | None) -> DayKind | None:
 
 
 def _entered(session: Session, wanted: int, upto: int | None = None) -> bool:
-    """Whether the bureau entered a year: whether it spoke of every day that the regulation makes a holiday."""
+    """Tell whether the bureau entered a year: every day that the regulation makes a holiday has an entry."""
     fixed = set(statutory(wanted))
     rows = select(CalendarDay.day, CalendarDay.kind).where(CalendarDay.day.in_(fixed)).order_by(CalendarDay.id)
     if upto is not None:
@@ -122,7 +122,7 @@ def _entered(session: Session, wanted: int, upto: int | None = None) -> bool:
 
 
 def year(session: Session, wanted: int) -> list[YearDay]:
-    """The days of a year that are anything but plain workdays and weekends, or that the bureau spoke of."""
+    """Return the days of a year that are not plain workdays or weekends, or that the bureau entered."""
     newest = select(func.max(CalendarDay.id)).where(
         CalendarDay.day >= date(wanted, 1, 1), CalendarDay.day <= date(wanted, 12, 31)
     )
@@ -141,18 +141,18 @@ def year(session: Session, wanted: int) -> list[YearDay]:
 
 
 def provisional(session: Session, wanted: int) -> bool:
-    """Whether a year goes by weekdays and regulation so far: not in the library's data, and not entered by the bureau."""
+    """Tell whether a year goes by weekday and regulation so far: neither in the library's data nor entered."""
     return not announced(wanted) and not _entered(session, wanted)
 
 
 def missing_years(session: Session, today: date) -> list[int]:
-    """Years that must be entered by now and are not: this one, and from November on the next."""
+    """Return the years that must be entered by now and are not: this one, and from November on the next."""
     years = [today.year] + ([today.year + 1] if today.month >= FROM_MONTH else [])
     return [one for one in years if provisional(session, one)]
 
 
 def arrange(first: date, last: date, kind: str, name: str, *, by: str) -> int:
-    """Say of the days from `first` to `last` what they are ('' for the default again); answers how many.
+    """Enter the kind of the days from `first` to `last` ('' for the default again); return how many.
 
     A day that has come may be spoken of only while it is provisional, or what was said after it had passed be put
     right: no meal is priced anew by that (a revaluation is asked for), and none was priced by a word said too late.
@@ -177,7 +177,7 @@ def arrange(first: date, last: date, kind: str, name: str, *, by: str) -> int:
 
 
 def _open(session: Session, day: date) -> bool:
-    """Whether the bureau may say of a day what it is."""
+    """Tell whether the bureau may enter the kind of a day."""
     if day > clock.today() or is_provisional(session, day):
         return True
     newest = select(CalendarDay.at).where(CalendarDay.day == day).order_by(CalendarDay.id.desc()).limit(1)
@@ -187,7 +187,7 @@ def _open(session: Session, day: date) -> bool:
 
 @lru_cache(maxsize=4096)
 def day_kind(day: date) -> DayKind:
-    """The default kind of `day`; for a year not yet announced by regulation and weekday alone (see `announced`)."""
+    """Return the default kind of `day`; for a year not yet announced by regulation and weekday alone (see `announced`)."""
     weekend = day.weekday() >= 5
     if not announced(day.year):
         return "holiday" if day in statutory(day.year) else "weekend" if weekend else "workday"
@@ -200,7 +200,7 @@ def day_kind(day: date) -> DayKind:
 
 
 def festival(day: date) -> str:
-    """The festival that a holiday or a make-up workday belongs to; '' where none is known."""
+    """Return the festival that a holiday or a make-up workday belongs to; '' where none is known."""
     if not announced(day.year):
         return statutory(day.year).get(day, "")
     return _FESTIVALS.get(chinese_calendar.get_holiday_detail(day)[1] or "", "")
@@ -208,7 +208,7 @@ def festival(day: date) -> str:
 
 @lru_cache(maxsize=64)
 def statutory(wanted: int) -> Mapping[date, str]:
-    """The days of a year that are holidays by regulation, without any notice, with their festivals.
+    """Return the days of a year that are holidays by regulation, without any notice, with their festivals.
 
     Beyond the table only those of the civil calendar are known.
     """
@@ -223,14 +223,14 @@ def statutory(wanted: int) -> Mapping[date, str]:
 
 @cache
 def _moving() -> Mapping[int, list[date]]:
-    """By year: New Year's eve of the lunar calendar, 清明, 端午 and 中秋."""
+    """Return by year New Year's eve of the lunar calendar, 清明, 端午 and 中秋."""
     with FESTIVALS.open(encoding="utf-8", newline="") as file:
         _, *rows = csv.reader(file)
     return {int(wanted): [date.fromisoformat(day) for day in days] for wanted, *days in rows}
 
 
 def announced(year: int) -> bool:
-    """Whether the State Council's arrangement of `year` is in the library's data."""
+    """Tell whether the State Council's arrangement of `year` is in the library's data."""
     try:
         chinese_calendar.is_holiday(date(year, 1, 1))
     except NotImplementedError:

@@ -21,13 +21,13 @@ _frozen_allowed = True
 
 
 def forbid_moving() -> None:
-    """From now on `at` is refused in this process: production tells only the true time."""
+    """Refuse `at` in this process from now on: production has only the true time."""
     global _frozen_allowed  # noqa: PLW0603 - one switch a process, thrown once at start
     _frozen_allowed = False
 
 
 def now() -> datetime:
-    """The present instant, in UTC. The only place that looks at the wall clock."""
+    """Return the present instant, in UTC. This is the only place that reads the wall clock."""
     fixed: datetime | None = getattr(_moved, "instant", None)
     return fixed if fixed is not None else datetime.now(UTC)
 
@@ -46,17 +46,17 @@ def at(instant: datetime) -> Iterator[None]:
 
 
 def moved() -> bool:
-    """Whether now() is moved in this thread, so that no other clock can agree with it."""
+    """Tell whether now() is moved in this thread, so that no other clock can agree with it."""
     return getattr(_moved, "instant", None) is not None
 
 
 def local(instant: datetime) -> datetime:
-    """The same instant as people in Asia/Shanghai read it."""
+    """Return the same instant in Asia/Shanghai."""
     return instant.astimezone(SHANGHAI)
 
 
 def possible(instant: datetime) -> bool:
-    """Whether an instant lies in years for which days and skews can be computed."""
+    """Tell whether an instant lies in years for which days and skews can be computed."""
     try:
         return local(instant).year in YEARS
     except OverflowError:
@@ -64,7 +64,7 @@ def possible(instant: datetime) -> bool:
 
 
 def read(text: object) -> datetime | None:
-    """The instant that a device wrote (ISO 8601 with its distance from UTC), or None where it tells no possible time.
+    """Read an instant that a device wrote (ISO 8601 with its UTC offset); None for no possible time.
 
     Everything that reads a device's clock, at the door or stored before, reads it here.
     """
@@ -76,38 +76,38 @@ def read(text: object) -> datetime | None:
 
 
 def business_day(instant: datetime, *, turns_at: int = 0) -> date:
-    """The service day of an instant; the day turns `turns_at` minutes after midnight in Asia/Shanghai."""
+    """Return the service day of an instant; the day turns `turns_at` minutes after midnight in Asia/Shanghai."""
     return (local(instant) - timedelta(minutes=turns_at)).date()
 
 
 def minute_of_day(instant: datetime) -> int:
-    """Minutes since midnight in Asia/Shanghai, 0 to 1439."""
+    """Return minutes since midnight in Asia/Shanghai, 0 to 1439."""
     there = local(instant)
     return there.hour * 60 + there.minute
 
 
 def instant(day: date, minute: int = 0) -> datetime:
-    """The UTC instant of `minute` minutes after midnight of `day` in Asia/Shanghai."""
+    """Return the UTC instant of `minute` minutes after midnight of `day` in Asia/Shanghai."""
     return (datetime(day.year, day.month, day.day, tzinfo=SHANGHAI) + timedelta(minutes=minute)).astimezone(UTC)
 
 
 def today() -> date:
-    """The business day of now()."""
+    """Return the business day of now()."""
     return business_day(now())
 
 
 def civil(day: date) -> int:
-    """Days since 1970-01-01: the number the engines compute with."""
+    """Return days since 1970-01-01: the number the engines compute with."""
     return (day - EPOCH).days
 
 
 def day_of(civil_day: int) -> date:
-    """The date of a civil-day number."""
+    """Return the date of a civil-day number."""
     return EPOCH + timedelta(days=civil_day)
 
 
 def month_of(day: date) -> str:
-    """'2026-11', the service month carried in keys."""
+    """Return '2026-11', the service month used in keys."""
     return f"{day.year:04d}-{day.month:02d}"
 
 
@@ -126,7 +126,7 @@ class Span:
 
     @classmethod
     def month(cls, day: date, *, begins: int = 1) -> Span:
-        """The month that contains `day`: a calendar month, or one that begins on another of its first 28 days."""
+        """Return the month that contains `day`: a calendar month, or one that begins on another of its first 28 days."""
         first = day.replace(day=begins)
         if day < first:
             first = (day.replace(day=1) - timedelta(days=1)).replace(day=begins)

@@ -12,7 +12,7 @@ _YUAN = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,2}))?", re.ASCII)
 
 
 def yuan(text: str) -> Fen:
-    """'12.5' -> 1250. Raises ValueError for anything but digits with at most two decimals."""
+    """Turn '12.5' into 1250. Raises ValueError for anything but digits with at most two decimals."""
     found = _YUAN.fullmatch(text.strip())
     if found is None:
         raise ValueError(text)
@@ -22,7 +22,7 @@ def yuan(text: str) -> Fen:
 
 
 def show(fen: Fen) -> str:
-    """1250 -> '12.50', the way every screen and export writes an amount of yuan."""
+    """Turn 1250 into '12.50', the way every screen and export writes an amount of yuan."""
     sign, rest = ("-", -fen) if fen < 0 else ("", fen)
     return f"{sign}{rest // 100}.{rest % 100:02d}"
 

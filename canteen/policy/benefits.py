@@ -27,7 +27,7 @@ UNPAID = CEILINGS | {"count"}
 
 
 def worth_of(verb: str, value: Any, terms: Terms) -> tuple[Worth, ByItem | None]:
-    """The compiled benefit of a verb and its value, and what it takes off each position where it names items."""
+    """Compile a verb and its value: the benefit, and what it takes off each position where it names items."""
     if verb in BY_ITEM:
         by_item = BY_ITEM[verb](value, terms)
         return _summed(by_item), by_item
@@ -35,7 +35,7 @@ def worth_of(verb: str, value: Any, terms: Terms) -> tuple[Worth, ByItem | None]
 
 
 def rounded(off: Exact, base: int, rounding: Rounding) -> int:
-    """Whole fen off the base: the benefit itself rounded, or such that the price left of the base is round."""
+    """Round a benefit to whole fen: the benefit itself, or such that the price left of the base is round."""
     unit = UNITS[rounding.to]
     if rounding.of == "benefit":
         return round_to(off.off, off.over * unit, rounding.by) * unit
@@ -44,7 +44,7 @@ def rounded(off: Exact, base: int, rounding: Rounding) -> int:
 
 
 def round_to(part: int, whole: int, by: str) -> int:
-    """part / whole as a whole number; both are 0 or more, halves go as `by` says."""
+    """Divide part by whole and round to a whole number; both are 0 or more, `by` says how halves go."""
     low, over = part // whole, part % whole
     if by == "down" or over == 0:
         return low
@@ -54,28 +54,28 @@ def round_to(part: int, whole: int, by: str) -> int:
 
 
 def _off(percent: int, _terms: Terms) -> Worth:
-    """So many percent off."""
+    """Take so many percent off."""
     return lambda _bill, base, _left: Exact(base * percent, _WHOLE)
 
 
 def _pay_percent(percent: int, _terms: Terms) -> Worth:
-    """The elder pays so many percent (八五折 is pay_percent 85%)."""
+    """Let the elder pay so many percent (八五折 is pay_percent 85%)."""
     return lambda _bill, base, _left: Exact(base * (_WHOLE - percent), _WHOLE)
 
 
 def _less(fen: int, _terms: Terms) -> Worth:
-    """So many fen off."""
+    """Take so many fen off."""
     exact = Exact(fen)
     return lambda _bill, _base, _left: exact
 
 
 def _pay(fen: int, _terms: Terms) -> Worth:
-    """The elder pays a fixed price, or the price itself where that is lower."""
+    """Let the elder pay a fixed price, or the price itself where that is lower."""
     return lambda _bill, base, _left: Exact(max(0, base - fen))
 
 
 def _at_most(percent: int, _terms: Terms) -> Worth:
-    """The running price is brought down to at most so many percent of the base; it is never raised."""
+    """Bring the running price down to at most so many percent of the base; never raise it."""
     return lambda _bill, base, left: Exact(max(0, left - base * percent // _WHOLE))
 
 
@@ -84,7 +84,7 @@ def _all_free(_all: str, _terms: Terms) -> Worth:
 
 
 def _free_set(named: dict[str, Any], terms: Terms) -> ByItem:
-    """So many of a set are free, those first of which most is left to pay."""
+    """Make so many of a set free, those with most left to pay first."""
     goods, free = terms.sets[named["set"]], named.get("qty", 1)
 
     def off(bill: Bill, left: Sequence[int]) -> list[int]:
@@ -100,7 +100,7 @@ def _free_set(named: dict[str, Any], terms: Terms) -> ByItem:
 
 
 def _prices(listed: list[dict[str, Any]], _terms: Terms) -> ByItem:
-    """A price list: of each listed item what is left to pay above its price."""
+    """Take off, of each item on a price list, what is left to pay above its listed price."""
     price = price_list(listed)
 
     def off(bill: Bill, left: Sequence[int]) -> list[int]:
@@ -114,7 +114,7 @@ def _prices(listed: list[dict[str, Any]], _terms: Terms) -> ByItem:
 
 
 def price_list(listed: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Fen of each listed item."""
+    """Return the listed price of each item, in fen."""
     return {one["item"]: one["price"] for one in listed}
 
 
@@ -123,7 +123,7 @@ def _summed(by_item: ByItem) -> Worth:
 
 
 def _seat(table: dict[str, int], _terms: Terms) -> Worth:
-    """A seat at a table of a fixed price; the odd fen go to the first seats."""
+    """Charge a seat's part of a table's fixed price; the odd fen go to the first seats."""
 
     def worth(bill: Bill, base: int, _left: int) -> Exact:
         seat = bill.meal.table
@@ -135,7 +135,7 @@ def _seat(table: dict[str, int], _terms: Terms) -> Worth:
 
 
 def _nothing(_value: Any, _terms: Terms) -> Worth:
-    """Checks, counting, and the rounding of the price: stacking does them."""
+    """Give nothing: checks, counts and the rounding of the price are done in stacking."""
     return lambda _bill, _base, _left: Exact(0)
 
 

@@ -49,7 +49,7 @@ class Bill:
         self._rooms: dict[str, bool] = {}
 
     def age(self, reckoning: str, leap_day: str) -> int | None:
-        """Completed years on the meal's day by the rulebook's `reckoning`; None where the birthday is unknown."""
+        """Return completed years on the meal's day by the `reckoning` given; None where the birthday is unknown."""
         kind = (reckoning, leap_day)
         if kind not in self._ages:
             birth = self.diner.birth_day
@@ -57,7 +57,7 @@ class Bill:
         return self._ages[kind]
 
     def base(self, base: Base, at: Standing) -> int:
-        """The fen a benefit is computed on, out of what is left `at` a point (or of the list price, if the rule says so).
+        """Return the fen a benefit is computed on: of the price left `at` a point, or of the list price.
 
         Of a part of the bill it is what is left to pay of those positions.
         """
@@ -69,13 +69,13 @@ class Bill:
         return eligible if base.first is None else min(eligible, base.first)
 
     def listed(self) -> list[int]:
-        """The list price of each position."""
+        """Return the list price of each position."""
         meal = self.meal
         goods = [meal.amount] if meal.amount is not None else [line.fen * line.qty for line in meal.lines]
         return [*goods, meal.fees.delivery, meal.fees.packaging]
 
     def left_at(self, at: Standing) -> list[int]:
-        """What is left to pay of each position after the benefits given so far.
+        """Return what is left to pay of each position after the benefits given so far.
 
         A benefit falls on what it was given for, in proportion to what is left to pay of it; what exceeds that falls
         on the other goods, and on delivery and packaging last.
@@ -102,7 +102,7 @@ class Bill:
     # --- limits ---------------------------------------------------------------------------------------------
 
     def key(self, ref: LimitRef) -> str:
-        """The allowance's name with all that its scope and place ask for."""
+        """Return the allowance's id with the suffixes that its scope and place need."""
         allowance = ref.allowance
         if allowance.where == "everywhere":
             return allowance.id + ref.suffix
@@ -111,7 +111,7 @@ class Bill:
         return f"{allowance.id}@{code_at(allowance.where, self.meal.canteen.areas)}{ref.suffix}"
 
     def window(self, allowance: Allowance) -> str:
-        """The window of this meal."""
+        """Return the name of the window that the meal falls in."""
         kind = allowance.window
         if kind not in self._windows:
             self._windows[kind] = days.window_name(kind, self.meal.day, self.meal.period)
@@ -121,7 +121,7 @@ class Bill:
         return self._taken.get((self.key(ref), window), _NOTHING)
 
     def limit(self, ref: LimitRef) -> int:
-        """The limit of this meal's window, with what earlier windows left where the allowance carries over."""
+        """Return the limit of the meal's window, with what earlier windows carried over."""
         allowance = ref.allowance
         own = max(0, self.diner.levels.get(allowance.scale, 0)) if allowance.scale else allowance.limit
         if not allowance.carry:
@@ -136,7 +136,7 @@ class Bill:
         return own + carried
 
     def carried_windows(self, allowance: Allowance) -> list[str]:
-        """The earlier windows whose leavings still count, oldest first."""
+        """Return the earlier windows whose remainder still counts, oldest first."""
         first, found = days.first_of(allowance.window, self.meal.day), list[str]()
         since = allowance.since
         if allowance.carry_within:
@@ -149,12 +149,12 @@ class Bill:
         return found[::-1]
 
     def room(self, ref: LimitRef, spent: int = 0) -> int:
-        """Fen that may still be used of an amount limit, less those `spent` within this quote."""
+        """Return the fen that may still be used of an amount limit, less those `spent` within this quote."""
         taken = self.taken(ref, self.window(ref.allowance))
         return max(0, self.limit(ref) - taken.fen - spent)
 
     def is_used_up(self, ref: LimitRef) -> bool:
-        """No further meal or day is left of a count. Nothing within a quote changes that, so it is computed once."""
+        """Tell whether a count has no meal or day left. Nothing within a quote changes that, so it is cached."""
         key = self.key(ref)
         if key not in self._rooms:
             taken, limit = self.taken(ref, self.window(ref.allowance)), self.limit(ref)
@@ -166,7 +166,7 @@ class Bill:
 
 
 def _take(left: list[int], weights: Sequence[int], fen: int) -> int:
-    """Take `fen` off the positions by weights, none below zero; answers what found no place."""
+    """Take `fen` off the positions by weights, none below zero; return the fen that found no place."""
     most = [min(one, weight) for one, weight in zip(left, weights, strict=True)]
     whole = sum(most)
     if not fen or not whole:
@@ -181,7 +181,7 @@ def _take(left: list[int], weights: Sequence[int], fen: int) -> int:
 
 
 def area_level(code: str) -> str:
-    """'province', 'city', 'district', 'street' or 'village' by the form of an area's code; '' for a functional area."""
+    """Return 'province', 'city', 'district', 'street' or 'village' by the form of a code; '' for a functional area."""
     if not (code.isascii() and code.isdigit()):
         return ""
     if len(code) == 6:
@@ -193,7 +193,7 @@ def area_level(code: str) -> str:
 
 @lru_cache(maxsize=10_000)
 def code_at(level: str, areas: tuple[str, ...]) -> str:
-    """The code among `areas` that is of the level; '' where there is none."""
+    """Return the code of this level among `areas`; '' where there is none."""
     for code in areas:
         if area_level(code) == level:
             return code

@@ -20,19 +20,19 @@ _DEEPEST = 60
 
 
 def canonical(document: object) -> bytes:
-    """The bytes of a document. Raises Refused `not_canonical` for what the form cannot express."""
+    """Return the bytes of a document. Raises Refused `not_canonical` for what the form cannot express."""
     _check(document, "", 0)
     text = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return text.encode()
 
 
 def digest(body: bytes) -> str:
-    """The name of a document: SHA-256 of its canonical bytes, in hex."""
+    """Return the name of a document: SHA-256 of its canonical bytes, in hex."""
     return hashlib.sha256(body).hexdigest()
 
 
 def parse(body: bytes) -> object:
-    """The document of canonical bytes. Raises Refused `not_canonical` for any other writing of the same content."""
+    """Read a document from canonical bytes. Raises Refused `not_canonical` for any other encoding of it."""
     try:
         document = json.loads(body.decode(), parse_float=_no_number, parse_constant=_no_number)
         same = canonical(document) == body

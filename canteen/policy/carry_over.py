@@ -29,7 +29,7 @@ class Lent:
 
 
 def later(book: Rulebook, diner: Diner, meal: Meal) -> list[Wanted]:
-    """The later windows that may have used what this meal's window leaves; none where no limit carries over."""
+    """Return the later windows that may have used the remainder of this meal's; none where nothing carries over."""
     bill = Bill(diner, meal, ())
     return [
         Wanted(bill.key(ref), str(first), ref.allowance.unit, ref.allowance.scope)
@@ -39,7 +39,7 @@ def later(book: Rulebook, diner: Diner, meal: Meal) -> list[Wanted]:
 
 
 def lent(book: Rulebook, diner: Diner, meal: Meal, taken: Sequence[Taken]) -> list[Lent]:
-    """What this meal may not use although its own window left it. `taken` tells of the later windows too."""
+    """Return what this meal may not use because later windows used it. `taken` covers the later windows too."""
     bill, found = Bill(diner, meal, taken), dict[str, Lent]()
     for ref in book.limit_refs:
         key, window = bill.key(ref), bill.window(ref.allowance)
@@ -53,7 +53,7 @@ def lent(book: Rulebook, diner: Diner, meal: Meal, taken: Sequence[Taken]) -> li
 
 
 def _most(ref: LimitRef, diner: Diner, meal: Meal, taken: Sequence[Taken], kept: dict[int, int], room: int) -> int:
-    """The most of `room` that may still be used so that every later window keeps what it used."""
+    """Return the most of `room` that may be used so that every later window keeps what it used."""
     own = Bill(diner, meal, taken)
     key, window = own.key(ref), own.window(ref.allowance)
     others = [one for one in taken if (one.allowance, one.window) != (key, window)]
@@ -75,7 +75,7 @@ def _used(bill: Bill, ref: LimitRef, window: str) -> int:
 
 
 def _following(allowance: Allowance, day: int) -> list[int]:
-    """The first days of the windows that this one's leavings may go to."""
+    """Return the first days of the windows that this one's remainder may go to."""
     first, found = days.first_of(allowance.window, day), list[int]()
     for _ in range(allowance.carry):
         first = days.first_of(allowance.window, first + _LONGEST[allowance.window])

@@ -46,7 +46,7 @@ class Diner:
 
     @classmethod
     def guest(cls, kind: str = "guest") -> Diner:
-        """Somebody without a card, of whom nothing is known."""
+        """Return a diner without a card, of whom nothing is known."""
         return cls(kind=kind)
 
 
@@ -105,12 +105,12 @@ class Meal:
 
     @property
     def goods_fen(self) -> int:
-        """The list price of the food alone."""
+        """Return the list price of the food alone."""
         return self.amount if self.amount is not None else sum(line.fen * line.qty for line in self.lines)
 
     @property
     def list_fen(self) -> int:
-        """The list price: food, delivery, packaging."""
+        """Return the list price: food, delivery, packaging."""
         return self.goods_fen + self.fees.delivery + self.fees.packaging
 
 
@@ -186,7 +186,7 @@ CASE = Record(needed={"diner": DINER, "meal": MEAL}, maybe={"taken": ListOf(TAKE
 
 
 def read_case(document: object) -> Case:
-    """The case of a JSON document. Raises Refused for anything else, with the first problem found."""
+    """Read a case from a JSON document. Raises Refused with the first problem found."""
     problems: Problems = []
     CASE.check(document, "", problems)
     if problems:
@@ -204,13 +204,13 @@ def read_case(document: object) -> Case:
 
 
 def known_case(document: Mapping[str, Any]) -> Case:
-    """The case of a document that `case_doc` wrote: taken as it is, for closes that read a million of them."""
+    """Read a case that `case_doc` wrote, unchecked: closes read a million of them."""
     taken = tuple(_taken(one) for one in document.get("taken", ()))
     return Case(_diner(document["diner"]), _meal(document["meal"]), taken)
 
 
 def read_diner(document: object) -> Diner:
-    """The diner of a JSON document. Raises Refused."""
+    """Read a diner from a JSON document. Raises Refused."""
     problems: Problems = []
     DINER.check(document, "diner", problems)
     if problems:
@@ -265,7 +265,7 @@ def _taken(doc: dict[str, Any]) -> Taken:
 
 
 def case_doc(diner: Diner, meal: Meal, taken: Sequence[Taken]) -> Document:
-    """The JSON of a case, every field written; what was taken stands sorted by allowance and window."""
+    """Return the JSON of a case, every field written; `taken` is sorted by allowance and window."""
     ordered = sorted(taken, key=lambda one: (one.allowance, one.window))
     return {"diner": diner_doc(diner), "meal": meal_doc(meal), "taken": [taken_doc(one) for one in ordered]}
 
@@ -324,5 +324,5 @@ def taken_doc(taken: Taken) -> Document:
 
 
 def case_schema() -> Document:
-    """The JSON Schema of a case (kept as case.schema.json)."""
+    """Return the JSON Schema of a case (kept as case.schema.json)."""
     return document_schema(CASE, "CASE: who eats what, and what was used before")

@@ -37,7 +37,7 @@ class Terms:
 
 
 def test_of(document: Mapping[str, Any] | None, terms: Terms) -> Test | None:
-    """The test of a condition record; None, always met, for no record."""
+    """Compile a condition record to a test; None, which is always met, for no record."""
     if not document:
         return None
     parts = _parts(document, terms)
@@ -59,7 +59,7 @@ def _parts(document: Mapping[str, Any], terms: Terms) -> tuple[tuple[str, Condit
 
 
 def _all_match(document: Mapping[str, Any], terms: Terms) -> Condition:
-    """As test_of, where the word does not matter: within all, any and not."""
+    """Compile a record to one condition, where the failing word does not matter: within all, any and not."""
     return _every([matches for _, matches in _parts(document, terms)])
 
 
@@ -73,21 +73,21 @@ def _every(conditions: Sequence[Condition]) -> Condition:
 
 
 def both(first: Test | None, second: Test | None) -> Test | None:
-    """The test that both are met."""
+    """Combine two tests: both must be met."""
     if first is None or second is None:
         return first or second
     return lambda bill: first(bill) or second(bill)
 
 
 def living(terms: Terms) -> Test | None:
-    """The test that the diner is not dead, or not for longer than the rulebook goes on; None where it says nothing."""
+    """Return the test that the diner is alive or died too recently to count; None where the rulebook does not say."""
     if not terms.death:
         return None
     return lambda bill: "status" if _gone(bill, terms.death) else ""
 
 
 def _gone(bill: Bill, death: str) -> bool:
-    """Somebody is known to have died, and the rulebook's time after it is over. The day of death itself is not after."""
+    """Tell whether a known death counts by now. The day of death itself does not."""
     if DECEASED not in bill.diner.statuses:
         return False
     died = bill.diner.since.get(f"status:{DECEASED}")
@@ -95,7 +95,7 @@ def _gone(bill: Bill, death: str) -> bool:
 
 
 def _begun(kind: str, code: str, bill: Bill, approval: str) -> bool:
-    """What was approved for the diner counts on the day of the meal."""
+    """Tell whether what was approved for the diner counts on the day of the meal."""
     if approval == "same_day":
         return True
     since = bill.diner.since.get(f"{kind}:{code}")
@@ -155,7 +155,7 @@ def _lived_months(months: int, _terms: Terms) -> Condition:
 
 
 def _lived(span: dict[str, Any], _terms: Terms) -> Condition:
-    """In one of the areas for so many whole months without a break, whichever homes there were in it."""
+    """Match who lived in one of the areas for so many whole months without a break, in whichever homes."""
     areas, months = span["in"], span["months"]
 
     def matches(bill: Bill) -> bool:
@@ -167,7 +167,7 @@ def _lived(span: dict[str, Any], _terms: Terms) -> Condition:
 
 
 def _birthday(kind: str, terms: Terms) -> Condition:
-    """The day itself, or its month."""
+    """Match the birthday itself, or its month."""
     leap_day = terms.leap_day
 
     def matches(bill: Bill) -> bool:
@@ -207,7 +207,7 @@ def _draws(codes: list[str], terms: Terms) -> Condition:
 
 
 def _status(codes: list[str], terms: Terms) -> Condition:
-    """Any of the statuses; somebody who died has that one when the rulebook's time after a death is over."""
+    """Match any of the statuses; a death counts from when the rulebook says."""
     wanted, death = frozenset(codes), terms.death
     if death != "month_end" or DECEASED not in wanted:
         return lambda bill: not wanted.isdisjoint(bill.diner.statuses)
@@ -216,7 +216,7 @@ def _status(codes: list[str], terms: Terms) -> Condition:
 
 
 def _enrolled(codes: list[str], terms: Terms) -> Condition:
-    """Ids, or @canteen, @street, @district, @city for this canteen and the places it lies in."""
+    """Match ids, or @canteen, @street, @district, @city for this canteen and the places it lies in."""
     approval = terms.approval
 
     def matches(bill: Bill) -> bool:
@@ -233,7 +233,7 @@ def _here(code: str, bill: Bill) -> str:
 
 
 def _used(span: dict[str, Any], terms: Terms) -> Condition:
-    """How many of an allowance were used in this window before: the n-th meal of a day, say."""
+    """Match how much of an allowance was used in this window before: the n-th meal of a day, say."""
     ref, least, below = LimitRef(terms.allowances[span["allowance"]], ""), span.get("from", 0), span.get("below")
     every = span.get("every")
     terms.limit_refs.append(ref)
@@ -273,7 +273,7 @@ def _canteen_in(codes: list[str], _terms: Terms) -> Condition:
 
 
 def _same(span: dict[str, str], _terms: Terms) -> Condition:
-    """The canteen lies in the same village, street, district, city or province as the diner's hukou or residence."""
+    """Match a canteen in the same village, street, district, city or province as the diner's hukou or residence."""
     level, by_hukou = span["level"], span["of"] == "hukou"
 
     def matches(bill: Bill) -> bool:
@@ -303,7 +303,7 @@ def _month_day(numbers: list[int], _terms: Terms) -> Condition:
 
 
 def _table(span: dict[str, int], _terms: Terms) -> Condition:
-    """At a table of so many seats."""
+    """Match a table of so many seats."""
     least, below = span.get("from", 1), span.get("below", 100)
 
     def matches(bill: Bill) -> bool:
@@ -323,7 +323,7 @@ def _mode(modes: list[str], _terms: Terms) -> Condition:
 
 
 def _bill(span: dict[str, Any], terms: Terms) -> Condition:
-    """The bill, or the part of it named, is at least, above or below so many fen."""
+    """Match a bill, or the named part of it, of at least, above or below so many fen."""
     base = base_of(span, terms)
     at_least, above, below = span.get("at_least", 0), span.get("above", -1), span.get("below")
 
@@ -340,13 +340,13 @@ def _has_item(name: str, terms: Terms) -> Condition:
 
 
 def _ordered_by(cut_off: dict[str, int], _terms: Terms) -> Condition:
-    """Ordered at the cut-off minute or before, counted from the meal's midnight."""
+    """Match orders at the cut-off minute or before, counted from the meal's midnight."""
     last = cut_off["time"] - 1440 * cut_off.get("days_before", 0)
     return lambda bill: bill.meal.ordered_at is not None and bill.meal.ordered_at <= last
 
 
 def base_of(document: Mapping[str, Any], terms: Terms, of: str = "left") -> Base:
-    """The part of the bill that `of`, `leave_out`, `only`, `but` and `first` name."""
+    """Compile the part of the bill that `of`, `leave_out`, `only`, `but` and `first` name."""
     return Base(
         of=document.get("of", of),
         leave_out=tuple(document.get("leave_out", ())),

@@ -20,7 +20,7 @@ _MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def civil(year: int, month: int, day: int) -> int:
-    """The number of a day; the month's length is not checked here."""
+    """Return the civil number of a day; the month's length is not checked here."""
     shifted = year - 1 if month <= 2 else year
     era = shifted // 400
     of_era = shifted - era * 400
@@ -29,7 +29,7 @@ def civil(year: int, month: int, day: int) -> int:
 
 
 def ymd(number: int) -> tuple[int, int, int]:
-    """The year, month and day of a civil-day number."""
+    """Return the year, month and day of a civil-day number."""
     shifted = number + 719_468
     era = shifted // 146_097
     of_era = shifted - era * 146_097
@@ -46,7 +46,7 @@ def is_leap(year: int) -> bool:
 
 
 def of_iso(text: str) -> int:
-    """'2026-11-22' -> its civil number. Raises ValueError for anything that is not a day."""
+    """Turn '2026-11-22' into its civil number. Raises ValueError for anything that is not a day."""
     parts = text.split("-")
     if [len(part) for part in parts] != [4, 2, 2] or not text.isascii() or not "".join(parts).isdigit():
         raise ValueError(text)
@@ -60,18 +60,18 @@ def of_iso(text: str) -> int:
 
 
 def iso(number: int) -> str:
-    """The civil number as 2026-11-22."""
+    """Write a civil number as 2026-11-22."""
     year, month, day = ymd(number)
     return f"{year:04d}-{month:02d}-{day:02d}"
 
 
 def weekday(number: int) -> int:
-    """1 for Monday to 7 for Sunday."""
+    """Return 1 for Monday to 7 for Sunday."""
     return (number + 3) % 7 + 1
 
 
 def age(birth: int, on: int, reckoning: str = "birthday", leap_day: str = "mar1") -> int:
-    """Completed years on a day; negative before birth. How a year is completed is the rulebook's word."""
+    """Return completed years on a day, negative before birth; `reckoning` says when a year is complete."""
     born, month, day = ymd(birth)
     year = ymd(on)[0]
     years = year - born
@@ -81,7 +81,7 @@ def age(birth: int, on: int, reckoning: str = "birthday", leap_day: str = "mar1"
 
 
 def _reached(year: int, month: int, day: int, reckoning: str, leap_day: str) -> int:
-    """The day in (or just after) `year` on which the year's age is reached."""
+    """Return the day in (or just after) `year` on which the year's age is reached."""
     if reckoning == "month_first":
         return civil(year, month, 1)
     if reckoning == "next_month_first":
@@ -94,13 +94,13 @@ def _reached(year: int, month: int, day: int, reckoning: str, leap_day: str) -> 
 
 
 def birthday(birth: int, year: int, leap_day: str) -> int:
-    """The birthday in a year."""
+    """Return the birthday in a year, as a civil number."""
     _, month, day = ymd(birth)
     return _reached(year, month, day, "birthday", leap_day)
 
 
 def whole_months(since: int, on: int) -> int:
-    """Whole months lived from `since` to `on`; a month that has no such day is whole on its last."""
+    """Count whole months from `since` to `on`; a month that has no such day is whole on its last."""
     from_year, from_month, from_day = ymd(since)
     year, month, day = ymd(on)
     is_last = ymd(on + 1)[1] != month
@@ -108,20 +108,20 @@ def whole_months(since: int, on: int) -> int:
 
 
 def starts(approved: int, approval: str) -> int:
-    """The first day on which what was approved on a day counts."""
+    """Return the first day on which an approval of a given day counts."""
     if approval == "same_day":
         return approved
     return approved + 1 if approval == "next_day" else next_month(approved)
 
 
 def next_month(day: int) -> int:
-    """The first day of the month after."""
+    """Return the first day of the next month."""
     year, month, _ = ymd(day)
     return civil(year, month + 1, 1) if month < 12 else civil(year + 1, 1, 1)
 
 
 def first_of(window: str, day: int) -> int:
-    """The first day of the window that contains `day`."""
+    """Return the first day of the window that contains `day`."""
     if window in ("day", "period"):
         return day
     if window == "week":
@@ -139,5 +139,5 @@ def first_of(window: str, day: int) -> int:
 
 
 def window_name(window: str, day: int, period: str) -> str:
-    """How a window is written: the civil number of its first day, and the meal period where it is one."""
+    """Name a window: the civil number of its first day, with the meal period where it is one."""
     return f"{day}/{period}" if window == "period" else str(first_of(window, day))

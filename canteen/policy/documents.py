@@ -51,7 +51,7 @@ class Either(Shape):
 
 
 def document_schema(shape: Shape, title: str, named: tuple[Named, ...] = ()) -> dict[str, Json]:
-    """The whole JSON Schema of a document."""
+    """Return the whole JSON Schema of a document."""
     schema: dict[str, Json] = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,

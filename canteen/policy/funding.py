@@ -135,7 +135,7 @@ def is_funding(document: object) -> bool:
 
 
 def compute(scheme: Mapping[str, Any], each: str, on: int, worked: Sequence[Worked]) -> list[Grant]:
-    """What the scheme's lines of that rhythm give each canteen they are for, in the scheme's order, canteens as given.
+    """Compute what the scheme's lines of this rhythm give each canteen they are for, in the scheme's order.
 
     `on` is a day of the span. Raises Refused where the document is no funding scheme.
     """
@@ -143,7 +143,7 @@ def compute(scheme: Mapping[str, Any], each: str, on: int, worked: Sequence[Work
 
 
 def weigh(scheme: Mapping[str, Any], each: str, on: int, worked: Sequence[Worked]) -> list[Grant]:
-    """Answer for every line and every canteen what is given, or why nothing is. Raises Refused as `compute` does."""
+    """Compute for every line and canteen what is given, or why nothing is. Raises Refused as `compute` does."""
     problems: Problems = []
     FUNDING.check(scheme, "", problems)
     if problems:
@@ -162,7 +162,7 @@ def weigh(scheme: Mapping[str, Any], each: str, on: int, worked: Sequence[Worked
 
 
 def lint(scheme: object) -> list[Problem]:
-    """What is wrong with a funding scheme: its form, then what it says twice or cannot mean.
+    """List what is wrong with a funding scheme: its form, then duplicates and contradictions.
 
     Ids and codes that stand twice, an end before the start, tiers that are empty, gap or overlap, shares of a pot that
     are not 100 %, stages beyond 100 %.
@@ -195,7 +195,7 @@ def lint(scheme: object) -> list[Problem]:
 
 
 def _twice(parts: Sequence[Mapping[str, Any]], key: str, path: str) -> list[Problem]:
-    """Only the first of two would ever count, or both would be taken for one."""
+    """Find pairs of which only the first would ever count, or that would be taken for one."""
     found, seen = list[Problem](), set[str]()
     for place, part in enumerate(parts):
         if part[key] in seen:
@@ -225,7 +225,7 @@ _NEVER = 2**53 - 1
 
 
 def funding_schema() -> Document:
-    """The JSON Schema of a funding scheme (kept as funding.schema.json)."""
+    """Return the JSON Schema of a funding scheme (kept as funding.schema.json)."""
     return document_schema(FUNDING, "FUNDING: operating and construction money")
 
 
@@ -233,7 +233,7 @@ def funding_schema() -> Document:
 
 
 def _line(scheme: str, line: Mapping[str, Any], worked: Sequence[Worked]) -> list[Grant]:
-    """The grants of a line; canteens it is not for and those that fall short have 0 and a reason."""
+    """Compute the grants of a line; a canteen that it is not for, or that falls short, gets 0 and a reason."""
     other = {one.canteen: _other(line.get("for", {}), one) for one in worked}
     short = {one.canteen: _shortfall(line.get("at_least", {}), one) for one in worked}
     dealt = _dealt(line, [one for one in worked if not other[one.canteen] and not short[one.canteen]])
@@ -256,7 +256,7 @@ def _passed(scheme: str, line: Mapping[str, Any], one: Worked, code: str, why: s
 
 
 def _other(wanted: Mapping[str, Sequence[str]], one: Worked) -> str:
-    """Why a line is not for a canteen; '' where it is."""
+    """Return why a line is not for a canteen; '' where it is."""
     own = {"class": ("类别", one.class_), "grade": ("等级", one.grade), "kitchen": ("厨房方式", one.kitchen)}
     for word in sorted(wanted):
         name, code = own[word]
@@ -273,7 +273,7 @@ def _shortfall(at_least: Mapping[str, int], one: Worked) -> str:
 
 
 def _dealt(line: Mapping[str, Any], worked: Sequence[Worked]) -> dict[str, tuple[int, str]]:
-    """Fen of each canteen before factor, cap and penalties, and how they came about."""
+    """Compute the fen of each canteen before factor, cap and penalties, with the computation in words."""
     if "pot" in line:
         return _pot(line["pot"], worked)
     return {one.canteen: _own(line, one) for one in worked}
@@ -300,7 +300,7 @@ def _band(steps: Sequence[Mapping[str, int]], number: int) -> int:
 
 
 def _construction(rule: Mapping[str, Any], one: Worked) -> tuple[int, str]:
-    """The band's amount, not above the audited cost where so ruled, in stages; the last stage takes the odd fen."""
+    """Pay a band's amount in stages, not above the audited cost where so ruled; the last stage takes the odd fen."""
     whole = _band(rule["by_area"], one.area)
     if rule.get("within_audit", False):
         whole = min(whole, one.audited or 0)
@@ -320,7 +320,7 @@ def _construction(rule: Mapping[str, Any], one: Worked) -> tuple[int, str]:
 
 
 def _pot(pot: Mapping[str, Any], worked: Sequence[Worked]) -> dict[str, tuple[int, str]]:
-    """A fixed sum dealt out: first to its measures, each of those by what every canteen has of it."""
+    """Share out a fixed sum: first among its measures, then each of those by what every canteen has of it."""
     found = {one.canteen: 0 for one in worked}
     weights = [part["percent"] for part in pot["weights"]]
     for part, fen in zip(pot["weights"], money.split(pot["fen"], weights), strict=True):
@@ -332,7 +332,7 @@ def _pot(pot: Mapping[str, Any], worked: Sequence[Worked]) -> dict[str, tuple[in
 
 
 def _cut(line: Mapping[str, Any], one: Worked, fen: int, why: str) -> tuple[int, str]:
-    """Grade factor, then penalties, then the cap; never below zero."""
+    """Apply the grade factor, then penalties, then the cap; never below zero."""
     factors = {step["grade"]: step["percent"] for step in line.get("factor_by_grade", ())}
     if factors:
         percent = factors.get(one.grade, 0)

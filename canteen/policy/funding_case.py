@@ -50,7 +50,7 @@ def is_funding_case(document: object) -> bool:
 
 
 def read_funding_case(document: object) -> FundingCase:
-    """The case of a JSON document. Raises Refused for anything else, with the first problem found."""
+    """Read a funding case from a JSON document. Raises Refused with the first problem found."""
     if isinstance(document, dict) and {"diner", "meal"} & set(document):
         message = "这是一餐的案例；食堂资金标准的案例写一期里各食堂的情况"
         raise Refused(Problem("meal_case", "", message, "、".join(sorted({"diner", "meal"} & set(document))), _FORM))
@@ -90,5 +90,5 @@ def _canteen(doc: Mapping[str, Any]) -> Worked:
 
 
 def funding_case_schema() -> Document:
-    """The JSON Schema of a case (kept as funding_case.schema.json)."""
+    """Return the JSON Schema of a case (kept as funding_case.schema.json)."""
     return document_schema(FUNDING_CASE, "FUNDING CASE: what is known of each canteen in a span")

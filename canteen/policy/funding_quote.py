@@ -45,13 +45,13 @@ class FundingQuote:
 
 
 def quote_funding(scheme: Mapping[str, Any], case: FundingCase) -> FundingQuote:
-    """What the scheme gives each canteen of the case. Raises Refused where the document is no funding scheme."""
+    """Compute what the scheme gives each canteen of the case. Raises Refused where it is no funding scheme."""
     found = weigh(scheme, case.each, case.day, case.canteens)
     return FundingQuote(scheme["id"], scheme["title"], case.day, case.each, tuple(found))
 
 
 def funding_quote_doc(quote: FundingQuote) -> Document:
-    """The JSON of a quote: `grants` above zero, and under `passed` what gives nothing, with why."""
+    """Return the JSON of a quote: `grants` above zero, and under `passed` what gives nothing and why."""
     return {
         "format": 1,
         "scheme": quote.scheme,
@@ -69,7 +69,7 @@ def _said(one: Grant) -> dict[str, object]:
 
 
 def funding_sentences(quote: FundingQuote) -> list[str]:
-    """The quote in words for the desk: one line for each canteen and each line of the scheme, then the sum."""
+    """Say a quote in words for the desk: a line for each canteen and line of the scheme, then the sum."""
     said = [f"{quote.title}（{quote.scheme}），{_span(quote.each, quote.day)}："]
     for one in quote.grants:
         if one.passed:
@@ -87,5 +87,5 @@ def _span(each: str, day: int) -> str:
 
 
 def funding_quote_schema() -> Document:
-    """The JSON Schema of a quote (kept as funding_quote.schema.json)."""
+    """Return the JSON Schema of a quote (kept as funding_quote.schema.json)."""
     return document_schema(FUNDING_QUOTE, "FUNDING QUOTE: what each canteen is given by each line, and why")

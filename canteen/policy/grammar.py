@@ -297,5 +297,5 @@ JOINED = Record(needed={"format": Whole(FORMAT, FORMAT), "layers": ListOf(RULEBO
 
 
 def rulebook_schema() -> Document:
-    """The JSON Schema of a rulebook (kept as rulebook.schema.json)."""
+    """Return the JSON Schema of a rulebook (kept as rulebook.schema.json)."""
     return document_schema(RULEBOOK, "RULEBOOK: one published scheme", (CONDITION, MEMBER))

@@ -25,7 +25,7 @@ _WHOLE = 10_000
 
 
 def lint(document: object) -> list[Problem]:
-    """Every problem of a rulebook document, errors first; one with an error may not be published."""
+    """List every problem of a rulebook document, errors first; one with an error may not be published."""
     problems: Problems = []
     RULEBOOK.check(document, "", problems)
     if not problems:
@@ -60,7 +60,7 @@ class _Book:
         self._known = {(one["code"], one["rule"]) for one in document.get("acknowledged", ())}
 
     def acknowledges(self, problem: Problem) -> bool:
-        """The rulebook says itself, with a clause, that the notice is so. Errors of form cannot be waved through."""
+        """Tell whether the rulebook acknowledges a finding with a clause. Errors of form cannot be acknowledged."""
         if problem.code not in ("tier_gap", "tier_overlap", "large_off", "small_pay", "best_tie", "benefit_above_menu"):
             return False
         return any(
@@ -69,7 +69,7 @@ class _Book:
 
 
 def rules_in(members: Sequence[dict[str, Any]], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every rule with its path."""
+    """Yield every rule with its path."""
     for place, member in enumerate(members):
         here = f"{path}[{place}]"
         if "rules" in member:
@@ -79,7 +79,7 @@ def rules_in(members: Sequence[dict[str, Any]], path: str) -> Iterator[tuple[str
 
 
 def steps_of(rule: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The tiers of a rule with their paths, or the rule itself."""
+    """Return the tiers of a rule with their paths, or the rule itself."""
     for word in STEPS:
         if word in rule:
             steps = rule[word]["steps"] if word == "by_level" else rule[word]
@@ -98,7 +98,7 @@ def _verb(step: Mapping[str, Any]) -> str:
 
 
 def _names(book: _Book) -> Iterator[Problem]:
-    """Ids that stand twice, and names that lead nowhere."""
+    """Find duplicate ids, and names that lead nowhere."""
     document = book.document
     for kind in ("funds", "allowances", "sets"):
         yield from _twice([(f"{kind}[{place}]", one["id"]) for place, one in enumerate(document.get(kind, ()))])
@@ -122,12 +122,12 @@ def _names(book: _Book) -> Iterator[Problem]:
 
 
 def of_another(rule: str, scheme: str) -> bool:
-    """Whether a rule that is not in this scheme is named as another scheme's: city-scheme/rule."""
+    """Tell whether a rule of another scheme is named as such: city-scheme/rule."""
     return "/" in rule and not rule.startswith(f"{scheme}/")
 
 
 def stable_id(allowance: Mapping[str, Any]) -> str:
-    """The id under which uses of an allowance are counted through all versions: its oldest."""
+    """Return the id under which uses of an allowance are counted through all versions: its oldest."""
     found: str = allowance.get("was", allowance["id"])
     return found
 
@@ -141,7 +141,7 @@ def _twice(ids: Sequence[tuple[str, str]]) -> Iterator[Problem]:
 
 
 def _renamed(allowances: Sequence[dict[str, Any]]) -> Iterator[Problem]:
-    """Two allowances that would be counted as one."""
+    """Find two allowances that would be counted as one."""
     stable = [stable_id(one) for one in allowances]
     for place, one in enumerate(allowances):
         if "was" in one and stable.count(one["was"]) > 1:
@@ -150,7 +150,7 @@ def _renamed(allowances: Sequence[dict[str, Any]]) -> Iterator[Problem]:
 
 
 def _reserved(allowances: Sequence[dict[str, Any]]) -> Iterator[Problem]:
-    """Ids under which the funds' own budgets are counted."""
+    """Find ids reserved for the funds' own budgets."""
     for place, one in enumerate(allowances):
         for word in ("id", "was"):
             if one.get(word, "").startswith("budget."):
@@ -166,7 +166,7 @@ def _group_ids(members: Sequence[dict[str, Any]], path: str) -> Iterator[tuple[s
 
 
 def _references(value: object, path: str) -> Iterator[tuple[str, str, str]]:
-    """Every place that names a fund, an allowance or a set."""
+    """Yield every place that names a fund, an allowance or a set."""
     if isinstance(value, list):
         for place, inner in enumerate(value):
             yield from _references(inner, f"{path}[{place}]")
@@ -222,7 +222,7 @@ def _limits(book: _Book) -> Iterator[Problem]:
 
 
 def _earlier(one: dict[str, Any], path: str) -> Iterator[Problem]:
-    """Earlier limits matter for what is left of them, and are given in the limit's own unit."""
+    """Check earlier limits: they must still matter, and be in the limit's own unit."""
     if "carry" not in one or "limit_level" in one:
         yield Problem("carry_window", path, "这项限额没有可按原限额结转的前几期", one["window"], "与 carry 同用")
     right = "limit_fen" if one["unit"] == "fen" else "limit"
@@ -243,7 +243,7 @@ def _carry(one: dict[str, Any], path: str) -> Iterator[Problem]:
 
 
 def _looked_at(book: _Book) -> Iterator[Problem]:
-    """Conditions on what was used, of an allowance that is counted apart for each rule or fund."""
+    """Find conditions on the usage of an allowance that is counted apart for each rule or fund."""
     for path, kind, name in _references(book.document, ""):
         scope = book.allowances.get(name, {}).get("scope", "") if kind == "allowance" else ""
         if path.endswith(".used.allowance") and scope in ("rule", "fund"):
@@ -300,7 +300,7 @@ def _rules(book: _Book) -> Iterator[Problem]:
 
 
 def _target(rule: Mapping[str, Any], step: Mapping[str, Any], path: str) -> Iterator[Problem]:
-    """A fixed price looks at what is still to be paid, never at the list price; an item has one price."""
+    """Check fixed prices: they measure what is still to be paid, never the list price, and an item has one price."""
     verb = _verb(step)
     if verb in TARGETS and rule.get("base", {}).get("of") == "list":
         yield Problem(
@@ -312,7 +312,7 @@ def _target(rule: Mapping[str, Any], step: Mapping[str, Any], path: str) -> Iter
 
 
 def _counts(name: str, book: _Book) -> bool:
-    """Whether an allowance counts meals or days of whoever eats, so that one can be counted which nobody pays for."""
+    """Tell whether an allowance counts meals or days of the diner, so that an unpaid meal can be counted too."""
     one = book.allowances.get(name)
     return one is None or (one["unit"] != "fen" and one["scope"] != "fund")
 
@@ -326,7 +326,7 @@ def _words(holder: Mapping[str, Any], field: str, path: str) -> Iterator[Problem
 
 
 def _label_faults(book: _Book) -> Iterator[Problem]:
-    """Names of funds are read at the counter too, behind the label of a benefit that several of them share."""
+    """Check names of funds that are read at the counter, behind a label that several of them share."""
     steps = [(rule, step) for path, rule in book.rules for _, step in steps_of(rule, path)]
     if any(len(step.get("split") or rule.get("split") or ()) > 1 for rule, step in steps):
         for place, fund in enumerate(book.document.get("funds", ())):
@@ -334,7 +334,7 @@ def _label_faults(book: _Book) -> Iterator[Problem]:
 
 
 def _tiers(rule: dict[str, Any], path: str) -> Iterator[Problem]:
-    """Gaps and overlaps between steps that follow one another, and steps that are empty."""
+    """Find gaps and overlaps between steps that follow one another, and empty steps."""
     word = next((word for word in ("by_age", "by_level") if word in rule), None)
     if word is None:
         return
@@ -353,7 +353,7 @@ def _tiers(rule: dict[str, Any], path: str) -> Iterator[Problem]:
 
 
 def _percent(value: int) -> str:
-    """As the notice writes it: 85%, 66.67%."""
+    """Write a percentage as the notice does: 85%, 66.67%."""
     return money.show(value).removesuffix(".00") + "%"
 
 
@@ -401,7 +401,7 @@ def _sense(step: Mapping[str, Any], path: str, book: _Book) -> Iterator[Problem]
 
 
 def _split(rule: dict[str, Any], step: Mapping[str, Any], path: str, book: _Book) -> Iterator[Problem]:
-    """Somebody pays, all of it, and the rounding of a price is nobody's claim."""
+    """Check that somebody pays all of a benefit, and that no share claims the rounding of a price."""
     verb = _verb(step)
     split = step.get("split") or rule.get("split") or ([{"fund": rule["fund"], "rest": True}] if "fund" in rule else [])
     if not split:

@@ -15,7 +15,7 @@ Funds: TypeAlias = Mapping[str, dict[str, Any]]
 
 
 def ties(stages: Stages, funds: Funds) -> Iterator[Problem]:
-    """Two rules of a best-of group between which only their ids decide: who benefits is the same, but not who pays."""
+    """Find two rules of a best-of group that give the same to the same but are paid by others: only ids decide."""
     for path, group in _best_groups(stages, "stages"):
         rules = [(f"{path}.rules[{place}]", one) for place, one in enumerate(group["rules"]) if "rules" not in one]
         for place, (at, rule) in enumerate(rules):
@@ -26,7 +26,7 @@ def ties(stages: Stages, funds: Funds) -> Iterator[Problem]:
 
 
 def _tie(one: dict[str, Any], other: dict[str, Any], funds: Funds) -> bool:
-    """They give the same, may match the same meal, and are not the same money."""
+    """Tell whether two rules give the same, may match the same meal, and are not the same money."""
     if any(one.get(word) != other.get(word) for word in _GIVEN) or _apart(one, other):
         return False
     same_case = all(one.get(word) == other.get(word) for word in ("when", "from", "to"))
@@ -44,7 +44,7 @@ _SINGLE = ("kind", "period", "mode", "day_kind", "weekday", "month_day", "cantee
 
 
 def _apart(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """No meal can meet both, as far as their own conditions tell."""
+    """Tell whether no meal can match both, as far as their own conditions show."""
     if one.get("to", days.LATEST) < other.get("from", days.EARLIEST) or (
         other.get("to", days.LATEST) < one.get("from", days.EARLIEST)
     ):
@@ -68,13 +68,13 @@ _FAR = 2**53
 
 
 def _denies(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """What the one rules out is among what the other asks for."""
+    """Tell whether one excludes what the other asks for."""
     excluded = one.get("not", {})
     return len(excluded) == 1 and all(other.get(word) == value for word, value in excluded.items())
 
 
 def gaps(stages: Stages) -> Iterator[Problem]:
-    """Ages between those that the rules of one group reach, where age alone decides: in tiers, or in rules of their own."""
+    """Find ages between those of one group's rules, where age alone decides: in tiers, or in rules of their own."""
     for path, group in _picking(stages, "stages", ("best", "first")):
         spans, tiered = list[tuple[int, int]](), ""
         for place, rule in enumerate(group["rules"]):
@@ -107,7 +107,7 @@ def _best_groups(members: Sequence[dict[str, Any]], path: str) -> Iterator[tuple
 def _picking(
     members: Sequence[dict[str, Any]], path: str, picks: tuple[str, ...]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Stages and groups that pick in one of these ways, with their paths."""
+    """Yield the stages and groups that pick in one of these ways, with their paths."""
     for place, member in enumerate(members):
         if "rules" in member:
             if member.get("pick", "best") in picks:

@@ -35,7 +35,7 @@ class Quote:
 
     @property
     def surcharge_fen(self) -> int:
-        """What is to be paid above the list price."""
+        """Return what is to be paid above the list price, in fen."""
         return sum(one.fen for one in self.surcharges)
 
     @property
@@ -80,13 +80,13 @@ def quote(book: Rulebook, diner: Diner, meal: Meal, taken: Sequence[Taken]) -> Q
 
 
 def _asked(book: Rulebook, passed: Sequence[Passed]) -> list[Check]:
-    """Rules that are used up and want the elder asked before the meal is sold without them."""
+    """Return the used-up rules that want the elder asked before the meal is sold without them."""
     used_up = [one for one in passed if one.why == "used_up" and one.rule in book.asks]
     return [Check("ask", one.rule, one.clause, 0, 0, breach=False) for one in used_up]
 
 
 def _uses(bill: Bill, used: Sequence[Used]) -> tuple[Use, ...]:
-    """Each allowance once, however many rules draw on it; amounts add up."""
+    """Merge uses: each allowance once, however many rules draw on it; amounts add up."""
     found: dict[str, tuple[LimitRef, int, list[str]]] = {}
     for rule, ref, amount in used:
         key = bill.key(ref)
@@ -104,7 +104,7 @@ def _uses(bill: Bill, used: Sequence[Used]) -> tuple[Use, ...]:
 
 
 def wanted(book: Rulebook, diner: Diner, meal: Meal) -> list[Wanted]:
-    """Every allowance and window whose use before may change this meal's price."""
+    """List every allowance and window whose usage may change this meal's price."""
     bill, found = Bill(diner, meal, ()), dict[tuple[str, str], Wanted]()
     for ref in book.limit_refs:
         allowance, key = ref.allowance, bill.key(ref)
@@ -114,7 +114,7 @@ def wanted(book: Rulebook, diner: Diner, meal: Meal) -> list[Wanted]:
 
 
 def say(quote: Quote) -> Sentences:
-    """Two Chinese sentences: one for the cashier to read aloud, free of classes, and one that an auditor can check."""
+    """Say a quote in two Chinese sentences: for the cashier to read aloud, without classes, and for an auditor."""
     return sentences(quote.list, quote.shares, quote.surcharges, quote.passed, quote.checks, quote.due)
 
 
@@ -207,7 +207,7 @@ QUOTE = Record(
 
 
 def quote_doc(quote: Quote) -> Document:
-    """The JSON of a quote; surcharges are named only where there are any."""
+    """Return the JSON of a quote; surcharges are named only where there are any."""
     added: Document = {"surcharges": [one._asdict() for one in quote.surcharges]} if quote.surcharges else {}
     return {
         "list": quote.list,
@@ -222,7 +222,7 @@ def quote_doc(quote: Quote) -> Document:
 
 
 def read_quote(document: object) -> Quote:
-    """The quote of a JSON document, its sum checked. Raises Refused for anything else."""
+    """Read a quote from a JSON document and check its sum. Raises Refused for anything else."""
     problems: Problems = []
     QUOTE.check(document, "", problems)
     if problems:
@@ -244,5 +244,5 @@ def read_quote(document: object) -> Quote:
 
 
 def quote_schema() -> Document:
-    """The JSON Schema of a quote (kept as quote.schema.json)."""
+    """Return the JSON Schema of a quote (kept as quote.schema.json)."""
     return document_schema(QUOTE, "QUOTE: list price, who pays what, what is added, what is due")

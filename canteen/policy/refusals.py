@@ -37,7 +37,7 @@ class Refused(ValueError):
 
 
 def shown(value: object) -> str:
-    """A short form of any value, fit for a message."""
+    """Shorten any value to fit a message."""
     text = value if isinstance(value, str) else repr(value)
     clean = "".join(mark if mark.isprintable() else "?" for mark in text[:60])
     return clean + ("…" if len(text) > len(clean) else "")

@@ -46,12 +46,12 @@ _MIDDLE = 500  # a stage's place among the layers where it names none
 
 
 def join(layers: Sequence[bytes]) -> bytes:
-    """The canonical bytes of the layers in force together, most general first; none at all is a book without rules."""
+    """Join the layers in force, most general first, to canonical bytes; none at all give a book without rules."""
     return canonical({"format": FORMAT, "layers": [parse(layer) for layer in layers]})
 
 
 def load(body: bytes) -> Rulebook:
-    """The rulebook of canonical bytes, of one scheme or joined. Raises Refused with the first problem found."""
+    """Load a rulebook from canonical bytes, of one scheme or joined. Raises Refused with the first problem found."""
     document = parse(body)
     problems: Problems = []
     joined = isinstance(document, dict) and "layers" in document
@@ -149,7 +149,7 @@ class _Layer:
         )
 
     def _named(self, rule: str) -> str:
-        """The qualified id of a rule of this scheme, or of another's, which is named with its scheme."""
+        """Qualify the id of a rule of this scheme; a rule of another is already named with its scheme."""
         return rule if "/" in rule and rule not in self.rules else f"{self.scheme}/{rule}"
 
     def _steps(self, doc: dict[str, Any], rule: str) -> list[Step]:
@@ -191,7 +191,7 @@ class _Layer:
         )
 
     def _limits(self, doc: dict[str, Any], own: dict[str, Any], rule: str) -> tuple[LimitRef, ...]:
-        """The rule's limits and the tier's credit; those counted by fund are the parts'."""
+        """Return the rule's limits and the tier's credit; those counted by fund are the parts'."""
         names = [*doc.get("limits", ()), *([own["credit"]] if "credit" in own else [])]
         limits = [self._limit_ref(one, rule) for one in names if self._allowed(one).scope != "fund"]
         return tuple({ref.allowance.id: ref for ref in limits}.values())
@@ -223,7 +223,7 @@ class _Layer:
         )
 
     def _fund(self, name: str) -> Fund:
-        """The fund, compiled once; one whose budget passes on to itself is refused."""
+        """Compile a fund, once; refuse one whose budget passes on to itself."""
         if name in self._funds:
             return self._funds[name]
         doc = self._fund_docs[name]
@@ -277,7 +277,7 @@ def _allowance(doc: Mapping[str, Any], first_day: int) -> Allowance:
 
 
 def _once(refs: Iterable[LimitRef]) -> tuple[LimitRef, ...]:
-    """Each allowance once: one named twice is not used twice."""
+    """Keep each allowance once: one named twice is not used twice."""
     return tuple({(ref.allowance.id, ref.suffix): ref for ref in refs}.values())
 
 

@@ -115,11 +115,11 @@ class Base:
 
     @property
     def whole(self) -> bool:
-        """Nothing is left out."""
+        """Tell whether nothing is left out."""
         return not (self.leave_out or self.only or self.but or self.over) and self.first is None
 
     def includes(self, line: Line | None) -> bool:
-        """Whether a line of the meal counts; None is a meal of which the amount alone is known."""
+        """Tell whether a line of the meal counts; None is a meal of which only the amount is known."""
         if self.only is not None:
             return line is not None and self.only.contains(line)
         return "goods" not in self.leave_out and not (

@@ -33,7 +33,7 @@ class Shape:
         raise NotImplementedError
 
     def parse(self, tree: Json, path: str, out: Problems) -> Json:
-        """The JSON value of a tree of texts; what cannot be read is listed and stays as it is."""
+        """Return the JSON value of a tree of texts; what cannot be read is listed and stays as it is."""
         if not isinstance(tree, str):
             out.append(Problem("not_text", path, "此处应是一个值，不是一组内容", "", self.wanted))
             return tree
@@ -68,7 +68,7 @@ class Whole(Shape):
             out.append(Problem("out_of_range", path, "超出范围", shown(value), f"{self.least} 到 {self.most}"))
 
     def parse(self, tree: Json, path: str, out: Problems) -> Json:
-        """As any value; what is out of range is shown as it was written."""
+        """Parse as any shape does; show a value out of range as it was written."""
         found: Problems = []
         value = Shape.parse(self, tree, path, found)
         for one in found:
@@ -80,7 +80,7 @@ class Whole(Shape):
         return value
 
     def as_text(self, value: int) -> str:
-        """The value as a clerk writes it."""
+        """Write the value as a clerk does."""
         return str(value)
 
     def of_text(self, text: str) -> Json:
@@ -386,7 +386,7 @@ class Record(Shape):
         return shape
 
     def _form(self) -> str:
-        """The fields that are wanted, where they are few."""
+        """Name the wanted fields, where they are few."""
         fields = [*self.needed, *self.maybe]
         return f"{self.wanted}：{'、'.join(fields)}" if len(fields) <= 8 else self.wanted
 
@@ -394,7 +394,7 @@ class Record(Shape):
         return self.needed.get(name) or self.maybe.get(name)
 
     def _names(self, value: dict[str, Json], path: str, out: Problems) -> None:
-        """Fields that are unknown, missing, or stand together where one should."""
+        """Check the fields: none unknown or missing, and only one of those that exclude each other."""
         for name in sorted(value, key=str):
             if not isinstance(name, str) or self._shape(name) is None:
                 fields = sorted({*self.needed, *self.maybe})

@@ -18,7 +18,7 @@ _WHOLE = 10_000
 
 
 def portions(fen: int, parts: Sequence[SplitPart]) -> list[int]:
-    """Fen of each part, in order. What no part takes (fixed amounts alone, and a larger benefit) is paid by nobody."""
+    """Split `fen` among the parts. Nobody pays what no part takes (fixed amounts of a larger benefit)."""
     if len(parts) == 1 and parts[0].how == "ratio":
         return [fen]
     found, left = [0] * len(parts), fen
@@ -89,7 +89,7 @@ class Funding:
         return "share_dropped" if fund.test is not None and fund.test(self.bill) else ""
 
     def _within(self, fen: int, refs: Sequence[LimitRef]) -> int:
-        """What the limits leave of `fen`."""
+        """Return what the limits leave of `fen`."""
         for ref in refs:
             if ref.allowance.unit == "fen":
                 fen = min(fen, self.bill.room(ref, self._spent(ref)))
@@ -112,7 +112,7 @@ class Funding:
             self._pass_on(fund, budget, fen - borne)
 
     def _pass_on(self, fund: Fund, budget: Budget, fen: int) -> None:
-        """What the budget no longer bears: by the next fund, or by nobody."""
+        """Pass on what the budget no longer bears: to the next fund, or to nobody."""
         following = budget.next
         if following is None:
             self.dropped.append((fund, "budget_ended"))
@@ -145,5 +145,5 @@ class Funding:
                 self.used.append((ref, 1))
 
     def checked(self, rule: str, clause: str) -> tuple[Check, ...]:
-        """What was seen of budgets."""
+        """Return the checks noted of budgets."""
         return tuple([Check(code, rule, clause, limit, used, used > limit) for code, limit, used in self.checks])

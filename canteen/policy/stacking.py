@@ -78,7 +78,7 @@ class Outcome:
 
 
 def judge(member: Rule | Group, bill: Bill, running: Running, at: Standing) -> Outcome:
-    """What a member comes to; `at` is what sums are computed on, `running.left` what is left to take from."""
+    """Evaluate a rule or group; sums are computed on `at`, and taken from `running.left`."""
     bill.standing = running
     if isinstance(member, Rule):
         return _judge_rule(member, bill, running, at)
@@ -121,7 +121,7 @@ def _best(group: Group, bill: Bill, running: Running, at: Standing) -> Outcome:
 
 
 def _rank(one: Outcome) -> tuple[bool, int, int, bool, str]:
-    """The lower, the better: least to pay, then least public money; of those that give nothing one that counts the meal.
+    """Rank outcomes, lower is better: least due, then least public money; of those that give nothing, one that counts.
 
     A rule that gives nothing does not set aside a surcharge.
     """
@@ -145,7 +145,7 @@ def _first(group: Group, bill: Bill, running: Running, at: Standing) -> Outcome:
 
 
 def _together(group: Group, bill: Bill, running: Running, at: Standing) -> Outcome:
-    """Sum or chain."""
+    """Evaluate a group that picks sum or chain."""
     total = Outcome(group.id)
     now = running
     for member in group.members:
@@ -164,7 +164,7 @@ def _together(group: Group, bill: Bill, running: Running, at: Standing) -> Outco
 
 
 def _stop(group: Group, outcomes: Sequence[Outcome], counted: Sequence[Outcome]) -> Outcome:
-    """The group gives nothing, for one of its rules is used up and says so. What price lists added stays added."""
+    """Give nothing as a group, because one of its rules is used up and says so. Surcharges of price lists stay."""
     passed = list[Passed]()
     for one in outcomes:
         passed += one.passed
@@ -177,7 +177,7 @@ def _stop(group: Group, outcomes: Sequence[Outcome], counted: Sequence[Outcome])
 
 
 def _passed_by_rule(outcome: Outcome, why: str) -> list[Passed]:
-    """Each rule that would have changed the price, once."""
+    """Return one Passed for each rule that would have changed the price."""
     if not outcome.shares and not outcome.surcharges:
         return []
     named = [(one.rule, one.clause) for one in outcome.shares] + [(one.rule, one.clause) for one in outcome.surcharges]
@@ -186,7 +186,7 @@ def _passed_by_rule(outcome: Outcome, why: str) -> list[Passed]:
 
 
 def _added(one: Mapping[int, int], other: Mapping[int, int]) -> Mapping[int, int]:
-    """Fen by position, summed."""
+    """Sum fen by position."""
     if not one or not other:
         return one or other
     return {place: one.get(place, 0) + other.get(place, 0) for place in (*one, *other)}
@@ -220,7 +220,7 @@ def _give(rule: Rule, step: Step, bill: Bill, running: Running, at: Standing) ->
 
 
 def _raise(rule: Rule, step: Step, bill: Bill, running: Running, outcome: Outcome) -> Outcome:
-    """What the price list adds to the menu's price, less what was added before.
+    """Add what the price list charges above the menu's price, less what was added before.
 
     It is added whatever comes off other items, and when the rule's limits leave no benefit.
     """
@@ -240,7 +240,7 @@ def _raise(rule: Rule, step: Step, bill: Bill, running: Running, outcome: Outcom
 
 
 def _skip_reason(rule: Rule, bill: Bill, running: Running) -> str:
-    """The word for why a rule does not match; '' where it does."""
+    """Return the word for why a rule does not match; '' where it does."""
     if not rule.first_day <= bill.meal.day <= rule.last_day:
         return "not_in_force"
     if rule.test is not None and (why := rule.test(bill)):
@@ -251,7 +251,7 @@ def _skip_reason(rule: Rule, bill: Bill, running: Running) -> str:
 
 
 def step_for(rule: Rule, bill: Bill) -> Step | None:
-    """The tier that the diner is in; None where there is none."""
+    """Return the tier that the diner is in; None where there is none."""
     for step in rule.steps:
         if step.test is None or not step.test(bill):
             return step
@@ -283,7 +283,7 @@ def _pay_out(rule: Rule, step: Step, bill: Bill, running: Running, at: Standing)
 
 
 def _within(step: Step, bill: Bill, running: Running, fen: int) -> int:
-    """What the amount limits leave of `fen`."""
+    """Return what the amount limits leave of `fen`."""
     for ref in step.limits:
         if ref.allowance.unit == "fen":
             fen = min(fen, bill.room(ref, running.spent.get(bill.key(ref), 0)))
@@ -291,7 +291,7 @@ def _within(step: Step, bill: Bill, running: Running, fen: int) -> int:
 
 
 def _fund(rule: Rule, step: Step, bill: Bill, running: Running, fen: int) -> Outcome:
-    """Hand the benefit to its funds; it is used of the rule's own limits only if somebody pays."""
+    """Split the benefit among its funds; the rule's own limits are used only if somebody pays."""
     funding = Funding(bill, running.spent)
     for part, amount in zip(step.parts, portions(fen, step.parts), strict=True):
         if amount:
@@ -317,7 +317,7 @@ def _fund(rule: Rule, step: Step, bill: Bill, running: Running, fen: int) -> Out
 
 
 def _used(rule: Rule, step: Step, bill: Bill, funding: Funding, off: int) -> tuple[Used, ...]:
-    """What is used of the funds' limits, then of the rule's own: those count the whole benefit, and once."""
+    """Return what is used of the funds' limits, then of the rule's own, which count the whole benefit once."""
     if not step.limits:
         return tuple([(rule.id, ref, amount) for ref, amount in funding.used])
     own = {bill.key(ref) for ref in step.limits}

@@ -14,7 +14,7 @@ from canteen.policy.shapes import Problems
 
 
 def lint_layers(layers: Sequence[bytes]) -> list[Problem]:
-    """What does not go together: an allowance or a fund that two layers, most general first, define differently.
+    """Find conflicts: an allowance or a fund that two layers, most general first, define differently.
 
     Besides, a rule of another scheme that is excluded and not there.
     """
@@ -34,7 +34,7 @@ def lint_layers(layers: Sequence[bytes]) -> list[Problem]:
 
 
 def _excluded(documents: Sequence[Any]) -> Iterator[Problem]:
-    """Rules of other schemes that are named, and not among those in force together."""
+    """Find excluded rules of other schemes that are not among those in force together."""
     there = {f"{one['id']}/{rule['id']}" for one in documents for _, rule in rules_in(one["stages"], "stages")}
     for document in documents:
         rules = list(rules_in(document["stages"], "stages"))
@@ -53,7 +53,7 @@ _MAY_DIFFER = frozenset({"id", "was", "note", "name", "when", "from"})
 
 
 def lint_versions(before: dict[str, Any], after: dict[str, Any]) -> list[Problem]:
-    """What a new version should not do to the one before it: lose or redefine what is being counted."""
+    """Find what a new version must not do to the one before it: lose or redefine what is being counted."""
     problems = [*_kept_allowances(before, after), *_kept_leavings(before, after), *_kept_names(before, after)]
     if before["id"] == after["id"] and after["from"] <= before["from"]:
         message = "新版本的起始日不晚于上一版本，两版都有效的日子以后发布的为准"
@@ -78,7 +78,7 @@ def _kept_allowances(before: dict[str, Any], after: dict[str, Any]) -> Iterator[
 
 
 def _kept_leavings(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Problem]:
-    """What was left under the version before: lost where windows begin anew, more or less where the limit is another."""
+    """Find carried remainders that a new version loses or changes."""
     afterwards = {stable_id(one): (place, one) for place, one in enumerate(after.get("allowances", ()))}
     for old in before.get("allowances", ()):
         place, new = afterwards.get(stable_id(old), (0, {}))
@@ -101,7 +101,7 @@ _COUNTED = ("unit", "scope", "window", "where")
 
 
 def _kept_names(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Problem]:
-    """Rules and funds that uses are counted apart for, and budgets: under another id they begin at nothing."""
+    """Find rules, funds and budgets that uses are counted apart for, and that a new id would start at nothing."""
     scopes = {one["id"]: one["scope"] for one in before.get("allowances", ())}
     limited = {
         rule["id"]

@@ -25,7 +25,7 @@ class NoRevaluation(Missing):
 
 
 def find(session: Session, revaluation_id: int) -> Revaluation:
-    """Raises NoRevaluation."""
+    """Return a revaluation. Raises NoRevaluation."""
     row = session.get(Revaluation, revaluation_id)
     if row is None:
         raise NoRevaluation
@@ -33,7 +33,7 @@ def find(session: Session, revaluation_id: int) -> Revaluation:
 
 
 def ordered(session: Session, revaluation_id: int) -> RevaluationOrder | None:
-    """The second person's word, if it was given."""
+    """Return the second person's confirmation; None before it is given."""
     return session.get(RevaluationOrder, revaluation_id)
 
 
@@ -62,17 +62,17 @@ class Books:
         self._joined: dict[tuple[tuple[str, ...], date], InForce] = {}
 
     def stand(self, session: Session) -> bool:
-        """Whether no notice was ordered since this was read."""
+        """Tell whether no notice was ordered since this was read."""
         return _newest(session) == self._newest
 
     def is_newest(self, revaluation_id: int, on: date) -> bool:
-        """Whether no later notice of the same scheme and place has taken this one's place on a day."""
+        """Tell whether no later notice of the same scheme and place has replaced this one on a day."""
         own = next((key for number, key, *_ in self._notices if number == revaluation_id), None)
         newest = [number for number, key, first, last, _ in self._notices if key == own and first <= on <= last]
         return bool(newest) and newest[-1] == revaluation_id
 
     def conflicts(self, session: Session, nodes: tuple[str, ...], on: date) -> list[str]:
-        """What does not go together among the layers of a place and a day, as sentences."""
+        """List conflicts among the layers of a place and a day, as sentences."""
         parts = self.at(session, nodes, on).parts
         found = session.execute(select(RulebookVersion.hash, RulebookVersion.body)).all()
         bodies = {digest: body.encode() for digest, body in found}
@@ -80,7 +80,7 @@ class Books:
         return [str(problem) for problem in problems if problem.severity == "error"]
 
     def at(self, session: Session, nodes: tuple[str, ...], on: date) -> InForce:
-        """The joined rulebook of a place (its areas, most general first, and the canteen) and a day."""
+        """Return the joined rulebook of a place (its areas, most general first, and the canteen) and a day."""
         if (nodes, on) not in self._joined:
             instead = {key: digest for _, key, first, last, digest in self._notices if first <= on <= last}
             self._joined[nodes, on] = layers.with_others(session, nodes, on, instead)
@@ -88,11 +88,11 @@ class Books:
 
 
 def _newest(session: Session) -> int:
-    """The event by which the newest notice was ordered; 0 before the first."""
+    """Return the event by which the newest notice was ordered; 0 before the first."""
     newest = select(func.coalesce(func.max(RevaluationOrder.recorded), 0))
     return session.execute(newest).scalar_one()
 
 
 def covers(row: Revaluation, nodes: Sequence[str]) -> bool:
-    """Whether a notice counts at a canteen with these nodes; facts go with the person everywhere."""
+    """Tell whether a notice counts at a canteen with these nodes; facts go with the person everywhere."""
     return row.cause == "facts" or row.node_id in nodes

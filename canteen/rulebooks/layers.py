@@ -40,17 +40,17 @@ class InForce:
 
     @property
     def asks_day_kind(self) -> bool:
-        """Whether some rule asks what kind of day it is."""
+        """Tell whether some rule asks what kind of day it is."""
         return asks_day_kind(self.body)
 
 
 def asks_day_kind(body: str) -> bool:
-    """Whether a stored rulebook has a rule that asks what kind of day it is."""
+    """Tell whether a stored rulebook has a rule that asks what kind of day it is."""
     return '"day_kind":' in body
 
 
 def asking_day_kind(session: Session, on: date) -> list[str]:
-    """Titles of the rulebooks in force on `on` or later anywhere and ask what kind of day it is."""
+    """Return titles of the rulebooks in force anywhere on `on` or later that ask what kind of day it is."""
     rows = session.execute(
         select(Publication.layer, Publication.node_id, Publication.scheme, Publication.from_day, RulebookVersion.body)
         .join(RulebookVersion, RulebookVersion.hash == Publication.rulebook_hash)
@@ -62,7 +62,7 @@ def asking_day_kind(session: Session, on: date) -> list[str]:
 
 
 def in_force(session: Session, canteen_id: str, areas: Sequence[str], on: date) -> InForce:
-    """The rulebook that prices a meal on `on` at a canteen lying in `areas` (most general first).
+    """Return the rulebook that prices a meal on `on` at a canteen lying in `areas` (most general first).
 
     An empty one, all at list price, where none is published.
     """
@@ -73,7 +73,7 @@ def in_force(session: Session, canteen_id: str, areas: Sequence[str], on: date) 
 def with_others(
     session: Session, nodes: tuple[str, ...], on: date, instead: Mapping[tuple[str, str, str], str]
 ) -> InForce:
-    """What would be in force on a day if these rulebooks, by (layer, node, scheme), stood in the place of those that do."""
+    """Join what would be in force on a day if these rulebooks, by (layer, node, scheme), replaced those in force."""
     newest = _newest(session, nodes, on)
     newest |= {_place(nodes, *key): digest for key, digest in instead.items() if key[1] in nodes}
     parts = tuple(newest[key] for key in sorted(newest))
@@ -81,14 +81,14 @@ def with_others(
 
 
 def document(body: str) -> dict[str, Any]:
-    """The document of a stored body."""
+    """Return the document of a stored body."""
     found = books.parse(body.encode())
     assert isinstance(found, dict)
     return found
 
 
 def keep(session: Session, book: InForce) -> None:
-    """Intern the joined rulebook, so that the sale which names its hash can be priced again for ever.
+    """Intern the joined rulebook, so that a sale which names its hash can always be priced again.
 
     Once it was seen in the database it is not asked for again: such rows are never removed.
     """
@@ -102,7 +102,7 @@ def keep(session: Session, book: InForce) -> None:
 
 
 def _parts(session: Session, nodes: tuple[str, ...], on: date) -> tuple[str, ...]:
-    """Hashes of the rulebooks in force at the nodes, most general first, each scheme once a node."""
+    """Return hashes of the rulebooks in force at the nodes, most general first, each scheme once a node."""
     newest = _newest(session, nodes, on)
     return tuple(newest[key] for key in sorted(newest))
 
@@ -117,7 +117,7 @@ def _newest(session: Session, nodes: tuple[str, ...], on: date) -> dict[tuple[in
 
 
 def _place(nodes: tuple[str, ...], layer: str, node: str, scheme: str) -> tuple[int, int, str]:
-    """Where a scheme's rulebook stands among the layers of a place."""
+    """Return the sort key of a scheme's rulebook among the layers of a place."""
     return LAYERS.index(layer), nodes.index(node), scheme
 
 
@@ -136,7 +136,7 @@ def _join(session: Session, parts: tuple[str, ...]) -> InForce:
 
 
 def stored(session: Session, digest: str) -> Rulebook:
-    """The rulebook that a sale names by its joined hash. Raises NoRulebook."""
+    """Return the rulebook that a sale names by its joined hash. Raises NoRulebook."""
     body = session.execute(select(JoinedRulebook.body).where(JoinedRulebook.hash == digest)).scalar_one_or_none()
     if body is None:
         raise NoRulebook

@@ -60,13 +60,13 @@ _gates: list[Gate] = []
 
 
 def guarded_by(gate: Gate) -> Gate:
-    """Hang in the gate that every publication goes through."""
+    """Register the gate that every publication must pass."""
     _gates[:] = [gate]
     return gate
 
 
 def draft(text: str, *, by: str) -> str:
-    """Keep a version of a scheme and answer its hash; the same content again is the same version.
+    """Store a version of a scheme and return its hash; the same content again is the same version.
 
     Raises RulebookFaulty with every finding of the reader and the lint.
     """
@@ -102,7 +102,7 @@ def _keep(session: Session, scheme: str, digest: str, body: str, text: str, by: 
 
 
 def publish(digest: str, *, layer: str, node_id: str, from_day: date, by: str) -> int:
-    """Put a drafted version in force at a place from `from_day` on, and answer the publication's id.
+    """Put a drafted version in force at a place from `from_day` on, and return the publication's id.
 
     What the gate saw is kept beside it, and it must still be so: what somebody else published since then counts too.
     Raises RulebookFaulty, SamePerson, ClosedPeriodTouched, PublishedMeanwhile, and what the gate raises.
@@ -152,19 +152,19 @@ _NEWEST = select(func.max(Publication.id))
 
 
 def _refuse_closed(session: Session, layer: str, node_id: str, from_day: date) -> None:
-    """A version may not reach into a period already closed at any canteen it covers."""
+    """Refuse a version that reaches into a period already closed at a canteen it covers."""
     closed = _periods(session, layer, node_id).where(Period.to_day >= from_day, Period.state == "closed")
     if session.execute(closed.limit(1)).first():
         raise ClosedPeriodTouched
 
 
 def booked_at(session: Session, layer: str, node_id: str) -> bool:
-    """Whether anything was ever booked at a canteen that the place covers."""
+    """Tell whether anything was ever booked at a canteen that the place covers."""
     return session.execute(_periods(session, layer, node_id).limit(1)).first() is not None
 
 
 def _periods(session: Session, layer: str, node_id: str) -> Select[int]:
-    """Periods of the canteens that a place covers."""
+    """Return the periods of the canteens that a place covers."""
     if layer == "canteen":
         covered = select(Canteen.id).where(Canteen.id == node_id)
     else:

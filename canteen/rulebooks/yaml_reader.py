@@ -54,12 +54,12 @@ class YamlFaulty(Invalid):
 
 
 def read(text: str, shape: Shape = RULEBOOK, file: str = "") -> Document:
-    """The document of a YAML text. Raises YamlFaulty with every problem found; they name `file` where it is given."""
+    """Read a document from a YAML text. Raises YamlFaulty with every problem; they name `file` where it is given."""
     return read_with_lines(text, shape, file)[0]
 
 
 def read_with_lines(text: str, shape: Shape = RULEBOOK, file: str = "") -> tuple[Document, dict[str, int]]:
-    """The document, and the line of each path in it; `shape` says which kind it is. Raises YamlFaulty."""
+    """Read a document and the line of each path in it; `shape` says its kind. Raises YamlFaulty."""
     try:
         tree, lines = _tree(text)
     except YamlFaulty as faulty:
@@ -89,7 +89,7 @@ _FUNDING_HERE = Problem(
 
 
 def kind_of(text: str) -> str:
-    """Which kind of file a text is by its form: 'rulebook' has stages, 'funding' has lines, '' is neither."""
+    """Tell the kind of a text by its form: 'rulebook' has stages, 'funding' has lines, '' is neither."""
     try:
         found = tree(text)
     except YamlFaulty:
@@ -100,17 +100,17 @@ def kind_of(text: str) -> str:
 
 
 def tree(text: str) -> object:
-    """Bare texts, lists and dicts of a YAML text, not yet checked against the language. Raises YamlFaulty."""
+    """Read bare texts, lists and dicts from a YAML text, not yet checked against the language. Raises YamlFaulty."""
     return _tree(text)[0]
 
 
 def located(problem: Problem, tree: object, lines: dict[str, int], file: str = "") -> Located:
-    """The problem with its line and clause; `tree` is the document, or what was read of it."""
+    """Add line and clause to a problem; `tree` is the document, or what was read of it."""
     return Located(line_of(problem.path, lines), problem, clause_of(problem.path, tree), file)
 
 
 def clause_of(path: str, tree: object) -> str:
-    """The clause of the rule, tier or line that a path leads into; '' where there is none."""
+    """Return the clause of the rule, tier or line that a path leads into; '' where there is none."""
     found, here = "", tree
     for name in re.findall(r"[^.\[\]]+", path):
         if isinstance(here, dict):
@@ -125,7 +125,7 @@ def clause_of(path: str, tree: object) -> str:
 
 
 def line_of(path: str, lines: dict[str, int]) -> int:
-    """The line of a path, or of the nearest place above it that the file has."""
+    """Return the line of a path, or of the nearest place above it that the file has."""
     while path and path not in lines:
         path = path[: max(path.rfind("."), path.rfind("["), 0)]
     return lines.get(path, 1)
@@ -158,7 +158,7 @@ class _Composer(yaml.SafeLoader):
 
 
 def _plain(node: Node, path: str, lines: dict[str, int], depth: int) -> object:
-    """Texts, lists and dicts of a node; a tag of its own is refused."""
+    """Return texts, lists and dicts of a node; refuse a tag of its own."""
     line = node.start_mark.line + 1
     lines.setdefault(path, line)
     if depth > _DEEPEST:
@@ -174,7 +174,7 @@ def _plain(node: Node, path: str, lines: dict[str, int], depth: int) -> object:
 
 
 def _text(node: ScalarNode) -> str:
-    """What a scalar says; an escape may not bring in what no text can be stored or shown with."""
+    """Return the text of a scalar; refuse escapes for characters that cannot be stored or shown."""
     text = str(node.value)
     if _UNWRITABLE.search(text):
         raise _faulty(node.start_mark.line + 1, "bad_character", "含有不能使用的字符（多半写成了转义）", "普通文字")

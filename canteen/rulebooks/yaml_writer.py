@@ -21,12 +21,12 @@ _SHORT = 72  # a record that fits in so many marks stands on one line
 
 
 def write(document: Mapping[str, object]) -> str:
-    """The YAML of a document whose form is right."""
+    """Write a well-formed document as YAML."""
     return dump(texts(document))
 
 
 def texts(value: object, shape: Shape = RULEBOOK) -> Any:
-    """The tree of bare texts that `shape` parses to `value`: the other way round of `Shape.parse`."""
+    """Return the tree of bare texts that `shape` parses to `value`: the inverse of `Shape.parse`."""
     shape = _meant(value, shape)
     if isinstance(shape, Record) and isinstance(value, dict):
         known = {**shape.needed, **shape.maybe}
@@ -40,7 +40,7 @@ def texts(value: object, shape: Shape = RULEBOOK) -> Any:
 
 
 def _meant(value: object, shape: Shape) -> Shape:
-    """The shape that a named or an alternative one stands for."""
+    """Resolve a named or alternative shape to the one that applies."""
     while isinstance(shape, (Named, Either)):
         if isinstance(shape, Named):
             shape = shape.make()
@@ -65,22 +65,22 @@ def _scalar(value: object, shape: Shape) -> str:
 
 
 def dump(tree: Mapping[str, object]) -> str:
-    """The YAML of a tree of texts, whether or not it is a good rulebook."""
+    """Write a tree of texts as YAML, whether or not it is a good rulebook."""
     return _dumped(dict(tree))
 
 
 def entry(name: str, value: object) -> str:
-    """A field as it stands in a block of its own: 'name: value' and the lines below, without a newline at the end."""
+    """Write a field of a block: 'name: value' and the lines below, without a newline at the end."""
     return _dumped(_Open({name: value})).rstrip("\n")
 
 
 def member(value: object) -> str:
-    """A list's member as it stands in a block of its own: '- value' and the lines below, without a newline at the end."""
+    """Write a list's member of a block: '- value' and the lines below, without a newline at the end."""
     return _dumped(_Listed([value])).rstrip("\n")
 
 
 def inline(value: object) -> str:
-    """A value on one line, as it stands between braces."""
+    """Write a value on one line, as between braces."""
     listed = yaml.dump(_Flow([value]), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
     return listed.strip().removeprefix("[").removesuffix("]")
 
@@ -131,7 +131,7 @@ def _dict(dumper: yaml.SafeDumper, value: dict[str, object]) -> yaml.Node:
 
 
 def _str(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-    """Line ends other than a newline are escaped: between other quotes they are not read back as they were written."""
+    """Escape line ends other than a newline: other quotes would not read them back."""
     style = '"' if any(mark in value for mark in "\x85\u2028\u2029") else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 

@@ -65,11 +65,11 @@ class Layers:
         self._parts: dict[tuple[tuple[str, ...], date], tuple[str, ...]] = {}
 
     def covers(self, nodes: Sequence[str]) -> bool:
-        """Whether the proposal would count at a canteen with these nodes (its areas and itself)."""
+        """Tell whether the proposal would count at a canteen with these nodes (its areas and itself)."""
         return self._proposal is not None and self._proposal.node_id in nodes
 
     def parts(self, nodes: tuple[str, ...], on: date) -> tuple[str, ...]:
-        """Hashes of the rulebooks in force at the nodes (most general first), as `layers.in_force` orders them."""
+        """Return hashes of the rulebooks in force at nodes (most general first), as `layers.in_force` orders them."""
         key = (nodes, on)
         if key not in self._parts:
             self._parts[key] = self._in_force(nodes, on)
@@ -86,19 +86,19 @@ class Layers:
         return tuple(newest[key] for key in sorted(newest) if key[0] < below)
 
     def at(self, nodes: tuple[str, ...], on: date) -> Joined:
-        """The joined rulebook of a canteen and a day."""
+        """Return the joined rulebook of a canteen and a day."""
         return self._join(self.parts(nodes, on))
 
     def above(self, nodes: tuple[str, ...], on: date, layer: str) -> Joined:
-        """What the more general layers alone would give there."""
+        """Return what the more general layers alone would give there."""
         return self._join(self._in_force(nodes, on, LAYERS.index(layer)))
 
     def through(self, nodes: tuple[str, ...], on: date, layer: str) -> Joined:
-        """What this layer and the more general ones would give there."""
+        """Return what this layer and the more general ones would give there."""
         return self._join(self._in_force(nodes, on, LAYERS.index(layer) + 1))
 
     def document(self, part: str) -> dict[str, Any]:
-        """The document of one of the rulebooks."""
+        """Return the document of one of the rulebooks."""
         found = books.parse(self._bodies[part])
         assert isinstance(found, dict)
         return found
@@ -110,12 +110,12 @@ class Layers:
         return self._joined[parts]
 
     def conflicts(self, nodes: tuple[str, ...], on: date) -> list[books.Problem]:
-        """What does not go together among the layers of a place."""
+        """List conflicts among the layers of a place, as sentences."""
         return books.lint_layers([self._bodies[part] for part in self.parts(nodes, on)])
 
 
 def covered(session: Session, layer: str, node_id: str, on: date) -> list[Canteen]:
-    """The canteens that a rulebook at a node would count at."""
+    """Return the canteens that a rulebook at a node counts at."""
     if layer == "canteen":
         found = select(Canteen).where(Canteen.id == node_id)
     else:
@@ -124,6 +124,6 @@ def covered(session: Session, layer: str, node_id: str, on: date) -> list[Cantee
 
 
 def on_any_day(document: dict[str, Any], first: int) -> dict[str, Any]:
-    """The rulebook as if it had begun by `first` (a civil day) and not ended: for trying it on the past."""
+    """Return the rulebook as if begun by `first` (a civil day) and without end: to try it on the past."""
     moved = {name: value for name, value in document.items() if name != "to"}
     return {**moved, "from": min(document["from"], first)}

@@ -39,18 +39,18 @@ filters.add_labels({f"layer.{code}": word for code, word in LAYER_WORDS.items()}
 
 
 def done() -> str:
-    """What was done just before; a form that is sent again from such an address has not done it once more."""
+    """Return what was done just before, once; sending a form again from such an address shows nothing."""
     return DONE.get(request.args.get("done", ""), "") if request.method == "GET" else ""
 
 
 def covers(permission: Permission, layer: str, node_id: str) -> bool:
-    """Whether the caller has a permission over a whole place."""
+    """Tell whether the caller has a permission over a whole place."""
     kind = "canteen" if layer == "canteen" else "area"
     return guard.scope(permission).covers_node(db.session(), kind, node_id)
 
 
 def need(permission: Permission, layer: str, node_id: str) -> None:
-    """Raises NotCovered, as if there were no such place; so too for a district that is called a city."""
+    """Refuse a place out of reach, or a district called a city, as if it did not exist. Raises NotCovered."""
     area = db.session.get(Area, node_id) if layer != "canteen" else None
     wrong = area is not None and LAYER_OF.get(area.level) != layer
     if layer not in LAYERS or not covers(permission, layer, node_id) or wrong:
@@ -58,7 +58,7 @@ def need(permission: Permission, layer: str, node_id: str) -> None:
 
 
 def reachable(permission: Permission) -> list[tuple[str, str]]:
-    """('layer/node', name) of the places where the caller may act, most general first."""
+    """List ('layer/node', name) of the places where the caller may act, most general first."""
     session, scope = db.session(), guard.scope(permission)
     areas = session.execute(select(Area).where(Area.level.in_(LAYER_OF)).order_by(Area.id)).scalars()
     within = scope.areas(session)

@@ -22,7 +22,7 @@ from canteen.web.numbers import whole
 
 
 def _calendar_lacks() -> Iterator[nav.Notice]:
-    """A year whose days nobody has entered, named to whoever may read the rulebooks."""
+    """Warn readers of rulebooks of a year whose days are not entered."""
     if not guard.may(Permission.SEE_RULEBOOKS):
         return
     session, today = db.session(), clock.today()
@@ -66,14 +66,14 @@ def _calendar(refusal: Refusal | None = None) -> ResponseReturnValue:
 
 
 def _arranges() -> bool:
-    """One calendar applies to the whole city: who drafts for a city may change it."""
+    """Tell whether the caller may change the city's one calendar: whoever drafts for a city may."""
     return any(place.startswith("city/") for place, _ in reachable(Permission.RULEBOOKS))
 
 
 @bp.post("/desk/calendar")
 @allowed(Permission.RULEBOOKS)
 def arrange() -> ResponseReturnValue:
-    """Say of some days what they are."""
+    """Enter what kind of day some days are."""
     if not _arranges():
         raise Forbidden
     first = read_day(request.form.get("first", "")) or date.min

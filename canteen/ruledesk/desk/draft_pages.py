@@ -51,7 +51,7 @@ def start() -> ResponseReturnValue:
 
 
 def _draft(number: int) -> RulebookDraft:
-    """The caller's own open draft; another's is as if it were not there."""
+    """Return the caller's own open draft. Raises NoDraft, for another's too."""
     row = drafts.find(db.session(), number)
     if row.by != g.person.id or row.state != "open":
         raise drafts.NoDraft
@@ -61,7 +61,7 @@ def _draft(number: int) -> RulebookDraft:
 @bp.get("/desk/ruledesk/drafts/<int:number>")
 @allowed(Permission.RULEBOOKS)
 def draft_page(number: int) -> ResponseReturnValue:
-    """The form, with an elder to try beside it."""
+    """Show the form, with a preview for an invented elder beside it."""
     row = _draft(number)
     form = _form(row.yaml)
     if form is None:
@@ -85,7 +85,7 @@ def _form_page(
     *,
     stale: bool = False,
 ) -> ResponseReturnValue:
-    """`stale`: the form was read from a text that was changed since, so it is not previewed with what is now behind it."""
+    """Render the form; if `stale`, it was read from a text that changed since, so nothing is previewed."""
     document, faults = drafts.check(text)
     previewed, no_preview = (None, drafts.ChangedMeanwhile.message) if stale else _preview(row, document, asked)
     tree = yaml_reader.tree(row.yaml)
@@ -119,7 +119,7 @@ def _form_page(
 
 
 def _wrong(faults: Sequence[drafts.Fault]) -> dict[str, list[str]]:
-    """What is wrong, by the field of the form that it stands beside."""
+    """Return the faults by the field of the form that they belong to."""
     found: dict[str, list[str]] = {}
     for one in faults:
         path = f"{one.path}.{one.expected}".removeprefix(".") if one.code == "missing_field" else one.path
@@ -131,13 +131,13 @@ _ROWS = {"funds": "资金", "limits": "限额", "stages": "步骤", "rules": "�
 
 
 def _row_name(path: str) -> str:
-    """Which row of the form a path belongs to, as its headings count: '步骤 1 标准 2'."""
+    """Name the form's row that a path belongs to, as its headings count: '步骤 1 标准 2'."""
     found = re.findall(r"(funds|limits|stages|rules|tiers|parts)-(\d+)", form_changes.field_at(path))
     return " ".join(f"{_ROWS[kind]} {int(number) + 1}" for kind, number in found) or "这份标准"
 
 
 def _said(document: Mapping[str, Any]) -> dict[str, list[prose.Row]]:
-    """Each rule in words, by its place in the form."""
+    """Return each rule in words, by its place in the form."""
     return {
         f"stages-{place}-rules-{number}": list(prose.rows_of(rule, document, names()))
         for place, stage in enumerate(document["stages"])
@@ -180,7 +180,7 @@ def _asked(sent: Mapping[str, Any]) -> Asked:
 @bp.post("/desk/ruledesk/drafts/<int:number>")
 @allowed(Permission.RULEBOOKS)
 def change_draft(number: int) -> ResponseReturnValue:
-    """Save the form, add or take out a row, try an elder, or submit; the YAML behind it changes where the form did."""
+    """Save the form, add or remove a row, preview an elder, or submit; the YAML changes only where the form did."""
     row = _draft(number)
     form, act = form_input.of_request(request.form), request.form.get("act", "save")
     form_input.change(form, act)
@@ -207,7 +207,7 @@ _AFTER_SAVING = ("save", "yaml", "form", "simulate")
 
 
 def _gone_on(number: int, act: str) -> ResponseReturnValue:
-    """To the page asked for, now that what was written is saved: form, YAML and simulation are always of one text."""
+    """Redirect to the page asked for, now that the input is saved: form, YAML and simulation share one text."""
     if act == "simulate":
         return redirect(url_for("simulations.simulations", draft=number, done="saved"))
     page = "ruledesk.yaml_page" if act == "yaml" else "ruledesk.draft_page"
@@ -222,7 +222,7 @@ def _submit(number: int) -> ResponseReturnValue:
 @bp.get("/desk/ruledesk/drafts/<int:number>/yaml")
 @allowed(Permission.RULEBOOKS)
 def yaml_page(number: int) -> ResponseReturnValue:
-    """The YAML itself."""
+    """Show the YAML itself."""
     row = _draft(number)
     return _yaml_page(row, row.yaml)
 

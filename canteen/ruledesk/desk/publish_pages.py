@@ -57,7 +57,7 @@ def _publish_page(digest: str, refusal: Refusal | None = None) -> ResponseReturn
 @bp.post("/desk/ruledesk/versions/<digest>/publish")
 @allowed(Permission.PUBLISH)
 def publish(digest: str) -> ResponseReturnValue:
-    """Publish: by another person than the writer, after the gate."""
+    """Publish a version, after the gate; only another person than its writer may."""
     layer, _, node = request.form.get("place", "").partition("/")
     need(Permission.PUBLISH, layer, node)
     first = read_day(request.form.get("from", "")) or date.min

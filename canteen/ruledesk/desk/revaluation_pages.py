@@ -69,7 +69,7 @@ def _done() -> str:
 
 
 def _may(row: Revaluation, *permissions: Permission) -> bool:
-    """Whether the caller has one of the permissions over the whole of what is revalued."""
+    """Tell whether the caller has one of the permissions over the whole of what is revalued."""
     session = db.session()
     if row.cause == "notice":
         return any(covers(permission, row.layer, row.node_id) for permission in permissions)
@@ -103,7 +103,7 @@ def home() -> ResponseReturnValue:
 
 
 def _home(refusal: Refusal | None = None) -> ResponseReturnValue:
-    """Revaluations within reach; with an elder named, the form for facts that were registered late."""
+    """List revaluations within reach; with an elder named, show the form for facts registered late."""
     session = db.session()
     rows = session.execute(
         select(Revaluation, RevaluationOrder)
@@ -126,7 +126,7 @@ def _home(refusal: Refusal | None = None) -> ResponseReturnValue:
 
 
 def _elder(session: Session) -> uuid.UUID | None:
-    """The elder named in the address, within the caller's reach."""
+    """Return the elder named in the address, within the caller's reach."""
     try:
         elder = uuid.UUID(request.values.get("elder", ""))
     except ValueError:
@@ -137,7 +137,7 @@ def _elder(session: Session) -> uuid.UUID | None:
 
 
 def _about(row: Revaluation) -> str:
-    """Whose or which meals: a place, or the surname of an elder."""
+    """Name the meals it is about: a place, or the surname of an elder."""
     if row.cause == "notice":
         return names().get(row.node_id, row.node_id)
     assert row.elder_id is not None
@@ -196,7 +196,7 @@ def one(number: int) -> ResponseReturnValue:
 
 
 def _one(number: int, refusal: Refusal | None = None) -> ResponseReturnValue:
-    """What it is, what it would book or has booked, and what the caller may do next."""
+    """Show what a revaluation is, what it books, and what the caller may do next."""
     row, session = _own(number), db.session()
     order = session.get(RevaluationOrder, number)
     shown = revaluations.newest(session, number, preview=order is None)
@@ -226,7 +226,7 @@ def _one(number: int, refusal: Refusal | None = None) -> ResponseReturnValue:
 
 
 def _differences(row: Revaluation) -> list[dict[str, Any]]:
-    """What differs in meaning from what was in force at the place on the first day."""
+    """Return what differs in meaning from what was in force at the place on the first day."""
     if row.rulebook_hash is None:
         return []
     session = db.session()
@@ -239,7 +239,7 @@ def _differences(row: Revaluation) -> list[dict[str, Any]]:
 @bp.post("/desk/revaluations/<int:number>/confirm")
 @allowed(Permission.PUBLISH)
 def confirm(number: int) -> ResponseReturnValue:
-    """The second person's word: it counts from now on, and the run begins."""
+    """Confirm a revaluation as second person: it counts from now on, and the run begins."""
     row = _own(number, Permission.PUBLISH)
     try:
         revaluations.order(number, by=g.person.id, diff=json.dumps(_differences(row), ensure_ascii=False))
@@ -258,7 +258,7 @@ def preview(number: int) -> ResponseReturnValue:
 @bp.post("/desk/revaluations/<int:number>/run")
 @allowed(Permission.PUBLISH)
 def run(number: int) -> ResponseReturnValue:
-    """Once more, for meals that arrived meanwhile."""
+    """Run once more, for meals that arrived meanwhile."""
     _own(number, Permission.PUBLISH)
     try:
         revaluations.request(number, preview=False, by=g.person.id)

@@ -23,7 +23,7 @@ from canteen.ruledesk.publication.gate import names
 @bp.get("/desk/ruledesk")
 @allowed(Permission.SEE_RULEBOOKS)
 def home() -> ResponseReturnValue:
-    """Where and when each rulebook is in force; what is being written; what waits for a second person."""
+    """Show where and when each rulebook is in force, open drafts, and what waits for a second person."""
     session, today = db.session(), clock.today()
     published = select(Publication.rulebook_hash)
     waiting = session.execute(
@@ -49,7 +49,7 @@ def home() -> ResponseReturnValue:
 @bp.get("/desk/ruledesk/versions/<digest>")
 @allowed(Permission.SEE_RULEBOOKS)
 def version_page(digest: str) -> ResponseReturnValue:
-    """One version as people read it, the others of its scheme, where it was published, the YAML behind it."""
+    """Show a version in words, the others of its scheme, where it was published, and its YAML."""
     session = db.session()
     version = drafts.version(session, digest)
     document = document_of(version)
@@ -79,7 +79,7 @@ def version_page(digest: str) -> ResponseReturnValue:
 @bp.get("/desk/ruledesk/compare")
 @allowed(Permission.SEE_RULEBOOKS)
 def compare_page() -> ResponseReturnValue:
-    """Two versions compared in meaning."""
+    """Compare two versions in meaning."""
     session = db.session()
     old = drafts.version(session, request.args.get("old", ""))
     new = drafts.version(session, request.args.get("new", ""))
@@ -90,7 +90,7 @@ def compare_page() -> ResponseReturnValue:
 @bp.get("/desk/ruledesk/publications/<int:number>")
 @allowed(Permission.SEE_RULEBOOKS)
 def publication_page(number: int) -> ResponseReturnValue:
-    """What the publisher had before the eyes; figures of meals only for those who answer for the whole place (P20)."""
+    """Show what the publisher saw; figures of meals only to those who answer for the whole place (P20)."""
     session = db.session()
     row = session.get(Publication, number)
     if row is None:

@@ -126,7 +126,7 @@ def _of_place(number: int, permission: Permission) -> Simulation:
 @bp.get("/desk/ruledesk/simulations/<int:number>")
 @allowed(Permission.SEE_RULEBOOKS)
 def simulation(number: int) -> ResponseReturnValue:
-    """Progress, and when it is done what was found."""
+    """Show progress, and when done the result."""
     row = _of_place(number, Permission.SEE_RULEBOOKS)
     found = simulation_jobs.result(row)
     called = names()
@@ -153,7 +153,7 @@ def simulation(number: int) -> ResponseReturnValue:
 
 
 def _people(found: dict[str, Any]) -> dict[str, str]:
-    """Masked names of the elders in the lists: the surname alone."""
+    """Return masked names of the elders in the lists: the surname alone."""
     wanted = [uuid.UUID(one["elder"]) for one in (*found["most_gain"], *found["most_lose"])]
     return {str(elder): name for elder, name in reports.masked(db.session(), wanted).items()} if wanted else {}
 
@@ -172,7 +172,7 @@ def cancel(number: int) -> ResponseReturnValue:
 @bp.get("/desk/ruledesk/simulations/<int:number>/export.xlsx")
 @allowed(Permission.EXPORT)
 def export(number: int) -> ResponseReturnValue:
-    """The whole result as a workbook; who took it is noted."""
+    """Export the whole result as a workbook; who took it is logged."""
     row = _of_place(number, Permission.EXPORT)
     found = simulation_jobs.result(row)
     if found is None:

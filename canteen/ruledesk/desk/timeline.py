@@ -53,7 +53,7 @@ class Timeline:
 
 
 def draw(session: Session, names: Mapping[str, str], today: date) -> Timeline:
-    """All publications; the scale runs from two years ago (or the first one since) to a year ahead."""
+    """Draw all publications; the scale runs from two years ago (or the first one since) to a year ahead."""
     found = session.execute(
         select(Publication, RulebookVersion.version, RulebookVersion.body)
         .join(RulebookVersion, RulebookVersion.hash == Publication.rulebook_hash)
@@ -114,7 +114,7 @@ def _title(body: str) -> str:
 
 
 def _last_day(body: str) -> date | None:
-    """The day that the rulebook itself says it ends on: nothing of its scheme is in force after it."""
+    """Return the last day that the rulebook itself names: nothing of its scheme is in force after it."""
     last = _document(body).get("to")
     return None if last is None else clock.day_of(last)
 

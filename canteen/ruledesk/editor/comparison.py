@@ -53,7 +53,7 @@ class Difference:
 
 
 def compare(before: Doc | None, after: Doc, names: Names) -> list[Difference]:
-    """Everything that differs from one document to the other; from none, everything is new."""
+    """List everything that differs from one document to the other; from none, everything is new."""
     old: Doc = before or {"id": after["id"], "title": "", "stages": [], "source": "", "from": after["from"]}
     names = distinct(names)
     was, now = _named_apart(old), _named_apart(after)
@@ -65,13 +65,13 @@ def compare(before: Doc | None, after: Doc, names: Names) -> list[Difference]:
 
 
 def distinct(names: Names) -> dict[str, str]:
-    """Names of places, with the code where two have the same name."""
+    """Return names of places, with the code where two have the same name."""
     often = Counter(names.values())
     return {code: f"{name}（{code}）" if often[name] > 1 else name for code, name in names.items()}
 
 
 def _named_apart(document: Doc) -> dict[str, Any]:
-    """The document with funds of one name distinguished by their ids."""
+    """Return the document with funds of one name distinguished by their ids."""
     funds = list(document.get("funds", ()))
     often = Counter(one["name"] for one in funds)
     apart = [{**one, "name": f"{one['name']}（{one['id']}）"} if often[one["name"]] > 1 else one for one in funds]
@@ -94,7 +94,7 @@ def _whole(old: Doc, new: Doc, names: Names) -> Iterator[Difference]:
 
 
 def _facts(document: Doc, names: Names) -> dict[str, str]:
-    """What applies to the whole, several under one heading together; sets are compared on their own."""
+    """Return what applies to the whole, rows of one heading joined; sets are compared on their own."""
     found: dict[str, str] = {}
     for heading, text in prose.facts({**document, "sets": ()}, names):
         found[heading] = f"{found[heading]}；{text}" if heading in found else text
@@ -108,7 +108,7 @@ def _changed(where: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iter
 
 
 def _listed(kind: str, word: str, shape: Shape, old: Doc, new: Doc, tell: Callable[[Any], str]) -> Iterator[Difference]:
-    """Funds, limits, sets: by id."""
+    """Compare funds, limits and sets by id."""
     was, now = ({one["id"]: one for one in each.get(kind, ())} for each in (old, new))
     for name in [*was, *(name for name in now if name not in was)]:
         one, other = was.get(name), now.get(name)
@@ -129,7 +129,7 @@ def _goods(one: Doc) -> str:
 
 
 def _as_written(where: str, shape: Shape, old: Doc, new: Doc, *, only: Sequence[str] = ()) -> Iterator[Difference]:
-    """Fields that differ though they read alike, as the YAML has them."""
+    """Yield fields that differ though they read alike, as the YAML has them."""
     fields = [name for name in sorted({*old, *new}) if (not only or name in only) and old.get(name) != new.get(name)]
     was, now = (yaml_writer.texts({name: one[name] for name in fields if name in one}, shape) for one in (old, new))
     for name in fields:
@@ -142,7 +142,7 @@ def _as_written(where: str, shape: Shape, old: Doc, new: Doc, *, only: Sequence[
 
 
 def _stages(old: Doc, new: Doc, names: Names) -> Iterator[Difference]:
-    """Stages and groups: their words, and the order of what is in them where it counts."""
+    """Compare stages and groups: their words, and the order of their members where it counts."""
     was, now = ({one.id: one for one in prose.read(each, names).sections} for each in (old, new))
     members = [{group["id"]: group for stage in each["stages"] for group in _groups(stage)} for each in (old, new)]
     for name in [*was, *(name for name in now if name not in was)]:
@@ -174,7 +174,7 @@ def _stage_text(section: prose.Section | None) -> str:
 
 
 def _order(where: str, what: str, old: Sequence[str], new: Sequence[str]) -> Iterator[Difference]:
-    """The order of what both have."""
+    """Return the order of what both have."""
     was, now = [one for one in old if one in new], [one for one in new if one in old]
     if was != now:
         yield Difference(where, what, "、".join(was), "、".join(now))
@@ -201,7 +201,7 @@ def _rules(old: Doc, new: Doc, names: Names) -> Iterator[Difference]:
 
 
 def _placed(document: Doc) -> Iterator[tuple[Doc, str]]:
-    """Each rule with the stage and the groups that it stands in."""
+    """Return each rule with its stage and groups."""
     for stage in document["stages"]:
         yield from _inside(stage, f"{stage['title']}（{stage['id']}）")
 
@@ -222,7 +222,7 @@ def _rows(where: str, before: Sequence[Row], after: Sequence[Row]) -> Iterator[D
 
 
 def _unsaid(where: str, old: Doc, new: Doc, shown: set[str]) -> Iterator[Difference]:
-    """Fields of a rule that differ while what they are read in does not."""
+    """Yield fields of a rule that differ though the words for them do not."""
     fields = {name for name in {*old, *new} if old.get(name) != new.get(name)}
     silent = [name for name in fields if (_READ_IN[name] not in shown if name in _READ_IN else not shown)]
     if silent:
@@ -234,7 +234,7 @@ def _cells(row: Row) -> dict[str, str]:
 
 
 def _rows_text(rows: Sequence[Row]) -> str:
-    """Whole rows: what a rule takes off is not known without what it is computed on, its most and its limits."""
+    """Write whole rows: what a rule takes off means nothing without its base, cap and limits."""
     return "；".join(_row_text(row) for row in rows)
 
 
@@ -246,7 +246,7 @@ def _row_text(row: Row) -> str:
 
 
 def _tiers(where: str, before: Sequence[Row], after: Sequence[Row]) -> Iterator[Difference]:
-    """Tiers are known by whom they are for, and where several are for the same, by their order."""
+    """Compare tiers by whom they are for, and where several are for the same, by their order."""
     was, now = _by_who(before), _by_who(after)
     for who in [*was, *(who for who in now if who not in was)]:
         one, other = was.get(who), now.get(who)

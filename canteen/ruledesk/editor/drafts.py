@@ -65,7 +65,7 @@ class Fault:
 
 
 def start(text: str, title: str, *, layer: str, node_id: str, by: str) -> int:
-    """Begin a draft; answers its id."""
+    """Begin a draft and return its id."""
     if layer not in LAYERS:
         raise Invalid
     now = clock.now()
@@ -80,7 +80,7 @@ def start(text: str, title: str, *, layer: str, node_id: str, by: str) -> int:
 
 
 def save(draft_id: int, text: str, *, seen: int, by: str) -> None:
-    """Keep the text, faulty or not. Raises NoDraft, NotYours, ChangedMeanwhile, DraftTooLong."""
+    """Save the text, faulty or not. Raises NoDraft, NotYours, ChangedMeanwhile, DraftTooLong."""
     with transaction() as session:
         row = _own(session, draft_id, by)
         title = _title(text) or row.title
@@ -96,7 +96,7 @@ def save(draft_id: int, text: str, *, seen: int, by: str) -> None:
 
 
 def submit(draft_id: int, *, by: str) -> str:
-    """Make the draft a version that may be published; answers its hash. Raises RulebookFaulty, NoSource, those of `save`."""
+    """Make the draft a version to publish; return its hash. Raises RulebookFaulty, NoSource, those of `save`."""
     with transaction() as session:
         row = _own(session, draft_id, by)
         if any(one.code == NoSource.code for one in check(row.yaml)[1]):
@@ -114,7 +114,7 @@ def drop(draft_id: int, *, by: str) -> None:
 
 
 def find(session: Session, draft_id: int) -> RulebookDraft:
-    """Raises NoDraft."""
+    """Return a draft. Raises NoDraft."""
     row = session.get(RulebookDraft, draft_id)
     if row is None:
         raise NoDraft
@@ -122,13 +122,13 @@ def find(session: Session, draft_id: int) -> RulebookDraft:
 
 
 def open_ones(session: Session, by: str) -> list[RulebookDraft]:
-    """The drafts that someone is writing, the last touched first."""
+    """Return the open drafts of a person, last touched first."""
     query = select(RulebookDraft).where(RulebookDraft.by == by, RulebookDraft.state == "open")
     return list(session.execute(query.order_by(RulebookDraft.changed_at.desc())).scalars())
 
 
 def version(session: Session, digest: str) -> RulebookVersion:
-    """Raises NoDraft."""
+    """Return a version by its hash. Raises NoDraft."""
     row = session.get(RulebookVersion, digest)
     if row is None:
         raise NoDraft("没有找到这个版本。")
@@ -136,7 +136,7 @@ def version(session: Session, digest: str) -> RulebookVersion:
 
 
 def check(text: str) -> tuple[Document | None, list[Fault]]:
-    """The document of a text, if it is one, and everything wrong with it by line."""
+    """Read a text: its document, if it is one, and everything wrong with it by line."""
     try:
         document, lines = yaml_reader.read_with_lines(text)
     except yaml_reader.YamlFaulty as faulty:
@@ -152,7 +152,7 @@ def _fault(line: int, problem: Problem) -> Fault:
 
 
 def _own(session: Session, draft_id: int, by: str) -> RulebookDraft:
-    """The row, locked: what is saved in one window while another submits is either in the version or refused."""
+    """Lock the caller's draft, so that a save beside a submit is either in the version or refused."""
     row = session.get(RulebookDraft, draft_id, with_for_update={"key_share": True})
     if row is None or row.state != "open":
         raise NoDraft

@@ -27,7 +27,7 @@ from canteen.web.numbers import whole
 
 
 def applied(tree: Tree, form: Form) -> Tree:
-    """The tree with what was changed in the form since it was read from this tree; all else is as it was."""
+    """Apply to the tree what was changed in the form since it was read; all else stays."""
     was = form_of(tree)
     assert was is not None
     new = _merged(tree, head_of(was), head_of(form))
@@ -69,7 +69,7 @@ def _known(piece: Any, old: Sequence[Tree]) -> bool:
 
 
 def _merged(old: Tree, was: Tree, now: Tree) -> Tree:
-    """`old` with all that differs from `was` to `now`."""
+    """Return `old` with all that differs from `was` to `now`."""
     new = copy.deepcopy(old)
     for word in [*now, *(word for word in was if word not in now)]:
         before, after = was.get(word), now.get(word)
@@ -87,14 +87,14 @@ def _merged(old: Tree, was: Tree, now: Tree) -> Tree:
 
 
 def _same(before: Any, after: Any) -> bool:
-    """Lists of codes are sets: a browser sends them in the order of its boxes."""
+    """Compare lists of codes as sets: a browser sends them in the order of its boxes."""
     if isinstance(before, list) and isinstance(after, list) and all(isinstance(one, str) for one in before + after):
         return sorted(before) == sorted(after)
     return bool(before == after)
 
 
 def _condition(piece: Tree, was: Tree, now: Tree) -> None:
-    """Change the words of a piece's condition where they stand, be it inside `all`."""
+    """Change the words of a piece's condition in place, also inside `all`."""
     record = piece.setdefault("when", {})
     for word in [*now, *(word for word in was if word not in now)]:
         if _same(was.get(word), now.get(word)):
@@ -127,7 +127,7 @@ def _prune(record: Tree) -> None:
 
 
 def kept(tree: Tree) -> dict[str, Tree]:
-    """What a form does not show, by the place it belongs to ('' the whole, 'funds-0', 'stages-0-rules-1')."""
+    """Return what a form does not show, by its place ('' the whole, 'funds-0', 'stages-0-rules-1')."""
     found = {"": {name: each for name, each in tree.items() if name not in {*HEAD.values(), "format", *LISTS, "age"}}}
     age = tree.get("age", {})
     found[""] |= {"age": age} if isinstance(age, dict) and set(age) - {"reckoning"} else {}
@@ -142,7 +142,7 @@ def kept(tree: Tree) -> dict[str, Tree]:
 
 
 def _unshown(kind: Kind, tree: Any, place: int) -> Tree:
-    """All of a locked piece (but a stage's rules), else the fields that the form leaves out."""
+    """Return all of a locked piece (but a stage's rules), else the fields that the form leaves out."""
     if not isinstance(tree, dict):
         return {"?": tree}
     if piece_of(kind, tree, place).locked:
@@ -164,7 +164,7 @@ _PLACE = re.compile(r"(funds|allowances|stages|rules|by_age|split)\[(\d+)\]\.?")
 
 
 def field_at(path: str) -> str:
-    """The name of the form's field (or of its row) for a document's path: 'stages[0].rules[1].less' -> its `value`."""
+    """Name the form's field (or row) for a document's path: 'stages[0].rules[1].less' -> its `value`."""
     row, rest = "", path
     while found := _PLACE.match(rest):
         row += f"{_STEPS.get(found[1], found[1])}-{found[2]}-"

@@ -22,7 +22,7 @@ class TooManyRows(Invalid):
 
 
 def of_request(sent: MultiDict[str, str]) -> Form:
-    """The form that a browser sent; field names say the place, like `stages-0-rules-1-who-age_from`.
+    """Read the form that a browser sent; field names say the place, like `stages-0-rules-1-who-age_from`.
 
     Raises TooManyRows: a row left out would be a row taken out.
     """
@@ -51,7 +51,7 @@ def _bind(kind: type, prefix: str, sent: MultiDict[str, str]) -> Any:
 
 
 def of_mapping(form: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """What a browser would send of a form."""
+    """Return what a browser would send of a form."""
     for one in fields(form):
         value = getattr(form, one.name)
         if isinstance(value, list):
@@ -67,7 +67,7 @@ def of_mapping(form: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def change(form: Form, act: str) -> None:
-    """'add:stages-0-rules' puts a new row in, 'drop:stages-0-rules-1' takes one out; anything else is no change."""
+    """Add a row for 'add:stages-0-rules', remove one for 'drop:stages-0-rules-1'; ignore anything else."""
     verb, _, path = act.partition(":")
     steps = path.split("-")
     place: Any = form
@@ -83,7 +83,7 @@ def change(form: Form, act: str) -> None:
 
 
 def settle(form: Form) -> None:
-    """Note that the form was saved as it is: each piece now stands at its own place in the tree."""
+    """Note that the form was saved as it is: each piece is now at its own place in the tree."""
     lists: list[list[Any]] = [form.funds, form.limits, form.stages, *(stage.rules for stage in form.stages)]
     for rows in lists:
         for place, row in enumerate(rows):
@@ -97,7 +97,7 @@ def _into(place: Any, step: str) -> Any:
 
 
 def _new(name: str, rows: list[Any], form: Form) -> Any:
-    """A fresh row with an id of its own."""
+    """Make a fresh row with an id of its own."""
     taken = {getattr(row, "id", "") for row in rows}
     if name in ("rules", "stages"):
         taken = {rule.id for stage in form.stages for rule in stage.rules} | {stage.id for stage in form.stages}
@@ -127,7 +127,7 @@ UNFILLED = "（请填写文件名称和文号）"
 
 
 def template(name: str, *, scheme: str, title: str, place: str, first_day: str) -> Form:
-    """A form to start from: 'tiers', 'classes', 'percent', 'free'; any other is one plain rule."""
+    """Return a form to start from: 'tiers', 'classes', 'percent', 'free'; any other is one plain rule."""
     form = Form(id=scheme, title=title, source=UNFILLED, first_day=first_day, place=place)
     fund = f"{scheme}.fund1"
     form.funds = [Fund(id=fund, name="财政补贴")]

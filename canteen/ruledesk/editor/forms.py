@@ -136,7 +136,7 @@ class Form:
 
 
 def tree_of(form: Form) -> Tree:
-    """The tree that the YAML of this form reads as."""
+    """Return the tree that this form's YAML reads as."""
     lists = _some(funds=[_fund(one) for one in form.funds], allowances=[_limit(one) for one in form.limits])
     stages = [_stage(one) | {"rules": [_rule(rule) for rule in one.rules]} for one in form.stages]
     return {"format": "1"} | head_of(form) | lists | {"stages": stages}
@@ -148,7 +148,7 @@ def head_of(form: Form) -> Tree:
 
 
 def _some(**parts: Any) -> Tree:
-    """What is filled in."""
+    """Keep only what is filled in."""
     return {name: part for name, part in parts.items() if part not in ("", [], {})}
 
 
@@ -233,7 +233,7 @@ def _payers(parts: list[Part]) -> Tree:
 
 
 def form_of(tree: object) -> Form | None:
-    """The form of a tree of texts, locked where no form says the same; None for what has not a rulebook's outline."""
+    """Read a form from a tree of texts, locked where no form says the same; None without a rulebook's outline."""
     if not isinstance(tree, dict) or not all(isinstance(tree.get(name, []), list) for name in LISTS):
         return None
     age = tree.get("age", {})
@@ -257,7 +257,7 @@ def _text(value: object) -> str:
 
 
 def piece_of(kind: Kind, tree: Any, place: int) -> Any:
-    """The form of a piece of a rulebook, locked where it would not say the same."""
+    """Read the form of a piece of a rulebook, locked where it would not say the same."""
     found = None
     if isinstance(tree, dict):
         shown = _levelled({name: tree[name] for name in tree if name in kind.words})
@@ -275,13 +275,13 @@ def piece_of(kind: Kind, tree: Any, place: int) -> Any:
 
 
 def _meant(tree: object, shape: Shape) -> object:
-    """What the grammar makes of a tree; what it cannot read stays as it is written."""
+    """Parse a tree by the grammar; what it cannot read stays as written."""
     problems: list[Problem] = []
     return shape.parse(tree, "", problems)
 
 
 def _levelled(value: Any) -> Any:
-    """`all` of conditions that say different things is one condition saying them all: the same meaning."""
+    """Merge an `all` of conditions on different words to one condition of the same meaning."""
     if isinstance(value, list):
         return [_levelled(inner) for inner in value]
     if not isinstance(value, dict):

@@ -92,6 +92,6 @@ def _preview_of(quoted: Quote, above: int | None) -> Preview:
 
 
 def _born(on: date, years: int) -> date:
-    """Someone who completed `years` half a year ago, so that every rule for counting ages gives the same age."""
+    """Return a birth date that makes `years` completed half a year ago, so that every way to count ages agrees."""
     before = on - timedelta(days=183)
     return date(before.year - years, before.month, min(before.day, 28))

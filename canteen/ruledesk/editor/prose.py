@@ -89,7 +89,7 @@ class Text:
 
 
 def read(document: Mapping[str, Any], names: Names) -> Text:
-    """A document whose form is right, in words."""
+    """Say a well-formed document in words."""
     return Text(
         document["title"],
         tuple(facts(document, names)),
@@ -100,7 +100,7 @@ def read(document: Mapping[str, Any], names: Names) -> Text:
 
 
 def facts(document: Mapping[str, Any], names: Names) -> Iterator[tuple[str, str]]:
-    """What applies to the whole rulebook."""
+    """Yield what applies to the whole rulebook."""
     yield "依据", document["source"]
     yield "有效期", span(document) or "长期"
     if "place" in document:
@@ -137,13 +137,13 @@ def _rarer_facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def span(document: Mapping[str, Any]) -> str:
-    """'2026年1月1日起', '… 至 …', or ''."""
+    """Write '2026年1月1日起', '… 至 …', or ''."""
     first = f"{days.iso(document['from'])} 起" if "from" in document else ""
     return first + (f"，至 {days.iso(document['to'])} 止" if "to" in document else "")
 
 
 def fund(one: Mapping[str, Any], names: Names) -> str:
-    """Who this fund is, when it pays, and its budget."""
+    """Say what a fund is, when it pays, and its budget."""
     parts = [PAYERS[one["payer"]]]
     if when := condition(one.get("when"), names):
         parts.append(f"限{when}")
@@ -166,7 +166,7 @@ def _where(one: Mapping[str, Any]) -> str:
 
 
 def allowance(one: Mapping[str, Any]) -> str:
-    """A limit in words: 每人每天 1 餐."""
+    """Say a limit in words: 每人每天 1 餐."""
     if "limit_level" in one:
         amount = f"按评定“{one['limit_level']}”"
     elif "limit_fen" in one:
@@ -203,7 +203,7 @@ def percent(value: int) -> str:
 
 
 def _sections(group: Mapping[str, Any], title: str, document: Mapping[str, Any], names: Names) -> Iterator[Section]:
-    """The group itself, then the groups in it."""
+    """Yield the group itself, then the groups in it."""
     own = [one for one in group["rules"] if "rules" not in one]
     rows = tuple(row for one in own for row in rows_of(one, document, names))
     order = f"，次序 {group['order']}" if "order" in group else ""
@@ -215,7 +215,7 @@ def _sections(group: Mapping[str, Any], title: str, document: Mapping[str, Any],
 
 
 def rows_of(rule: Mapping[str, Any], document: Mapping[str, Any], names: Names) -> Iterator[Row]:
-    """A rule's tiers, each as a row; a rule without tiers is one row."""
+    """Return a rule's tiers, each as a row; a rule without tiers is one row."""
     who = condition(rule.get("when"), names)
     for own, tier in _steps(rule, names):
         one = {**rule, **own}
@@ -249,7 +249,7 @@ def _steps(rule: Mapping[str, Any], names: Names) -> Iterator[tuple[Mapping[str,
 
 
 def gives(one: Mapping[str, Any]) -> str:
-    """What a rule or tier gives."""
+    """Say what a rule or tier gives."""
     verb = next(word for word in BENEFITS if word in one)
     return _GIVES[verb](one[verb])
 
@@ -284,7 +284,7 @@ _AMOUNTS: Mapping[str, Tell] = {
 
 
 def paid(one: Mapping[str, Any], document: Mapping[str, Any], names: Names) -> str:
-    """Who pays, part by part."""
+    """Say which fund pays, part by part."""
     called = {each["id"]: each["name"] for each in document.get("funds", ())}
     if "split" not in one:
         return str(called.get(one.get("fund", ""), one.get("fund", "")))
@@ -307,7 +307,7 @@ def _limits(rule: Mapping[str, Any]) -> str:
 
 
 def _more(rule: Mapping[str, Any], names: Names) -> str:
-    """Everything else that a rule says."""
+    """Say everything else of a rule."""
     parts = []
     if "from" in rule or "to" in rule:
         parts.append(f"有效期 {span(rule)}".replace(" ，", " "))
@@ -352,7 +352,7 @@ def rounding(one: Mapping[str, Any]) -> str:
 
 
 def condition(one: Mapping[str, Any] | None, names: Names) -> str:
-    """A record of conditions in words; '' for none."""
+    """Say a record of conditions in words; '' for none."""
     return "，".join(_word(word, one[word], names) for word in sorted(one)) if one else ""
 
 
@@ -367,7 +367,7 @@ def _word(word: str, value: Any, names: Names) -> str:
 
 
 def age(span: Mapping[str, Any]) -> str:
-    """{from 60, below 80} -> 60–79 岁."""
+    """Write {from 60, below 80} as 60–79 岁."""
     if "from" not in span:
         return f"{span['below']} 岁以下"
     return f"{span['from']} 岁及以上" if "below" not in span else f"{span['from']}–{span['below'] - 1} 岁"

@@ -21,7 +21,7 @@ _BLOCK_TEXT = ("|", ">")
 
 
 def rewrite(text: str, tree: Mapping[str, Any]) -> str:
-    """The text changed so that it reads as `tree`, a tree of bare texts. Raises YamlFaulty for what is not YAML.
+    """Change the text so that it reads as `tree`, a tree of bare texts. Raises YamlFaulty for what is not YAML.
 
     Where a text is laid out so unusually that editing it in place fails, it is written anew below its comments.
     """
@@ -68,7 +68,7 @@ class _Patch:
     # --- values -------------------------------------------------------------------------------------------------
 
     def value(self, node: Node, old: Any, new: Any) -> bool:
-        """Change a value in place; False where its kind changes, so that its whole field must be put anew."""
+        """Change a value in place; return False where its kind changes, so that its whole field must be rewritten."""
         if old == new:
             return True
         if isinstance(node, ScalarNode) and isinstance(new, str):
@@ -86,7 +86,7 @@ class _Patch:
         return False
 
     def _flow(self, node: MappingNode | SequenceNode, old: Any, new: Any) -> bool:
-        """What stands between braces: value by value where only values change, else all of it."""
+        """Patch what is between braces: value by value where only values change, else all of it."""
         if isinstance(new, dict) and list(new) == list(old):
             values = [(value, old[key.value], new[key.value]) for key, value in node.value]
             kept = len(self._edits)
@@ -101,7 +101,7 @@ class _Patch:
     # --- mappings -----------------------------------------------------------------------------------------------
 
     def mapping(self, node: MappingNode, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-        """A block of fields."""
+        """Patch a block of fields."""
         entries = {str(key.value): (key, value) for key, value in node.value}
         gone = [name for name in entries if name not in new]
         if len(gone) == len(entries):
@@ -120,7 +120,7 @@ class _Patch:
         return True
 
     def _insert(self, entries: Mapping[str, tuple[Node, Node]], before: str, text: str, column: int) -> None:
-        """A new field below the one named, or above all."""
+        """Insert a new field below the one named, or above all."""
         shifted = _indented(text, column)
         if before:
             place = self._below(entries[before][1])
@@ -130,7 +130,7 @@ class _Patch:
             self._edits.append((place, place, f"{shifted}\n{' ' * column}"))
 
     def _remove(self, entries: Sequence[tuple[str, tuple[Node, Node]]], gone: Sequence[str]) -> None:
-        """Take fields out, and their lines; what is first on a line after a dash leaves its place to the next."""
+        """Remove fields and their lines; the first on a line after a dash leaves its place to the next."""
         for place, (name, (key, value)) in enumerate(entries):
             if name not in gone:
                 continue
@@ -150,7 +150,7 @@ class _Patch:
     # --- lists --------------------------------------------------------------------------------------------------
 
     def _sequence(self, node: SequenceNode, old: Sequence[Any], new: Sequence[Any]) -> bool:
-        """A block of members; they are known by their ids, else by what they say."""
+        """Patch a block of members, identified by their ids, else by their content."""
         column = node.start_mark.column
         matcher = SequenceMatcher(None, _names(old), _names(new), autojunk=False)
         for act, low, high, first, last in matcher.get_opcodes():
@@ -170,7 +170,7 @@ class _Patch:
         return True
 
     def _drop(self, node: SequenceNode, place: int, column: int) -> None:
-        """A member, with the comments directly above it."""
+        """Remove a member, with the comments directly above it."""
         least = self._below(node.value[place - 1]) if place else self._lines[node.start_mark.line]
         start = self._dash_line(node.value[place], column)
         while start > least:
@@ -184,7 +184,7 @@ class _Patch:
         return self._dash_line(node.value[0], column)
 
     def _dash_line(self, member: Node, column: int) -> int:
-        """Where the line of a member's dash begins."""
+        """Return where the line of a member's dash begins."""
         number = member.start_mark.line
         while self.text[self._lines[number] + column : self._lines[number] + column + 1] != "-":
             number -= 1
@@ -193,7 +193,7 @@ class _Patch:
     # --- places -------------------------------------------------------------------------------------------------
 
     def _replace(self, start: int, value: Node, text: str, column: int) -> None:
-        """Put a whole field or member anew; comments that stood inside move above it."""
+        """Rewrite a whole field or member; comments inside move above it."""
         end = self._end(value)
         line = self.text.rindex("\n", 0, start) + 1 if "\n" in self.text[:start] else 0
         if comments := _comments(self.text[start:end]):
@@ -201,7 +201,7 @@ class _Patch:
         self._edits.append((start, max(end, start), _indented(text, column)))
 
     def _end(self, node: Node) -> int:
-        """Just behind the last mark of a value."""
+        """Return the position just behind the last mark of a value."""
         if isinstance(node, ScalarNode) and node.style in _BLOCK_TEXT:
             return node.start_mark.index + len(self.text[node.start_mark.index : node.end_mark.index].rstrip())
         if isinstance(node, ScalarNode) or getattr(node, "flow_style", False):
@@ -210,7 +210,7 @@ class _Patch:
         return self._end(last[1] if isinstance(node, MappingNode) else last)
 
     def _below(self, node: Node) -> int:
-        """The beginning of the line after a value's last."""
+        """Return the beginning of the line after a value's last."""
         return self.text.index("\n", self._end(node)) + 1
 
 
@@ -223,5 +223,5 @@ def _comments(text: str) -> str:
 
 
 def _names(values: Sequence[Any]) -> list[str]:
-    """What members are known by."""
+    """Return what members are identified by."""
     return [f"id {one['id']}" if isinstance(one, dict) and "id" in one else repr(one) for one in values]

@@ -102,7 +102,7 @@ class Review:
 
 
 def review(session: Session, digest: str, layer: str, node_id: str, first_day: date, names: Names) -> Review:
-    """Look at a publication before it is made. Raises NoDraft, WrongPlace."""
+    """Check a publication before it is made. Raises NoDraft, WrongPlace."""
     version = drafts.version(session, digest)
     document = _document(version)
     _refuse_wrong_place(session, layer, node_id)
@@ -132,7 +132,7 @@ def review(session: Session, digest: str, layer: str, node_id: str, first_day: d
 
 @publications.guarded_by
 def look(version: RulebookVersion, layer: str, node_id: str, first_day: date) -> Seen:
-    """The gate of every publication; answers what is kept beside it.
+    """Check a publication at the gate; return what is stored beside it.
 
     Raises BackDated, PublishedThatDay, NotFit, PastChanges, WrongPlace. Where nothing was ever booked, a first
     publication may begin on a day that is past; today's meals too are priced by what was in force when they were eaten.
@@ -159,21 +159,21 @@ def look(version: RulebookVersion, layer: str, node_id: str, first_day: date) ->
 
 
 def _ate(session: Session, layer: str, node_id: str, day: date) -> bool:
-    """Whether a meal of that day was booked at a canteen that the place covers."""
+    """Tell whether a meal of that day was booked at a canteen that the place covers."""
     here = [canteen.id for canteen in covered(session, layer, node_id, day)]
     meals = select(Sale.id).where(Sale.service_day == day, Sale.canteen_id.in_(here))
     return session.execute(meals.limit(1)).first() is not None
 
 
 def names() -> dict[str, str]:
-    """Names of every area and canteen."""
+    """Return names of every area and canteen."""
     session = db.session()
     found = dict(session.execute(select(Area.id, Area.name)).all())
     return found | dict(session.execute(select(Canteen.id, Canteen.name)).all())
 
 
 def _out_of_range(document: dict[str, Any], first_day: date) -> list[str]:
-    """A version in force on days that its own dates leave out would give nobody anything on them."""
+    """Find days on which a version would be in force outside its own dates and give nobody anything."""
     begins, ends = clock.day_of(document["from"]), document.get("to")
     if first_day > clock.today() + FARTHEST:
         return ["生效日期在五年以后，请核对年份"]
@@ -185,7 +185,7 @@ def _out_of_range(document: dict[str, Any], first_day: date) -> list[str]:
 
 
 def _looks_odd(session: Session, document: dict[str, Any], layer: str, node_id: str, first_day: date) -> Iterator[str]:
-    """What may well be meant and is often a slip: another version that follows, an end, another place."""
+    """Find what may be meant but is often a slip: another version that follows, an end, another place."""
     here = (Publication.scheme == document["id"], Publication.layer == layer, Publication.node_id == node_id)
     later = select(Publication.from_day).where(*here, Publication.from_day > first_day)
     for day in session.execute(later.order_by(Publication.from_day).limit(1)).scalars():
@@ -204,7 +204,7 @@ def _looks_odd(session: Session, document: dict[str, Any], layer: str, node_id: 
 
 
 def refuse_unfit(gate: Gate) -> None:
-    """Raises NotFit or PastChanges when a gate does not pass."""
+    """Refuse a publication whose gate does not pass. Raises NotFit or PastChanges."""
     if gate.problems:
         raise NotFit("不能发布：" + "；".join(gate.problems[:5]))
     if not gate.passes:
@@ -212,7 +212,7 @@ def refuse_unfit(gate: Gate) -> None:
 
 
 def in_force_at(session: Session, scheme: str, layer: str, node_id: str, on: date) -> RulebookVersion | None:
-    """The version of a scheme in force at a place on a day."""
+    """Return the version of a scheme in force at a place on a day."""
     found = session.execute(
         select(RulebookVersion)
         .join(Publication, Publication.rulebook_hash == RulebookVersion.hash)
@@ -225,7 +225,7 @@ def in_force_at(session: Session, scheme: str, layer: str, node_id: str, on: dat
 
 
 def file_of(session: Session, publication_id: int) -> PublicationFile | None:
-    """What was kept beside a publication."""
+    """Return what was stored beside a publication."""
     return session.get(PublicationFile, publication_id)
 
 
@@ -293,7 +293,7 @@ def _days(session: Session, found: Gate, canteen: Canteen, period: Period, befor
 
 
 def _replay(found: Gate, period: Period, canteens: Sequence[str], before: Layers, after: Layers) -> None:
-    """All meals of a closed period, day by day.
+    """Replay all meals of a closed period, day by day.
 
     A meal whose rulebook would be the very same bytes costs the same; every other distinct input is priced under the
     book in force and the one that would.

@@ -38,7 +38,7 @@ _LATER = 3 * 366  # days ahead within which a rule's own first day is tried
 
 
 def lowered(session: Session, proposal: Proposal, canteens: Sequence[Canteen], on: date) -> list[str]:
-    """Who would pay more under a layer's rules than under the more general layers alone: a sentence each, three at most.
+    """Say who would pay more under a layer than under the more general ones alone: a sentence each, three at most.
 
     The proposal's own layer is looked at, and those below it: what the district gives stands on what the city will give.
     """
@@ -113,7 +113,7 @@ class _Spoken:
 
 
 def _words(value: object) -> Iterator[tuple[str, Any]]:
-    """Every word of a document with what it says."""
+    """Yield every word of a document with its value."""
     if isinstance(value, list):
         for inner in value:
             yield from _words(inner)
@@ -145,7 +145,7 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def _shared(layers: Layers, general: Joined, joined: Joined) -> bool:
-    """Whether the lower layer counts on a limit of a higher one, or looks at one, so that meals of a day hang together."""
+    """Tell whether the lower layer counts or reads a limit of a higher one, so that meals of a day interact."""
     above = [layers.document(part) for part in general.parts]
     below = [layers.document(part) for part in joined.parts if part not in general.parts]
     known = {stable_id(one) for document in above for one in document.get("allowances", ())}
@@ -159,7 +159,7 @@ def _shared(layers: Layers, general: Joined, joined: Joined) -> bool:
 def _worse(
     session: Session, books: tuple[Joined, Joined], where: case.MealCanteen, on: date, spoken: _Spoken, *, shared: bool
 ) -> Iterator[str]:
-    """Who pays more under the second book than under the first."""
+    """Yield who pays more under the second book than under the first."""
     for diner, meals in _grid(session, where, on, spoken, shared=shared):
         without, with_all = (_paid(one.book, diner, meals) for one in books)
         if with_all > without:
@@ -195,7 +195,7 @@ def _elder(day: int, years: int, classes: tuple[str, ...], areas: tuple[str, ...
 
 
 def _homes(where: case.MealCanteen, spoken: _Spoken) -> Iterator[dict[str, Any]]:
-    """The same elder otherwise: from elsewhere, and somebody who meets everything that the rules ask for."""
+    """Return variants of an elder: from elsewhere, and one who meets everything that the rules ask for."""
     if spoken.words & {"hukou", "lives", "lived", "lived_months", "same"}:
         yield {"hukou": ()}
         yield {"residence": ()}
@@ -210,7 +210,7 @@ def _homes(where: case.MealCanteen, spoken: _Spoken) -> Iterator[dict[str, Any]]
 
 
 def _days(session: Session, on: date, spoken: _Spoken) -> Iterator[tuple[int, str]]:
-    """`on`, and whichever other days the rules tell from it, with their kinds."""
+    """Return `on` and the other days that the rules distinguish from it, with their kinds."""
     first = clock.civil(on)
     usual = calendars.kind_on(session, on)
     yield first, usual
@@ -227,7 +227,7 @@ def _days(session: Session, on: date, spoken: _Spoken) -> Iterator[tuple[int, st
 
 
 def _paid(book: Rulebook, diner: Diner, meals: Sequence[Meal]) -> int:
-    """What an elder pays for meals eaten one after the other, nothing used before."""
+    """Compute what an elder pays for meals eaten one after the other, nothing used before."""
     if len(meals) == 1:
         return engine.quote(book, diner, meals[0], ()).due
     usage, paid = UsageReplay(), 0

@@ -30,7 +30,7 @@ class Bars:
 
 
 def bars(rows: Sequence[Row]) -> Bars:
-    """Pairs of bars on one scale, in the order given."""
+    """Draw pairs of bars on one scale, in the order given."""
     most = max((max(row.before, row.after) for row in rows), default=0) or 1
     room = WIDTH - LEFT - RIGHT
     pairs = [
@@ -52,7 +52,7 @@ class Lines:
 
 
 def lines(by_day: Sequence[Day]) -> Lines | None:
-    """Cost added up day by day, before and after; None for less than two days."""
+    """Draw cost added up day by day, before and after; None for less than two days."""
     if len(by_day) < 2:
         return None
     most = max(by_day[-1].sum_before, by_day[-1].sum_after, 1)

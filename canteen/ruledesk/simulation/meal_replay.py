@@ -68,7 +68,7 @@ def run(
 
 
 def _joined(spans: Sequence[Span]) -> list[Span]:
-    """Months that follow one another as one stretch."""
+    """Join consecutive months to one stretch."""
     found: list[Span] = []
     for span in spans:
         if found and found[-1].last + timedelta(days=1) == span.first:
@@ -121,7 +121,7 @@ class _Replay:
     # --- a stretch of days --------------------------------------------------------------------------------------
 
     def begin(self, first: date) -> None:
-        """A stretch of months begins: what was used of limits since the stretch before is the past's own fact."""
+        """Begin a stretch of months: limits start with what the books say was used since the stretch before."""
         self.since = first
         books = [self.layers.at(nodes, first).book for nodes in self._nodes(first)]
         kinds = {ref.allowance.window for book in books for ref in book.limit_refs} & set(LASTING)
@@ -137,7 +137,7 @@ class _Replay:
         self.until = last
 
     def _nodes(self, on: date) -> set[tuple[str, ...]]:
-        """The areas of every canteen that the proposal counts at, with the canteen itself."""
+        """Return the areas of every canteen that the proposal counts at, with the canteen itself."""
         session = db.session()
         paths = {area: tuple(places.path(session, area, on)) for area in set(self.areas.values())}
         session.rollback()
@@ -168,7 +168,7 @@ class _Replay:
     # --- meals --------------------------------------------------------------------------------------------------
 
     def pages(self, day: date) -> Iterator[Sequence[Any]]:
-        """The meals of a day in order of arrival; of other canteens those of the same elders, for their limits."""
+        """Yield a day's meals in order of arrival; of other canteens those of the same elders, for their limits."""
         self.usage.begin(clock.civil(day))
         self.texts.begin()
         query = (
@@ -189,7 +189,7 @@ class _Replay:
         return keyset.rows(query.where(here), [Sale.arrival], page=PAGE)
 
     def page(self, rows: Sequence[Any]) -> int:
-        """Replay a page of meals; answers how many of them count."""
+        """Replay a page of meals; return how many of them count."""
         inside = [row for row in rows if row.canteen_id in self.areas]
         booked = _Booked([row.id for row in inside if row.void_record is None])
         for row in rows:
@@ -224,7 +224,7 @@ class _Replay:
             self.totals.add(sale, person, diner, before, after)
 
     def _counted_for(self, person: uuid.UUID | None, on: date) -> tuple[CountedFor, bool]:
-        """In whose name limits count, and whether the household is known."""
+        """Return the owners whose limits count, and whether the household is known."""
         if person is None:
             return CountedFor(None, None), False
         household = self.households.of(person, on)
@@ -239,7 +239,7 @@ class _Replay:
     # --- what was found -----------------------------------------------------------------------------------------
 
     def result(self, seconds: float) -> dict[str, Any]:
-        """Everything that the page, the workbook and the command show, as JSON."""
+        """Return everything that page, workbook and command show, as JSON."""
         return self.totals.document() | {
             "budgets": self._budgets(),
             "notes": self.needs.classes,
@@ -249,7 +249,7 @@ class _Replay:
         }
 
     def _budgets(self) -> list[dict[str, Any]]:
-        """Each budget met, with what was used and the day it would end."""
+        """Return each budget met, with what was used and the day it would end."""
         found = []
         for (allowance, window), limit in sorted(self.usage.limits.items()):
             ended = self.usage.ended.get((allowance, window))
@@ -284,7 +284,7 @@ class _Booked:
                 self._excluded[number] = self._excluded.get(number, 0) + int(fen)
 
     def outcome(self, sale: Any) -> tuple[MealResult, int]:
-        """The meal as booked, and the fen of subsidy that was sold but excluded."""
+        """Return the meal as booked, and the fen of subsidy that was sold but excluded."""
         funds = {key: fen for key, fen in self._funds.get(sale.id, {}).items() if fen}
         return MealResult(sale.due_fen, subsidy_of(funds), funds), self._excluded.get(sale.id, 0)
 
@@ -304,7 +304,7 @@ class _Texts:
         self._meals: dict[str, Meal] = {}
 
     def begin(self) -> None:
-        """A day begins: no meal of another day is asked for again."""
+        """Begin a stretch of months: limits start with what the books say was used since the stretch before."""
         self._meals.clear()
 
     def read(self, body: str) -> tuple[Diner, Meal, tuple[str, str]]:

@@ -65,7 +65,7 @@ class Needs:
         )
 
     def before(self, diner: Diner, meal: Meal) -> str:
-        """Why a meal cannot be priced at all; '' when the past knows what is asked of diner and meal."""
+        """Return why a meal cannot be priced at all; '' when every fact asked for is known."""
         if diner.kind == "elder" and (why := self._of_person(diner)):
             return why
         if self.ordered and meal.ordered_at is None:
@@ -80,7 +80,7 @@ class Needs:
         return "residence_since" if self.lived and diner.residence_since is None else ""
 
     def after(self, uses: Sequence[Use], book: Rulebook, day: int, since: int, *, household: bool) -> str:
-        """Why a price that draws on these limits is not sure; '' when it is.
+        """Return why a price that draws on these limits is not sure; '' when it is.
 
         since      the civil day from which on every meal is replayed
         household  whether it is known who the elder lived with on `day`
@@ -98,7 +98,7 @@ class Needs:
 
 
 def _words(value: object) -> Iterator[tuple[str, Any]]:
-    """Every word of a document with what it says."""
+    """Yield every word of a document with its value."""
     if isinstance(value, list):
         for inner in value:
             yield from _words(inner)
@@ -122,7 +122,7 @@ class Households:
                 self._facts[roots.get(row.elder_id, row.elder_id)].append(Fact(*row))
 
     def of(self, person: uuid.UUID, on: date) -> str:
-        """The household's code; '' where none is known for that day."""
+        """Return the household's code; '' where none is known for that day."""
         found = self._facts.get(person)
         valid = facts.on_day(facts.standing(found), on) if found else []
         return valid[0].value if valid else ""

@@ -43,7 +43,7 @@ class Table:
 
     @property
     def counted(self) -> bool:
-        """Whether meals are counted."""
+        """Tell whether meals are counted."""
         return any(row.meals is not None for row in self.rows)
 
 
@@ -60,7 +60,7 @@ class Day:
 
 
 def tables(found: Mapping[str, Any], names: Mapping[str, str]) -> list[Table]:
-    """Cost by fund, then subsidy by district, canteen, age band and class."""
+    """Return cost by fund, then subsidy by district, canteen, age band and class."""
     with reader() as session:
         called = parties.fund_names(session)
     funds = tuple(
@@ -77,7 +77,7 @@ def _table(kind: str, title: str, found: Mapping[str, Any], names: Mapping[str, 
 
 
 def by_day(found: Mapping[str, Any]) -> list[Day]:
-    """Day by day, with the running sums that the chart draws."""
+    """Return the days with the running sums that the chart draws."""
     days: list[Day] = []
     sums = [0, 0]
     for name, (meals, before, after) in sorted(found["by"].get("day", {}).items()):
@@ -87,7 +87,7 @@ def by_day(found: Mapping[str, Any]) -> list[Day]:
 
 
 def masked(session: Session, elders: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
-    """The surname and no more: 李＊＊."""
+    """Return the surname and no more: 李＊＊."""
     rows = session.execute(
         select(ElderIdentity.elder_id, ElderIdentity.name)
         .where(ElderIdentity.elder_id.in_(elders))

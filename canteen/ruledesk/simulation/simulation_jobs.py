@@ -49,13 +49,13 @@ class IsOver(Conflict):
 
 
 def months(session: Session) -> list[str]:
-    """Months that have meals, newest first."""
+    """Return the months that have meals, newest first."""
     found = session.execute(select(Sale.service_month).distinct()).scalars()
     return sorted(found, reverse=True)
 
 
 def ask(document: Document, *, layer: str, node_id: str, over: Sequence[str], by: str) -> int:
-    """Ask for a replay over months; answers its id. Raises FaultyRulebook, BadMonths."""
+    """Ask for a replay over months; return its id. Raises FaultyRulebook, BadMonths."""
     if layer not in LAYERS or any(problem.severity == "error" for problem in books.lint(document)):
         raise FaultyRulebook
     body = books.canonical(document)
@@ -74,7 +74,7 @@ def ask(document: Document, *, layer: str, node_id: str, over: Sequence[str], by
 
 
 def cancel(simulation_id: int) -> None:
-    """Stop a replay that waits or runs; it notices at its next page. Raises NoSimulation, IsOver."""
+    """Cancel a waiting or running replay; it notices at its next page. Raises NoSimulation, IsOver."""
     with transaction() as session:
         row = find(session, simulation_id)
         if row.state in _OVER:
@@ -83,7 +83,7 @@ def cancel(simulation_id: int) -> None:
 
 
 def find(session: Session, simulation_id: int) -> Simulation:
-    """Raises NoSimulation."""
+    """Return a simulation. Raises NoSimulation."""
     row = session.get(Simulation, simulation_id)
     if row is None:
         raise NoSimulation
@@ -91,19 +91,19 @@ def find(session: Session, simulation_id: int) -> Simulation:
 
 
 def ahead(session: Session, row: Simulation) -> int:
-    """How many asked for earlier are not over."""
+    """Count the simulations asked for earlier that are not over."""
     earlier = select(func.count()).where(Simulation.id < row.id, Simulation.state.in_(("waiting", "running")))
     return session.execute(earlier).scalar_one()
 
 
 def result(row: Simulation) -> dict[str, Any] | None:
-    """What a finished one found."""
+    """Return what a finished simulation found."""
     found: dict[str, Any] | None = json.loads(row.result) if row.result else None
     return found
 
 
 def tick(holder: str) -> dict[str, str]:
-    """Run what is waited for, oldest first; one that a killed process left is begun again when its lease is over."""
+    """Run waiting simulations, oldest first; restart one whose process was killed when its lease is over."""
     query = select(Simulation.id).where(Simulation.state.in_(("waiting", "running"))).order_by(Simulation.id)
     waiting = list(db.session.execute(query).scalars())
     db.session.rollback()
@@ -114,7 +114,7 @@ def tick(holder: str) -> dict[str, str]:
 
 
 def run(simulation_id: int, holder: str) -> str:
-    """Run one simulation if it is ours to run: 'done', 'failed', 'cancelled', 'overtaken' or 'not_ours'."""
+    """Run a simulation if it is ours to run: 'done', 'failed', 'cancelled', 'overtaken' or 'not_ours'."""
     said = ["done"]
 
     def work(lease: jobs.Lease) -> None:
@@ -149,7 +149,7 @@ def _work(simulation_id: int, lease: jobs.Lease) -> str:
 
 @retried
 def _progress(simulation_id: int, done: int, total: int) -> bool:
-    """Tell how far it is; False when it was cancelled."""
+    """Report progress; return False when it was cancelled."""
     values: dict[str, Any] = {"state": "running", "meals": done, "of_meals": total}
     if not total:
         values["started_at"] = clock.now()
@@ -174,7 +174,7 @@ def _change(simulation_id: int, **values: Any) -> bool:
 
 
 def newest(session: Session, digest: str, layer: str, node_id: str) -> Simulation | None:
-    """The newest finished replay of exactly this rulebook at exactly this place."""
+    """Return the newest finished replay of exactly this rulebook at exactly this place."""
     query = select(Simulation).where(
         Simulation.hash == digest, Simulation.layer == layer, Simulation.node_id == node_id, Simulation.state == "done"
     )

@@ -39,7 +39,7 @@ class Totals:
     open: Counter[str] = field(default_factory=Counter)
 
     def add(self, sale: Any, person: uuid.UUID | None, diner: Diner, before: MealResult, after: MealResult) -> None:
-        """One meal as it was booked and as it would have been."""
+        """Add one meal as it was booked and as it would have been."""
         self.meals += 1
         self.changed += before.funds != after.funds
         self.list_fen += sale.list_fen

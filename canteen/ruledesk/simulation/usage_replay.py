@@ -56,7 +56,7 @@ class MealResult:
 
 
 def subsidy_of(funds: Funds) -> int:
-    """Public money among it, in fen."""
+    """Return the public money among funds, in fen."""
     return sum(fen for (_, payer), fen in funds.items() if payer == "subsidy")
 
 
@@ -97,7 +97,7 @@ class UsageReplay:
                 self._kinds[ref.allowance.id] = kind_of(ref.allowance)
 
     def price(self, book: Rulebook, diner: Diner, meal: Meal, texts: tuple[str, str], who: CountedFor) -> MealResult:
-        """The meal in this usage, nothing used yet. `texts` are those that diner and meal were read from."""
+        """Price the meal with the usage so far. `texts` are those that diner and meal were read from."""
         self.know(book)
         wanted = self._wanted.get((book.hash, texts[1]))
         if wanted is None:
@@ -125,25 +125,25 @@ class UsageReplay:
                     self.ended.setdefault((use.allowance, use.window), day)
 
     def void(self, at: _Position, uses: tuple[Use, ...], who: CountedFor, day: int) -> None:
-        """Have what a meal used be free again from a point in time on: it was undone then."""
+        """Free what a meal used from a point in time on, when it was voided."""
         heapq.heappush(self._undone, (at, next(self._numbers), uses, who, day))
 
     def pass_by(self, now: _Position) -> None:
-        """Give back what was undone before `now`."""
+        """Give back what was voided before `now`."""
         while self._undone and self._undone[0][0] < now:
             _, _, uses, who, day = heapq.heappop(self._undone)
             for use in uses:
                 self._give_back(use, who, day)
 
     def seed(self, allowance: str, window: str, holder: uuid.UUID, taken: Taken) -> None:
-        """Begin with what the past has counted."""
+        """Begin with what the books counted."""
         rows = self.rows[self._kind(allowance)]
         key: _Row = (_BUDGET if allowance.startswith("budget.") else holder, allowance, window)
         had = rows.get(key) or Taken(allowance, window)
         rows[key] = Taken(allowance, window, had.count + taken.count, had.fen + taken.fen, had.days + taken.days)
 
     def spent(self, allowance: str, window: str) -> int:
-        """Fen drawn on a budget."""
+        """Return the fen drawn on a budget."""
         found = self.rows[self._kind(allowance)].get((_BUDGET, allowance, window))
         return found.fen if found else 0
 
@@ -178,7 +178,7 @@ class UsageReplay:
 
 
 def _more(had: Taken, use: Use, day: int) -> Taken:
-    """A civil day is noted once a meal, so that it stays used until its last meal is undone."""
+    """Add a use; a civil day is noted once a meal, so that it stays used until its last meal is voided."""
     if use.unit == "fen":
         return Taken(had.allowance, had.window, had.count, had.fen + use.amount, had.days)
     if use.unit == "day":
@@ -187,10 +187,10 @@ def _more(had: Taken, use: Use, day: int) -> Taken:
 
 
 def base_id(allowance: str) -> str:
-    """The allowance itself, without the place and the rule or fund that its key ends with."""
+    """Return an allowance's id without the place and the rule or fund that its key ends with."""
     return allowance.partition("@")[0].partition("#")[0]
 
 
 def kind_of(allowance: Allowance) -> str:
-    """How long its windows matter: 'kept' where earlier ones carry over, and for budgets, which are summed at the end."""
+    """Return how long its windows matter: 'kept' where earlier ones carry over, and for budgets, summed at the end."""
     return "kept" if allowance.carry or allowance.scope == _BUDGET else allowance.window
