@@ -75,16 +75,14 @@ def test_a_statement_that_the_server_forgot_is_prepared_again(session: Session) 
     assert len(tries) == 3
 
 
-def test_a_transaction_that_had_failed_is_never_taken_for_committed(session: Session) -> None:
+def test_a_failed_transaction_is_never_taken_for_committed(session: Session) -> None:
     divided = Prepared(select(literal(1) / bindparam("n", 1)))
     with pytest.raises(DBAPIError, match="failed before"), transaction() as inside, suppress(DBAPIError):
         divided.rows(inside, {"n": 0})
     assert SUM.rows(session, {"n": 1}) == [(41,)]
 
 
-def test_a_connection_that_the_server_ended_is_told_as_away_and_the_next_one_serves(
-    session: Session, database_url: str
-) -> None:
+def test_an_ended_connection_is_away_and_the_next_one_works(session: Session, database_url: str) -> None:
     with pytest.raises(DBAPIError) as refused, transaction() as inside:  # noqa: PT012 - the second statement raises
         pid = inside.execute(select(func.pg_backend_pid())).scalar_one()
         end(database_url, pid)
@@ -94,9 +92,7 @@ def test_a_connection_that_the_server_ended_is_told_as_away_and_the_next_one_ser
         assert SUM.rows(inside, {"n": 1}) == [(41,)]
 
 
-def test_a_connection_that_was_ended_while_nobody_used_it_is_noticed_before_it_is_used(
-    session: Session, database_url: str
-) -> None:
+def test_an_idle_connections_end_is_noticed_before_its_use(session: Session, database_url: str) -> None:
     pid = session.execute(select(func.pg_backend_pid())).scalar_one()
     session.rollback()
     end(database_url, pid)

@@ -64,7 +64,7 @@ def words_of(process: int) -> bytes:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_killed_scheduler_is_replaced_and_all_end_with_the_server(config: Config, serve: Serve) -> None:
+def test_a_killed_scheduler_restarts_and_ends_with_the_server(config: Config, serve: Serve) -> None:
     server = serve(config)
     main = server.process.pid
     assert main
@@ -94,7 +94,7 @@ def test_a_child_that_ends_is_started_again_after_growing_pauses(monkeypatch: py
     assert all("退出码 3" in one for one in messages)
 
 
-def test_a_child_that_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_cannot_be_started_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "PAUSES", (0.01, 0.01))
     messages: list[str] = []
     watched = processes.Watched(["/nowhere/at/all"], messages.append)
@@ -106,7 +106,7 @@ def test_a_child_that_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch)
     assert "无法启动" in messages[0]
 
 
-def test_of_two_servers_that_start_at_once_one_holds_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_servers_that_start_at_once_one_gets_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two that start at once nobody listens yet, and what the workers bind they would share."""
     monkeypatch.setattr(serving, "ENDING", 0.1)
     port = free_port()

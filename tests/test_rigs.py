@@ -49,7 +49,7 @@ def test_the_application_on_postgresql_acts_as_the_app_role(session: Session) ->
         assert session.execute(sa.text("PRAGMA foreign_keys")).scalar_one() == 1
 
 
-def test_without_a_willing_server_a_cluster_of_our_own_runs_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_server_our_own_cluster_runs_and_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "_willing", lambda _server: False)
     server = postgres.find()
     try:

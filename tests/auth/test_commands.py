@@ -118,9 +118,7 @@ def test_what_cannot_be_done_is_refused_on_stderr(
     assert ran.out == ""
 
 
-def test_a_port_that_another_program_holds_is_refused_before_anything_starts(
-    canteen: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_port_in_use_is_refused_before_anything_starts(canteen: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "ENDING", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ran = canteen("serve", "--port", str(listener.getsockname()[1]))
@@ -151,7 +149,7 @@ def test_tablets_are_let_in_listed_and_shut_out(canteen: Command, till: Till) ->
     assert "revoked" in canteen("tablet", "list").out
 
 
-def test_an_unbroken_chain_of_events_is_told_with_its_head(canteen: Command, till: Till) -> None:
+def test_an_unbroken_chain_is_reported_with_its_head(canteen: Command, till: Till) -> None:
     head = canteen("audit", "head")
     verified = canteen("audit", "verify", "--head", head.out.strip(), "--json")
 
@@ -161,7 +159,7 @@ def test_an_unbroken_chain_of_events_is_told_with_its_head(canteen: Command, til
     assert verified.json == {"events": number, "head": digest, "breaks": []}
 
 
-def test_a_tail_cut_off_the_chain_is_found_by_a_head_noted_before(canteen: Command, till: Till) -> None:
+def test_a_cut_off_tail_is_found_by_a_head_noted_before(canteen: Command, till: Till) -> None:
     number, _ = events.head(db.session())
 
     ran = canteen("audit", "verify", "--head", f"{number + 1}:{'0' * 64}")
@@ -183,7 +181,7 @@ def test_an_event_that_does_not_fit_its_hash_is_named(canteen: Command) -> None:
     assert ran.json["breaks"] == [{"number": 1, "reason": "内容与摘要不符"}]
 
 
-def test_accounts_that_may_be_one_humans_are_named_on_the_command_line(canteen: Command, app: Flask) -> None:
+def test_the_command_line_names_accounts_of_likely_one_human(canteen: Command, app: Flask) -> None:
     assert "no two accounts" in canteen("audit", "accounts").out
     browser = Browser(app.test_client())
     for login in ("one", "other"):

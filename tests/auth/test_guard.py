@@ -41,7 +41,7 @@ def test_every_route_names_its_door(app: Flask) -> None:
     assert list(undoored(app)) == []
 
 
-def test_an_application_with_a_route_without_a_door_does_not_start() -> None:
+def test_an_application_with_a_doorless_route_does_not_start() -> None:
     app = Flask("bare")
     app.add_url_rule("/open", "open", lambda: "anyone")
 
@@ -68,7 +68,7 @@ def test_a_door_may_stand_under_other_decorators(app: Flask) -> None:
 # --- roles and permissions ---
 
 
-def test_roles_hold_exactly_what_the_table_says() -> None:
+def test_roles_have_exactly_the_permissions_of_the_table() -> None:
     assert {role: set(granted) for role, granted in ROLES.items()} == {
         role: {Permission(name) for name in names.split()} for role, names in TABLE.items()
     }
@@ -144,7 +144,7 @@ def test_no_writing_route_is_opened_by_a_permission_to_read(app: Flask) -> None:
     assert {route: granted for route, granted in opened.items() if granted} == {}
 
 
-def test_whoever_audits_only_reads_whatever_else_the_table_of_grants_says() -> None:
+def test_an_auditor_only_reads_whatever_else_is_granted() -> None:
     assert guard.permissions_of(["auditor", "admin", "manager"]) <= READING
 
 
@@ -181,7 +181,7 @@ def test_a_node_covers_all_canteens_below_it(city: None, node: tuple[str, str], 
     assert scope(node).canteens(db.session()) == canteens
 
 
-def test_an_operator_sees_its_own_ended_contracts_and_never_its_successors(city: None) -> None:
+def test_an_operator_sees_its_ended_contracts_not_its_successors(city: None) -> None:
     today = clock.today()
     with transaction() as session:
         old = session.get_one(guard.Contract, "west-le")

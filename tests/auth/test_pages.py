@@ -30,9 +30,7 @@ def root(city: None, browser: Browser) -> str:
     return person
 
 
-def test_the_bare_address_leads_to_the_login_and_then_to_the_first_page_of_the_menu(
-    city: None, browser: Browser
-) -> None:
+def test_the_bare_address_leads_to_login_then_first_page(city: None, browser: Browser) -> None:
     a_person("it", ("operator_it", "area", CITY))
     a_person("nobody")
 
@@ -64,7 +62,7 @@ def test_a_login_never_leads_elsewhere(city: None, browser: Browser, target: str
     assert answer.location == "/"
 
 
-def test_a_wrong_password_is_told_in_one_sentence_and_keeps_the_login_typed(city: None, browser: Browser) -> None:
+def test_a_wrong_password_keeps_the_login_typed(city: None, browser: Browser) -> None:
     answer = browser.log_in("someone", "wrong-password-1")
 
     assert answer.status_code == 403
@@ -84,7 +82,7 @@ def test_on_an_insecure_address_nobody_logs_in(city: None, browser: Browser) -> 
     assert "https" in alert(answer.text)
 
 
-def test_a_password_set_by_someone_else_is_changed_before_anything_else(city: None, browser: Browser) -> None:
+def test_a_password_set_by_others_is_changed_first(city: None, browser: Browser) -> None:
     a_person("new", ("admin", "area", CITY), must_change=True)
     browser.log_in("new")
     assert browser.get("/desk/people").location == "/desk/account"
@@ -116,7 +114,7 @@ def test_a_pin_of_ones_own_needs_the_password(city: None, browser: Browser, till
 # --- people ---
 
 
-def test_an_administrator_makes_an_account_and_gives_and_takes_roles(root: str, browser: Browser) -> None:
+def test_an_administrator_makes_accounts_and_changes_roles(root: str, browser: Browser) -> None:
     new = {"name": "李娜", "login": "lina", "role": "finance", "node": f"area:{EAST}", "password": PASSWORD}
     made = browser.post("/desk/people/new", at="/desk/people/new", **new)
     page = made.location.split("?")[0]
@@ -285,7 +283,7 @@ def test_the_list_of_tablets_tells_clocks_that_are_wrong(root: str, browser: Bro
     assert "尚未联络" in text
 
 
-def test_a_character_that_no_database_keeps_is_refused_in_a_form_and_an_address(root: str, browser: Browser) -> None:
+def test_a_nul_is_refused_in_forms_and_addresses(root: str, browser: Browser) -> None:
     refused = browser.post("/login", at="/login", login="ro\0ot", password=PASSWORD)
     asked = browser.get("/login?next=/desk%00")
     for answer in (refused, asked):

@@ -85,7 +85,7 @@ def test_a_pair_that_both_acted_on_one_thing_stands_first(desk: Browser) -> None
     assert [each.partition(":")[0] for each in first.acted] == ["change"]
 
 
-def test_whoever_set_the_others_password_before_both_acted_is_named(desk: Browser) -> None:
+def test_a_password_set_by_the_other_before_both_acted_is_named(desk: Browser) -> None:
     with clock.at(MORNING):
         people.reset_password("id-other", "walnut-harbour-77", by="id-one")
     asked_and_confirmed("id-one", "id-other")

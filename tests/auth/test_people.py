@@ -72,7 +72,7 @@ def test_logins_are_plain(root: str, login: str) -> None:
         people.create(login, "李娜", password=PASSWORD, by="system")
 
 
-def test_production_makes_no_account_that_would_keep_it_from_starting(
+def test_production_refuses_accounts_that_would_stop_its_start(
     app: Flask, config: Config, city: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(app.config, "CANTEEN", dataclasses.replace(config, production=True))
@@ -119,7 +119,7 @@ def test_nobody_decides_over_their_own_account(root: str, act: str) -> None:
         acts[act]()
 
 
-def test_a_role_given_twice_is_held_once(root: str) -> None:
+def test_a_role_given_twice_is_granted_once(root: str) -> None:
     lina = a_person("lina", ("finance", "area", EAST))
     people.grant(lina, "finance", "area", EAST, by=root)
     people.grant(lina, "manager", "area", WEST, by=root)
@@ -142,7 +142,7 @@ def test_a_role_taken_back_stays_in_the_record(root: str) -> None:
     assert last_event().kind == "person.end_grant"
 
 
-def test_a_districts_administrator_gives_roles_in_the_district_alone(easterner: str) -> None:
+def test_a_districts_administrator_grants_within_the_district(easterner: str) -> None:
     lina = a_person("lina", ("finance", "area", EAST))
 
     people.grant(lina, "manager", "canteen", "east", by=easterner)
@@ -158,7 +158,7 @@ def test_a_districts_administrator_gives_roles_in_the_district_alone(easterner: 
     }
 
 
-def test_people_of_another_district_do_not_exist_for_its_neighbour(easterner: str) -> None:
+def test_people_of_another_district_do_not_exist(easterner: str) -> None:
     western = a_person("western", ("cashier", "canteen", "west"), pin=True)
 
     for act in (
@@ -170,7 +170,7 @@ def test_people_of_another_district_do_not_exist_for_its_neighbour(easterner: st
             act()
 
 
-def test_a_district_cannot_take_over_an_account_with_wider_rights(root: str, easterner: str) -> None:
+def test_a_district_cannot_take_over_a_wider_account(root: str, easterner: str) -> None:
     both = a_person("both", ("finance", "area", EAST), ("finance", "area", WEST))
 
     with pytest.raises(Forbidden):
@@ -205,7 +205,7 @@ def test_whoever_has_no_right_over_people_decides_nothing(city: None) -> None:
         people.create("lina", "李娜", password=PASSWORD, grants=[("admin", "area", CITY)], by=clerk)
 
 
-def test_an_auditor_holds_no_other_role(root: str) -> None:
+def test_an_auditor_has_no_other_role(root: str) -> None:
     auditor = a_person("auditor", ("auditor", "area", CITY))
     clerk = a_person("clerk", ("finance", "area", CITY))
 
@@ -227,7 +227,7 @@ def test_a_shut_account_can_be_opened_again(root: str) -> None:
     assert db.session.get_one(Person, lina).disabled_at is None
 
 
-def test_a_list_shows_whoever_holds_or_held_a_role_in_the_places_looked_at(root: str, head: str) -> None:
+def test_a_list_shows_present_and_former_roles_in_the_places(root: str, head: str) -> None:
     east = a_person("east-cashier", ("cashier", "canteen", "east"))
     a_person("west-cashier", ("cashier", "canteen", "west"))
     a_person("nothing")
@@ -277,7 +277,7 @@ def the_request() -> int:
     return db.session.execute(select(ChangeRequest.id).order_by(ChangeRequest.id.desc()).limit(1)).scalar_one()
 
 
-def test_a_role_of_the_bureau_is_given_once_a_second_administrator_confirms(root: str, chief: str) -> None:
+def test_a_bureau_role_needs_a_second_administrator(root: str, chief: str) -> None:
     made = people.create("lina", "李娜", password=PASSWORD, grants=[("finance", "area", EAST)], by=root)
     assert roles(made) == set()
     with pytest.raises(change_requests.SameHuman):
@@ -289,7 +289,7 @@ def test_a_role_of_the_bureau_is_given_once_a_second_administrator_confirms(root
     assert {event.actor for event in db.session.execute(select(Event)).scalars()} == {root, chief}
 
 
-def test_no_administrator_makes_a_second_account_of_administrators_alone(root: str) -> None:
+def test_no_administrator_alone_makes_another_administrator(root: str) -> None:
     made = people.create("root2", "同一人", password=PASSWORD, grants=[("admin", "area", CITY)], by=root)
 
     assert guard.scope_of(db.session(), made, Permission.PEOPLE).nodes == frozenset()
@@ -323,7 +323,7 @@ def test_staff_of_a_canteen_get_their_roles_at_once(head: str, root: str) -> Non
     assert frozenset(guard.ROLES) - people.BUREAU == {"cashier", "manager"}
 
 
-def test_the_command_line_gives_roles_alone_while_there_are_no_two_administrators(city: None) -> None:
+def test_the_command_line_grants_alone_below_two_administrators(city: None) -> None:
     first = people.create("first", "甲", password=PASSWORD, grants=[("admin", "area", CITY)], by="system")
     second = people.create("second", "乙", password=PASSWORD, grants=[("admin", "area", CITY)], by="system")
     third = people.create("third", "丙", password=PASSWORD, grants=[("finance", "area", EAST)], by="system")
@@ -333,7 +333,7 @@ def test_the_command_line_gives_roles_alone_while_there_are_no_two_administrator
     assert roles(third) == {("finance", "area", EAST)}
 
 
-def test_an_account_with_a_role_of_the_bureau_is_opened_again_by_two(root: str, chief: str) -> None:
+def test_reopening_a_bureau_account_takes_two(root: str, chief: str) -> None:
     lina = a_person("lina", ("finance", "area", EAST))
     people.disable(lina, by=root)
     assert people.enable(lina, by=root)

@@ -49,7 +49,7 @@ def test_an_account_that_does_not_exist_costs_as_much_to_refuse(app: Flask) -> N
     assert cost(pins._nobodys()) == cost(pins.hash_password(PASSWORD, "someone"))
 
 
-def test_a_pin_alone_does_not_open_its_hash_without_the_key_outside_the_database(app: Flask) -> None:
+def test_a_pin_does_not_fit_its_hash_without_the_outside_key(app: Flask) -> None:
     stored = pins.hash_pin(PIN)
 
     assert pins.pin_fits(stored, PIN)
@@ -73,7 +73,7 @@ def test_weak_pins_are_refused(app: Flask, pin: str) -> None:
 # --- counting ---
 
 
-def test_five_guesses_a_device_and_then_a_lock_even_for_the_right_pin(till: Till) -> None:
+def test_five_wrong_guesses_lock_even_the_right_pin(till: Till) -> None:
     person = a_person("cashier", ("cashier", "canteen", "east"), pin=True)
     answers = [till.log_in(person, "999111") for _ in range(6)]
 
@@ -93,7 +93,7 @@ def test_the_right_guess_forgets_the_wrong_ones(till: Till) -> None:
         assert till.log_in(person, PIN).status_code == 201
 
 
-def test_a_lock_holds_for_this_device_and_not_for_another(app: Flask, till: Till) -> None:
+def test_a_lock_is_for_this_device_and_not_for_another(app: Flask, till: Till) -> None:
     person = a_person("cashier", ("cashier", "canteen", "east"), pin=True)
     other = a_till(app, "east")
     for _ in range(6):
@@ -129,7 +129,7 @@ def test_a_day_without_wrong_guesses_starts_anew(app: Flask) -> None:
     assert locked.value.details["minutes"] == 15
 
 
-def test_slips_of_honest_people_never_add_up_to_a_lock_of_the_tablet_they_share(app: Flask) -> None:
+def test_slips_of_several_people_never_lock_a_shared_tablet(app: Flask) -> None:
     at = NOW
     for day in range(2 * pins.DEVICE):
         with clock.at(at + timedelta(days=day)):
@@ -198,9 +198,7 @@ def test_other_addresses_in_forwarded_headers_change_nothing(city: None, browser
     assert codes == [403] * 5 + [429] * 3
 
 
-def test_an_unknown_account_is_answered_and_locked_like_a_known_one(
-    city: None, browsers: Callable[[], Browser]
-) -> None:
+def test_an_unknown_account_is_locked_like_a_known_one(city: None, browsers: Callable[[], Browser]) -> None:
     a_person("known", ("admin", "area", CITY))
     shut = a_person("shut", ("admin", "area", CITY))
     people.disable(shut, by="system")

@@ -121,9 +121,7 @@ def run(first: int, last: int, epoch: int = 1) -> dict[str, int]:
     return {"epoch": epoch, "first": first, "last": last}
 
 
-def test_a_restored_database_is_told_until_the_tablets_sent_all_again(
-    till: Till, backup: Backup, canteen: Canteen
-) -> None:
+def test_a_restored_database_is_reported_until_all_is_sent_again(till: Till, backup: Backup, canteen: Canteen) -> None:
     bring(till, 1, 2, 3)
     restore = backup()
     bring(till, 4, 5, 6, acknowledged="1/3")
@@ -171,7 +169,7 @@ def test_what_two_people_declared_lost_is_no_longer_waited_for(till: Till, cante
     assert ping(till, acknowledged="1/5")["behind"] == []
 
 
-def test_a_page_of_an_earlier_version_leaves_an_epoch_whose_end_is_lost(till: Till) -> None:
+def test_an_earlier_pages_epoch_keeps_a_lost_end(till: Till) -> None:
     """It knows `lost_epochs` alone; a hole behind the newest number is no reason to begin anew."""
     bring(till, 1, 3)
     ping(till, acknowledged="1/5,2/2")
@@ -219,7 +217,7 @@ UNREADABLE = ("", "1", "1/", "0/5", "1/0", "-1/5", "1/5;2/5", "%EF%BC%91/5", f"1
               "1/99999999999999999", ",".join(["1/5"] * 9), "1/5" * 200)  # fmt: skip
 
 
-def test_a_claim_that_cannot_be_read_stops_nothing_and_says_nothing(till: Till) -> None:
+def test_an_unreadable_acknowledgement_is_ignored(till: Till) -> None:
     for acknowledged in UNREADABLE:
         assert ping(till, acknowledged=acknowledged)["behind"] == [], acknowledged
         assert bring(till, 1, acknowledged=acknowledged)["behind"] == [], acknowledged
@@ -250,7 +248,7 @@ def test_a_false_claim_does_no_more_than_name_its_tablet(till: Till, canteen: Ca
     assert till.client.get("/healthz").json == {"status": "ok"}
 
 
-def test_a_revoked_tablet_tells_nothing_and_is_told_nothing(till: Till) -> None:
+def test_a_revoked_tablet_reports_and_receives_nothing(till: Till) -> None:
     tablets.revoke(till.tablet, by="system", reason="lost")
 
     assert bring(till, 1, acknowledged="1/9")["behind"] is None
@@ -258,7 +256,7 @@ def test_a_revoked_tablet_tells_nothing_and_is_told_nothing(till: Till) -> None:
     assert db.session.execute(select(TabletAhead)).all() == []
 
 
-def test_records_that_another_tablet_numbered_are_not_held_for_this_one(till: Till) -> None:
+def test_another_tablets_numbers_do_not_count_for_this_one(till: Till) -> None:
     other = Till(till.client, tablet="another")
     seal = {"at": clock.local(clock.now()), "mono_ms": 1, "boot": "b", "previous": envelope.FIRST}
     foreign = envelope.seal({}, kind="count", tablet=other.tablet, epoch=1, number=9, **seal)
@@ -267,7 +265,7 @@ def test_records_that_another_tablet_numbered_are_not_held_for_this_one(till: Ti
     assert ping(till, acknowledged="1/2")["behind"] == [run(1, 2)]
 
 
-def test_the_incarnation_is_renewed_only_when_called_for_or_forced(till: Till, canteen: Canteen) -> None:
+def test_the_incarnation_is_renewed_only_when_needed_or_forced(till: Till, canteen: Canteen) -> None:
     refused = canteen("incarnation", "renew")
     assert isinstance(refused.exception, NothingCalls)
     assert canteen("incarnation", "show").stdout.strip() == FIRST_LIFE

@@ -57,7 +57,7 @@ def test_a_planted_cookie_never_becomes_a_login(boss: str, browser: Browser, bro
     assert not is_in(planter)
 
 
-def test_the_table_holds_no_token_that_could_be_used(boss: str, browser: Browser) -> None:
+def test_the_table_contains_no_usable_token(boss: str, browser: Browser) -> None:
     browser.log_in("boss")
 
     kept = db.session.execute(select(WebSession.id)).scalars().all()
@@ -79,9 +79,7 @@ def test_a_logged_out_cookie_is_dead_on_every_host(boss: str, browser: Browser, 
     assert not is_in(other_host)
 
 
-def test_a_disabled_person_is_out_at_the_next_request_on_every_host(
-    boss: str, browser: Browser, other_host: Browser
-) -> None:
+def test_a_disabled_person_is_out_at_the_next_request(boss: str, browser: Browser, other_host: Browser) -> None:
     browser.log_in("boss")
     other_host.log_in("boss")
     assert is_in(other_host)
@@ -102,9 +100,7 @@ def test_a_role_change_is_seen_at_the_next_request_on_every_host(boss: str, othe
     assert other_host.get("/desk/people").status_code == 403
 
 
-def test_a_new_password_ends_all_logins_but_the_one_that_chose_it(
-    boss: str, browser: Browser, other_host: Browser
-) -> None:
+def test_a_new_password_ends_all_other_logins(boss: str, browser: Browser, other_host: Browser) -> None:
     browser.log_in("boss")
     other_host.log_in("boss")
     before = browser.cookie
@@ -120,7 +116,7 @@ def test_a_new_password_ends_all_logins_but_the_one_that_chose_it(
     assert other_host.log_in("boss", chosen).status_code == 302
 
 
-def test_a_login_older_than_the_last_change_of_the_account_is_dead(boss: str, browser: Browser) -> None:
+def test_a_login_older_than_the_accounts_last_change_is_dead(boss: str, browser: Browser) -> None:
     browser.log_in("boss")
     with transaction() as session:
         session.get_one(people.Person, boss).changed_at = clock.now() + timedelta(seconds=1)
@@ -128,7 +124,7 @@ def test_a_login_older_than_the_last_change_of_the_account_is_dead(boss: str, br
     assert not is_in(browser)
 
 
-def test_a_desk_left_alone_for_a_quarter_of_an_hour_is_logged_out(city: None, browser: Browser) -> None:
+def test_a_desk_idle_for_a_quarter_of_an_hour_is_logged_out(city: None, browser: Browser) -> None:
     with clock.at(NOW):
         a_person("clerk", ("admin", "area", CITY))
         browser.log_in("clerk")

@@ -153,7 +153,7 @@ def test_a_revoked_tablet_is_out_at_its_next_request(till: Till) -> None:
     assert events.head(db.session())[0] > 0
 
 
-def test_what_a_revoked_tablet_still_brings_is_kept_apart_and_books_nothing(till: Till) -> None:
+def test_a_revoked_tablets_records_are_kept_apart_unbooked(till: Till) -> None:
     tablets.revoke(till.tablet, by="system", reason="lost")
     record = envelope.seal(
         {"sales": []},
@@ -214,7 +214,7 @@ def test_a_clock_that_makes_no_sense_stops_nothing(till: Till, at: str) -> None:
 # --- at the till ---
 
 
-def test_the_tablet_is_told_what_to_show_and_no_more_of_people_than_id_and_name(till: Till) -> None:
+def test_the_tablet_receives_only_id_and_name_of_people(till: Till) -> None:
     cashier = a_person("cashier", ("cashier", "canteen", "east"), pin=True)
     head = a_person("head", ("manager", "canteen", "east"), pin=True)
     a_person("western", ("cashier", "canteen", "west"), pin=True)

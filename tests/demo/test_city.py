@@ -104,7 +104,7 @@ def test_the_same_seed_day_and_size_give_the_same_figures(cities: dict[str, City
     assert figures[0] == figures[1]
 
 
-def test_each_kind_of_finding_is_planted_once_and_nothing_else_is_found(city: City) -> None:
+def test_each_finding_is_planted_once_and_nothing_else_found(city: City) -> None:
     with city.opened() as session:
         rows = session.execute(select(Finding.code, Period.from_day).join(Period, Period.id == Finding.period_id)).all()
     assert sorted(code for code, _ in rows) == sorted(
@@ -113,7 +113,7 @@ def test_each_kind_of_finding_is_planted_once_and_nothing_else_is_found(city: Ci
     assert {day for _, day in rows} == {STORY.closed[2].first}
 
 
-def test_what_only_looks_odd_is_booked_and_not_found(city: City) -> None:
+def test_the_unusual_but_right_is_booked_and_not_found(city: City) -> None:
     people = elders.draw(SEED, TODAY, SIZE.elders, elders.homes([site.street for site in SITES]))
     roles = plants.cast(people, TODAY)
     with city.opened() as session:
@@ -127,7 +127,7 @@ def test_what_only_looks_odd_is_booked_and_not_found(city: City) -> None:
     assert not accused & {sale for sales in eaten.values() for sale in sales}
 
 
-def test_the_named_sale_of_each_finding_is_that_of_the_one_who_plays_it(city: City) -> None:
+def test_each_finding_names_the_sale_of_its_player(city: City) -> None:
     people = elders.draw(SEED, TODAY, SIZE.elders, elders.homes([site.street for site in SITES]))
     roles = plants.cast(people, TODAY)
     playing = {"price_differs": "price", "excess_slot": "excess", "clock": "clock", "after_death": "death"}
@@ -137,7 +137,7 @@ def test_the_named_sale_of_each_finding_is_that_of_the_one_who_plays_it(city: Ci
     assert {code: named[code] for code in playing} == {code: roles[role].id for code, role in playing.items()}
 
 
-def test_every_closed_period_comes_out_the_same_a_second_way(city: City) -> None:
+def test_every_closed_period_passes_the_recomputation(city: City) -> None:
     with city.opened() as session:
         closed = list(session.execute(select(Period.id).where(Period.state == "closed")).scalars())
         session.rollback()
@@ -145,7 +145,7 @@ def test_every_closed_period_comes_out_the_same_a_second_way(city: City) -> None
         assert {number: verify.period(number).differences for number in closed} == dict.fromkeys(closed, ())
 
 
-def test_the_oldest_claims_are_paid_the_middle_ones_in_review_the_newest_drafts(city: City) -> None:
+def test_claims_are_paid_in_review_or_drafts_by_age(city: City) -> None:
     with city.opened() as session:
         states: dict[date, list[str]] = {}
         for number, first in session.execute(select(Claim.id, Claim.from_day).order_by(Claim.id)).all():
@@ -167,14 +167,14 @@ def test_late_meals_and_late_voids_are_in_the_next_claim(city: City) -> None:
     assert any(kind == "adjustment" and fen < 0 for kind, fen in rows)
 
 
-def test_nothing_waits_in_quarantine_and_the_chain_of_events_holds(city: City) -> None:
+def test_nothing_is_quarantined_and_the_chain_is_unbroken(city: City) -> None:
     with city.opened() as session:
         assert not list(session.execute(select(Record.reason).where(Record.state == "quarantined")).scalars())
         assert not list(breaks(session))
         assert session.execute(select(Installation.demo)).scalar_one() is True
 
 
-def test_accounts_are_marked_as_demo_so_that_production_refuses_them(city: City) -> None:
+def test_demo_accounts_are_marked_for_production_to_refuse(city: City) -> None:
     with city.opened() as session:
         logins = list(session.execute(select(Person.login)).scalars())
     assert len(logins) == 18
@@ -206,9 +206,7 @@ def test_only_one_process_builds_at_a_time(tmp_path: Path) -> None:
     assert (tmp_path / "canteen.db").exists()
 
 
-def test_a_rebuild_that_ends_badly_leaves_the_printed_cards_of_the_city_that_stands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_rebuild_leaves_the_printed_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_seed: int, _today: date, cards: Path, *_: object) -> None:
         cards.parent.mkdir(exist_ok=True)
         cards.write_bytes(b"half")
@@ -242,7 +240,7 @@ def test_a_demo_that_stands_is_left_alone(city: City) -> None:
         assert session.execute(select(Installation.made_at)).scalar_one() < before
 
 
-def test_a_draft_of_next_year_s_notice_and_a_finished_simulation_of_it_stand_at_the_rule_desk(city: City) -> None:
+def test_a_draft_and_its_simulation_are_at_the_rule_desk(city: City) -> None:
     with city.opened() as session:
         draft = session.execute(select(RulebookDraft)).scalar_one()
         simulated = session.execute(select(Simulation)).scalar_one()

@@ -14,13 +14,13 @@ TODAY = date(2026, 11, 22)
 NEAR = [site.street for site in SITES]
 
 
-def test_the_same_seed_draws_the_same_people_and_another_seed_others() -> None:
+def test_a_seed_always_draws_the_same_people() -> None:
     homes = elders.homes(NEAR)
     assert elders.draw(7, TODAY, 200, homes) == elders.draw(7, TODAY, 200, homes)
     assert elders.draw(7, TODAY, 200, homes) != elders.draw(8, TODAY, 200, homes)
 
 
-def test_every_number_has_its_check_digit_tells_birth_and_sex_and_belongs_to_a_region_nobody_has() -> None:
+def test_every_number_is_valid_and_of_a_region_nobody_has() -> None:
     people = elders.draw(7, TODAY, 3000, elders.homes(NEAR))
     assert len({one.number for one in people}) == 3000
     for one in people:
@@ -29,7 +29,7 @@ def test_every_number_has_its_check_digit_tells_birth_and_sex_and_belongs_to_a_r
         assert one.number[:2] == "29", "GB/T 2260 names no province 29"
 
 
-def test_ages_follow_the_published_pyramid_and_nobody_is_below_sixty() -> None:
+def test_ages_follow_the_pyramid_from_sixty_on() -> None:
     people = elders.draw(7, TODAY, 3000, elders.homes(NEAR))
     ages = [one.age(TODAY) for one in people]
     assert min(ages) >= 60
@@ -49,7 +49,7 @@ def test_couples_live_together_and_name_each_other() -> None:
         assert (other.spouse, other.household, other.residence) == (one.id, one.household, one.residence)
 
 
-def test_every_area_hangs_under_the_city_and_codes_say_their_level() -> None:
+def test_every_area_is_under_the_city_with_a_code_of_its_level() -> None:
     places = {place.code: place for place in areas.all_places()}
     digits = {"province": 6, "city": 6, "district": 6, "street": 9, "community": 12}
     for place in places.values():
@@ -62,7 +62,7 @@ def test_every_area_hangs_under_the_city_and_codes_say_their_level() -> None:
     )
 
 
-def test_the_plan_comes_to_the_meals_asked_for_and_nobody_eats_twice_a_day_unseen() -> None:
+def test_the_plan_has_the_meals_asked_for_one_a_day_each() -> None:
     people = elders.draw(7, TODAY, 600, elders.homes(NEAR))
     apart = set(plants.cast(people, TODAY).values())
     story = calendar.story(TODAY)

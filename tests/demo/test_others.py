@@ -217,9 +217,7 @@ def asked(app: Flask) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("login", sorted(ROLES))
-def test_what_belongs_elsewhere_does_not_exist_for_any_role_at_any_node(
-    desk: Flask, login: str, rounds: Callable[[int, int], int]
-) -> None:
+def test_things_elsewhere_do_not_exist_for_any_role(desk: Flask, login: str, rounds: Callable[[int, int], int]) -> None:
     session = db.session()
     reached, known = Reached.by(session, *ROLES[login][1:]), things(session)
     session.rollback()

@@ -73,7 +73,7 @@ def test_a_claim_is_made_once_for_its_contract_and_days(town: Town, owner: Engin
         ("2026-01-01", "2026-02-28", FEBRUARY),  # covers what is claimed already
     ],
 )
-def test_a_claim_covers_whole_closed_periods_that_no_other_covers(
+def test_a_claim_covers_whole_closed_periods_of_its_own(
     town: Town, owner: Engine, first: str, last: str, period: str
 ) -> None:
     other = CLAIM.format(number="other", first=first, last=last, period=period)
@@ -108,7 +108,7 @@ def test_who_submitted_a_claim_does_not_approve_it(town: Town, owner: Engine) ->
         decided(1, "wave_through", "draft", "approved"),
     ],
 )
-def test_a_claim_is_approved_only_by_an_approval_after_a_submission(town: Town, owner: Engine, wrong: str) -> None:
+def test_a_claim_is_approved_only_after_a_submission(town: Town, owner: Engine, wrong: str) -> None:
     assert refused(partial(run, owner, wrong))
     drop_trigger(owner, "law_decision_known_move")
     run(owner, wrong)
@@ -119,7 +119,7 @@ def test_a_claim_that_has_ended_moves_no_more(town: Town, owner: Engine) -> None
     assert refused(partial(run, owner, decided(4, "return", "settled", "returned")))
 
 
-def test_a_claim_is_paid_only_by_a_payout_that_another_person_confirmed(town: Town, owner: Engine) -> None:
+def test_a_claim_is_paid_only_by_a_payout_another_confirmed(town: Town, owner: Engine) -> None:
     run(owner, SUBMITTED, DETERMINED, decided(3, "approve", "determined", "approved", "chief"))
     paid = decided(4, "pay", "approved", "paid", "payer")
     assert refused(partial(run, owner, paid))
@@ -137,7 +137,7 @@ def test_a_checked_payout_pays(town: Town, owner: Engine) -> None:
     run(owner, decided(4, "pay", "approved", "paid", "payer"))
 
 
-def test_a_checker_who_entered_is_refused_by_the_trigger_and_by_the_check(town: Town, owner: Engine) -> None:
+def test_trigger_and_check_refuse_a_checker_who_entered(town: Town, owner: Engine) -> None:
     run(owner, ENTERED)
     disguised = CHECKED.format(outcome="confirmed", entered="other", checked="payer")
     assert refused(partial(run, owner, disguised))

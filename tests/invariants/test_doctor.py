@@ -50,7 +50,7 @@ def trouble(result: Result) -> str:
     return result.stderr
 
 
-def test_a_sound_installation_is_told_whole(doctor: Doctor, config: Config) -> None:
+def test_a_sound_installation_is_reported_in_full(doctor: Doctor, config: Config) -> None:
     result = doctor("--json")
 
     report = json.loads(result.stdout)
@@ -135,7 +135,7 @@ def test_a_clock_that_is_off_is_named(doctor: Doctor, monkeypatch: pytest.Monkey
     assert "clock is +86400 s" in trouble(doctor())
 
 
-def test_a_warning_is_told_and_leaves_the_exit_status(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_warning_is_reported_and_leaves_the_exit_status(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "SETTINGS", (lambda _settings, report: report.warnings.append("due in January"),))
     monkeypatch.setattr(checks, "AS_OWNER", (checks._schema,))  # the rig's server does not sync, which is a trouble
 
@@ -169,7 +169,7 @@ def _overflow(_: int) -> None:
     raise OverflowError("date value out of range")
 
 
-def test_a_calendar_not_entered_is_a_warning_louder_where_a_rule_asks(doctor: Doctor, session: Session) -> None:
+def test_a_missing_calendar_warns_louder_where_a_rule_asks(doctor: Doctor, session: Session) -> None:
     def warned(day: date) -> list[str]:
         with clock.at(clock.instant(day)):
             result = doctor("--json")

@@ -98,7 +98,7 @@ def test_every_table_of_facts_carries_its_triggers(owner: Engine) -> None:
         assert invariants.standing(connection) == invariants.wanted(owner.dialect.name)
 
 
-def test_a_fact_is_not_replaced_on_sqlite_even_without_the_pragma(sqlite_url: str) -> None:
+def test_sqlite_replaces_no_fact_even_without_the_pragma(sqlite_url: str) -> None:
     engine = owner_engine(sqlite_url)
     insert = """INSERT {} INTO event (number, at, actor, kind, subject, body, previous, hash)
                 VALUES (1, '2026-01-01T00:00:00.000000Z', 'a', 'k', 's', '{{}}', '{}', 'h')"""
@@ -110,9 +110,7 @@ def test_a_fact_is_not_replaced_on_sqlite_even_without_the_pragma(sqlite_url: st
             connection.exec_driver_sql(insert.format("OR REPLACE", events.FIRST))
 
 
-def test_the_application_role_lacks_the_right_even_without_triggers(
-    app: Flask, session: Session, owner: Engine
-) -> None:
+def test_the_app_role_lacks_the_right_even_without_triggers(app: Flask, session: Session, owner: Engine) -> None:
     if owner.dialect.name == "sqlite":
         assert invariants.wanted("sqlite") >= {f"law_{table}_no_delete" for table in invariants.FACTS}
         return
@@ -129,7 +127,7 @@ def test_the_application_role_lacks_the_right_even_without_triggers(
 # --- the event chain ---
 
 
-def test_event_numbers_have_no_gap_and_each_names_the_hash_before(session: Session, owner: Engine) -> None:
+def test_events_have_no_gap_and_name_the_hash_before(session: Session, owner: Engine) -> None:
     for _ in range(3):
         world.event(session)
     number, digest = events.head(session)
@@ -174,7 +172,7 @@ def test_a_period_only_closes_once_in_order_and_keeps_its_days(session: Session,
     run(owner, "UPDATE period SET state = 'open', closed_at = NULL WHERE from_day = '2026-01-01'")
 
 
-def test_a_transfer_is_booked_to_its_days_period_or_to_the_earliest_open_one(session: Session) -> None:
+def test_a_transfer_is_booked_to_its_or_the_earliest_open_period(session: Session) -> None:
     world.make(session)
     booked(session, date(2026, 1, 20), fen=1)
     booked(session, date(2026, 2, 20), fen=2)
@@ -206,7 +204,7 @@ def test_a_movement_into_a_closed_period_is_refused(session: Session, owner: Eng
     into_closed()
 
 
-def test_a_transfer_moves_money_between_two_accounts_of_its_own_contract(session: Session, owner: Engine) -> None:
+def test_a_transfer_moves_money_between_its_contracts_accounts(session: Session, owner: Engine) -> None:
     world.make(session)
     booked(session, date(2026, 1, 20))
     session.rollback()
@@ -302,9 +300,7 @@ def test_a_sale_id_is_taken_once_for_ever(owner: Engine, sold: str) -> None:
 
 
 @pytest.mark.parametrize(("due", "added"), [("list_fen + 1", "0"), ("401", "400 - list_fen"), ("399", "400")])
-def test_a_sale_costs_at_most_its_price_and_what_was_added_and_no_less_than_that(
-    owner: Engine, sold: str, due: str, added: str
-) -> None:
+def test_a_sale_costs_no_more_than_its_price_and_surcharge(owner: Engine, sold: str, due: str, added: str) -> None:
     other = "00000000-0000-4000-8000-000000000009"
     with owner.connect() as connection:
         columns = [column["name"] for column in inspect(connection).get_columns("sale")]

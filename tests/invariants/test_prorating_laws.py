@@ -46,21 +46,21 @@ def test_the_parts_of_a_budget_together_never_pass_it(town: Town, owner: Engine)
     run(owner, PART.format(fen=1))
 
 
-def test_a_part_of_nothing_passes_no_budget_and_none_is_more_than_was_asked(town: Town, owner: Engine) -> None:
+def test_a_prorated_part_is_never_negative_or_above_the_request(town: Town, owner: Engine) -> None:
     assert refused(partial(run, owner, PART.format(fen=-1)))
     assert refused(partial(run, owner, PART.format(fen=501)))
     run(owner, PART.format(fen=0))
     assert refused(partial(run, owner, PART.format(fen=0)))
 
 
-def test_a_share_loses_no_more_than_it_is_and_only_in_an_open_period(town: Town, owner: Engine) -> None:
+def test_a_share_loses_at_most_itself_and_in_an_open_period(town: Town, owner: Engine) -> None:
     for state, fen in (("open", 501), ("open", 0), ("closed", 100)):
         assert refused(partial(run, owner, SHARE.format(state=state, fen=fen))), (state, fen)
     drop_trigger(owner, "law_prorated_within_share")
     run(owner, SHARE.format(state="open", fen=501))
 
 
-def test_a_window_a_contract_and_a_share_are_booked_once_and_stay_as_they_are(town: Town, owner: Engine) -> None:
+def test_proration_rows_are_booked_once_and_never_change(town: Town, owner: Engine) -> None:
     columns = {
         "prorating": ("allowance, window_start, limit_fen, other_fen, asked_fen, records, recorded, at", "limit_fen"),
         "prorating_part": ("allowance, window_start, contract_id, asked_fen, part_fen", "asked_fen"),

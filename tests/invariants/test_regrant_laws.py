@@ -51,7 +51,7 @@ def test_a_meal_is_given_the_benefit_once_and_gives_it_up_once(town: Town, owner
     assert refused(partial(run, owner, copied(town, "third", "third")))
 
 
-def test_who_received_gives_to_nobody_and_who_gave_receives_from_nobody(town: Town, owner: Engine) -> None:
+def test_a_receiver_never_gives_and_a_giver_never_receives(town: Town, owner: Engine) -> None:
     assert refused(partial(run, owner, copied(town, "third", "second")))
     assert refused(partial(run, owner, copied(town, "first")))
     drop_trigger(owner, "law_regrant_standing")

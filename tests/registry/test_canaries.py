@@ -130,7 +130,7 @@ def at_the_counter(till: Till, known: str, unknown: str) -> list[TestResponse]:
     ]
 
 
-def test_an_error_that_nobody_foresaw_is_logged_without_its_words(
+def test_an_unforeseen_error_is_logged_without_its_text(
     app: Flask, admin: Browser, logged: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def break_down(*_: object, **__: object) -> None:

@@ -74,7 +74,7 @@ def test_a_name_that_the_font_lacks_leaves_a_line_to_write_on():
     assert "姓名" in shown
 
 
-def test_the_number_for_people_stands_on_the_card_and_the_brand_line_is_a_setting():
+def test_the_card_shows_its_number_and_the_set_brand_line():
     number = cards.new_number()
     shown = texts(card_print.sheet([Face(cards.new_code(), number, "李秀英")], brand="某某市长者饭堂"))
     assert f"{number[:4]} {number[4:]}" in shown
@@ -91,7 +91,7 @@ def test_ten_cards_a_page_and_files_of_bounded_size(monkeypatch: pytest.MonkeyPa
     assert counts == [2, 2, 1]
 
 
-def test_a_code_is_a_version_two_symbol_of_at_least_25_millimetres_with_its_quiet_zone():
+def test_a_code_is_version_two_25_mm_with_quiet_zone():
     assert len(card_print.matrix(cards.new_code())) == 25
     assert card_print.MODULES * card_print.MODULE >= 25
     assert card_print.CARD[1] > (card_print.MODULES + 2 * card_print.QUIET) * card_print.MODULE
@@ -112,7 +112,7 @@ def test_the_fonts_face_is_that_of_mainland_china():
         assert fonts.fonts[card_print._SIMPLIFIED]["name"].getDebugName(4) == "Noto Sans CJK SC"
 
 
-def test_once_confirmed_a_batch_cannot_be_printed_again_and_each_card_says_so(session: Session):
+def test_a_confirmed_batch_cannot_be_printed_again(session: Session):
     some_areas(session)
     an_elder(session)
     with transaction():

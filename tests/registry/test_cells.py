@@ -50,9 +50,7 @@ def a_workbook(path: Path, *sheets: tuple[str, list[list[Any]]], hidden: tuple[s
 @pytest.mark.parametrize(
     ("kind", "column"), [(kind, column) for kind, made in KINDS.items() for column in made.template.columns]
 )
-def test_a_number_cell_is_refused_with_the_remedy_where_it_could_have_lost_digits(
-    tmp_path: Path, kind: str, column: Column
-):
+def test_a_number_cell_that_may_have_lost_digits_is_refused(tmp_path: Path, kind: str, column: Column):
     required = [each for each in KINDS[kind].template.columns if each.required and each != column]
     heading = [column.title, *(each.title for each in required)]
     path = a_workbook(tmp_path / "n.xlsx", ("一", [heading, [220104000099, *("x" for _ in required)]]))
@@ -71,7 +69,7 @@ def test_a_mobile_number_is_whole_and_a_landline_may_not_be(digits: str, read: b
     assert mobile(digits) is read
 
 
-def test_a_mobile_number_and_a_day_of_eight_digits_are_read_from_number_cells(tmp_path: Path):
+def test_mobile_numbers_and_8_digit_days_are_read_from_numbers(tmp_path: Path):
     rows = [["姓名", "证件号码", "联系电话", "生效日期"], ["李秀英", number(), 13912345678, 20260101]]
     assert import_runs.apply(a_workbook(tmp_path / "m.xlsx", ("一", rows)), "roster", "p-admin").new == 1
     assert not written_day("46027")
@@ -93,7 +91,7 @@ def last_day(session: Session) -> date | None:
 
 @pytest.mark.usefixtures("ended")
 @pytest.mark.parametrize("word", ["无", "长期", "长期有效"])
-def test_an_empty_end_changes_no_contract_and_a_word_takes_the_end_away(session: Session, tmp_path: Path, word: str):
+def test_a_contracts_end_is_removed_by_a_word_not_by_emptiness(session: Session, tmp_path: Path, word: str):
     assert apply(session, tmp_path, "contracts", contract(to=""), name="b.csv").same == 1
     assert last_day(session) == date(2026, 12, 31)
     assert apply(session, tmp_path, "contracts", contract(to=word), name="c.csv").changed == 1
@@ -113,7 +111,7 @@ def classes(session: Session) -> list[tuple[str, date | None]]:
     return sorted((fact.value, fact.to_day) for fact in known if fact.kind == "class")
 
 
-def test_an_empty_end_changes_no_class_and_a_word_takes_the_end_away(session: Session, tmp_path: Path):
+def test_a_classs_end_is_removed_by_a_word_not_by_emptiness(session: Session, tmp_path: Path):
     apply_roster(session, tmp_path, cells(classes="低保", class_until="2026-12-31"))
     confirm_all(session)
     assert classes(session) == [("dibao", date(2026, 12, 31))]
@@ -137,7 +135,7 @@ def test_a_day_of_nothing_is_refused_and_not_passed_over(tmp_path: Path, values:
     assert fault.field == field
 
 
-def test_times_of_a_known_canteen_do_not_change_from_its_opening_day_on(session: Session, tmp_path: Path):
+def test_a_known_canteens_times_need_an_explicit_day_to_change(session: Session, tmp_path: Path):
     apply(session, tmp_path, "canteens", canteen())
     later = {**canteen(lunch="11:00-13:30"), "since": ""}
     assert faults(tmp_path, "canteens", later) == [(2, "生效日期")]
@@ -157,7 +155,7 @@ def test_what_an_empty_end_means_stands_in_the_templates():
 HEAD = ["姓名", "证件号码", "生效日期"]
 
 
-def test_other_sheets_that_hold_something_are_named(tmp_path: Path):
+def test_other_sheets_with_content_are_named(tmp_path: Path):
     first, second = [HEAD, ["李秀英", number(), "2026-01-01"]], [HEAD, ["王芳", number(order=103), "2026-01-01"]]
     sheets: tuple[tuple[str, list[list[Any]]], ...] = (
         ("一组", first),
@@ -174,7 +172,7 @@ def test_other_sheets_that_hold_something_are_named(tmp_path: Path):
     )
 
 
-def test_a_hidden_sheet_is_not_read_in_the_place_of_the_one_that_is_seen(tmp_path: Path):
+def test_a_hidden_sheet_is_not_read_for_the_visible_one(tmp_path: Path):
     path = tmp_path / "h.xlsx"
     with xlsxwriter.Workbook(path) as book:
         sheets = [book.add_worksheet("旧"), book.add_worksheet("新")]
@@ -187,7 +185,7 @@ def test_a_hidden_sheet_is_not_read_in_the_place_of_the_one_that_is_seen(tmp_pat
         import_runs.check(path, "roster", "p-admin")
 
 
-def test_hidden_rows_and_columns_are_read_and_told(tmp_path: Path):
+def test_hidden_rows_and_columns_are_read_with_a_notice(tmp_path: Path):
     path = tmp_path / "h.xlsx"
     with xlsxwriter.Workbook(path) as book:
         sheet = book.add_worksheet()
@@ -202,14 +200,14 @@ def test_hidden_rows_and_columns_are_read_and_told(tmp_path: Path):
 
 
 @pytest.mark.parametrize("last", "ХхΧ×Ⅹ*")
-def test_what_only_looks_like_the_last_x_is_told_in_words(last: str):
+def test_a_look_alike_of_the_last_x_is_explained(last: str):
     resident = next(made for order in range(100, 400) if (made := number(order=order)).endswith("X"))
     with pytest.raises(documents.LookAlike, match="不是英文字母 X"):
         documents.parse("resident", resident[:17] + last)
     assert documents.parse("resident", resident[:17] + "x").number == resident
 
 
-def test_radicals_are_stored_as_the_characters_they_look_like_and_it_is_told(session: Session, tmp_path: Path):
+def test_radicals_are_stored_as_usual_characters_with_a_notice(session: Session, tmp_path: Path):
     rows = [cells(name="⾼⽴⽅"), cells(name="⻩⼭", number=number(order=103))]
     report = apply_roster(session, tmp_path, *rows)
     assert (report.new, report.messages()) == (2, ["2 行里有部首字（外形与汉字相同、编码不同），已改为通常的汉字。"])

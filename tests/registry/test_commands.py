@@ -48,9 +48,7 @@ def refusal(result: Result) -> Refusal:
     return result.exception
 
 
-def test_the_command_line_tells_what_waits_and_a_second_person_confirms_there(
-    run: Run, session: Session, tmp_path: Path
-):
+def test_a_second_person_confirms_on_the_command_line(run: Run, session: Session, tmp_path: Path):
     path = a_roster(tmp_path, cells(classes="低保"), cells(number=number(order=104), classes="低保"))
     applied = run("roster", "apply", str(path)).output
     number_of = re.search(r"2 of them wait for a second person: canteen changes confirm (\d+)", applied)
@@ -93,7 +91,7 @@ def test_a_template_is_written_and_reads_back(run: Run, tmp_path: Path):
         )
 
 
-def test_cards_are_issued_to_an_area_printed_and_their_codes_destroyed(run: Run, session: Session, tmp_path: Path):
+def test_cards_are_issued_printed_and_their_codes_destroyed(run: Run, session: Session, tmp_path: Path):
     li = an_elder(session)
     an_elder(session, order=104, name="𠮷田")
     issued = json.loads(run("cards", "issue", "--area", STREET, "--json").stdout)
@@ -128,14 +126,14 @@ def test_a_blank_card_is_bound_and_blocked(run: Run, session: Session, tmp_path:
     assert refusal(run("cards", "bind", card_number, str(uuid.uuid4()))).code == "elder_not_found"
 
 
-def test_wrong_usage_is_told_apart_from_a_refusal(run: Run):
+def test_wrong_usage_differs_from_a_refusal(run: Run):
     assert run("cards", "issue").exit_code == 2
     assert run("cards", "blank", "0").exit_code == 2
     assert refusal(run("cards", "issue", "--area", "999")).code == "area_not_found"
     assert run("roster", "check", "/nowhere.csv").exit_code == 2
 
 
-def test_no_output_holds_a_number(run: Run, tmp_path: Path):
+def test_no_output_contains_a_number(run: Run, tmp_path: Path):
     path = a_roster(tmp_path, cells(), cells(number=number()[:17] + ("0" if number()[17] != "0" else "1")))
     for words in (("check",), ("apply", "--json")):
         assert number()[6:17] not in run("roster", words[0], str(path), *words[1:]).output

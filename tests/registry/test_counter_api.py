@@ -46,7 +46,7 @@ def test_a_blank_card_is_given_out_in_one_call(till: Till, li: uuid.UUID):
     assert NUMBER not in " ".join(db.session().execute(select(Event.body)).scalars())
 
 
-def test_a_card_is_lost_by_its_holders_number_and_found_by_its_scan(till: Till, li: uuid.UUID):
+def test_a_card_is_lost_by_id_number_and_found_by_scan(till: Till, li: uuid.UUID):
     with transaction() as session:
         card = credentials.issue(session, [li], "system")[0]
     lost = till.call("POST", "/api/v1/pos/cards/losses", {"id_number": NUMBER})
@@ -67,9 +67,7 @@ def test_a_card_is_lost_by_its_holders_number_and_found_by_its_scan(till: Till, 
         ("220102460305102", 422, "id_15_digits"),
     ],
 )
-def test_a_number_that_is_wrong_or_not_on_the_roster_is_told(
-    till: Till, li: uuid.UUID, given: str, status: int, code: str
-):
+def test_a_wrong_or_unknown_number_is_reported(till: Till, li: uuid.UUID, given: str, status: int, code: str):
     answer = till.call("POST", "/api/v1/pos/cards/bindings", {"scan": a_blank_card().code, "id_number": given})
     assert (answer.status_code, answer.json["code"]) == (status, code)
     assert given not in answer.text

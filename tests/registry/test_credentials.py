@@ -40,7 +40,7 @@ def test_a_card_is_known_by_its_code_and_by_its_number(session: Session):
     assert (by_number.elder_id, by_number.credential_digest, by_number.how) == (li, card.digest, "number")
 
 
-def test_the_database_holds_the_code_only_sealed_and_only_until_printed(session: Session):
+def test_the_database_keeps_a_code_sealed_until_printed(session: Session):
     card = a_card(session, an_elder(session))
     everything = str(session.execute(select(Credential.digest, Credential.number)).all())
     sealed = session.execute(select(CardCode.cipher)).scalar_one()
@@ -86,7 +86,7 @@ def test_a_card_of_one_elder_is_not_given_to_another(session: Session):
         credentials.bind(session, card.code, wang, "p-cashier")
 
 
-def test_a_new_card_ends_the_old_one_and_the_rights_follow_the_person(session: Session):
+def test_a_new_card_ends_the_old_and_limits_follow_the_person(session: Session):
     li = an_elder(session)
     old = a_card(session, li)
     with transaction():
@@ -140,7 +140,7 @@ def test_issuing_twice_makes_one_card(session: Session):
         assert credentials.issue(session, [li, wang], "p-admin") == []
 
 
-def test_a_replaced_card_is_blocked_and_the_new_one_waits_to_be_printed(session: Session):
+def test_a_replaced_card_is_blocked_and_the_new_awaits_printing(session: Session):
     li = an_elder(session)
     old = a_card(session, li)
     with transaction():
@@ -246,7 +246,7 @@ def test_two_desks_that_issue_or_replace_at_once_make_one_card(session: Session,
     assert session.execute(select(func.count()).select_from(Credential)).scalar_one() == 2
 
 
-def test_a_lost_card_for_which_another_was_issued_never_lives_again(session: Session):
+def test_a_lost_card_that_was_replaced_never_works_again(session: Session):
     li = an_elder(session)
     lost = a_card(session, li)
     with transaction():

@@ -53,12 +53,12 @@ def test_fifteen_digits_are_refused_with_the_remedy():
 
 
 @pytest.mark.parametrize("cell", ["2.29901194603051E+17", "2.29901E17", "229901194603051000.0"])
-def test_a_number_that_a_spreadsheet_made_a_float_is_refused_with_the_remedy(cell: str):
+def test_a_number_made_a_float_is_refused_with_the_remedy(cell: str):
     with pytest.raises(RoundedNumber, match="文本"):
         documents.parse("resident", cell, today=TODAY)
 
 
-def test_a_number_whose_last_digits_a_spreadsheet_lost_is_told_from_a_slip():
+def test_digits_lost_in_a_spreadsheet_differ_from_a_slip():
     rounded = number()[:15] + "000"
     with pytest.raises(RoundedNumber):
         documents.parse("resident", rounded, today=TODAY)
@@ -97,7 +97,7 @@ def test_equal_digits_of_two_kinds_are_two_keys():
     assert documents.parse("hmt", "12345678").key != documents.parse("foreign", "12345678").key
 
 
-def test_what_is_shown_and_what_errors_say_never_holds_the_number():
+def test_displays_and_errors_never_contain_the_number():
     document = documents.parse("resident", number(), today=TODAY)
     assert document.masked == f"2299{'*' * 10}{number()[-4:]}"
     assert number() not in repr(document)

@@ -23,7 +23,7 @@ def areas(session: Session):
     some_areas(session)
 
 
-def test_the_rules_see_what_holds_on_the_day(session: Session):
+def test_the_rules_see_the_facts_valid_on_the_day(session: Session):
     li = an_elder(
         session,
         NewFact("class", "dibao", date(2026, 1, 1), date(2026, 4, 30)),
@@ -40,7 +40,7 @@ def test_the_rules_see_what_holds_on_the_day(session: Session):
     assert elders.as_diner(session, li, date(2026, 4, 30)).classes == ("alone", "dibao")
 
 
-def test_the_rules_see_since_when_what_was_approved_has_held(session: Session):
+def test_the_rules_see_since_when_an_approval_is_valid(session: Session):
     li = an_elder(
         session,
         NewFact("class", "dibao", date(2025, 1, 1), date(2025, 12, 31)),
@@ -66,7 +66,7 @@ def test_what_was_not_yet_known_then_does_not_show(session: Session):
     assert elders.as_diner(session, li, date(2026, 4, 1)).statuses == ()
 
 
-def test_a_death_reported_in_error_is_answered_and_the_record_keeps_both(session: Session):
+def test_a_death_reported_in_error_is_retracted_on_record(session: Session):
     li = an_elder(session)
     with transaction():
         elders.note(session, li, [NewFact("status", "deceased", date(2026, 4, 1))], "p-admin")
@@ -98,7 +98,7 @@ def test_one_number_belongs_to_one_elder(session: Session):
         an_elder(session, name="王芳")
 
 
-def test_two_desks_with_one_number_are_told_apart_by_the_key_itself(session: Session):
+def test_the_unique_key_refuses_two_desks_with_one_number(session: Session):
     an_elder(session)
     mac = session.execute(text("SELECT number_mac FROM identity_key")).scalar_one()
     with pytest.raises(Exception, match=r"(?i)unique|duplicate|law"), transaction():
@@ -132,7 +132,7 @@ def test_an_area_must_be_known(session: Session):
         elders.register(session, NewElder("李秀英", birth=MAY.replace(year=1946), sex="f", hukou="999"), "p-admin")
 
 
-def test_merged_people_are_one_to_the_rules_and_part_again_when_that_was_wrong(session: Session):
+def test_merged_people_are_one_until_the_merge_is_undone(session: Session):
     li = an_elder(session, NewFact("class", "dibao", date(2026, 1, 1)))
     twin = an_elder(session, order=104)
     third = an_elder(session, order=106)
@@ -177,7 +177,7 @@ def test_a_move_to_another_district_counts_from_its_day(session: Session):
     assert (moved.residence, moved.residence_since) == ((CITY, OTHER), clock.civil(MAY))
 
 
-def test_the_rules_see_since_when_somebody_lives_in_the_city_after_a_move_within_it(session: Session):
+def test_a_move_within_the_city_keeps_the_days_lived_there(session: Session):
     li = an_elder(session)
     with transaction():
         elders.note(session, li, [NewFact("residence", OTHER, MAY)], "p-admin")
@@ -215,7 +215,7 @@ def test_a_scan_asks_the_database_twice_for_the_diner(session: Session, monkeypa
     assert len(asked) == 2
 
 
-def test_a_number_taken_is_a_conflict_that_tells_nothing_of_the_first(session: Session):
+def test_a_number_taken_is_a_conflict_that_reveals_nothing(session: Session):
     an_elder(session)
     with pytest.raises(Conflict) as refused:
         an_elder(session, name="王芳")

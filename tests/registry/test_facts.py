@@ -28,7 +28,7 @@ def values(known: list[Fact], on: str, known_at: int | None = None) -> list[str]
     return [each.value for each in facts.on_day(facts.standing(known, known_at), date.fromisoformat(on))]
 
 
-def test_both_ends_of_a_fact_hold():
+def test_a_fact_is_valid_on_both_end_days():
     poor = [fact(1, "class", "dibao", "2026-03-01", "2026-03-31")]
     assert [values(poor, day) for day in ("2026-02-28", "2026-03-01", "2026-03-31", "2026-04-01")] == [
         [],
@@ -38,7 +38,7 @@ def test_both_ends_of_a_fact_hold():
     ]
 
 
-def test_of_a_single_valued_kind_the_latest_from_day_holds_then_the_latest_recorded():
+def test_a_single_valued_kind_takes_the_latest_day_then_record():
     moves = [
         fact(1, "residence", "a", "2020-01-01"),
         fact(2, "residence", "c", "2026-03-01"),
@@ -51,7 +51,7 @@ def test_of_a_single_valued_kind_the_latest_from_day_holds_then_the_latest_recor
     assert values(moves, "2026-03-01", known_at=3) == ["c"]
 
 
-def test_many_valued_kinds_hold_together():
+def test_many_valued_kinds_are_valid_together():
     both = [fact(1, "class", "dibao", "2020-01-01"), fact(2, "class", "alone", "2020-01-01")]
     assert values(both, "2026-01-01") == ["dibao", "alone"]
 
@@ -148,7 +148,7 @@ def test_a_fact_that_ends_before_it_begins_is_refused():
         ([fact(1, "class", "dibao", "2026-06-01"), fact(2, "hukou", "220104", "2020-01-01")], {}),
     ],
 )
-def test_since_when_something_has_held_without_a_break(known: list[Fact], expected: dict[str, str]):
+def test_since_when_something_was_valid_without_a_break(known: list[Fact], expected: dict[str, str]):
     found = facts.since(facts.standing(known), date(2026, 5, 2))
     assert {key: day.isoformat() for key, day in found.items()} == expected
 
@@ -174,9 +174,7 @@ PATHS = {"x": ("22", "2201", "220104", "x"), "y": ("22", "2201", "220104", "y"),
         ),
     ],
 )
-def test_since_when_somebody_lives_in_an_area_whatever_homes_there_were(
-    homes: list[tuple[str, str]], expected: dict[str, str]
-):
+def test_days_lived_in_an_area_span_several_homes(homes: list[tuple[str, str]], expected: dict[str, str]):
     known = [fact(number, "residence", home, since) for number, (home, since) in enumerate(homes)]
     found = facts.lived_since(known, known[-1], PATHS)
     assert {key: day.isoformat() for key, day in found.items()} == {

@@ -30,7 +30,7 @@ def test_an_altered_byte_does_not_open():
         box.open(bytes(sealed), "row", box.key_id)
 
 
-def test_what_an_older_key_sealed_opens_by_its_id_and_new_is_sealed_by_the_new():
+def test_old_seals_open_by_key_id_and_new_use_the_new_key():
     before = Box(OLD, purpose="test")
     now = Box(NEW, [OLD], purpose="test")
     assert now.open(before.seal(b"x", "row"), "row", before.key_id) == b"x"

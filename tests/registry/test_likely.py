@@ -60,7 +60,7 @@ def test_two_rows_of_one_file_are_a_question_too(tmp_path: Path):
     assert check(tmp_path, cells(), cells(**SECOND)) == [(3, "likely_same")]
 
 
-def test_what_was_held_back_comes_in_once_it_is_answered(session: Session, tmp_path: Path):
+def test_rows_left_out_are_applied_once_answered(session: Session, tmp_path: Path):
     path = a_roster(tmp_path, cells(), cells(**SECOND))
     first = import_runs.apply(path, "roster", "p-admin")
     again = import_runs.apply(path, "roster", "p-admin")
@@ -88,7 +88,7 @@ def test_the_desk_lists_them_until_they_are_merged(session: Session):
     assert likely_same.twins(session, [one, two]) == {}
 
 
-def test_who_is_like_whom_is_told_as_it_was_known(session: Session):
+def test_likely_same_people_are_listed_as_known_at_the_event(session: Session):
     from canteen import events  # noqa: PLC0415
 
     one = an_elder(session)

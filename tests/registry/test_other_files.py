@@ -99,7 +99,7 @@ def contract(**values: str) -> dict[str, str]:
 # --- areas ---
 
 
-def test_areas_come_in_any_order_of_rows_with_functional_areas_beside(session: Session, tmp_path: Path):
+def test_areas_are_read_in_any_order_of_rows(session: Session, tmp_path: Path):
     rows = [
         area(id="229901002003", name="新社区", level="社区", parents="229901002、JK"),
         area(),
@@ -138,7 +138,7 @@ def test_an_area_elsewhere_is_not_moved_into_ones_own(session: Session, tmp_path
     assert faults(tmp_path, "areas", given, within=[DISTRICT, STREET])[0] == (2, "区划代码")
 
 
-def test_what_would_hang_on_a_bad_row_is_bad_too_and_the_rest_comes_in(session: Session, tmp_path: Path):
+def test_areas_below_a_bad_row_are_bad_and_the_rest_is_applied(session: Session, tmp_path: Path):
     below = area(id="229901002003", name="新社区", level="社区", parents="229901002")
     under = area(id="229901003", name="好街道")
     report = apply(session, tmp_path, "areas", below, area(parents="999999"), under)
@@ -149,7 +149,7 @@ def test_what_would_hang_on_a_bad_row_is_bad_too_and_the_rest_comes_in(session: 
     assert session.get(Area, "229901003") is not None
 
 
-def test_no_area_lies_in_itself_and_none_below_a_district_lies_nowhere(tmp_path: Path):
+def test_no_area_lies_in_itself_or_in_no_district(tmp_path: Path):
     ring = [area(id=one, level="功能区", parents=other) for one, other in (("JK", "GX"), ("GX", "JK"))]
     assert faults(tmp_path, "areas", *ring) == [(2, "上级代码"), (3, "上级代码")]
     assert faults(tmp_path, "areas", area(parents="")) == [(2, "上级代码")]
@@ -169,7 +169,7 @@ def test_a_canteen_serves_as_its_row_says(session: Session, tmp_path: Path):
     assert not places.serves_on(session, "c1", date(2026, 6, 7))
 
 
-def test_how_long_a_canteen_may_be_alone_follows_its_kind_until_a_row_says_otherwise(session: Session, tmp_path: Path):
+def test_offline_days_follow_the_canteens_kind_by_default(session: Session, tmp_path: Path):
     rows = [canteen(), canteen(id="c2", profile="村级助餐点"), canteen(id="c3", offline="7")]
     apply(session, tmp_path, "canteens", *rows)
     assert [session.get_one(Canteen, each).offline_days for each in ("c1", "c2", "c3")] == [3, 14, 7]
@@ -180,7 +180,7 @@ def test_how_long_a_canteen_may_be_alone_follows_its_kind_until_a_row_says_other
     assert faults(tmp_path, "canteens", canteen(offline="61")) == [(2, "可断网天数")]
 
 
-def test_new_windows_hold_from_their_day(session: Session, tmp_path: Path):
+def test_new_windows_are_valid_from_their_day(session: Session, tmp_path: Path):
     apply(session, tmp_path, "canteens", canteen())
     later = canteen(lunch="11:00-13:30", dinner="16:30-18:30", week="每天", since="2026-06-01")
     assert apply(session, tmp_path, "canteens", later, name="b.csv").changed == 1
@@ -202,7 +202,7 @@ def test_a_bad_canteen_is_named(session: Session, tmp_path: Path):
     assert faults(tmp_path, "canteens", canteen(area="229902")) == [(2, "所在区划代码")]
 
 
-def test_a_meal_that_is_served_no_longer_ends_with_the_day_before(session: Session, tmp_path: Path):
+def test_a_meal_period_no_longer_served_ends_the_day_before(session: Session, tmp_path: Path):
     apply(session, tmp_path, "canteens", canteen(dinner="16:30-18:30"))
     stops = canteen(lunch="", dinner="不供应", since="2026-06-01")
     assert apply(session, tmp_path, "canteens", stops, name="b.csv").changed == 1
@@ -243,7 +243,7 @@ def closure(**values: str) -> dict[str, str]:
     return {"canteen": "c1", "from": "2026-06-01", "to": "2026-06-03", "reason": "装修"} | values
 
 
-def test_a_canteen_is_closed_on_the_days_announced_and_opens_early_when_told(session: Session, tmp_path: Path):
+def test_a_closure_is_for_its_days_and_can_be_shortened(session: Session, tmp_path: Path):
     apply(session, tmp_path, "canteens", canteen(week="每天"))
     assert apply(session, tmp_path, "closures", closure(), name="a.csv").new == 1
     assert [places.serves_on(session, "c1", date(2026, 6, day)) for day in (1, 3, 4)] == [False, False, True]
@@ -272,7 +272,7 @@ def with_canteen(session: Session, tmp_path: Path):
 
 
 @pytest.mark.usefixtures("with_canteen")
-def test_contracts_share_operator_and_payee_and_keep_the_account_sealed(session: Session, tmp_path: Path):
+def test_contracts_share_operator_and_payee_account_sealed(session: Session, tmp_path: Path):
     assert apply(session, tmp_path, "contracts", contract(), contract(id="k2", canteen="c2")).new == 2
     made = places.find_contract(session, "c1", DAY)
     assert (made.canteen_class, made.grade, made.district_id) == ("public_private", "good", DISTRICT)
@@ -329,7 +329,7 @@ def test_a_mistyped_credit_code_is_refused(code: str):
 
 
 @pytest.mark.usefixtures("with_canteen")
-def test_one_file_ends_a_contract_and_makes_the_next_in_any_order_of_rows(session: Session, tmp_path: Path):
+def test_one_file_ends_a_contract_and_makes_the_next(session: Session, tmp_path: Path):
     apply(session, tmp_path, "contracts", contract())
     follower = contract(id="k2", operator="另一餐饮", credit="", **{"from": "2026-07-01"})
     report = apply(session, tmp_path, "contracts", follower, contract(to="2026-06-30"), name="b.csv")
@@ -347,9 +347,7 @@ def test_a_credit_code_is_one_operator(session: Session, tmp_path: Path):
 
 
 @pytest.mark.usefixtures("with_canteen")
-def test_village_collectives_of_one_name_are_not_one_operator_unless_they_are_neighbours(
-    session: Session, tmp_path: Path
-):
+def test_collectives_of_one_name_are_one_only_as_neighbours(session: Session, tmp_path: Path):
     apply(session, tmp_path, "areas", area())
     apply(session, tmp_path, "canteens", canteen(id="c3", area="229901002", opened="2026-01-01"), name="c.csv")
     village = {"operator": "幸福村村民委员会", "credit": ""}
@@ -402,7 +400,7 @@ def new_contract(folder: Path, name: str = "f.csv", **values: str) -> Report:
 
 
 @pytest.mark.usefixtures("with_canteen")
-def test_a_contract_with_a_new_account_is_made_once_a_second_person_confirms(session: Session, tmp_path: Path):
+def test_a_contract_with_a_new_account_needs_a_second_person(session: Session, tmp_path: Path):
     report = new_contract(tmp_path)
     assert (report.new, report.waiting) == (1, 1)
     assert session.execute(select(Contract.id)).first() is None
@@ -431,7 +429,7 @@ def test_a_renewal_that_pays_the_same_account_waits_for_nobody(session: Session,
 
 
 @pytest.mark.usefixtures("with_canteen")
-def test_a_contract_that_waits_is_asked_for_once_and_not_in_two_versions(session: Session, tmp_path: Path):
+def test_a_waiting_contract_is_asked_for_once(session: Session, tmp_path: Path):
     new_contract(tmp_path)
     same = a_file(tmp_path, "contracts", contract() | {"grade": "良好 "}, name="b.csv")
     assert import_runs.check(same, "contracts", "p-admin").same == 1
@@ -455,7 +453,7 @@ def staff(**values: str) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("with_canteen")
-def test_staff_get_accounts_and_roles_and_their_first_secrets_are_told_once(session: Session, tmp_path: Path):
+def test_staff_get_accounts_and_first_secrets_shown_once(session: Session, tmp_path: Path):
     rows = [staff(), staff(place="c2"), staff(login="zhao", name="赵敏", role="街道审核", node="区划", place=STREET)]
     report = apply(session, tmp_path, "staff", *rows)
     assert report.new == 3
@@ -480,7 +478,7 @@ def test_bad_staff_are_named(session: Session, tmp_path: Path):
 
 
 @pytest.mark.usefixtures("with_canteen")
-def test_staff_that_no_administrator_could_make_are_named_and_the_rest_come_in(session: Session, tmp_path: Path):
+def test_refused_staff_are_named_and_the_rest_is_applied(session: Session, tmp_path: Path):
     own = people.create(
         "chief", "主任", password="apricot-kettle-42", grants=[("admin", "area", CITY)], by=reach.SYSTEM
     )
@@ -502,7 +500,7 @@ def test_staff_that_no_administrator_could_make_are_named_and_the_rest_come_in(s
 
 
 @pytest.mark.usefixtures("with_canteen")
-def test_bureau_roles_of_a_file_are_one_batch_for_a_second_administrator(session: Session, tmp_path: Path):
+def test_a_files_bureau_roles_are_one_batch_to_confirm(session: Session, tmp_path: Path):
     confirm_all(session)  # makes one administrator; with the next one the command line gives no role alone
     people.create("second", "乙", password="apricot-kettle-42", grants=[("admin", "area", CITY)], by=reach.SYSTEM)
     rows = [staff(login=each, name=each, role="财务", node="区划", place=DISTRICT) for each in ("zhao", "qian")]

@@ -59,7 +59,7 @@ def count(model: type, *where: object) -> int:
 # --- elders ---
 
 
-def test_an_elder_is_found_by_name_number_or_card_and_shown_masked(admin: Browser):
+def test_an_elder_is_found_by_name_number_or_card_masked(admin: Browser):
     li = an_elder()
     with transaction() as session:
         card = credentials.issue(session, [li], "system")[0]
@@ -93,7 +93,7 @@ def test_elders_of_another_district_do_not_exist_here(admin: Browser):
     assert count(Event, Event.subject == str(wang)) == 1
 
 
-def test_a_person_is_registered_at_the_desk_and_mistakes_are_told(admin: Browser):
+def test_a_person_is_registered_at_the_desk(admin: Browser):
     form = {"name": "李秀英", "document": "resident", "hukou": EAST_STREET, "since": "2026-01-01", "class": "dibao"}
     wrong = admin.post("/desk/elders/new", **form, number=NUMBER[:17] + ("1" if NUMBER[17] != "1" else "2"))
     assert wrong.status_code == 422
@@ -106,7 +106,7 @@ def test_a_person_is_registered_at_the_desk_and_mistakes_are_told(admin: Browser
     assert alert(admin.post("/desk/elders/new", **form, number=NUMBER)).startswith("这个证件号码已经登记过")
 
 
-def test_facts_are_noted_with_their_days_and_taken_back_on_record(admin: Browser):
+def test_facts_are_recorded_with_days_and_retracted_on_record(admin: Browser):
     li = an_elder()
     at = f"/desk/elders/{li}"
     noted = admin.post(f"{at}/note", **{"kind": "class", "value": "dibao", "from": "2026-01-01", "to": "2026-12-31"})
@@ -121,7 +121,7 @@ def test_facts_are_noted_with_their_days_and_taken_back_on_record(admin: Browser
     assert "日期" in alert(admin.post(f"{at}/note", **{"kind": "class", "value": "dibao", "from": "soon"}))
 
 
-def test_a_clerk_writes_a_level_as_a_number_and_slips_are_told(admin: Browser):
+def test_a_level_is_written_as_a_number(admin: Browser):
     at = f"/desk/elders/{an_elder()}"
     assert admin.post(f"{at}/note", **{"kind": "level", "value": "3", "from": "2026-01-01"}).location.endswith("asked")
     confirm_all(db.session())
@@ -132,7 +132,7 @@ def test_a_clerk_writes_a_level_as_a_number_and_slips_are_told(admin: Browser):
     assert "电话" in alert(admin.post(f"{at}/amend", name="李秀英", phone="找社区"))
 
 
-def test_the_whole_number_is_shown_only_on_record_and_with_a_reason(admin: Browser):
+def test_the_whole_number_is_shown_only_with_a_reason_on_record(admin: Browser):
     at = f"/desk/elders/{an_elder()}"
     assert "原因" in alert(admin.post(f"{at}/number", reason="x"))
     assert count(Event, Event.kind == "elder.reveal") == 0
@@ -170,7 +170,7 @@ def test_a_card_of_somebody_else_is_not_touched_from_this_page(admin: Browser):
     assert not credentials.standing_of(db.session(), card.id).blocked
 
 
-def test_a_scan_that_is_no_blank_card_is_told_in_a_sentence(admin: Browser):
+def test_a_scan_that_is_no_blank_card_is_explained(admin: Browser):
     li = an_elder()
     for scan, sentence in (("https://x", "不是助餐卡"), ("123", "没有读全")):
         answer = admin.post(f"/desk/elders/{li}/bind", scan=scan)
@@ -206,7 +206,7 @@ def test_a_portrait_is_cut_to_shape_and_stripped(admin: Browser):
     assert count(ElderPhoto) == 1
 
 
-def test_name_and_telephone_are_corrected_and_the_number_stays_sealed_to_the_elder(admin: Browser):
+def test_correcting_name_and_phone_keeps_the_number_sealed(admin: Browser):
     li = an_elder()
     admin.post(f"/desk/elders/{li}/amend", name="李秀瑛", phone="13900000000")
     page = admin.get(f"/desk/elders/{li}").text
@@ -237,7 +237,7 @@ def test_blank_cards_are_made_downloaded_and_confirmed(admin: Browser):
     assert "空白卡" in admin.post("/desk/cards/find", scan=found[0]).text
 
 
-def test_cards_for_an_area_go_to_those_who_live_there_and_have_none(admin: Browser):
+def test_an_areas_cards_go_to_residents_without_one(admin: Browser):
     li, _ = an_elder(), an_elder(WEST_STREET, "王芳", number(order=104))
     assert "区划" in alert(admin.post("/desk/cards/issue", area=WEST_STREET))
     assert admin.post("/desk/cards/issue", area=EAST_STREET).location.endswith("done=made")
@@ -288,7 +288,7 @@ def test_who_may_not_make_cards_sees_no_batches(desk: Browser):
         assert desk.post(f"/desk/cards/{path}").status_code == 403
 
 
-def test_a_batch_is_printed_only_by_those_who_answer_for_all_its_holders(admin: Browser):
+def test_a_batch_is_printed_by_who_answers_for_all_its_holders(admin: Browser):
     li, wang = an_elder(), an_elder(WEST_STREET, "王芳", number(order=104))
     a_person("west", ("admin", "area", WEST))
     a_person("root", ("admin", "area", CITY))
@@ -370,7 +370,7 @@ def test_another_file_than_the_one_checked_is_refused(admin: Browser):
     assert count(Elder) == 0
 
 
-def test_a_roster_broken_off_holds_up_others_in_a_sentence_and_its_maker_may_let_it_stand(admin: Browser, app: Flask):
+def test_an_interrupted_roster_blocks_others_until_accepted(admin: Browser, app: Flask):
     with transaction() as session:
         begun = events.record(session, "import.begin", "r", by="id-east")
         values = {"file_name": "甲.csv", "rows": 0, "bad_rows": 0, "report": "{}", "state": "staged", "by": "id-east"}
@@ -387,7 +387,7 @@ def test_a_roster_broken_off_holds_up_others_in_a_sentence_and_its_maker_may_let
     assert "已导入" in send(west, a_roster({"hukou": WEST_STREET}), act="apply").text
 
 
-def test_a_file_that_is_no_table_is_told_in_a_sentence(admin: Browser):
+def test_a_file_that_is_no_table_is_explained(admin: Browser):
     answer = send(admin, b"\x89PNG\r\n\x1a\n" + bytes(range(256)), act="check")
     assert answer.status_code == 422
     assert alert(answer).endswith("。")
@@ -395,7 +395,7 @@ def test_a_file_that_is_no_table_is_told_in_a_sentence(admin: Browser):
     assert "选择文件" in alert(missing)
 
 
-def test_a_check_asked_for_beside_the_form_answers_the_result_alone(admin: Browser):
+def test_a_check_beside_the_form_answers_the_result_alone(admin: Browser):
     form = {"csrf": admin.token("/desk/account"), "kind": "roster", "file": (io.BytesIO(a_roster({})), "a.csv")}
     part = admin.client.post("/desk/imports", data=form | {"act": "check"}, headers={"HX-Request": "true"})
     assert "检查结果" in part.text
@@ -439,7 +439,7 @@ def test_names_with_marks_of_the_pattern_are_only_names(session: Session):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what the test's own client sends
-def test_a_file_may_be_as_large_as_the_imports_take_and_no_other_body_may(admin: Browser):
+def test_only_an_import_may_have_a_large_body(admin: Browser):
     blank = "\n".join([",".join(column.title for column in ROSTER.columns), *[" " * 60 + "," * 15] * 120_000])
     assert len(blank) > 8 * 1024 * 1024
     assert "没有数据" in alert(send(admin, blank.encode(), act="check"))
@@ -449,7 +449,7 @@ def test_a_file_may_be_as_large_as_the_imports_take_and_no_other_body_may(admin:
     gc.collect()
 
 
-def test_entries_that_are_likely_one_person_are_listed_and_merged_there(desk: Browser):
+def test_likely_same_entries_are_listed_and_merged(desk: Browser):
     one, two = an_elder(), an_elder(id_number=number(region="220102", order=104))
     an_elder(area=WEST_STREET, id_number=number(region="220102", order=106))
     page = desk.get("/desk/elders/likely").text

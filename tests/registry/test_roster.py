@@ -128,7 +128,7 @@ def test_an_empty_cell_says_nothing_and_none_says_none(session: Session, tmp_pat
     assert diner(session, date(2026, 8, 1)).levels == {"care": 3}
 
 
-def test_a_death_in_the_roster_counts_and_is_not_undone_by_a_roster(session: Session, tmp_path: Path):
+def test_a_death_in_a_roster_is_not_undone_by_a_roster(session: Session, tmp_path: Path):
     apply(session, tmp_path, cells())
     apply(session, tmp_path, cells(status="已故", status_from="2026-11-01"), name="b.csv")
     assert diner(session, date(2026, 11, 2)).statuses == ("deceased",)
@@ -174,9 +174,7 @@ def test_somebody_back_from_a_home_is_normal_from_that_day(session: Session, tmp
         ({"document": "hmt", "number": "H1234567800"}, "", "cell_malformed"),
     ],
 )
-def test_a_bad_row_is_named_with_field_and_reason_and_nothing_of_the_person(
-    tmp_path: Path, changes: dict[str, str], field: str, code: str
-):
+def test_a_bad_row_is_named_without_the_persons_data(tmp_path: Path, changes: dict[str, str], field: str, code: str):
     report = import_runs.check(a_roster(tmp_path, cells(order="x"), cells(**changes)), "roster", "p-admin")
     faults = [fault for fault in report.faults if fault.row == 3]
     assert (field, code) in [(fault.field, fault.code) for fault in faults]
@@ -185,7 +183,7 @@ def test_a_bad_row_is_named_with_field_and_reason_and_nothing_of_the_person(
     assert all(fault.reason.endswith("。") for fault in faults)
 
 
-def test_a_class_of_this_city_alone_may_be_given_by_the_code_that_its_rulebook_names(session: Session, tmp_path: Path):
+def test_a_local_class_is_given_by_its_rulebooks_code(session: Session, tmp_path: Path):
     with transaction():
         values = {"scheme": "s", "version": 1, "yaml": "", "drafted_by": "p", "drafted_at": clock.now(), "recorded": 1}
         session.add(RulebookVersion(hash="h", body='{"classes":["model_worker"]}', **values))
@@ -203,7 +201,7 @@ def test_good_rows_are_applied_and_bad_ones_named(session: Session, tmp_path: Pa
     assert session.execute(select(func.count()).where(events.Event.kind == "import.roster")).scalar_one() == 1
 
 
-def test_a_file_without_one_good_row_is_refused_and_leaves_nothing(session: Session, tmp_path: Path):
+def test_a_file_without_a_good_row_is_refused(session: Session, tmp_path: Path):
     before = counts(session)
     with pytest.raises(NothingToApply) as refused:
         apply(session, tmp_path, cells(number="1"))
@@ -222,7 +220,7 @@ def test_the_match_is_by_number_alone_never_by_name_and_birth(session: Session, 
     assert session.execute(select(func.count()).select_from(Elder)).scalar_one() == 2
 
 
-def test_a_number_ending_in_000_passes_once_its_elder_was_registered_by_hand(session: Session, tmp_path: Path):
+def test_a_number_ending_in_000_passes_once_registered_by_hand(session: Session, tmp_path: Path):
     order = 100
     born = next(
         f"1946{m:02d}{d:02d}"
@@ -264,13 +262,13 @@ def test_a_file_altered_after_the_check_is_not_applied(tmp_path: Path):
         import_runs.apply(path, "roster", "p-admin", expect=checked.file_hash)
 
 
-def test_the_template_we_hand_out_reads_back_with_18_digits_exact(session: Session, tmp_path: Path):
+def test_our_template_reads_back_18_digits_exactly(session: Session, tmp_path: Path):
     (path := tmp_path / "t.xlsx").write_bytes(templates.workbook(session, ROSTER, [cells()]))
     session.rollback()
     assert import_runs.check(path, "roster", "p-admin").new == 1
 
 
-def test_an_18_digit_number_typed_into_a_number_cell_is_refused_with_the_remedy(tmp_path: Path):
+def test_18_digits_in_a_number_cell_are_refused_with_the_remedy(tmp_path: Path):
     path = tmp_path / "n.xlsx"
     with xlsxwriter.Workbook(path) as book:
         sheet = book.add_worksheet()
@@ -281,7 +279,7 @@ def test_an_18_digit_number_typed_into_a_number_cell_is_refused_with_the_remedy(
     assert "文本" in fault.reason
 
 
-def test_merged_cells_and_broken_formulas_are_named_and_never_taken_for_empty(tmp_path: Path):
+def test_merged_cells_and_broken_formulas_are_never_empty(tmp_path: Path):
     path = tmp_path / "m.xlsx"
     rows = [[number(order=order), "低保"] for order in (104, 106)]
     with xlsxwriter.Workbook(path) as book:
@@ -378,7 +376,7 @@ def test_a_broken_off_import_whose_file_is_lost_may_be_let_stand(session: Sessio
 
 
 @pytest.mark.usefixtures("in_steps")
-def test_what_somebody_notes_while_a_large_roster_is_judged_is_not_run_over(
+def test_facts_noted_during_a_large_roster_are_not_overwritten(
     session: Session, app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     apply(session, tmp_path, cells(classes="低保"))
@@ -407,7 +405,7 @@ def test_what_somebody_notes_while_a_large_roster_is_judged_is_not_run_over(
 
 
 @pytest.mark.usefixtures("in_steps")
-def test_a_large_roster_of_changes_alone_leaves_nothing_behind_when_broken_off(
+def test_an_interrupted_roster_of_changes_leaves_nothing_behind(
     session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     apply(session, tmp_path, cells())
@@ -457,7 +455,7 @@ def test_differences_come_to_nothing_once_applied():
     assert roster.differences([NewFact("class", "alone", since)], now, since, {"classes": ("alone",)}) == []
 
 
-def test_limits_hold_for_a_roster_too(tmp_path: Path):
+def test_a_roster_is_limited_too(tmp_path: Path):
     with pytest.raises(FileTooLarge):
         import_runs.check(a_roster(tmp_path, cells()), "roster", "p", limits=Limits(file=10))
 
@@ -470,7 +468,7 @@ def asked(folder: Path, *rows: list[str], name: str = "r.csv") -> import_runs.Re
     return import_runs.apply(a_roster(folder, *rows, name=name), "roster", "p-admin")
 
 
-def test_people_of_a_roster_come_in_at_once_and_their_classes_wait_as_one_batch(session: Session, tmp_path: Path):
+def test_a_rosters_people_are_added_and_its_classes_wait(session: Session, tmp_path: Path):
     numbers = [number(order=order) for order in (102, 104, 106)]
     report = asked(
         tmp_path, *(cells(number=each, classes="低保", care="2") for each in numbers[:2]), cells(number=numbers[2])
@@ -490,7 +488,7 @@ def test_people_of_a_roster_come_in_at_once_and_their_classes_wait_as_one_batch(
     assert (seen.classes, seen.levels) == (("dibao",), {"care": 2})
 
 
-def test_a_class_given_in_place_of_another_waits_and_the_other_stays_until_then(session: Session, tmp_path: Path):
+def test_a_replacing_class_waits_and_the_old_one_stays(session: Session, tmp_path: Path):
     apply(session, tmp_path, cells(classes="低保"))
     report = asked(tmp_path, cells(classes="特困", since="2026-07-01", phone="13800000000"), name="b.csv")
     assert (report.changed, report.waiting) == (1, 1)
@@ -533,7 +531,7 @@ def test_a_check_tells_how_many_would_wait_and_asks_for_nothing(session: Session
 
 
 @pytest.mark.usefixtures("in_steps")
-def test_the_classes_of_a_large_roster_are_one_batch_made_with_the_flip(session: Session, tmp_path: Path):
+def test_a_large_rosters_classes_are_one_batch_of_the_flip(session: Session, tmp_path: Path):
     rows = [cells(number=number(order=order), classes="低保") for order in range(104, 116, 2)]
     apply(session, tmp_path, cells())
     report = asked(tmp_path, cells(classes="低保"), *rows, name="b.csv")
@@ -544,7 +542,7 @@ def test_the_classes_of_a_large_roster_are_one_batch_made_with_the_flip(session:
 
 
 @pytest.mark.usefixtures("in_steps")
-def test_classes_of_a_roster_that_was_broken_off_are_asked_for_when_it_ends(
+def test_an_interrupted_rosters_classes_are_asked_for_at_its_end(
     session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     path = a_roster(tmp_path, *(cells(number=number(order=order), classes="低保") for order in range(104, 112, 2)))

@@ -101,7 +101,7 @@ def test_the_events_of_a_confirmed_change_name_both_people(clerk: Browser, check
     assert '"asked_by":"id-east"' in acts["change.confirm"][1]
 
 
-def test_a_refused_change_never_holds_and_says_why(clerk: Browser, checker: Browser):
+def test_a_refused_change_is_never_valid_and_says_why(clerk: Browser, checker: Browser):
     li = an_elder()
     note(clerk, li, kind="class", value="tekun", from_="2026-12-01")
     path = f"/desk/changes/{the_request()}"
@@ -151,7 +151,7 @@ def test_the_auditor_reads_what_waits_and_answers_nothing(clerk: Browser, app: F
     assert auditor.post(path, act="confirm").status_code == 403
 
 
-def test_what_ends_or_only_lowers_holds_at_once(clerk: Browser, checker: Browser):
+def test_ending_or_lowering_a_benefit_is_valid_at_once(clerk: Browser, checker: Browser):
     li = an_elder()
     note(clerk, li, kind="class", value="dibao", from_="2026-01-01")
     checker.post(f"/desk/changes/{the_request()}", act="confirm")
@@ -241,14 +241,14 @@ def test_a_merge_that_gains_something_shows_both_and_waits(clerk: Browser, check
         assert classes(rich, later) == ("dibao",)
 
 
-def test_a_merge_of_entries_told_alike_holds_at_once(clerk: Browser):
+def test_a_merge_of_equal_entries_is_valid_at_once(clerk: Browser):
     an_elder()
     twin = an_elder(name="李秀瑛", id_number=number(order=104, region="220102"))
     assert merge(clerk, twin, NUMBER) == "merged"
     assert requests() == []
 
 
-def test_a_change_overtaken_meanwhile_is_told_and_stays_open(clerk: Browser, checker: Browser):
+def test_a_change_overtaken_meanwhile_stays_open(clerk: Browser, checker: Browser):
     li = an_elder()
     note(clerk, li, kind="status", value="deceased", from_="2026-11-30")
     fact = next(each for each in elders.facts_about(db.session(), li) if each.kind == "status")

@@ -92,7 +92,7 @@ def test_whoever_is_not_logged_in_is_led_to_the_login(app: Flask, client: FlaskC
     assert client.get("/api/v1/raise").status_code == 401
 
 
-def test_a_database_that_is_away_is_told_and_nothing_of_it(
+def test_an_unreachable_database_is_reported_without_details(
     app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     raising(app, OperationalError("SELECT 220102194001011234", {}, Exception("host db7 is down")))
@@ -135,7 +135,7 @@ def test_the_words_of_an_error_stay_out_of_the_log(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 415, 422, 429, 503, 418])
-def test_the_frameworks_own_errors_are_told_in_our_words(app: Flask, client: FlaskClient, status: int) -> None:
+def test_the_frameworks_errors_are_answered_in_our_words(app: Flask, client: FlaskClient, status: int) -> None:
     def view() -> NoReturn:
         abort(status)
 
@@ -163,7 +163,7 @@ def test_json_that_is_none_is_malformed(client: FlaskClient) -> None:
     assert answer.json["code"] == "malformed"
 
 
-def test_fields_that_a_schema_refuses_are_named_and_their_values_are_not(client: FlaskClient) -> None:
+def test_refused_fields_are_named_without_their_values(client: FlaskClient) -> None:
     headers = {"X-Requested-With": "canteen", "Origin": "http://localhost"}
 
     answer = client.post("/api/v1/pos/tablets", json={"code": "", "who": "李娜"}, headers=headers)
@@ -179,7 +179,7 @@ def test_the_paths_of_refused_fields_are_dotted() -> None:
     assert fields_of(messages) == {"sales.0.id", "sales.0.lines.2.item", "body"}
 
 
-def test_a_database_error_does_not_repeat_the_values_it_was_given(session: Session) -> None:
+def test_a_database_error_does_not_repeat_values(session: Session) -> None:
     with pytest.raises(DBAPIError) as found:
         session.execute(text("SELECT :number FROM no_such_table"), {"number": "220102194001011234"})
 

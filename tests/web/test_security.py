@@ -278,7 +278,7 @@ def test_trace_answers_405_and_what_is_allowed(client: FlaskClient, path: str) -
     assert "GET" in answer.headers["Allow"]
 
 
-def test_a_proxy_is_believed_only_as_many_hops_as_the_settings_say(another_host: Callable[..., Flask]) -> None:
+def test_proxies_are_trusted_for_the_set_number_of_hops(another_host: Callable[..., Flask]) -> None:
     forged = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7", "X-Forwarded-Proto": "https"}
 
     def seen(proxies: int) -> tuple[str | None, bool]:

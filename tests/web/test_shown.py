@@ -28,7 +28,7 @@ def test_amounts_are_written_in_yuan(fen: int | None, shown: str) -> None:
     assert filters.yuan(fen) == shown
 
 
-def test_instants_are_written_as_the_clock_in_shanghai_shows_them() -> None:
+def test_instants_are_written_in_shanghai_time() -> None:
     assert filters.at(datetime(2026, 11, 22, 16, 5, tzinfo=UTC)) == "2026-11-23 00:05"
     assert filters.at(None) == ""
 
@@ -39,7 +39,7 @@ def test_days_are_written_in_chinese() -> None:
     assert filters.day(None) == ""
 
 
-def test_a_code_is_told_by_its_kind_first_then_by_itself_then_as_it_is() -> None:
+def test_a_label_goes_by_kind_then_code_then_the_code_itself() -> None:
     filters.add_labels({"soup.lunch": "午汤"})
 
     assert filters.label("lunch") == "午餐"
@@ -60,7 +60,7 @@ def operators(session: Session) -> list[str]:
     return names
 
 
-def test_pages_together_hold_every_row_once(operators: list[str]) -> None:
+def test_pages_together_contain_every_row_once(operators: list[str]) -> None:
     found, after = list[str](), None
     for _ in range(10):
         page = paging.page(
@@ -117,7 +117,7 @@ def test_without_a_database_health_is_bad_and_pages_say_so(tmp_path: Path, url: 
     assert api.json["code"] == "database_away"
 
 
-def test_metrics_are_told_to_this_machine_and_not_through_a_proxy(client: FlaskClient) -> None:
+def test_metrics_are_for_this_machine_and_not_for_a_proxy(client: FlaskClient) -> None:
     client.get("/login")
     own = client.get("/metrics")
 
@@ -131,7 +131,7 @@ def test_metrics_are_told_to_this_machine_and_not_through_a_proxy(client: FlaskC
         assert client.get("/metrics", **elsewhere).status_code == 302
 
 
-def test_metrics_are_told_elsewhere_to_whoever_sees_to_the_machines(app: Flask) -> None:
+def test_metrics_elsewhere_need_the_machines_permission(app: Flask) -> None:
     build_city()
     a_person("it", ("operator_it", "area", CITY))
     a_person("boss", ("admin", "area", CITY))

@@ -26,7 +26,7 @@ def test_a_listed_file_is_kept_for_good_under_its_version(client: FlaskClient, p
         assert "immutable" in answer.headers["Cache-Control"]
 
 
-def test_without_a_version_the_browser_asks_again_and_hears_that_it_is_the_same(client: FlaskClient) -> None:
+def test_a_file_without_a_version_is_revalidated(client: FlaskClient) -> None:
     with client.get("/static/vendor/zxing-wasm/share.js") as first:
         assert first.headers["Cache-Control"] == "public, no-cache"
     with client.get("/static/vendor/zxing-wasm/share.js", headers={"If-None-Match": first.headers["ETag"]}) as again:
