@@ -45,7 +45,7 @@ def create_app(settings: Config | None = None) -> Flask:
 
 
 def _edges(app: Flask, settings: Config) -> None:
-    """Everything that answers to the outside."""
+    """Register everything that answers requests from outside."""
     numbers.register(app)
     security.register(app, settings)
     errors.register(app)

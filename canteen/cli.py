@@ -49,7 +49,7 @@ class Lazy(click.Group):
 
 @click.group(cls=Lazy)
 def cli() -> None:
-    """Meals and subsidies of community canteens for old people."""
+    """Run meals and subsidies of community canteens for old people."""
 
 
 def main() -> None:

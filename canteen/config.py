@@ -34,7 +34,7 @@ class Config:
     allowed_origins: tuple[str, ...] = ()  # besides the request's own host
     proxies: int = 0  # trusted hops in front; 0 = addresses are taken from the socket
     pool_size: int = 10
-    period_from: int = 1  # day of the month on which a period begins; a new value holds from the chain's end on
+    period_from: int = 1  # day of the month on which a period begins; a new value applies from the chain's end on
     close_day: int = 3  # days after a period's end on which it is closed
     close_hour: int = 6  # hour of Asia/Shanghai
     workflow_file: Path | None = None  # JSON: the steps of a claim and who is kept apart; None = ours
@@ -48,7 +48,7 @@ class Config:
         return self.database_url.startswith("sqlite")
 
     def secret(self, name: str) -> bytes:
-        """32 random bytes kept in `keys_dir/<name>.key`, made at first use outside production.
+        """Return the 32 random bytes of `keys_dir/<name>.key`, made at first use outside production.
 
         Raises BadSetting in production when the file is missing: a key must be put there on purpose.
         """
@@ -70,7 +70,7 @@ _SECRETS: dict[Path, bytes] = {}  # a key never changes under its name, so each 
 
 
 def _write_new(path: Path, data: bytes) -> None:
-    """Create `path` with `data` whole; a process that came first wins."""
+    """Create `path` with `data` complete; the first process wins."""
     part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as out:
@@ -86,7 +86,7 @@ def _write_new(path: Path, data: bytes) -> None:
 
 
 def current() -> Config:
-    """The settings of the application whose context we are in."""
+    """Return the settings of the application whose context we are in."""
     config: Config = current_app.config["CANTEEN"]
     return config
 

@@ -169,7 +169,7 @@ class Base(DeclarativeBase):
 
 
 class _Session(DeclarativeBase):
-    """What Flask-SQLAlchemy copies to make its own base; our tables hang on `Base` and share this metadata."""
+    """The class Flask-SQLAlchemy copies to make its own base; our tables derive from `Base` and share this metadata."""
 
     metadata: ClassVar[MetaData] = Base.metadata
 
@@ -179,7 +179,7 @@ db = SQLAlchemy(model_class=_Session, disable_autonaming=True)
 
 @contextmanager
 def transaction() -> Iterator[Session]:
-    """One writing transaction: commits at the end of the block, rolls back on any exception.
+    """Open one writing transaction: it commits at the end of the block and rolls back on any exception.
 
     Inside another one it joins it. A read that this session left open is ended first, so that on SQLite
     the lock is taken at BEGIN IMMEDIATE and never upgraded.
@@ -225,7 +225,7 @@ def retried(use_case: Callable[P, T]) -> Callable[P, T]:
 
 
 def retried_when(lost: Callable[[Exception], bool], *, tries: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Make a decorator that runs a use case again, whole, after each error for which `lost` holds; `tries` times at most."""
+    """Make a decorator that runs a use case again, whole, after each error that `lost` matches; `tries` times at most."""
 
     def decorate(use_case: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(use_case)
@@ -244,14 +244,14 @@ def retried_when(lost: Callable[[Exception], bool], *, tries: int) -> Callable[[
 
 
 def _is_victim(error: Exception) -> bool:
-    """Whether the whole transaction may run again: not inside a larger one, whose beginning is lost with it."""
+    """Return whether the whole transaction may run again: not inside a larger one, whose beginning would be lost."""
     if not isinstance(error, DBAPIError) or db.session().info.get("writing"):
         return False
     return getattr(error.orig, "sqlstate", None) in RETRIED
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether the error means that the database cannot be reached or written now, not that the request is wrong."""
+    """Return whether the error means that the database cannot be reached or written, not that the request is wrong."""
     if isinstance(error, PoolTimeout):  # all connections are in use: more threads than CANTEEN_POOL
         return True
     if not isinstance(error, DBAPIError):
@@ -285,7 +285,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def engine_options(config: Config) -> dict[str, Any]:
-    """How the application's engine connects: as the app role on PostgreSQL, bounded pool, dead connections noticed."""
+    """Return the application engine's options: app role on PostgreSQL, bounded pool, dead connections noticed."""
     if config.sqlite:
         return {
             "pool_size": config.pool_size,
@@ -314,7 +314,7 @@ def engine_options(config: Config) -> dict[str, Any]:
 
 
 def owner_engine(url: str) -> Engine:
-    """An engine for migrations and checks, connecting as logged in."""
+    """Return an engine for migrations and checks, connecting as logged in."""
     return create_engine(url, poolclass=NullPool)
 
 
@@ -330,14 +330,14 @@ def upgrade(url: str) -> None:
 
 
 def migrations() -> AlembicConfig:
-    """Where Alembic finds the migrations of this program."""
+    """Return where Alembic finds the migrations of this program."""
     settings = AlembicConfig()
     settings.set_main_option("script_location", str(ROOT / "migrations"))
     return settings
 
 
 def newest_revision() -> str | None:
-    """The revision that `upgrade` leads to."""
+    """Return the revision that `upgrade` leads to."""
     return _revisions()[0]
 
 
@@ -354,18 +354,18 @@ def _need_known(url: str) -> None:
 
 @functools.cache
 def _revisions() -> tuple[str | None, frozenset[str]]:
-    """The newest revision of this program and all that it knows."""
+    """Return the newest revision of this program and all that it knows."""
     scripts = ScriptDirectory.from_config(migrations())
     return scripts.get_current_head(), frozenset(script.revision for script in scripts.walk_revisions())
 
 
 def revision_of(connection: Connection) -> str | None:
-    """The revision at which a database's schema stands; None when it has none yet."""
+    """Return the revision of a database's schema; None when it has none yet."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def refuse_schema(there: str | None) -> None:
-    """Raises WrongSchema unless `there` is exactly the revision of this program, neither older nor newer."""
+    """Raise WrongSchema unless `there` is exactly the revision of this program, neither older nor newer."""
     newest, known = _revisions()
     if there == newest:
         return
@@ -382,6 +382,6 @@ def refuse_schema(there: str | None) -> None:
 
 
 def time_at(connection: Connection | Session) -> datetime:
-    """What the database's own clock says: a witness against ours, never a source of times. PostgreSQL only."""
+    """Return the time of the database's clock: to compare ours with, never a source of times. PostgreSQL only."""
     now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
     return now.astimezone(UTC)

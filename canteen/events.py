@@ -1,4 +1,4 @@
-"""What people did, except sales: numbered without gaps, chained by hash, append-only (P25).
+"""The audit log, of all acts except sales: numbered without gaps, chained by hash, append-only (P25).
 
 A body is canonical JSON text, stored as written and hashed as stored; personal data stands in it
 only as ciphertext or keyed hash. The event is the last lock of a transaction (decision 0005).
@@ -45,7 +45,7 @@ class Event(Base):
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """Where the chain does not hold."""
+    """A break of the chain."""
 
     number: int
     reason: str
@@ -84,7 +84,7 @@ def wait(session: Session) -> None:
 
 
 def head(session: Session) -> tuple[int, str]:
-    """Number and hash of the newest event; (0, FIRST) when there is none."""
+    """Return number and hash of the newest event; (0, FIRST) when there is none."""
     last = _NEWEST.rows(session, {})
     return (last[0][0], last[0][1]) if last else (0, FIRST)
 
@@ -104,7 +104,7 @@ class Kept(Generic[V]):
         self._lock = Lock()
 
     def get(self, session: Session, at: tuple[int, str], key: Hashable, read: Callable[[], V]) -> V:
-        """The value of `key` as it stands at the head `at` of this session's database."""
+        """Return the value of `key` at the head `at` of this session's database, computed by `read` when not cached."""
         whole = (database_of(session), at, key)
         with self._lock:
             if whole in self._values:
@@ -118,7 +118,7 @@ class Kept(Generic[V]):
 
 
 def digest(event: Event) -> str:
-    """SHA-256 over the stored fields, each with its length in front, so that no two events read alike."""
+    """Return the SHA-256 over the stored fields, each with its length in front, so that no two events read alike."""
     at = event.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     fields = (str(event.number), at, event.actor, event.kind, event.subject, event.body, event.previous)
     text_of = "".join(f"{len(field.encode())}:{field}" for field in fields)

@@ -47,24 +47,24 @@ def beat(holder: str, *, begins: bool = False) -> None:
 
 
 def last(session: Session) -> SchedulerBeat | None:
-    """The newest heartbeat; None where no scheduler has run yet."""
+    """Return the newest heartbeat; None where no scheduler has run yet."""
     return session.execute(select(SchedulerBeat)).scalar_one_or_none()
 
 
 def age(session: Session) -> timedelta | None:
-    """How long ago a scheduler has looked, by the database's clock; None where none has run yet."""
+    """Return the time since a scheduler last looked, by the database's clock; None where none has run yet."""
     row = last(session)
     return None if row is None else clock.now() - jobs.ahead(session) - row.at
 
 
 def trouble() -> str | None:
-    """CODE when a scheduler has run and none looks any more: for /healthz."""
+    """Return CODE when a scheduler has run and none looks any more: for /healthz."""
     since = age(db.session())
     return CODE if since is not None and since > SILENT else None
 
 
 def figures() -> dict[str, tuple[str, float]]:
-    """Metrics by name: what each says, and its value."""
+    """Return the metrics by name: help text and value of each."""
     session = db.session()
     since, row = age(session), last(session)
     metrics = {"canteen_scheduler_starts": ("Schedulers that have begun to look, counted in the database.", 0.0)}

@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy import Connection, inspect, text
 
 OWNER, APP, AUDITOR = "canteen_owner", "canteen_app", "canteen_auditor"
-CHAIN = 7_340_001  # PostgreSQL advisory lock of the chain of events: held to the end of the transaction
+CHAIN = 7_340_001  # PostgreSQL advisory lock of the chain of events, kept to the end of the transaction
 
 # Tables of facts: rows are added and never changed.
 FACTS = (
@@ -22,7 +22,7 @@ FACTS = (
     "change_request", "change_line", "change_answer", "desk_login",
     "regrant", "name_entry", "surcharge", "tablet_silence", "till_login", "key_check",
 )  # fmt: skip
-# What a new row must satisfy besides, by the name of its trigger; the conditions stand in the migrations.
+# Further conditions on new rows, by the name of their trigger; the conditions are in the migrations.
 ON_INSERT = (
     "event_gapless", "period_chained", "transfer_period", "transfer_accounts", "claim_whole_periods",
     "decision_in_turn", "decision_two_people", "payout_two_people", "revaluation_two_people", "revalued_period",
@@ -48,7 +48,7 @@ NAMED = ("canteen", "operator", "payee", "area", "person", "tablet")
 
 
 def wanted(dialect: str) -> set[str]:
-    """Names of the triggers that must stand on a database of `dialect`."""
+    """Return the names of the triggers that must exist in the present schema."""
     postgresql = dialect == "postgresql"
     acts = ("change", "truncate") if postgresql else ("update", "delete", "replace")
     kept = ("delete", "truncate") if postgresql else ("delete", "replace")
@@ -86,7 +86,7 @@ MAY_CHANGE = {("elder", "made_at"), ("claim", "made_at"), ("period", "state"), (
 
 
 def excess_rights(connection: Connection) -> list[str]:
-    """What the roles may do beyond their part, each as a sentence. PostgreSQL only."""
+    """Return what the roles may do beyond their part, each as a sentence. PostgreSQL only."""
     columns = """SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
                  WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND attnum > 0 AND NOT attisdropped
                  AND has_column_privilege(:role, c.oid, attnum, 'UPDATE')"""
@@ -113,7 +113,7 @@ def excess_rights(connection: Connection) -> list[str]:
 
 
 def prepare() -> None:
-    """Make what all triggers and rights of PostgreSQL need; for the first migration."""
+    """Make the function and grants that all triggers and rights of PostgreSQL need; for the first migration."""
     if _postgresql():
         _run(
             """CREATE FUNCTION law_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -164,7 +164,7 @@ def refuse_change(name: str, table: str, condition: str) -> None:
 
 
 def day_after(day: str) -> str:
-    """The SQL for the day after the SQL expression `day`."""
+    """Return the SQL for the day after the SQL expression `day`."""
     return f"{day} + 1" if _postgresql() else f"date({day}, '+1 day')"
 
 
@@ -211,7 +211,7 @@ def _run(statement: str) -> None:
 
 
 def _refuse_all(table: str, act: str, statements: str, each: str = "ROW") -> None:
-    """Create the trigger law_{table}_no_{act}, which refuses `statements` on `table`, whatever the rows hold."""
+    """Create the trigger law_{table}_no_{act}, which refuses `statements` on `table`, whatever is in the rows."""
     name = f"{table}_no_{act}"
     if _postgresql():
         _run(f"CREATE TRIGGER law_{name} BEFORE {statements} ON {table} FOR EACH {each} EXECUTE FUNCTION law_refuse()")

@@ -1,6 +1,6 @@
-"""A job runs once, whoever asks and however often: a row with a unique key, a lease and a fencing token (P18).
+"""A job runs once, however often it is asked for: a row with a unique key, a lease and a fencing token (P18).
 
-APScheduler only ticks. Whoever holds the lease may work; a holder that was paused past its lease finds its token
+APScheduler only ticks. The holder of the lease may work; one that was paused past its lease finds its token
 overtaken and must not report success. A lease is a time, so a host whose clock is not the database's takes none: a
 day ahead it would end every other's lease, and its own would outlast it by a day.
 """
@@ -31,7 +31,7 @@ log = logging.getLogger("canteen.scheduler")
 
 
 class JobRun(Base):
-    """What makes a job run once: unique (job, key), a lease, and a fencing token that only grows (P18)."""
+    """The row that makes a job run once: unique (job, key), a lease, and a fencing token that only grows (P18)."""
 
     __tablename__ = "job_run"
     __table_args__ = (
@@ -63,13 +63,13 @@ class Lease:
 
 
 def holder_name() -> str:
-    """A name for this process that no other has."""
+    """Return a name for this process that no other has."""
     return f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
 
 
 @retried
 def take(job: str, key: str, holder: str, lasts: timedelta = LEASE) -> Lease | None:
-    """The lease of a job that is not done and not held; None otherwise. A failed one is taken again after a while."""
+    """Take the lease of a job neither done nor leased, else return None. A failed one is taken again after a while."""
     now = clock.now()
     try:
         with transaction() as session:
@@ -97,7 +97,7 @@ def take(job: str, key: str, holder: str, lasts: timedelta = LEASE) -> Lease | N
 
 
 def ahead(session: Session) -> timedelta:
-    """How far this host's clock is ahead of the database's; on one host there is only one clock."""
+    """Return how far this host's clock is ahead of the database's; on one host there is only one clock."""
     if session.get_bind().dialect.name != "postgresql" or clock.moved():
         return timedelta(0)
     return clock.now() - time_at(session)

@@ -2,7 +2,7 @@
 
 With other keys nothing fails at once and everything goes wrong: an ID number is not found again, so the next roster
 enters every elder a second time; no card and no PIN is known any more. So the database keeps an HMAC of a fixed label
-under each secret, from which the secret cannot be had, and whoever begins to work compares.
+under each secret, from which the secret cannot be had, and every process compares it at its start.
 
 The secret `session` has none: replacing it is how everybody is logged out, and loses nothing but open forms,
 remembered devices and counters of wrong guesses.
@@ -38,7 +38,7 @@ class WrongKeys(Conflict):
 
 
 class KeyCheck(Base):
-    """What proves that a secret is the one in use: hex HMAC-SHA-256 of a fixed label under it. Never changed."""
+    """The proof that a secret is the one in use: hex HMAC-SHA-256 of a fixed label under it. Never changed."""
 
     __tablename__ = "key_check"
     __table_args__ = {"sqlite_strict": True}
@@ -49,23 +49,23 @@ class KeyCheck(Base):
 
 
 def value_of(name: str, secret: bytes) -> str:
-    """The check value of the secret `name`, hex."""
+    """Return the check value of the secret `name`, hex."""
     return hmac.new(secret, f"canteen key check: {name}".encode(), hashlib.sha256).hexdigest()
 
 
 def read(config: Config, name: str) -> bytes | None:
-    """The secret as it lies in the keys folder now; None when it is not there. Never makes one."""
+    """Return the secret in the keys folder now; None when it is not there. Never makes one."""
     path = config.keys_dir / f"{name}.key"
     return path.read_bytes() if path.is_file() else None
 
 
 def recorded(session: Session) -> dict[str, str]:
-    """The check values that the database holds, by name of the secret."""
+    """Return the check values in the database, by name of the secret."""
     return {name: value for name, value in session.execute(select(KeyCheck.name, KeyCheck.value))}  # noqa: C416 - rows are no pairs to mypy
 
 
 def fault_of(name: str, secret: bytes | None, kept: str) -> str | None:
-    """What is wrong with a secret beside the check value kept of it, in Chinese; None when nothing is."""
+    """Describe in Chinese how a secret differs from the check value kept of it; None when it does not."""
     if secret is None:
         return missing(name)
     return None if hmac.compare_digest(value_of(name, secret), kept) else wrong(name)
@@ -80,7 +80,7 @@ def wrong(name: str) -> str:
 
 
 def refuse(faults: Iterable[str]) -> None:
-    """Raises WrongKeys naming all faults, if there are any."""
+    """Raise WrongKeys naming all faults, if there are any."""
     if listed := "；".join(faults):
         raise WrongKeys(
             f"密钥与数据库不符：{listed}。请从密钥备份把原来的文件放回密钥目录（CANTEEN_KEYS）后再试；"

@@ -1,6 +1,6 @@
 """Reading closed periods by short reads of their own: no read transaction outlives one page (decision 0008).
 
-What is read here cannot change any more: the period is closed and its facts are cut off at known numbers. So it is
+The rows read cannot change any more: the period is closed and its facts are cut off at known numbers. So it is
 read beside the caller's session, which keeps its transaction and what it has loaded.
 """
 
@@ -34,7 +34,7 @@ def reader() -> Iterator[Session]:
 
 
 def rows(query: Select[*Ts], keys: Sequence[Any], *, page: int | None = None) -> Iterator[Sequence[Row[*Ts]]]:
-    """Pages of `query`, each by a read of its own, in the order of `keys`: together unique and first of its columns."""
+    """Yield pages of `query` in the order of `keys`, which together are unique and its first columns."""
     size = page or PAGE
     after: tuple[Any, ...] | None = None
     while True:
@@ -55,7 +55,7 @@ def _beyond(keys: Sequence[Any], after: tuple[Any, ...]) -> ColumnElement[bool]:
 
 
 def among(column: Any, values: Collection[Any]) -> ColumnElement[bool]:
-    """Whether `column` is one of `values`: on PostgreSQL one array, so that a page of a thousand is one parameter."""
+    """Return whether `column` is one of `values`: one array on PostgreSQL, so a page of a thousand is one parameter."""
     if db.engine.dialect.name == "postgresql":
         same: ColumnElement[bool] = column == any_(literal(list(values), ARRAY(column.type)))
         return same
@@ -64,11 +64,11 @@ def among(column: Any, values: Collection[Any]) -> ColumnElement[bool]:
 
 
 def json_of(column: Any) -> Any:
-    """A column of JSON text, to take parts of."""
+    """Read a column of JSON text as JSON, to take parts of."""
     return cast(column, JSON) if db.engine.dialect.name == "postgresql" else type_coerce(column, JSON)
 
 
 def once(query: Select[*Ts]) -> Sequence[Row[*Ts]]:
-    """All rows of one short read of its own, ended at once."""
+    """Return all rows of one short read, and end its transaction at once."""
     with reader() as session:
         return session.execute(query).all()

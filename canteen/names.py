@@ -1,7 +1,7 @@
 """Names as they were: every name of a canteen, operator, payee, area, person or tablet, kept when it changes.
 
-The live tables hold the present name. A trigger adds a row here when one is made or changed, so that a document of a
-closed period or an act of the past reads the name that stood then, whatever the thing is called now.
+The live tables have the present name. A trigger adds a row here when one is made or changed, so that a document of a
+closed period or an act of the past reads the name valid then, whatever the thing is called now.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Names:
     entries: Mapping[str, Sequence[Entry]]
 
     def entry(self, subject: str, upto: int | None = None) -> Entry | None:
-        """What held when event `upto` was recorded, now for None; the first there is for what is younger than that."""
+        """Return the entry valid when event `upto` was recorded, the newest for None; the first if all are later."""
         known = self.entries.get(subject)
         if not known:
             return None
@@ -68,13 +68,13 @@ class Names:
         return known[max(count, 1) - 1]
 
     def at(self, subject: str, upto: int | None = None) -> str:
-        """The name that held when event `upto` was recorded, now for None; the id of what has no name."""
+        """Return the name valid when event `upto` was recorded, the newest for None; the id of what has no name."""
         found = self.entry(subject, upto)
         return found.name if found else subject
 
 
 def of(session: Session, kind: Kind, subjects: Collection[str]) -> Names:
-    """All names that these things ever had."""
+    """Return all names that these things ever had."""
     wanted, found = sorted(set(subjects)), dict[str, list[Entry]]()
     columns = (
         NameEntry.subject, NameEntry.recorded, NameEntry.name, NameEntry.bank, NameEntry.account_tail,

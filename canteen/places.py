@@ -1,7 +1,7 @@
 """Areas, canteens, operators, payees, contracts: where meals are served and who answers for them.
 
 Areas form a dated tree (province > city > district > street > community); a functional area such as a
-开发区 is a further parent. Everything with a `from_day` holds from that day on, both ends included.
+开发区 is a further parent. Everything with a `from_day` is valid from that day on, both ends included.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Operator(Base):
 
 
 class Payee(Base):
-    """Who is paid; the account number is kept as ciphertext, its tail in clear."""
+    """A payee; the account number is kept as ciphertext, its tail in clear."""
 
     __tablename__ = "payee"
     __table_args__ = {"sqlite_strict": True}
@@ -91,7 +91,7 @@ def _days_alone(context: DefaultExecutionContext) -> int:
 
 
 def days_alone(profile: str) -> int:
-    """For how many days a tablet of such a canteen may be offline, unless the canteen says otherwise."""
+    """Return for how many days a tablet of such a canteen may be offline, unless the canteen says otherwise."""
     return 14 if profile == "village" else 3
 
 
@@ -107,7 +107,7 @@ class Canteen(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
-    area_id: Mapped[str] = mapped_column(ForeignKey("area.id"))  # community or street it stands in
+    area_id: Mapped[str] = mapped_column(ForeignKey("area.id"))  # its community or street
     district_id: Mapped[str] = mapped_column(ForeignKey("area.id"), index=True)
     profile: Mapped[str]
     seats: Mapped[int]
@@ -250,13 +250,13 @@ class Window:
 
 
 def valid_on(model: type, day: date):  # type: ignore[no-untyped-def]  # noqa: ANN201 - a SQL expression
-    """The rows of a dated table that hold on `day`."""
+    """Return the SQL condition that a row of a dated table is valid on `day`."""
     columns: object = model
     return (columns.from_day <= day) & or_(columns.to_day.is_(None), columns.to_day >= day)  # type: ignore[attr-defined]
 
 
 def canteen(session: Session, canteen_id: str) -> Canteen:
-    """Raises NoCanteen."""
+    """Return the canteen. Raises NoCanteen."""
     found = session.get(Canteen, canteen_id)
     if found is None:
         raise NoCanteen
@@ -264,7 +264,7 @@ def canteen(session: Session, canteen_id: str) -> Canteen:
 
 
 def find_contract(session: Session, canteen_id: str, day: date) -> Contract | None:
-    """The contract under which `canteen_id` serves on `day`, if there is one."""
+    """Return the contract under which `canteen_id` serves on `day`, if there is one."""
     return session.execute(
         select(Contract)
         .where(Contract.canteen_id == canteen_id, valid_on(Contract, day))
@@ -274,7 +274,7 @@ def find_contract(session: Session, canteen_id: str, day: date) -> Contract | No
 
 
 def last_contract(session: Session, canteen_id: str, day: date) -> Contract:
-    """Who a meal on `day` is booked to when no contract holds: the newest begun by then, else the first ever.
+    """Return the contract for a meal on a `day` without a valid one: the newest begun by then, else the first ever.
 
     Raises NoContract when the canteen never had one.
     """
@@ -288,7 +288,7 @@ def last_contract(session: Session, canteen_id: str, day: date) -> Contract:
 
 
 def windows_on(session: Session, canteen_id: str, day: date) -> list[Window]:
-    """The meal windows in force on `day`, by start; of two rows for one period the later one holds."""
+    """Return the meal windows in force on `day`, by start; of two rows for one period the later one counts."""
     rows = session.execute(
         select(MealWindow)
         .where(MealWindow.canteen_id == canteen_id, valid_on(MealWindow, day))
@@ -299,7 +299,7 @@ def windows_on(session: Session, canteen_id: str, day: date) -> list[Window]:
 
 
 def serves_on(session: Session, canteen_id: str, day: date) -> bool:
-    """Whether the canteen serves on `day`: by its week, unless it was announced closed."""
+    """Return whether the canteen serves on `day`: by its week, unless it was announced closed."""
     closed = session.execute(
         select(Closure.id).where(Closure.canteen_id == canteen_id, Closure.from_day <= day, Closure.to_day >= day)
     ).first()
@@ -313,7 +313,7 @@ def serves_on(session: Session, canteen_id: str, day: date) -> bool:
 
 
 def path(session: Session, area_id: str, day: date) -> list[str]:
-    """The codes of `area_id` and all it belongs to on `day`, most general first, functional areas before its own."""
+    """Return `area_id` and the areas above it on `day` by code, most general first, functional areas before its own."""
     parents = _parents(session, day)
     levels = dict(session.execute(select(Area.id, Area.level)).all())
     found, waiting = set[str](), [area_id]
@@ -327,7 +327,7 @@ def path(session: Session, area_id: str, day: date) -> list[str]:
 
 
 def below(session: Session, area_id: str, day: date) -> set[str]:
-    """`area_id` and every area under it on `day`."""
+    """Return `area_id` and every area under it on `day`."""
     children: dict[str, list[str]] = {}
     for child, parents in _parents(session, day).items():
         for parent in parents:

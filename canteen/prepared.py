@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
-FORGOTTEN = "26000"  # the server knows no such statement any more: whoever runs the transaction again prepares it again
+FORGOTTEN = "26000"  # the server knows no such statement any more: running the transaction again prepares it again
 TRUSTED = 30.0  # seconds that a connection may lie unused and not be asked whether it lives
 
 Values = Mapping[str, Any]
@@ -42,7 +42,7 @@ class Prepared:
         self._forms: dict[tuple[int, ...], Form] = {}
 
     def rows(self, session: Session, values: Values) -> list[tuple[Any, ...]]:
-        """What the statement answers, row by row. Raises DBAPIError as the session would."""
+        """Return the rows of the statement's result. Raises DBAPIError as the session would."""
         connection = connection_of(session)
         if connection.dialect.name != "postgresql":
             return [tuple(row) for row in session.execute(self._statement, dict(values))]
@@ -56,13 +56,13 @@ class Prepared:
 
 
 def connection_of(session: Session) -> Connection:
-    """The connection of the session's transaction."""
+    """Return the connection of the session's transaction."""
     connection: Connection | None = session.info.get("connection")
     return connection if connection is not None else session.connection()
 
 
 def database_of(session: Session) -> str:
-    """A name of the session's database, to be part of keys; read once a connection, since writing it out takes long."""
+    """Return a name of the session's database to use in keys; read once a connection, since writing it out is slow."""
     info = connection_of(session).info
     if "database" not in info:
         info["database"] = str(connection_of(session).engine.url)
@@ -87,7 +87,7 @@ class Form:
         }
 
     def in_order(self, values: Values) -> list[Any]:
-        """The values as $1, $2 … of `sql` stand for them."""
+        """Return the values in the order of $1, $2 … in `sql`."""
         known = {**self._constants, **values}
         return [known[key] if n is None else known[key][n] for key, n in self._order]
 
@@ -106,7 +106,7 @@ class Form:
         return _loaded(result, self._loaders)
 
     def _prepared(self, server: pq.abc.PGconn, names: dict[bytes, bytes]) -> bytes:
-        """The name by which this connection knows the statement."""
+        """Return the statement's name on this connection; prepare it there at its first use."""
         name = names.get(self.sql)
         if name is None:
             name = b"canteen_%d" % next(_numbers)
@@ -116,7 +116,7 @@ class Form:
 
 
 def _dumped(value: Any) -> bytes | None:
-    """A value as PostgreSQL reads it. Raises DataError for NUL, which would end the text for libpq."""
+    """Encode a value for PostgreSQL. Raises DataError for NUL, which would end the text for libpq."""
     if value is None:
         return None
     if isinstance(value, bytes):
@@ -173,7 +173,7 @@ def _refuse(connection: Connection, raw: psycopg.Connection, error: psycopg.Erro
 
 @event.listens_for(Engine, "commit")
 def _commit(connection: Connection) -> None:
-    """Said here and now: the driver finds nothing left to say.
+    """Commit here and now: the driver finds nothing left to send.
 
     A transaction that an error ended is answered with ROLLBACK and no error: nobody may take that for a commit.
     """
@@ -187,13 +187,13 @@ def _commit(connection: Connection) -> None:
 
 @event.listens_for(Engine, "rollback")
 def _roll_back(connection: Connection) -> None:
-    """Said here, since the driver, where it says so, makes the server forget every prepared statement, ours too."""
+    """Roll back here, since the driver, where it does so, makes the server forget every prepared statement."""
     if (raw := _busy(connection)) is not None:
         raw.pgconn.exec_(b"ROLLBACK")
 
 
 def _busy(connection: Connection) -> psycopg.Connection | None:
-    """The driver's connection if it is PostgreSQL's, alive, and in a transaction."""
+    """Return the driver's connection if it is PostgreSQL's, alive, and in a transaction."""
     if connection.invalidated:
         return None
     raw = connection.connection.driver_connection
@@ -209,7 +209,7 @@ def _left(_connection: Any, record: ConnectionPoolEntry) -> None:
 
 @event.listens_for(Pool, "checkout")
 def _look(raw: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
-    """Notice a dead connection before it is used: a server that ended it has said so, and it lies there to be read.
+    """Notice a dead connection before it is used: a server that ended it has sent a message that waits to be read.
 
     One that lay unused for long is asked besides: a network that went away says nothing.
     """

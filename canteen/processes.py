@@ -1,6 +1,6 @@
 """Processes that begin and end together: a child that outlives its parent goes on with old code and old settings.
 
-A child holds the reading end of a pipe that only its parent can write to. When the parent ends, however it ends, the system
+A child has the reading end of a pipe that only its parent can write to. When the parent ends, however it ends, the system
 closes the pipe; the child sees that and ends too.
 """
 
@@ -63,7 +63,7 @@ class Watched:
 
     @property
     def pid(self) -> int | None:
-        """Of the child that runs now."""
+        """Return the id of the child that runs now."""
         return self._child.pid if self._child else None
 
     def start(self) -> None:

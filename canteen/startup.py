@@ -1,4 +1,4 @@
-"""What a process asks before it begins to work: is the schema this program's, do the keys belong to the database.
+"""The checks before a process begins to work: is the schema this program's, do the keys belong to the database.
 
 `check` is called by every web worker (wsgi.py), by the scheduler, and by each command that opens the installation.
 """
@@ -36,7 +36,7 @@ PINS: Final = Person.pin_hash.is_not(None)
 
 @dataclass(slots=True)
 class Keys:
-    """How the secrets stand beside a database.
+    """The state of the secrets beside a database.
 
     faults    Chinese, what is missing or wrong
     ours      names to keep a check value of: proved by what is stored, or nothing depends on them yet
@@ -72,7 +72,7 @@ def check(*, keys: bool = True) -> None:
 
 
 def again() -> None:
-    """What may have changed under a process that runs: schema and keys. Raises as `check` does; writes nothing."""
+    """Check what may have changed under a running process: schema and keys. Raises as `check` does; writes nothing."""
     try:
         refuse_schema(revision_of(db.session.connection()))
         keychecks.require(db.session())
@@ -101,7 +101,7 @@ def begin(app: Flask) -> None:
 
 
 def schema(settings: Config) -> str | None:
-    """The revision of the database's schema, None when there is no database yet. Raises DatabaseAway."""
+    """Return the revision of the database's schema, None when there is no database yet. Raises DatabaseAway."""
     if settings.sqlite and not _file_there(settings):
         return None  # to connect would make an empty file
     try:

@@ -21,7 +21,7 @@ Cell = str | int | Decimal | date | None
 
 
 def yuan(fen: Fen) -> Decimal:
-    """An amount of yuan, exact."""
+    """Return an amount in yuan, exact."""
     return Decimal(fen) / 100
 
 
@@ -69,7 +69,7 @@ class Sheet:
         self.rows += 1
 
     def row(self, cells: Iterable[Cell]) -> None:
-        """Text as text, whatever it begins with; Decimal as an amount; int as a number; a date as a date."""
+        """Write a row: text as text, however it begins; Decimal as an amount; int as a number; a date as a date."""
         for column, cell in enumerate(cells):
             if isinstance(cell, str):
                 self._made.write_string(self.rows, column, cell)

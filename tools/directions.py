@@ -20,7 +20,7 @@ def main() -> int:
 
 
 def going_up(script: Path) -> Iterator[str]:
-    """A line for each import of `script` that goes to a higher floor, or out of the tablet's folder."""
+    """Yield a line for each import of `script` that goes to a higher floor or out of the tablet's folder."""
     for target in IMPORT.findall(script.read_text(encoding="utf-8")):
         imported = (script.parent / target).resolve()
         if not imported.is_relative_to(TABLET) or floor(imported) > floor(script):
@@ -28,7 +28,7 @@ def going_up(script: Path) -> Iterator[str]:
 
 
 def floor(script: Path) -> int:
-    """How high a module stands. Raises KeyError for a folder that has no floor yet."""
+    """Return the floor of a module. Raises KeyError for a folder that has no floor yet."""
     inside = script.relative_to(TABLET).parts
     return FLOORS[inside[0] if len(inside) > 1 else ""]
 

@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _code(server: subprocess.Popen[str]) -> str:
-    """The one-time code that a demo server prints when it starts."""
+    """Return the one-time code that a demo server prints when it starts."""
     for line in server.stderr or ():
         if found := re.search(r"启用码 ([0-9 ]{14})", line):
             return found.group(1).replace(" ", "")
@@ -78,7 +78,7 @@ def _wait(url: str) -> None:
 
 
 def _till(page: Page, url: str, code: str, card: str) -> None:
-    """A tablet is let in, a cashier logs in, an elder's number is typed."""
+    """Enrol the tablet, log a cashier in and type an elder's number."""
     page.goto(f"{url}/pos")
     _press(page, "#screen", code)
     page.click("#screen .primary")

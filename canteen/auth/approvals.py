@@ -22,20 +22,20 @@ class ApprovalRefused(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """Who allowed the void of which sale, when."""
+    """A manager's approval of the void of one sale."""
 
     person_id: str
     at: datetime
 
 
 def give(person_id: str, *, tablet_id: str, sale_id: uuid.UUID) -> str:
-    """The token of a manager who has just proved who he is."""
+    """Return the token of a manager who has just proved their identity."""
     at = str(int(clock.now().timestamp()))
     return f"{person_id}~{at}~{_seal(person_id, at, tablet_id, sale_id)}"
 
 
 def check(token: str, *, tablet_id: str, sale_id: uuid.UUID) -> Approval:
-    """Whose word it is. Raises ApprovalRefused: not ours, or for another sale or tablet."""
+    """Verify an approval token and return the approver. Raises ApprovalRefused: forged, other sale or other tablet."""
     person_id, _, rest = token.partition("~")
     at, _, seal = rest.partition("~")
     right = at.isascii() and at.isdigit() and len(at) <= 12

@@ -20,7 +20,7 @@ nav.add("audit.accounts", "账号核查", position=55)
 @bp.get("/desk/audit/accounts")
 @allowed(Permission.SEE_AUDIT)
 def accounts() -> ResponseReturnValue:
-    """Pairs of accounts, of which one at least works in the caller's places."""
+    """Show the pairs of accounts of which at least one works in the caller's places."""
     session = db.session()
     scope = guard.scope(Permission.SEE_AUDIT)
 

@@ -29,7 +29,7 @@ DONE: Final = {"confirmed": "已复核通过，立即生效。", "refused": "已
 @bp.get("/desk/changes")
 @allowed(Permission.ROSTER, Permission.PLACES, Permission.PEOPLE, Permission.SEE_AUDIT)
 def changes_page() -> ResponseReturnValue:
-    """What waits for a second person in the caller's places, older first."""
+    """Show the changes that wait for a second person in the caller's places, older first."""
     session = db.session()
     waiting = change_requests.waiting(session, g.person.id)
     rows = [
@@ -96,6 +96,6 @@ def _page(request_id: int, refusal: Refusal | None = None) -> ResponseReturnValu
 
 
 def names_of(session: Session, ids: Iterable[str]) -> dict[str, str]:
-    """Names of these people, by id."""
+    """Return the names of these people, by id."""
     rows = session.execute(select(Person.id, Person.name).where(Person.id.in_(set(ids))))
     return {reach.SYSTEM: "服务器命令行", **dict(rows.all())}

@@ -1,7 +1,7 @@
 """Ask for a change that a second person confirms, before which it has no effect: maker and checker.
 
 A kind of change is registered by the package that owns the act. Asking writes what is wanted as facts; confirming
-performs the act in the same transaction as the answer, in the name of whoever asked, and records who confirmed.
+performs the act in the same transaction as the answer, in the asker's name, and records who confirmed.
 The answerer is neither the asker (the database refuses it) nor another account of the same human.
 """
 
@@ -50,7 +50,7 @@ class Overtaken(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is asked for about one subject. `asked` is plain JSON data; secrets stand in it sealed."""
+    """A request about one subject. `asked` is plain JSON data; secrets in it are sealed."""
 
     subject: str
     asked: Mapping[str, Any] = field(repr=False)
@@ -58,7 +58,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A line in words: whom it is about, what holds before and after, and from which day."""
+    """A line in words: its subject, the state before and after, and from which day."""
 
     name: str = field(repr=False)
     detail: str = field(repr=False)
@@ -106,7 +106,7 @@ def register(kind: Kind) -> None:
 
 
 def kind_of(name: str) -> Kind:
-    """The kind of that name. Raises KeyError."""
+    """Return the kind of that name. Raises KeyError."""
     return _kinds[name]
 
 
@@ -116,7 +116,7 @@ def ask(
     """Ask for a change inside the caller's transaction and answer the request's id.
 
     places   nodes (kind, id) that the change touches
-    What an unanswered request asks for already is not asked for twice; None when nothing is left.
+    Lines that an unanswered request asks for already are left out; None when none is left.
     """
     events.wait(session)
     texts = [(line.subject, canonical(dict(line.asked)).decode()) for line in lines]
@@ -165,7 +165,7 @@ def refuse(request_id: int, reason: str, *, by: str) -> None:
 
 
 def waiting(session: Session, person_id: str) -> list[Waiting]:
-    """The unanswered requests that a person may confirm, asked for or audits; older first."""
+    """Return the unanswered requests that a person may confirm, asked for or audits; older first."""
     counted = select(func.count()).where(ChangeLine.request_id == ChangeRequest.id).scalar_subquery()
     rows = session.execute(select(ChangeRequest, counted).where(_open()).order_by(ChangeRequest.id))
     seen = _Sight(session, person_id)
@@ -173,7 +173,7 @@ def waiting(session: Session, person_id: str) -> list[Waiting]:
 
 
 def count(person_id: str) -> int:
-    """How many requests wait for this very person, for the menu."""
+    """Count the requests that wait for this person, for the menu."""
     session = db.session()
     sight = _Sight(session, person_id)
     rows = session.execute(select(ChangeRequest).where(_open())).scalars()
@@ -181,7 +181,7 @@ def count(person_id: str) -> int:
 
 
 def found(session: Session, request_id: int, person_id: str) -> ChangeRequest:
-    """A request, answered or not, that the person may see. Raises NoRequest."""
+    """Return a request, answered or not, that the person may see. Raises NoRequest."""
     request = session.get(ChangeRequest, request_id)
     if request is None or not _Sight(session, person_id).sees(request):
         raise NoRequest
@@ -189,18 +189,18 @@ def found(session: Session, request_id: int, person_id: str) -> ChangeRequest:
 
 
 def may_answer(session: Session, request: ChangeRequest, person_id: str) -> bool:
-    """Whether the person may confirm or refuse: holds the right at all places, and is another human than the asker."""
+    """Return whether the person may confirm or refuse: holds the right at all places and is not the asker."""
     confirms = _Sight(session, person_id).confirms(request)
     return confirms and not humans.same(session, person_id, {request.asked_by})
 
 
 def answer_of(session: Session, request_id: int) -> ChangeAnswer | None:
-    """The answer to a request."""
+    """Return the answer to a request."""
     return session.get(ChangeAnswer, request_id)
 
 
 def lines_of(session: Session, request_id: int, *, start: int = 0, most: int | None = None) -> list[Line]:
-    """The lines of a request in order, from number `start` + 1 on."""
+    """Return the lines of a request in order, from number `start` + 1 on."""
     query = select(ChangeLine.subject, ChangeLine.asked).where(
         ChangeLine.request_id == request_id, ChangeLine.n > start
     )
@@ -210,7 +210,7 @@ def lines_of(session: Session, request_id: int, *, start: int = 0, most: int | N
 
 
 def asked_about(session: Session, kind: str, subjects: Iterable[str]) -> dict[str, list[tuple[ChangeRequest, Line]]]:
-    """What unanswered requests of a kind ask for about each of these subjects, older first."""
+    """Return the unanswered requests of a kind about each of these subjects, older first."""
     asked: dict[str, list[tuple[ChangeRequest, Line]]] = {}
     for part in _parts(sorted(set(subjects))):
         query = _open_lines(kind).where(ChangeLine.subject.in_(part)).order_by(ChangeLine.request_id, ChangeLine.n)

@@ -1,6 +1,6 @@
 """When tablets were heard and what they reported of themselves, and who was logged in: evidence to judge records by.
 
-A tablet tells with each request how far its chain of records has come and what its monotonic clock says; that is
+A tablet reports with each request how far its chain of records is and what its monotonic clock says; that is
 noted once a minute, and kept for ever where the tablet was not heard for longer.
 """
 
@@ -82,7 +82,7 @@ def note(tablet: Tablet, report: TabletReport | None, skew_ms: int | None) -> No
 
 
 def silences(session: Session, tablet_id: str, since: datetime) -> list[TabletSilence]:
-    """The times in which a tablet was not heard that ended at `since` or later, oldest first."""
+    """Return the silences of a tablet that ended at `since` or later, oldest first."""
     query = select(TabletSilence).where(TabletSilence.tablet_id == tablet_id, TabletSilence.until_at >= since)
     return list(session.execute(query.order_by(TabletSilence.until_at)).scalars())
 
@@ -101,9 +101,9 @@ _LOGINS = Prepared(
 
 
 def on_duty(session: Session, tablet_id: str, person_id: str, at: datetime) -> bool:
-    """Whether the cashier was logged in at the tablet at `at`, five minutes more or less.
+    """Return whether the cashier was logged in at the tablet at `at`, five minutes more or less.
 
-    A log-in ends with the next one's or when the cashier leaves. After twelve hours it holds on only for as long as
+    A log-in ends with the next one's or when the cashier leaves. After twelve hours it goes on only for as long as
     the tablet cannot reach us: who was logged in goes on selling.
     """
     for person, opens, since in _LOGINS.rows(session, {"tablet": tablet_id, "until": at + SLACK}):
@@ -115,7 +115,7 @@ def on_duty(session: Session, tablet_id: str, person_id: str, at: datetime) -> b
 
 
 def _lapsed(session: Session, tablet_id: str, since: datetime, at: datetime) -> bool:
-    """Whether the tablet was heard again after the log-in had ended by its length."""
+    """Return whether the tablet was heard again after the log-in had ended by its length."""
     ends = since + LONGEST + SLACK
     if at <= ends:
         return False

@@ -1,4 +1,4 @@
-"""Confirming what an administrator asked for: a role of the bureau, or a shut account that holds one."""
+"""Requests of administrators to confirm: a role of the bureau, or a shut account that has one."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def _enable(session: Session, request: ChangeRequest, lines: Sequence[Line], by:
 
 
 def _keep_apart(session: Session, request: ChangeRequest, person_id: str, by: str) -> None:
-    """Raises OwnAccount when either of the two is the human who would get the rights."""
+    """Raise OwnAccount when either of the two is the human who would get the rights."""
     if any(humans.same(session, one, {person_id}) for one in (by, request.asked_by)):
         raise people.OwnAccount
 
 
 def _shown(session: Session, lines: Sequence[Line]) -> list[Shown]:
-    """Each role in words, beside what the account holds now."""
+    """Return each role in words, beside the roles that the account has now."""
     return [_in_words(session, line, f"增加 {_words(session, *_role(line))}") for line in lines]
 
 

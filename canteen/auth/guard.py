@@ -1,6 +1,6 @@
-"""Who may do what, and where. Deny by default: a route without a door stops the start, a door without a right refuses.
+"""Permissions and the places where they are valid. Deny by default: a route without a door stops the start, a door without a right refuses.
 
-A person holds roles at nodes (area, operator, canteen); a role is a set of permissions; a node covers all below
+A person has roles at nodes (area, operator, canteen); a role is a set of permissions; a node covers all below
 it. `scope(permission)` is the one function that limits every query to the caller's places (P20).
 """
 
@@ -125,7 +125,7 @@ class NotCovered(Missing):
 
 @dataclass(slots=True)
 class Scope:
-    """The places where someone holds a permission; each set is read once."""
+    """The places where someone has a permission; each set is read once."""
 
     nodes: frozenset[tuple[str, str]]  # (kind, id)
     _areas: set[str] | None = field(default=None, repr=False)
@@ -135,14 +135,14 @@ class Scope:
         return bool(self.nodes)
 
     def areas(self, session: Session) -> set[str]:
-        """Codes of all areas covered, from the area nodes down."""
+        """Return the codes of all areas covered, from the area nodes down."""
         if self._areas is None:
             today = clock.today()
             self._areas = set[str]().union(*(places.below(session, area, today) for area in self._ids("area")))
         return self._areas
 
     def canteens(self, session: Session) -> set[str]:
-        """Ids of the canteens covered: named, in a covered area, or run today by a covered operator."""
+        """Return the ids of the canteens covered: named, in a covered area, or run today by a covered operator."""
         if self._canteens is None:
             within = select(Canteen.id).where(Canteen.area_id.in_(self.areas(session)))
             run = select(Contract.canteen_id).where(
@@ -153,12 +153,12 @@ class Scope:
         return self._canteens
 
     def within(self, session: Session) -> frozenset[str] | None:
-        """Codes of all areas covered; None when these are all there are."""
+        """Return the codes of all areas covered; None for everywhere."""
         covered = self.areas(session)
         return None if set(session.execute(select(Area.id)).scalars()) <= covered else frozenset(covered)
 
     def contracts(self, session: Session) -> set[str]:
-        """Ids of the contracts covered: an operator sees its own, ended ones too, and never its successor's."""
+        """Return the ids of the contracts covered: an operator sees its own, also ended ones, never its successor's."""
         there = self.areas(session)
         of_places = select(Contract.id).join(Canteen, Canteen.id == Contract.canteen_id)
         of_places = of_places.where(Canteen.area_id.in_(there) | Canteen.id.in_(self._ids("canteen")))
@@ -173,7 +173,7 @@ class Scope:
         return area_id in self.areas(db.session())
 
     def covers_node(self, session: Session, kind: str, node_id: str) -> bool:
-        """Whether all that a grant at the node would reach lies within."""
+        """Return whether the scope covers all that a grant at the node would reach."""
         if (kind, node_id) in self.nodes:
             return True
         if kind == "area":
@@ -184,7 +184,7 @@ class Scope:
         return bool(self._ids("area")) and set(session.execute(run).scalars()) <= self.canteens(session)
 
     def need(self, canteen_id: str | None) -> None:
-        """Raises NotCovered, as if it did not exist, when the canteen lies outside."""
+        """Raise NotCovered, as if it did not exist, when the canteen lies outside."""
         if canteen_id is None or not self.covers(canteen_id):
             raise NotCovered
 
@@ -196,41 +196,41 @@ class Scope:
 
 
 def live_grants(session: Session, person_id: str) -> list[Grant]:
-    """The grants in force now, as the table says at this very request."""
+    """Return the grants in force now, read from the table at this very request."""
     query = select(Grant).where(Grant.person_id == person_id, Grant.ended_at.is_(None)).order_by(Grant.id)
     return list(session.execute(query).scalars())
 
 
 def permissions_of(roles: Iterable[str]) -> frozenset[Permission]:
-    """What a set of roles may do together. Whoever audits only reads, whatever else was granted (P27)."""
+    """Return the permissions of a set of roles together. Auditors only read, whatever else was granted (P27)."""
     roles = set(roles)
     together = frozenset[Permission]().union(*(ROLES[role] for role in roles))
     return together & READING if "auditor" in roles else together
 
 
 def roles_with(permission: str) -> list[str]:
-    """The roles that hold a permission."""
+    """Return the roles that include a permission."""
     return [role for role, granted in ROLES.items() if permission in granted]
 
 
 def scope_of(session: Session, person_id: str, permission: str) -> Scope:
-    """Where a person holds a permission."""
+    """Return the places where a person has a permission."""
     return _scope(live_grants(session, person_id), permission)
 
 
 def scope(permission: str) -> Scope:
-    """Where the caller of this request holds a permission; empty when nowhere."""
+    """Return the places where the caller of this request has a permission; empty when nowhere."""
     return _scope(_grants(), permission)
 
 
 def may(permission: str, canteen_id: str | None = None) -> bool:
-    """Whether the caller holds a permission: anywhere, or at the canteen named."""
+    """Return whether the caller has a permission: anywhere, or at the canteen named."""
     where = scope(permission)
     return bool(where) if canteen_id is None else where.covers(canteen_id)
 
 
 def require(permission: str, canteen_id: str | None = None) -> None:
-    """Raises Forbidden when the caller holds it nowhere, NotCovered when not at that canteen."""
+    """Raise Forbidden when the caller has the permission nowhere, NotCovered when not at that canteen."""
     where = scope(permission)
     if not where:
         raise Forbidden
@@ -267,13 +267,13 @@ def register(app: Flask) -> None:
 
 
 def refuse_undoored(app: Flask) -> None:
-    """Raises RuntimeError naming the routes that say nothing about who may call them. Call it once all are added."""
+    """Raise RuntimeError naming the routes without a door. Call it once all routes are added."""
     if missing := list(undoored(app)):
         raise RuntimeError("routes without a door: " + "; ".join(missing))
 
 
 def enforce() -> ResponseReturnValue | None:
-    """Who calls, and may they? Runs before any view, schema or body is looked at."""
+    """Find the caller and check their right, before any view, schema or body is looked at."""
     g.person, g.tablet, g.csrf, g.grants = None, None, None, None
     if request.url_rule is None or request.endpoint is None or request.method == "OPTIONS":
         return None  # the error pages answer 404 and 405; OPTIONS lists only the methods
@@ -293,14 +293,14 @@ def enforce() -> ResponseReturnValue | None:
 
 
 def nav_entries() -> list[nav.Entry]:
-    """The pages this caller may open, for the menu."""
+    """Return the pages this caller may open, for the menu."""
     if g.get("person") is None:
         return []
     return [entry for entry in nav.entries() if _opens(door_of(current_app, entry.endpoint, "GET"))]
 
 
 def front_notices() -> list[nav.Notice]:
-    """What the caller must know, on the page with which the desk opens for him; nothing on others."""
+    """Return the caller's notices for the desk's front page; none on other pages."""
     entries = nav_entries()
     return nav.notices() if entries and request.endpoint == entries[0].endpoint else []
 

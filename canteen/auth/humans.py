@@ -1,6 +1,6 @@
 """Which accounts belong to one human being, so that maker and checker are two people, not two accounts (P23).
 
-The tie is an event, added and never edited; whoever is tied to someone stays so.
+The tie is an event, added and never edited; it is never undone.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ def tie(person_id: str, other_id: str, *, by: str) -> None:
 
 
 def human(session: Session, person_id: str) -> str:
-    """One id for all accounts of a human being: the least of them."""
+    """Return one id for all accounts of a human being: the least of them."""
     return min(_accounts(session, {person_id}))
 
 
 def same(session: Session, person_id: str, others: Collection[str]) -> bool:
-    """Whether any of `others` is an account of the same human being."""
+    """Return whether any of `others` is an account of the same human being."""
     return not _accounts(session, {person_id}).isdisjoint(others)
 
 

@@ -31,7 +31,7 @@ class WrongPin(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """Who came in, and the token of the new login; '' where none was opened."""
+    """The person, and the token of the new login; '' where none was opened."""
 
     person_id: str
     name: str
@@ -56,7 +56,7 @@ def by_password(login: str, password: str, *, device: str) -> Entered:
 
 
 def by_pin(person_id: str, pin: str, tablet: Tablet, permission: Permission, *, opens: bool = True) -> Entered:
-    """Prove by PIN that it is someone who holds `permission` at the tablet's canteen; open a till login if `opens`.
+    """Prove by PIN that it is someone with `permission` at the tablet's canteen; open a till login if `opens`.
 
     Raises WrongPin, Locked.
     """
@@ -91,5 +91,5 @@ def confirm_password(person_id: str, password: str, *, device: str) -> None:
 
 
 def until() -> str:
-    """When a login opened now ends at the latest, as ISO text."""
+    """Return when a login opened now ends at the latest, as ISO text."""
     return clock.local(clock.now() + sessions.LONGEST).isoformat(timespec="seconds")

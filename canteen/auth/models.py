@@ -126,7 +126,7 @@ class TabletSilence(Base):
 
 
 class TillLogin(Base):
-    """A cashier logged in at a tablet, or out: one at a time, so that whoever comes next ends the one before."""
+    """A cashier logged in at a tablet, or out: one at a time, so that the next one ends the one before."""
 
     __tablename__ = "till_login"
     __table_args__ = (Index("ix_till_login_tablet", "tablet_id", "at"), {"sqlite_strict": True})
@@ -180,7 +180,7 @@ class ChangeRequest(Base):
     """A change that one person asks for and a second one confirms; until then it is a wish and nothing reads it.
 
     id       number of the event that recorded the asking
-    places   JSON list of the nodes it touches, 'kind:id': whoever confirms answers for all of them
+    places   JSON list of the nodes it touches, 'kind:id': the confirmer answers for all of them
     """
 
     __tablename__ = "change_request"
@@ -195,7 +195,7 @@ class ChangeRequest(Base):
 
 
 class ChangeLine(Base):
-    """What a change request asks for about one subject, as canonical JSON; an import asks for many at once."""
+    """The line of a change request about one subject, as canonical JSON; an import asks for many at once."""
 
     __tablename__ = "change_line"
     __table_args__ = (Index("ix_change_line_subject", "subject"), {"sqlite_strict": True})
@@ -207,7 +207,7 @@ class ChangeLine(Base):
 
 
 class ChangeAnswer(Base):
-    """The one answer to a change request, never by whoever asked: trigger."""
+    """The one answer to a change request, never by the asker: trigger."""
 
     __tablename__ = "change_answer"
     __table_args__ = (
@@ -224,7 +224,7 @@ class ChangeAnswer(Base):
 
 
 class DeskLogin(Base):
-    """Who logged in from which browser when: the browser's own random id, so that two accounts of one human are seen."""
+    """A login from a browser, by the browser's random id, so that two accounts of one human are seen."""
 
     __tablename__ = "desk_login"
     __table_args__ = {"sqlite_strict": True}

@@ -48,7 +48,7 @@ REFUSED = (Invalid, Conflict, Forbidden)
 @bp.get("/")
 @public("sends everyone to where they belong")
 def home() -> ResponseReturnValue:
-    """The first page of the caller's menu, or the login."""
+    """Redirect to the first page of the caller's menu, or to the login."""
     if g.person is None:
         return redirect(url_for("auth.login"))
     entries = guard.nav_entries()
@@ -83,7 +83,7 @@ def log_in() -> ResponseReturnValue:
 @bp.post("/logout")
 @public("ends the caller's own login, if any")
 def log_out() -> ResponseReturnValue:
-    """Dead on the server, so that a copied cookie is worth nothing."""
+    """End the login on the server, so that a copied cookie is worth nothing."""
     _end_current()
     response = redirect(url_for("auth.login", done="out"))
     security.drop_cookie(response, "desk")
@@ -104,7 +104,7 @@ def _end_current() -> None:
 
 
 def _safe(target: str) -> str:
-    """A page of ours; anything that might lead elsewhere becomes the start page."""
+    """Return a target within this site; anything that might lead elsewhere becomes the start page."""
     plain = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
     return target if plain and "\\" not in target else url_for("auth.home")
 
@@ -121,7 +121,7 @@ def account() -> ResponseReturnValue:
 @bp.post("/desk/account/password")
 @own_account
 def change_password() -> ResponseReturnValue:
-    """A password of one's own choice; all logins end and this one goes on under a new id."""
+    """Set a password of one's own choice; all logins end and this one goes on under a new id."""
     old, new, again = (request.form.get(name, "") for name in ("old", "new", "again"))
     person_id, name = g.person.id, g.person.login
     try:
@@ -142,7 +142,7 @@ def change_password() -> ResponseReturnValue:
 @bp.post("/desk/account/pin")
 @own_account
 def change_pin() -> ResponseReturnValue:
-    """A PIN for the till, of one's own choice; asks for the password."""
+    """Set a PIN of one's own choice for the till; asks for the password."""
     person_id, name = g.person.id, g.person.login
     try:
         if request.form.get("pin", "") != request.form.get("pin_again", ""):
@@ -175,7 +175,7 @@ def _account_page(refusal: Refusal | None = None) -> ResponseReturnValue:
 @bp.get("/desk/people")
 @allowed(Permission.SEE_PEOPLE, Permission.PEOPLE, Permission.STAFF)
 def people_list() -> ResponseReturnValue:
-    """Accounts in the caller's places, found by name or login."""
+    """Show the accounts in the caller's places, found by name or login."""
     session, search = db.session(), request.args.get("q", "")
     scopes, every = _looking()
     found = people.listed(session, scopes, every=every, search=search)
@@ -193,7 +193,7 @@ def person_form() -> ResponseReturnValue:
 @bp.post("/desk/people/new")
 @allowed(Permission.PEOPLE, Permission.STAFF)
 def create_person() -> ResponseReturnValue:
-    """An account with its first role, by someone else's hand."""
+    """Create someone else's account with its first role."""
     form = request.form
     try:
         person_id = people.create(
@@ -219,7 +219,7 @@ def person_page(person_id: str) -> ResponseReturnValue:
 @bp.post("/desk/people/<person_id>/<act>")
 @allowed(Permission.PEOPLE, Permission.STAFF)
 def change_person(person_id: str, act: str) -> ResponseReturnValue:
-    """One act on someone else's account: a role, the password, the PIN, shut, open, unlock."""
+    """Do one act on someone else's account: a role, the password, the PIN, shut, open, unlock."""
     form, by = request.form, g.person.id
     try:
         match act:
@@ -275,7 +275,7 @@ def _person_page(person_id: str, refusal: Refusal | None = None) -> ResponseRetu
 
 
 def _waiting(session: Session, person_id: str) -> list[tuple[ChangeRequest, Shown]]:
-    """What is asked for about the account, in words."""
+    """Return the requests about the account that wait, in words."""
     return [
         (found, change_requests.kind_of(kind).show(session, [line])[0])
         for kind in (people.GRANT, people.ENABLE)
@@ -296,7 +296,7 @@ def _new_page(refusal: Refusal | None = None) -> ResponseReturnValue:
 
 
 def nodes_within(session: Session, reach: Reach) -> dict[str, list[tuple[str, str]]]:
-    """Places at which roles may be given, by group, as ('kind:id', name); communities are reached by their street."""
+    """Return the places for roles by group, as ('kind:id', name); communities are reached by their street."""
     canteens = reach.people.canteens(session) | reach.staff.canteens(session)
     groups: dict[str, list[tuple[str, str]]] = {}
     if reach.people:
@@ -313,7 +313,7 @@ def nodes_within(session: Session, reach: Reach) -> dict[str, list[tuple[str, st
 
 
 def _looking() -> tuple[list[guard.Scope], bool]:
-    """Where the caller may look at accounts, and whether those without any role are shown."""
+    """Return the scopes in which the caller may see accounts, and whether those without any role are shown."""
     every = guard.may(Permission.PEOPLE)
     return [guard.scope(each) for each in (Permission.SEE_PEOPLE, Permission.PEOPLE, Permission.STAFF)], every
 

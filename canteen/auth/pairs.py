@@ -1,7 +1,7 @@
 """Pairs of accounts that may be one human's, named to the auditor: people judge, nothing is refused.
 
 Two accounts are named when they logged in at a desk from one browser, known by its random id, or when one set the
-password of the other shortly before both acted on one thing. Pairs that both acted on one thing stand first.
+password of the other shortly before both acted on one thing. Pairs that both acted on one thing are first.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Pair:
 
 
 def pairs(session: Session) -> list[Pair]:
-    """Every pair: first those that acted on one thing, then those that logged in within NEAR, then the others."""
+    """Return every pair: those that acted on one thing, then those that logged in within NEAR, then the others."""
     found = _of_browsers(session)
     for ids, acted in _acting_together(session).items():
         resets = _resets(session, ids, [at for _, at in acted])
@@ -78,7 +78,7 @@ def _of_browsers(session: Session) -> dict[Ids, Pair]:
 
 
 def _acting_together(session: Session) -> dict[Ids, list[tuple[str, datetime]]]:
-    """By pair: what both acted on, and when the later one did."""
+    """Return, by pair, what both acted on, and when the later one did."""
     found: dict[Ids, list[tuple[str, datetime]]] = {}
     answered = select(ChangeRequest.id, ChangeRequest.asked_by, ChangeAnswer.by, ChangeAnswer.at)
     answered = answered.join(ChangeAnswer, ChangeAnswer.request_id == ChangeRequest.id)
@@ -97,7 +97,7 @@ def _acting_together(session: Session) -> dict[Ids, list[tuple[str, datetime]]]:
 
 
 def _resets(session: Session, ids: Ids, acted: Iterable[datetime]) -> bool:
-    """Whether one of the two set the other's password or PIN shortly before an act of both."""
+    """Return whether one of the two set the other's password or PIN shortly before an act of both."""
     query = select(Event.at).where(
         Event.kind.in_(("person.password", "person.pin")),
         or_(and_(Event.actor == ids[0], Event.subject == ids[1]), and_(Event.actor == ids[1], Event.subject == ids[0])),

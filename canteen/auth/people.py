@@ -1,8 +1,8 @@
 """Accounts of people and the roles granted to them: each act by someone named, none on one's own behalf (P23).
 
 A role of the bureau takes two administrators: one asks, another confirms (`auth.grant_requests`). It is the bureau's
-when it holds a right that a canteen's own staff never has: all but cashier and manager. The command line gives one
-alone only while fewer than two administrators could: that is how the first two come in. An account is made at once, since
+when it has a right that a canteen's own staff never has: all but cashier and manager. The command line gives one
+alone only while fewer than two administrators could: that is how the first two are made. An account is made at once, since
 without a role it may do nothing.
 """
 
@@ -66,9 +66,9 @@ class AuditorApart(Conflict):
 
 
 def listed(session: Session, scopes: Sequence[Scope], *, every: bool = False, search: str = "") -> list[Person]:
-    """Accounts that hold or held a role in the scopes, open ones first, by login; at most LISTED.
+    """Return the accounts that have or had a role in the scopes, open ones first, by login; at most LISTED.
 
-    every    those that never held any role too
+    every    those that never had any role too
     """
     query = select(Person).where(_seen(session, scopes, every=every))
     if search := search.strip():
@@ -79,7 +79,7 @@ def listed(session: Session, scopes: Sequence[Scope], *, every: bool = False, se
 
 
 def seen(session: Session, person_id: str, scopes: Sequence[Scope], *, every: bool = False) -> Person:
-    """The account, if it is among those that `listed` would list. Raises NoPerson."""
+    """Return the account, if `listed` would list it. Raises NoPerson."""
     query = select(Person).where(Person.id == person_id, _seen(session, scopes, every=every))
     found = session.execute(query).scalar_one_or_none()
     if found is None:
@@ -189,17 +189,17 @@ def give(
 
 
 def waits(session: Session, role: str, kind: str, node_id: str, by: str) -> bool:
-    """Whether a role needs a second administrator when `by` gives it at the node."""
+    """Return whether a role needs a second administrator when `by` gives it at the node."""
     return role in BUREAU and not (by == SYSTEM and _administrators(session, kind, node_id) < 2)
 
 
 def line_of(person_id: str, role: str, kind: str, node_id: str) -> Line:
-    """A role for an account as a line of a change request."""
+    """Return a role for an account as a line of a change request."""
     return Line(person_id, {"role": role, "kind": kind, "node": node_id})
 
 
 def places_of(lines: Iterable[Line]) -> list[tuple[str, str]]:
-    """The nodes at which lines ask for roles."""
+    """Return the nodes at which lines ask for roles."""
     return [(str(line.asked["kind"]), str(line.asked["node"])) for line in lines]
 
 
@@ -211,7 +211,7 @@ def _ask(session: Session, person_id: str, lines: list[Line], by: str, asked: li
 
 
 def _administrators(session: Session, kind: str, node_id: str) -> int:
-    """How many open accounts decide over people at the node."""
+    """Count the open accounts that decide over people at the node."""
     live = (
         select(Grant.person_id)
         .join(Person, Person.id == Grant.person_id)
@@ -251,7 +251,7 @@ def disable(person_id: str, *, by: str) -> None:
 
 
 def enable(person_id: str, *, by: str) -> bool:
-    """Open a shut account again, or ask a second administrator where it holds a role of the bureau; whether it waits.
+    """Open a shut account again, or ask a second administrator where it has a role of the bureau; return whether it waits.
 
     Raises NoPerson, OwnAccount, Invalid (it has neither password nor PIN).
     """
@@ -279,7 +279,7 @@ def reopen(session: Session, person_id: str, *, by: str, confirmed_by: str = "")
 
 
 def reset_password(person_id: str, password: str, *, by: str, must_change: bool = True) -> None:
-    """Someone else sets the password; it is changed at the next login. Ends all logins. Raises WeakPassword, NoPerson."""
+    """Set someone else's password; it is changed at the next login. Ends all logins. Raises WeakPassword, NoPerson."""
     with transaction() as session:
         person = _managed(session, person_id, by)
         person.password_hash = pins.hash_password(password, person.login)
@@ -288,7 +288,7 @@ def reset_password(person_id: str, password: str, *, by: str, must_change: bool 
 
 
 def reset_pin(person_id: str, pin: str, *, by: str) -> None:
-    """Someone else sets the PIN, which also ends a lock. Ends all logins. Raises WeakPin, NoPerson."""
+    """Set someone else's PIN, which also ends a lock. Ends all logins. Raises WeakPin, NoPerson."""
     with transaction() as session:
         person = _managed(session, person_id, by)
         person.pin_hash = pins.hash_pin(pin)
@@ -304,7 +304,7 @@ def unlock(person_id: str, *, by: str) -> None:
 
 
 def set_own_password(session: Session, person_id: str, password: str) -> None:
-    """The person's own choice; the caller has seen the old one. Ends all logins, this one too. Raises WeakPassword."""
+    """Set the person's own password; the caller has checked the old one. Ends all logins. Raises WeakPassword."""
     person = session.get_one(Person, person_id, with_for_update=True)
     if pins.password_fits(person.password_hash, password):
         raise Invalid("新密码不能与原密码相同。")
@@ -313,7 +313,7 @@ def set_own_password(session: Session, person_id: str, password: str) -> None:
 
 
 def set_own_pin(session: Session, person_id: str, pin: str) -> None:
-    """The person's own choice; the caller has seen the old one or the password. Ends logins at tills. Raises WeakPin."""
+    """Set the person's own PIN, once the old one or the password is checked. Ends till logins. Raises WeakPin."""
     person = session.get_one(Person, person_id, with_for_update=True)
     person.pin_hash = pins.hash_pin(pin)
     sessions.end_at_tills(session, person_id)
@@ -321,7 +321,7 @@ def set_own_pin(session: Session, person_id: str, pin: str) -> None:
 
 
 def find(session: Session, login: str) -> Person:
-    """The account of a login. Raises NoPerson."""
+    """Return the account of a login. Raises NoPerson."""
     found = session.execute(select(Person).where(Person.login == login.strip().lower())).scalar_one_or_none()
     if found is None:
         raise NoPerson
@@ -329,7 +329,7 @@ def find(session: Session, login: str) -> Person:
 
 
 def working_at(session: Session, canteen_id: str, permission: Permission) -> list[Person]:
-    """Who holds a permission at a canteen, can enter by PIN, and is not shut out; by name."""
+    """Return, by name, those who have a permission at a canteen, can enter by PIN, and are not shut out."""
     roles = guard.roles_with(permission)
     rows = session.execute(
         select(Person.id, Grant.node_kind, Grant.node_id)
@@ -346,7 +346,7 @@ def working_at(session: Session, canteen_id: str, permission: Permission) -> lis
 
 
 def node_name(session: Session, kind: str, node_id: str) -> str:
-    """What people call a node; its id when it is gone."""
+    """Return the name of a node; its id when it is gone."""
     if kind not in _KINDS:
         return node_id
     name = session.execute(select(_KINDS[kind].name).where(_KINDS[kind].id == node_id)).scalar_one_or_none()
@@ -373,7 +373,7 @@ def _grant(session: Session, person_id: str, role: str, kind: str, node_id: str,
 
 
 def _may_get(session: Session, person_id: str, role: str, kind: str, node_id: str, by: str) -> bool:
-    """Whether the role would be new to the account. Raises Invalid, NotCovered, AuditorApart when it may not be given."""
+    """Return whether the role is new to the account. Raises Invalid, NotCovered or AuditorApart when not allowed."""
     if role not in ROLES or kind not in NODES:
         raise Invalid("请选择角色和范围。")
     if session.get(_KINDS[kind], node_id) is None:
@@ -389,7 +389,7 @@ def _may_get(session: Session, person_id: str, role: str, kind: str, node_id: st
 
 
 def _managed(session: Session, person_id: str, by: str, *, whole: bool = True) -> Person:
-    """The account, locked, if `by` decides over it. Raises OwnAccount, NoPerson, Forbidden."""
+    """Return the account, locked, if `by` decides over it. Raises OwnAccount, NoPerson, Forbidden."""
     if person_id == by:
         raise OwnAccount
     person = session.get(Person, person_id, with_for_update=True)

@@ -57,7 +57,7 @@ def _hasher() -> PasswordHasher:
 
 
 def hash_password(password: str, login: str) -> str:
-    """Raises WeakPassword."""
+    """Hash a password. Raises WeakPassword."""
     low, high = PASSWORD_LENGTH
     folded = password.casefold()
     if not low <= len(password) <= high or folded in COMMON or login.casefold() in folded or len(set(password)) < 4:
@@ -66,7 +66,7 @@ def hash_password(password: str, login: str) -> str:
 
 
 def hash_pin(pin: str) -> str:
-    """A PIN is short: it is mixed with a key kept outside the database before it is hashed. Raises WeakPin."""
+    """Hash a PIN. It is short, so a key kept outside the database is mixed in first. Raises WeakPin."""
     steps = {(int(b) - int(a)) % 10 for a, b in itertools.pairwise(pin)} if _digits(pin) else {0}
     if len(pin) != PIN_DIGITS or not _digits(pin) or (len(steps) == 1 and steps <= {0, 1, 9}):
         raise WeakPin
@@ -74,12 +74,12 @@ def hash_pin(pin: str) -> str:
 
 
 def password_fits(stored: str | None, password: str) -> bool:
-    """Whether it is the password. An account without one takes as long to say no."""
+    """Return whether it is the password. An account without one takes as long to say no."""
     return _fits(stored, password[: PASSWORD_LENGTH[1] + 1])
 
 
 def pin_fits(stored: str | None, pin: str) -> bool:
-    """Whether it is the PIN. An account without one takes as long to say no."""
+    """Return whether it is the PIN. An account without one takes as long to say no."""
     return _fits(stored, _peppered(pin[:64]))
 
 
@@ -115,7 +115,7 @@ def _forget(row: Attempts, now: datetime, *, shared: bool) -> None:
 
 @retried
 def forgive(account: str, device: str) -> None:
-    """The guess was right: its count on this device ends, and what it added elsewhere is taken back."""
+    """End the account's count on this device after a right guess, and take back what it added elsewhere."""
     with transaction() as session:
         for n, (key, limit) in enumerate(_keys(account, device)):
             row = _row(session, key)
@@ -126,14 +126,14 @@ def forgive(account: str, device: str) -> None:
 
 
 def unlock(session: Session, account: str) -> None:
-    """Someone who may has vouched for the account: its own lock ends, on all devices."""
+    """End the account's own lock on all devices, after someone with the right has vouched for it."""
     name = keyed("account", account)
     for row in session.execute(select(Attempts).where(Attempts.key.like(f"{name}%"))).scalars():
         row.failures, row.locked_until = 0, None
 
 
 def _keys(account: str, device: str) -> list[tuple[str, int]]:
-    """The counters of a guess, always in this order; names in them are keyed hashes."""
+    """Return the counters of a guess, always in this order; names in them are keyed hashes."""
     name, where = keyed("account", account), keyed("device", device)
     return [(f"{name}:{where}", PAIR), (f"{name}:", ACCOUNT)] + ([(f":{where}", DEVICE)] if device else [])
 
@@ -144,13 +144,13 @@ _INSERT = text(
 
 
 def _row(session: Session, key: str) -> Attempts:
-    """The counter's row, locked to the end of the transaction."""
+    """Return the counter's row, locked to the end of the transaction."""
     session.execute(_INSERT, {"key": key, "since": clock.now()})
     return session.execute(select(Attempts).where(Attempts.key == key).with_for_update()).scalar_one()
 
 
 def _prune(session: Session) -> None:
-    """Counters of long ago, most of them of logins that never existed, need not be kept."""
+    """Delete counters of long ago, most of them of logins that never existed."""
     old = clock.now() - 2 * FORGET
     session.execute(delete(Attempts).where(Attempts.since < old))
 
@@ -166,7 +166,7 @@ def _fits(stored: str | None, given: str) -> bool:
 
 @functools.cache
 def _nobodys() -> str:
-    """A hash that nobody's guess fits, with the cost of a real one."""
+    """Return a hash that no guess fits, with the cost of a real one."""
     return _hasher().hash(secrets.token_hex(32))
 
 

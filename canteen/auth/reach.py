@@ -1,4 +1,4 @@
-"""Tell over whom and over what someone decides."""
+"""The people and roles over which an administrator decides."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SYSTEM = "system"  # the command line on the server itself
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Over whom and over what someone decides: all roles in `people`, cashiers alone in `staff`."""
+    """An administrator's reach: all roles in `people`, cashiers alone in `staff`."""
 
     by: str
     people: Scope
@@ -35,11 +35,11 @@ class Reach:
         return self.by == SYSTEM
 
     def roles(self) -> list[str]:
-        """The roles that may be granted."""
+        """Return the roles that may be granted."""
         return list(ROLES) if self.all or self.people else ["cashier"] if self.staff else []
 
     def grants(self, session: Session, role: str, kind: str, node_id: str) -> bool:
-        """Whether a role at a node may be given and taken."""
+        """Return whether a role at a node may be given and taken."""
         return (
             self.all
             or self.people.covers_node(session, kind, node_id)
@@ -47,7 +47,7 @@ class Reach:
         )
 
     def manages(self, session: Session, person_id: str) -> bool:
-        """Whether the account may be changed: every role it holds (or, holding none, held) lies within reach."""
+        """Return whether the account may be changed: all its roles, or its former ones if none, lie within reach."""
         if self.all:
             return True
         if person_id == self.by:

@@ -1,6 +1,6 @@
-"""Logins kept on the server, so that logout is real and what changes holds from the next request on (P21).
+"""Logins kept on the server, so that logout is real and changes take effect with the next request (P21).
 
-The browser holds a random token; the table holds its SHA-256. A desk session lives in the cookie 'desk' and idles
+The browser has a random token; the table has its SHA-256. A desk session lives in the cookie 'desk' and idles
 out; a till session lives in the cookie 'till', belongs to one tablet, and is worth nothing without its signature.
 """
 
@@ -31,7 +31,7 @@ DEVICE_LIFE = timedelta(days=400)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as of this request."""
+    """The caller of this request."""
 
     id: str
     login: str
@@ -64,7 +64,7 @@ def start(session: Session, person_id: str, tablet_id: str | None = None) -> str
 
 
 def find(session: Session, token: str | None, *, tablet_id: str | None = None) -> Caller | None:
-    """The caller behind a token: of a desk when `tablet_id` is None, else of that tablet alone.
+    """Return the caller behind a token: of a desk when `tablet_id` is None, else of that tablet alone.
 
     None when the token is unknown, ended, too old, left idle, of another tablet, or its person disabled or changed.
     """
@@ -121,7 +121,7 @@ def end_on_tablet(session: Session, tablet_id: str) -> None:
 
 
 def known_device(login: str) -> str:
-    """The id of this browser if `login` has logged in from it before, else '': strangers share one count (P22)."""
+    """Return the id of this browser if `login` has logged in from it, else '': strangers share one count (P22)."""
     name, _, seal = (security.cookie("device") or "").partition(".")
     return name if name and hmac.compare_digest(seal, _device_seal(name, login)) else ""
 
@@ -135,7 +135,7 @@ def remember_device(response: BaseResponse, login: str) -> None:
 
 
 def note_browser(response: BaseResponse, person_id: str) -> None:
-    """Keep that a person logged in from this browser, which bears a random id of its own whoever uses it."""
+    """Record that a person logged in from this browser, which has one random id for all its users."""
     name, _, seal = (security.cookie("browser") or "").partition(".")
     if not (name and hmac.compare_digest(seal, security.keyed("browser", name))):
         name = secrets.token_hex(12)

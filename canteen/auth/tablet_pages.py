@@ -30,14 +30,14 @@ REFUSED = (Invalid, Conflict, Forbidden)
 @bp.get("")
 @allowed(Permission.SEE_TABLETS, Permission.ENROL_TABLET)
 def tablet_list() -> ResponseReturnValue:
-    """Tablets of the caller's canteens, those in use first."""
+    """Show the tablets of the caller's canteens, those in use first."""
     return _list_page()
 
 
 @bp.post("/codes")
 @allowed(Permission.ENROL_TABLET)
 def make_code() -> ResponseReturnValue:
-    """A one-time code, shown this once."""
+    """Make a one-time code, shown this once."""
     canteen_id = request.form.get("canteen", "")
     guard.require(Permission.ENROL_TABLET, canteen_id)
     try:
@@ -113,14 +113,14 @@ def _tablet_page(tablet_id: str, refusal: Refusal | None = None) -> ResponseRetu
 
 
 def _seen(session: Session) -> set[str]:
-    """Ids of the canteens whose tablets the caller sees."""
+    """Return the ids of the canteens whose tablets the caller sees."""
     return guard.scope(Permission.SEE_TABLETS).canteens(session) | guard.scope(Permission.ENROL_TABLET).canteens(
         session
     )
 
 
 def _within(tablet_id: str, permission: Permission) -> None:
-    """Raises NoTablet unless the tablet stands where the caller holds the permission."""
+    """Raise NoTablet unless the tablet is where the caller has the permission."""
     tablet = db.session.get(Tablet, tablet_id)
     if tablet is None or not guard.may(permission, tablet.canteen_id):
         raise NoTablet

@@ -78,7 +78,7 @@ class NewCode:
 
 
 def make_code(canteen_id: str, name: str, *, by: str) -> NewCode:
-    """A one-time code that lets one tablet into a canteen within the hour."""
+    """Make a one-time code that lets one tablet into a canteen within the hour."""
     if not 1 <= len(name := name.strip()) <= 40:
         raise Invalid("请填写平板名称（1 至 40 个字），例如“一号窗口”。")
     with transaction() as session:
@@ -141,7 +141,7 @@ def enrol(code: str, public_key: bytes, former: str | None = None) -> str:
 
 
 def revoke(tablet_id: str, *, by: str, reason: str) -> None:
-    """Shut a tablet out from its next request on, and log out whoever works on it. Safe to repeat.
+    """Shut a tablet out from its next request on, and log out its cashier. Safe to repeat.
 
     reason    a key of REVOKED
     """
@@ -168,14 +168,14 @@ def _again(session: Session, tablet_id: str, public_key: bytes) -> str:
 
 
 def signed_text(method: str, path: str, at: str, body: bytes) -> bytes:
-    """What a tablet signs: method, path with its query if any, its own time, SHA-256 of the body; one a line."""
+    """Return the text a tablet signs: method, path with query, its own time, SHA-256 of the body; one a line."""
     return f"{method}\n{path}\n{at}\n{hashlib.sha256(body).hexdigest()}".encode()
 
 
 def verify(session: Session, request: Request, *, revoked: bool = False) -> Tablet:
-    """The tablet whose key signed this request.
+    """Return the tablet whose key signed this request.
 
-    Raises BadSignature, TabletUnknown, and unless `revoked` may come too, TabletRevoked.
+    Raises BadSignature, TabletUnknown, and, unless `revoked` ones are allowed, TabletRevoked.
 
     Its clock may be wrong by days, so its time is not judged here; a request sent again reads or repeats, no more.
     """
@@ -195,7 +195,7 @@ def verify(session: Session, request: Request, *, revoked: bool = False) -> Tabl
 
 
 def signature_fits(public_key: bytes, signature: str, signed: bytes) -> bool:
-    """Whether `signature` (base64url of r and s, 32 bytes each) over `signed` was made by the key's owner."""
+    """Return whether `signature` (base64url of r and s, 32 bytes each) over `signed` was made by the key's owner."""
     try:
         raw = base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4))
     except (binascii.Error, ValueError):

@@ -14,7 +14,7 @@ from canteen.db import db
 
 @contextmanager
 def installation(*, checked: bool = True, keys: bool = True) -> Iterator[Flask]:
-    """The application that the environment names, opened for one command; its connections are closed after.
+    """Yield the application named by the environment, opened for one command; its connections are closed after.
 
     checked  False to look at an installation that may not be fit to work
     keys     False for commands that only read what is not sealed

@@ -22,13 +22,13 @@ _HEAD = re.compile(r"(\d{1,15}):([0-9a-f]{64})")
 
 @click.group()
 def audit() -> None:
-    """The chain of what people did."""
+    """Read and verify the audit log, the chain of what people did."""
 
 
 @audit.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def head(*, as_json: bool) -> None:
-    """Number and hash of the newest event. Keep it outside: it finds a tail that was cut off later."""
+    """Print number and hash of the newest event. Keep it outside: it finds a tail that was cut off later."""
     with installation(keys=False):
         number, digest = events.head(db.session())
     click.echo(json.dumps({"number": number, "hash": digest}) if as_json else f"{number}:{digest}")
@@ -38,7 +38,7 @@ def head(*, as_json: bool) -> None:
 @click.option("--head", "noted", metavar="NUMBER:HASH", help="A head noted before; it must still be in the chain.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def verify(noted: str | None, *, as_json: bool) -> None:
-    """Walk the whole chain; exit 1 and name each break when it does not hold."""
+    """Walk the whole chain; exit 1 and name each break when it is broken."""
     expected = _expected(noted)
     with installation(keys=False):
         found = list(events.breaks(db.session(), expected_head=expected))

@@ -21,7 +21,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 @click.group()
 def cards() -> None:
-    """Cards: make, print, give out, end."""
+    """Make, print, give out and end cards."""
 
 
 @cards.command()
@@ -29,7 +29,7 @@ def cards() -> None:
 @click.option("--area", help="Everybody who lives in this area today.")
 @json_option
 def issue(ids: tuple[uuid.UUID, ...], area: str | None, as_json: bool) -> None:
-    """Make a card for each of these elders who holds none that works. Safe to repeat."""
+    """Make a card for each of these elders without a working one. Safe to repeat."""
     if bool(ids) == bool(area):
         raise click.UsageError("either --elder or --area")
     made, batch = 0, ""
@@ -99,7 +99,7 @@ def bind(scan: str, elder: uuid.UUID) -> None:
 
 
 def _written(path: Path, data: bytes) -> Path:
-    """The file is on the disk, readable by its owner alone, before the codes in it are destroyed."""
+    """Write the file to disk, readable by its owner alone, before the codes in it are destroyed."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as out:
         out.write(data)

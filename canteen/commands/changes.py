@@ -1,4 +1,4 @@
-"""canteen changes: what waits for a second person. Who answers proves it by password: a shell is nobody's right to confirm."""
+"""canteen changes: requests that wait for a second person, who proves to be one by password: a shell is no right to confirm."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SHOWN = 50  # lines printed; --json prints all
 
 @click.group()
 def changes() -> None:
-    """Changes that one person asked for and a second one confirms."""
+    """List, confirm and refuse changes that need a second person."""
 
 
 @changes.command("list")
 @login_option
 @json_option
 def list_(login: str, as_json: bool) -> None:
-    """What waits that LOGIN may see, older first."""
+    """List the waiting changes that LOGIN may see, older first."""
     with installation():
         session = db.session()
         person = people.find(session, login).id
@@ -50,7 +50,7 @@ def list_(login: str, as_json: bool) -> None:
 @password_option
 @json_option
 def show_(request: int, login: str, password: str, as_json: bool) -> None:
-    """Each line of REQUEST, before and after."""
+    """Show each line of REQUEST, before and after."""
     with installation():
         person = _person(login, password)
         session = db.session()
@@ -69,7 +69,7 @@ def show_(request: int, login: str, password: str, as_json: bool) -> None:
 @login_option
 @password_option
 def confirm(request: int, login: str, password: str) -> None:
-    """Confirm REQUEST as a second person: it holds from now on."""
+    """Confirm REQUEST as a second person: it takes effect now."""
     with installation():
         change_requests.confirm(request, by=_person(login, password))
     click.echo(f"{request}: confirmed")
@@ -88,7 +88,7 @@ def refuse(request: int, reason: str, login: str, password: str) -> None:
 
 
 def _person(login: str, password: str) -> str:
-    """The id of who acts, proved by password. Raises NoPerson, WrongPassword, Forbidden."""
+    """Return the id of the acting person, proved by password. Raises NoPerson, WrongPassword, Forbidden."""
     person = people.find(db.session(), login)
     person_id, shut = person.id, person.disabled_at is not None
     if shut or person.password_hash is None:

@@ -18,7 +18,7 @@ SEED = 2026
 
 
 @click.command()
-@click.option("--force", is_flag=True, help="Build anew over a demo city that stands (SQLite).")
+@click.option("--force", is_flag=True, help="Build anew over an existing demo city (SQLite).")
 @click.option("--seed", default=SEED, show_default=True, help="Another seed, another city.")
 @click.option("--today", type=click.DateTime(["%Y-%m-%d"]), help="The day on whose morning the story ends.")
 @click.option("--elders", default=Size().elders, show_default=True, type=click.IntRange(300), help="On the roster.")
@@ -43,7 +43,7 @@ def build_anew(
 ) -> None:
     """Build the city and its cards; both take their places only when both are whole."""
     cards = greeting.cards_of(config)
-    side = cards.with_name(f".{cards.name}.building")  # the cards of a city that stands work until the new one does
+    side = cards.with_name(f".{cards.name}.building")  # the cards of the existing city work until the new one does
     with database.building(config, anew=anew):
         built = build_city(seed, today, side, size, _tell)
         if volume:

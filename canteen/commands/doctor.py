@@ -1,6 +1,6 @@
-"""canteen doctor: tells how an installation stands, and loudly when it is not sound.
+"""canteen doctor: reports the state of an installation, loudly when it is not sound.
 
-What it looks at are three lists of checks (see the end): SETTINGS before any database, AS_OWNER on a connection
+It runs three lists of checks (see the end): SETTINGS before any database, AS_OWNER on a connection
 with the rights of the login, AS_APPLICATION with `db.session` on a database whose schema is ours. A check is
 a small function that writes into a Report; a further check is one function and one line of a list.
 """
@@ -41,7 +41,7 @@ PRAGMAS = ("journal_mode", "synchronous", "foreign_keys", "recursive_triggers", 
 
 @dataclass(slots=True)
 class Report:
-    """What the checks found: facts by name, troubles that end the command with 1, warnings that do not."""
+    """The result of the checks: facts by name, troubles that end the command with 1, warnings that do not."""
 
     facts: dict[str, Any] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
@@ -103,7 +103,7 @@ def _database(settings: Config, report: Report) -> None:
 
 
 def plain(url: str) -> str:
-    """The address without a password."""
+    """Return the address without a password."""
     head, at, tail = url.rpartition("@")
     return f"{head.split('://')[0]}://…@{tail}" if at else url
 
@@ -185,7 +185,7 @@ def _clock(connection: Connection, report: Report) -> None:
 
 
 def _acting(settings: Config, report: Report) -> None:
-    """Whom the application's own connections act as, and how they are kept apart."""
+    """Check which role the application's own connections act as, and their isolation."""
     if settings.sqlite:
         return
     acts = db.session.execute(text("SELECT current_user, current_setting('transaction_isolation')")).one()
@@ -206,7 +206,7 @@ def _installation(settings: Config, report: Report) -> None:
 
 
 def _unclaimed(_settings: Config, report: Report) -> None:
-    """Periods that are closed and have no claim, though no close can still be at work on them."""
+    """Check for closed periods without a claim that no close can still be working on."""
     found = close.unclaimed(db.session(), before=clock.now() - jobs.LEASE)
     report.troubles += [
         f"period {one.from_day}..{one.to_day} of {one.contract_id} is closed and has no claim; "
@@ -221,14 +221,14 @@ def _safe(settings: Config, _report: Report) -> None:
 
 
 def _keys(settings: Config, report: Report) -> None:
-    """Whether the keys folder belongs to this database."""
+    """Check whether the keys folder belongs to this database."""
     standing = startup.stand(db.session(), settings)
     report.troubles += [f"keys_wrong: {fault}" for fault in standing.faults]
     report.warnings += [f"the secret {name} has not proved itself yet; it does with use" for name in standing.unproven]
 
 
 def _scheduler(_settings: Config, report: Report) -> None:
-    """Whether a scheduler looks. Only warned of: it is right while all is stopped, as before a first start or an upgrade."""
+    """Warn when no scheduler looks. No more than warn: all may be stopped, as before a first start or an upgrade."""
     since = heartbeats.age(db.session())
     report.facts["scheduler"] = "never seen" if since is None else f"looked {since.total_seconds():.0f} s ago"
     if since is None:
@@ -258,14 +258,14 @@ def _sqlite(connection: Connection, report: Report) -> None:
 
 
 def _tablets(_settings: Config, report: Report) -> None:
-    """Whether tablets were acknowledged numbers that this database does not hold."""
+    """Check whether tablets were acknowledged numbers that this database lacks."""
     troubles, warnings = incarnation.messages()
     report.troubles += troubles
     report.warnings += warnings
 
 
 def _calendar(_settings: Config, report: Report) -> None:
-    """Whether the days of this year, and from November on of the next, are entered."""
+    """Warn when the days of this year, and from November on of the next, are not entered."""
     session, today = db.session(), clock.today()
     asking = layers.asking_day_kind(session, today)
     for year in calendars.missing_years(session, today):
@@ -276,7 +276,7 @@ def _calendar(_settings: Config, report: Report) -> None:
 
 
 # Further checks are added at the end of a list. A check of SETTINGS or AS_APPLICATION receives the settings, one of
-# AS_OWNER the connection. What a person has to mend now is a trouble; what is due later is a warning.
+# AS_OWNER the connection. A thing to repair now is a trouble; one due later is a warning.
 SETTINGS: tuple[Callable[[Config, Report], None], ...] = (_versions, _settings, _secrets, _workflow)
 AS_OWNER: tuple[Callable[[Connection, Report], None], ...] = (_schema, _postgresql, _sqlite, _clock)
 AS_APPLICATION: tuple[Callable[[Config, Report], None], ...] = (

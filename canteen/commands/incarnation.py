@@ -20,13 +20,13 @@ SHOWN = 20  # tablets named in one sentence
 
 @click.group()
 def incarnation() -> None:
-    """The name of this database's present life, by which tablets know that it was restored."""
+    """Show or renew the database's incarnation, by which tablets know that it was restored."""
 
 
 @incarnation.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def show(*, as_json: bool) -> None:
-    """The incarnation, and the tablets that know more than the database."""
+    """Show the incarnation, and the tablets that know more than the database."""
     with installation():
         current, found = lives.current(db.session()), acknowledgements.standing(db.session())
     if as_json:
@@ -70,7 +70,7 @@ def renew(*, force: bool, as_json: bool) -> None:
 
 
 def messages() -> tuple[list[str], list[str]]:
-    """Troubles and warnings about tablets that know more than the database, each as a sentence."""
+    """Return troubles and warnings about tablets that know more than the database, each as a sentence."""
     found = acknowledgements.standing(db.session())
     troubles, warnings = list[str](), list[str]()
     if calling := acknowledgements.calling(found):
@@ -85,7 +85,7 @@ def messages() -> tuple[list[str], list[str]]:
 
 
 def _subjects(found: Sequence[Ahead]) -> list[str]:
-    """Tablets and numbers for the chain of events, without names that people gave."""
+    """Return tablets and numbers for the chain of events, without names that people gave."""
     return [f"{each.tablet}/{each.run.epoch}/{each.run.first}-{each.run.last}" for each in found[:SHOWN]]
 
 

@@ -28,14 +28,14 @@ def init() -> None:
 
 @click.group()
 def keys() -> None:
-    """The secrets of this installation, kept as files outside the database."""
+    """Make the secrets of this installation, kept as files outside the database."""
 
 
 @keys.command("init")
 def keys_init() -> None:
     """Make every secret that is missing. Keep a copy elsewhere: without them ID numbers and cards cannot be read.
 
-    Refused where the database holds what was written under a secret that is missing or another one.
+    Refused where the database has data written under a secret that is missing or another one.
     """
     settings = config.from_environment({**os.environ, "CANTEEN_PRODUCTION": "0"})
     _need_no_data(settings)
@@ -45,7 +45,7 @@ def keys_init() -> None:
 
 
 def _need_no_data(settings: Config) -> None:
-    """Raises WrongKeys, or DatabaseAway when it cannot be known."""
+    """Raise WrongKeys, or DatabaseAway when it cannot be known."""
     with installation(checked=False):
         if startup.schema(settings) is not None:
             keychecks.refuse(startup.stand(db.session(), settings).faults)

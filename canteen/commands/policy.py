@@ -63,7 +63,7 @@ class WithDesk(click.Group):
 
 @click.group(cls=WithDesk)
 def policy() -> None:
-    """Rulebooks: check them, price a case under them, replay the past under them, compare and publish them."""
+    """Check rulebooks, price a case under them, replay the past under them, compare and publish them."""
 
 
 @policy.command("quote")
@@ -91,7 +91,7 @@ def quote_case(rulebook: str, case: Path, as_json: bool) -> None:
 
 
 def _quote_funding(text: str, file: str, case: Path, *, as_json: bool) -> None:
-    """A scheme with a fault gives no amounts: its tiers and shares are what they are made of."""
+    """Print the amounts of a funding scheme; one with a fault gives none, as its tiers and shares make them."""
     if faults := problems(text, file):
         raise YamlFaulty(faults)
     try:
@@ -133,7 +133,7 @@ _TAKEN_FOR = {
 
 
 def problems(text: str, file: str) -> list[Located]:
-    """What the reader or the lint says of a YAML text of either kind, each with its line and clause."""
+    """Return the faults that reader and lint find in a YAML text of either kind, each with its line and clause."""
     is_funding = kind_of(text) == "funding"
     try:
         document, lines = yaml_reader.read_with_lines(text, FUNDING if is_funding else RULEBOOK, file)
@@ -144,7 +144,7 @@ def problems(text: str, file: str) -> list[Located]:
 
 
 def text_of(rulebook: str) -> str:
-    """The YAML of a file or of a scheme that comes with the product. Raises FileMissing."""
+    """Return the YAML of a file or of a scheme that comes with the product. Raises FileMissing."""
     for path in (Path(rulebook), SCHEMES / f"{rulebook}.yaml"):
         if path.is_file():
             return _decoded(path)
@@ -185,7 +185,7 @@ def _asked(path: Path) -> tuple[Any, Any, Any]:
 
 
 def _case(path: Path) -> Any:
-    """The JSON of a case of either kind, its days as numbers. Raises FileMissing and CaseFaulty."""
+    """Return the JSON of a case of either kind, its days as numbers. Raises FileMissing and CaseFaulty."""
     if not path.is_file():
         raise FileMissing(f"没有文件 {path}，请核对路径。")
     try:
@@ -195,7 +195,7 @@ def _case(path: Path) -> Any:
 
 
 def _numbered(value: Any, word: str = "") -> Any:
-    """A case as people write it, its days like 2026-11-22, with the numbers that the engine counts days by."""
+    """Return a case with its days, written like 2026-11-22, as the numbers that the engine counts days by."""
     if isinstance(value, dict):
         return {key: _numbered(inner, word if word == "since" else key) for key, inner in value.items()}
     if isinstance(value, list):

@@ -59,7 +59,7 @@ def diff(old: str, new: str, as_json: bool) -> None:
 @click.argument("rulebook")
 @click.argument("place")
 @click.argument("months", nargs=-1, required=True)
-@click.option("--by", default="system", help="Login of whoever asks.")
+@click.option("--by", default="system", help="Login of the asker.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole result as JSON.")
 def simulate(rulebook: str, place: str, months: tuple[str, ...], by: str, as_json: bool) -> None:
     """Replay the real meals of MONTHS (like 2026-10) under RULEBOOK (a YAML file or a version) at PLACE.
@@ -127,7 +127,7 @@ def _print(result: object) -> None:
 
 
 def _document(name: str) -> Document:
-    """The document of a YAML file, of a scheme that comes with the product, or of a version."""
+    """Return the document of a YAML file, of a scheme that comes with the product, or of a version."""
     if Path(name).is_file() or (SCHEMES / f"{name}.yaml").is_file():
         return yaml_reader.read(text_of(name))
     return document_of(_version(name))
@@ -158,7 +158,7 @@ def _by(login: str) -> str:
 
 
 def _publisher(login: str, layer: str, node: str) -> str:
-    """The person behind a login who may publish there. Raises Forbidden."""
+    """Return the person behind a login, who may publish there. Raises Forbidden."""
     person = db.session.execute(select(Person).where(Person.login == login, Person.disabled_at.is_(None))).scalar()
     kind = "canteen" if layer == "canteen" else "area"
     session = db.session()

@@ -30,13 +30,13 @@ from canteen.settlement.models import RevaluationRun
 
 DAY = click.DateTime(["%Y-%m-%d"])
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-BY = click.option("--by", required=True, help="Login of whoever does it.")
+BY = click.option("--by", required=True, help="Login of the acting person.")
 WHY = click.option("--reason", required=True, help="The notice and its number, or the evidence of the facts.")
 
 
 @click.group("revalue")
 def revalue() -> None:
-    """Reckon past meals again with rules or facts known late; settled months stand, differences go to open ones."""
+    """Reprice past meals with rules or facts known late; settled months stay, differences go to open ones."""
 
 
 @revalue.command("notice")
@@ -82,7 +82,7 @@ def facts(elder: uuid.UUID, first: datetime, last: datetime, reason: str, by: st
 @BY
 @AS_JSON
 def confirm(number: int, by: str, as_json: bool) -> None:
-    """The second person's word on revaluation NUMBER after its preview: it is booked now."""
+    """Confirm revaluation NUMBER as the second person, after its preview: it is booked now."""
     with installation():
         row, person = find(db.session(), number), _person(by)
         _need(person, row)
@@ -105,7 +105,7 @@ def run(number: int, by: str, as_json: bool) -> None:
 @revalue.command("list")
 @AS_JSON
 def list_(as_json: bool) -> None:
-    """Every revaluation, newest first."""
+    """List every revaluation, newest first."""
     with installation():
         session = db.session()
         rows = session.execute(select(Revaluation).order_by(Revaluation.id.desc())).scalars().all()
@@ -176,7 +176,7 @@ def _person(login: str) -> str:
 
 
 def _need(person: str, row: Revaluation) -> None:
-    """Raises Forbidden where the person may not publish over the whole of what is revalued."""
+    """Raise Forbidden where the person may not publish over the whole of what is revalued."""
     if row.cause == "notice":
         _need_place(person, row.layer, row.node_id, Permission.PUBLISH)
     else:

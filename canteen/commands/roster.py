@@ -25,7 +25,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 @click.group()
 def roster() -> None:
-    """Rosters and the other files that come in by template."""
+    """Check and import rosters and the other files that use a template."""
 
 
 @roster.command()
@@ -64,7 +64,7 @@ def template(out: Path, kind: str) -> None:
 @roster.command()
 @click.argument("run")
 def accept(run: str) -> None:
-    """Let the broken-off import RUN stand as far as it got, when its file is lost."""
+    """Accept the broken-off import RUN as far as it was applied, when its file is lost."""
     with installation(), transaction() as session:
         import_runs.accept(session, run, SYSTEM)
     click.echo(run)

@@ -104,7 +104,7 @@ def _reserve_port(host: str, port: int) -> socket.socket:
     """Take an address for this server alone, as long as it and its workers live. Raises AddressTaken.
 
     The workers share the port (SO_REUSEPORT), so the system would let a second server in beside them; and between two
-    that start at once, nobody listens yet. A name that only one process can hold tells them apart (Linux).
+    that start at once, nobody listens yet. A name that only one process can have tells them apart (Linux).
     """
     reserved = socket.socket(socket.AF_UNIX)
     try:
@@ -122,7 +122,7 @@ def _need_free(host: str, port: int) -> None:
 
 
 def _try(take: Callable[[], None], host: str, port: int) -> None:
-    """Raises AddressTaken, before anything is started. A server that is just ending is waited for."""
+    """Raise AddressTaken before anything is started. A server that is just ending is waited for."""
     give_up = time.monotonic() + ENDING
     while True:
         try:

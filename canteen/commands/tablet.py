@@ -18,7 +18,7 @@ from canteen.web import filters
 
 @click.group()
 def tablet() -> None:
-    """Tablets at the counters."""
+    """Manage the tablets at the counters."""
 
 
 @tablet.command()
@@ -39,7 +39,7 @@ def code(canteen_id: str, name: str, *, as_json: bool) -> None:
 @tablet.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def list_(*, as_json: bool) -> None:
-    """Tablets, where they stand, when they were last heard."""
+    """List tablets, their canteens, and when they were last heard."""
     with installation():
         query = select(Tablet).order_by(Tablet.canteen_id, Tablet.name, Tablet.id)
         rows = [

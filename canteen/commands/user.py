@@ -21,7 +21,7 @@ WAITS = "The role waits for an administrator: canteen changes list --as LOGIN, o
 
 @click.group()
 def user() -> None:
-    """Accounts of people and their roles."""
+    """Manage accounts of people and their roles."""
 
 
 @user.command()
@@ -98,7 +98,7 @@ def same(login: str, other: str) -> None:
 @user.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def list_(*, as_json: bool) -> None:
-    """Accounts with their roles in force."""
+    """List accounts with their roles in force."""
     with installation():
         session = db.session()
         rows: list[dict[str, Any]] = [

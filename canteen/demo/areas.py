@@ -76,7 +76,7 @@ class Place:
 
 
 def all_places() -> list[Place]:
-    """Every area of the demo city, parents before children."""
+    """Return every area of the demo city, parents before children."""
     found = [
         Place(PROVINCE, "吉林省", "province", ()),
         Place(CITY, "长春市", "city", (PROVINCE,)),
@@ -89,12 +89,12 @@ def all_places() -> list[Place]:
 
 
 def district_of(code: str) -> str:
-    """The administrative district of a street or community."""
+    """Return the administrative district of a street or community."""
     return "220102" if code[:6] == JINGYUE[1:] else code[:6]
 
 
 def rural(street: str) -> bool:
-    """Whether a street's code is that of a town or township."""
+    """Return whether a street's code is that of a town or township."""
     return street[6] in "12"
 
 

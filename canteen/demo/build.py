@@ -1,4 +1,4 @@
-"""Builds the demo city whole: first everything that stands, then day by day what people did, each act at its time."""
+"""Builds the demo city: first places and people, then day by day what people did, each act at its time."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What was built, for people to read."""
+    """A summary of the city built, for people to read."""
 
     story: Story
     elders: int
@@ -95,7 +95,7 @@ def build(seed: int, today: date, cards: Path, size: Size, tell: Callable[[str],
 
 
 def _shown(people: Sequence[Somebody], roles: dict[str, Somebody], today: date) -> list[uuid.UUID]:
-    """Whose cards are on paper: some of each age and class, couples, a rare name; nobody who died or plays a part."""
+    """Choose the elders with cards on paper: some of each age and class, couples; nobody dead or playing a part."""
     free = [one for one in people if one not in roles.values() and len(one.name) > 1]
     chosen: dict[uuid.UUID, None] = {}
 
@@ -135,14 +135,14 @@ def _last_weekday(month: Span) -> date:
 
 
 def _line_down(story: Story) -> Outage:
-    """The village's line is down over the end of the oldest month and past its close: those meals come late."""
+    """Cut the village's line over the end of the oldest month and past its close: those meals arrive late."""
     oldest = story.closed[0]
     starts = clock.instant(_last_weekday(oldest), 10 * 60)
     return Outage(LATE_SITE, 0, starts, story.close_at(oldest) + timedelta(days=2, hours=5))
 
 
 def _heard(story: Story, machines: Sequence[city.Machine]) -> list[Act]:
-    """Tablets are heard before each close, but for the one whose line is down."""
+    """Let tablets be heard before each close, except the one whose line is down."""
 
     def hear(silent: str) -> Callable[[], None]:
         def run() -> None:
@@ -177,7 +177,7 @@ class _Acting:
         return [Act(at, run) for visit in possible for at, run in self._visit(visit)]
 
     def ends(self) -> list[Act]:
-        """What waited is sent when a line is back."""
+        """Send what waited when a line is back."""
 
         def send(outage: Outage) -> Callable[[], None]:
             return lambda: self._tills[outage.site, outage.till].send(outage.ends)
@@ -185,7 +185,7 @@ class _Acting:
         return [Act(outage.ends, send(outage)) for outage in self._outages]
 
     def late_void(self, story: Story) -> list[Act]:
-        """A meal of the oldest month is undone after its close: a line below zero in the next claim."""
+        """Void a meal of the oldest month after its close: a line below zero in the next claim."""
         oldest = story.closed[0]
         at = story.close_at(oldest) + timedelta(days=3, hours=5)
 

@@ -1,6 +1,6 @@
 """The rows that checkouts would have left, made in bulk: mirrors `canteen.pos.checkout_rows` table by table.
 
-What drifts from it is found by `canteen period verify`, which the tests run over such a month.
+Differences from it are found by `canteen period verify`, which the tests run over such a month.
 """
 
 from __future__ import annotations
@@ -322,7 +322,7 @@ ORDER = (QuoteInput, Record, SaleKey, Payment, Tender, Sale, SaleLine, Share, Sa
 
 
 def write(connection: Connection, rows: Rows) -> None:
-    """One batch, parents before children: COPY on PostgreSQL, executemany on SQLite."""
+    """Write one batch, parents before children: COPY on PostgreSQL, executemany on SQLite."""
     for model in ORDER:
         if not rows[model]:
             continue
@@ -342,7 +342,7 @@ def _copy(connection: Connection, model: type[Base], rows: Sequence[dict[str, An
 
 
 def record_ids(connection: Connection, count: int) -> Iterator[int]:
-    """Ids that nobody else will give to a record."""
+    """Yield ids that nobody else will give to a record."""
     if connection.dialect.name == "postgresql":
         sequence = "nextval(pg_get_serial_sequence('record', 'id'))"
         drawn = connection.exec_driver_sql(f"SELECT {sequence} FROM generate_series(1, {count})").scalars()  # noqa: S608

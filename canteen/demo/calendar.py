@@ -26,11 +26,11 @@ class Story:
 
     @property
     def made_at(self) -> datetime:
-        """When the city was set up: the morning some weeks before the first meal."""
+        """Return when the city was set up: the morning some weeks before the first meal."""
         return clock.instant(self.first - timedelta(days=20), 9 * 60)
 
     def close_at(self, month: Span) -> datetime:
-        """When a month is closed."""
+        """Return when a month is closed."""
         return clock.instant(month.last + timedelta(days=self.close_day), self.close_hour * 60)
 
     def days(self) -> list[date]:
@@ -38,7 +38,7 @@ class Story:
 
 
 def story(today: date, close_day: int = 3, close_hour: int = 6) -> Story:
-    """The story as it is on the morning of `today`; a month whose close is due only today is still open."""
+    """Return the story on the morning of `today`; a month whose close is due only today is still open."""
     newest = Span.month(today.replace(day=1) - timedelta(days=1))
     if today.day <= close_day:
         newest = Span.month(newest.first - timedelta(days=1))

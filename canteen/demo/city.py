@@ -65,7 +65,7 @@ def name_installation(seed: int) -> None:
 
 
 def build_places(first: date) -> None:
-    """Areas, operators, payees, canteens with all that is dated, and contracts from `first` on."""
+    """Make areas, operators, payees, canteens with all that is dated, and contracts from `first` on."""
     box = keys.keyring().identity
     found = areas.all_places()
     with transaction() as session:
@@ -150,7 +150,7 @@ def _of_sites(found: Sequence[Place], first: date) -> dict[type[Base], list[dict
 
 
 def item_id(site: Site, n: int) -> str:
-    """Id of the n-th dish of a canteen."""
+    """Return the id of the n-th dish of a canteen."""
     return f"{site.id}-{n:02d}"
 
 
@@ -242,7 +242,7 @@ def heard(machine: str) -> None:
 
 
 def issue_cards(people: Sequence[Somebody], shown: Sequence[uuid.UUID], *, by: str) -> dict[uuid.UUID, str]:
-    """A card for everybody, those of `shown` in a batch of their own; answers the digest of each elder's card."""
+    """Make a card for everybody, those of `shown` in a batch of their own; return the digest of each elder's card."""
     rest = [one.id for one in people if one.id not in set(shown)]
     with transaction() as session:
         credentials.issue(session, shown, by, batch=PRINTED_BATCH)
@@ -272,7 +272,7 @@ def print_cards(path: Path, *, by: str) -> int:
 
 
 def retract_class(elder: uuid.UUID, code: str, *, by: str) -> None:
-    """Take back a class as if it had never held: the street found the papers wrong."""
+    """Retract a class as if it had never been valid: the street found the papers wrong."""
     with transaction() as session:
         fact = session.execute(
             select(ElderFact).where(ElderFact.elder_id == elder, ElderFact.kind == "class", ElderFact.value == code)

@@ -1,4 +1,4 @@
-"""Where the demo city is built: a side file renamed when whole, or a PostgreSQL database that holds nothing yet."""
+"""Where the demo city is built: a side file renamed when whole, or an empty PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class CannotReplace(Conflict):
 
 
 def stands(config: Config) -> bool:
-    """Whether a whole demo city is there, brought to the newest schema. Raises NotADemo, NoDemoInProduction."""
+    """Return whether a complete demo city is there, and migrate it. Raises NotADemo, NoDemoInProduction."""
     if config.production:
         raise NoDemoInProduction
     if config.sqlite and not _file(config).exists():
@@ -77,9 +77,9 @@ def _empty(config: Config) -> bool:
 
 @contextmanager
 def building(config: Config, *, anew: bool = False) -> Iterator[Flask]:
-    """The application on a database to fill, which takes its place when the block ends well; else nothing changes.
+    """Yield the application on a database to fill, which takes its place when the block ends well.
 
-    anew    over a demo city that stands; refused on PostgreSQL. Raises NotADemo, CannotReplace, AlreadyBuilding,
+    anew    over an existing demo city; refused on PostgreSQL. Raises NotADemo, CannotReplace, AlreadyBuilding,
             NoDemoInProduction.
     """
     if config.sqlite:
@@ -95,7 +95,7 @@ def building(config: Config, *, anew: bool = False) -> Iterator[Flask]:
 
 @contextmanager
 def _alone(config: Config) -> Iterator[None]:
-    """One process builds at a time; the lock ends with the process, however that ends."""
+    """Let one process build at a time; the lock ends with the process, however that ends."""
     target = _file(config)
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with target.with_name(f".{target.name}.lock").open("w") as lock:
@@ -125,7 +125,7 @@ def _side_file(config: Config, *, anew: bool) -> Iterator[Flask]:
 
 @contextmanager
 def opened(config: Config, *, hurried: bool = False) -> Iterator[Flask]:
-    """The application on a database, in its context; connections are closed at the end."""
+    """Yield the application on a database, in its context; connections are closed at the end."""
     app = create_app(config)
     with app.app_context():
         if hurried:
@@ -138,7 +138,7 @@ def opened(config: Config, *, hurried: bool = False) -> Iterator[Flask]:
 
 
 def _hurry(connection: object, _record: object) -> None:
-    """A side file that is not whole is thrown away, so its writes need not wait for the disk."""
+    """Skip waiting for the disk: a side file that is not whole is thrown away."""
     for pragma in ("journal_mode = MEMORY", "synchronous = OFF", "cache_size = -65536"):
         connection.execute(f"PRAGMA {pragma}")  # type: ignore[attr-defined]
 
@@ -148,7 +148,7 @@ def _file(config: Config) -> Path:
 
 
 def of_environment() -> Config:
-    """The settings as the demo reads them: in a database of its own unless one is named."""
+    """Return the settings as the demo reads them: in a database of its own unless one is named."""
     env = dict(os.environ)
     env.setdefault("CANTEEN_DATA", str(settings.ROOT / "data" / "demo"))
     return replace(settings.from_environment(env), demo=True)

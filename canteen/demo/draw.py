@@ -11,20 +11,20 @@ T = TypeVar("T")
 
 
 def source(seed: int, part: str) -> random.Random:
-    """The generator of one part of the city."""
+    """Return the generator of one part of the city."""
     return random.Random(f"{seed}/{part}")
 
 
 def uid(rng: random.Random) -> uuid.UUID:
-    """A version 4 UUID drawn from the generator."""
+    """Draw a version 4 UUID from the generator."""
     return uuid.UUID(int=rng.getrandbits(128), version=4)
 
 
 def weighted(rng: random.Random, weights: Mapping[T, float]) -> T:
-    """One key, the heavier the likelier."""
+    """Draw one key, the heavier the likelier."""
     return rng.choices(list(weights), list(weights.values()))[0]
 
 
 def shuffled(rng: random.Random, items: Sequence[T]) -> list[T]:
-    """The items in a drawn order."""
+    """Shuffle the items."""
     return rng.sample(list(items), len(items))

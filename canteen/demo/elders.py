@@ -52,7 +52,7 @@ COUPLES = 0.28  # of those below 85, how many live with a spouse on the roster
 
 @dataclass(frozen=True, slots=True)
 class Somebody:
-    """One elder as drawn. `household` is shared by a couple; `classes` hold from `since`."""
+    """One elder as drawn. `household` is shared by a couple; `classes` are valid from `since`."""
 
     id: uuid.UUID
     name: str = field(repr=False)
@@ -68,12 +68,12 @@ class Somebody:
     spouse: uuid.UUID | None = None
 
     def age(self, on: date) -> int:
-        """Completed years."""
+        """Return completed years."""
         return on.year - self.birth.year - ((on.month, on.day) < (self.birth.month, self.birth.day))
 
 
 def draw(seed: int, today: date, count: int, homes: Sequence[tuple[str, float]]) -> list[Somebody]:
-    """`count` elders of 60 to 105 as at `today`.
+    """Draw `count` elders of 60 to 105 as at `today`.
 
     homes   (street, weight): where they live; their communities are drawn from all under the street
     """
@@ -107,7 +107,7 @@ def _communities() -> dict[str, list[str]]:
 
 
 def homes(near: Sequence[str]) -> list[tuple[str, float]]:
-    """Weights of all streets: most of the roster lives round the canteens, some in every other street."""
+    """Return the weights of all streets: most of the roster lives near the canteens, some in every other street."""
     streets: list[Place] = [place for place in areas.all_places() if place.level == "street"]
     district = {areas.district_of(street) for street in near}
     return [
@@ -136,7 +136,7 @@ def _spouse(rng: random.Random, today: date, taken: set[str], first: Somebody) -
 
 
 def _birth(rng: random.Random, today: date, age: int) -> date:
-    """A day on which somebody of `age` completed years may have been born."""
+    """Draw a birthday of somebody of `age` completed years."""
     latest = _years_before(today, age)
     earliest = _years_before(today, age + 1) + timedelta(days=1)
     return earliest + timedelta(days=rng.randrange((latest - earliest).days + 1))
@@ -169,7 +169,7 @@ def _made(
 
 
 def _number(rng: random.Random, birth: date, sex: str, taken: set[str]) -> str:
-    """An 18-digit number under the region nobody has, unlike all in `taken`, to which it is added."""
+    """Draw an 18-digit number under a region nobody has, unlike all in `taken`, to which it is added."""
     while True:
         order = rng.randrange(500) * 2 + (1 if sex == "m" else 0)
         first17 = f"{NOBODYS}{birth:%Y%m%d}{order:03d}"
@@ -179,7 +179,7 @@ def _number(rng: random.Random, birth: date, sex: str, taken: set[str]) -> str:
 
 
 def _hukou(rng: random.Random, community: str) -> str:
-    """Where somebody is registered: mostly where they live, now and then in another street, district or city."""
+    """Draw where somebody is registered: mostly where they live, now and then in another street, district or city."""
     chance = rng.random()
     if chance < 0.90:
         return community
@@ -200,5 +200,5 @@ def _classes(rng: random.Random, age: int) -> tuple[str, ...]:
 
 
 def _care(rng: random.Random, age: int) -> int:
-    """Care level 0 to 3: rare at seventy, a fifth of those at ninety."""
+    """Draw a care level 0 to 3: rare at seventy, a fifth of those at ninety."""
     return rng.choice((1, 1, 2, 3)) if rng.random() * 100 < max(0, age - 68) * 0.9 else 0

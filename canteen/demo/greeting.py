@@ -1,4 +1,4 @@
-"""What whoever opens the demo must know: accounts, cards, and a code that lets a tablet in."""
+"""The demo's access data: accounts, cards, and a code that lets a tablet in."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from canteen.registry.words import CLASSES
 
 
 def cards_of(config: Config) -> Path:
-    """Where the cards lie that can be held before a camera."""
+    """Return the folder of the cards that can be shown to a camera."""
     return config.data_dir / "cards" / "demo-cards.pdf"
 
 
 def who(config: Config) -> Iterator[str]:
-    """The accounts and where the cards are, line by line."""
+    """Yield the accounts and where the cards are, line by line."""
     yield f"演示账号（密码均为 {PASSWORD}，收银口令均为 {PIN}）："
     for account in accounts():
         how = "密码、口令" if account.till and account.desk else "口令" if account.till else "密码"
@@ -33,7 +33,7 @@ def who(config: Config) -> Iterator[str]:
 
 
 def some_cards(session: Session, count: int = 8) -> Iterator[str]:
-    """A few of the printed cards by the number on them, so that the counter can be tried without a camera."""
+    """Yield a few of the printed cards by the number on them, so that the counter can be tried without a camera."""
     printed = (
         select(Credential.number, CredentialFact.elder_id)
         .join(CredentialFact, CredentialFact.credential_id == Credential.id)
@@ -53,7 +53,7 @@ def some_cards(session: Session, count: int = 8) -> Iterator[str]:
 
 
 def tablet(address: str) -> Iterator[str]:
-    """A fresh enrolment code for the first canteen, good for an hour. Needs the application's context."""
+    """Yield a fresh enrolment code for the first canteen, good for an hour. Needs the application's context."""
     made = tablets.make_code(SITES[0].id, "演示平板", by=reach.SYSTEM)
     yield f"平板：打开 {address}/pos ，启用码 {made.grouped}（一小时内有效），食堂：{SITES[0].name}"
     yield f"工作台：打开 {address}/desk ，用上面的演示账号登录"

@@ -35,7 +35,7 @@ MEN_SINCE_1950 = (
     "建国 国庆 卫东 援朝 跃进 立新 志强 永刚 国强 建军 忠诚 铁军 宝财 长江 晓东 玉民 志国 忠 军 革 文革 和平 解放 "
     "大伟 立军 成文 庆喜 文斌 世杰 凤林"
 ).split()
-# Whole names with characters outside the common set, as registers do hold them; each appears once.
+# Whole names with characters outside the common set, as registers do contain them; each appears once.
 RARE = (
     ("𠮷田秀兰", "f"),
     ("王𬀩", "m"),
@@ -53,7 +53,7 @@ RARE = (
 
 
 def draw_name(rng: random.Random, sex: str, year: int, surname: str | None = None) -> str:
-    """A name for somebody of a sex born in a year; `surname` where it is that of the family."""
+    """Draw a name for somebody of a sex born in a year; `surname` where it is that of the family."""
     lists = {
         ("f", True): WOMEN_BEFORE_1950,
         ("f", False): WOMEN_SINCE_1950,

@@ -19,7 +19,7 @@ BUDGET = {"limit": "2000.00", "window": "month", "at_end": "queue", "warn": "80%
 
 
 def acts(story: Story, staff: Mapping[str, str]) -> list[Act]:
-    """On the story's last afternoon the admin writes the draft and replays the newest closed month under it."""
+    """Make the admin's last afternoon: the draft is written and replayed over the newest closed month."""
 
     def write() -> None:
         text = written(story.last.year + 1)
@@ -35,7 +35,7 @@ def acts(story: Story, staff: Mapping[str, str]) -> list[Act]:
 
 
 def written(year: int) -> str:
-    """The draft's YAML: the scheme in force with a yuan more from eighty years on, and a budget."""
+    """Return the draft's YAML: the scheme in force with a yuan more from eighty years on, and a budget."""
     text = (SCHEMES / "demo-changchun.yaml").read_text("utf-8")
     tree: Any = yaml_reader.tree(text)
     tree["title"] = f"演示·长春市敬老餐厅助餐补贴标准（{year} 年征求意见稿）"

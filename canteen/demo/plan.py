@@ -1,4 +1,4 @@
-"""Who eats where and when: some fifty checkouts a day, drawn beforehand. Pure: no database, no clock.
+"""The plan of visits: some fifty checkouts a day, drawn beforehand. Pure: no database, no clock.
 
 Nobody eats twice on one day but those who are meant to, so that the only findings are the planted ones.
 """
@@ -44,7 +44,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A tablet that could not send from one instant to another: its records come at the end, in order."""
+    """A tablet that could not send from one instant to another: its records arrive at the end, in order."""
 
     site: str
     till: int
@@ -52,14 +52,14 @@ class Outage:
     ends: datetime
 
     def covers(self, site: str, till: int, at: datetime) -> bool:
-        """Whether a till cannot send at an instant."""
+        """Return whether a till cannot send at an instant."""
         return (site, till) == (self.site, self.till) and self.starts <= at < self.ends
 
 
 def visits(
     seed: int, days: Sequence[date], people: Sequence[Somebody], meals: int, apart: AbstractSet[Somebody]
 ) -> list[Visit]:
-    """About `meals` meals over the days, in order of time. Those in `apart` never come."""
+    """Plan about `meals` meals over the days, in order of time. Those in `apart` never eat."""
     rng = source(seed, "plan")
     regulars = {site.id: _regulars(rng, site, people, apart, meals) for site in SITES}
     found: list[Visit] = []
@@ -72,7 +72,7 @@ def visits(
 
 
 def outages(seed: int, days: Sequence[date]) -> list[Outage]:
-    """The village's line drops at noon about every sixth day, and comes back in the evening."""
+    """Drop the village's line at noon about every sixth day until the evening."""
     rng = source(seed, "outages")
     return [
         Outage("demo-luxiang", 0, clock.instant(day, 11 * 60), clock.instant(day, 17 * 60 + rng.randrange(60)))
@@ -82,7 +82,7 @@ def outages(seed: int, days: Sequence[date]) -> list[Outage]:
 
 
 def _counts(rng: random.Random, days: Sequence[date], meals: int) -> Iterator[tuple[tuple[date, Site], int]]:
-    """Meals of each canteen and day it serves, by largest running total, so that they come to `meals`."""
+    """Yield the number of meals of each canteen and day, by largest running total, so that they sum to `meals`."""
     weights = {
         (day, site): site.share * (1.0 if day.weekday() < 5 else 0.7) * rng.uniform(0.7, 1.3)
         for day in days
@@ -100,7 +100,7 @@ def _counts(rng: random.Random, days: Sequence[date], meals: int) -> Iterator[tu
 def _regulars(
     rng: random.Random, site: Site, people: Sequence[Somebody], apart: AbstractSet[Somebody], meals: int
 ) -> dict[Somebody, float]:
-    """Those who come to a canteen and how often: most live in its street, some in the district, a few elsewhere."""
+    """Choose who comes to a canteen and how often: most live in its street, some in the district, few elsewhere."""
     free = [one for one in people if one not in apart]
     near = [one for one in free if one.residence.startswith(site.street)]
     district = areas.district_of(site.street)
@@ -115,7 +115,7 @@ def _regulars(
 
 
 def _day(rng: random.Random, day: date, site: Site, count: int, waiting: dict[Somebody, float]) -> list[Visit]:
-    """The visits of one canteen and day; whoever came is taken out of `waiting`."""
+    """Plan the visits of one canteen and day; whoever visits is taken out of `waiting`."""
     found: list[Visit] = []
     left = count
     while left > 0:
@@ -159,7 +159,7 @@ def _visit(rng: random.Random, day: date, site: Site, waiting: dict[Somebody, fl
 
 
 def _again(rng: random.Random, visit: Visit) -> Visit:
-    """The first diner of a visit once more in the same period: seen at the scan, so at full price."""
+    """Return the first diner of a visit once more in the same period: seen at the scan, so at full price."""
     return Visit(
         at=visit.at + timedelta(minutes=12, seconds=rng.randrange(60)),
         site=visit.site,
@@ -189,5 +189,5 @@ def _dish(rng: random.Random, site: Site, period: str) -> int:
 
 
 def _amount(rng: random.Random) -> int:
-    """What another till came to: most often whole yuan, now and then with jiao."""
+    """Draw the amount of another till: most often whole yuan, now and then with jiao."""
     return rng.randrange(12, 36) * 100 + rng.choice((0, 0, 0, 50, 80))

@@ -1,4 +1,4 @@
-"""What a reviewer must find in the newest closed month: each kind of finding once, and beside it one that looks alike
+"""The faults for a reviewer to find in the newest closed month: each kind of finding once, and beside it one that looks alike
 and is none. Everything goes the way of any other meal; only what the tablet or the street does is unusual.
 """
 
@@ -20,7 +20,7 @@ from canteen.demo.tills import Document, Till, Wish
 LATE = timedelta(minutes=9)  # a clock so wrong is named
 NEARLY = timedelta(minutes=4, seconds=50)  # and so wrong is not
 SHORT = 100  # fen missing from a payment
-# Who plays what, and in which canteen's street they live.
+# The players of each part, and the canteen in whose street they live.
 ROLES = {
     "price": "demo-quanan",
     "price_near": "demo-quanan",
@@ -80,7 +80,7 @@ class Stage:
     street: str  # person id of the one who keeps the roster
 
     def day(self, week: int, weekday: int) -> date:
-        """A weekday (0 is Monday) of the month's week, the first whole one being 1."""
+        """Return a weekday (0 is Monday) of the month's week, the first whole one being 1."""
         first = self.month.first + timedelta(days=-self.month.first.weekday() % 7)
         return first + timedelta(days=7 * (week - 1) + weekday)
 
@@ -96,12 +96,12 @@ class Stage:
         return self.tills[where, 0]
 
     def outages(self) -> list[Outage]:
-        """The till whose sales of one noon arrive only after the street changed what it knew."""
+        """Return the outage whose noon sales arrive only after the street changed what it knew."""
         day = self.day(2, 1)
         return [Outage("demo-quanan", 0, self.at(day, 11, 15), self.at(day, 16, 0))]
 
     def late(self, day: date) -> Act:
-        """A meal of a village whose line is down: it waits on the tablet, and comes after the close."""
+        """Sell a meal in a village whose line is down: it waits on the tablet and arrives after the close."""
 
         def sell() -> None:
             self.till("demo-luxiang").ring(self.at(day, 11, 40), [self.wish("late", "demo-luxiang")])
@@ -109,7 +109,7 @@ class Stage:
         return Act(self.at(day, 11, 40), sell)
 
     def acts(self) -> list[Act]:
-        """All parts of the month, each at its time."""
+        """Return all parts of the month, each at its time."""
         parts = (
             self._price,
             self._excess,
@@ -123,7 +123,7 @@ class Stage:
         return [act for part in parts for act in part()]
 
     def _price(self) -> Sequence[Act]:
-        """Sold with a class that is taken back before the record comes; its twin's class ended, but only that evening."""
+        """Sell with a class that is retracted before the record arrives; its twin's class ended only that evening."""
         day, till, where = self.day(2, 1), self.till("demo-quanan"), "demo-quanan"
 
         def sell() -> None:
@@ -137,7 +137,7 @@ class Stage:
         return [Act(self.at(day, 11, 20), sell), Act(self.at(day, 15, 0), learn)]
 
     def _excess(self) -> Sequence[Act]:
-        """One elder at two canteens at once, neither knowing of the other; its twin eats lunch and dinner, and asks twice."""
+        """Sell to one elder at two canteens at once, offline from each other; its twin eats lunch and dinner."""
         day, first, second = self.day(2, 2), self.till("demo-guilin"), self.till("demo-nanhu")
 
         def race() -> None:
@@ -160,7 +160,7 @@ class Stage:
         return [Act(self.at(day, 11, 30), race), Act(self.at(day, 11, 50), twice), Act(self.at(day, 17, 0), dine)]
 
     def _gap(self) -> Sequence[Act]:
-        """A number that never comes; two numbers that come in the wrong order."""
+        """Make a number that never arrives, and two numbers that arrive in the wrong order."""
         day, till, where = self.day(2, 3), self.till("demo-kaixuan"), "demo-kaixuan"
 
         def lose() -> None:
@@ -177,7 +177,7 @@ class Stage:
         return [Act(self.at(day, 11, 35), lose), Act(self.at(day, 12, 5), swap)]
 
     def _fork(self) -> Sequence[Act]:
-        """Two records with one number; one record sent twice."""
+        """Make two records with one number, and send one record twice."""
         day, till, where = self.day(2, 4), self.till("demo-jingyue"), "demo-jingyue"
 
         def fork() -> None:
@@ -197,7 +197,7 @@ class Stage:
         return [Act(self.at(day, 11, 25), fork), Act(self.at(day, 12, 10), again)]
 
     def _clock(self) -> Sequence[Act]:
-        """A tablet nine minutes ahead; one not quite five minutes ahead."""
+        """Make a tablet nine minutes ahead, and one not quite five minutes ahead."""
         day, till, where = self.day(2, 0), self.till("demo-luxiang"), "demo-luxiang"
 
         def ahead() -> None:
@@ -208,7 +208,7 @@ class Stage:
         return [Act(self.at(day, 11, 10), ahead)]
 
     def _death(self) -> Sequence[Act]:
-        """A meal the day after a death that is reported later; a meal on the day itself."""
+        """Sell a meal the day after a death that is reported later, and a meal on the day itself."""
         day, till, where = self.day(3, 1), self.till("demo-guilin"), "demo-guilin"
 
         def eat(role: str, on: date) -> Callable[[], None]:
@@ -230,7 +230,7 @@ class Stage:
         ]
 
     def _payment(self) -> Sequence[Act]:
-        """A yuan less in the till than was due; a payment in two parts that comes out even."""
+        """Take a yuan less than was due, and a payment in two parts that is exact."""
         day, till, where = self.day(3, 3), self.till("demo-dongsheng"), "demo-dongsheng"
 
         def short(body: Document) -> None:
@@ -252,7 +252,7 @@ class Stage:
         return [Act(self.at(day, 11, 40), pay)]
 
     def _outside(self) -> Sequence[Act]:
-        """A meal at half past two, outside all windows: full price, and no finding."""
+        """Sell a meal at half past two, outside all windows: full price, and no finding."""
         day, till = self.day(3, 4), self.till("demo-nanhu")
 
         def sell() -> None:

@@ -23,7 +23,7 @@ RETURNED = "demo-zhengyang"
 
 
 def acts(story: Story, staff: Mapping[str, str]) -> list[Act]:
-    """Closes and moves of claims, each at its time and by the right person; none later than the story's last day."""
+    """Make the closes and claim moves, each at its time by the right person; none after the story's last day."""
     oldest, middle, _ = story.closed
     found = [Act(story.close_at(month), _close(month)) for month in story.closed]
     for site in SITES:
@@ -75,7 +75,7 @@ def _in_review(site: Site, n: int, month: Span, closed: datetime, staff: Mapping
 
 
 def _at(closed: datetime, days: int) -> datetime:
-    """Office hours of a day after the close."""
+    """Return an instant within office hours, some days after the close."""
     return clock.instant(clock.business_day(closed) + timedelta(days=days), 10 * 60)
 
 
@@ -87,7 +87,7 @@ def _move(site: Site, month: Span, act: str, by: str, reason: str = "") -> Calla
 
 
 def claim_of(site: Site, month: Span) -> int:
-    """Id of a canteen's claim of a month."""
+    """Return the id of a canteen's claim of a month."""
     session = db.session()
     query = select(Claim.id).where(Claim.contract_id == site.contract, Claim.from_day == month.first)
     found: int = session.execute(query).scalar_one()

@@ -30,7 +30,7 @@ def _city(role: str) -> Grants:
 
 
 def accounts() -> list[Account]:
-    """Everybody who works in the demo city, in the order in which a claim meets them."""
+    """Return everybody who works in the demo city, in the order in which a claim passes them."""
     cashiers = [
         Account(f"demo-cashier-{n}", name, f"收银员 · {site.name}", (("cashier", "canteen", site.id),), False, True)
         for n, (site, name) in enumerate(zip(SITES, _NAMES, strict=True), 1)
@@ -63,7 +63,7 @@ _NAMES = ("小王", "小李", "小赵", "小孙", "小于", "小高", "小姜", 
 def build() -> dict[str, str]:
     """Make the accounts and answer login -> person id.
 
-    The two administrators come last: until they are there the command line gives the others their roles alone.
+    The two administrators are last: until they are there the command line gives the others their roles alone.
     """
     return {
         one.login: people.create(
@@ -80,10 +80,10 @@ def build() -> dict[str, str]:
 
 
 def cashier_of(site_id: str) -> str:
-    """Login of the cashier of a canteen."""
+    """Return the login of the cashier of a canteen."""
     return f"demo-cashier-{[site.id for site in SITES].index(site_id) + 1}"
 
 
 def manager_of(operator: str) -> str:
-    """Login of the manager of an operator's canteens."""
+    """Return the login of the manager of an operator's canteens."""
     return {"demo-kangle": "demo-manager-a", "demo-fuman": "demo-manager-b", "demo-laowei": "demo-manager-c"}[operator]

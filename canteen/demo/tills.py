@@ -30,7 +30,7 @@ class DemoFailed(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is asked for one diner: their card's digest or None for a guest, one dish or an amount."""
+    """The order of one diner: their card's digest or None for a guest, one dish or an amount."""
 
     credential: str | None
     item: str | None
@@ -49,7 +49,7 @@ class Rung:
 def checkout_body(
     quoted: Quoted, ids: Sequence[uuid.UUID], *, cashier: str, tender: Document, how: str, mono: int, boot: str
 ) -> Document:
-    """What a tablet's checkout record says: the sales as quoted and one payment. The tablet's own is `basket.js`.
+    """Return the body of a tablet's checkout record: the quoted sales and one payment. The tablet's own is `basket.js`.
 
     ids         of the sales in their order, and last of the payment
     how, mono   how the cards were read, and the monotonic ms at which the quote came
@@ -64,7 +64,7 @@ def checkout_body(
 
 
 def due_of(quoted: Quoted) -> int:
-    """Fen to be paid for a whole checkout."""
+    """Return the fen to be paid for a whole checkout."""
     return sum(answer.priced.quote.due for answer in quoted.answers)
 
 
@@ -148,7 +148,7 @@ class Till:
         self._put(body, "void", at, timedelta(0), ("created",))
 
     def lose(self) -> None:
-        """Number and chain a record that nobody will ever see."""
+        """Number a record and chain it, but never send it."""
         self.number += 1
         self.previous = f"{self.rng.getrandbits(256):064x}"
 
@@ -216,7 +216,7 @@ class Till:
         self.expected.append(outcome)
 
     def _mono(self, at: datetime) -> int:
-        """Milliseconds since the tablet was started that morning, at six."""
+        """Return milliseconds since the tablet was started that morning, at six."""
         started = clock.instant(clock.business_day(at), 6 * 60)
         return max(0, round((at - started).total_seconds() * 1000))
 

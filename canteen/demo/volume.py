@@ -1,7 +1,7 @@
 """A month of very many meals at one canteen, written in bulk, for benchmarks: as checkouts would have left them.
 
-Prices, inputs and explanations come from the real engine, hashes are the real ones; only the records are thin (a
-body that holds no more than the sale's id). `canteen period verify` must find nothing after the close.
+Prices, inputs and explanations are the real engine's, hashes are the real ones; only the records are thin (a
+body with no more than the sale's id). `canteen period verify` must find nothing after the close.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def add(seed: int, meals: int, month: Span) -> str:
 
 
 def _place(session: Session, month: Span) -> None:
-    """The canteen stands beside the first one and is run and paid like it."""
+    """Make the canteen beside the first one, run and paid like it."""
     model = session.get_one(Canteen, sites.SITES[0].id)
     operator, payee = sites.SITES[0].operator, sites.SITES[0].payee
     session.add(
@@ -107,7 +107,7 @@ def _place(session: Session, month: Span) -> None:
 
 
 def _elders(rng: random.Random, count: int) -> list[tuple[uuid.UUID, Diner]]:
-    """Elders without names, each with a birthday of their own; half of them live in the canteen's street."""
+    """Make elders without names, each with a birthday of their own; half live in the canteen's street."""
     with transaction() as session:
         home = session.get_one(Canteen, CANTEEN).area_id
         recorded = events.record(session, "import.roster", "volume", by="system", body={"rows": count})
@@ -141,7 +141,7 @@ def _diner(birth: date, path: tuple[str, ...], classes: tuple[str, ...], since: 
 
 
 def _accounts(session: Session, book: InForce) -> dict[tuple[str, str], int]:
-    """Ids of all accounts that the month's transfers touch, opened beforehand."""
+    """Return the ids of all accounts that the month's transfers touch, opened beforehand."""
     wanted = {("", kind) for kind in ("elder", "cash", "mobile")}
     funds = {fund["id"] for layer in json.loads(book.body)["layers"] for fund in layer.get("funds", ())}
     wanted |= {(fund, kind) for fund in funds for kind in ("granted", "open", "donated")}
@@ -163,7 +163,7 @@ def _noon(day: date) -> datetime:
 def _plan(
     rng: random.Random, elders: Sequence[tuple[uuid.UUID, Diner]], month: Span, meals: int
 ) -> Iterator[tuple[date, uuid.UUID, Diner]]:
-    """(day, elder, diner), in order of days, each elder at most once a day."""
+    """Yield (day, elder, diner), in order of days, each elder at most once a day."""
     days = _days(month)
     by_day: dict[date, list[int]] = {day: [] for day in days}
     left = meals

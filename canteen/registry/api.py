@@ -1,7 +1,7 @@
-"""What a cashier does with cards at the counter: give out a blank one, report one lost or found. The person stands there.
+"""The counter's API for cards: give out a blank one, report one lost or found, with the person present.
 
 The person is identified by the ID number on their own document; it comes in the body, never in an address, and the answer
-holds no part of it.
+contains no part of it.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def bind(asked: dict[str, str]) -> dict[str, Any]:
 @bp.arguments(Loss)
 @bp.response(201, Done)
 def lose(asked: dict[str, str]) -> dict[str, Any]:
-    """Every card of this person that works is lost from now on, until it is found."""
+    """Report every working card of this person lost from now on, until it is found."""
     with transaction() as session:
         elder_id = _elder(session, asked)
         working = [card for card, standing in credentials.of_elder(session, elder_id) if standing.works]
@@ -83,7 +83,7 @@ def lose(asked: dict[str, str]) -> dict[str, Any]:
 @bp.arguments(Finding)
 @bp.response(201, Done)
 def find(asked: dict[str, str]) -> dict[str, Any]:
-    """A lost card is back, in its holder's hand: it works again. One blocked for good stays blocked."""
+    """Report a lost card found, in its holder's hand: it works again. One blocked for good stays blocked."""
     with transaction() as session:
         card = credentials.find(session, asked["scan"])
         holder = credentials.standing_of(session, card.id).elder_id
@@ -94,7 +94,7 @@ def find(asked: dict[str, str]) -> dict[str, Any]:
 
 
 def _elder(session: Session, asked: dict[str, str]) -> uuid.UUID:
-    """Raises BadNumber and its kin; NoElder."""
+    """Find the elder by the number asked. Raises BadNumber and its kin; NoElder."""
     found = lookup.by_document(session, documents.parse(asked["document"], asked["id_number"]))
     if found is None:
         raise NoElder("名册里没有这个证件号码，请核对；新来的老人请先到社区登记。")

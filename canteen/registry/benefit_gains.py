@@ -1,6 +1,6 @@
 """Which new facts may raise what somebody is given, now or on past days. Pure: facts in, facts out.
 
-What may raise is asked for and confirmed by a second person; what only ends or lowers holds at once.
+A fact that may raise one is asked for and confirmed by a second person; one that only ends or lowers is valid at once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class New(Protocol):
 
 
 def raising_kinds(known: Sequence[Fact], new: Sequence[New], today: date, *, fresh: bool = False) -> set[str]:
-    """The kinds of which these new facts may raise something. Facts of one kind go together.
+    """Return the kinds of which these new facts may raise something. Facts of one kind go together.
 
     fresh    somebody registered just now, who has eaten nothing yet: only classes and levels count
     """
@@ -46,7 +46,7 @@ def raising_kinds(known: Sequence[Fact], new: Sequence[New], today: date, *, fre
 
 
 def changes(known: Sequence[Fact], new: Sequence[New], kind: str) -> list[tuple[date, list[Fact], list[Fact]]]:
-    """The days from which something else of a kind holds: (first day, what held until now, what would hold)."""
+    """Return the days on which a kind's valid facts change: (first day, valid until then, valid from then on)."""
     before, after = _of(kind, dated.standing(known)), _of(kind, dated.standing([*known, *as_facts(known, new)]))
     found = []
     for day in _turns([*before, *after]):
@@ -57,7 +57,7 @@ def changes(known: Sequence[Fact], new: Sequence[New], kind: str) -> list[tuple[
 
 
 def as_facts(known: Sequence[Fact], new: Iterable[New]) -> list[Fact]:
-    """New facts as they would stand after all known ones."""
+    """Return new facts as they would follow all known ones."""
     last, recorded = max((fact.id for fact in known), default=0), max((fact.recorded for fact in known), default=0) + 1
     about = known[0].elder_id if known else uuid.UUID(int=0)
     return [
@@ -67,7 +67,7 @@ def as_facts(known: Sequence[Fact], new: Iterable[New]) -> list[Fact]:
 
 
 def merge_raises(one: Collection[Fact], other: Collection[Fact]) -> bool:
-    """Whether a merge makes either entry anything that it was not: by whatever differs in what counts of them."""
+    """Return whether a merge gives either entry anything it did not have, by the facts that count of the two."""
     states, other_states = (
         {(fact.kind, fact.value) for fact in facts if fact.kind not in _FREE} for facts in (one, other)
     )
@@ -96,7 +96,7 @@ def _of(kind: str, facts: Iterable[Fact]) -> list[Fact]:
 
 
 def _turns(facts: Iterable[Fact]) -> list[date]:
-    """The days on which what holds may change."""
+    """Return the days on which the valid facts may change."""
     days = set[date]()
     for fact in facts:
         ends = [fact.from_day, fact.to_day or date.max]  # a death counts from the day after

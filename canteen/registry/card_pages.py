@@ -40,7 +40,7 @@ def cards_page() -> ResponseReturnValue:
 @allowed(Permission.SEE_CARDS, Permission.CARDS)
 @reads_only("a card's code stands in no address")
 def find_card() -> ResponseReturnValue:
-    """A card scanned or typed: its holder's page, or what it is."""
+    """Go to the holder's page of a card scanned or typed, or show what it is."""
     session = db.session()
     try:
         card = credentials.find(session, request.form.get("scan", ""))
@@ -58,7 +58,7 @@ def find_card() -> ResponseReturnValue:
 @bp.post("/desk/cards/blank")
 @allowed(Permission.CARDS)
 def make_blank() -> ResponseReturnValue:
-    """Numbered cards that are given to elders later."""
+    """Make numbered cards that are given to elders later."""
     count = request.form.get("count", "")
     try:
         if not (count.isascii() and count.isdigit() and len(count) < 6):
@@ -73,7 +73,7 @@ def make_blank() -> ResponseReturnValue:
 @bp.post("/desk/cards/issue")
 @allowed(Permission.CARDS)
 def issue_to_area() -> ResponseReturnValue:
-    """Cards for everybody who lives in an area and holds none that works."""
+    """Make cards for everybody who lives in an area and has none that works."""
     area = request.form.get("area", "").strip()
     try:
         if not guard.scope(Permission.CARDS).covers_area(area):
@@ -92,7 +92,7 @@ def issue_to_area() -> ResponseReturnValue:
 @bp.post("/desk/cards/<batch>/sheets")
 @allowed(Permission.CARDS)
 def sheets(batch: str) -> ResponseReturnValue:
-    """One file of at most 500 cards. It holds codes, so the download is on record and never in an address."""
+    """Send one file of at most 500 cards. It contains codes, so the download is on record and never in an address."""
     part = request.form.get("part", "1")
     if not (part.isascii() and part.isdigit() and 1 <= int(part) <= BATCH_LIMIT):
         raise NotCovered
@@ -112,7 +112,7 @@ def sheets(batch: str) -> ResponseReturnValue:
 @bp.post("/desk/cards/<batch>/printed")
 @allowed(Permission.CARDS)
 def confirm_printed(batch: str) -> ResponseReturnValue:
-    """The batch is on paper: its codes are destroyed."""
+    """Record that the batch is on paper: its codes are destroyed."""
     try:
         with transaction() as session:
             print_runs.need(session, batch, _reach())
@@ -123,7 +123,7 @@ def confirm_printed(batch: str) -> ResponseReturnValue:
 
 
 def _reach() -> print_runs.Reach | None:
-    """Whose cards the caller may print; None when everybody's."""
+    """Return whose cards the caller may print; None for everybody's."""
     within = guard.scope(Permission.CARDS).within(db.session())
     return None if within is None else print_runs.Reach(within, g.person.id)
 

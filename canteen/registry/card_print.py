@@ -39,7 +39,7 @@ _SIMPLIFIED = 2  # face of the collection whose shapes are those of mainland Chi
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """What is printed on one card. `name` '' on a blank card, which leaves a line to write on."""
+    """The print on one card. `name` '' on a blank card, which leaves a line to write on."""
 
     code: str = field(repr=False)
     number: str
@@ -47,14 +47,14 @@ class Face:
 
 
 def sheets(faces: Iterable[Face], *, brand: str) -> Iterator[bytes]:
-    """PDF files of at most FILE_LIMIT cards each, made one at a time."""
+    """Yield PDF files of at most FILE_LIMIT cards each, made one at a time."""
     waiting = iter(faces)
     while part := list(islice(waiting, FILE_LIMIT)):
         yield sheet(part, brand=brand)
 
 
 def sheet(faces: Iterable[Face], *, brand: str) -> bytes:
-    """One PDF file with all of these cards, ten a page."""
+    """Make one PDF file of all these cards, ten a page."""
     pdf = _paper()
     for at, face in enumerate(faces):
         if at % SHEET == 0:
@@ -65,12 +65,12 @@ def sheet(faces: Iterable[Face], *, brand: str) -> bytes:
 
 
 def unprintable(name: str) -> set[str]:
-    """The characters of a name that the font cannot set; such a name is left to be written by hand."""
+    """Return the characters of a name that the font lacks; such a name is left to be written by hand."""
     return {char for char in name if ord(char) not in _covered()}
 
 
 def matrix(code: str) -> list[list[bool]]:
-    """The modules of a code's QR, without its quiet zone."""
+    """Return the modules of a code's QR, without its quiet zone."""
     qr = QRCode(version=2, error_correction=ERROR_CORRECT_H, border=0)
     qr.add_data(QRData(code, mode=NUMERIC), optimize=0)
     qr.make(fit=False)
@@ -88,7 +88,7 @@ def _paper() -> FPDF:
 
 
 def _card(pdf: FPDF, left: float, top: float, face: Face, brand: str) -> None:
-    """One card with its cutting line; everything for people stands left of the code."""
+    """Draw one card with its cutting line; everything for people is left of the code."""
     pdf.set_draw_color(190)
     pdf.set_line_width(0.1)
     pdf.rect(left, top, *CARD)
@@ -107,7 +107,7 @@ def _card(pdf: FPDF, left: float, top: float, face: Face, brand: str) -> None:
 
 
 def _name(pdf: FPDF, left: float, baseline: float, width: float, name: str) -> None:
-    """A name as large as its place allows: a long one in two or three lines, broken where its parts meet."""
+    """Write a name as large as its place allows: a long one in two or three lines, broken where its parts meet."""
     pdf.set_font("han", size=NAME_SIZES[0])
     best, lines = 0.0, [name]
     for most, count in zip(NAME_SIZES, (1, 2, 3), strict=True):
@@ -121,7 +121,7 @@ def _name(pdf: FPDF, left: float, baseline: float, width: float, name: str) -> N
 
 
 def _broken(name: str, count: int) -> Iterator[list[str]]:
-    """Every way to part a name into so many lines after a dot or a blank."""
+    """Yield every split of a name into so many lines after a dot or a blank."""
     parts = re.findall(r"[^· ]+[· ]*", name) or [name]
     for cuts in combinations(range(1, len(parts)), count - 1):
         ends = (0, *cuts, len(parts))
@@ -129,7 +129,7 @@ def _broken(name: str, count: int) -> Iterator[list[str]]:
 
 
 def _line(pdf: FPDF, left: float, baseline: float, width: float, text: str, size: float) -> None:
-    """Text in one line, set smaller where it would run into the code."""
+    """Write text in one line, set smaller where it would run into the code."""
     pdf.set_font("han", size=size)
     wide = pdf.get_string_width(text)
     if wide > width:
@@ -138,7 +138,7 @@ def _line(pdf: FPDF, left: float, baseline: float, width: float, text: str, size
 
 
 def _code(pdf: FPDF, left: float, top: float, code: str) -> None:
-    """The dark modules as one path: viewers show seams between separate rectangles."""
+    """Draw the dark modules as one path: viewers show seams between separate rectangles."""
     with pdf.new_path() as path:
         path.style.fill_color = "#000000"
         path.style.paint_rule = PathPaintRule.FILL_NONZERO
@@ -160,6 +160,6 @@ def _runs(row: list[bool]) -> Iterator[tuple[int, int]]:
 
 @cache
 def _covered() -> frozenset[int]:
-    """Every character the font can set."""
+    """Return every character the font can set."""
     with as_file(files(_FONT[0]) / _FONT[1]) as path, TTCollection(str(path), lazy=True) as fonts:
         return frozenset(fonts.fonts[_SIMPLIFIED].getBestCmap())

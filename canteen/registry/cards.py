@@ -1,4 +1,4 @@
-"""What stands on a card: a code of 26 digits for machines and a number of 8 digits for people. No personal data.
+"""The codes of a card: a code of 26 digits for machines and a number of 8 digits for people. No personal data.
 
 The code is 24 random digits and two check digits (ISO 7064 MOD 97-10). Digits alone pass through the Chinese
 input method that sits behind a keyboard scanner, at worst widened, which `read` folds.
@@ -44,19 +44,19 @@ class Code:
 
 
 def new_code() -> str:
-    """26 digits nobody can guess; they never begin with zero, so that no tool can shorten them."""
+    """Draw 26 digits that nobody can guess; they never begin with zero, so that no tool can shorten them."""
     head = str(secrets.randbelow(9 * 10 ** (RANDOM - 1)) + 10 ** (RANDOM - 1))
     return head + str(mod_97_10.calc_check_digits(head))
 
 
 def new_number() -> str:
-    """8 digits for people: 7 random and a check digit that finds every single slip and every swap of neighbours."""
+    """Draw 8 digits for people: 7 random and a check digit that finds every slip and every swap of neighbours."""
     head = str(secrets.randbelow(9_000_000) + 1_000_000)
     return head + str(damm.calc_check_digit(head))
 
 
 def read(scan: str) -> Code:
-    """What a scanner or a person typed, made a Code.
+    """Make a Code of what a scanner or a person typed.
 
     Folds full-width digits, blanks, line ends and a scanner's prefix. Raises ScanForeign: some other
     code, such as a payment code or an address. Raises ScanMalformed: digits, but not all of them right.

@@ -1,6 +1,6 @@
 """Credentials: making cards, giving them to elders, and telling whose card was scanned.
 
-A credential's row never changes; who holds it and whether it is dead stand in its facts, in the order recorded.
+A credential's row never changes; its holder and whether it is dead are in its facts, in the order recorded.
 Lost can be answered by found; blocked is for good. A card given to an elder ends that elder's former cards.
 """
 
@@ -37,7 +37,7 @@ REASONS: Final = {
     "other": "其他",
 }
 
-MAKE: Final = "cards.make"  # the event of a batch, by whoever made it
+MAKE: Final = "cards.make"  # the event of a batch, by its maker
 Report = Literal["lost", "found", "blocked"]
 
 
@@ -77,7 +77,7 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a credential's facts come to."""
+    """The sum of a credential's facts."""
 
     elder_id: uuid.UUID | None = None
     lost: bool = False
@@ -118,7 +118,7 @@ def resolve(session: Session, scan: str, *, on: date) -> Resolved:
 
 
 def life(session: Session, digest: str) -> Life:
-    """All that was ever recorded of a credential, in the order recorded: (kind, elder, instant)."""
+    """Return all that was ever recorded of a credential, in the order recorded: (kind, elder, instant)."""
     return tuple((kind, elder, at) for kind, elder, at in _life().rows(session, {"digest": digest}))
 
 
@@ -133,13 +133,13 @@ def _life() -> Prepared:
 
 
 def holder(life: Life, *, at: datetime) -> uuid.UUID | None:
-    """Whose credential this was at an instant; None when it was nobody's, lost or blocked then."""
+    """Return the holder of a credential at an instant; None when it had none, was lost or blocked then."""
     standing = summed((kind, elder) for kind, elder, since in life if since <= at)
     return standing.elder_id if standing.works else None
 
 
 def standing_of(session: Session, credential_id: uuid.UUID) -> Standing:
-    """Where a credential stands now."""
+    """Return the present standing of a credential."""
     rows = session.execute(
         select(CredentialFact.kind, CredentialFact.elder_id)
         .where(CredentialFact.credential_id == credential_id)
@@ -149,7 +149,7 @@ def standing_of(session: Session, credential_id: uuid.UUID) -> Standing:
 
 
 def summed(facts: Iterable[tuple[str, uuid.UUID | None]]) -> Standing:
-    """Facts (kind, elder) in the order recorded, made one standing."""
+    """Sum facts (kind, elder), in the order recorded, to one standing."""
     elder_id, lost, blocked, printed = None, False, False, False
     for kind, elder in facts:
         if kind == "bound":
@@ -185,7 +185,7 @@ def make(session: Session, holders: Sequence[uuid.UUID | None], *, batch: str, b
 
 
 def issue(session: Session, elder_ids: Sequence[uuid.UUID], by: str, *, batch: str | None = None) -> list[Made]:
-    """Make a card for each of these elders who holds none that works; one reported lost ends. Safe to repeat."""
+    """Make a card for each of these elders without a working one; a card reported lost ends. Safe to repeat."""
     events.wait(session)  # two desks at once, or a second click
     standings = _standings_of(session, elder_ids)
     working = {each.elder_id for each in standings.values() if each.works}
@@ -226,7 +226,7 @@ def replace(session: Session, digest: str, by: str, reason: str) -> Made:
 
 
 def new_batch() -> str:
-    """A name for a batch of cards: the day and a few characters that tell two batches apart."""
+    """Make a name for a batch of cards: the day and a few characters that tell two batches apart."""
     return f"{clock.today():%Y%m%d}-{secrets.token_hex(3)}"
 
 
@@ -247,7 +247,7 @@ def bind(session: Session, scan: str, elder_id: uuid.UUID, by: str) -> Credentia
     former = [card for card, its in of_elder(session, elder_id) if card.kind == "card" and not its.blocked]
     body = {"elder": str(elder_id), "ended": sorted(str(card.id) for card in former)}
     recorded = events.record(session, "card.bind", str(credential.id), by=by, body=body)
-    if standing_of(session, credential.id) != standing:  # the chain's lock is held now: another counter came first
+    if standing_of(session, credential.id) != standing:  # the chain is locked now: another counter was first
         raise CardTaken
     session.add(_fact(credential.id, "bound", by, recorded, elder_id=elder_id))
     session.add_all(_fact(card.id, "blocked", by, recorded, reason="replaced") for card in former)
@@ -256,7 +256,7 @@ def bind(session: Session, scan: str, elder_id: uuid.UUID, by: str) -> Credentia
 
 
 def report(session: Session, digest: str, kind: Report, by: str, reason: str) -> Standing:
-    """Report a credential lost, found again, or blocked for good; the answer is where it stands then. Safe to repeat.
+    """Report a credential lost, found again, or blocked for good; return its standing then. Safe to repeat.
 
     Raises UnknownCard. A blocked credential cannot be found again: BlockedCard.
     """
@@ -274,7 +274,7 @@ def report(session: Session, digest: str, kind: Report, by: str, reason: str) ->
 
 
 def of_elder(session: Session, elder_id: uuid.UUID) -> list[tuple[Credential, Standing]]:
-    """The credentials last given to an elder, newest first, each with where it stands."""
+    """Return the credentials last given to an elder, newest first, each with its standing."""
     ever = select(CredentialFact.credential_id).where(CredentialFact.elder_id == elder_id)
     rows = session.execute(
         select(Credential, CredentialFact.kind, CredentialFact.elder_id)
@@ -290,7 +290,7 @@ def of_elder(session: Session, elder_id: uuid.UUID) -> list[tuple[Credential, St
 
 
 def by_digest(session: Session, digest: str) -> Credential:
-    """Raises UnknownCard."""
+    """Return the credential of a digest. Raises UnknownCard."""
     found = session.execute(select(Credential).where(Credential.digest == digest)).scalar_one_or_none()
     if found is None:
         raise UnknownCard
@@ -298,12 +298,12 @@ def by_digest(session: Session, digest: str) -> Credential:
 
 
 def find(session: Session, scan: str) -> Credential:
-    """The credential that a scan or a typed number names, whatever its standing. Raises UnknownCard and scan errors."""
+    """Return the credential of a scan or a typed number, whatever its standing. Raises UnknownCard and scan errors."""
     return _find(session, cards.read(scan))
 
 
 def _standings_of(session: Session, elder_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Standing]:
-    """Where every card stands that was last given to one of these elders."""
+    """Return the standing of every card last given to one of these elders."""
     found: dict[uuid.UUID, Standing] = {}
     for part in _parts(list(elder_ids), 500):
         ever = select(CredentialFact.credential_id).where(CredentialFact.elder_id.in_(part))
@@ -321,7 +321,7 @@ def _standings_of(session: Session, elder_ids: Sequence[uuid.UUID]) -> dict[uuid
 
 
 def _life_of(session: Session, read: cards.Code) -> tuple[str, list[tuple[str, uuid.UUID | None]]]:
-    """Digest and facts of the credential read, in one query. Raises UnknownCard."""
+    """Return the digest and facts of the credential read, by one query. Raises UnknownCard."""
     for text in _texts(read):
         if rows := session.execute(_facts_by(read.how), {"text": text}).all():
             return rows[0][0], [(kind, elder) for _, kind, elder in rows if kind is not None]
@@ -330,7 +330,7 @@ def _life_of(session: Session, read: cards.Code) -> tuple[str, list[tuple[str, u
 
 @cache
 def _facts_by(how: str) -> Select[str, str, uuid.UUID | None]:
-    """Built once: building it costs more than running it."""
+    """Build the query once: building it costs more than running it."""
     named = (Credential.number if how == "number" else Credential.digest) == bindparam("text")
     return (
         select(Credential.digest, CredentialFact.kind, CredentialFact.elder_id)
@@ -349,7 +349,7 @@ def _find(session: Session, read: cards.Code) -> Credential:
 
 
 def _texts(read: cards.Code) -> list[str]:
-    """What the credential may be stored under: its number, or its digest by each salt in use."""
+    """Return what the credential may be stored under: its number, or its digest by each salt in use."""
     ring = keys.keyring()
     return [read.digits] if read.how == "number" else [ring.digest(read.digits, salt) for salt in ring.salts]
 
@@ -368,7 +368,7 @@ def _row(card: Made, ring: keys.Keyring, at: datetime, recorded: int) -> Credent
 
 
 def _fresh_numbers(session: Session, count: int) -> list[str]:
-    """Numbers for people that no card bears yet; the unique column stands behind."""
+    """Draw card numbers that no card has yet; the unique column is what refuses a double."""
     fresh = set[str]()
     while len(fresh) < count:
         drawn = {cards.new_number() for _ in range(count - len(fresh))}

@@ -74,7 +74,7 @@ class Document:
 
     @property
     def key(self) -> str:
-        """What the keyed hash is taken of: a passport and a permit with equal digits stay apart."""
+        """Return the input of the keyed hash: a passport and a permit with equal digits stay apart."""
         return f"{self.kind}:{self.number}"
 
 
@@ -82,7 +82,7 @@ NONE = Document("none", "")
 
 
 def mask(number: str) -> str:
-    """2201**********123X; of short numbers only the first and the last two characters show."""
+    """Mask a number: 2201**********123X; of short numbers only the first and the last two characters show."""
     if len(number) >= 15:
         return f"{number[:4]}{'*' * (len(number) - 8)}{number[-4:]}"
     if len(number) >= 6:
@@ -111,12 +111,12 @@ def parse(kind: str, text: str, *, today: date | None = None) -> Document:
 
 
 def looks_lost(text: str) -> bool:
-    """Whether a number cell holds what `parse` tells to be rounded: those may go on to be named as such."""
+    """Return whether a number cell has a value that `parse` reports as rounded, so that it may be passed on to it."""
     return _FLOAT.fullmatch(text) is not None
 
 
 def shown_again(text: str) -> str:
-    """What a form may show again of what was typed in it: a number with a mistake, to be mended; of a right one, nothing."""
+    """Return what a form may show again of a number typed: one with a mistake as it is, nothing of a valid one."""
     for kind in KINDS:
         try:
             if parse(kind, text).number:
@@ -127,17 +127,17 @@ def shown_again(text: str) -> str:
 
 
 def check_digit(first17: str) -> str:
-    """The 18th character of a resident number: ISO 7064 MOD 11-2, as GB 11643 has it."""
+    """Return the 18th character of a resident number: ISO 7064 MOD 11-2, as GB 11643 has it."""
     return str(mod_11_2.calc_check_digit(first17))
 
 
 def looks_rounded(number: str) -> bool:
-    """Whether a spreadsheet may have turned it into a number: it keeps 15 digits and writes 000 for the rest."""
+    """Return whether a spreadsheet may have made it a number: it keeps 15 digits and writes 000 for the rest."""
     return len(number) == 18 and number.endswith("000")
 
 
 def _look_alike(number: str) -> str:
-    """The character that stands in the place of the last X and is none; ''."""
+    """Return the character that only looks like the last X; '' where there is none."""
     return number[-1] if re.fullmatch(r"\d{17}[ХΧ×✕✖╳Ⅹ*]", number, re.ASCII) else ""
 
 

@@ -17,7 +17,7 @@ from canteen.registry.titles import Title, title_of
 
 
 def title(session: Session, elder_id: uuid.UUID, on: date | None = None, person: Known | None = None) -> Title:
-    """How to speak to an elder on a day (today); `person`, when known already, saves reading. Raises NoElder."""
+    """Return how to address an elder on a day (today); a known `person` saves reading. Raises NoElder."""
     row = session.execute(_name_of_one(), {"elder": elder_id}).first()
     if row is None:
         raise NoElder
@@ -28,14 +28,14 @@ def title(session: Session, elder_id: uuid.UUID, on: date | None = None, person:
 
 
 def photo(session: Session, ids: Sequence[uuid.UUID]) -> bytes | None:
-    """The newest portrait of a person, as JPEG."""
+    """Return the newest portrait of a person, as JPEG."""
     newest = select(ElderPhoto.jpeg).where(ElderPhoto.elder_id.in_(ids)).order_by(ElderPhoto.id.desc()).limit(1)
     return session.execute(newest).scalar_one_or_none()
 
 
 @cache
 def _name_of_one() -> Select[str, bool]:
-    """Newest name, and whether there is a portrait."""
+    """Return the newest name, and whether there is a portrait."""
     portrait = exists().where(ElderPhoto.elder_id == ElderIdentity.elder_id)
     own = ElderIdentity.elder_id == bindparam("elder")
     return select(ElderIdentity.name, portrait).where(own).order_by(ElderIdentity.id.desc()).limit(1)

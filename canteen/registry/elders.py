@@ -68,8 +68,8 @@ class NewElder:
     """Somebody to register. Birth and sex in the document win over those given here, and must agree with them.
 
     hukou, residence   area codes; '' where not known
-    facts              classes, levels, household and whatever else holds from the start
-    known_from         the first day for which hukou and residence are known to hold
+    facts              classes, levels, household and whatever else is valid from the start
+    known_from         the first day for which hukou and residence are known
     """
 
     name: str = field(repr=False)
@@ -86,10 +86,10 @@ class NewElder:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A person on a day, as known at an event. Limits are held at `root`, and look at the past of all `ids`.
+    """A person on a day, as known at an event. Limits are kept at `root` and count the past of all `ids`.
 
     id          the entry of the roster that was asked for: what this person does now is written under it, so that it
-                stays with whom it belongs to should two entries turn out to be two people after all
+                stays with its person should two entries turn out to be two people after all
     household   '' where none is known; so is sex
     stopped     a status recorded of them stops their credentials
     """
@@ -125,7 +125,7 @@ def register(session: Session, new: NewElder, by: str, *, source: str = "desk") 
 
 
 def facts_of_new(session: Session, new: NewElder) -> list[NewFact]:
-    """The checked facts that registering somebody adds. Raises BadElder and BadFact."""
+    """Return the checked facts that registering somebody adds. Raises BadElder and BadFact."""
     birth, sex = new.document.birth or new.birth, new.document.sex or new.sex
     if birth is None or sex not in {"f", "m"}:
         raise BadElder("缺少出生日期或性别，请补齐。")
@@ -194,7 +194,7 @@ def note(
 ) -> int:
     """Add facts about an elder as one act and answer the event's number. Raises NoElder, BadFact, FactGone.
 
-    What may raise a benefit comes here only once a second person confirmed it: see `fact_requests`.
+    A fact that may raise a benefit is added only once a second person confirmed it: see `fact_requests`.
     """
     lock_parties(session, elder_id, facts)
     check_facts(session, elder_id, facts)
@@ -208,7 +208,7 @@ def note(
 
 
 def check_facts(session: Session, elder_id: uuid.UUID, facts: Sequence[NewFact]) -> list[NewFact]:
-    """Facts about an elder as they would be stored; writes nothing. Raises NoElder, BadFact, FactGone."""
+    """Return the facts about an elder as they would be stored; writes nothing. Raises NoElder, BadFact, FactGone."""
     checked = []
     for fact in facts:
         if fact.kind in {"hukou", "residence"} and fact.value:
@@ -232,9 +232,9 @@ def _checked(session: Session, elder_id: uuid.UUID, fact: NewFact) -> NewFact:
 
 
 def lock_parties(session: Session, elder_id: uuid.UUID, facts: Sequence[NewFact]) -> None:
-    """Hold the elder to whom these facts are added. Raises NoElder.
+    """Lock the elder to whom these facts are added, and all whom a merge touches. Raises NoElder.
 
-    A merge, or its undoing, waits for the sales of all whom it touches: they hold who each was.
+    A merge, or its undoing, waits for the sales of all it affects, since a sale names its elder.
     """
     merges = [fact for fact in facts if fact.kind == "merged"]
     named = [uuid.UUID(fact.value) for fact in merges if fact.value]
@@ -249,26 +249,26 @@ def lock_parties(session: Session, elder_id: uuid.UUID, facts: Sequence[NewFact]
 
 
 def visible() -> ColumnElement[bool]:
-    """The elders that may be listed: not those whom an import is still staging."""
+    """Return the SQL condition of elders that may be listed: not those that an import is still staging."""
     staging = select(ImportRun.begun_event).where(ImportRun.state == "staged", ImportRun.begun_event.is_not(None))
     return Elder.recorded.not_in(staging)
 
 
 def lock(session: Session, elder_id: uuid.UUID) -> None:
-    """Hold the elder's row to the end of the transaction. Raises NoElder."""
+    """Lock the elder's row to the end of the transaction. Raises NoElder."""
     query = select(Elder.id).where(Elder.id == elder_id).with_for_update(key_share=True)
     if session.execute(query).first() is None:
         raise NoElder
 
 
 def require_area(session: Session, area_id: str) -> None:
-    """Raises BadFact when there is no such area."""
+    """Raise BadFact when there is no such area."""
     if session.get(Area, area_id) is None:
         raise dated.BadFact("区划代码不在区划表中，请先登记该区划或核对代码。")
 
 
 def facts_about(session: Session, elder_id: uuid.UUID) -> list[Fact]:
-    """Every fact ever recorded about an elder and about those known to be the same person, retracted ones too.
+    """Return every fact ever recorded about an elder and the entries merged with them, retracted ones too.
 
     One query for somebody who was never merged.
     """
@@ -281,7 +281,7 @@ def facts_about(session: Session, elder_id: uuid.UUID) -> list[Fact]:
 
 
 def facts_of_many(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Fact]]:
-    """Every fact ever recorded about each of these elders, without those about the same person under other ids."""
+    """Return every fact ever recorded about each of these elders, without those recorded under merged ids."""
     found: dict[uuid.UUID, list[Fact]] = {each: [] for each in ids}
     rows = session.execute(select(*_FACT).where(ElderFact.elder_id.in_(ids)))
     for row in rows:
@@ -292,14 +292,14 @@ def facts_of_many(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID,
 def cluster(
     session: Session, elder_id: uuid.UUID, known_at: int | None = None
 ) -> tuple[uuid.UUID, tuple[uuid.UUID, ...]]:
-    """The id that stands for a person, and all ids that are this person, sorted. Limits hang on the whole cluster."""
+    """Return the root id of a person and all ids of this person, sorted. Limits belong to the whole cluster."""
     return cluster_in(facts_about(session, elder_id), elder_id, known_at)
 
 
 def cluster_in(
     facts: Iterable[Fact], elder_id: uuid.UUID, known_at: int | None = None
 ) -> tuple[uuid.UUID, tuple[uuid.UUID, ...]]:
-    """`cluster` from facts already read by `facts_about`."""
+    """Return `cluster` from facts already read by `facts_about`."""
     into = dated.merged_into(dated.standing(facts, known_at))
     root = _root(str(elder_id), into)
     same = {str(elder_id), root} | {each for each in into if _root(each, into) == root}
@@ -307,12 +307,12 @@ def cluster_in(
 
 
 def as_diner(session: Session, elder_id: uuid.UUID, on: date, known_at: int | None = None) -> Diner:
-    """An elder as the rules see them on a day, as known at event `known_at` (None: now). Raises NoElder."""
+    """Return an elder as the rules see them on a day, as known at event `known_at` (None: now). Raises NoElder."""
     return known(session, elder_id, on, known_at).diner
 
 
 def known(session: Session, elder_id: uuid.UUID, on: date, known_at: int | None = None) -> Known:
-    """`as_diner`, and what a sale asks besides: two short queries. Raises NoElder."""
+    """Return `as_diner` and the rest that a sale needs, by two short queries. Raises NoElder."""
     facts = facts_about(session, elder_id)
     root, ids = cluster_in(facts, elder_id, known_at)
     own = [fact for fact in dated.standing(facts, known_at) if fact.elder_id in ids]
@@ -348,17 +348,17 @@ def known(session: Session, elder_id: uuid.UUID, on: date, known_at: int | None 
 
 
 def is_stopped(session: Session, elder_id: uuid.UUID, on: date) -> bool:
-    """Whether a status recorded of this person stops their credentials on a day."""
+    """Return whether a status recorded of this person stops their credentials on a day."""
     return stopped_in(facts_about(session, elder_id), elder_id, on)
 
 
 def stopped_in(facts: Sequence[Fact], elder_id: uuid.UUID, on: date) -> bool:
-    """`is_stopped` from facts already read by `facts_about`."""
+    """Return `is_stopped` from facts already read by `facts_about`."""
     return any(fact.kind == "status" and fact.value in STOPPED for fact in of_person(facts, elder_id, on))
 
 
 def of_person(facts: Sequence[Fact], elder_id: uuid.UUID, on: date, known_at: int | None = None) -> list[Fact]:
-    """The facts of a person (the whole cluster) that hold on a day as known at an event."""
+    """Return the facts of a person (the whole cluster) valid on a day as known at an event."""
     _, ids = cluster_in(facts, elder_id, known_at)
     return dated.on_day([fact for fact in dated.standing(facts, known_at) if fact.elder_id in ids], on)
 
@@ -369,7 +369,7 @@ def _level(value: str) -> tuple[str, int]:
 
 
 def fact_values(elder_id: uuid.UUID, fact: NewFact, source: str, recorded: int) -> dict[str, Any]:
-    """A fact as its row is stored."""
+    """Return the column values of a fact's row."""
     return {
         "elder_id": elder_id,
         "kind": fact.kind,
@@ -383,7 +383,7 @@ def fact_values(elder_id: uuid.UUID, fact: NewFact, source: str, recorded: int) 
 
 
 def _rows(session: Session, ids: Iterable[uuid.UUID]) -> list[Fact]:
-    """The facts of these elders, and the merges into them: one query each, since hardly anybody is merged."""
+    """Return the facts of these elders, and the merges into them: one query each, since hardly anybody is merged."""
     found = list[Fact]()
     for each in ids:
         found += [Fact(*row) for row in _facts_of_one().rows(session, {"elder": each, "text": str(each)})]
@@ -412,7 +412,7 @@ def _facts_of_one() -> Prepared:
 
 
 def _relatives(facts: Iterable[Fact]) -> set[uuid.UUID]:
-    """Every elder that these facts name, as the one they are about or as the one merged into."""
+    """Return every elder that these facts name, as their subject or as the one merged into."""
     merges = [fact for fact in facts if fact.kind == "merged" and fact.value]
     return {fact.elder_id for fact in merges} | {uuid.UUID(fact.value) for fact in merges}
 
@@ -426,7 +426,7 @@ def _root(elder: str, into: Mapping[str, str]) -> str:
 
 
 def _may_merge(session: Session, elder_id: uuid.UUID, target: uuid.UUID) -> None:
-    """Raises NoElder; BadFact when the merge would run in a circle."""
+    """Raise NoElder; BadFact when the merge would run in a circle."""
     if session.get(Elder, target) is None:
         raise NoElder
     root, _ = cluster(session, target)

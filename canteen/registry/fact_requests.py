@@ -1,6 +1,6 @@
 """Facts about elders that may raise a benefit: asked for by one person, confirmed by another, without effect before.
 
-What only ends or lowers holds at once. A roster's gained classes are one request, confirmed at once for all its lines.
+What only ends or lowers is valid at once. A roster's gained classes are one request, confirmed at once for all its lines.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NOTHING: Final = "无"
 def note(
     session: Session, elder_id: uuid.UUID, facts: Sequence[NewFact], by: str, within: Collection[str] | None = None
 ) -> bool:
-    """Record what may hold at once and ask for the rest; answers whether anything was asked for.
+    """Record what may be valid at once and ask for the rest; return whether anything was asked for.
 
     within    areas that the asker answers for: somebody who answers for one of them confirms
     Raises NoElder, BadFact, FactGone.
@@ -74,12 +74,12 @@ def register(session: Session, new: NewElder, by: str, within: Collection[str] |
 
 
 def line_of(elder_id: uuid.UUID, facts: Iterable[NewFact], source: str) -> Line:
-    """Facts about an elder as a line of a request."""
+    """Return facts about an elder as a line of a request."""
     return Line(str(elder_id), {"source": source, "facts": [_doc(fact) for fact in facts]})
 
 
 def facts_of(line: Line) -> list[NewFact]:
-    """The facts that a line asks for."""
+    """Return the facts that a line asks for."""
     return [
         NewFact(
             doc["kind"],
@@ -93,7 +93,7 @@ def facts_of(line: Line) -> list[NewFact]:
 
 
 def place_of(facts: Iterable[Fact], within: Collection[str] | None) -> list[tuple[str, str]]:
-    """An area of the elder: one of those that the asker answers for, where the elder lives before where registered."""
+    """Return an area of the elder that the asker answers for: where the elder lives before where registered."""
     codes_by_kind = {fact.kind: fact.value for fact in facts if fact.kind in AREAS and fact.value}
     codes = [codes_by_kind[kind] for kind in AREAS if kind in codes_by_kind]
     own = [code for code in codes if within is None or code in within]
@@ -101,7 +101,7 @@ def place_of(facts: Iterable[Fact], within: Collection[str] | None) -> list[tupl
 
 
 def waiting_about(session: Session, ids: Collection[uuid.UUID]) -> list[tuple[ChangeRequest, Shown]]:
-    """What is asked for about these entries of one person, in words."""
+    """Return the waiting requests about these entries of one person, in words."""
     asked = change_requests.asked_about(session, KIND, [str(each) for each in ids])
     pairs = [pair for found in asked.values() for pair in found]
     return list(zip([request for request, _ in pairs], shown(session, [line for _, line in pairs]), strict=True))
@@ -118,7 +118,7 @@ def _doc(fact: NewFact) -> dict[str, Any]:
 
 
 def _person(session: Session, elder_id: uuid.UUID) -> list[Fact]:
-    """Every fact of the person: of all entries that are one."""
+    """Return every fact of the person: of all entries of the cluster."""
     facts = elders.facts_about(session, elder_id)
     _, ids = elders.cluster_in(facts, elder_id)
     return [fact for fact in facts if fact.elder_id in ids]
@@ -154,7 +154,7 @@ def perform(session: Session, request: ChangeRequest, lines: Sequence[Line], by:
 
 
 def _rows(session: Session, lines: Sequence[Line]) -> tuple[list[dict[str, Any]], int]:
-    """The rows of the facts that may still be written, and how many lines were overtaken."""
+    """Return the rows of the facts that may still be written, and how many lines were overtaken."""
     wanted = [fact.retracts for line in lines for fact in facts_of(line) if fact.retracts is not None]
     gone = set[int]()
     for at in range(0, len(wanted), 500):
@@ -175,7 +175,7 @@ def _rows(session: Session, lines: Sequence[Line]) -> tuple[list[dict[str, Any]]
 
 
 def shown(session: Session, lines: Sequence[Line]) -> list[Shown]:
-    """Each line in words: the person, what holds before and after, from which day, and what that touches."""
+    """Return each line in words: the person, before and after, the first day, and what that affects."""
     ids = [uuid.UUID(line.subject) for line in lines]
     known = elders.facts_of_many(session, ids) if ids else {}
     every = [fact for facts in known.values() for fact in facts]
@@ -256,7 +256,7 @@ def _people(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple
 
 
 def _meals(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[date]]:
-    """The days on which these elders ate."""
+    """Return the days on which these elders ate."""
     ate: dict[uuid.UUID, list[date]] = {}
     for elder_id, day in session.execute(
         select(_SALE.c.elder_id, _SALE.c.service_day).where(_SALE.c.elder_id.in_(ids))

@@ -1,7 +1,7 @@
-"""What dated facts say on a day, as known at an event. Pure: facts in, facts out.
+"""The state that dated facts give on a day, as known at an event. Pure: facts in, facts out.
 
-A fact counts when it was recorded up to `known_at` and no fact that itself counts retracts it. It holds on the days
-from `from_day` to `to_day`, both included. Of a single-valued kind the one with the latest `from_day` holds, then
+A fact counts when it was recorded up to `known_at` and no fact that itself counts retracts it. It is valid on the days
+from `from_day` to `to_day`, both included. Of a single-valued kind the one with the latest `from_day` counts, then
 the latest recorded.
 """
 
@@ -45,13 +45,13 @@ class Fact:
     retracts: int | None = None
 
     def valid_on(self, on: date) -> bool:
-        """A death counts from the day after it: what was eaten on the day itself was eaten before (ruling 11)."""
+        """Return whether the fact is valid on a day; a death from the day after, so its own day's meals count."""
         first = self.from_day + ONE_DAY if (self.kind, self.value) == ("status", "deceased") else self.from_day
         return first <= on and (self.to_day is None or on <= self.to_day)
 
 
 def standing(facts: Iterable[Fact], known_at: int | None = None) -> list[Fact]:
-    """The facts that count as known at event `known_at` (None: now), in the order recorded.
+    """Return the facts that count as known at event `known_at` (None: now), in the order recorded.
 
     Later ones are looked at first, so that a retraction that was itself retracted takes nothing away.
     """
@@ -67,7 +67,7 @@ def standing(facts: Iterable[Fact], known_at: int | None = None) -> list[Fact]:
 
 
 def on_day(facts: Iterable[Fact], on: date) -> list[Fact]:
-    """Of the facts that count, those that hold on a day: all of the many-valued kinds, one of each single-valued."""
+    """Return the counting facts valid on a day: all of the many-valued kinds, one of each single-valued."""
     valid = [fact for fact in facts if fact.valid_on(on)]
     many = [fact for fact in valid if fact.kind not in SINGLE]
     best: dict[str, Fact] = {}
@@ -78,7 +78,7 @@ def on_day(facts: Iterable[Fact], on: date) -> list[Fact]:
 
 
 def since(facts: Iterable[Fact], on: date) -> dict[str, date]:
-    """'class:dibao' -> the day from which, without a break, it has held until `on`; of a death, the day itself.
+    """Return 'class:dibao' -> the first day of its unbroken run until `on`; of a death, the day itself.
 
     Facts that follow one another day by day are one run: a yearly review is no new approval. A level's run goes on
     through other ratings on its scale.
@@ -91,7 +91,7 @@ def since(facts: Iterable[Fact], on: date) -> dict[str, date]:
 
 
 def lived_since(homes: Sequence[Fact], home: Fact, paths: Mapping[str, Sequence[str]]) -> dict[str, date]:
-    """'lives:220104' -> the day from which somebody who lives at `home` has lived in the area without a break.
+    """Return 'lives:220104' -> the day from which somebody who lives at `home` has lived in the area without a break.
 
     `paths` tells the areas of each home. An area that begins with the home itself is not named.
     """
@@ -104,7 +104,7 @@ def lived_since(homes: Sequence[Fact], home: Fact, paths: Mapping[str, Sequence[
 
 
 def _run(facts: Sequence[Fact], on: date) -> date:
-    """The first day of the unbroken run of days that ends with `on`."""
+    """Return the first day of the unbroken run of days that ends with `on`."""
     first = min(fact.from_day for fact in facts if fact.valid_on(on))
     for fact in sorted(facts, key=lambda fact: fact.from_day, reverse=True):
         if fact.from_day < first and (fact.to_day is None or fact.to_day >= first - ONE_DAY):
@@ -113,7 +113,7 @@ def _run(facts: Sequence[Fact], on: date) -> date:
 
 
 def merged_into(facts: Iterable[Fact]) -> dict[str, str]:
-    """Elder id -> the id it was merged into. A merge is about who someone is: it holds for all days, once known."""
+    """Return elder id -> id it was merged into. A merge says who someone is: once known, it is valid for all days."""
     latest: dict[str, Fact] = {}
     for fact in facts:
         key = str(fact.elder_id)
@@ -123,7 +123,7 @@ def merged_into(facts: Iterable[Fact]) -> dict[str, str]:
 
 
 def checked(kind: str, value: str, from_day: date, to_day: date | None) -> str:
-    """The value in the form in which it is stored. Raises BadFact."""
+    """Return the value in the form in which it is stored. Raises BadFact."""
     if kind not in FACTS:
         raise BadFact(f"不认识的信息种类：{kind}。")
     if to_day is not None and to_day < from_day:

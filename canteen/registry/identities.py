@@ -33,7 +33,7 @@ class NoReason(Invalid):
 
 
 def current(session: Session, elder_id: uuid.UUID) -> ElderIdentity:
-    """The newest version. Raises NoElder."""
+    """Return the newest version of an elder's identity. Raises NoElder."""
     newest = select(ElderIdentity).where(ElderIdentity.elder_id == elder_id).order_by(ElderIdentity.id.desc())
     found = session.execute(newest.limit(1)).scalar_one_or_none()
     if found is None:
@@ -42,7 +42,7 @@ def current(session: Session, elder_id: uuid.UUID) -> ElderIdentity:
 
 
 def phone_of(row: ElderIdentity) -> str:
-    """The telephone number, '' where none is known."""
+    """Return the telephone number, '' where none is known."""
     if row.phone_cipher is None:
         return ""
     return keys.keyring().identity.open(row.phone_cipher, f"elder.phone {row.elder_id}", row.key_id).decode()
@@ -78,7 +78,7 @@ def amend(session: Session, elder_id: uuid.UUID, name: str, phone: str, by: str)
 
 
 def reveal(session: Session, elder_id: uuid.UUID, reason: str, by: str) -> str:
-    """The whole ID number, each look recorded with its reason (P28). Raises NoElder, NoReason."""
+    """Return the whole ID number, each look recorded with its reason (P28). Raises NoElder, NoReason."""
     reason = fold(reason)
     if not REASON <= len(reason) <= 200:
         raise NoReason

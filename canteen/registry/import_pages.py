@@ -1,4 +1,4 @@
-"""Pages of imports: a template to fill in, a file checked first and then applied, and what came of earlier ones."""
+"""Pages of imports: a template to fill in, a file checked first and then applied, and the results of earlier ones."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def imports_page() -> ResponseReturnValue:
 @bp.get("/desk/imports/<kind>.<ending>")
 @allowed(Permission.ROSTER, Permission.PLACES, Permission.PEOPLE)
 def template(kind: str, ending: str) -> Response:
-    """The empty template of a kind."""
+    """Send the empty template of a kind."""
     guard.require(NEEDS.get(kind, Permission.ROSTER))
     made = import_runs.template_of(kind)
     if ending == "xlsx":
@@ -65,7 +65,7 @@ def template(kind: str, ending: str) -> Response:
 
 @bp.post("/desk/imports")
 @allowed(Permission.ROSTER, Permission.PLACES, Permission.PEOPLE)
-@takes(USUAL.file + 1024 * 1024)  # what stands in the form beside the file
+@takes(USUAL.file + 1024 * 1024)  # the form's fields beside the file
 def take() -> ResponseReturnValue:
     """Check a file, or apply it when the form says so; with the hash that the check showed, no other file passes."""
     kind, applying = _kind(request.form.get("kind", "")), request.form.get("act") == "apply"
@@ -89,7 +89,7 @@ def take() -> ResponseReturnValue:
 @bp.post("/desk/imports/<run>/accept")
 @allowed(Permission.ROSTER)
 def accept(run: str) -> ResponseReturnValue:
-    """A roster that was broken off and cannot be had again stands as far as it got: others wait for it."""
+    """Accept a roster that was broken off and is lost, as far as it was applied: others wait for it."""
     session = db.session()
     known = session.get(ImportRun, run)
     if known is None or not (known.by == g.person.id or _within(session, Permission.ROSTER) is None):
@@ -101,7 +101,7 @@ def accept(run: str) -> ResponseReturnValue:
 
 @contextmanager
 def _uploaded() -> Iterator[tuple[Path, str]]:
-    """The file of the form while the block lasts. It has no name on the disk: a killed process leaves nothing (P28)."""
+    """Yield the form's file while the block lasts. It has no name on disk: a killed process leaves nothing (P28)."""
     sent = request.files.get("file")
     if sent is None or not sent.filename:
         raise BadFile("请先选择文件。")
@@ -112,14 +112,14 @@ def _uploaded() -> Iterator[tuple[Path, str]]:
 
 
 def _kind(asked: str) -> str:
-    """The kind asked for, or the first that the caller may import."""
+    """Return the kind asked for, or the first that the caller may import."""
     if asked in NEEDS and guard.may(NEEDS[asked]):
         return asked
     return next(kind for kind, permission in NEEDS.items() if guard.may(permission))
 
 
 def _within(session: Session, permission: Permission) -> frozenset[str] | None:
-    """The areas that the caller answers for; None when these are all there are."""
+    """Return the areas that the caller answers for; None for everywhere."""
     within = guard.scope(permission).within(session)
     session.rollback()
     return within
@@ -128,7 +128,7 @@ def _within(session: Session, permission: Permission) -> frozenset[str] | None:
 def _answer(
     kind: str, *, report: Report | None = None, refusal: Refusal | None = None, applied: bool = False
 ) -> ResponseReturnValue:
-    """The result alone where the page asked for it beside its form, else the whole page."""
+    """Answer the result alone where the page asked for it beside its form, else the whole page."""
     if request.headers.get("HX-Request") == "true":
         page = render_template(
             "registry/_import_result.html",

@@ -1,6 +1,6 @@
 """The keys of the registry: ID numbers sealed and looked up by keyed hash, cards known by digest.
 
-None of these keys stands in the database. Whatever is sealed names the key that opens it and is bound to
+None of these keys is in the database. Whatever is sealed names the key that opens it and is bound to
 the row it belongs to, so that a ciphertext moved to another row does not open.
 """
 
@@ -31,7 +31,7 @@ class Unreadable(Conflict):
 
 
 def derive(secret: bytes, salt: bytes, purpose: str, length: int = 32) -> bytes:
-    """HKDF-SHA-256 of `secret`; each `purpose` gives an output that tells nothing of the others."""
+    """Derive a key of `secret` by HKDF-SHA-256; each `purpose` gives an output that reveals nothing of the others."""
     return HKDF(algorithm=hashes.SHA256(), length=length, salt=salt, info=purpose.encode()).derive(secret)
 
 
@@ -44,12 +44,12 @@ class Box:
         self._keys[self.key_id] = AESGCM(derive(current, b"", purpose))
 
     def seal(self, plain: bytes, about: str) -> bytes:
-        """Nonce and ciphertext, bound to `about` (which table, field and row)."""
+        """Return nonce and ciphertext, bound to `about` (table, field and row)."""
         nonce = secrets.token_bytes(NONCE)
         return nonce + self._keys[self.key_id].encrypt(nonce, plain, about.encode())
 
     def open(self, sealed: bytes, about: str, key_id: str) -> bytes:
-        """Raises Unreadable: unknown key, other row, or altered bytes."""
+        """Open what `seal` made. Raises Unreadable: unknown key, other row, or altered bytes."""
         key = self._keys.get(key_id)
         if key is None or len(sealed) <= NONCE:
             raise Unreadable
@@ -75,25 +75,25 @@ class Keyring:
     mac_key: bytes
 
     def mac(self, text: str) -> str:
-        """The keyed hash under which an ID number is looked up: HMAC-SHA-256, hex."""
+        """Return the keyed hash under which an ID number is looked up: HMAC-SHA-256, hex."""
         return hmac.new(self.mac_key, text.encode(), hashlib.sha256).hexdigest()
 
     def digest(self, code: str, salt_id: str | None = None) -> str:
-        """How the system knows a card: HKDF-SHA-256 of its code and salt, hex. Sales hold this, never the code."""
+        """Return the digest that identifies a card: HKDF-SHA-256 of code and salt, hex. Sales store only this."""
         return derive(code.encode("ascii"), self.salts[salt_id or self.salt_id], "canteen card digest").hex()
 
     def row_key(self, code: str, salt_id: str | None = None) -> bytes:
-        """The key that seals this card's row on tablets; whoever holds the card can derive it."""
+        """Return the key that seals this card's row on tablets; it can be derived from the card."""
         return derive(code.encode("ascii"), self.salts[salt_id or self.salt_id], "canteen card row", ROW_KEY)
 
 
 def of(config: Config) -> Keyring:
-    """The keyring of an installation, from the secrets in its keys directory."""
+    """Return the keyring of an installation, from the secrets in its keys directory."""
     return made_of(config.secret("identity"), config.secret("card-wrap"), config.secret("card-salt"))
 
 
 def made_of(identity: bytes, wrap: bytes, salt: bytes) -> Keyring:
-    """The keyring that three secrets make."""
+    """Return the keyring that three secrets make."""
     return Keyring(
         identity=identity_box(identity),
         wrap=wrap_box(wrap),
@@ -104,17 +104,17 @@ def made_of(identity: bytes, wrap: bytes, salt: bytes) -> Keyring:
 
 
 def identity_box(secret: bytes) -> Box:
-    """What seals ID numbers, phone numbers and bank accounts under the secret `identity`."""
+    """Return the box that seals ID numbers, phone numbers and bank accounts under the secret `identity`."""
     return Box(secret, purpose="canteen identity seal")
 
 
 def wrap_box(secret: bytes) -> Box:
-    """What seals row keys and card codes under the secret `card-wrap`."""
+    """Return the box that seals row keys and card codes under the secret `card-wrap`."""
     return Box(secret, purpose="canteen card wrap")
 
 
 def keyring() -> Keyring:
-    """The keyring of the current application, made once."""
+    """Return the keyring of the current application, made once."""
     found = current_app.extensions.get("canteen-keyring")
     if not isinstance(found, Keyring):
         config: Config = current_app.config["CANTEEN"]
@@ -123,5 +123,5 @@ def keyring() -> Keyring:
 
 
 def name_of(secret: bytes) -> str:
-    """A key's id: eight hex digits that tell keys apart and nothing about them."""
+    """Return a key's id: eight hex digits that tell keys apart and nothing about them."""
     return derive(secret, b"", "canteen key id", 4).hex()

@@ -26,7 +26,7 @@ Key = tuple[str, str]  # name, birth date
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What entries are compared by. `root`: the entry that stands for the person where some were merged."""
+    """The data by which entries are compared. `root`: the person's entry where some were merged."""
 
     id: uuid.UUID
     root: str
@@ -41,12 +41,12 @@ class Entry:
 
 
 def streets_of(codes: Iterable[str | None]) -> frozenset[str]:
-    """The streets that area codes lie in; an area above or beside the streets is itself."""
+    """Return the streets that area codes lie in; an area above or beside the streets is itself."""
     return frozenset(code[:STREET] for code in codes if code)
 
 
 def named(session: Session, keys: Collection[Key], known_at: int | None = None) -> dict[Key, list[Entry]]:
-    """The entries of these names and birth dates, as known up to event `known_at`; None is now."""
+    """Return the entries of these names and birth dates, as known up to event `known_at`; None is now."""
     found: dict[Key, list[Entry]] = defaultdict(list)
     for some in _parts({birth for _, birth in keys}):
         born = select(ElderFact.elder_id).where(ElderFact.kind == "birth", ElderFact.value.in_(some))
@@ -59,7 +59,7 @@ def named(session: Session, keys: Collection[Key], known_at: int | None = None) 
 
 
 def twins(session: Session, ids: Collection[uuid.UUID], known_at: int | None = None) -> dict[uuid.UUID, list[Entry]]:
-    """Entry -> those that are likely the same person; entries without any are left out."""
+    """Return entry -> entries that are likely the same person; entries without any are left out."""
     mine = _entries(session, _namesakes(session, ids), known_at)
     there = named(session, {(entry.name, entry.birth) for entry in mine}, known_at)
     found = {entry.id: [o for o in there.get((entry.name, entry.birth), ()) if entry.like(o)] for entry in mine}
@@ -67,7 +67,7 @@ def twins(session: Session, ids: Collection[uuid.UUID], known_at: int | None = N
 
 
 def _namesakes(session: Session, ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
-    """Those of the entries whose name and birth date another entry ever had: few, so that hardly any fact is read."""
+    """Return the entries whose name and birth date another entry ever had: few, so few facts are read."""
     birth, others_birth, other = aliased(ElderFact), aliased(ElderFact), aliased(ElderIdentity)
     found = list[uuid.UUID]()
     for some in _parts(ids):
@@ -84,7 +84,7 @@ def _namesakes(session: Session, ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
 
 
 def groups(session: Session, within: Collection[str], limit: int = 200) -> list[list[Entry]]:
-    """Entries that are likely one person, by name: those groups of which somebody lives in one of these areas."""
+    """Return entries that are likely one person, by name: the groups with somebody who lives in one of these areas."""
     birth, identity = aliased(ElderFact), ElderIdentity
     often = (
         select(identity.name, birth.value)
@@ -104,7 +104,7 @@ def groups(session: Session, within: Collection[str], limit: int = 200) -> list[
 
 
 def _entries(session: Session, ids: Collection[uuid.UUID], known_at: int | None) -> list[Entry]:
-    """The entries by id, with the newest name that was known."""
+    """Return the entries by id, with the newest name that was known."""
     found = list[Entry]()
     for some in _parts(ids):
         newest = select(func.max(ElderIdentity.id)).where(ElderIdentity.elder_id.in_(some))

@@ -38,7 +38,7 @@ class Found:
 
 
 def find(session: Session, asked: str, within: Collection[str], *, limit: int = SHOWN) -> list[Found]:
-    """Elders by the beginning of a name, a whole ID number, or a card's number or scan, by name.
+    """Return elders by the beginning of a name, a whole ID number, or a card's number or scan, by name.
 
     `within`: areas; elders whose hukou or residence was never in one of them are not found.
     """
@@ -53,13 +53,13 @@ def find(session: Session, asked: str, within: Collection[str], *, limit: int = 
 
 
 def reached(session: Session, elder_id: uuid.UUID, within: Collection[str]) -> bool:
-    """Whether an elder may be shown to somebody who answers for these areas."""
+    """Return whether an elder may be shown to somebody who answers for these areas."""
     query = select(Elder.id).where(Elder.id == elder_id, _known_in(within), elders.visible())
     return session.execute(query).first() is not None
 
 
 def living_in(session: Session, area: str, on: date) -> list[uuid.UUID]:
-    """Everybody whose residence lies in the area on a day, but for the deceased and the merged. Raises NoArea."""
+    """Return everybody whose residence lies in the area on a day, except the deceased and the merged. Raises NoArea."""
     if session.get(Area, area) is None:
         raise NoArea
     there = places.below(session, area, on)
@@ -76,14 +76,14 @@ def living_in(session: Session, area: str, on: date) -> list[uuid.UUID]:
 
 
 def by_document(session: Session, document: Document) -> uuid.UUID | None:
-    """The elder with this ID number, wherever registered; None while an import still stages them."""
+    """Return the elder with this ID number, wherever registered; None while an import still stages them."""
     mac = keys.keyring().mac(document.key)
     owner = select(IdentityKey.elder_id).join(Elder, Elder.id == IdentityKey.elder_id)
     return session.execute(owner.where(IdentityKey.number_mac == mac, elders.visible())).scalar_one_or_none()
 
 
 def area_choices(session: Session, within: Collection[str], on: date) -> list[tuple[str, str]]:
-    """Streets and communities among these areas, with what they lie in: ('220104001', '朝阳区 桂林街道')."""
+    """Return streets and communities among these areas, with the areas above them: ('220104001', '朝阳区 桂林街道')."""
     above = aliased(Area)
     query = (
         select(Area.id, above.name, Area.name)
@@ -96,7 +96,7 @@ def area_choices(session: Session, within: Collection[str], on: date) -> list[tu
 
 
 def _by_number(session: Session, text: str) -> list[uuid.UUID] | None:
-    """The elder with this ID number; None when it is no such number."""
+    """Return the elder with this ID number; None when it is no such number."""
     for kind in ("resident", "hmt", "foreign"):
         try:
             document = documents.parse(kind, text)
@@ -113,7 +113,7 @@ def _by_number(session: Session, text: str) -> list[uuid.UUID] | None:
 
 
 def _by_card(session: Session, text: str) -> list[uuid.UUID] | None:
-    """Whoever holds the card; None when it is no scan."""
+    """Return the holder of the card; None when the text is no scan."""
     if not any(char.isdigit() for char in text):
         return None
     try:

@@ -23,12 +23,12 @@ FACTS = (
     "household",  # value: household id; 低保 hangs on it
     "merged",  # value: id of the elder that this one is the same person as
 )
-SINGLE = ("birth", "sex", "hukou", "residence", "household", "merged")  # of these one holds at a time
+SINGLE = ("birth", "sex", "hukou", "residence", "household", "merged")  # of these one is valid at a time
 CREDENTIALS = ("card", "id_card", "social_card", "phone_code")
 
 
 class Elder(Base):
-    """A person on the roster. The row itself never changes; what is known of them stands in facts."""
+    """A person on the roster. The row itself never changes; what is known of them is in facts."""
 
     __tablename__ = "elder"
     __table_args__ = {"sqlite_strict": True}
@@ -42,7 +42,7 @@ class ElderFact(Base):
     """One dated fact, added and never edited; `retracts` names a fact that it answers.
 
     A fact that only retracts has value ''. Of single-valued kinds the one with the latest `from_day`
-    holds, then the latest recorded.
+    counts, then the latest recorded.
     """
 
     __tablename__ = "elder_fact"
@@ -106,7 +106,7 @@ class IdentityKey(Base):
 
 
 class ElderPhoto(Base):
-    """A small portrait shown to the cashier; the newest holds."""
+    """A small portrait shown to the cashier; the newest counts."""
 
     __tablename__ = "elder_photo"
     __table_args__ = (Index("ix_elder_photo_elder", "elder_id"), {"sqlite_strict": True})
@@ -118,7 +118,7 @@ class ElderPhoto(Base):
 
 
 class Credential(Base):
-    """What identifies an elder. The row never changes; who holds it and whether it is dead stand in its facts."""
+    """A means to identify an elder. The row never changes; its holder and whether it is dead are in its facts."""
 
     __tablename__ = "credential"
     __table_args__ = (
@@ -128,7 +128,7 @@ class Credential(Base):
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     kind: Mapped[str]
-    digest: Mapped[str] = mapped_column(unique=True)  # hex, HKDF of code and salt; sales hold this, never the code
+    digest: Mapped[str] = mapped_column(unique=True)  # hex, HKDF of code and salt; sales store this, never the code
     number: Mapped[str | None] = mapped_column(unique=True)  # 8 digits printed for people
     salt_id: Mapped[str]
     row_key: Mapped[bytes | None]  # wrapped: seals this card's row on tablets

@@ -68,7 +68,7 @@ DONE: Final = {
 @allowed(Permission.SEE_ELDERS)
 @reads_only("names and numbers that are asked for stand in no address")
 def elders_page() -> ResponseReturnValue:
-    """The list; what is asked comes by POST, so that names and numbers stand in no address."""
+    """Show the list; the query is sent by POST, so that names and numbers are in no address."""
     session, asked = db.session(), request.form.get("q", "").strip()
     found = lookup.find(session, asked, _areas(session, Permission.SEE_ELDERS))
     if asked and len(found) == 1 and any(char.isdigit() for char in asked):
@@ -86,7 +86,7 @@ def elders_page() -> ResponseReturnValue:
 @bp.get("/desk/elders/likely")
 @allowed(Permission.ROSTER)
 def likely_page() -> ResponseReturnValue:
-    """Entries that are likely one person, to be merged or left."""
+    """Show entries that are likely one person, to be merged or left."""
     session, within = db.session(), _areas(db.session(), Permission.ROSTER)
     groups = likely_same.groups(session, within)
     reached = {one.id for group in groups for one in group if lookup.reached(session, one.id, within)}
@@ -160,7 +160,7 @@ def reveal(elder_id: uuid.UUID) -> ResponseReturnValue:
 @bp.post("/desk/elders/<uuid:elder_id>/<act>")
 @allowed(Permission.ROSTER, Permission.CARDS, Permission.CARD_COUNTER)
 def change_elder(elder_id: uuid.UUID, act: str) -> ResponseReturnValue:
-    """One act on an elder or their cards."""
+    """Do one act on an elder or their cards."""
     if act not in ACTS:
         raise NotCovered
     permission, do = ACTS[act]
@@ -193,7 +193,7 @@ def _note(session: Session, elder_id: uuid.UUID) -> str:
 
 
 def _noted(session: Session, elder_id: uuid.UUID, fact: NewFact, done: str) -> str:
-    """What to say when the fact holds at once, or else that it was asked for."""
+    """Return the message that the fact is valid at once, or else that it was asked for."""
     within = _areas(session, Permission.ROSTER)
     return "asked" if fact_requests.note(session, elder_id, [fact], g.person.id, within) else done
 
@@ -271,7 +271,7 @@ ACTS: Final[dict[str, Act]] = {
 
 
 def _own_card(session: Session, elder_id: uuid.UUID) -> str:
-    """Digest of the card that the form names, if it is this elder's."""
+    """Return the digest of the card that the form names, if it is this elder's."""
     asked = request.form.get("card", "")
     for card, _ in credentials.of_elder(session, elder_id):
         if str(card.id) == asked:
@@ -287,7 +287,7 @@ def _areas(session: Session, permission: Permission) -> set[str]:
 
 
 def _need(session: Session, elder_id: uuid.UUID, permission: Permission) -> None:
-    """Raises NotCovered, as if there were nobody, when the elder lies outside the caller's areas."""
+    """Raise NotCovered, as if there were nobody, when the elder lies outside the caller's areas."""
     if not lookup.reached(session, elder_id, _areas(session, permission)):
         raise NotCovered
 

@@ -17,7 +17,7 @@ DEEPEST = 8  # levels of areas: province to village are five
 
 
 def areas_above(session: Session, areas: Sequence[str], on: date) -> dict[str, tuple[str, ...]]:
-    """Each area with all it belongs to on a day, most general first: one query for two areas."""
+    """Return the path of each area on a day, most general first: one query for two areas."""
     parents: dict[str, set[str]] = {}
     for pair in (areas[at : at + 2] for at in range(0, len(areas), 2)):
         asked = {"one": pair[0], "other": pair[-1], "on": on}
@@ -27,11 +27,11 @@ def areas_above(session: Session, areas: Sequence[str], on: date) -> dict[str, t
 
 
 def _path(area: str, parents: Mapping[str, set[str]]) -> tuple[str, ...]:
-    """`area` and its forebears, the farthest first. A circle in the tree ends at its depth."""
+    """Return `area` and the areas above it, the farthest first. A circle in the tree ends at its depth."""
     found, nearest = dict[str, None](), {area}
     for _ in range(DEEPEST):
         for each in nearest:
-            found.pop(each, None)  # met again farther up: it stands where it is farthest
+            found.pop(each, None)  # met again farther up: its place is the farthest
         found |= dict.fromkeys(sorted(nearest, reverse=True))
         nearest = set().union(*(parents.get(each, set()) for each in nearest))
     return tuple(reversed(found))
@@ -39,7 +39,7 @@ def _path(area: str, parents: Mapping[str, set[str]]) -> tuple[str, ...]:
 
 @cache
 def _links_up() -> Prepared:
-    """Links from two areas upwards, valid on a day."""
+    """Return the links from two areas upwards, valid on a day."""
     on = bindparam("on", type_=Day())
     valid = and_(AreaLink.from_day <= on, or_(AreaLink.to_day.is_(None), AreaLink.to_day >= on))
     start = or_(AreaLink.area_id == bindparam("one"), AreaLink.area_id == bindparam("other"))

@@ -42,7 +42,7 @@ class Reach:
     by: str
 
     def outside(self, session: Session) -> set[str]:
-        """Names of the waiting batches that are another's."""
+        """Return the names of the waiting batches of others."""
         bound = select(CredentialFact.credential_id).where(CredentialFact.kind == "bound")
         known = exists().where(
             ElderFact.elder_id == CredentialFact.elder_id,
@@ -56,7 +56,7 @@ class Reach:
 
 
 def waiting(session: Session, reach: Reach | None = None) -> list[Batch]:
-    """Batches that are not confirmed printed, newest first; with `reach`, those within it alone."""
+    """Return the batches that are not confirmed printed, newest first; with `reach`, those within it alone."""
     named = select(CredentialFact.credential_id).where(CredentialFact.kind == "bound").distinct().subquery()
     rows = session.execute(
         select(CardCode.batch, func.count(), func.count(named.c.credential_id))
@@ -69,13 +69,13 @@ def waiting(session: Session, reach: Reach | None = None) -> list[Batch]:
 
 
 def need(session: Session, batch: str, reach: Reach | None) -> None:
-    """Raises NoBatch, as if there were none, for a batch that is another's."""
+    """Raise NoBatch, as if there were none, for a batch of others."""
     if reach and batch in reach.outside(session):
         raise NoBatch
 
 
 def faces(session: Session, batch: str) -> Iterator[Face]:
-    """What is printed on the cards of a batch, by number. Cards ended meanwhile are left out. Raises NoBatch."""
+    """Yield the faces of the cards of a batch, by number. Cards ended meanwhile are left out. Raises NoBatch."""
     last, found = "", False
     while page := _page(session, batch, last):
         found = True

@@ -19,17 +19,17 @@ Sealed = tuple[bytes, str]  # ciphertext, and what it is bound to
 
 
 def identity(session: Session, secret: bytes | None) -> bool | None:
-    """Whether `secret` opens an ID number, a telephone or an account; None when nothing is stored under it yet."""
+    """Return whether `secret` opens an ID number, a telephone or an account; None when nothing is stored under it."""
     return _opens(keys.identity_box(secret) if secret else None, _identities(session))
 
 
 def card_wrap(session: Session, secret: bytes | None) -> bool | None:
-    """Whether `secret` opens the row key or the code of a card; None when there is no card yet."""
+    """Return whether `secret` opens the row key or the code of a card; None when there is no card yet."""
     return _opens(keys.wrap_box(secret) if secret else None, _cards(session))
 
 
 def card_salt(session: Session, secret: bytes | None) -> bool | None:
-    """Whether the oldest card was made with this salt; None when there is no card yet."""
+    """Return whether the oldest card was made with this salt; None when there is no card yet."""
     salt = session.execute(select(Credential.salt_id).order_by(Credential.recorded).limit(1)).scalar_one_or_none()
     return None if salt is None else secret is not None and keys.name_of(secret) == salt
 

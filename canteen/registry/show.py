@@ -1,4 +1,4 @@
-"""What the desk shows of an elder: facts in words, with when each was recorded and whether it still counts."""
+"""An elder's facts in words for the desk, with when each was recorded and whether it still counts."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Line:
 
 
 def timeline(session: Session, facts: Sequence[Fact], on: date) -> list[Line]:
-    """Every fact with a value, newest recorded first."""
+    """Return every fact with a value, newest recorded first."""
     names, times = names_of(session, facts), _times(session, facts)
     counts = {fact.id for fact in dated.standing(facts)}
     valid = {fact.id for fact in dated.on_day(dated.standing(facts), on)}
@@ -81,7 +81,7 @@ def standing(lines: Iterable[Line]) -> list[tuple[str, str]]:
 
 
 def in_words(fact: Fact, names: Mapping[str, str]) -> str:
-    """The value as people say it."""
+    """Return the value as people say it."""
     words = {"class": CLASSES, "status": STATUSES, "sex": SEXES}.get(fact.kind)
     if words is not None:
         return words.get(fact.value, fact.value)
@@ -102,7 +102,7 @@ def _state(fact: Fact, counts: set[int], valid: set[int], on: date) -> str:
 
 
 def names_of(session: Session, facts: Sequence[Fact]) -> dict[str, str]:
-    """What people call the areas and canteens that facts name, by code."""
+    """Return the names of the areas and canteens that facts name, by code."""
     codes = {fact.value for fact in facts if fact.kind in {"hukou", "residence", "enrolled"}}
     names = dict(session.execute(select(Canteen.id, Canteen.name).where(Canteen.id.in_(codes))).all())
     return names | dict(session.execute(select(Area.id, Area.name).where(Area.id.in_(codes))).all())

@@ -7,8 +7,8 @@ import unicodedata
 
 from canteen.errors import Invalid
 
-# The radicals that stand for themselves as characters, as texts copied out of a PDF have them: Kangxi radicals fold by
-# their compatibility forms, of the supplement only these are whole characters that people's and places' names hold.
+# The radicals that are characters of their own, as texts copied out of a PDF have them: Kangxi radicals fold by
+# their compatibility forms, of the supplement only these are whole characters that people's and places' names contain.
 _SUPPLEMENT = {
     "⺁": "厂", "⺍": "小", "⺎": "兀", "⺐": "尢", "⺒": "巳", "⺓": "幺", "⺛": "旡", "⺜": "日", "⺝": "月",
     "⺟": "母", "⺠": "民", "⺧": "牛", "⺩": "王", "⺪": "疋", "⺫": "目", "⺬": "示", "⺶": "羊", "⺻": "聿", "⺽": "臼",
@@ -41,7 +41,7 @@ class BadPhone(Invalid):
 
 
 def fold(text: str) -> str:
-    """Full-width forms narrowed, radicals made the characters they look like, invisible marks dropped, white space closed.
+    """Narrow full-width forms, replace radicals by the characters they look like, drop invisible marks and extra space.
 
     Runs of white space become one space, the ends are trimmed.
     """
@@ -49,17 +49,17 @@ def fold(text: str) -> str:
 
 
 def has_radicals(text: str) -> bool:
-    """Whether `fold` makes other characters of some that only look like them."""
+    """Return whether `fold` replaces characters that only look like the usual ones."""
     return _LIKE_RADICALS.search(text) is not None and any(ord(char) in _RADICALS for char in text)
 
 
 def close_up(text: str) -> str:
-    """`fold`, without any white space: for numbers and codes."""
+    """Fold, and remove all white space: for numbers and codes."""
     return fold(text).replace(" ", "")
 
 
 def phone_of(text: str) -> str:
-    """A telephone number, '' where none is given. Raises BadPhone."""
+    """Return a telephone number, '' where none is given. Raises BadPhone."""
     phone = close_up(text)
     if phone and not _PHONE.fullmatch(phone):
         raise BadPhone
@@ -67,7 +67,7 @@ def phone_of(text: str) -> str:
 
 
 def name_of(text: str) -> str:
-    """A person's name in one form: 买买提·艾力 with one middle dot, no blanks between characters of Han names.
+    """Return a person's name in one form: 买买提·艾力 with one middle dot, no blanks between characters of Han names.
 
     Raises BadName: empty, too long, control characters, or characters that only one vendor's font can show.
     """
@@ -84,6 +84,6 @@ def name_of(text: str) -> str:
 
 
 def _strange(char: str) -> bool:
-    """Whether no name holds it. Planes 2 and 3 are all Han; their newest characters are younger than our tables."""
+    """Return whether no name contains it. Planes 2 and 3 are all Han, with characters newer than our tables."""
     kind = unicodedata.category(char)
     return kind in {"Cc", "Cs", "Cf"} or (kind == "Cn" and not 0x20000 <= ord(char) < 0x3FFFE)

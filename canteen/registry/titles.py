@@ -16,7 +16,7 @@ DOUBLE_SURNAMES: Final = frozenset(_DOUBLE[at : at + 2] for at in range(0, len(_
 
 @dataclass(frozen=True, slots=True)
 class Title:
-    """How the counter speaks to an elder: 李奶奶. `initial` stands in where there is no photo."""
+    """How the counter speaks to an elder: 李奶奶. `initial` is shown where there is no photo."""
 
     surname_title: str
     initial: str
@@ -25,7 +25,7 @@ class Title:
 
 
 def title_of(name: str, sex: str | None, birth: date | None, on: date, *, photo: bool = False) -> Title:
-    """李秀英, f, 82 -> 李奶奶. Before 60: 女士, 先生; sex not known: 李老."""
+    """Return the title: 李秀英, f, 82 -> 李奶奶. Before 60: 女士, 先生; sex not known: 李老."""
     surname = surname_of(name)
     grand = birth is None or on.year - birth.year - ((on.month, on.day) < (birth.month, birth.day)) >= GRAND
     words = {("f", True): "奶奶", ("m", True): "爷爷", ("f", False): "女士", ("m", False): "先生"}
@@ -33,7 +33,7 @@ def title_of(name: str, sex: str | None, birth: date | None, on: date, *, photo:
 
 
 def surname_of(name: str) -> str:
-    """欧阳修 -> 欧阳, 李秀英 -> 李, 买买提·艾力 -> 买买提, John Smith -> John."""
+    """Return the surname: 欧阳修 -> 欧阳, 李秀英 -> 李, 买买提·艾力 -> 买买提, John Smith -> John."""
     if name.isascii():
         return name.split(" ", maxsplit=1)[0]
     if "·" in name:

@@ -43,7 +43,7 @@ DOCUMENTS: Final[Mapping[str, str]] = {"resident": "居民身份证", "hmt": "�
 SEXES: Final[Mapping[str, str]] = {"f": "女", "m": "男"}
 NODES: Final[Mapping[str, str]] = {"area": "区划", "operator": "运营方", "canteen": "食堂"}
 
-# What people write besides the words above.
+# Other words that people write.
 ALSO: Final[Mapping[str, str]] = {
     "低保边缘户": "dibao_edge",
     "低保边缘家庭": "dibao_edge",
@@ -81,7 +81,7 @@ ALSO: Final[Mapping[str, str]] = {
 
 
 def code_of(words: Mapping[str, str], text: str) -> str | None:
-    """The code that a word of people stands for, or the code itself; None when it is not one of these."""
+    """Return the code of a word, or the code itself; None when it is not one of these."""
     if text in words:
         return text
     for code, word in words.items():

@@ -1,1 +1,1 @@
-"""What every edge shares: doors, errors, security headers, filters, paging, days of forms, health."""
+"""The shared web layer: doors, errors, security headers, filters, paging, days of forms, health."""

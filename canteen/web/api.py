@@ -62,7 +62,7 @@ class Api(SmorestApi):  # type: ignore[misc]
     ERROR_SCHEMA = Problem
 
     def _register_error_handlers(self) -> None:
-        """None of its own."""
+        """Register no handlers of flask-smorest's own."""
 
 
 def register(app: Flask) -> Api:

@@ -1,7 +1,7 @@
-"""What a route demands of its caller, written on the view itself. A view without it is never served.
+"""The conditions of a route on its caller, written on the view itself. A view without it is never served.
 
 The decorators only mark; `canteen.auth.guard` looks at the mark before the view or its schema is touched.
-They may stand in any order among decorators that keep a function's attributes.
+They may be in any order among decorators that keep a function's attributes.
 """
 
 from __future__ import annotations
@@ -38,48 +38,48 @@ class Door:
 
 
 def allowed(*permissions: str, loopback: bool = False) -> Callable[[V], V]:
-    """The caller must hold one of `permissions` somewhere; where exactly is a matter of the scope."""
+    """Demand that the caller has one of `permissions` somewhere; the scope says where exactly."""
     if not permissions:
         raise ValueError("a door needs a permission")
     return _marking(permissions=tuple(permissions), loopback=loopback)
 
 
 def public(why: str) -> Callable[[V], V]:
-    """Anyone may call; `why` tells a reader of the list of routes."""
+    """Let anyone call; `why` is the reason shown in the list of routes."""
     if not why:
         raise ValueError("a public door needs its reason")
     return _marking(public=why)
 
 
 def own_account(view: V) -> V:
-    """Any logged-in person may call: it concerns the caller's own account alone."""
+    """Let any logged-in person call: the view concerns the caller's own account alone."""
     return _marking(account=True)(view)
 
 
 def tablet_signed(view: V) -> V:
-    """The request must carry the signature of an enrolled tablet; with @allowed also a cashier's session on it."""
+    """Demand the signature of an enrolled tablet on the request; with @allowed also a cashier's session on it."""
     return _marking(tablet=True)(view)
 
 
 def even_revoked(view: V) -> V:
-    """With @tablet_signed: a tablet that was shut out may still call, as `g.tablet.revoked_at` tells the view."""
+    """Let a revoked tablet call too, with @tablet_signed; `g.tablet.revoked_at` tells the view."""
     return _marking(revoked=True)(view)
 
 
 def reads_only(why: str) -> Callable[[V], V]:
-    """A POST that changes nothing: `why` it is no GET, most often because its words must not stand in an address (P28)."""
+    """Mark a POST that changes nothing; `why` it is not a GET: mostly as its words must not be in an address (P28)."""
     if not why:
         raise ValueError("a reading POST needs its reason")
     return _marking(reads=why)
 
 
 def takes(most: int) -> Callable[[V], V]:
-    """A body of so many bytes may come in here, where a file is handed over."""
+    """Allow a request body of up to `most` bytes, where a file is handed over."""
     return _marking(most=most)
 
 
 def door_of(app: Flask, endpoint: str, method: str) -> Door | None:
-    """The door of a route, or None when nobody wrote one."""
+    """Return the door of a route, or None when it has none."""
     view: RouteCallable | None = app.view_functions.get(endpoint)
     kind = getattr(view, "view_class", None)
     marked: object = view if kind is None else getattr(kind, method.lower(), None)
@@ -92,7 +92,7 @@ def list_public(app: Flask, endpoint: str, why: str) -> None:
 
 
 def undoored(app: Flask) -> Iterator[str]:
-    """'METHOD /rule endpoint' of every route that names no door."""
+    """Yield 'METHOD /rule endpoint' of every route that names no door."""
     for rule in app.url_map.iter_rules():
         for method in sorted((rule.methods or set()) - {"OPTIONS"}):
             door = door_of(app, rule.endpoint, method)

@@ -117,7 +117,7 @@ TITLES = {
 
 
 def status_of(refusal: Refusal) -> int:
-    """The HTTP status of a refusal: its own if it names one, else its family's."""
+    """Return the HTTP status of a refusal: its own if it names one, else its family's."""
     own = getattr(refusal, "status", None)
     if isinstance(own, int):
         return own
@@ -125,12 +125,12 @@ def status_of(refusal: Refusal) -> int:
 
 
 def for_programs() -> bool:
-    """Whether the caller reads problem documents rather than pages."""
+    """Return whether the caller reads problem documents rather than pages."""
     return request.path.startswith("/api/")
 
 
 def answer(refusal: Refusal, *, status: int | None = None, headers: dict[str, str] | None = None) -> Response:
-    """The response to a refusal, in the form that the caller can read."""
+    """Make the response to a refusal, in the form that the caller can read."""
     status = status or status_of(refusal)
     if isinstance(refusal, LoginNeeded) and not for_programs() and request.method == "GET":
         return _to_login()
@@ -173,7 +173,7 @@ def on_refusal(refusal: Refusal) -> Response:
 
 
 def on_http(error: HTTPException) -> Response:
-    """Werkzeug's and webargs' own exceptions, answered in our words. Redirects pass as they are."""
+    """Answer Werkzeug's and webargs' own exceptions in our words. Redirects pass as they are."""
     status = error.code or 500
     if status < 400:
         return error.get_response()  # type: ignore[return-value]
@@ -190,7 +190,7 @@ def on_http(error: HTTPException) -> Response:
 
 
 def fields_of(messages: object, path: str = "") -> set[str]:
-    """The dotted paths of what a schema refused: {'json': {'sales': {0: {'id': […]}}}} -> {'sales.0.id'}."""
+    """Return the dotted paths that a schema refused: {'json': {'sales': {0: {'id': […]}}}} -> {'sales.0.id'}."""
     if not isinstance(messages, dict):
         return {path or "body"}
     found = set[str]()

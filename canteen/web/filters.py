@@ -38,19 +38,19 @@ _labels: dict[str, str] = {
 
 
 def add_labels(words: Mapping[str, str]) -> None:
-    """Chinese words of a package's codes; a code that means two things is given as 'kind.code'."""
+    """Add the Chinese words of a package's codes; a code that means two things is given as 'kind.code'."""
     _labels.update(words)
 
 
 def label(code: str | None, kind: str = "") -> str:
-    """The Chinese word of a code; the code itself when nobody gave it one."""
+    """Return the Chinese word of a code; the code itself when it has none."""
     if code is None:
         return ""
     return _labels.get(f"{kind}.{code}") or _labels.get(code, code)
 
 
 def yuan(fen: int | None) -> str:
-    """1234567 -> '12,345.67'; nothing for None."""
+    """Format fen as yuan: 1234567 -> '12,345.67'; '' for None."""
     if fen is None:
         return ""
     text = money.show(fen)
@@ -60,7 +60,7 @@ def yuan(fen: int | None) -> str:
 
 
 def day(value: date | None) -> str:
-    """2026-11-22 -> '2026年11月22日'."""
+    """Format a date: 2026-11-22 -> '2026年11月22日'."""
     return "" if value is None else f"{value.year}年{value.month}月{value.day}日"
 
 
@@ -69,7 +69,7 @@ def weekday(value: date) -> str:
 
 
 def at(instant: datetime | None) -> str:
-    """An instant as the wall clock in Asia/Shanghai showed it: '2026-11-22 11:40'."""
+    """Format an instant as local time in Asia/Shanghai: '2026-11-22 11:40'."""
     return "" if instant is None else clock.local(instant).strftime("%Y-%m-%d %H:%M")
 
 

@@ -37,7 +37,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 @public("balancers ask it; it tells only whether we can serve")
 def healthz() -> tuple[dict[str, Any], int]:
-    """200 when the database answers, else 503; with the codes of troubles in spite of which we serve.
+    """Answer 200 when the database answers, else 503; with the codes of troubles in spite of which we serve.
 
     A balancer takes a host out that answers otherwise than 200. That no scheduler looks is no fault of this host, and
     meals are sold all the same: taking every host out would turn a late close into a stop of all counters.
@@ -53,7 +53,7 @@ def healthz() -> tuple[dict[str, Any], int]:
 
 @allowed("see_system", loopback=True)
 def metrics() -> Response:
-    """Counts and times of requests; of all worker processes when PROMETHEUS_MULTIPROC_DIR is set."""
+    """Answer counts and times of requests; of all worker processes when PROMETHEUS_MULTIPROC_DIR is set."""
     registry: CollectorRegistry = REGISTRY
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry = CollectorRegistry()
@@ -63,7 +63,7 @@ def metrics() -> Response:
 
 
 def _read() -> CollectorRegistry:
-    """What is not counted in this process but read from the database."""
+    """Return the metrics that are read from the database, not counted in this process."""
     registry = CollectorRegistry()
     registry.register(_Figures(current_app.extensions["canteen_figures"]()))
     return registry

@@ -20,7 +20,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What stands above everything on the page with which the desk opens. `kind`: '', 'warn' or 'bad'."""
+    """A notice at the top of the desk's front page. `kind`: '', 'warn' or 'bad'."""
 
     kind: str
     text: str
@@ -38,7 +38,7 @@ def add(endpoint: str, label: str, *, position: int, count: Callable[[str], int]
 
 
 def entries() -> list[Entry]:
-    """The entries whose pages this application serves, in order."""
+    """Return the entries whose pages this application serves, in order."""
     return [entry for entry in sorted(_entries.values()) if entry.endpoint in current_app.view_functions]
 
 
@@ -48,5 +48,5 @@ def tell(name: str, teller: Callable[[], Iterable[Notice]]) -> None:
 
 
 def notices() -> list[Notice]:
-    """Everything that the present caller must know."""
+    """Return all notices for the present caller."""
     return [notice for _, teller in sorted(_tellers.items()) for notice in teller()]

@@ -1,4 +1,4 @@
-"""Whole numbers as pages and addresses send them: one that no column holds is no number."""
+"""Whole numbers as pages and addresses send them: one too large for a column is no number."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from flask import Flask
 from werkzeug.routing import IntegerConverter
 
 LARGEST = 2**31 - 1
-"""What a column of the type Integer holds in PostgreSQL."""
+"""The largest value of an Integer column in PostgreSQL."""
 
 
 def whole(text: str, otherwise: int = -1) -> int:
-    """The number that ASCII digits write, from 0 to LARGEST; `otherwise` for any other text."""
+    """Return the number written in ASCII digits, from 0 to LARGEST; `otherwise` for any other text."""
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST))):
         return otherwise
     return int(text) if int(text) <= LARGEST else otherwise

@@ -31,7 +31,7 @@ def page(
     read: Sequence[Callable[[str], Any]] | None = None,
     size: int = SIZE,
 ) -> Page[Any]:
-    """One page of `query`, ascending by `keys` (together unique).
+    """Return one page of `query`, ascending by `keys` (together unique).
 
     after    what the page before answered; anything else that cannot be read starts anew
     key_of   the keys of a row; `read` turns each back from text (str by default)

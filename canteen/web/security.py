@@ -50,13 +50,13 @@ class UnsafeStart(BadSetting):
 
 
 def settings() -> Config:
-    """The configuration of the current application."""
+    """Return the configuration of the current application."""
     found: Config = current_app.config["CANTEEN"]
     return found
 
 
 def register(app: Flask, config: Config) -> None:
-    """Bound what comes in, and put the headers on what goes out."""
+    """Limit the requests, and put the headers on the responses."""
     app.config["CANTEEN"] = config
     app.config["MAX_CONTENT_LENGTH"] = config.max_body
     app.config["MAX_FORM_MEMORY_SIZE"] = min(config.max_body, 512 * 1024)
@@ -91,17 +91,17 @@ def _finish(response: Response) -> Response:
 
 
 def secure() -> bool:
-    """Whether cookies must be Secure: on HTTPS, and always in production."""
+    """Return whether cookies must be Secure: on HTTPS, and always in production."""
     return request.is_secure or settings().production
 
 
 def on_loopback_host() -> bool:
-    """Whether the address in the browser is this machine itself."""
+    """Return whether the address in the browser is this machine itself."""
     return (urlsplit(f"//{request.host}").hostname or "") in LOOPBACK
 
 
 def from_loopback() -> bool:
-    """Whether the caller sits on this machine, not behind a proxy on it."""
+    """Return whether the request was made on this machine, not through a proxy on it."""
     relayed = any(name in request.headers for name in ("X-Forwarded-For", "Forwarded", "X-Real-Ip"))
     return request.remote_addr in {"127.0.0.1", "::1"} and not relayed
 
@@ -126,16 +126,16 @@ def cookie(base: str) -> str | None:
 
 
 def keyed(purpose: str, *parts: str) -> str:
-    """HMAC-SHA-256 under the installation's own key, hex; purposes and parts cannot be mistaken for each other."""
+    """Return HMAC-SHA-256 under the installation's key, hex; different purposes and parts never give one result."""
     text = "".join(f"{len(part.encode())}:{part}" for part in (purpose, *parts))
     return hmac.new(settings().secret("session"), text.encode(), hashlib.sha256).hexdigest()
 
 
-# --- what comes in from elsewhere ---
+# --- requests from elsewhere ---
 
 
 def csrf_token() -> str:
-    """What forms carry: the session's own token, or before login one tied to a visitor's cookie."""
+    """Return the token that forms carry: the session's, or before login one tied to a visitor's cookie."""
     own = g.get("csrf")
     if isinstance(own, str):
         return own
@@ -191,7 +191,7 @@ def _ours(origin: str) -> bool:
 
 
 def refuse_unsafe(config: Config, session: Session, *, debug: bool = False) -> None:
-    """Raises UnsafeStart naming all that is wrong, when this is production and anything is."""
+    """Raise UnsafeStart naming all that is wrong, when this is production and anything is."""
     if not config.production:
         return
     wrong = [fault for name in SECRETS if (fault := _faulty_secret(config.keys_dir / f"{name}.key"))]

@@ -36,7 +36,7 @@ bp = Blueprint("vendor", __name__, url_prefix=PREFIX)
 @bp.get("/<package>/<path:name>")
 @public("published libraries hold nothing of anyone")
 def vendor(package: str, name: str) -> Response:
-    """One listed file."""
+    """Send one listed file."""
     package, _, version = package.partition("@")
     if name not in FILES.get(package, {}) or (version and version != versions()[package]):
         abort(404)
@@ -55,21 +55,21 @@ def register(app: Flask) -> None:
 
 
 def vendor_url(package: str, name: str) -> str:
-    """Address of a listed file that may be kept for good. Raises KeyError for one that is not listed."""
+    """Return the address of a listed file, to be cached for good. Raises KeyError for one that is not listed."""
     if name not in FILES[package]:
         raise KeyError(name)
     return f"{PREFIX}/{package}@{versions()[package]}/{name}"
 
 
 def missing() -> Iterator[str]:
-    """Listed files that are not installed: the environment was not made, or not whole."""
+    """Yield the listed files that are not installed: the environment was not made, or not completely."""
     for package, names in FILES.items():
         yield from (f"{package}/{name}" for name in names if not _path(package, name).is_file())
 
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """The exact versions that package.json asks for, by package."""
+    """Return the exact versions that package.json asks for, by package."""
     asked: dict[str, str] = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))["dependencies"]
     return asked
 

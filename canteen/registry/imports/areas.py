@@ -72,7 +72,7 @@ class Areas:
         self._known = {area.id: area for area in session.execute(select(Area)).scalars()}
 
     def plan(self, session: Session, rows: Sequence[Row]) -> list[Change]:
-        """A row counts on those above it in the tree alone: with a bad one all that would hang on it are bad."""
+        """Plan the rows. A row depends on those above it in the tree: below a bad one all are bad."""
         seen = dict[str, int]()
         for row in rows:
             if not row.faults and (first := seen.setdefault(row.values["id"], row.number)) != row.number:
@@ -86,7 +86,7 @@ class Areas:
         return changes
 
     def _judged(self, session: Session, rows: Sequence[Row]) -> list[Change]:
-        """What these rows come to if all of them come in; those that cannot get their faults."""
+        """Return the changes of these rows if all are applied; those that cannot be get their faults."""
         levels = {area.id: area.level for area in self._known.values()}
         levels |= {row.values["id"]: row.values["level"] for row in rows}
         for row in rows:
@@ -132,7 +132,7 @@ class Areas:
             row.refuse("上级代码", BadCell("上级不在您负责的区域内，请交由上级管理员导入。"))
 
     def _check_circles(self, session: Session, rows: Sequence[Row], changes: Sequence[Change]) -> None:
-        """Nothing lies in itself, on any day from the changes on."""
+        """Refuse an area that would lie in itself, on any day from the changes on."""
         above: dict[str, set[str]] = {}
         left = {link.id for change in changes for link in change.leaves}
         for link in session.execute(select(AreaLink)).scalars():

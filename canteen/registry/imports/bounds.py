@@ -45,7 +45,7 @@ USUAL: Final = Limits()
 
 
 def check_size(path: Path, limits: Limits) -> None:
-    """Raises FileTooLarge; BadFile when empty."""
+    """Raise FileTooLarge; BadFile when empty."""
     size = path.stat().st_size
     if size > limits.file:
         raise FileTooLarge(f"文件超过 {limits.file // _MB} MB，请拆成几份后分别导入。")
@@ -71,7 +71,7 @@ def check_zip(path: Path, limits: Limits) -> None:
 
 
 def _check_places(entries: list[zipfile.ZipInfo]) -> None:
-    """Entries that share bytes, or are locked, make a file that no spreadsheet program wrote."""
+    """Refuse entries that share bytes or are encrypted: no spreadsheet program writes such a file."""
     end = 0
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if entry.header_offset < end or entry.flag_bits & 0x1:
@@ -80,7 +80,7 @@ def _check_places(entries: list[zipfile.ZipInfo]) -> None:
 
 
 def _inflate(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, left: int) -> int:
-    """Bytes that an entry inflates to, counted and not believed. Raises FileTooLarge once `left` is passed."""
+    """Count the bytes that an entry really inflates to. Raises FileTooLarge once `left` is passed."""
     total, first = 0, True
     with archive.open(entry) as source:
         while chunk := source.read(_CHUNK):

@@ -1,4 +1,4 @@
-"""Canteens by template: where they stand, when they serve."""
+"""Canteens by template: their places and when they serve."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MEALS: Final = {"breakfast": "早餐时间", "lunch": "午餐时间", "dinner":
 
 
 def span(cell: str) -> tuple[int, int] | Literal["none"]:
-    """'10:30-13:00' as minutes of the day; 不供应 says that this meal is not served, from the row's day on."""
+    """Read '10:30-13:00' as minutes of the day; 不供应 says that this meal is not served, from the row's day on."""
     if close_up(cell) in {"不供应", "无", "停供"}:
         return "none"
     found = _SPAN.fullmatch(close_up(cell))
@@ -49,7 +49,7 @@ def span(cell: str) -> tuple[int, int] | Literal["none"]:
 
 
 def week(cell: str) -> str:
-    """Seven characters from Monday, '1' serves: from 每天, 周一至周五, 一三五, or 1111100."""
+    """Read seven characters from Monday, '1' serves: from 每天, 周一至周五, 一三五, or 1111100."""
     cell = close_up(cell).replace("周", "").replace("星期", "").replace("天", "日").replace("、", "")
     if cell == "每日":
         return "1" * 7
@@ -100,7 +100,7 @@ CANTEENS: Final = Template(
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One canteen. `windows`: meal period, start and end, grace; only those that differ from what holds.
+    """One canteen. `windows`: meal period, start and end, grace; only those that differ from the valid ones.
 
     `stops`: meal periods that are served no longer
     """
@@ -171,7 +171,7 @@ class Canteens:
         session.flush()
 
     def _serve(self, session: Session, change: Change) -> None:
-        """A window or week from the same day on is replaced, another one follows it."""
+        """Write the new windows and week; those from the same day on are replaced."""
         for period in change.stops:
             self._stop(session, change, period)
         for period, starts, ends, grace in change.windows:
@@ -190,7 +190,7 @@ class Canteens:
             days.week = change.week
 
     def _stop(self, session: Session, change: Change, period: str) -> None:
-        """What was served until the day before stays as it was."""
+        """End the windows of a meal period with the day before."""
         own = select(MealWindow).filter_by(canteen_id=change.canteen_id, period=period)
         for window in session.execute(own.where(places.valid_on(MealWindow, change.since))).scalars():
             window.to_day = change.since - timedelta(days=1)
@@ -236,7 +236,7 @@ class Canteens:
         )
 
     def _stopping(self, session: Session, row: Row, since: date) -> tuple[str, ...]:
-        """The meal periods that hold on the day and that the row says are served no longer."""
+        """Return the meal periods valid on the day that the row says are served no longer."""
         values, found = row.values, list[str]()
         for period, title in _MEALS.items():
             if values.get(period) != "none":
@@ -252,7 +252,7 @@ class Canteens:
     def _differing(
         self, session: Session, values: dict[str, object], since: date, *, new: bool
     ) -> tuple[tuple[tuple[str, int, int, int], ...], str | None]:
-        """The windows and the week that the row states and that do not hold yet."""
+        """Return the stated windows and week that are not valid yet."""
         current = {} if new else {w.period: w for w in places.windows_on(session, str(values["id"]), since)}
         grace = values.get("grace")
         windows = []

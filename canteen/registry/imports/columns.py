@@ -44,7 +44,7 @@ class NumberCell(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with one row. Free of personal data: `reason` never repeats what stood in the cell."""
+    """One thing wrong with one row. Free of personal data: `reason` never repeats the cell."""
 
     row: int
     field: str
@@ -111,7 +111,7 @@ def rows_of(template: Template, table: Iterator[tuple[int, list[str]]]) -> Itera
 
 
 def _placed(template: Template, heading: Sequence[str]) -> list[tuple[int, Column]]:
-    """Where each column of the template stands in this file."""
+    """Return the position in this file of each column of the template."""
     titles = {name: column for column in template.columns for name in (column.title, *column.also)}
     places, seen = list[tuple[int, Column]](), set[str]()
     for at, cell in enumerate(heading):
@@ -162,7 +162,7 @@ def _read(places: list[tuple[int, Column]], number: int, cells: Sequence[str]) -
 
 
 def text(longest: int = 60) -> Callable[[str], str]:
-    """Free text of at most so many characters."""
+    """Make a reader of free text of at most so many characters."""
 
     def read(cell: str) -> str:
         if len(cell) > longest or not cell.isprintable():
@@ -173,7 +173,7 @@ def text(longest: int = 60) -> Callable[[str], str]:
 
 
 def code(cell: str) -> str:
-    """An id: letters, digits and . _ - only."""
+    """Read an id: letters, digits and . _ - only."""
     cell = close_up(cell)
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,40}", cell, re.ASCII):
         raise BadCell("编号只能用字母、数字和 . _ -，最多 40 位。")
@@ -181,7 +181,7 @@ def code(cell: str) -> str:
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
-    """A whole number in a range, both ends included."""
+    """Make a reader of whole numbers in a range, both ends included."""
 
     def read(cell: str) -> int:
         cell = close_up(cell)
@@ -193,7 +193,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def day(cell: str) -> date:
-    """A date as people and Excel write it: 2026-01-05, 2026/1/5, 2026.1.5, 20260105, 2026年1月5日."""
+    """Read a date as people and Excel write it: 2026-01-05, 2026/1/5, 2026.1.5, 20260105, 2026年1月5日."""
     found = _DATE.fullmatch(cell.replace("年 ", "年").replace("月 ", "月"))
     if found is None:
         raise BadCell("日期请写成 2026-01-05 的样子。")
@@ -208,7 +208,7 @@ def day(cell: str) -> date:
 
 
 class NoEnd:
-    """What a cell states that says in words that there is no end."""
+    """The value of a cell that says in words that there is no end."""
 
 
 NO_END: Final = NoEnd()
@@ -216,27 +216,27 @@ NO_END_WORDS: Final = ("无", "长期", "长期有效", "无期限")
 
 
 def end(cell: str) -> date | NoEnd:
-    """The last day of something, or 无 or 长期: it has no end, and one that is known is taken away."""
+    """Read the last day of something, or 无 or 长期: it has no end, and a known one is removed."""
     return NO_END if close_up(cell) in NO_END_WORDS else day(cell)
 
 
 def quantity(digits: str) -> bool:
-    """For columns of numbers: any number may stand in a number cell."""
+    """Accept any number of a number cell: for columns of numbers."""
     return bool(digits)
 
 
 def written_day(digits: str) -> bool:
-    """20260105: a day of eight digits has no zero to lose. A serial day of a cell that is no date is refused."""
+    """Return whether digits are a day like 20260105, which has no zero to lose; a serial day is not."""
     return re.fullmatch(r"(19|20)\d{6}", digits, re.ASCII) is not None
 
 
 def mobile(digits: str) -> bool:
-    """Eleven digits that begin with 1 are a mobile number whole; a landline may have lost its 0."""
+    """Return whether digits are a whole mobile number: eleven that begin with 1; a landline may have lost its 0."""
     return re.fullmatch(r"1[3-9]\d{9}", digits, re.ASCII) is not None
 
 
 def one_of(words: Mapping[str, str]) -> Callable[[str], str]:
-    """A code given by its Chinese word or by itself."""
+    """Make a reader of codes given by their Chinese word or by themselves."""
 
     def read(cell: str) -> str:
         found = code_of(words, close_up(cell))
@@ -248,7 +248,7 @@ def one_of(words: Mapping[str, str]) -> Callable[[str], str]:
 
 
 def listed(each: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
-    """Several values in one cell, parted by 、 or a comma; 无 means none at all."""
+    """Make a reader of several values in one cell, separated by 、 or a comma; 无 means none at all."""
 
     def read(cell: str) -> tuple[str, ...]:
         if cell in {"无", "没有"}:

@@ -61,7 +61,7 @@ def credit_code(cell: str) -> str:
 
 
 def account(cell: str) -> str:
-    """A bank account: digits, as text."""
+    """Read a bank account: digits, as text."""
     number = close_up(cell)
     if not re.fullmatch(r"\d{6,32}", number, re.ASCII):
         raise BadCell("账号应为 6 至 32 位数字，且该列须为文本格式，请核对。")
@@ -135,7 +135,7 @@ class Contracts:
         ids = [str(row.values["id"]) for row in rows if "id" in row.values]
         asked = {} if self._confirmed else change_requests.asked_about(session, KIND, ids)
         self._waiting = {name: values_of(found[-1][1]) for name, found in asked.items()}
-        # Contracts that the file ends make way first, wherever in it they stand.
+        # Contracts that the file ends are written first, wherever they are in it.
         for row in sorted(rows, key=lambda row: row.values.get("id") not in self._ends):
             if row.faults:
                 continue
@@ -197,7 +197,7 @@ class Contracts:
         spans[:] = [each for each in spans if each[0] != row.values["id"]] + [(row.values["id"], first, last)]
 
     def _check_operator(self, session: Session, row: Row) -> None:
-        """One credit code is one operator, in the file and in what is known."""
+        """Refuse one credit code for two operators, in the file and among the known."""
         credit, name = row.values.get("credit"), row.values["operator"]
         if credit is None:
             return
@@ -230,7 +230,7 @@ class Contracts:
         return Change("changed", values)
 
     def _new(self, session: Session, row: Row) -> Change | None:
-        """A new contract; one that brings a new account is asked for, once."""
+        """Plan a new contract; one with a new account is asked for, once."""
         values = row.values
         if self._confirmed or _paid_before(session, values):
             return Change("new", values)
@@ -245,7 +245,7 @@ class Contracts:
 
 
 def _line_of(values: dict[str, Any]) -> Line:
-    """A contract as a line of a request: its account sealed."""
+    """Return a contract as a line of a request, its account sealed."""
     stated = {key: value.isoformat() if isinstance(value, date) else value for key, value in values.items()}
     box = keys.keyring().identity
     sealed = box.seal(values["account"].encode(), f"contract.account {values['id']}").hex()
@@ -253,7 +253,7 @@ def _line_of(values: dict[str, Any]) -> Line:
 
 
 def values_of(line: Line) -> dict[str, Any]:
-    """The contract that a line asks for, as its row was read."""
+    """Return the contract that a line asks for, as its row was read."""
     stated = {key: value for key, value in line.asked.items() if key != "key"}
     box, context = keys.keyring().identity, f"contract.account {line.subject}"
     stated["account"] = box.open(bytes.fromhex(stated["account"]), context, line.asked["key"]).decode()
@@ -272,7 +272,7 @@ def perform(session: Session, request: ChangeRequest, lines: Sequence[Line], by:
 
 
 def shown(session: Session, lines: Sequence[Line]) -> list[Shown]:
-    """Each contract in words: who was paid until then, and who would be, with the whole account to compare."""
+    """Return each contract in words: the payee until then and the new one, with the whole account to compare."""
     found = []
     for line in lines:
         values = values_of(line)
@@ -288,7 +288,7 @@ def shown(session: Session, lines: Sequence[Line]) -> list[Shown]:
 
 
 def _paid_before(session: Session, values: dict[str, Any]) -> bool:
-    """Whether a contract of the canteen paid this very account before."""
+    """Return whether a contract of the canteen paid this very account before."""
     earlier = select(Payee).join(Contract, Contract.payee_id == Payee.id)
     same = (Payee.name == values["payee"], Payee.bank == values["bank"], Payee.account_tail == values["account"][-4:])
     rows = session.execute(earlier.where(Contract.canteen_id == values["canteen"], *same)).scalars()
@@ -296,19 +296,19 @@ def _paid_before(session: Session, values: dict[str, Any]) -> bool:
 
 
 def _last(values: dict[str, Any], known: date | None) -> date | None:
-    """The last day that holds after the row: what is known where the cell is empty, none where it says so."""
+    """Return the last valid day after the row: the known one for an empty cell, none where it says so."""
     stated: date | NoEnd | None = values.get("to")
     return None if isinstance(stated, NoEnd) else stated or known
 
 
 def _closed_to(session: Session, contract_id: str) -> date | None:
-    """The last day of the periods that are closed: what they hold stands."""
+    """Return the last day of the closed periods, which do not change."""
     query = select(func.max(Period.to_day)).where(Period.contract_id == contract_id, Period.state == "closed")
     return session.execute(query).scalar()
 
 
 def _operator(session: Session, values: dict[str, Any], canteen: Canteen) -> Operator:
-    """The operator of this credit code, or of this name where the row has none; made when new.
+    """Return the operator of this credit code, or of this name where the row has none; made when new.
 
     Names of firms are their own; of village collectives there are many of one name: only a neighbour's is the same.
     """
@@ -324,7 +324,7 @@ def _operator(session: Session, values: dict[str, Any], canteen: Canteen) -> Ope
 
 
 def _is_near(session: Session, operator: Operator, canteen: Canteen, on: date) -> bool:
-    """Whether an operator runs, or ran, a canteen in the same street."""
+    """Return whether an operator runs, or ran, a canteen in the same street."""
     run = select(Canteen.area_id).join(Contract, Contract.canteen_id == Canteen.id)
     areas = set(session.execute(run.where(Contract.operator_id == operator.id)).scalars())
     theirs = set[str]().union(*(places.path(session, area, on) for area in areas))
@@ -334,7 +334,7 @@ def _is_near(session: Session, operator: Operator, canteen: Canteen, on: date) -
 
 
 def _payee(session: Session, values: dict[str, Any]) -> Payee:
-    """The payee with this very account; made when new."""
+    """Return the payee with this very account; made when new."""
     alike = select(Payee).where(Payee.name == values["payee"], Payee.account_tail == values["account"][-4:])
     for payee in session.execute(alike).scalars():
         if payee.bank == values["bank"] and _account_of(payee) == values["account"]:

@@ -113,10 +113,10 @@ KINDS: Final[dict[str, type[Importer]]] = {
 
 @dataclass(slots=True)
 class Report:
-    """What a file comes to. `run` is the import's id once applied; `already`: this very file was applied before.
+    """The result of a file. `run` is the import's id once applied; `already`: this very file was applied before.
 
     secrets   first passwords and PINs of new staff, by login: shown once, kept nowhere
-    waiting   lines that a second person must confirm before they hold; request: under this number, once applied
+    waiting   lines that a second person must confirm; request: under this number, once applied
     """
 
     kind: str
@@ -136,7 +136,7 @@ class Report:
     request: int | None = None
 
     def doc(self) -> dict[str, Any]:
-        """JSON for commands and for the stored run; without secrets."""
+        """Return the report as JSON for commands and for the stored run; without secrets."""
         counts = {name: getattr(self, name) for name in ("rows", "new", "changed", "same", "bad", "waiting")}
         faults = [fault.doc() for fault in self.faults]
         rest = {"already": self.already, "faults": faults, "notices": self.messages()}
@@ -144,12 +144,12 @@ class Report:
 
     @property
     def likely(self) -> bool:
-        """Whether rows were held back as likely somebody known."""
+        """Return whether rows were left out as likely somebody known."""
         return any(fault.code == LikelySame.code for fault in self.faults)
 
     @property
     def others(self) -> bool:
-        """Whether it was said that these are other people."""
+        """Return whether the importer said that these are other people."""
         return self.file_hash.endswith(OTHERS)
 
     def messages(self) -> list[str]:
@@ -196,7 +196,7 @@ def apply(
 
 
 def _answered(table: Table, *, others: bool) -> Table:
-    """The file with the answer that was given for it: another one than without, which may have been applied before."""
+    """Return the file with the answer given for it: another file than without, which may be applied already."""
     return replace(table, hash=table.hash + OTHERS) if others else table
 
 
@@ -219,9 +219,9 @@ def _applied_file(table: Table, kind: str, by: str, name: str, within: Within) -
 
 
 def accept(session: Session, run_id: str, by: str) -> ImportRun:
-    """Let a broken-off import stand as far as it got, when its file cannot be had again. Raises NoRun.
+    """Accept a broken-off import as far as it was applied, when its file is lost. Raises NoRun.
 
-    The people that came in stand; classes are asked for by a whole file alone.
+    The people added stay; classes are asked for by a whole file alone.
     """
     run = session.get(ImportRun, run_id, with_for_update=True)
     if run is None or run.state != "staged":
@@ -233,7 +233,7 @@ def accept(session: Session, run_id: str, by: str) -> ImportRun:
 
 
 def _unfinished(session: Session, kind: str, file_hash: str) -> bool:
-    """Whether this very file was broken off before. Raises Unfinished when another one was."""
+    """Return whether this very file was broken off before. Raises Unfinished when another one was."""
     query = select(ImportRun.file_hash, ImportRun.id, ImportRun.file_name).where(
         ImportRun.state == "staged", ImportRun.kind == kind
     )
@@ -284,13 +284,13 @@ def _ask(session: Session, importer: Importer, report: Report, run_id: str, by: 
 
 
 def _something(report: Report) -> None:
-    """Raises NothingToApply."""
+    """Raise NothingToApply when the report has no change."""
     if report.new + report.changed == 0:
         raise NothingToApply(details={f"row {fault.row}": fault.reason for fault in report.faults[:20]})
 
 
 def _in_steps(table: Table, by: str, name: str, within: Within) -> Report:
-    """A large roster: judged without any lock, written in short transactions, visible by one flip, so no till waits.
+    """Apply a large roster in short transactions, judged without locks and made visible by one flip; no till waits.
 
     New elders are staged, unseen; what changes of elders known before is made ready and written with the flip, under
     its event: what was known when stays exact. Broken off, the same file goes on where it stopped: those staged are
@@ -333,7 +333,7 @@ def _stage(importer: Roster, fresh: Ready, begun: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Flip:
-    """What the flip of a large roster needs to know. `head`: the event up to which its rows were judged."""
+    """The data that the flip of a large roster needs. `head`: the event up to which its rows were judged."""
 
     run: tuple[str, int | None]
     head: int
@@ -369,7 +369,7 @@ def _flipped(importer: Roster, ready: Ready, report: Report, flip: _Flip) -> Rep
 
 @retried
 def _begun(table: Table, by: str, name: str) -> tuple[str, int]:
-    """The staged run of this file, made or found again, and the event under which its new elders are written."""
+    """Return the staged run of this file, made or found again, and the event under which its new elders are written."""
     with transaction() as session:
         events.wait(session)
         staged = select(ImportRun).where(ImportRun.file_hash == table.hash, ImportRun.state == "staged")
@@ -385,14 +385,14 @@ def _begun(table: Table, by: str, name: str) -> tuple[str, int]:
 
 
 def template_of(kind: str) -> Template:
-    """Raises UnknownKind."""
+    """Return the template of a kind. Raises UnknownKind."""
     if kind not in KINDS:
         raise UnknownKind
     return KINDS[kind].template
 
 
 def runs(session: Session, limit: int = 50) -> list[ImportRun]:
-    """The newest imports."""
+    """Return the newest imports."""
     return list(session.execute(select(ImportRun).order_by(ImportRun.at.desc(), ImportRun.id).limit(limit)).scalars())
 
 

@@ -1,6 +1,6 @@
 """The roster: elders matched by ID number alone, new ones registered, known ones given the facts that differ.
 
-A row states what holds from its 生效日期 on. An empty cell states nothing; 无 in a list states that there is none.
+A row states what is valid from its 生效日期 on. An empty cell states nothing; 无 in a list states that there is none.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Repeated(BadCell):
 
 
 class LikelySame(BadCell):
-    """A new entry that is likely somebody on the roster: a question, answered by whoever imports."""
+    """A new entry that is likely somebody on the roster: a question for the importer."""
 
     code = "likely_same"
     asked = "姓名、出生日期和街道都相同，只有证件号码不同，可能是同一人：请核对号码；确实是两个人的，勾选“确是不同的人”再导入。"
@@ -124,7 +124,7 @@ ROSTER: Final = Template(
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one good row comes to. `kind`: 'new', 'changed' or 'same'. `facts` hold at once; others are asked for."""
+    """The change of one good row. `kind`: 'new', 'changed' or 'same'. `facts` are added at once; others are asked for."""
 
     kind: str
     elder_id: uuid.UUID
@@ -135,7 +135,7 @@ class Change:
 
 @dataclass(slots=True)
 class _Present:
-    """What is known now of an elder of the file."""
+    """The present data of an elder of the file."""
 
     elder_id: uuid.UUID
     name: str
@@ -148,7 +148,7 @@ class _Present:
 class Roster:
     """One run over a roster file. `within`: the areas that the importer answers for; None is everywhere.
 
-    What may raise a benefit (`registry.raising`) is not written but collected in `asked`, for a second person.
+    A fact that may raise a benefit (`registry.benefit_gains`) is not written but collected in `asked`, for a second person.
     """
 
     template: ClassVar = ROSTER
@@ -172,7 +172,7 @@ class Roster:
         return len(self.asked)
 
     def plan(self, session: Session, rows: Sequence[Row]) -> list[Change]:
-        """What these rows come to; rows that are at fault get their faults and no change."""
+        """Plan the changes of these rows; rows at fault get their faults and no change."""
         read = [(row, self._document(row)) for row in rows]
         ring = keys.keyring()
         macs = {id(row): ring.mac(document.key) for row, document in read if document is not None}
@@ -219,7 +219,7 @@ class Roster:
         self.put(session, self.ready(changes), recorded)
 
     def ready(self, changes: Iterable[Change]) -> Ready:
-        """The rows that changes come to, sealed and complete but for the event's number: made without any lock."""
+        """Return the rows that the changes need, sealed and complete except for the event's number; takes no lock."""
         made: Ready = {Elder: [], ElderIdentity: [], IdentityKey: [], ElderFact: []}
         at = clock.now()
         for change in changes:
@@ -240,7 +240,7 @@ class Roster:
                 session.execute(insert(inspect(model).local_table), [row | under for row in rows])
 
     def overtaken(self, session: Session, ready: Ready, head: int, own: Collection[uuid.UUID]) -> bool:
-        """Whether anything was recorded after event `head` of an elder whom the file is about, but for its `own` new ones."""
+        """Return whether anything was recorded after event `head` of an elder in the file, except its own new ones."""
         about = {row["elder_id"] for model in (ElderFact, ElderIdentity) for row in ready[model]}
         about |= {uuid.UUID(line.subject) for line in self.asked}.difference(own)
         since = [select(model.elder_id).where(model.recorded > head) for model in (ElderFact, ElderIdentity)]
@@ -257,14 +257,14 @@ class Roster:
             return None
 
     def _is_spoken(self, session: Session, code: str) -> bool:
-        """Whether a class is one of ours or stands in some rulebook: what no rule names would help nobody."""
+        """Return whether a class is one of ours or in some rulebook: one that no rule names would help nobody."""
         if code not in self._spoken:
             bodies = select(RulebookVersion.body).where(RulebookVersion.body.contains(f'"{code}"', autoescape=True))
             self._spoken[code] = any(f'"{code}"' in body for body in session.execute(bodies).scalars())
         return self._spoken[code]
 
     def _check(self, row: Row, document: Document, known: bool) -> None:
-        """What one row must satisfy whoever it is about."""
+        """Check what every row must satisfy, new elder or known."""
         values = row.values
         if documents.looks_rounded(document.number) and not known:
             row.refuse("证件号码", documents.RoundedNumber(ROUNDED))
@@ -331,7 +331,7 @@ class Roster:
     def _ask(
         self, elder_id: uuid.UUID, added: Sequence[NewFact], known: Sequence[Fact], kinds: set[str]
     ) -> list[NewFact]:
-        """Collect what is asked for of an elder, and answer what holds at once."""
+        """Collect what is asked for of an elder, and return what is valid at once."""
         if asked := [fact for fact in added if fact.kind in kinds]:
             self.asked.append(fact_requests.line_of(elder_id, asked, SOURCE))
             placed = [fact for fact in added if fact.kind in fact_requests.AREAS]
@@ -343,7 +343,7 @@ class Roster:
             raise OutsideScope
 
     def _stated(self, row: Row, since: date) -> list[NewFact]:
-        """The facts that a row states, as if nothing were known yet."""
+        """Return the facts that a row states, as if nothing were known yet."""
         values = row.values
         stated = [NewFact(kind, values[kind], since) for kind in ("hukou", "residence", "household") if kind in values]
         until = values.get("class_until")
@@ -386,12 +386,12 @@ def differences(stated: Sequence[NewFact], valid: Sequence[Fact], since: date, g
 
 
 def _without_end(fact: NewFact, given: dict[str, Any]) -> bool:
-    """Whether the row says in words that a class has no end; an empty cell says nothing of the end that is known."""
+    """Return whether the row states that a class has no end; an empty cell leaves a known end as it is."""
     return fact.kind == "class" and given.get("class_until") is NO_END
 
 
 def _ends(fact: Fact, given: dict[str, Any]) -> bool:
-    """Whether a fact that the row does not repeat ends by it."""
+    """Return whether a fact that the row does not repeat ends by it."""
     if fact.kind == "status" and given.get("status") == NORMAL:
         if fact.value in elders.STOPPED:
             raise BadCell("这位老人已登记停用；如系误报，请在老人页面更正，不能用名册恢复。")
@@ -410,7 +410,7 @@ def _ended(fact: Fact, since: date) -> NewFact:
 
 
 def _present(session: Session, macs: set[str]) -> dict[str, _Present]:
-    """The elders known by these keyed hashes, with their facts that count."""
+    """Return the elders known by these keyed hashes, with their facts that count."""
     owners = select(IdentityKey.number_mac, IdentityKey.elder_id).where(IdentityKey.number_mac.in_(macs))
     by_elder = {elder_id: mac for mac, elder_id in session.execute(owners)}
     if not by_elder:

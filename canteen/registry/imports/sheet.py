@@ -2,7 +2,7 @@
 
 Run by `tables` as a script, so that what a crafted file can break is this process alone. The first line tells what the
 reader of the file would not see, the sheets besides and what is hidden. Each further line is the list of a row's cells
-as text, from the sheet's first row on; a number says that it is one. A cell whose content the file does not hold says
+as text, from the sheet's first row on; a number says that it is one. A cell whose content is not in the file says
 so, so that it never passes for one left empty.
 """
 
@@ -20,9 +20,9 @@ from typing import Any
 from python_calamine import CalamineWorkbook, SheetVisibleEnum
 
 TOO_MANY_ROWS, TOO_WIDE, NO_SHEET = 3, 4, 5
-# No spreadsheet and no CSV can hold a NUL: these are no text of anybody's.
+# No spreadsheet and no CSV can contain a NUL, so these are nobody's text.
 MERGED, BROKEN, UNCOUNTED = "\0merged", "\0error", "\0formula"
-NUMBER = "\0#"  # before the digits of a cell that holds a number and no text
+NUMBER = "\0#"  # before the digits of a cell that is a number and no text
 
 _SHEET = re.compile(rb"""<(?:\w+:)?sheet\b[^>]*?\w+:id=["']([^"']+)["']""")
 _RELATION = re.compile(rb"<(?:\w+:)?Relationship\b[^>]*>")
@@ -30,7 +30,7 @@ _CELL = re.compile(rb"<(?:\w+:)?c\b([^>]*?)(?:/>|>(.*?)</(?:\w+:)?c>)", re.DOTAL
 _PLACE = re.compile(rb"""\br=["']([A-Z]{1,3})(\d{1,7})["']""")
 _ERROR = re.compile(rb"""\bt=["']e["']""")
 _FORMULA = re.compile(rb"<(?:\w+:)?f\b")
-_TEXT = re.compile(rb"""\bt=["']str["']""")  # a formula that came to a text, an empty one too
+_TEXT = re.compile(rb"""\bt=["']str["']""")  # a formula whose result is a text, an empty one too
 _VALUE = re.compile(rb"<(?:\w+:)?v\b[^>/]*>[^<]")
 _FILLED = re.compile(rb"<(?:\w+:)?(?:v|is)\b[^>/]*>")
 _HIDDEN = re.compile(rb"""<(?:\w+:)?(row|col)\b[^>]*\bhidden=["'](?:1|true)["'][^>]*>""")
@@ -67,7 +67,7 @@ def main(path: str, rows: int, columns: int, memory: int, seconds: int) -> int:
 
 
 def unseen(path: str, book: CalamineWorkbook, columns: int) -> dict[str, Any]:
-    """Whether the first sheet is hidden, how many rows and columns of it are, and the other sheets that hold something."""
+    """Return whether the first sheet is hidden, its hidden rows and columns, and the other sheets with content."""
     sheets = [(each.name, each.visible == SheetVisibleEnum.Visible) for each in book.sheets_metadata]
     with zipfile.ZipFile(path) as archive:
         hidden = list(_HIDDEN.finditer(_sheet(archive, 0)))
@@ -83,7 +83,7 @@ def unseen(path: str, book: CalamineWorkbook, columns: int) -> dict[str, Any]:
 
 
 def withheld(path: str, ranges: Any, rows: int, columns: int) -> dict[int, dict[int, str]]:
-    """By row and column from 0, the cells whose content does not stand in them, and why."""
+    """Return by row and column from 0 the cells whose content is not in them, and why."""
     found: dict[int, dict[int, str]] = {}
     for row, column, reason in (*hollow(path), *covered(ranges, rows, columns)):
         found.setdefault(row, {})[column] = reason
@@ -91,7 +91,7 @@ def withheld(path: str, ranges: Any, rows: int, columns: int) -> dict[int, dict[
 
 
 def covered(ranges: Any, rows: int, columns: int) -> Iterator[tuple[int, int, str]]:
-    """The cells that lie under merged ones: their content stands in the first alone."""
+    """Yield the cells under merged ones: their content is in the first alone."""
     for (top, left), (bottom, right) in ranges:
         for row in range(top, min(bottom, rows - 1) + 1):
             for column in range(left, min(right, columns - 1) + 1):
@@ -100,7 +100,7 @@ def covered(ranges: Any, rows: int, columns: int) -> Iterator[tuple[int, int, st
 
 
 def hollow(path: str) -> Iterator[tuple[int, int, str]]:
-    """The cells of the first sheet that show an error, or hold a formula that no program has worked out yet."""
+    """Yield the cells of the first sheet that show an error, or a formula that no program has computed yet."""
     with zipfile.ZipFile(path) as archive:
         data = _sheet(archive, 0)
     if _ERROR.search(data) or _FORMULA.search(data):
@@ -119,7 +119,7 @@ def _lost(attributes: bytes, content: bytes) -> str:
 
 
 def _sheet(archive: zipfile.ZipFile, at: int, most: int = -1) -> bytes:
-    """The XML of the sheet that the workbook names at this place, from 0; nothing when it cannot be found."""
+    """Return the XML of the workbook's sheet number `at`, from 0; nothing when it cannot be found."""
     names, relation_ids = set(archive.namelist()), _SHEET.findall(archive.read("xl/workbook.xml"))
     if at >= len(relation_ids) or "xl/_rels/workbook.xml.rels" not in names:
         return b""
@@ -140,7 +140,7 @@ def _column(letters: bytes) -> int:
 
 
 def text_of(cell: Any) -> str:
-    """A cell as text, a number behind a mark. Below 10^15 whole numbers are exact; greater ones show as 2.2E+17."""
+    """Return a cell as text, a number behind a mark. Whole numbers are exact below 10^15; greater show as 2.2E+17."""
     if isinstance(cell, str):
         return cell
     if isinstance(cell, bool):

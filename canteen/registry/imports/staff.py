@@ -112,7 +112,7 @@ class Staff:
         self.places = set(people.places_of(self.asked))
 
     def _is_asked(self, session: Session, person_id: str, grant: tuple[str, str, str]) -> bool:
-        """Whether a second administrator is asked for this very role already."""
+        """Return whether a second administrator is asked for this very role already."""
         waiting = change_requests.asked_about(session, people.GRANT, [person_id]).get(person_id, ())
         return any(line == people.line_of(person_id, *grant) for _, line in waiting)
 
@@ -129,7 +129,7 @@ class Staff:
             row.refuse("范围编号", BadCell("没有这个编号，或不在您可以授权的范围内，请核对。"))
 
     def _check_person(self, row: Row, person: Person | None) -> None:
-        """Nobody gives rights to themselves; a shut account is opened by hand; demo accounts stay in the demo."""
+        """Refuse rights for oneself, for a shut account (opened by hand), and for a demo account outside the demo."""
         if person is not None and person.id == self._reach.by:
             row.refuse("登录名", BadCell("不能给自己授权，请另一位管理员办理。"))
         elif person is not None and person.disabled_at is not None:
@@ -138,7 +138,7 @@ class Staff:
             row.refuse("登录名", BadCell(f"{people.DEMO} 开头的登录名只用于演示，请换一个。"))
 
     def _check_apart(self, session: Session, row: Row, role: str, person: Person | None) -> None:
-        """Whoever audits does nothing else, in the file and in what is held."""
+        """Refuse a second role for an auditor, in the file and among the granted."""
         roles = self._roles.setdefault(row.values["login"], set())
         if not roles and person is not None:
             roles |= {each.role for each in guard.live_grants(session, person.id)}
@@ -158,7 +158,7 @@ class Staff:
 
 
 def _pin() -> str:
-    """Six digits of at least four kinds, so that no rule against patterns refuses them."""
+    """Draw six digits of at least four kinds, so that no rule against patterns refuses them."""
     while True:
         pin = f"{secrets.randbelow(10**6):06d}"
         if len(set(pin)) >= 4 and pin not in "01234567890123456789" and pin not in "98765432109876543210":

@@ -34,7 +34,7 @@ class Table:
     """`read` gives the rows from the first on, each with the number that the spreadsheet shows for it.
 
     hash     SHA-256 of the file's bytes
-    notices  sentences on what whoever looks at the file may not know: sheets that are not read, rows that are hidden
+    notices  sentences on what the importer may not see: sheets that are not read, rows that are hidden
     """
 
     hash: str
@@ -44,7 +44,7 @@ class Table:
 
 @contextmanager
 def opened(path: Path, limits: Limits = USUAL) -> Iterator[Table]:
-    """The rows of a file while the block lasts; rows without text are left out. Raises BadFile and its kin."""
+    """Open a file's rows while the block lasts; rows without text are left out. Raises BadFile and its kin."""
     check_size(path, limits)
     with path.open("rb") as source:
         head = source.read(8)
@@ -120,7 +120,7 @@ def _csv_rows(text: str, limits: Limits) -> Iterator[list[str]]:
 
 
 def _decoded(data: bytes) -> str:
-    """UTF-8, with or without its mark, else GB18030, which Chinese Excel writes; UTF-16 is Excel's “Unicode 文本”."""
+    """Decode UTF-8, else GB18030, which Chinese Excel writes, else UTF-16, which is Excel's “Unicode 文本”."""
     for encoding in ("utf-16",) if data.startswith(_UTF_16) else ("utf-8-sig", "gb18030"):
         try:
             text = data.decode(encoding)
@@ -132,9 +132,9 @@ def _decoded(data: bytes) -> str:
 
 
 def _bounded(rows: Iterator[list[str]], limits: Limits) -> Iterator[tuple[int, list[str]]]:
-    """Rows that hold something, with their numbers from 1."""
+    """Yield the rows that are not empty, with their numbers from 1."""
     for number, cells in enumerate(rows, start=1):
-        if number > limits.rows + 1:  # the heading comes on top
+        if number > limits.rows + 1:  # and the heading
             raise _too_many(limits)
         if len(cells) > limits.columns and any(cells[limits.columns :]):
             raise BadFile(f"第 {number} 行超过 {limits.columns} 列，请只保留模板中的列。")

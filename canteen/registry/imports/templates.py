@@ -22,7 +22,7 @@ XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet
 
 
 def workbook(session: Session, template: Template, rows: Sequence[Sequence[str]] = ()) -> bytes:
-    """An .xlsx to fill in; `rows`, when given, stand in it as text."""
+    """Make an .xlsx to fill in, with `rows`, when given, as text."""
     out = io.BytesIO()
     with xlsxwriter.Workbook(out, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}) as book:
         text = book.add_format({"num_format": TEXT})
@@ -34,7 +34,7 @@ def workbook(session: Session, template: Template, rows: Sequence[Sequence[str]]
 
 
 def separated(template: Template, rows: Sequence[Sequence[str]] = ()) -> bytes:
-    """The same as CSV in UTF-8 with the mark that Excel looks for."""
+    """Make the same as CSV in UTF-8 with the mark that Excel looks for."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)
     writer.writerow(column.title for column in template.columns)
