@@ -1,6 +1,6 @@
-"""A canteen on a day, kept in memory until the next event: places and rulebooks change by events alone.
+"""A canteen on one day, cached until the next event: places and rulebooks change only by events.
 
-At noon nothing of this changes, and asking the database for it at each scan would cost more than the sale itself.
+At noon nothing of this changes, and reading it from the database at each scan would cost more than the sale itself.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from canteen.rulebooks.layers import InForce
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
-    """`contract` is None where none holds; `areas` are the codes the canteen lies in, most general first."""
+class CanteenDay:
+    """A canteen with its contract (None without a valid one), areas (most general first), windows and rules on one day."""
 
     canteen: Canteen
     contract: Contract | None
@@ -29,23 +29,23 @@ class Here:
     serves: bool
     book: InForce
     day_kind: DayKind
-    notes: tuple[Flag, ...]  # what is noted of each meal of the day, without barring it
+    notes: tuple[Flag, ...]  # noted of each meal of the day; they exclude nothing
 
 
-_kept: events.Kept[Here] = events.Kept(1024)
+_kept: events.Kept[CanteenDay] = events.Kept(1024)
 
 
-def here(session: Session, canteen_id: str, day: date, head: tuple[int, str]) -> Here:
-    """The canteen as it stands on `day`, as known at the head of the events. Raises NoCanteen."""
+def canteen_day(session: Session, canteen_id: str, day: date, head: tuple[int, str]) -> CanteenDay:
+    """Return the canteen on `day`, as known at the head of the events. Raises NoCanteen."""
     return _kept.get(session, head, (canteen_id, day), lambda: _read(session, canteen_id, day))
 
 
-def _read(session: Session, canteen_id: str, day: date) -> Here:
+def _read(session: Session, canteen_id: str, day: date) -> CanteenDay:
     canteen = places.canteen(session, canteen_id)
     contract = places.find_contract(session, canteen_id, day)
     areas = tuple(places.path(session, canteen.area_id, day))
     book = layers.in_force(session, canteen_id, areas, day)
-    found = Here(
+    found = CanteenDay(
         canteen,
         contract,
         areas,

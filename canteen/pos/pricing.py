@@ -25,7 +25,7 @@ from canteen.policy.quote import Quote
 from canteen.policy.refusals import Refused
 from canteen.policy.rulebook import canonical, digest
 from canteen.pos import service_time, slots
-from canteen.pos.canteen_day import here
+from canteen.pos.canteen_day import canteen_day
 from canteen.pos.flags import CLOSED_DAY, NO_CONTRACT, OUTSIDE_WINDOW, Flag
 from canteen.pos.orders import Line
 from canteen.registry import credentials, elders
@@ -74,10 +74,10 @@ class Priced:
 def place_at(session: Session, canteen_id: str, at: datetime) -> Place:
     """Where and when a meal scanned at `at` belongs. Flags: outside_window, closed_day, no_contract. Raises NoCanteen."""
     head = events.head(session)
-    found = here(session, canteen_id, clock.business_day(at), head)
+    found = canteen_day(session, canteen_id, clock.business_day(at), head)
     day = clock.business_day(at, turns_at=found.canteen.day_turns_at)
     if day != clock.business_day(at):
-        found = here(session, canteen_id, day, head)
+        found = canteen_day(session, canteen_id, day, head)
     period, in_window = service_time.meal_period(found.windows, clock.minute_of_day(at))
     odd = ((OUTSIDE_WINDOW, not in_window), (CLOSED_DAY, not found.serves), (NO_CONTRACT, found.contract is None))
     flags = tuple(name for name, holds in odd if holds)
