@@ -1,4 +1,4 @@
-"""Whether who rang up a sale might sell there. A meal served is booked in any case: what is odd becomes a flag."""
+"""Check whether the cashier of a sale might sell at the canteen. A meal served is booked in any case, with a flag."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _Ends = tuple[datetime | None, ...]
 _kept: events.Kept[_Ends | None] = events.Kept(2000)
 
 
-def odd(session: Session, person_id: str, place: Place, at: datetime) -> FlagOrNone:
-    """'cashier_unknown', 'cashier_no_right' at this canteen at that instant, or ''.
+def cashier_flag(session: Session, person_id: str, place: Place, at: datetime) -> FlagOrNone:
+    """Return 'cashier_unknown', 'cashier_no_right' (at this canteen at that instant), or ''.
 
-    A right counts from the start: people begin work before the desk has written it down. It ends when it was ended.
+    A right counts from the beginning of time: people start work before the desk enters it. It ends when it was ended.
     """
     operator = place.contract.operator_id if place.contract else ""
     key = (person_id, place.canteen.id, operator, place.areas)
@@ -32,7 +32,7 @@ def odd(session: Session, person_id: str, place: Place, at: datetime) -> FlagOrN
 
 
 def _read(session: Session, person_id: str, place: Place, operator: str) -> _Ends | None:
-    """When each grant that covers the canteen ends; None when there is no such person."""
+    """Read when each grant that covers the canteen ends; None when there is no such person."""
     if session.get(Person, person_id) is None:
         return None
     nodes = {("canteen", place.canteen.id), ("operator", operator), *(("area", code) for code in place.areas)}

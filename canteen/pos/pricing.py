@@ -46,7 +46,7 @@ class CannotPrice(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where and when: all that the sales of one checkout have in common. `contract` is None where none holds."""
+    """Where and when: all that the sales of one checkout have in common. `contract` is None without a valid one."""
 
     canteen: Canteen
     contract: Contract | None
@@ -58,7 +58,7 @@ class Place:
     flags: tuple[Flag, ...]
     head: tuple[int, str]  # of the events, as all this is known
     day_kind: str = "workday"
-    notes: tuple[Flag, ...] = ()  # noted of the sale, without barring it: day_provisional
+    notes: tuple[Flag, ...] = ()  # noted of the sale, excluding nothing: day_provisional
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,8 @@ def place_at(session: Session, canteen_id: str, at: datetime) -> Place:
     if day != clock.business_day(at):
         found = canteen_day(session, canteen_id, day, head)
     period, in_window = service_time.meal_period(found.windows, clock.minute_of_day(at))
-    odd = ((OUTSIDE_WINDOW, not in_window), (CLOSED_DAY, not found.serves), (NO_CONTRACT, found.contract is None))
-    flags = tuple(name for name, holds in odd if holds)
+    checks = ((OUTSIDE_WINDOW, not in_window), (CLOSED_DAY, not found.serves), (NO_CONTRACT, found.contract is None))
+    flags = tuple(name for name, applies in checks if applies)
     served = in_window and found.serves
     return Place(
         found.canteen,

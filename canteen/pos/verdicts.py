@@ -76,8 +76,8 @@ def judge_all(
     """Judge the sales in their order; a later one sees what the earlier ones took."""
     judged: list[Judged] = []
     for sale, timed, (person, meal), doubts in zip(order.sales, times, eaten, unproven, strict=True):
-        odd = (cashiers.odd(session, order.cashier, place, timed.estimated_at), *doubts)
-        judged.append(_judge(session, sale, timed, place, person, meal, judged, odd))
+        noted = (cashiers.cashier_flag(session, order.cashier, place, timed.estimated_at), *doubts)
+        judged.append(_judge(session, sale, timed, place, person, meal, judged, noted))
     return judged
 
 
@@ -98,15 +98,15 @@ def _judge(
         slots.add_unwritten(usages, one.slots, one.draws, mine)
     own = pricing.price(place.book, pricing.diner_of(person, sale.guest or "guest"), meal, usages)
     sold_input = _sold_input(sale, own)
-    for_good = _barred(session, sale, times, place, person)
-    barred = next((flag for flag in noted if flag in flags.RELEASABLE), for_good)
-    verdicts = tuple(_verdicts(sold, own.quote, barred))
+    unclaimable = _unclaimable(session, sale, times, place, person)
+    blocked = next((flag for flag in noted if flag in flags.RELEASABLE), unclaimable)
+    verdicts = tuple(_verdicts(sold, own.quote, blocked))
     new: list[dict[str, Any]] = []
     draws: list[Draw] = []
-    uses = tuple(_uses(sale, sold, own.quote, verdicts, barred, person, usages, place, new, draws))
-    odd: FlagOrNone = flags.INPUT_DIFFERS if sold_input[0] != sale.input_hash else ""
-    told = (*times.flags, *place.flags, *place.notes, odd, *noted, for_good)
-    all_noted = tuple(dict.fromkeys(flag for flag in told if flag))
+    uses = tuple(_uses(sale, sold, own.quote, verdicts, blocked, person, usages, place, new, draws))
+    differs: FlagOrNone = flags.INPUT_DIFFERS if sold_input[0] != sale.input_hash else ""
+    found = (*times.flags, *place.flags, *place.notes, differs, *noted, unclaimable)
+    all_noted = tuple(dict.fromkeys(flag for flag in found if flag))
     return Judged(sale, times, sold, own, verdicts, uses, tuple(new), tuple(draws), person, sold_input, all_noted)
 
 
@@ -135,8 +135,8 @@ def _readable() -> Iterator[None]:
         raise QuoteInconsistent(details={"reason": "too_deep"}) from error
 
 
-def _barred(session: Session, sale: SaleOrder, times: Times, place: Place, person: Known | None) -> FlagOrNone:
-    """A reason why nothing of the sale may be claimed, or ''."""
+def _unclaimable(session: Session, sale: SaleOrder, times: Times, place: Place, person: Known | None) -> FlagOrNone:
+    """Return why nothing of the sale may ever be claimed, or ''."""
     if person is None:
         return ""
     if place.flags:
@@ -149,16 +149,18 @@ def _barred(session: Session, sale: SaleOrder, times: Times, place: Place, perso
     return "" if holder in person.ids else flags.CARD_OF_ANOTHER
 
 
-def _verdicts(sold: Quote, own: Quote, barred: FlagOrNone) -> Iterator[Verdict]:
-    """What our own quote bears of each share, fund by fund.
+def _verdicts(sold: Quote, own: Quote, blocked: FlagOrNone) -> Iterator[Verdict]:
+    """Yield what our own quote bears of each share, fund by fund.
 
-    When barred no fund of the public bears anything; what the canteen or a donor gave was given.
+    With a reason in `blocked` no public fund bears anything; what the canteen or a donor gave stays given.
     """
-    ours = [] if barred in flags.NOT_THEIRS else [one for one in own.shares if not (barred and one.payer == "subsidy")]
+    ours = (
+        [] if blocked in flags.NOT_THEIRS else [one for one in own.shares if not (blocked and one.payer == "subsidy")]
+    )
     why = {passed.rule: passed.why for passed in own.passed}
     for n, (share, borne) in enumerate(zip(sold.shares, lesser.borne(sold.shares, ours), strict=True), 1):
         whole = borne.total() == share.fen
-        yield Verdict(n, share, borne, "" if whole else barred or why.get(share.rule, "price_differs"))
+        yield Verdict(n, share, borne, "" if whole else blocked or why.get(share.rule, "price_differs"))
 
 
 def _uses(
@@ -166,7 +168,7 @@ def _uses(
     sold: Quote,
     own: Quote,
     verdicts: Sequence[Verdict],
-    barred: FlagOrNone,
+    blocked: FlagOrNone,
     person: Known | None,
     usages: slots.Usages,
     place: Place,
@@ -178,7 +180,7 @@ def _uses(
     A rule may count a meal for which it gives nothing: that is requested too. Rows of new slots are appended to `new`,
     granted amounts to `draws`.
     """
-    counted = set() if barred else {rule for use in own.uses for rule in use.rules} - {one.rule for one in own.shares}
+    counted = set() if blocked else {rule for use in own.uses for rule in use.rules} - {one.rule for one in own.shares}
     ours = {(request.allowance, request.window): request for request in pricing.limit_requests(own)}
     requests = {(request.allowance, request.window): request for request in pricing.limit_requests(sold)} | ours
     ids = pricing.counted_ids(person, place)
