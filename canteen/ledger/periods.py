@@ -1,4 +1,4 @@
-"""A contract's gap-free chain of periods, and the gate that a booking holds while it writes (decision 0006).
+"""A contract's gap-free chain of periods, and the gate that a booking locks while it writes (decision 0006).
 
 Locks: `gate` shares the period's row, `flip` takes it alone; so a sale is wholly before a close or wholly after.
 """
@@ -87,17 +87,17 @@ def span_from(first: date) -> clock.Span:
 
 
 def flip(session: Session, period_id: int) -> bool:
-    """Close the period: True if this call did it, False if it was closed before. Raises as `hold` does."""
-    if hold(session, period_id) is None:
+    """Close the period: True if this call did it, False if it was closed before. Raises as `lock_for_close` does."""
+    if lock_for_close(session, period_id) is None:
         return False
     session.execute(update(Period).where(Period.id == period_id).values(state="closed", closed_at=clock.now()))
     return True
 
 
-def hold(session: Session, period_id: int) -> Period | None:
-    """The period, held alone to the end of the transaction, when it may be closed; None if it was closed before.
+def lock_for_close(session: Session, period_id: int) -> Period | None:
+    """Lock the period exclusively until the transaction ends, if it may be closed; None if it was closed before.
 
-    Waits for the bookings that hold its gate. Raises NoPeriod, PeriodNotOver, EarlierPeriodOpen.
+    Waits for the bookings that have locked its gate. Raises NoPeriod, PeriodNotOver, EarlierPeriodOpen.
     """
     period = session.execute(
         select(Period).where(Period.id == period_id).with_for_update().execution_options(populate_existing=True)

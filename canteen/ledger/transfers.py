@@ -35,7 +35,7 @@ class Move:
 
 
 def post(session: Session, period: Period, moves: Sequence[Move]) -> None:
-    """Book the moves to `period`, which the caller holds by periods.gate. Nothing to move is fine."""
+    """Book the moves to `period`, which the caller has locked by periods.gate. Nothing to move is fine."""
     if moves:
         session.execute(insert(Transfer), rows(session, period, moves))
 

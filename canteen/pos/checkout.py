@@ -114,7 +114,7 @@ _HEAD_AND_KEYS = Prepared(
 def _before(session: Session, order: Checkout, place: Place) -> Booked | None:
     """What was answered when these sales came before. Looked up after the locks: two tabs may race.
 
-    Raises slots.RetryTransaction when something happened since the place was read: a merge may have changed whose locks to hold.
+    Raises slots.RetryTransaction when something happened since the place was read: a merge may have changed whom to lock.
     """
     wanted = {sale.id: sale.content_hash for sale in order.sales}
     rows = _HEAD_AND_KEYS.rows(session, {"ids": list(wanted)})

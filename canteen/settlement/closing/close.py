@@ -65,10 +65,10 @@ def _flip(contract_id: str, day: date, by: str) -> tuple[int, bool]:
     """The only part that keeps sales waiting: one row, one event, and what a budget that is over does not bear."""
     with transaction() as session:
         period = _period_of(session, contract_id, day)
-        held = periods.hold(session, period.id)
-        if held is None:
+        locked = periods.lock_for_close(session, period.id)
+        if locked is None:
             return period.id, False
-        proration.book(session, held, by=by)  # while the period is open: its own claim shows what is left
+        proration.book(session, locked, by=by)  # while the period is open: its own claim shows what is left
         periods.flip(session, period.id)
         body = {
             "contract": contract_id,

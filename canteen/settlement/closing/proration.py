@@ -83,7 +83,7 @@ def beyond(granted: Fen, asked: Mapping[ShareKey, Fen]) -> dict[ShareKey, Fen]:
 
 
 def book(session: Session, period: Period, *, by: str) -> None:
-    """Book what the budgets over by the period's end do not bear, to the period, which the caller holds alone and open."""
+    """Book what the budgets over by the period's end do not bear, to the period, which the caller has locked and which is open."""
     canteen = session.get_one(Contract, period.contract_id).canteen_id
     found = over(session, period, canteen)
     if not found:
