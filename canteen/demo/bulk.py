@@ -23,6 +23,7 @@ from canteen.demo.draw import uid
 from canteen.ledger.models import Period, Transfer
 from canteen.policy.case import Diner, Meal
 from canteen.pos import envelope, pricing
+from canteen.pos.checkout_rows import arrival_of
 from canteen.pos.models import (
     Payment,
     QuoteInput,
@@ -144,7 +145,7 @@ def _sale(
             "district_id": place.canteen.district_id,
             "record_id": record,
             "payment_id": None,  # set by _payment
-            "arrival": record * 16,
+            "arrival": arrival_of(record),
             "contract_id": CONTRACT,
             "canteen_id": CANTEEN,
             "point_id": None,

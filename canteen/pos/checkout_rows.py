@@ -38,7 +38,20 @@ ORDER: tuple[type[Base], ...] = (
 )  # fmt: skip
 """In the order in which they refer to one another."""
 INTERNED = (QuoteInput,)
-PLACES = 16  # sales in a record, at most; a sale's `arrival` is the record's number times this, plus its place in it
+PLACES = 16  # at most so many sales in a record; see `arrival_of`
+
+
+def arrival_of(record: Any, place: Any = 0) -> Any:
+    """Number a sale over the whole city: in the order of records, and by its place (0 first) within one.
+
+    Takes integers or SQL columns.
+    """
+    return record * PLACES + place
+
+
+def is_first(arrival: int) -> bool:
+    """Tell whether the sale with this `arrival` is the first of its record."""
+    return arrival % PLACES == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +87,7 @@ def write(session: Session, rows: Checked) -> None:
 def _numbered(model: type[Base], row: Row, record_id: int) -> dict[str, Any]:
     """The row by name of column, with the record's id where a column speaks of it."""
     if model is Sale:
-        return {**row, "record_id": record_id, "arrival": record_id * PLACES + row["arrival"]}
+        return {**row, "record_id": record_id, "arrival": arrival_of(record_id, row["arrival"])}
     if model is Payment:
         return {**row, "record_id": record_id}
     names = _columns(model)

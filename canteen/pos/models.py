@@ -155,7 +155,9 @@ class Sale(Base):
     district_id: Mapped[str]
     record_id: Mapped[int] = mapped_column(ForeignKey("record.id"), index=True)
     payment_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("payment.id"))
-    arrival: Mapped[int] = mapped_column(index=True)  # order of arrival over the whole city: = record_id * 16 + place
+    arrival: Mapped[int] = mapped_column(
+        index=True
+    )  # order over the whole city: checkout_rows.arrival_of(record_id, place)
     contract_id: Mapped[str] = mapped_column(ForeignKey("contract.id"))
     canteen_id: Mapped[str] = mapped_column(ForeignKey("canteen.id"))
     point_id: Mapped[str | None]

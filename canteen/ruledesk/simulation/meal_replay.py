@@ -26,7 +26,7 @@ from canteen.places import Contract
 from canteen.policy import case, days
 from canteen.policy.case import Diner, Meal, Taken
 from canteen.pos import pricing
-from canteen.pos.checkout_rows import PLACES
+from canteen.pos.checkout_rows import arrival_of
 from canteen.pos.models import QuoteInput, Sale, SaleUse, Share, Void
 from canteen.ruledesk.proposal import Layers, Proposal, covered, on_any_day
 from canteen.ruledesk.simulation.missing_facts import LASTING, Households, Needs
@@ -233,7 +233,7 @@ class _Replay:
     def _use(self, sale: Any, after: MealResult, who: CountedFor, meal: Meal) -> None:
         self.usage.use(after.uses, who, meal.day)
         if sale.void_record is not None:
-            at = (clock.business_day(sale.voided_at), sale.void_record * PLACES)
+            at = (clock.business_day(sale.voided_at), arrival_of(sale.void_record))
             self.usage.void(at, after.uses, who, meal.day)
 
     # --- what was found -----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from canteen.money import Fen
+from canteen.pos.checkout_rows import is_first
 from canteen.settlement.audit import (
     bookings,
     brought_forward,
@@ -57,7 +58,7 @@ def period(period_id: int) -> Verified:
         found += wrong
         found += bookings.of_sales(meals)
         found += slots.differences([meal.id for meal in meals])
-        payments = [sale.payment_id for sale in page if sale.arrival % 16 == 0]
+        payments = [sale.payment_id for sale in page if is_first(sale.arrival)]
         found += bookings.of_payments(payments, row.id, taken)
         claim_lines.add_meals(lines, counted, row, page, repriced.less(meals, lost.here), cut, moved.fen)
     found += proration.differences(row, cut, quotes)

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from canteen import keyset
 from canteen.money import Fen
-from canteen.pos.checkout_rows import PLACES
+from canteen.pos.checkout_rows import PLACES, arrival_of
 from canteen.pos.models import AddedUse, AmountUsed, GivenUpUse, Sale, SaleUse, Void
 from canteen.settlement.closing import budgets
 from canteen.settlement.closing.checks import Use
@@ -160,7 +160,7 @@ def _after_moves(use: Use, moved: _Moved) -> Iterator[Use]:
     """
     key = (use.sale, use.allowance, use.window)
     if (after := moved.given_up.get(key)) is not None:
-        up = after * PLACES + PLACES - 2
+        up = arrival_of(after, PLACES - 2)
         use = replace(use, left=up if use.left is None else min(use.left, up))
     granted = moved.added.get(key, 0)
     if not granted or use.asked > granted:
@@ -191,7 +191,7 @@ _ADDED = (
     AddedUse.granted.label("asked"),
     AddedUse.granted,
     AddedUse.rules,
-    (AddedUse.after_record * PLACES + PLACES - 1).label("arrival"),
+    arrival_of(AddedUse.after_record, PLACES - 1).label("arrival"),
 )
 
 
@@ -208,7 +208,7 @@ def _use(row: Any, elsewhere: Fen | None) -> Use:
         day=row.service_day,
         rules=tuple(row.rules.split()),
         arrival=row.arrival,
-        left=None if row.void_record is None else row.void_record * PLACES,  # as sales count their arrival
+        left=None if row.void_record is None else arrival_of(row.void_record),  # as sales count their arrival
         elsewhere=elsewhere,
         prorated=elsewhere is not None and _prorated(row.own_rulebook_hash, row.allowance),
     )

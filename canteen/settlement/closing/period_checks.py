@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from canteen.ledger.models import Period
 from canteen.places import Contract
+from canteen.pos.checkout_rows import is_first
 from canteen.settlement.closing import (
     adjustments,
     checks,
@@ -57,7 +58,7 @@ def judge(period: Period, contract: Contract, known: gather.Clusters, cut: Cut) 
         if sales:
             span = min(sale.day for sale in sales), max(sale.day for sale in sales)
             findings += checks.of_likely(sales, gather_persons.twins(elders, known, cut, *span))
-        payments = [row.payment_id for row in page if row.arrival % 16 == 0]  # each with its first sale
+        payments = [row.payment_id for row in page if is_first(row.arrival)]  # each with its first sale
         findings += checks.of_payments(gather.payments(payments))
         counts.tenders.update(gather.tenders(payments))
         counts.rulebooks |= {row.rulebook_hash for row in page}
