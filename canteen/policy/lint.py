@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from canteen import money
-from canteen.policy import days
+from canteen.policy import budget_ids, days
 from canteen.policy.benefits import TARGETS, UNPAID
 from canteen.policy.canonical import canonical
 from canteen.policy.explanation import CLASS_WORDS
@@ -153,7 +153,7 @@ def _reserved(allowances: Sequence[dict[str, Any]]) -> Iterator[Problem]:
     """Find ids reserved for the funds' own budgets."""
     for place, one in enumerate(allowances):
         for word in ("id", "was"):
-            if one.get(word, "").startswith("budget."):
+            if budget_ids.is_budget(one.get(word, "")):
                 message = "budget. 开头的编号留给资金的预算，两者会合在一起计数"
                 yield Problem("reserved_id", f"allowances[{place}].{word}", message, one[word], "别的编号")
 

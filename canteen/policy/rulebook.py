@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from canteen.policy import days
+from canteen.policy import budget_ids, days
 from canteen.policy.benefits import ON_LIST, TARGETS, price_list, worth_of
 from canteen.policy.canonical import Document, canonical, digest, parse
 from canteen.policy.conditions import Terms, base_of, both, living, test_of
@@ -240,7 +240,7 @@ class _Layer:
 
     def _budget(self, doc: dict[str, Any], fund: str) -> Budget:
         where = doc.get("where", "everywhere")
-        allowance = Allowance(f"budget.{fund}", "fen", "budget", doc["window"], doc["limit"], where=where)
+        allowance = Allowance(budget_ids.budget_id(fund), "fen", "budget", doc["window"], doc["limit"], where=where)
         self.limit_refs.append(LimitRef(allowance, ""))
         following = self._fund(doc["next"]) if "next" in doc else None
         return Budget(allowance, doc.get("warn", 0), doc["at_end"], following)

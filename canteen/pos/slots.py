@@ -22,6 +22,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
+from canteen.policy import budget_ids
 from canteen.pos.models import AddedUse, AmountUsed, GivenUpUse, Prorating, SaleUse, Slot, Void
 from canteen.prepared import Prepared, connection_of
 from canteen.registry.models import Elder
@@ -54,7 +55,7 @@ def counts_fund(request: LimitRequest, fund: str) -> bool:
     if request.scope == "fund":
         return request.allowance.endswith(f"#{fund}")
     if request.scope == "budget":
-        return request.allowance == f"budget.{fund}" or request.allowance.startswith(f"budget.{fund}@")
+        return budget_ids.is_budget(request.allowance) and budget_ids.fund_of(request.allowance) == fund
     return True
 
 
@@ -171,7 +172,7 @@ def budgets_of(session: Session, sale_id: uuid.UUID) -> dict[Key, int]:
     found: dict[Key, int] = {}
     for use in (AddedUse, SaleUse):
         query = select(use.allowance, use.window, use.limited_to)
-        rows = session.execute(query.where(use.sale_id == sale_id, use.allowance.startswith("budget.")))
+        rows = session.execute(query.where(use.sale_id == sale_id, use.allowance.startswith(budget_ids.PREFIX)))
         found |= {(allowance, window): limit for allowance, window, limit in rows}
     return found
 

@@ -23,7 +23,7 @@ from canteen.db import db
 from canteen.ledger.models import Transfer
 from canteen.ledger.queries import net, with_ends
 from canteen.places import Contract
-from canteen.policy import case, days
+from canteen.policy import budget_ids, case, days
 from canteen.policy.case import Diner, Meal, Taken
 from canteen.pos import pricing
 from canteen.pos.checkout_rows import arrival_of
@@ -255,7 +255,7 @@ class _Replay:
             ended = self.usage.ended.get((allowance, window))
             found.append(
                 {
-                    "fund": allowance.removeprefix("budget."),
+                    "fund": allowance.removeprefix(budget_ids.PREFIX),
                     "from": clock.day_of(int(window)).isoformat(),
                     "limit": limit,
                     "used": self.usage.spent(allowance, window),

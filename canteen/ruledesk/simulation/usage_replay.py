@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TypeAlias
 
-from canteen.policy import days
+from canteen.policy import budget_ids, days
 from canteen.policy import quote as engine
 from canteen.policy.case import Diner, Meal, Taken
 from canteen.policy.outcome import Use
@@ -138,7 +138,7 @@ class UsageReplay:
     def seed(self, allowance: str, window: str, holder: uuid.UUID, taken: Taken) -> None:
         """Begin with what the books counted."""
         rows = self.rows[self._kind(allowance)]
-        key: _Row = (_BUDGET if allowance.startswith("budget.") else holder, allowance, window)
+        key: _Row = (_BUDGET if budget_ids.is_budget(allowance) else holder, allowance, window)
         had = rows.get(key) or Taken(allowance, window)
         rows[key] = Taken(allowance, window, had.count + taken.count, had.fen + taken.fen, had.days + taken.days)
 

@@ -20,6 +20,7 @@ from canteen.events import Event
 from canteen.ledger.models import Account, Period, Transfer
 from canteen.money import Fen
 from canteen.places import Contract
+from canteen.policy import budget_ids
 from canteen.pos import pricing
 from canteen.pos.models import Prorating, Sale, SaleUse, Void
 from canteen.rulebooks.models import JoinedRulebook
@@ -37,7 +38,6 @@ from canteen.settlement.models import (
 )
 
 Key = tuple[str, str]  # allowance, window
-BUDGET = "budget."  # how the allowance of a fund's budget begins
 PRORATED = "budget.prorate"  # the event
 REASON = "prorated"  # of the transfers
 MONTHS = {"month": 1, "quarter": 3, "year": 12}
@@ -73,7 +73,10 @@ def lost(row: Period) -> Lost:
     rows = keyset.once(query)
     return Lost(
         {(sale, n): fen for sale, n, _, fen, _, _, _ in rows},
-        [(sale, record, month, _fund(allowance), fen, day) for sale, _, allowance, fen, record, month, day in rows],
+        [
+            (sale, record, month, budget_ids.fund_of(allowance), fen, day)
+            for sale, _, allowance, fen, record, month, day in rows
+        ],
         row.from_day,
     )
 
@@ -110,11 +113,11 @@ def _windows(row: Period, holder: uuid.UUID) -> dict[Key, set[str]]:
         .where(SaleUse.person_id == holder, SaleUse.unit == "fen", Sale.contract_id == row.contract_id)
         .distinct()
     )
-    uses = [use for use in keyset.once(drawn) if use.allowance.startswith(BUDGET)]
+    uses = [use for use in keyset.once(drawn) if budget_ids.is_budget(use.allowance)]
     kinds = {book: _prorated(book) for book in {use.own_rulebook_hash for use in uses}}
     over: dict[Key, set[str]] = defaultdict(set)
     for allowance, window, book in uses:
-        kind = kinds[book].get(_fund(allowance))
+        kind = kinds[book].get(budget_ids.fund_of(allowance))
         if kind is not None and _last_day(kind, window) <= row.to_day:
             over[allowance, window].add(book)
     of_meals = (
@@ -150,7 +153,7 @@ def _of_window(
     row: Period, cut: Cut, holder: uuid.UUID, key: Key, books: Collection[str], records: int, quotes: Quotes
 ) -> Iterator[Difference]:
     """The contract's meals of a window: what they asked, and what each share loses."""
-    fund = _fund(key[0])
+    fund = budget_ids.fund_of(key[0])
     query = (
         select(Sale.id, Sale.record_id, Void.record_id, SaleUse.granted)
         .join(SaleUse, SaleUse.sale_id == Sale.id)
@@ -266,13 +269,8 @@ def _beyond(granted: Fen, asked: Mapping[ShareKey, Fen]) -> dict[ShareKey, Fen]:
     return found
 
 
-def _fund(allowance: str) -> str:
-    """'budget.city@c1' -> 'city'."""
-    return allowance.removeprefix(BUDGET).split("@")[0]
-
-
 def _subject(key: Key) -> str:
-    return f"budget:{key[0].removeprefix(BUDGET)}/{clock.day_of(int(key[1])).isoformat()}"
+    return f"budget:{key[0].removeprefix(budget_ids.PREFIX)}/{clock.day_of(int(key[1])).isoformat()}"
 
 
 def _prorated(book: str) -> dict[str, str]:

@@ -10,31 +10,25 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen import clock
-from canteen.policy import days
+from canteen.policy import budget_ids, days
 from canteen.rulebooks.models import JoinedRulebook
 
-PREFIX = "budget."
 _known: dict[str, dict[str, str]] = {}  # of rulebooks by hash: a hash never tells of another book
-
-
-def fund_of(allowance: str) -> str:
-    """'budget.city@c1' -> 'city': the fund whose budget is counted under this id."""
-    return allowance.removeprefix(PREFIX).partition("@")[0]
 
 
 def prorated(session: Session, book: str, allowance: str) -> bool:
     """Whether the rulebook that a meal was judged under prorates this budget at its end."""
-    return allowance.startswith(PREFIX) and fund_of(allowance) in _prorated(session, book)
+    return budget_ids.is_budget(allowance) and budget_ids.fund_of(allowance) in _prorated(session, book)
 
 
 def prorated_by(body: str, allowance: str) -> bool:
     """The same of a joined rulebook's text, which may not be stored yet."""
-    return allowance.startswith(PREFIX) and fund_of(allowance) in _read(body)
+    return budget_ids.is_budget(allowance) and budget_ids.fund_of(allowance) in _read(body)
 
 
 def last_day(session: Session, book: str, allowance: str, window: str) -> date:
     """The last day of a window of a prorated budget, as that rulebook counts windows."""
-    kind, first = _prorated(session, book)[fund_of(allowance)], int(window)
+    kind, first = _prorated(session, book)[budget_ids.fund_of(allowance)], int(window)
     longest = {"month": 31, "quarter": 92, "year": 366}[kind]
     following = next(day for day in range(first + 27, first + longest + 1) if days.first_of(kind, day) > first)
     return clock.day_of(following) - timedelta(days=1)

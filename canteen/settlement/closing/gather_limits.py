@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from canteen import keyset
 from canteen.money import Fen
+from canteen.policy import budget_ids
 from canteen.pos.checkout_rows import PLACES, arrival_of
 from canteen.pos.models import AddedUse, AmountUsed, GivenUpUse, Sale, SaleUse, Void
 from canteen.settlement.closing import budgets
@@ -29,7 +30,7 @@ class Budgets:
 
     def elsewhere(self, allowance: str, window: str, here: uuid.UUID) -> Fen | None:
         """Fen that others than `here` drew, of meals that stand; None for a limit that is no budget."""
-        if not allowance.startswith("budget."):
+        if not budget_ids.is_budget(allowance):
             return None
         key = (allowance, window)
         if key not in self._drawn:

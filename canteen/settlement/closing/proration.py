@@ -24,6 +24,7 @@ from canteen.ledger.queries import TARGET, net, to_target, with_ends
 from canteen.ledger.transfers import Move
 from canteen.money import Fen, split
 from canteen.places import Canteen, Contract
+from canteen.policy import budget_ids
 from canteen.pos import pricing, slots
 from canteen.pos.models import AddedUse, AmountUsed, Prorating, Record, Sale, SaleUse, Void
 from canteen.settlement.closing import budgets
@@ -256,7 +257,7 @@ def _write(session: Session, shared: Prorating, period: Period, lost: Mapping[Sh
             for (sale, n), fen in sorted(lost.items())
         ],
     )
-    fund, cause = budgets.fund_of(shared.allowance), f"prorating:{shared.allowance}/{shared.window}"
+    fund, cause = budget_ids.fund_of(shared.allowance), f"prorating:{shared.allowance}/{shared.window}"
     moves = [
         Move(fund, "open", "excluded", fen, "verdict", REASON, cause, days[sale], sale, n)
         for (sale, n), fen in sorted(lost.items())
@@ -269,7 +270,9 @@ def _write(session: Session, shared: Prorating, period: Period, lost: Mapping[Sh
 
 def _as_sold(allowance: str) -> Any:
     """What a sale booked of the budget's fund when it came: the share, and what of it could not be claimed."""
-    return and_(Transfer.sale_id == Sale.id, Transfer.fund == budgets.fund_of(allowance), Transfer.cause.like("sale:%"))
+    return and_(
+        Transfer.sale_id == Sale.id, Transfer.fund == budget_ids.fund_of(allowance), Transfer.cause.like("sale:%")
+    )
 
 
 def _drawn_by(session: Session, key: Key) -> tuple[Any, ...]:
@@ -331,7 +334,7 @@ def taken_back(session: Session, allowance: str, sales: Collection[uuid.UUID]) -
     for some in _batches(sorted(sales)):
         query = select(RevaluedShare.sale_id, func.sum(-RevaluedShare.fen)).where(
             keyset.among(RevaluedShare.sale_id, some),
-            RevaluedShare.fund == budgets.fund_of(allowance),
+            RevaluedShare.fund == budget_ids.fund_of(allowance),
             RevaluedShare.fen < 0,
         )
         found.update({sale: int(fen) for sale, fen in session.execute(query.group_by(RevaluedShare.sale_id))})
@@ -379,7 +382,7 @@ def _batches(ids: Sequence[uuid.UUID]) -> Iterator[Sequence[uuid.UUID]]:
 
 def subject(key: Key) -> str:
     """'budget:city/20820': a fund, with its place where it has one, and the window's first day."""
-    return f"{budgets.PREFIX.rstrip('.')}:{key[0].removeprefix(budgets.PREFIX)}/{clock.day_of(int(key[1])).isoformat()}"
+    return f"budget:{key[0].removeprefix(budget_ids.PREFIX)}/{clock.day_of(int(key[1])).isoformat()}"
 
 
 def findings(period: Period) -> Iterator[Finding]:
@@ -408,7 +411,7 @@ def findings(period: Period) -> Iterator[Finding]:
         fen, meals = lost[key]
         here, part = parts_here.get(key, (0, 0))
         body = {
-            "fund": budgets.fund_of(allowance),
+            "fund": budget_ids.fund_of(allowance),
             "from": clock.day_of(int(window)).isoformat(),
             "limit": limit,
             "other": other,

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen import names
+from canteen.policy import budget_ids
 from canteen.pos import slots
 from canteen.pos.models import AddedUse, GivenUpUse, Sale, SaleUse, Void
 from canteen.registry import elders
@@ -22,7 +23,9 @@ def holders(session: Session, sale_id: uuid.UUID) -> list[uuid.UUID]:
         return []
     lacking = session.execute(
         select(SaleUse.person_id, SaleUse.allowance, SaleUse.window).where(
-            SaleUse.sale_id == sale_id, SaleUse.granted < SaleUse.asked, SaleUse.allowance.not_like("budget.%")
+            SaleUse.sale_id == sale_id,
+            SaleUse.granted < SaleUse.asked,
+            SaleUse.allowance.not_like(budget_ids.PREFIX + "%"),
         )
     ).all()
     persons = {*elders.cluster(session, sale.elder_id)[1], *(person for person, _, _ in lacking)}

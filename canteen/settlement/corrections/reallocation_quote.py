@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from canteen import clock
 from canteen.errors import Conflict
 from canteen.money import Fen
-from canteen.policy import case
+from canteen.policy import budget_ids, case
 from canteen.policy import quote as engine
 from canteen.policy.case import Case
 from canteen.policy.quote import Quote
@@ -94,7 +94,7 @@ def hold_amounts(session: Session, meal: ExcessMeal, other: Sale | None) -> None
     slots.lock_names(session, households, pots, meal.sale.list_fen)
     rows, drawn = {pricing.budget_uuid(meal.place.canteen.id)}, set(pots)
     if other is not None:
-        theirs = [use for use in slots.current_uses(session, other.id) if use.allowance.startswith("budget.")]
+        theirs = [use for use in slots.current_uses(session, other.id) if budget_ids.is_budget(use.allowance)]
         rows |= {use.person_id for use in theirs}
         drawn |= {(use.allowance, use.window) for use in theirs}
     slots.lock_budget_rows(session, rows, drawn)
