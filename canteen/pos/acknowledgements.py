@@ -125,19 +125,19 @@ def trouble() -> str | None:
 
 def _read(said: Mapping[str, str]) -> dict[int, int]:
     """The highest number acknowledged by epoch; of an epoch named twice the higher one."""
-    text, told = said.get("acknowledged", ""), dict[int, int]()
+    text, acknowledged = said.get("acknowledged", ""), dict[int, int]()
     if len(text) > 256 or not _SAID.fullmatch(text):
-        return told
+        return acknowledged
     for pair in text.split(","):
         epoch, number = (int(part) for part in pair.split("/"))
         if 1 <= epoch <= 2**31 and 1 <= number <= MOST_NUMBER:
-            told[epoch] = max(number, told.get(epoch, 0))
-    return told
+            acknowledged[epoch] = max(number, acknowledged.get(epoch, 0))
+    return acknowledged
 
 
-def _beyond(session: Session, tablet_id: str, told: Mapping[int, int]) -> Iterable[Run]:
-    """What of `told` goes beyond what the database holds."""
-    for epoch, number in told.items():
+def _beyond(session: Session, tablet_id: str, acknowledged: Mapping[int, int]) -> Iterable[Run]:
+    """What of `acknowledged` goes beyond what the database holds."""
+    for epoch, number in acknowledged.items():
         highest = _HIGHEST.rows(session, {"tablet": tablet_id, "epoch": epoch})
         held = highest[0][0] if highest else 0
         if number > held:
@@ -169,10 +169,12 @@ def _note(tablet_id: str, runs: Iterable[Run], current: str) -> None:
                 if row.incarnation != current:
                     row.incarnation, row.since = current, clock.now()
             elif len(there) < MOST_EPOCHS:
-                told = {"held": run.first - 1, "acknowledged": run.last, "incarnation": current, "since": clock.now()}
-                there[run.epoch] = TabletAhead(tablet_id=tablet_id, epoch=run.epoch, **told)
+                values = {"held": run.first - 1, "acknowledged": run.last, "incarnation": current, "since": clock.now()}
+                there[run.epoch] = TabletAhead(tablet_id=tablet_id, epoch=run.epoch, **values)
                 session.add(there[run.epoch])
-            _log.warning("database.behind", tablet=tablet_id, epoch=run.epoch, held=run.first - 1, told=run.last)
+            _log.warning(
+                "database.behind", tablet=tablet_id, epoch=run.epoch, held=run.first - 1, acknowledged=run.last
+            )
 
 
 def _forget_what_came(tablet_id: str, noted: Mapping[int, tuple[Run, str]]) -> None:

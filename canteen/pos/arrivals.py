@@ -70,7 +70,7 @@ def stored(session: Session, arrival: Arrival, *, state: str) -> int | None:
     ).scalar_one_or_none()
 
 
-def day_told(tablet_at: str, arrived_at: datetime) -> date:
+def stated_day(tablet_at: str, arrived_at: datetime) -> date:
     """The day of a stored record by its tablet's clock, or by its arrival where that tells no possible time.
 
     Records in quarantine are kept whatever they say, and are part of their tablet's chain all the same.

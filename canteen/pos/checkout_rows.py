@@ -70,8 +70,8 @@ _WAITING = text(_SAME_WAITING.replace("x.", ":"))  # the same record, kept when 
 def write(session: Session, rows: Checked) -> None:
     """Insert the record and everything that hangs on it. Whatever a constraint refuses, refuses all."""
     if connection_of(session).dialect.name == "postgresql":
-        told = {model.__tablename__: _json(model, rows.tables.get(model, ())) for model in ORDER}
-        _statement().rows(session, {"record": _json(Record, [rows.record]), **told})
+        tables = {model.__tablename__: _json(model, rows.tables.get(model, ())) for model in ORDER}
+        _statement().rows(session, {"record": _json(Record, [rows.record]), **tables})
         return
     record = {**rows.record, "resolves": session.execute(_WAITING, dict(rows.record)).scalar_one_or_none()}
     connection = session.connection()

@@ -65,7 +65,7 @@ def _evidence(session: Session, arrival: Arrival, place: Place, timed: Times, st
     if stamp is None and arrival.at - timed.scanned_at > date_proof.GRACE:
         since = max(timed.scanned_at - date_proof.SLACK, arrival.at - timedelta(days=place.canteen.offline_days + 1))
         silences = [_silence(row) for row in contacts.silences(session, arrival.tablet_id, since)]
-    told = [one.before.number for one in silences if one.before]
+    numbers = [one.before.number for one in silences if one.before]
     return Evidence(
         stated=timed.scanned_at,
         arrived=arrival.at,
@@ -77,7 +77,7 @@ def _evidence(session: Session, arrival: Arrival, place: Place, timed: Times, st
         mono_ms=sent.mono_ms,
         boot=sent.boot,
         silences=tuple(silences),
-        chained=_chained(session, arrival, min(told)) if told else sent.number,
+        chained=_chained(session, arrival, min(numbers)) if numbers else sent.number,
         days=place.canteen.offline_days,
     )
 
@@ -103,8 +103,8 @@ def _chained(session: Session, arrival: Arrival, since: int) -> int:
         .where(Record.tablet_id == arrival.tablet_id, Record.epoch == sent.epoch)
         .where(Record.number >= max(1, since), Record.number < number)
     ).all()
-    here = {told for told, _ in rows}
-    if (number - 1, sent.previous) not in {(told, digest) for told, digest in rows}:
+    here = {known for known, _ in rows}
+    if (number - 1, sent.previous) not in {(known, digest) for known, digest in rows}:
         return number
     while number - 1 in here:
         number -= 1

@@ -53,8 +53,8 @@ def missing(session: Session, tablet_id: str) -> list[Run]:
     found = [Run(epoch, low + 1, high - 1) for epoch, low, high in session.execute(query)]
     newest = select(came.c.epoch, func.max(came.c.number)).group_by(came.c.epoch)
     here: dict[int, int] = dict(session.execute(newest).all())
-    told = select(TabletAhead.epoch, TabletAhead.acknowledged).where(TabletAhead.tablet_id == tablet_id)
-    for epoch, number in session.execute(told):
+    acknowledged = select(TabletAhead.epoch, TabletAhead.acknowledged).where(TabletAhead.tablet_id == tablet_id)
+    for epoch, number in session.execute(acknowledged):
         if number > here.get(epoch, 0):
             found.append(Run(epoch, here.get(epoch, 0) + 1, number))
     return sorted(found)

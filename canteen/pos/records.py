@@ -111,11 +111,11 @@ def _accept_one(document: object, tablet_id: str, canteen_id: str, revoked: bool
         db.session.rollback()
         if is_away(error):
             return _later(arrival)
-        told = {
+        details = {
             "kind": type(error).__name__,
             "at": traceback.format_tb(error.__traceback__),
         }  # its words may be anyone's
-        _log.error("record.unexpected", record=sent.reference, tablet=arrival.tablet_id, **told)
+        _log.error("record.unexpected", record=sent.reference, tablet=arrival.tablet_id, **details)
         return _quarantine(arrival, Unexpected())
 
 

@@ -20,7 +20,7 @@ WHEN = {
 }  # fmt: skip
 
 
-def told(book: Rulebook, priced: Priced) -> str:
+def message(book: Rulebook, priced: Priced) -> str:
     """The sentence for a meal that no fund pays because of a limit; '' for any other. A canteen's own price stays."""
     over = {passed.rule for passed in priced.quote.passed if passed.why == "used_up"}
     if not over or any(share.payer != "concession" for share in priced.quote.shares):

@@ -105,7 +105,7 @@ def quote(
                 priced,
                 place.book.hash,
                 stamp,
-                repeats.told(place.book.book, priced),
+                repeats.message(place.book.book, priced),
             )
         )
         pricing.suppose(supposed, priced.quote, ids)

@@ -138,8 +138,8 @@ def _same_boot(sold: Record, arrival: Arrival) -> bool:
 
 
 def _tablet_gap(sold_at: str, voided_at: datetime) -> timedelta:
-    told = clock.read(sold_at)
-    return timedelta.max if told is None else voided_at - told
+    sold = clock.read(sold_at)
+    return timedelta.max if sold is None else voided_at - sold
 
 
 def _moves(session: Session, order: VoidOrder, sale: Sale) -> Iterator[Move]:

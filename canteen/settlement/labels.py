@@ -134,10 +134,10 @@ def excluded_name(reason: str, *, insider: bool) -> str:
 def prorated(body: Mapping[str, Any]) -> str:
     """What a finding of a prorated budget tells: what it had, what was asked, what this canteen gets and loses."""
     other = f"（其中 {show(body['other'])} 元另有用途，先行扣除）" if body["other"] else ""
-    told = f"{body['from']} 起的预算 {show(body['limit'])} 元{other}，各食堂应补合计 {show(body['asked'])} 元"
+    words = f"{body['from']} 起的预算 {show(body['limit'])} 元{other}，各食堂应补合计 {show(body['asked'])} 元"
     if body["here"]:
-        told += f"；本食堂应补 {show(body['here'])} 元，按比例得 {show(body['part'])} 元"
-    return f"{told}；本期 {body['meals']} 餐核减，预算已结算后才到的餐只用剩余预算"
+        words += f"；本食堂应补 {show(body['here'])} 元，按比例得 {show(body['part'])} 元"
+    return f"{words}；本期 {body['meals']} 餐核减，预算已结算后才到的餐只用剩余预算"
 
 
 def provisional(body: Mapping[str, Any]) -> str:
@@ -146,12 +146,12 @@ def provisional(body: Mapping[str, Any]) -> str:
     for day, kind, meals, now in body["days"]:
         days, count = alike.get((kind, now), ([], 0))
         alike[kind, now] = ([*days, day], count + meals)
-    told = [
+    words = [
         f"{'、'.join(days)} 按{calendars.WORDS[kind]}计价 {meals} 餐，"
         + (f"现录入为{calendars.WORDS[now]}" if now else "至今未录入")
         for (kind, now), (days, meals) in alike.items()
     ]
-    return f"当年放假安排录入前，日期类别只按星期和法定节日暂定：{'；'.join(told)}。录入后如有不同，请办理重估。"
+    return f"当年放假安排录入前，日期类别只按星期和法定节日暂定：{'；'.join(words)}。录入后如有不同，请办理重估。"
 
 
 def say(kind: str, code: str) -> str:

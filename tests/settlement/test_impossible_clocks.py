@@ -37,7 +37,9 @@ CLOCKS = (
 )
 
 
-def told(till: world.World, clock_text: object, *, kind: str = "checkout", body: dict[str, Any] | None = None) -> Any:
+def sealed_record(
+    till: world.World, clock_text: object, *, kind: str = "checkout", body: dict[str, Any] | None = None
+) -> Any:
     """The next record of the tablet, with a clock that says whatever it says."""
     sealed = world.seal(till, body or {"what": "ever"}, kind=kind) | {"at": clock_text}
     if isinstance(clock_text, str):
@@ -55,7 +57,7 @@ def poisoned(town: Town) -> int:
     town.sell(JAN5, town.cards[0])
     with clock.at(at(JAN5, 12)):
         bodies = {"checkout": None, "void": world.void_body("5f0c8f3e-0000-4000-8000-000000000000"), "count": None}
-        sealed = [told(town.till, text, kind=kind, body=bodies[kind]) for text in CLOCKS for kind in bodies]
+        sealed = [sealed_record(town.till, text, kind=kind, body=bodies[kind]) for text in CLOCKS for kind in bodies]
     results = town.bring(at(JAN5, 12), *sealed)
     assert {(one.outcome, one.reason) for one in results} == {("quarantined", "clock_impossible")}
     return len(sealed)
@@ -101,7 +103,7 @@ def test_a_revoked_tablets_impossible_clock_breaks_no_page(app: Flask, town: Tow
     town.sell(JAN5, town.cards[0])
     first = town.close("2026-01")
     revoke(town)
-    results = town.bring(at(FEB4), *[told(town.till, text) for text in CLOCKS])
+    results = town.bring(at(FEB4), *[sealed_record(town.till, text) for text in CLOCKS])
     assert {one.reason for one in results} == {"tablet_revoked"}
 
     browser = Browser(app.test_client())
@@ -115,9 +117,9 @@ def test_a_revoked_tablets_impossible_clock_breaks_no_page(app: Flask, town: Tow
 def test_a_record_whose_clock_is_unreadable_fills_its_number(town: Town):
     """Its number came; only what it says cannot be read. The hole beside it is named all the same."""
     town.sell(JAN5, town.cards[0])
-    told(town.till, CLOCKS[0])  # numbered on the tablet, never sent
+    sealed_record(town.till, CLOCKS[0])  # numbered on the tablet, never sent
     with clock.at(at(JAN5, 12)):
-        kept = told(town.till, CLOCKS[0])
+        kept = sealed_record(town.till, CLOCKS[0])
     town.bring(at(JAN5, 12), kept)
 
     town.close("2026-01")

@@ -101,8 +101,8 @@ def test_a_month_closed_before_names_were_stated_keeps_them_too(
 
 def test_the_statement_names_who_it_is_of_under_its_hash(town: Town) -> None:
     close_january(town)
-    told, hash_ = town.session.execute(select(Statement.body, Statement.hash)).one()
-    assert json.loads(told)["names"] == {
+    body, hash_ = town.session.execute(select(Statement.body, Statement.hash)).one()
+    assert json.loads(body)["names"] == {
         "account_tail": "0001", "bank": "工商银行", "canteen": "康乐食堂", "district": "朝阳区", "funds": {"city": "市级"},
         "operator": "康乐餐饮", "payee": "康乐餐饮",
     }  # fmt: skip
@@ -110,7 +110,7 @@ def test_the_statement_names_who_it_is_of_under_its_hash(town: Town) -> None:
 
     again = statement.body(close.reckon(town.claim("2026-01").period_id))
 
-    assert (again, statement.digest(again)) == (told, hash_)
+    assert (again, statement.digest(again)) == (body, hash_)
 
 
 def test_a_name_that_a_statement_does_not_bear_out_is_a_difference(town: Town, owner: Any) -> None:
@@ -168,11 +168,11 @@ def test_the_pages_of_a_closed_month_tell_its_names_and_the_new_one_beside(
 
     with clock.at(at(date(2026, 2, 21))):  # no other period is over: those are told by their present names
         desk.log_in("maker")
-        told = {page: desk.get(page).text for page in pages}
+        shown = {page: desk.get(page).text for page in pages}
         paid = desk.get("/desk/payouts").text
 
-    assert "现名：新康乐食堂" in told[number]
-    main = {page: body[body.index("<main") :].replace("现名：新康乐食堂", "") for page, body in told.items()}
+    assert "现名：新康乐食堂" in shown[number]
+    main = {page: body[body.index("<main") :].replace("现名：新康乐食堂", "") for page, body in shown.items()}
     assert not [page for page, body in main.items() if "新" in body]
     assert all("康乐食堂" in body for body in main.values())
     assert "新康乐食堂" not in paid

@@ -74,8 +74,8 @@ def test_two_canteens_share_a_budget_in_proportion_whoever_closes_first(
         towns[n].close("2026-01")
 
     assert claimed(here, there) == [720, 480]  # 15.00 and 10.00 of 25.00 asked, of 12.00
-    told = [(found.code, found.subject, found.fen) for found in here.findings("2026-01")]
-    assert told == [("prorated", "budget:city/2026-01-01", 780)]
+    found = [(found.code, found.subject, found.fen) for found in here.findings("2026-01")]
+    assert found == [("prorated", "budget:city/2026-01-01", 780)]
     agree(here, there)
 
 
@@ -213,8 +213,8 @@ def test_two_funds_of_one_meal_are_shared_out_each_by_its_own_budget_and_place(a
 
     sums = [[(line[1], line[-1]) for line in town.lines("2026-01")] for town in towns]
     assert sums == [[("area", 286), ("city", 1200)], [("area", 114), ("city", 600)]]
-    told = [[(found.subject, found.fen) for found in town.findings("2026-01")] for town in towns]
-    assert told[0] == [("budget:area/2026-01-01", 714), ("budget:city@c1/2026-01-01", 300)]
+    found = [[(found.subject, found.fen) for found in town.findings("2026-01")] for town in towns]
+    assert found[0] == [("budget:area/2026-01-01", 714), ("budget:city@c1/2026-01-01", 300)]
     agree(*towns)
 
 
@@ -242,10 +242,10 @@ def test_a_revaluation_gives_nothing_that_a_budget_shared_out_has_not(app: Flask
     for town in (here, there):
         town.close("2026-01")
         town.close("2026-02")
-    _, told = late.notice(eight("12.00", "month"), *NOTICED, on=date(2026, 3, 10))
+    _, report = late.notice(eight("12.00", "month"), *NOTICED, on=date(2026, 3, 10))
     here.close("2026-03")
 
-    assert (told["left"], told["changed"]) == ({"budget_over": 2}, 0)
+    assert (report["left"], report["changed"]) == ({"budget_over": 2}, 0)
     assert [claimed(here, month=month) for month in ("2026-02", "2026-03")] == [[1000], [0]]
     agree(here, months=("2026-02", "2026-03"))
 
@@ -364,9 +364,9 @@ def test_a_reduced_meal_says_so_to_people(towns: tuple[Town, Town], tmp_path: Pa
     sale, *_ = meals(here, 3)
     here.close("2026-01")
     claim = here.claim("2026-01").id
-    told = explanation.of(here.session, uuid.UUID(sale))
-    assert told is not None
-    assert [(move.target, move.fen, move.reason) for move in told.moves][-1] == ("不予申报", 100, "预算按比例核减")
+    explained = explanation.of(here.session, uuid.UUID(sale))
+    assert explained is not None
+    assert [(move.target, move.fen, move.reason) for move in explained.moves][-1] == ("不予申报", 100, "预算按比例核减")
     here.session.rollback()
     written = exports.claim(claim, tmp_path / "claim.xlsx")
     cells = [str(cell) for rows in sheets(written.path).values() for row in rows for cell in row]

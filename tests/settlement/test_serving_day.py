@@ -103,9 +103,11 @@ def test_a_late_or_repeated_record_is_told_what_it_lost(town: Town) -> None:
     first, second = (town.sealed(JAN5, town.cards[0], minute=minute) for minute in (30, 31))
     town.bring(at(JAN5, 11, 32), first)
     results = [town.bring(when, second)[0] for when in (at(date(2026, 1, 6), 9), at(date(2026, 1, 7), 9))]
-    told = [notices.sentences((one.sale, one.fen, one.reason) for one in result.excluded) for result in results]
+    notices_shown = [
+        notices.sentences((one.sale, one.fen, one.reason) for one in result.excluded) for result in results
+    ]
     assert [result.outcome for result in results] == ["kept", "have"]
-    assert told == [{second_sale(second): TOLD}] * 2
+    assert notices_shown == [{second_sale(second): TOLD}] * 2
 
 
 def second_sale(sealed: dict[str, Any]) -> str:
@@ -119,6 +121,6 @@ def test_what_the_counter_is_told_names_no_standing_and_no_death() -> None:
         if code not in notices.WHAT:
             assert notices.what(code) == notices.OTHER
     assert "2.00 元暂不能申报" in notices.sentences([("s1", 200, "self_dated")])["s1"]
-    told = notices.sentences([("s1", 100, "used_up"), ("s1", 250, "class"), ("s2", 300, "class")])
-    assert "3.50 元" in told["s1"]
-    assert told["s2"].startswith(notices.OTHER)
+    shown = notices.sentences([("s1", 100, "used_up"), ("s1", 250, "class"), ("s2", 300, "class")])
+    assert "3.50 元" in shown["s1"]
+    assert shown["s2"].startswith(notices.OTHER)

@@ -93,8 +93,8 @@ def test_a_sale_that_leaves_the_surcharge_out_is_named_at_the_close(town: Town):
     town.close("2026-01")
 
     [found] = town.findings("2026-01")
-    told = json.loads(found.body)
-    assert (found.code, told["due"], told["surcharge"]) == ("price_differs", [1200, 1600], [0, 400])
+    body = json.loads(found.body)
+    assert (found.code, body["due"], body["surcharge"]) == ("price_differs", [1200, 1600], [0, 400])
 
 
 def test_a_sale_whose_surcharge_is_not_in_its_due_waits(town: Town):
@@ -131,8 +131,8 @@ def test_an_altered_surcharge_is_named(month: Town, statement: str):
 def test_the_file_has_a_column_where_something_was_added(month: Town, tmp_path: Path):
     written = exports.claim(month.claim("2026-01").id, tmp_path / "claim.xlsx")
     head, *rows = CalamineWorkbook.from_path(str(written.path)).get_sheet_by_name("就餐明细").to_python()
-    told = [(row[head.index("原价")], row[head.index("加收")], row[head.index("个人实付")]) for row in rows]
-    assert told == [(12.0, 0.0, 7.0), (12.0, 4.0, 16.0)]
+    prices = [(row[head.index("原价")], row[head.index("加收")], row[head.index("个人实付")]) for row in rows]
+    assert prices == [(12.0, 0.0, 7.0), (12.0, 4.0, 16.0)]
 
 
 def test_the_meal_s_page_says_what_was_added_and_by_which_clause(app: Flask, month: Town, session: Session):

@@ -70,7 +70,7 @@ def _names(row: Period, cut: Cut, body: str) -> Iterator[Difference]:
         return
     asked = parties.Asked(row.contract_id, row.district_id, cut.facts, stated["rulebooks"], stated["names"]["funds"])
     with keyset.reader() as session:
-        again = parties.at(session, [asked])[0].told()
+        again = parties.at(session, [asked])[0].document()
     if again != stated["names"]:
         yield Difference("names", f"period:{row.id}", statement.canonical(stated["names"]), statement.canonical(again))
 
@@ -80,7 +80,7 @@ def _claim(row: Period, digest: str, counted: Counted) -> Iterator[Difference]:
     query = select(Claim.number, Claim.statement_hash, Claim.meals, Claim.persons).where(Claim.period_id == row.id)
     for number, named, meals, persons in keyset.once(query):
         drafted = select(Event.body).where(Event.subject == f"claim:{number}", Event.kind == "claim.draft")
-        for hash_ in (named, *(json.loads(told)["statement"] for (told,) in keyset.once(drafted))):
+        for hash_ in (named, *(json.loads(drafting)["statement"] for (drafting,) in keyset.once(drafted))):
             if hash_ != digest:
                 yield Difference("statement_hash", f"claim:{number}", digest, hash_)
         if (meals, persons) != (counted.meals, len(counted.persons)):
@@ -112,8 +112,8 @@ def _lines(row: Period, body: str, counted: Counted) -> Iterator[Difference]:
 def _findings(row: Period, body: str) -> Iterator[Difference]:
     """What waits for a person's judgement is what the statement named."""
     query = select(Finding.code, Finding.subject, Finding.fen, Finding.body).where(Finding.period_id == row.id)
-    there = {(code, subject): f"{fen} {told}" for code, subject, fen, told in keyset.once(query)}
-    stated = {(code, subject): f"{fen} {told}" for code, subject, fen, told in json.loads(body)["findings"]}
+    there = {(code, subject): f"{fen} {figures}" for code, subject, fen, figures in keyset.once(query)}
+    stated = {(code, subject): f"{fen} {figures}" for code, subject, fen, figures in json.loads(body)["findings"]}
     for key in sorted(there.keys() | stated.keys()):
         if there.get(key) != stated.get(key):
             yield Difference("finding", "/".join(key), there.get(key, ""), stated.get(key, ""))

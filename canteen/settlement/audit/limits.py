@@ -34,10 +34,10 @@ class Slots:
             self._seen |= keys["amount"] if unit == "amount" else set()
             for at in range(0, len(fresh), BATCH):
                 batch = fresh[at : at + BATCH]
-                told = set(_compared(unit, batch))
-                if told:  # a till may have sold between two reads: what a second look does not see was that
-                    told &= set(_compared(unit, batch))
-                yield from sorted(told)
+                differences = set(_compared(unit, batch))
+                if differences:  # a till may have sold between two reads: what a second look does not see was that
+                    differences &= set(_compared(unit, batch))
+                yield from sorted(differences)
 
 
 def _keys(ids: Sequence[uuid.UUID]) -> dict[str, set[Key]]:

@@ -144,9 +144,9 @@ def _shared_out(key: Key, limit: Fen, other: Fen, asked: Fen, records: int) -> I
     if there != expected or asked != sum(fen for _, fen, _ in rows):
         yield Difference("prorating_parts", subject, f"{asked} {there}", str(expected))
     said = {"limit": limit, "other": other, "asked": asked, "records": records, "parts": there}
-    told = keyset.once(select(Event.body).where(Event.subject == subject, Event.kind == PRORATED))
-    if [json.loads(body) for (body,) in told] != [said]:
-        yield Difference("prorating", subject, str(said), " ".join(body for (body,) in told))
+    recorded = keyset.once(select(Event.body).where(Event.subject == subject, Event.kind == PRORATED))
+    if [json.loads(body) for (body,) in recorded] != [said]:
+        yield Difference("prorating", subject, str(said), " ".join(body for (body,) in recorded))
 
 
 def _of_window(

@@ -32,8 +32,8 @@ def agrees(claim_id: int) -> bool:
     stated = keyset.once(select(Statement.body).where(Statement.period_id == period_id))
     if not stated or statement.digest(stated[0][0]) != digest:
         return False
-    told = {line.key: line.fen for line in statement.lines_of(stated[0][0])}
-    return claimed == told and sum(claimed.values()) == total and _money(claimed) == _money(_log(period_id))
+    stated_lines = {line.key: line.fen for line in statement.lines_of(stated[0][0])}
+    return claimed == stated_lines and sum(claimed.values()) == total and _money(claimed) == _money(_log(period_id))
 
 
 def _log(period_id: int) -> dict[Key, Fen]:

@@ -92,7 +92,7 @@ def claims_waiting_for(session: Session, tablet_id: str, run: Run) -> list[str]:
     beside = session.execute(
         select(Record.tablet_at, Record.arrived_at).where(*mine, or_(Record.number == before, Record.number == after))
     )
-    days = [arrivals.day_told(at, arrived) for at, arrived in beside]
+    days = [arrivals.stated_day(at, arrived) for at, arrived in beside]
     if not days:
         return []
     newest = select(func.max(Decision.n)).where(Decision.claim_id == Claim.id).correlate(Claim).scalar_subquery()
@@ -119,7 +119,7 @@ def quarantined(period: Period) -> int:
         Record.arrived_at >= clock.instant(period.from_day),
         Record.id.not_in(resolved),
     )
-    days = [arrivals.day_told(at, arrived) for at, arrived in keyset.once(query)]
+    days = [arrivals.stated_day(at, arrived) for at, arrived in keyset.once(query)]
     return sum(period.from_day <= day <= period.to_day for day in days)
 
 

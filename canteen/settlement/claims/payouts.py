@@ -75,18 +75,20 @@ def of_claim(session: Session, claim_id: int) -> list[Standing]:
     return [Standing(payout, check) for payout, check in rows]
 
 
-def doers(told: Iterable[Standing]) -> set[str]:
+def doers(standings: Iterable[Standing]) -> set[str]:
     """Everyone who entered or checked one of these payouts."""
-    return {by for one in told for by in (one.payout.entered_by, one.check.checked_by if one.check else None) if by}
+    return {
+        by for one in standings for by in (one.payout.entered_by, one.check.checked_by if one.check else None) if by
+    }
 
 
 def _keep_from_signer(session: Session, claim: Claim, by: str) -> None:
     """Raises SamePerson when the human who registered the contract, and with it who is paid, would pay it."""
     rows = session.execute(select(events.Event.actor, events.Event.body).where(events.Event.kind == contracts.MADE))
-    told = [(actor, json.loads(body)) for actor, body in rows]
+    registrations = [(actor, json.loads(body)) for actor, body in rows]
     signers = {
         one
-        for actor, body in told
+        for actor, body in registrations
         if claim.contract_id in body["contracts"]
         for one in (actor, body.get("confirmed_by"))
     }

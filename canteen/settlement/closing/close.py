@@ -185,7 +185,7 @@ def _named(period: Period, cut: Cut, counts: Counts, lines: tuple[statement.Line
     funds = {line.key.fund for line in lines} | set(claim_lines.funds(period))
     asked = parties.Asked(period.contract_id, period.district_id, cut.facts, counts.rulebooks, funds)
     with reader() as session:
-        return parties.at(session, [asked])[0].told()
+        return parties.at(session, [asked])[0].document()
 
 
 def _arrived() -> None:

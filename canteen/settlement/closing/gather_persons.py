@@ -67,7 +67,7 @@ def twins(elders: Collection[str], known: Clusters, cut: Cut, first: date, last:
 
 def known_late(period: Period, known: Clusters, cut: Cut) -> list[uuid.UUID]:
     """Standing sales of the contract's earlier periods, of whom a death or a merge became known since the close before."""
-    told = keyset.once(
+    affected = keyset.once(
         select(ElderFact.elder_id)
         .where(
             ElderFact.kind.in_(("status", "merged")),
@@ -76,7 +76,7 @@ def known_late(period: Period, known: Clusters, cut: Cut) -> list[uuid.UUID]:
         )
         .distinct()
     )
-    asked = {uuid.UUID(member) for (elder,) in told for member in known.members(str(elder))}
+    asked = {uuid.UUID(member) for (elder,) in affected for member in known.members(str(elder))}
     found: list[uuid.UUID] = []
     for some in batches(sorted(asked), 500):
         query = (

@@ -72,4 +72,4 @@ def _links(tablet: str, epoch: int, first: int, until: list[ColumnElement[bool]]
     )
     for page in keyset.rows(query, (Record.number, Record.hash), page=5000):
         for number, digest, previous, at, arrived in page:
-            yield Link(tablet, epoch, number, digest, previous, arrivals.day_told(at, arrived))
+            yield Link(tablet, epoch, number, digest, previous, arrivals.stated_day(at, arrived))

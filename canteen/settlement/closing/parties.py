@@ -34,7 +34,7 @@ class Parties:
     account_tail: str
     funds: Mapping[str, str]
 
-    def told(self) -> dict[str, Any]:
+    def document(self) -> dict[str, Any]:
         """As they stand in a statement."""
         return {
             "canteen": self.canteen,
@@ -72,7 +72,7 @@ def of_claims(session: Session, claim_ids: Collection[int]) -> dict[int, Parties
         .where(Claim.id.in_(claim_ids))
     )  # fmt: skip
     rows = session.execute(query).all()
-    found = {claim: Parties(**told) for claim, _, _, _, told, _ in rows if told}
+    found = {claim: Parties(**stated_names) for claim, _, _, _, stated_names, _ in rows if stated_names}
     older = [(row[0], Asked(row[1], row[2], row[3], row[5])) for row in rows if not row[4]]
     return found | dict(zip((claim for claim, _ in older), at(session, [asked for _, asked in older]), strict=True))
 

@@ -99,5 +99,5 @@ def each_by_itself(ticked: Sequence[int], act: Callable[[int], Any], nothing: st
     if not refused or len(refused) == len(ticked) == 1:
         return refused[0] if refused else None
     done = len(ticked) - len(refused)
-    told = "；".join(dict.fromkeys(refusal.message for refusal in refused))
-    return type(refused[0])(f"{done} 项已办，{len(refused)} 项未办：{told}")
+    messages = "；".join(dict.fromkeys(refusal.message for refusal in refused))
+    return type(refused[0])(f"{done} 项已办，{len(refused)} 项未办：{messages}")

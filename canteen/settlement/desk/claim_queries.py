@@ -113,7 +113,7 @@ def states_of(session: Session, claim_ids: Collection[int]) -> dict[int, str]:
 
 def _rows(session: Session, page: Sequence[Claim], states: dict[int, str]) -> list[Row]:
     ids = [claim.id for claim in page]
-    told = parties.of_claims(session, ids)
+    named = parties.of_claims(session, ids)
     funds: dict[int, dict[str, Fen]] = {number: {} for number in ids}
     for number, fund, fen in session.execute(
         select(ClaimLine.claim_id, ClaimLine.fund, func.sum(ClaimLine.fen))
@@ -138,7 +138,7 @@ def _rows(session: Session, page: Sequence[Claim], states: dict[int, str]) -> li
     }
     return [
         Row(
-            claim, told[claim.id].canteen, states[claim.id], funds[claim.id], *counts.get(claim.period_id, (0, 0, 0)),
+            claim, named[claim.id].canteen, states[claim.id], funds[claim.id], *counts.get(claim.period_id, (0, 0, 0)),
         )
         for claim in page
     ]  # fmt: skip

@@ -61,7 +61,7 @@ class About:
 
 def about(session: Session, claim: Claim) -> About:
     """Names and dates of a claim: the names that stand in its statement."""
-    told = parties.of_claims(session, [claim.id])[claim.id]
+    named = parties.of_claims(session, [claim.id])[claim.id]
     query = select(Statement.body, Statement.facts_at).where(Statement.period_id == claim.period_id)
     body, facts = session.execute(query).one()
     stated = json.loads(body)
@@ -69,21 +69,21 @@ def about(session: Session, claim: Claim) -> About:
     return About(
         number=claim.number,
         state=claims.state(session, claim.id),
-        canteen=told.canteen,
-        operator=told.operator,
-        district=told.district,
-        payee=told.payee,
-        bank=told.bank,
-        account_tail=told.account_tail,
+        canteen=named.canteen,
+        operator=named.operator,
+        district=named.district,
+        payee=named.payee,
+        bank=named.bank,
+        account_tail=named.account_tail,
         first=claim.from_day,
         last=claim.to_day,
         fen=claim.fen,
         meals=claim.meals,
         persons=claim.persons,
         guests=stated.get("totals", {}).get("guests", 0),
-        fund_names=dict(told.funds),
+        fund_names=dict(named.funds),
         facts=facts,
-        called_now=canteen.name if canteen.name != told.canteen else "",
+        called_now=canteen.name if canteen.name != named.canteen else "",
     )
 
 

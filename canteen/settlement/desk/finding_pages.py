@@ -105,8 +105,8 @@ def _regrant_page(number: str, finding: int, refusal: Refusal | None = None) -> 
     about, found = claim_summary.about(session, claim), _excess(claim, finding)
     sale = found.sale
     assert sale is not None
-    told = reallocation_queries.of_sale(session, sale)
-    holding = [] if told else reallocation_queries.holders(session, sale)
+    reallocated = reallocation_queries.of_sale(session, sale)
+    holding = [] if reallocated else reallocation_queries.holders(session, sale)
     within = {
         meal: contract
         for meal, contract in claim_queries.contracts_of_sales(session, holding)
@@ -121,7 +121,7 @@ def _regrant_page(number: str, finding: int, refusal: Refusal | None = None) -> 
         meal=meal,
         others=meal_queries.by_ids(sorted(within)),
         beyond_reach=len(holding) - len(within),
-        told=told,
+        reallocated=reallocated,
         open=open_,
         refusal=refusal,
         form=request.form,

@@ -58,7 +58,7 @@ def findings(session: Session, claim: Claim) -> list[Found]:
             subject,
             sale,
             fen,
-            _told(code, body),
+            _figures_of(code, body),
             outcome or "",
             reason or "",
             staff.at(by, recorded) if by else "",
@@ -68,7 +68,7 @@ def findings(session: Session, claim: Claim) -> list[Found]:
     ]
 
 
-def _told(code: str, body: str) -> dict[str, Any]:
+def _figures_of(code: str, body: str) -> dict[str, Any]:
     """The figures of a finding; those of a budget or of days besides in a sentence, for pages and files."""
     found: dict[str, Any] = json.loads(body)
     said = {"prorated": labels.prorated, "day_provisional": labels.provisional}.get(code)

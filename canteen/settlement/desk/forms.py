@@ -91,8 +91,8 @@ def payment(book: Book, row: Claim, about: claim_summary.About, *, accounts: boo
     with reader() as session:
         for (fund, _), fen in carry_over.approved_by_fund(session, row.id).items():
             by_fund[fund] += fen
-        told = payouts.of_claim(session, row.id)
-        staff = names.of(session, "person", payouts.doers(told))
+        statuses = payouts.of_claim(session, row.id)
+        staff = names.of(session, "person", payouts.doers(statuses))
         accounted = _Accounts(session, row.contract_id, whole=accounts)
     paid: list[tuple[int, str, str, str, str, date | None, str, str, str]] = [
         (
@@ -101,7 +101,7 @@ def payment(book: Book, row: Claim, about: claim_summary.About, *, accounts: boo
             staff.at(one.check.checked_by, one.check.recorded) if one.check else "",
             say("pay", one.outcome) if one.outcome else "待复核",
         )
-        for one in told
+        for one in statuses
     ]  # fmt: skip
     if not paid and about.state == "approved":
         paid = [(1, about.payee, about.bank, accounted.at(about.facts), "", None, "", "", "待录入")]
@@ -121,12 +121,12 @@ class _Accounts:
 
     def at(self, upto: int) -> str:
         """As of an event."""
-        told = self._known.entry(self._payee, upto)
-        assert told is not None
-        assert told.account_cipher is not None
+        entry = self._known.entry(self._payee, upto)
+        assert entry is not None
+        assert entry.account_cipher is not None
         if self._whole:
             box = keys.keyring().identity
             with suppress(keys.Unreadable):
-                number: str = box.open(told.account_cipher, f"payee.account {self._payee}", box.key_id).decode()
+                number: str = box.open(entry.account_cipher, f"payee.account {self._payee}", box.key_id).decode()
                 return number
-        return f"尾号 {told.account_tail}"
+        return f"尾号 {entry.account_tail}"

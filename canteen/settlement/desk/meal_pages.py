@@ -31,17 +31,17 @@ def _meal_page(sale: uuid.UUID, refusal: Refusal | None = None) -> ResponseRetur
     facts = claim_queries.facts_at(session, claim.id) if claim else None
     called = parties.of_claims(session, [claim.id])[claim.id].funds if claim else parties.fund_names(session)
     (meal,) = meal_queries.by_ids([sale], named=facts, insider=insider)
-    told = explanation.of(session, sale, insider=insider, named=facts)
-    assert told is not None
+    explained = explanation.of(session, sale, insider=insider, named=facts)
+    assert explained is not None
     judges = any(contract_id in reach(permission) for permission in JUDGES)
     open_ = claim is not None and claims.state(session, claim.id) in review.OPEN_STATES
     page = render_template(
         "settlement/meal.html",
         meal=meal,
-        told=told,
+        explained=explained,
         claim=claim,
         insider=insider,
-        may_withhold=judges and open_ and meal.claimable > 0 and not told.withheld,
+        may_withhold=judges and open_ and meal.claimable > 0 and not explained.withheld,
         may_release=judges and not meal.voided,
         fund_names=called,
         done=done_text(),

@@ -69,9 +69,9 @@ def paying(session: Session, contracts: Collection[str]) -> Paying:
     rows = session.execute(query.order_by(Claim.from_day, Claim.number)).all()
     funds = _approved(session, [claim.id for claim, _ in rows])
     paid_to = _paid_to(session, {claim.contract_id for claim, _ in rows})
-    told = parties.of_claims(session, [claim.id for claim, _ in rows])
+    named = parties.of_claims(session, [claim.id for claim, _ in rows])
     for claim, payee in rows:
-        mine = told[claim.id]
+        mine = named[claim.id]
         stated = PaidTo(mine.payee, mine.bank, mine.account_tail)
         to, last = PaidTo(payee.name, payee.bank, payee.account_tail), paid_to.get(claim.contract_id)
         of = funds.get(claim.id, {})
@@ -134,7 +134,7 @@ def _pay_rows(
     )
     rows = session.execute(query).all()
     waiting = [claim for claim, _, check in rows if check is None]
-    told = parties.of_claims(session, {claim.id for claim, _, _ in rows})
+    named = parties.of_claims(session, {claim.id for claim, _, _ in rows})
     doers = payouts.doers(payouts.Standing(payout, check) for _, payout, check in rows)
     staff = names.of(session, "person", doers)
     funds = _approved(session, [claim.id for claim in waiting])
@@ -146,7 +146,7 @@ def _pay_rows(
         of = funds.get(claim.id, {})
         by = staff.at(payout.entered_by, payout.recorded)
         checked_by = staff.at(check.checked_by, check.recorded) if check else ""
-        mine = told[claim.id]
+        mine = named[claim.id]
         found.append(
             PayRow(claim, mine.canteen, payout.fen, payout, check, by, checked_by, to, of, elsewhere, mine.funds)
         )

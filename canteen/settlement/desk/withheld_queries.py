@@ -41,11 +41,11 @@ def withheld_rows(session: Session, contracts: Collection[str]) -> list[Withheld
         .order_by(WithheldMeal.claim_id, Sale.service_day, WithheldMeal.sale_id, WithheldMeal.id)
     )
     rows = session.execute(query).all()
-    told = parties.of_claims(session, {row[0].claim_id for row in rows})
+    named = parties.of_claims(session, {row[0].claim_id for row in rows})
     staff = names.of(session, "person", {row[0].by for row in rows})
     return [
         WithheldRow(
-            withheld, number, told[withheld.claim_id].canteen, day, told[withheld.claim_id].funds.get(fund, fund),
+            withheld, number, named[withheld.claim_id].canteen, day, named[withheld.claim_id].funds.get(fund, fund),
             staff.at(withheld.by, withheld.recorded), facts,
         )
         for withheld, number, day, fund, facts in rows
