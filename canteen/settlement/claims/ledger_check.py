@@ -17,7 +17,7 @@ from canteen.settlement.closing.statement import Key
 from canteen.settlement.models import Claim, ClaimLine, Statement
 
 
-def agrees(claim_id: int) -> bool:
+def matches_ledger(claim_id: int) -> bool:
     """Whether lines, total and statement of a claim say the same, and the log too. Raises NoClaim."""
     found = keyset.once(select(Claim.period_id, Claim.fen, Claim.statement_hash).where(Claim.id == claim_id))
     if not found:

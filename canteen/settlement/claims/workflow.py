@@ -76,7 +76,7 @@ def move(
         claims.reason_given(reason, "请写明退回的原因（至少 4 个字）。")
     if act == "submit":
         _nothing_missing(claim_id)
-    if act == "approve" and not ledger_check.agrees(claim_id):
+    if act == "approve" and not ledger_check.matches_ledger(claim_id):
         raise NotAsLogged
     if len(reason.strip()) > claims.MOST:
         raise claims.NeedsReason(f"说明最多 {claims.MOST} 字，请写得简短些。")
