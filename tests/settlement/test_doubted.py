@@ -122,7 +122,7 @@ def test_a_released_meal_takes_only_what_is_free_and_a_voided_one_nothing(town: 
     exact(town, "2026-01", "2026-02")
 
 
-def test_a_meal_barred_for_another_reason_besides_is_not_released(town: Town) -> None:
+def test_a_meal_unclaimable_for_a_second_reason_stays_excluded(town: Town) -> None:
     town.bring(at(JAN20), forged(town, JAN6, hour=3))
     town.close("2026-01")
     (finding,) = [one for one in named(town) if one.code == "self_dated"]

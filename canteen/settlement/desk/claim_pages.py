@@ -102,7 +102,7 @@ def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnVa
     state = claims.state(session, claim_id)
     doers, me = claims.doers(session, claim_id), g.person.id
     open_moves = _moves(contract_id, state)
-    barred = {
+    blocked_by = {
         move: [
             rival for rival in sorted(way().rivals(move)) if doers.get(rival) and humans.same(session, me, doers[rival])
         ]
@@ -127,7 +127,7 @@ def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnVa
         lines=claims.lines(session, claim_id),
         history=claim_queries.history(session, claim_id),
         open_moves=open_moves,
-        barred=barred,
+        blocked_by=barred,
         findings=finding_queries.findings(session, claim),
         unanswered=claims.unanswered(session, claim.period_id),
         missing=missing,
