@@ -55,7 +55,7 @@ def permission_for(act: str) -> str:
     return str(guard.Permission[steps.PERMISSIONS[act]])
 
 
-def steps_here() -> steps.Steps:
+def workflow_config() -> steps.WorkflowSteps:
     """The steps in force at this installation."""
     settings: Config = current_app.config["CANTEEN"]
     return steps.of(settings)
@@ -142,5 +142,5 @@ def move(number: str, act: str, reason: str, login: str, password: str, as_json:
         claim = standing.of_number(db.session(), number)
         claim_id, contract = claim.id, claim.contract_id
         person = as_person(login, password, permission_for(act), contract)
-        state = workflow.move(claim_id, act, by=person, reason=reason, way=steps_here())
+        state = workflow.move(claim_id, act, by=person, reason=reason, workflow_steps=workflow_config())
         show({"number": number, "state": state}, as_json, [f"{number}: {say('state', state)}"])

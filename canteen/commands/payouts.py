@@ -9,7 +9,14 @@ import click
 from sqlalchemy import select
 
 from canteen.commands import installation
-from canteen.commands.claims import as_person, json_option, login_option, password_option, permission_for, steps_here
+from canteen.commands.claims import (
+    as_person,
+    json_option,
+    login_option,
+    password_option,
+    permission_for,
+    workflow_config,
+)
 from canteen.commands.period import MONTH, show
 from canteen.db import db
 from canteen.money import show as yuan
@@ -37,7 +44,7 @@ def enter(number: str, voucher: str, paid_on: date, login: str, password: str, a
         claim = standing.of_number(db.session(), number)
         claim_id, contract = claim.id, claim.contract_id
         person = as_person(login, password, permission_for("enter"), contract)
-        payout = paying.enter(claim_id, voucher=voucher, paid_on=paid_on, by=person, way=steps_here())
+        payout = paying.enter(claim_id, voucher=voucher, paid_on=paid_on, by=person, workflow_steps=workflow_config())
         show({"payout": payout, "claim": number}, as_json, [f"payout {payout} of {number} waits for a second person"])
 
 
@@ -56,7 +63,7 @@ def check(payout: int, reason: str | None, login: str, password: str, as_json: b
         contract = db.session.get_one(Claim, found.claim_id).contract_id
         person = as_person(login, password, permission_for("check"), contract)
         outcome = "confirmed" if reason is None else "refused"
-        state = paying.check(payout, outcome, by=person, reason=reason or "", way=steps_here())
+        state = paying.check(payout, outcome, by=person, reason=reason or "", workflow_steps=workflow_config())
         show(
             {"payout": payout, "outcome": outcome, "state": state}, as_json, [f"payout {payout}: {say('state', state)}"]
         )

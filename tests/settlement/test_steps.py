@@ -1,4 +1,4 @@
-"""The way of a claim is configuration; that maker and approver differ is not."""
+"""The workflow of a claim is configuration; that maker and approver differ is not."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from canteen.settlement.claims import steps
 
 
 def test_a_claim_goes_through_the_street_and_the_bureau_by_default():
-    state, way = "draft", []
+    state, moves_made = "draft", []
     while moves := [move for move in steps.DEFAULT.moves_from(state) if move != "return"]:
-        way.append(moves[0])
+        moves_made.append(moves[0])
         state = steps.DEFAULT.target(moves[0], 100)
 
-    assert way == ["submit", "review", "determine", "approve"]
+    assert moves_made == ["submit", "review", "determine", "approve"]
     assert state == "approved"
 
 
@@ -23,10 +23,10 @@ def test_a_claim_may_be_returned_until_it_is_approved():
 
 
 def test_a_small_bureau_may_leave_steps_out():
-    way = steps.read('{"steps": ["submit", "approve"]}')
+    workflow_steps = steps.read('{"steps": ["submit", "approve"]}')
 
-    assert way.sources("review") == ()
-    assert way.moves_from("submitted") == ("approve", "return")
+    assert workflow_steps.sources("review") == ()
+    assert workflow_steps.moves_from("submitted") == ("approve", "return")
 
 
 @pytest.mark.parametrize("state", ["reviewed", "determined"])
@@ -43,15 +43,15 @@ def test_steps_that_are_not_ours_are_refused(text: str):
 
 @pytest.mark.parametrize("text", ['{"apart": []}', '{"steps": ["submit", "approve"], "apart": []}'])
 def test_maker_and_approver_stay_apart_whatever_is_configured(text: str):
-    way = steps.read(text)
+    workflow_steps = steps.read(text)
 
-    assert {"submit", "determine"} <= way.rivals("approve")
-    assert "enter" in way.rivals("check")
+    assert {"submit", "determine"} <= workflow_steps.conflicting_moves("approve")
+    assert "enter" in workflow_steps.conflicting_moves("check")
 
 
 def test_by_default_nobody_makes_two_steps():
     for move in steps.ORDER:
-        assert set(steps.ORDER) - {move} <= steps.DEFAULT.rivals(move)
+        assert set(steps.ORDER) - {move} <= steps.DEFAULT.conflicting_moves(move)
 
 
 @pytest.mark.parametrize(("approved", "state"), [(1, "approved"), (0, "settled"), (-1, "carried")])

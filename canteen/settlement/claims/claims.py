@@ -97,7 +97,7 @@ def state(session: Session, claim_id: int) -> str:
     return session.execute(query).scalar_one_or_none() or steps.START
 
 
-def doers(session: Session, claim_id: int) -> dict[str, set[str]]:
+def actors_by_move(session: Session, claim_id: int) -> dict[str, set[str]]:
     """Who did which act on a claim, over all its rounds, payouts included."""
     done: dict[str, set[str]] = defaultdict(set)
     for decision in decisions(session, claim_id):

@@ -20,7 +20,7 @@ from canteen.places import Contract, Payee
 from canteen.registry.imports import contracts
 from canteen.settlement.claims import claims, steps, workflow
 from canteen.settlement.claims.claims import MoveNotOpen, SamePerson, reason_given
-from canteen.settlement.claims.steps import Steps
+from canteen.settlement.claims.steps import WorkflowSteps
 from canteen.settlement.closing import carry_over
 from canteen.settlement.models import Claim, Decision, Payout, PayoutCheck
 
@@ -75,7 +75,7 @@ def of_claim(session: Session, claim_id: int) -> list[Standing]:
     return [Standing(payout, check) for payout, check in rows]
 
 
-def doers(standings: Iterable[Standing]) -> set[str]:
+def actors(standings: Iterable[Standing]) -> set[str]:
     """Everyone who entered or checked one of these payouts."""
     return {
         by for one in standings for by in (one.payout.entered_by, one.check.checked_by if one.check else None) if by
@@ -97,7 +97,7 @@ def _keep_from_signer(session: Session, claim: Claim, by: str) -> None:
 
 
 @retried
-def enter(claim_id: int, *, voucher: str, paid_on: date, by: str, way: Steps = steps.DEFAULT) -> int:
+def enter(claim_id: int, *, voucher: str, paid_on: date, by: str, workflow_steps: WorkflowSteps = steps.DEFAULT) -> int:
     """Enter the voucher of an approved claim, with the payee as he is now; answers the payout's id.
 
     A second one only after the first was refused. Raises NoClaim, MoveNotOpen, BadVoucher, BadPayDay, PayoutWaits, SamePerson.
@@ -111,7 +111,7 @@ def enter(claim_id: int, *, voucher: str, paid_on: date, by: str, way: Steps = s
             raise MoveNotOpen("这份申报还没有审批，或已拨付。")
         if not claim.to_day < paid_on <= clock.today():
             raise BadPayDay
-        workflow.keep_apart(session, claim_id, "enter", by, way)
+        workflow.keep_apart(session, claim_id, "enter", by, workflow_steps)
         _keep_from_signer(session, claim, by)
         before = of_claim(session, claim_id)
         if any(one.outcome != "refused" for one in before):
@@ -138,7 +138,9 @@ def enter(claim_id: int, *, voucher: str, paid_on: date, by: str, way: Steps = s
 
 
 @retried
-def check(payout_id: int, outcome: str, *, by: str, reason: str = "", way: Steps = steps.DEFAULT) -> str:
+def check(
+    payout_id: int, outcome: str, *, by: str, reason: str = "", workflow_steps: WorkflowSteps = steps.DEFAULT
+) -> str:
     """The second person's word: 'confirmed' pays the claim, 'refused' lets another be entered. Answers the claim's state.
 
     Raises NoPayout, PayoutChecked, SamePerson, NeedsReason, Invalid.
@@ -156,7 +158,7 @@ def check(payout_id: int, outcome: str, *, by: str, reason: str = "", way: Steps
         claim = claims.locked(session, payout.claim_id)
         if session.get(PayoutCheck, payout_id) is not None:
             raise PayoutChecked
-        workflow.keep_apart(session, claim.id, "check", by, way)
+        workflow.keep_apart(session, claim.id, "check", by, workflow_steps)
         _keep_from_signer(session, claim, by)
         done = claims.decisions(session, claim.id)
         body = {"payout": payout_id, "outcome": outcome}

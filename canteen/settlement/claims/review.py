@@ -283,7 +283,7 @@ def _kept(session: Session, claim: Claim, sale: Sale) -> list[WithheldMeal]:
 
 def not_own(session: Session, claim: Claim, sale: Sale | None, by: str) -> None:
     """Raises SamePerson when the claim was submitted, or the meal sold, by the human who would judge it."""
-    if humans.same(session, by, claims.doers(session, claim.id)["submit"]):
+    if humans.same(session, by, claims.actors_by_move(session, claim.id)["submit"]):
         raise SamePerson("这份申报是您申报的，核实须由另一人办理。")
     if sale is not None and humans.same(session, by, {sale.cashier_id}):
         raise SamePerson("这笔就餐是您收银的，核实须由另一人办理。")

@@ -1,6 +1,6 @@
 """Which moves a claim can make, and who may not make two of them. Configuration, read and checked.
 
-The way of a claim: draft -> submit -> review (street) -> determine -> approve -> paid by a checked voucher.
+The path of a claim: draft -> submit -> review (street) -> determine -> approve -> paid by a checked voucher.
 A bureau may leave out steps or keep more people apart; maker and approver are always two people (P23).
 """
 
@@ -36,7 +36,7 @@ class BadSteps(Invalid):
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class WorkflowSteps:
     """The steps in force, in order, and the pairs of acts that one person may not both do on a claim."""
 
     order: tuple[str, ...] = ORDER
@@ -66,13 +66,13 @@ class Steps:
         """The moves open in `state`, the forward one first."""
         return tuple(move for move in (*self.order, "return") if state in self.sources(move))
 
-    def rivals(self, move: str) -> frozenset[str]:
+    def conflicting_moves(self, move: str) -> frozenset[str]:
         """Acts whose doer may not make `move`."""
         return frozenset(other for pair in self.apart if move in pair for other in pair if other != move)
 
 
-def make(order: Sequence[str] = ORDER, apart: Iterable[Sequence[str]] | None = None) -> Steps:
-    """Steps in `order`; `apart` adds to the floor, and left out keeps all who move a claim apart.
+def make(order: Sequence[str] = ORDER, apart: Iterable[Sequence[str]] | None = None) -> WorkflowSteps:
+    """Make the steps in `order`; `apart` adds to the floor, and left out keeps all who move a claim apart.
 
     Raises BadSteps for an unknown step, a missing submit or approve, or an order that is not ours.
     """
@@ -82,15 +82,15 @@ def make(order: Sequence[str] = ORDER, apart: Iterable[Sequence[str]] | None = N
     for pair in pairs:
         if len(set(pair)) != 2 or not set(pair) <= PERMISSIONS.keys():
             raise BadSteps(f"不相容岗位应为两个不同的步骤：{'、'.join(pair)}。")
-    return Steps(tuple(order), frozenset(frozenset(pair) for pair in (*pairs, *FLOOR)))
+    return WorkflowSteps(tuple(order), frozenset(frozenset(pair) for pair in (*pairs, *FLOOR)))
 
 
 def _all_pairs(order: Sequence[str]) -> list[tuple[str, ...]]:
     return [(first, second) for at, first in enumerate(order) for second in order[at + 1 :]]
 
 
-def read(text: str) -> Steps:
-    """Steps from JSON: {"steps": ["submit", …], "apart": [["submit", "review"], …]}. Raises BadSteps."""
+def read(text: str) -> WorkflowSteps:
+    """Read steps from JSON: {"steps": ["submit", …], "apart": [["submit", "review"], …]}. Raises BadSteps."""
     try:
         given = json.loads(text)
     except ValueError as error:
@@ -103,7 +103,7 @@ def read(text: str) -> Steps:
     return make(order, apart)
 
 
-def of(config: Config) -> Steps:
+def of(config: Config) -> WorkflowSteps:
     """The steps in force at an installation: those of its file, or ours. Raises BadSteps."""
     if config.workflow_file is None:
         return DEFAULT

@@ -23,7 +23,7 @@ from canteen.money import Fen, show
 from canteen.places import Contract
 from canteen.settlement.claims import claims, ledger_check, missing_records, review, steps
 from canteen.settlement.claims.claims import MoveNotOpen, SamePerson
-from canteen.settlement.claims.steps import Steps
+from canteen.settlement.claims.steps import WorkflowSteps
 from canteen.settlement.closing import carry_over
 from canteen.settlement.labels import say
 from canteen.settlement.models import Claim, Decision
@@ -60,7 +60,7 @@ def move(
     *,
     by: str,
     reason: str = "",
-    way: Steps = steps.DEFAULT,
+    workflow_steps: WorkflowSteps = steps.DEFAULT,
     at: int | None = None,
     approved: Fen | None = None,
 ) -> str:
@@ -80,7 +80,7 @@ def move(
         raise NotAsLogged
     if len(reason.strip()) > claims.MOST:
         raise claims.NeedsReason(f"说明最多 {claims.MOST} 字，请写得简短些。")
-    return _move(claim_id, act, by=by, reason=reason.strip(), way=way, at=at, seen=approved)
+    return _move(claim_id, act, by=by, reason=reason.strip(), workflow_steps=workflow_steps, at=at, seen=approved)
 
 
 def _nothing_missing(claim_id: int) -> None:
@@ -96,7 +96,9 @@ def _nothing_missing(claim_id: int) -> None:
 
 
 @retried
-def _move(claim_id: int, act: str, *, by: str, reason: str, way: Steps, at: int | None, seen: Fen | None) -> str:
+def _move(
+    claim_id: int, act: str, *, by: str, reason: str, workflow_steps: WorkflowSteps, at: int | None, seen: Fen | None
+) -> str:
     with transaction() as session:
         contract_id = session.get_one(Claim, claim_id).contract_id if session.get(Claim, claim_id) else None
         contract = session.get(Contract, contract_id) if contract_id else None
@@ -108,15 +110,15 @@ def _move(claim_id: int, act: str, *, by: str, reason: str, way: Steps, at: int 
         claim = claims.locked(session, claim_id)
         done = claims.decisions(session, claim_id)
         before = done[-1].to_state if done else steps.START
-        if before not in way.sources(act) or (at is not None and at != len(done)):
+        if before not in workflow_steps.sources(act) or (at is not None and at != len(done)):
             raise MoveNotOpen
-        keep_apart(session, claim_id, act, by, way)
+        keep_apart(session, claim_id, act, by, workflow_steps)
         if before == "submitted" and act != "return" and claims.unanswered(session, claim.period_id):
             raise Unjudged
         approved = approved_fen(session, claim)
         if seen is not None and seen != approved:
             raise AmountMoved
-        after = way.target(act, approved)
+        after = workflow_steps.target(act, approved)
         body = {"n": len(done) + 1, "to": after, "approved": approved}
         number = events.record(session, f"claim.{act}", f"claim:{claim.number}", by=by, body=body)
         if period is not None:
@@ -144,14 +146,14 @@ def _gate(session: Session, contract: Contract, claim_id: int) -> Period:
     return periods.gate(session, contract, session.get_one(Claim, claim_id).to_day)
 
 
-def keep_apart(session: Session, claim_id: int, act: str, by: str, way: Steps) -> None:
+def keep_apart(session: Session, claim_id: int, act: str, by: str, workflow_steps: WorkflowSteps) -> None:
     """Raises SamePerson when the human behind `by` did an act that `act` must be kept apart from."""
-    doers = claims.doers(session, claim_id)
+    actors_by_move = claims.actors_by_move(session, claim_id)
     if act == "submit" and humans.same(session, by, claims.judges(session, claim_id)):
         raise SamePerson("这份申报的待核实事项是您核实的，申报须由另一人办理。")
-    for rival in sorted(way.rivals(act)):
-        if doers.get(rival) and humans.same(session, by, doers[rival]):
-            raise SamePerson(f"这份申报的“{say('move', rival)}”是您办理的，“{say('move', act)}”须由另一人办理。")
+    for other in sorted(workflow_steps.conflicting_moves(act)):
+        if actors_by_move.get(other) and humans.same(session, by, actors_by_move[other]):
+            raise SamePerson(f"这份申报的“{say('move', other)}”是您办理的，“{say('move', act)}”须由另一人办理。")
 
 
 def approved_fen(session: Session, claim: Claim) -> Fen:

@@ -12,7 +12,7 @@ from canteen.auth.guard import NotCovered, Permission
 from canteen.db import db
 from canteen.errors import Conflict, Forbidden, Invalid, Refusal
 from canteen.settlement.claims import claims, steps
-from canteen.settlement.claims.steps import Steps
+from canteen.settlement.claims.steps import WorkflowSteps
 from canteen.settlement.models import Claim
 from canteen.web import nav
 
@@ -41,7 +41,7 @@ DONE = {
 }
 
 
-def way() -> Steps:
+def workflow_config() -> WorkflowSteps:
     """The steps in force here."""
     return steps.of(current_app.config["CANTEEN"])
 

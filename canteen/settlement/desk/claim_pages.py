@@ -35,7 +35,7 @@ from canteen.settlement.desk.blueprint import (
     permission_of,
     reach,
     signed_fen,
-    way,
+    workflow_config,
 )
 from canteen.web.errors import status_of
 from canteen.web.numbers import whole
@@ -83,7 +83,7 @@ def _todo(row: claim_queries.Row, unchecked: set[int]) -> str:
 
 def _moves(contract_id: str, state: str) -> list[str]:
     """The moves that the caller's rights open for a claim in `state`."""
-    return [move for move in way().moves_from(state) if contract_id in reach(permission_of(move))]
+    return [move for move in workflow_config().moves_from(state) if contract_id in reach(permission_of(move))]
 
 
 # --- one claim ---
@@ -100,11 +100,13 @@ def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnVa
     session = db.session()
     claim_id, contract_id = claim.id, claim.contract_id
     state = claims.state(session, claim_id)
-    doers, me = claims.doers(session, claim_id), g.person.id
+    actors_by_move, me = claims.actors_by_move(session, claim_id), g.person.id
     open_moves = _moves(contract_id, state)
     blocked_by = {
         move: [
-            rival for rival in sorted(way().rivals(move)) if doers.get(rival) and humans.same(session, me, doers[rival])
+            other
+            for other in sorted(workflow_config().conflicting_moves(move))
+            if actors_by_move.get(other) and humans.same(session, me, actors_by_move[other])
         ]
         for move in open_moves
     }
@@ -158,7 +160,7 @@ def move(number: str) -> ResponseReturnValue:
     seen = request.form.get("seen", "")
     try:
         workflow.move(
-            claim_id, act, by=g.person.id, reason=request.form.get("reason", ""), way=way(),
+            claim_id, act, by=g.person.id, reason=request.form.get("reason", ""), workflow_steps=workflow_config(),
             at=whole(seen) if seen.isdecimal() else None, approved=signed_fen(request.form.get("approved", "")),
         )  # fmt: skip
     except REFUSED as refusal:

@@ -92,7 +92,7 @@ def payment(book: Book, row: Claim, about: claim_summary.About, *, accounts: boo
         for (fund, _), fen in carry_over.approved_by_fund(session, row.id).items():
             by_fund[fund] += fen
         statuses = payouts.of_claim(session, row.id)
-        staff = names.of(session, "person", payouts.doers(statuses))
+        staff = names.of(session, "person", payouts.actors(statuses))
         accounted = _Accounts(session, row.contract_id, whole=accounts)
     paid: list[tuple[int, str, str, str, str, date | None, str, str, str]] = [
         (

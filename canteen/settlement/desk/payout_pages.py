@@ -15,7 +15,7 @@ from canteen.db import db
 from canteen.errors import Refusal
 from canteen.settlement.claims import payouts
 from canteen.settlement.desk import payout_queries
-from canteen.settlement.desk.blueprint import REFUSED, bp, done_text, find, reach, way
+from canteen.settlement.desk.blueprint import REFUSED, bp, done_text, find, reach, workflow_config
 from canteen.settlement.models import Claim, Payout
 from canteen.web.days import required_day
 from canteen.web.errors import status_of
@@ -50,7 +50,7 @@ def enter_payout(number: str) -> ResponseReturnValue:
     return _paying(
         lambda: payouts.enter(
             claim_id, voucher=request.form.get("voucher", ""), paid_on=_paid_on(request.form.get("paid_on", "")),
-            by=g.person.id, way=way(),
+            by=g.person.id, workflow_steps=workflow_config(),
         ),
         "entered",
     )  # fmt: skip
@@ -65,7 +65,9 @@ def check_payout(payout: int) -> ResponseReturnValue:
         raise NotCovered
     outcome = request.form.get("outcome", "")
     return _paying(
-        lambda: payouts.check(payout, outcome, by=g.person.id, reason=request.form.get("reason", ""), way=way()),
+        lambda: payouts.check(
+            payout, outcome, by=g.person.id, reason=request.form.get("reason", ""), workflow_steps=workflow_config()
+        ),
         outcome,
     )
 
