@@ -12,7 +12,17 @@ from canteen.db import Base
 
 KINDS = ("granted", "open", "claimed", "disallowed", "paid", "excluded", "elder", "cash", "mobile", "donated")
 MOVEMENTS = ("meal", "verdict", "void", "payment", "refund", "claim", "disallow", "pay", "hold", "revalue")
-LATER = 1000  # numbers of shares from here on are differences: LATER x the revaluation + the place of the fund
+FIRST_DIFFERENCE_SHARE = 1000  # a sale's own shares have lower numbers, differences of revaluations higher ones
+
+
+def difference_share(revaluation_id: int, fund_place: int) -> int:
+    """Give the share number under which a revaluation books its difference for the fund at `fund_place` (from 0)."""
+    return FIRST_DIFFERENCE_SHARE * revaluation_id + fund_place
+
+
+def revaluation_of(share_n: int) -> int:
+    """Read back from the share number of a difference which revaluation booked it."""
+    return share_n // FIRST_DIFFERENCE_SHARE
 
 
 class Period(Base):
@@ -74,7 +84,9 @@ class Transfer(Base):
     fen: Mapped[int]
     movement: Mapped[str]
     sale_id: Mapped[uuid.UUID | None]
-    share_n: Mapped[int | None]  # which share of the sale, from LATER on a difference made later; null for a payment
+    share_n: Mapped[
+        int | None
+    ]  # which share of the sale, from FIRST_DIFFERENCE_SHARE on a difference; null for a payment
     fund: Mapped[str]
     contract_id: Mapped[str] = mapped_column(ForeignKey("contract.id"))
     district_id: Mapped[str]

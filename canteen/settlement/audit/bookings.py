@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import aliased
 
 from canteen import keyset
-from canteen.ledger.models import LATER, Account, Period, Transfer
+from canteen.ledger.models import FIRST_DIFFERENCE_SHARE, Account, Period, Transfer
 from canteen.pos.models import Payment, Sale, Tender, Void
 from canteen.settlement.audit.differences import Difference, ShareKey
 from canteen.settlement.audit.repriced import Meal
@@ -27,7 +27,7 @@ def of_sales(meals: Sequence[Meal]) -> Iterator[Difference]:
         select(Transfer.sale_id, Transfer.share_n, Transfer.movement, source.kind, target.kind, func.sum(Transfer.fen))
         .join(source, source.id == Transfer.source_id)
         .join(target, target.id == Transfer.target_id)
-        .where(keyset.among(Transfer.sale_id, [meal.id for meal in meals]), Transfer.share_n < LATER)
+        .where(keyset.among(Transfer.sale_id, [meal.id for meal in meals]), Transfer.share_n < FIRST_DIFFERENCE_SHARE)
         .where(Transfer.cause.like("sale:%") | (Transfer.movement == "void"))
         .group_by(Transfer.sale_id, Transfer.share_n, Transfer.movement, source.kind, target.kind)
     )

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import aliased
 
 from canteen import keyset
-from canteen.ledger.models import LATER, Account, Period, Transfer
+from canteen.ledger.models import FIRST_DIFFERENCE_SHARE, Account, Period, Transfer
 from canteen.money import Fen
 from canteen.pos.models import Sale, Void
 from canteen.settlement.audit import repriced
@@ -36,7 +36,7 @@ def differences(row: Period, quotes: Quotes, lines: Counter[LineKey]) -> Iterato
 
 def _sales(row: Period) -> list[uuid.UUID]:
     """Sales with a difference that was booked to the period, moved in it, or waits there for a person."""
-    moved = select(Transfer.sale_id).where(Transfer.period_id == row.id, Transfer.share_n >= LATER)
+    moved = select(Transfer.sale_id).where(Transfer.period_id == row.id, Transfer.share_n >= FIRST_DIFFERENCE_SHARE)
     named = select(RevaluedSale.sale_id).where(RevaluedSale.period_id == row.id)
     return sorted({sale for query in (moved, named) for (sale,) in keyset.once(query) if sale is not None})
 
@@ -145,7 +145,7 @@ def _transfers(row: Period, found: Mapping[uuid.UUID, _Sale], lines: Counter[Lin
         )
         .join(source, source.id == Transfer.source_id)
         .join(target, target.id == Transfer.target_id)
-        .where(keyset.among(Transfer.sale_id, list(found)), Transfer.share_n >= LATER)
+        .where(keyset.among(Transfer.sale_id, list(found)), Transfer.share_n >= FIRST_DIFFERENCE_SHARE)
         .group_by(
             Transfer.sale_id, Transfer.share_n, Transfer.movement, Transfer.period_id, source.kind, target.kind
         )

@@ -19,7 +19,7 @@ from canteen.auth import humans
 from canteen.db import retried, transaction
 from canteen.errors import Conflict, Invalid, Missing
 from canteen.ledger import periods, transfers
-from canteen.ledger.models import LATER, Period, Transfer
+from canteen.ledger.models import FIRST_DIFFERENCE_SHARE, Period, Transfer
 from canteen.ledger.queries import net, with_ends
 from canteen.ledger.transfers import Move
 from canteen.money import Fen
@@ -322,7 +322,7 @@ def standing(session: Session, sale_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID,
     """Of each sale as sold: ((fund, share), fen) in `open`. Approval moves sums, so it does not show here."""
     rows = session.execute(
         with_ends(select(Transfer.sale_id, Transfer.fund, Transfer.share_n, net("open")))
-        .where(keyset.among(Transfer.sale_id, sale_ids), Transfer.share_n < LATER)
+        .where(keyset.among(Transfer.sale_id, sale_ids), Transfer.share_n < FIRST_DIFFERENCE_SHARE)
         .where(Transfer.movement.in_((*lines.CLAIMABLE, "disallow")))
         .group_by(Transfer.sale_id, Transfer.fund, Transfer.share_n)
         .order_by(Transfer.sale_id, Transfer.fund, Transfer.share_n)

@@ -1,4 +1,4 @@
-"""What revaluations booked, as claims, exports and the second reckoning read it. Numbers of shares from LATER on."""
+"""What revaluations booked, as claims, exports and the second reckoning read it. Their shares are numbered from FIRST_DIFFERENCE_SHARE on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from canteen import clock, keyset
 from canteen.db import db
-from canteen.ledger.models import LATER, Period, Transfer
+from canteen.ledger.models import FIRST_DIFFERENCE_SHARE, Period, Transfer, revaluation_of
 from canteen.ledger.queries import account_ids, net, signed_at, touching, with_ends
 from canteen.ledger.transfers import Move
 from canteen.money import Fen
@@ -46,7 +46,9 @@ def booked(period: Period) -> Iterator[Booked]:
     moved = (
         select(Transfer.sale_id, Transfer.share_n, Transfer.fund, Sale.elder_id, Transfer.service_day, fen)
         .join(Sale, Sale.id == Transfer.sale_id)
-        .where(Transfer.period_id == period.id, Transfer.share_n >= LATER, Transfer.movement.in_(MOVED))
+        .where(
+            Transfer.period_id == period.id, Transfer.share_n >= FIRST_DIFFERENCE_SHARE, Transfer.movement.in_(MOVED)
+        )
         .where(touching(accounts))
         .group_by(Transfer.sale_id, Transfer.share_n, Transfer.fund, Sale.elder_id, Transfer.service_day)
     )
@@ -61,7 +63,7 @@ def booked(period: Period) -> Iterator[Booked]:
 
 def key_of(origins: claim_lines.Origins, fund: str, day: date, share_n: int) -> Key:
     """The line that a difference stands in: it cites the claim of its day, if that is closed, and the revaluation."""
-    origin = f"{origins.of_day(day)}/R{share_n // LATER}".removeprefix("/")
+    origin = f"{origins.of_day(day)}/R{revaluation_of(share_n)}".removeprefix("/")
     return Key("revaluation", fund, clock.month_of(day), origin)
 
 
@@ -107,7 +109,7 @@ def standing(session: Session, sale_id: uuid.UUID) -> list[tuple[str, int, Fen]]
     """(fund, share, fen) of a sale's differences that stand in `open`; below zero where one is to the fund's good."""
     rows = session.execute(
         with_ends(select(Transfer.fund, Transfer.share_n, net("open")))
-        .where(Transfer.sale_id == sale_id, Transfer.share_n >= LATER, Transfer.movement.in_(MOVED))
+        .where(Transfer.sale_id == sale_id, Transfer.share_n >= FIRST_DIFFERENCE_SHARE, Transfer.movement.in_(MOVED))
         .group_by(Transfer.fund, Transfer.share_n)
         .order_by(Transfer.fund, Transfer.share_n)
     )

@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 
 from canteen import clock, keyset
 from canteen.db import db
-from canteen.ledger.models import LATER, Account, Period, Transfer
+from canteen.ledger.models import FIRST_DIFFERENCE_SHARE, Account, Period, Transfer
 from canteen.ledger.queries import account_ids, signed_at, touching
 from canteen.money import Fen
 from canteen.pos.models import Sale
@@ -172,7 +172,7 @@ def _of(period: Period, accounts: list[int], low: int | None, high: int | None) 
 
 
 def _sold(period: Period, low: int | None, high: int | None) -> list[ColumnElement[bool]]:
-    sold = Transfer.share_n < LATER  # differences made later have lines of their own
+    sold = Transfer.share_n < FIRST_DIFFERENCE_SHARE  # differences made later have lines of their own
     found = [Transfer.period_id == period.id, Transfer.movement.in_(CLAIMABLE), sold]
     if low is not None and high is not None:
         found.append(and_(Transfer.id > low, Transfer.id <= high))

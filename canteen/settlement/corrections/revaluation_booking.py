@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from canteen import clock
 from canteen.db import intern
 from canteen.ledger import transfers
-from canteen.ledger.models import LATER
+from canteen.ledger.models import difference_share
 from canteen.ledger.transfers import Move
 from canteen.pos.models import AddedUse, QuoteInput, Slot
 from canteen.rulebooks import layers
@@ -32,7 +32,7 @@ def write(session: Session, revaluation_id: int, again: Again, period: Any) -> N
             at=clock.now(),
         )
     )  # fmt: skip
-    numbered = [(LATER * revaluation_id + n, fund) for n, fund in enumerate(changed.funds)]
+    numbered = [(difference_share(revaluation_id, n), fund) for n, fund in enumerate(changed.funds)]
     shares = [
         {
             "sale_id": meal.id,

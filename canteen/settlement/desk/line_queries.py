@@ -9,7 +9,7 @@ from datetime import date
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from canteen import keyset
-from canteen.ledger.models import LATER, Period, Transfer
+from canteen.ledger.models import FIRST_DIFFERENCE_SHARE, Period, Transfer
 from canteen.ledger.queries import account_ids, signed_at, touching
 from canteen.money import Fen
 from canteen.pos.models import Sale
@@ -66,7 +66,7 @@ def _of_period(claim: Claim, line: LineStanding, after: str | None) -> list[Ref]
             Transfer.sale_id == Sale.id,
             Transfer.period_id == claim.period_id,
             Transfer.movement.in_(claim_lines.CLAIMABLE),
-            Transfer.share_n < LATER,
+            Transfer.share_n < FIRST_DIFFERENCE_SHARE,
             touching(accounts),
         )
         .correlate(Sale)
