@@ -1,4 +1,4 @@
-"""canteen period: close what is over, reckon a closed period a second way, tell how things stand."""
+"""canteen period: close what is over, recompute a closed period, tell how things stand."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _close_each(todo: list[tuple[str, date]]) -> tuple[list[period_close.Closed]
 
 
 def _over(contract: str | None) -> list[tuple[str, date]]:
-    """What is over and not reckoned yet, of one contract or all."""
+    """What is over and not computed yet, of one contract or all."""
     if contract is not None and db.session.get(Contract, contract) is None:
         raise NoContract
     found = period_close.due(db.session(), clock.today())
@@ -111,7 +111,7 @@ def _over(contract: str | None) -> list[tuple[str, date]]:
 @click.argument("month", type=MONTH, required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def verify_(contract: str, month: date | None, as_json: bool) -> None:
-    """Reckon closed periods of CONTRACT a second way and name every difference; exit 1 if there is one."""
+    """Recompute closed periods of CONTRACT and name every difference; exit 1 if there is one."""
     with installation():
         numbers = _closed(contract, month)
         results = [verify.period(number) for number in numbers]

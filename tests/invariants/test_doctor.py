@@ -153,7 +153,7 @@ def test_a_closed_period_without_a_claim_is_named(
         world.a_rulebook(session)
         world.sell(till, None)
     with clock.at(NOON + timedelta(days=30)), monkeypatch.context() as broken:
-        broken.setattr(close, "reckon", _overflow)
+        broken.setattr(close, "compute", _overflow)
         with pytest.raises(OverflowError):
             close.close("k1", date(2026, 1, 1), by="system")
         assert close.unclaimed(session, before=clock.now()) == []

@@ -152,7 +152,7 @@ def test_a_merge_among_sales_of_both_entries_grants_one_meal_or_was_later(
 
 
 def test_taking_a_merge_back_waits_for_whoever_holds_the_person_they_were(app: Flask, session: Session) -> None:
-    """Else a void under the one lock and a sale under the other would both reckon with the same slot."""
+    """Else a void under the one lock and a sale under the other would both count the same slot."""
     world.make(session)
     root, other = (world.an_elder(session) for _ in range(2))
     with transaction() as own:

@@ -47,7 +47,7 @@ def notice(text: str, first: date, last: date, *, on: date = LATER_ON, **where: 
 
 
 def facts(elder: uuid.UUID, first: date, last: date, *, on: date = LATER_ON) -> tuple[int, dict[str, Any]]:
-    """One elder reckoned again as known now, asked for by the administrator and ordered by the chief."""
+    """One elder computed again as known now, asked for by the administrator and ordered by the chief."""
     with clock.at(at(on, 9)):
         number = revaluations.ask_facts(elder, from_day=first, to_day=last, reason="低保证 2026-17", by="p-admin")
         run(number, preview=True, on=on)

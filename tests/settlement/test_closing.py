@@ -75,7 +75,7 @@ def test_a_close_killed_after_the_flip_resumes_to_the_same_bytes(town: Town, mon
 
     killed_after_the_flip(town, "2026-01", monkeypatch)
     period = town.period("2026-01")
-    clean = close.reckon(period.id)
+    clean = close.compute(period.id)
     assert close.unfinished(town.session) == [period.id]
     town.sell(FEB3, town.cards[0])
     town.bring(at(date(2026, 2, 10)), late)
@@ -88,7 +88,7 @@ def test_a_close_killed_after_the_flip_resumes_to_the_same_bytes(town: Town, mon
 
 
 def killed_after_the_flip(town: Town, month: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A close whose process dies when the period is closed and nothing is reckoned."""
+    """A close whose process dies when the period is closed and nothing is computed."""
 
     class Killed(BaseException):
         pass
@@ -102,7 +102,7 @@ def killed_after_the_flip(town: Town, month: str, monkeypatch: pytest.MonkeyPatc
             town.close(month)
 
 
-def test_a_close_reckons_first_what_a_killed_one_left_before_it(town: Town, monkeypatch: pytest.MonkeyPatch):
+def test_a_close_computes_first_what_a_killed_one_left_before_it(town: Town, monkeypatch: pytest.MonkeyPatch):
     town.sell(JAN5, town.cards[0])
     late = town.sealed(JAN6, town.cards[0])
     killed_after_the_flip(town, "2026-01", monkeypatch)
@@ -125,7 +125,7 @@ def test_a_void_that_comes_before_a_killed_close_is_resumed_changes_no_byte_of_i
         number = events.record(session, "elder.facts", "x", by="p-admin")
         elders.add_fact(session, town.elders[0], "status", "deceased", JAN5, None, "民政", number)
     killed_after_the_flip(town, "2026-02", monkeypatch)
-    clean = statement.body(close.reckon(town.period("2026-02").id))
+    clean = statement.body(close.compute(town.period("2026-02").id))
     town.void(sale, at(date(2026, 3, 10)))
 
     assert town.close("2026-02").hash == statement.digest(clean)
@@ -139,7 +139,7 @@ def test_a_statement_stays_the_same_whatever_comes_later(town: Town):
     town.bring(at(date(2026, 2, 10)), late)
     town.void(sale, at(date(2026, 2, 11)))
 
-    again = close.reckon(town.period("2026-01").id)
+    again = close.compute(town.period("2026-01").id)
 
     assert statement.digest(statement.body(again)) == first.hash
 
@@ -214,7 +214,7 @@ def test_pages_of_any_size_give_the_same_bytes(town: Town, monkeypatch: pytest.M
     for size in (1, 2, 3, 7):
         monkeypatch.setattr(keyset, "PAGE", size)
         monkeypatch.setattr(lines, "PAGE", size)
-        again = statement.body(close.reckon(town.period("2026-02").id))
+        again = statement.body(close.compute(town.period("2026-02").id))
         assert statement.digest(again) == first.hash, size
 
 
@@ -230,7 +230,7 @@ def test_a_close_waits_for_records_that_other_tills_are_writing(town: Town, monk
         other.rollback()
 
     monkeypatch.setattr(close.time, "sleep", their_commit)
-    close.reckon(town.period("2026-01").id)
+    close.compute(town.period("2026-01").id)
     other.close()
 
     assert looks == [close.SETTLING]

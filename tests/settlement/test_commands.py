@@ -108,13 +108,13 @@ def test_a_close_that_fails_is_told_and_run_again_mends_it(run: Run, staff: Town
 def test_a_close_that_fails_holds_up_no_other_contract(run: Run, staff: Town, monkeypatch: pytest.MonkeyPatch):
     with clock.at(at(JAN5)):
         world.make(staff.session, canteen="c2", contract="k2", tablet="t2")
-    right = close.reckon
+    right = close.compute
 
-    def reckon(period_id: int) -> object:
+    def compute(period_id: int) -> object:
         period = close.load(period_id)
         return _overflow() if period.contract_id == "k1" else right(period_id)
 
-    monkeypatch.setattr(close, "reckon", reckon)
+    monkeypatch.setattr(close, "compute", compute)
     result = run("period", "close", "--json")
 
     assert result.exit_code == 1
@@ -125,7 +125,7 @@ def _overflow(*_: object) -> object:
     raise OverflowError("date value out of range")
 
 
-def test_a_second_reckoning_that_differs_ends_with_1_and_names_the_difference(run: Run, staff: Town):
+def test_an_audit_that_differs_ends_with_1_and_names_the_difference(run: Run, staff: Town):
     run("period", "close", "k1", "2026-01")
     tamper("UPDATE transfer SET fen = fen + 1 WHERE id = (SELECT min(id) FROM transfer WHERE movement = 'meal')")
 

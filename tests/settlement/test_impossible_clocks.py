@@ -109,7 +109,7 @@ def test_a_revoked_tablets_impossible_clock_breaks_no_page(app: Flask, town: Tow
     browser = Browser(app.test_client())
     browser.log_in("manager")
     assert browser.get("/desk/claims/k1-202601").status_code == 200
-    assert close.reckon(town.period("2026-01").id).fen == 500
+    assert close.compute(town.period("2026-01").id).fen == 500
     assert town.close("2026-01").hash == first.hash
     assert town.close("2026-02").flipped
 

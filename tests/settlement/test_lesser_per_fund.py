@@ -99,7 +99,7 @@ def test_a_price_that_is_ours_is_borne_by_its_own_rules(sold: list[Part]) -> Non
 
 
 @given(parts, parts)
-def test_the_second_reckoning_shares_out_as_the_till_does(sold: list[Part], ours: list[Part]) -> None:
+def test_the_audit_shares_out_as_the_till_does(sold: list[Part], ours: list[Part]) -> None:
     first = [
         +taken if part.payer == "subsidy" else Counter()
         for part, taken in zip(sold, lesser.borne(sold, ours), strict=True)

@@ -50,7 +50,7 @@ def die(*args, **kwargs):
 where = sys.argv[1]
 if where == "after the flip":
     closing.settle = die
-elif where == "while reckoning":
+elif where == "while computing":
     period_checks.checks.of_clocks = die
 else:
     closing._claim = die
@@ -130,7 +130,7 @@ def test_closes_at_once_of_two_canteens_share_out_a_budget_once(
         assert verify.period(town.period("2026-01").id).differences == ()
 
 
-@pytest.mark.parametrize("where", ["after the flip", "while reckoning", "while storing"])
+@pytest.mark.parametrize("where", ["after the flip", "while computing", "while storing"])
 def test_a_close_killed_in_the_middle_resumes_to_the_bytes_of_a_clean_one(
     sold: Town, environment: dict[str, str], where: str
 ):
@@ -139,7 +139,7 @@ def test_a_close_killed_in_the_middle_resumes_to_the_bytes_of_a_clean_one(
     )
     assert killed.returncode == -signal.SIGKILL
     assert (count(Claim), count(Statement), count(Finding)) == (0, 0, 0)
-    clean = statement.digest(statement.body(period_close.reckon(sold.period("2026-01").id)))
+    clean = statement.digest(statement.body(period_close.compute(sold.period("2026-01").id)))
     sold.sell(date(2026, 2, 2), sold.cards[0])
     db.session.rollback()
 

@@ -91,7 +91,7 @@ def test_a_month_closed_before_names_were_stated_keeps_them_too(
         claim_id = close_january(town)
     stored = town.session.execute(select(Statement.body)).scalar_one()
     assert "names" not in json.loads(stored)
-    assert statement.body(close.reckon(town.claim("2026-01").period_id)) == stored
+    assert statement.body(close.compute(town.claim("2026-01").period_id)) == stored
     before = exported(claim_id, tmp_path)
 
     rename_everything(town)
@@ -108,7 +108,7 @@ def test_the_statement_names_who_it_is_of_under_its_hash(town: Town) -> None:
     }  # fmt: skip
     rename_everything(town)
 
-    again = statement.body(close.reckon(town.claim("2026-01").period_id))
+    again = statement.body(close.compute(town.claim("2026-01").period_id))
 
     assert (again, statement.digest(again)) == (body, hash_)
 

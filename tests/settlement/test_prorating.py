@@ -278,7 +278,7 @@ def test_a_close_that_is_killed_and_resumed_books_the_parts_once(
     meals(here, 3)
     meals(there, 2)
     killed_after_the_flip(here, "2026-01", monkeypatch)
-    clean = statement.body(close.reckon(here.period("2026-01").id))
+    clean = statement.body(close.compute(here.period("2026-01").id))
     there.close("2026-01")
 
     closed = here.close("2026-01", on=date(2026, 2, 9))

@@ -1,4 +1,4 @@
-"""Months of two canteens drawn by lot: sales, late records, voids, benefits moved. Every close reckons the same twice."""
+"""Months of two canteens drawn by lot: sales, late records, voids, benefits moved. Every close computes the same twice."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Machine:
 
 
 @pytest.mark.parametrize("seed", [0, 2, 11])
-def test_months_in_which_benefits_are_moved_reckon_the_same_twice(app: Flask, session: Session, seed: int):
+def test_months_in_which_benefits_move_compute_the_same_twice(app: Flask, session: Session, seed: int):
     lot = random.Random(seed)
     with clock.at(MADE):
         tills = [world.make(session, canteen=f"c{n}", contract=f"k{n}", tablet=f"t{n}") for n in (1, 2)]

@@ -65,7 +65,7 @@ def claimable(*sales: uuid.UUID) -> list[int]:
 
 
 def exact(town: Town, *months: str) -> None:
-    """The second reckoning finds nothing, and every fen stands in one place."""
+    """The audit finds nothing, and every fen stands in one place."""
     for month in months:
         assert verify.period(town.period(month).id).differences == ()
     town.session.rollback()
@@ -457,7 +457,7 @@ ALTERED = {
 
 
 @pytest.mark.parametrize("what", ALTERED)
-def test_whatever_is_altered_of_a_moved_benefit_is_named_by_the_second_reckoning(town: Town, what: str):
+def test_whatever_is_altered_of_a_moved_benefit_is_named_by_the_audit(town: Town, what: str):
     first, _ = two(town)
     town.close("2026-01")
     give(town, take_from=first)

@@ -145,7 +145,7 @@ def test_an_amount_used_is_the_sum_of_what_stands(town: Town):
 
 
 def test_a_day_shared_by_meals_under_two_limits_is_no_difference_when_the_first_is_voided(town: Town):
-    """Lunch came first, under a limit of four days; dinner's record was reckoned under a later notice's three."""
+    """Lunch came first, under a limit of four days; dinner's record was computed under a later notice's three."""
     limit = "id: t.day, unit: day, limit: {}, scope: person, window: month"
     with clock.at(at(JAN5, 8)):
         world.a_rulebook(town.session, book(limit.format(4), id_="t"), from_day=JAN5)

@@ -1,4 +1,4 @@
-"""What revaluations booked, as claims, exports and the second reckoning read it. Their shares are numbered from FIRST_DIFFERENCE_SHARE on."""
+"""What revaluations booked, as claims, exports and the audit read it; share numbers from FIRST_DIFFERENCE_SHARE on."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Closing a period: flip the row, commit, then reckon. Safe to repeat; runs on after a kill; eight at once make one claim.
+"""Closing a period: flip the row, commit, then compute. Safe to repeat; runs on after a kill; eight at once make one claim.
 
-The flip's event carries where reading stops (decision 0004: cut-offs are event numbers), so that whoever reckons
+The flip's event carries where reading stops (decision 0004: cut-offs are event numbers), so that whoever computes
 later, after more sales and facts have come, gives the same bytes (P16, P18).
 """
 
@@ -50,10 +50,10 @@ class Closed:
 def close(contract_id: str, day: date, *, by: str) -> Closed:
     """Close the contract's period that holds `day`, store its statement and findings, and draft its claim.
 
-    What was flipped before and never reckoned is reckoned first, so that where that fails nothing more is flipped.
+    What was flipped before and without statement is computed first, so that where that fails nothing more is flipped.
     Raises NoContract, PeriodNotOver, EarlierPeriodOpen.
     """
-    for earlier in _unreckoned_until(contract_id, day):
+    for earlier in _without_statement_until(contract_id, day):
         settle(earlier, by=by)
     period_id, flipped = _flip(contract_id, day, by)
     number, digest = settle(period_id, by=by)
@@ -114,23 +114,23 @@ def _silent(session: Session, period: Period) -> list[str]:
 
 
 def settle(period_id: int, *, by: str) -> tuple[str, str]:
-    """Reckon a closed period unless that was done: (claim number, statement hash). Same period, same bytes."""
+    """Compute a closed period unless that was done: (claim number, statement hash). Same period, same bytes."""
     with reader() as session:
         if done := _done(session, period_id):
             return done
     period = load(period_id)
-    for earlier in _unreckoned_until(period.contract_id, period.from_day):  # its lines name the claims of these
-        _store(earlier, reckon(earlier), by)
-    return _store(period_id, reckon(period_id), by)
+    for earlier in _without_statement_until(period.contract_id, period.from_day):  # its lines name the claims of these
+        _store(earlier, compute(earlier), by)
+    return _store(period_id, compute(period_id), by)
 
 
-def _unreckoned_until(contract_id: str, day: date) -> list[int]:
+def _without_statement_until(contract_id: str, day: date) -> list[int]:
     """Periods of the contract that ended before `day` and whose close was killed, or is still at work, oldest first."""
-    query = _unreckoned().where(Period.contract_id == contract_id, Period.to_day < day)
+    query = _without_statement().where(Period.contract_id == contract_id, Period.to_day < day)
     return [number for (number,) in keyset.once(query)]
 
 
-def _unreckoned() -> Select[int]:
+def _without_statement() -> Select[int]:
     return (
         select(Period.id)
         .outerjoin(Statement, Statement.period_id == Period.id)
@@ -145,7 +145,7 @@ def _done(session: Session, period_id: int) -> tuple[str, str] | None:
     return (found[0], found[1]) if found else None
 
 
-def reckon(period_id: int) -> Figures:
+def compute(period_id: int) -> Figures:
     """The figures of a closed period, from transfers, sales and facts up to its cut. Writes nothing."""
     _arrived()
     period = load(period_id)
@@ -338,11 +338,11 @@ def due(session: Session, today: date) -> list[tuple[str, date]]:
 
 
 def unfinished(session: Session) -> list[int]:
-    """Periods that were flipped but never reckoned: their close was killed in between, or failed."""
-    return list(session.execute(_unreckoned()).scalars())
+    """Periods that were flipped but without statement: their close was killed in between, or failed."""
+    return list(session.execute(_without_statement()).scalars())
 
 
 def unclaimed(session: Session, *, before: datetime) -> list[Period]:
     """Periods that were closed before an instant and have no claim, oldest first. Closing them again makes it."""
-    query = _unreckoned().where(Period.closed_at < before)
+    query = _without_statement().where(Period.closed_at < before)
     return [session.get_one(Period, number) for number in session.execute(query).scalars()]

@@ -21,7 +21,7 @@ KEPT = 10_000  # quotes remembered at most, so that memory stays flat however lo
 
 
 class Quotes:
-    """Prices each distinct (input, rulebook) once while it is remembered; `priced` counts what was reckoned.
+    """Prices each distinct (input, rulebook) once while it is remembered; `priced` counts what was computed.
 
     own  the inputs are those that we wrote ourselves: they are not checked for form again
     """
@@ -60,12 +60,12 @@ class Quotes:
 
     def under(self, input_hash: str, book: Rulebook) -> Priced | None:
         """What an input would cost under any other rulebook."""
-        return self._reckon(self._bodies({input_hash}).get(input_hash), book)
+        return self._compute(self._bodies({input_hash}).get(input_hash), book)
 
     def _price(self, body: str | None, book_hash: str) -> Priced | None:
-        return self._reckon(body, self._book(book_hash))
+        return self._compute(body, self._book(book_hash))
 
-    def _reckon(self, body: str | None, book: Rulebook | None) -> Priced | None:
+    def _compute(self, body: str | None, book: Rulebook | None) -> Priced | None:
         if body is None or book is None:
             return None
         try:

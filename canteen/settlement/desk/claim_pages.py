@@ -67,7 +67,7 @@ def home() -> ResponseReturnValue:
         state=state,
         mine=mine,
         waiting=waiting,
-        unreckoned=claim_queries.unreckoned(session, contracts),
+        without_statement=claim_queries.without_statement(session, contracts),
         fund_names=month.fund_names,
     )
 

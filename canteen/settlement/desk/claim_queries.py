@@ -184,7 +184,7 @@ def open_periods(session: Session, contracts: Collection[str], today: date) -> l
     return [(period, name) for period, name in rows]
 
 
-def unreckoned(session: Session, contracts: Collection[str]) -> list[tuple[Period, str]]:
+def without_statement(session: Session, contracts: Collection[str]) -> list[tuple[Period, str]]:
     """Periods that are closed and have no claim yet, oldest first, with the canteen's name."""
     numbers = close.unfinished(session)
     rows = session.execute(

@@ -118,7 +118,7 @@ def _asked(session: Session, input_hash: str) -> case.Case | None:
 
 
 def _own(session: Session, asked: case.Case | None, book_hash: str) -> engine.Quote | None:
-    """Our own quote of the meal, reckoned again from what was stored."""
+    """Our own quote of the meal, computed again from what was stored."""
     if asked is None:
         return None
     try:
