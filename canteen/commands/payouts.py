@@ -86,7 +86,7 @@ def list_(contract: str | None, as_json: bool) -> None:
     show(rows, as_json, said or ["No payouts."])
 
 
-def _row(number: str, one: paying.Standing) -> dict[str, Any]:
+def _row(number: str, one: paying.PayoutStatus) -> dict[str, Any]:
     return {
         "payout": one.payout.id,
         "claim": number,

@@ -23,7 +23,7 @@ from canteen.registry import elders
 from canteen.registry.models import ElderFact
 from canteen.settlement.audit import repriced, trial_balance, verify
 from canteen.settlement.claims import review
-from canteen.settlement.closing.checks import Part, Priced
+from canteen.settlement.closing.checks import PricedShare, SalePrice
 from canteen.settlement.corrections import reallocation
 from tests import world
 from tests.auth.house import Browser, a_person
@@ -56,7 +56,7 @@ allowances:
 
 parts = st.lists(
     st.builds(
-        Part,
+        PricedShare,
         st.sampled_from(FUNDS),
         st.sampled_from(("subsidy", "subsidy", "concession", "donation")),
         st.sampled_from("abc"),
@@ -66,7 +66,7 @@ parts = st.lists(
 )
 
 
-def sums(found: list[Part]) -> Counter[tuple[str, str]]:
+def sums(found: list[PricedShare]) -> Counter[tuple[str, str]]:
     total = Counter[tuple[str, str]]()
     for part in found:
         total[part.fund, part.payer] += part.fen
@@ -74,7 +74,7 @@ def sums(found: list[Part]) -> Counter[tuple[str, str]]:
 
 
 @given(parts, parts)
-def test_the_lesser_is_exact_for_each_fund(sold: list[Part], ours: list[Part]) -> None:
+def test_the_lesser_is_exact_for_each_fund(sold: list[PricedShare], ours: list[PricedShare]) -> None:
     borne = lesser.borne(sold, ours)
 
     got, asked, given_ = Counter[tuple[str, str]](), sums(sold), sums(ours)
@@ -94,17 +94,17 @@ def test_the_lesser_is_exact_for_each_fund(sold: list[Part], ours: list[Part]) -
 
 
 @given(parts)
-def test_a_price_that_is_ours_is_borne_by_its_own_rules(sold: list[Part]) -> None:
+def test_a_price_that_is_ours_is_borne_by_its_own_rules(sold: list[PricedShare]) -> None:
     assert lesser.borne(sold, sold) == [Counter({part.rule: part.fen}) for part in sold]
 
 
 @given(parts, parts)
-def test_the_audit_shares_out_as_the_till_does(sold: list[Part], ours: list[Part]) -> None:
+def test_the_audit_shares_out_as_the_till_does(sold: list[PricedShare], ours: list[PricedShare]) -> None:
     first = [
         +taken if part.payer == "subsidy" else Counter()
         for part, taken in zip(sold, lesser.borne(sold, ours), strict=True)
     ]
-    second = repriced.borne_of(sold, Priced(0, 0, tuple(ours)))
+    second = repriced.borne_of(sold, SalePrice(0, 0, tuple(ours)))
 
     assert [+each for each in second] == first
     assert [each.total() for each in repriced.borne_of(sold, None)] == [0] * len(sold)

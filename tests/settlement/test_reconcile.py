@@ -8,17 +8,17 @@ from datetime import date
 import pytest
 
 from canteen.settlement.closing import checks
-from canteen.settlement.closing.checks import Link, Paid, Part, Priced, Sold, Use
+from canteen.settlement.closing.checks import LimitUse, Link, Paid, PricedShare, SalePrice, Sold
 
 DAY = date(2026, 10, 14)
 FIRST, LAST = date(2026, 10, 1), date(2026, 10, 31)
 OWN = ("input", "book")
-CITY = Part("city", "subsidy", "aged", 500)
-STREET = Part("street", "subsidy", "eighty", 200)
+CITY = PricedShare("city", "subsidy", "aged", 500)
+STREET = PricedShare("street", "subsidy", "eighty", 200)
 
 
-def priced(*parts: Part, list_fen: int = 1200) -> Priced:
-    return Priced(list_fen, list_fen - sum(part.fen for part in parts), parts)
+def priced(*parts: PricedShare, list_fen: int = 1200) -> SalePrice:
+    return SalePrice(list_fen, list_fen - sum(part.fen for part in parts), parts)
 
 
 def sold(number: str = "s1", **changes: object) -> Sold:
@@ -36,8 +36,8 @@ def sold(number: str = "s1", **changes: object) -> Sold:
     return replace(whole, **changes)  # type: ignore[arg-type]
 
 
-def use(sale: str, arrival: int, *, granted: int = 1, **changes: object) -> Use:
-    whole = Use(
+def use(sale: str, arrival: int, *, granted: int = 1, **changes: object) -> LimitUse:
+    whole = LimitUse(
         sale=sale, person="li", allowance="meal_guard", window="20740/lunch", unit="meal", limit=1, asked=1, granted=granted,
         day=DAY, rules=("aged",), arrival=arrival, left=None,
     )  # fmt: skip
@@ -99,7 +99,7 @@ def test_an_excess_meal_is_not_named_a_second_time_for_its_price():
 # --- slots ---
 
 
-def named(*uses: Use, clusters: dict[str, str] | None = None) -> dict[str, dict[str, object]]:
+def named(*uses: LimitUse, clusters: dict[str, str] | None = None) -> dict[str, dict[str, object]]:
     found = checks.excess(uses, clusters or {})
     prices = {one.sale: priced(CITY, STREET) for one in uses if one.left is None}
     return {f.sale or "": f.body["uses"][0] | {"fen": f.fen} for f in checks.of_uses(found, prices)}  # type: ignore[index,operator]

@@ -13,13 +13,13 @@ from canteen import keyset
 from canteen.ledger.models import FIRST_DIFFERENCE_SHARE, Account, Period, Transfer
 from canteen.pos.models import Payment, Sale, Tender, Void
 from canteen.settlement.audit.differences import Difference, ShareKey
-from canteen.settlement.audit.repriced import Meal
+from canteen.settlement.audit.repriced import RepricedMeal
 from canteen.settlement.closing import statement
 from canteen.settlement.closing.statement import Cut
 from canteen.settlement.models import Finding
 
 
-def of_sales(meals: Sequence[Meal]) -> Iterator[Difference]:
+def of_sales(meals: Sequence[RepricedMeal]) -> Iterator[Difference]:
     """What was booked when the sale came, and when it was voided, share by share."""
     booked: dict[ShareKey, Counter[str]] = defaultdict(Counter)
     source, target = aliased(Account), aliased(Account)

@@ -15,7 +15,7 @@ from canteen.money import Fen
 from canteen.pos.models import Sale, Share, Void
 from canteen.settlement.audit import brought_forward, documents, proration, repriced
 from canteen.settlement.audit.differences import Difference, LineKey, ShareKey
-from canteen.settlement.audit.repriced import Meal
+from canteen.settlement.audit.repriced import RepricedMeal
 from canteen.settlement.closing.requote import Quotes
 from canteen.settlement.closing.statement import Cut
 from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, WithheldAnswer, WithheldMeal
@@ -26,7 +26,7 @@ def add_meals(
     counted: documents.Counted,
     row: Period,
     page: Sequence[Any],
-    meals: Sequence[Meal],
+    meals: Sequence[RepricedMeal],
     cut: Cut,
     moved: Mapping[ShareKey, Fen],
 ) -> None:

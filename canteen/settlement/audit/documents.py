@@ -68,7 +68,9 @@ def _names(row: Period, cut: Cut, body: str) -> Iterator[Difference]:
     stated = json.loads(body)
     if "names" not in stated:
         return
-    asked = parties.Asked(row.contract_id, row.district_id, cut.facts, stated["rulebooks"], stated["names"]["funds"])
+    asked = parties.PartiesAt(
+        row.contract_id, row.district_id, cut.facts, stated["rulebooks"], stated["names"]["funds"]
+    )
     with keyset.reader() as session:
         again = parties.at(session, [asked])[0].document()
     if again != stated["names"]:

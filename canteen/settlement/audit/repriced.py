@@ -17,23 +17,23 @@ from canteen.pos.flags import CLAIMS_NOTHING
 from canteen.pos.models import Record, Sale, SaleLine, Share, Surcharge, Void
 from canteen.settlement.audit.differences import Difference, ShareKey
 from canteen.settlement.closing import statement
-from canteen.settlement.closing.checks import Part, Priced
+from canteen.settlement.closing.checks import PricedShare, SalePrice
 from canteen.settlement.closing.requote import Quotes
 
 
 @dataclass(frozen=True, slots=True)
-class Meal:
+class RepricedMeal:
     """One sale as it should stand: shares as sold and how much of each may be claimed."""
 
     id: uuid.UUID
     month: str
-    parts: tuple[Part, ...]
+    parts: tuple[PricedShare, ...]
     borne: tuple[Counter[str], ...]  # fen of each share that may be claimed, by the rule of our own quote that bears it
     claimable: tuple[Fen, ...]
     voided_at: int | None  # record of the void, up to now
 
 
-def meals_of(ids: Sequence[uuid.UUID], quotes: Quotes) -> tuple[list[Meal], list[Difference]]:
+def meals_of(ids: Sequence[uuid.UUID], quotes: Quotes) -> tuple[list[RepricedMeal], list[Difference]]:
     """These sales in the order of their ids, each priced again, and where what was stored of them is not that."""
     raw = {row.id: row for row in _raw(ids)}
     trays = _trays(ids)
@@ -42,12 +42,12 @@ def meals_of(ids: Sequence[uuid.UUID], quotes: Quotes) -> tuple[list[Meal], list
         (row.own_input_hash, row.own_rulebook_hash) for row in raw.values()
     })  # fmt: skip
     voids = _voids(ids)
-    meals: list[Meal] = []
+    meals: list[RepricedMeal] = []
     wrong: list[Difference] = []
     for row in raw.values():
         subject = f"sale:{row.id}"
         listed = row.amount if row.amount is not None else trays.get(row.id, 0)
-        there = Priced(row.list_fen, row.due_fen, tuple(stored.get(row.id, ())), row.surcharge_fen)
+        there = SalePrice(row.list_fen, row.due_fen, tuple(stored.get(row.id, ())), row.surcharge_fen)
         sold = priced[row.sold_input_hash, row.rulebook_hash]
         if listed != row.list_fen:
             wrong.append(Difference("list_price", subject, str(row.list_fen), str(listed)))
@@ -64,11 +64,11 @@ def meals_of(ids: Sequence[uuid.UUID], quotes: Quotes) -> tuple[list[Meal], list
         unclaimable = not CLAIMS_NOTHING.isdisjoint(row.flags.split())
         borne = tuple(borne_of(there.parts, None if unclaimable else own))
         claimable = tuple(each.total() for each in borne)
-        meals.append(Meal(row.id, row.service_month, there.parts, borne, claimable, voids.get(row.id)))
+        meals.append(RepricedMeal(row.id, row.service_month, there.parts, borne, claimable, voids.get(row.id)))
     return meals, wrong
 
 
-def less(meals: Sequence[Meal], lost: Mapping[ShareKey, Fen]) -> list[Meal]:
+def less(meals: Sequence[RepricedMeal], lost: Mapping[ShareKey, Fen]) -> list[RepricedMeal]:
     """The meals with what their shares lost to budgets taken off what may be claimed."""
     return [
         replace(meal, claimable=tuple(fen - lost.get((meal.id, n), 0) for n, fen in enumerate(meal.claimable, 1)))
@@ -86,7 +86,7 @@ def by_share(ids: Sequence[uuid.UUID], quotes: Quotes) -> dict[ShareKey, tuple[s
     }
 
 
-def borne_of(sold: Sequence[Part], own: Priced | None) -> list[Counter[str]]:
+def borne_of(sold: Sequence[PricedShare], own: SalePrice | None) -> list[Counter[str]]:
     """Of each subsidy share as sold, what our own quote bears, by our rule: fund by fund the lesser; nothing without one."""
     found = [Counter[str]() for _ in sold]
     given = [part for part in own.parts if part.payer == "subsidy"] if own else []
@@ -106,11 +106,11 @@ def borne_of(sold: Sequence[Part], own: Priced | None) -> list[Counter[str]]:
 # --- what was stored of the sales ---
 
 
-def _all(priced: Priced) -> Fen:
+def _all(priced: SalePrice) -> Fen:
     return sum(part.fen for part in priced.parts)
 
 
-def _described(priced: Priced) -> str:
+def _described(priced: SalePrice) -> str:
     return statement.canonical(
         [[part.fund, part.rule, part.fen] for part in priced.parts] + [priced.due_fen, priced.surcharge_fen]
     )
@@ -132,13 +132,13 @@ def _trays(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Fen]:
     return {sale: int(fen) for sale, fen in keyset.once(query.group_by(SaleLine.sale_id))}
 
 
-def _shares(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Part]]:
-    found: dict[uuid.UUID, list[Part]] = defaultdict(list)
+def _shares(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[PricedShare]]:
+    found: dict[uuid.UUID, list[PricedShare]] = defaultdict(list)
     query = select(Share.sale_id, Share.fund, Share.payer, Share.rule, Share.fen).where(
         keyset.among(Share.sale_id, ids)
     )
     for sale, fund, payer, rule, fen in keyset.once(query.order_by(Share.sale_id, Share.n)):
-        found[sale].append(Part(fund, payer, rule, fen))
+        found[sale].append(PricedShare(fund, payer, rule, fen))
     return found
 
 
@@ -154,12 +154,12 @@ def _voids(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
     }
 
 
-def _as_sent(row: Any) -> Priced | None:
+def _as_sent(row: Any) -> SalePrice | None:
     """The quote as the tablet sent it, where what it sold under cannot be priced the same again."""
     ((body,),) = keyset.once(select(Record.body).where(Record.id == row.record_id))
     try:
         sent = next(sale for sale in json.loads(body)["sales"] if sale["id"] == str(row.id))["quote"]
-        parts = tuple(Part(one["fund"], one["payer"], one["rule"], one["fen"]) for one in sent["shares"])
-        return Priced(sent["list"], sent["due"], parts, sum(one["fen"] for one in sent.get("surcharges", ())))
+        parts = tuple(PricedShare(one["fund"], one["payer"], one["rule"], one["fen"]) for one in sent["shares"])
+        return SalePrice(sent["list"], sent["due"], parts, sum(one["fen"] for one in sent.get("surcharges", ())))
     except (KeyError, ValueError, TypeError, StopIteration):
         return None

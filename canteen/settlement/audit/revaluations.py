@@ -18,7 +18,7 @@ from canteen.pos.models import Sale, Void
 from canteen.settlement.audit import repriced
 from canteen.settlement.audit.differences import Difference, LineKey
 from canteen.settlement.closing import statement
-from canteen.settlement.closing.checks import Priced
+from canteen.settlement.closing.checks import SalePrice
 from canteen.settlement.closing.requote import Quotes
 from canteen.settlement.models import RevaluedSale, RevaluedShare
 
@@ -93,7 +93,7 @@ def _read(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, _Sale]:
 
 
 def _of_sale(
-    number: uuid.UUID, sale: _Sale, claimable: Mapping[str, Fen], priced: Mapping[tuple[str, str], Priced | None]
+    number: uuid.UUID, sale: _Sale, claimable: Mapping[str, Fen], priced: Mapping[tuple[str, str], SalePrice | None]
 ) -> Iterator[Difference]:
     """Each revaluation of a sale, oldest first: new value less all booked before."""
     booked, due, reference = Counter(claimable), sale.due, priced[sale.own]
@@ -123,7 +123,7 @@ def _of_sale(
             booked.update({fund: fen for fund, (_, _, fen) in there.items()})
 
 
-def _said(priced: Priced) -> str:
+def _said(priced: SalePrice) -> str:
     parts = sorted([part.payer, part.fund, part.fen] for part in priced.parts)
     return statement.canonical([priced.due_fen, priced.surcharge_fen, _summed(parts)])
 

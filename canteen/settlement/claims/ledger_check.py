@@ -33,10 +33,12 @@ def matches_ledger(claim_id: int) -> bool:
     if not stated or statement.digest(stated[0][0]) != digest:
         return False
     stated_lines = {line.key: line.fen for line in statement.lines_of(stated[0][0])}
-    return claimed == stated_lines and sum(claimed.values()) == total and _money(claimed) == _money(_log(period_id))
+    return (
+        claimed == stated_lines and sum(claimed.values()) == total and _nonzero(claimed) == _nonzero(_booked(period_id))
+    )
 
 
-def _log(period_id: int) -> dict[Key, Fen]:
+def _booked(period_id: int) -> dict[Key, Fen]:
     period = close.load(period_id)
     cut, _ = close.cut_of(period)
     own, earlier = claim_lines.booked(period)
@@ -44,5 +46,5 @@ def _log(period_id: int) -> dict[Key, Fen]:
     return own | {key: fen for key, (_, _, fen) in others.items()}
 
 
-def _money(lines: dict[Key, Fen]) -> dict[Key, Fen]:
+def _nonzero(lines: dict[Key, Fen]) -> dict[Key, Fen]:
     return {key: fen for key, fen in lines.items() if fen}

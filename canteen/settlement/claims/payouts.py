@@ -53,7 +53,7 @@ class PayoutChecked(Conflict):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PayoutStatus:
     """A payout and what the second person said of it; outcome None while it waits."""
 
     payout: Payout
@@ -64,7 +64,7 @@ class Standing:
         return self.check.outcome if self.check else None
 
 
-def of_claim(session: Session, claim_id: int) -> list[Standing]:
+def of_claim(session: Session, claim_id: int) -> list[PayoutStatus]:
     """All payouts of a claim, first to last."""
     rows = session.execute(
         select(Payout, PayoutCheck)
@@ -72,14 +72,12 @@ def of_claim(session: Session, claim_id: int) -> list[Standing]:
         .where(Payout.claim_id == claim_id)
         .order_by(Payout.attempt)
     )
-    return [Standing(payout, check) for payout, check in rows]
+    return [PayoutStatus(payout, check) for payout, check in rows]
 
 
-def actors(standings: Iterable[Standing]) -> set[str]:
+def actors(statuses: Iterable[PayoutStatus]) -> set[str]:
     """Everyone who entered or checked one of these payouts."""
-    return {
-        by for one in standings for by in (one.payout.entered_by, one.check.checked_by if one.check else None) if by
-    }
+    return {by for one in statuses for by in (one.payout.entered_by, one.check.checked_by if one.check else None) if by}
 
 
 def _keep_from_signer(session: Session, claim: Claim, by: str) -> None:

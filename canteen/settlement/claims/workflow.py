@@ -123,7 +123,9 @@ def _move(
         number = events.record(session, f"claim.{act}", f"claim:{claim.number}", by=by, body=body)
         if period is not None:
             cause = f"decision:{number}"
-            moves = [] if after == "carried" else list(_moves(session, claim, cause, settled=after == "settled"))
+            moves = (
+                [] if after == "carried" else list(_approval_moves(session, claim, cause, settled=after == "settled"))
+            )
             transfers.post(session, period, [*moves, *review.disallowed(session, claim, cause)])
         session.add(
             Decision(
@@ -165,7 +167,7 @@ def approved_fen(session: Session, claim: Claim) -> Fen:
     return approved
 
 
-def _moves(session: Session, claim: Claim, cause: str, *, settled: bool) -> Iterator[Move]:
+def _approval_moves(session: Session, claim: Claim, cause: str, *, settled: bool) -> Iterator[Move]:
     """open -> claimed by fund and service month, back where a fund is below zero; all the way when nothing is to pay."""
     for (fund, month), fen in carry_over.approved_by_fund(session, claim.id).items():
         yield signed(fund, ("open", "claimed"), fen, "claim", claim.number, cause, month)

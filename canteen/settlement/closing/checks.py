@@ -35,7 +35,7 @@ CODES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PricedShare:
     """One share of a price: who pays how much of it, by which rule."""
 
     fund: str
@@ -45,12 +45,12 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Priced:
+class SalePrice:
     """What a quote came to: due = list less the parts, and the surcharge besides."""
 
     list_fen: Fen
     due_fen: Fen
-    parts: tuple[Part, ...]
+    parts: tuple[PricedShare, ...]
     surcharge_fen: Fen = 0
 
     @property
@@ -76,7 +76,7 @@ class Priced:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class LimitUse:
     """What a sale asked of an allowance and was granted; `left` is the arrival of its void, None while it stands."""
 
     sale: str
@@ -105,7 +105,7 @@ class Sold:
     tablet_day: date  # the day by the tablet's own clock
     skew_ms: int
     flags: tuple[str, ...]
-    priced: Priced
+    priced: SalePrice
     own: tuple[str, str]  # (input hash, rulebook hash)
     voided: bool
     arrived: date | None = None  # the day it came, where that is known
@@ -147,7 +147,7 @@ class Finding:
 
 
 def of_prices(
-    sales: Iterable[Sold], quotes: Mapping[tuple[str, str], Priced | None], excess: Mapping[str, frozenset[str]]
+    sales: Iterable[Sold], quotes: Mapping[tuple[str, str], SalePrice | None], excess: Mapping[str, frozenset[str]]
 ) -> Iterator[Finding]:
     """Sold against our own quote, of each sale that stands.
 
@@ -175,13 +175,13 @@ def of_prices(
         yield Finding("price_differs", f"sale:{sale.id}", sale.id, sold.subsidy() - ours.subsidy(), body)
 
 
-def _without(sold: Priced, ours: Priced, rules: frozenset[str]) -> tuple[Priced, Priced]:
+def _without(sold: SalePrice, ours: SalePrice, rules: frozenset[str]) -> tuple[SalePrice, SalePrice]:
     """Both prices with the parts of `rules` left to the elder, so that an excess meal is named once."""
 
-    def less(priced: Priced) -> Priced:
+    def less(priced: SalePrice) -> SalePrice:
         kept = tuple(part for part in priced.parts if part.rule not in rules)
         lost = sum(part.fen for part in priced.parts) - sum(part.fen for part in kept)
-        return Priced(priced.list_fen, priced.due_fen + lost, kept, priced.surcharge_fen)
+        return SalePrice(priced.list_fen, priced.due_fen + lost, kept, priced.surcharge_fen)
 
     return (less(sold), less(ours)) if rules else (sold, ours)
 
@@ -194,15 +194,15 @@ class _Window:
     days: Counter[date] = field(default_factory=Counter)
     amount: int = 0
 
-    def adds(self, use: Use) -> int:
+    def adds(self, use: LimitUse) -> int:
         """What `use` as granted would add: nothing for a civil day that is in use already."""
         return 0 if use.unit == "day" and self.days[use.day] else use.granted
 
-    def take(self, use: Use) -> None:
+    def take(self, use: LimitUse) -> None:
         self.amount += self.adds(use)
         self.days[use.day] += bool(use.granted)
 
-    def leave(self, use: Use) -> None:
+    def leave(self, use: LimitUse) -> None:
         self.days[use.day] -= bool(use.granted)
         self.amount -= self.adds(use)
 
@@ -211,7 +211,7 @@ class _Window:
 class Excess:
     """A use that its allowance does not hold. `beyond`: it was granted all the same (after a merge)."""
 
-    use: Use
+    use: LimitUse
     beyond: bool
     fits_now: bool
     held_by: tuple[str, ...]
@@ -231,7 +231,7 @@ class Excess:
         }
 
 
-def excess(uses: Iterable[Use], clusters: Mapping[str, str]) -> list[Excess]:
+def excess(uses: Iterable[LimitUse], clusters: Mapping[str, str]) -> list[Excess]:
     """Excess uses, replayed per person in order of arrival over the whole city.
 
     uses      of every person who ate in the period, in each window touched, wherever they ate
@@ -240,18 +240,18 @@ def excess(uses: Iterable[Use], clusters: Mapping[str, str]) -> list[Excess]:
     A use not granted although there was room was refused for another reason and is no excess. A budget is everybody's:
     only what it did not bear of a meal is excess, since in which order the canteens drew on it does not matter.
     """
-    groups: dict[tuple[str, str, str], list[Use]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[LimitUse]] = defaultdict(list)
     for use in uses:
         groups[clusters.get(use.person, use.person), use.allowance, use.window].append(use)
     found = [one for _, group in sorted(groups.items()) for one in _replay(group)]
     return [one for one in found if not one.use.prorated]
 
 
-def _replay(group: Sequence[Use]) -> Iterator[Excess]:
+def _replay(group: Sequence[LimitUse]) -> Iterator[Excess]:
     ordered = sorted(group, key=lambda use: (use.arrival, use.sale))
     window = _Window(limit=max(use.limit for use in ordered), amount=max(use.elsewhere or 0 for use in ordered))
     steps = [(use.arrival, 0, use) for use in ordered] + [(use.left, 1, use) for use in ordered if use.left is not None]
-    over: list[tuple[Use, bool]] = []
+    over: list[tuple[LimitUse, bool]] = []
     for _, leaving, use in sorted(steps, key=lambda step: (step[0], step[1], step[2].sale)):
         if leaving:
             window.leave(use)
@@ -270,7 +270,7 @@ def _replay(group: Sequence[Use]) -> Iterator[Excess]:
         yield Excess(use, beyond, fits, tuple(sale for sale in holders if sale != use.sale))
 
 
-def of_uses(found: Iterable[Excess], sold: Mapping[str, Priced]) -> Iterator[Finding]:
+def of_uses(found: Iterable[Excess], sold: Mapping[str, SalePrice]) -> Iterator[Finding]:
     """One finding a sale for its excess uses, with the subsidy that draws on them and whether it would fit now.
 
     sold  the sales of the period that stand: only these are named

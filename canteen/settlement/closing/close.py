@@ -183,7 +183,7 @@ def _named(period: Period, cut: Cut, counts: Counts, lines: tuple[statement.Line
     if int(_flipped(period.id)[1].get("statement", 1)) == 1:
         return None
     funds = {line.key.fund for line in lines} | set(claim_lines.funds(period))
-    asked = parties.Asked(period.contract_id, period.district_id, cut.facts, counts.rulebooks, funds)
+    asked = parties.PartiesAt(period.contract_id, period.district_id, cut.facts, counts.rulebooks, funds)
     with reader() as session:
         return parties.at(session, [asked])[0].document()
 

@@ -21,7 +21,7 @@ from canteen.places import Canteen, Contract
 from canteen.pos.models import Payment, Sale, SaleKey, Share, Tender, Void
 from canteen.registry import facts as dated
 from canteen.registry.models import ElderFact
-from canteen.settlement.closing.checks import Paid, Part, Priced, Sold
+from canteen.settlement.closing.checks import Paid, PricedShare, SalePrice, Sold
 from canteen.settlement.closing.statement import Cut
 
 
@@ -66,12 +66,12 @@ def sales(period: Period, cut: Cut) -> Iterator[Sequence[Any]]:
 def sold(rows: Iterable[Any], turns_at: int) -> list[Sold]:
     """One page of sales as values, with their shares as sold. `turns_at`: minutes after midnight the day turns."""
     rows = list(rows)
-    parts: dict[uuid.UUID, list[Part]] = defaultdict(list)
+    parts: dict[uuid.UUID, list[PricedShare]] = defaultdict(list)
     shares = select(Share.sale_id, Share.fund, Share.payer, Share.rule, Share.fen).where(
         keyset.among(Share.sale_id, [row.id for row in rows])
     )
     for sale, fund, payer, rule, fen in keyset.once(shares.order_by(Share.sale_id, Share.n)):
-        parts[sale].append(Part(fund, payer, rule, fen))
+        parts[sale].append(PricedShare(fund, payer, rule, fen))
     return [
         Sold(
             id=str(row.id),
@@ -80,7 +80,7 @@ def sold(rows: Iterable[Any], turns_at: int) -> list[Sold]:
             tablet_day=clock.business_day(row.tablet_at, turns_at=turns_at),
             skew_ms=row.skew_ms,
             flags=tuple(row.flags.split()),
-            priced=Priced(row.list_fen, row.due_fen, tuple(parts[row.id]), row.surcharge_fen),
+            priced=SalePrice(row.list_fen, row.due_fen, tuple(parts[row.id]), row.surcharge_fen),
             own=(row.own_input_hash, row.own_rulebook_hash),
             voided=row.void_record is not None,
             arrived=clock.business_day(row.arrived_at, turns_at=turns_at),

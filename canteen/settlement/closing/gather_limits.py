@@ -15,7 +15,7 @@ from canteen.policy import budget_ids
 from canteen.pos.checkout_rows import PLACES, arrival_of
 from canteen.pos.models import AddedUse, AmountUsed, GivenUpUse, Sale, SaleUse, Void
 from canteen.settlement.closing import budgets
-from canteen.settlement.closing.checks import Use
+from canteen.settlement.closing.checks import LimitUse
 from canteen.settlement.closing.gather import Clusters, batches
 from canteen.settlement.closing.statement import Cut
 from canteen.settlement.models import Regrant
@@ -72,7 +72,7 @@ def _added_before(cut: Cut) -> ColumnElement[bool]:
     return or_(Regrant.recorded <= cut.facts, and_(Regrant.sale_id.is_(None), AddedUse.after_record < cut.records))
 
 
-def uses(sale_ids: Collection[uuid.UUID], clusters: Clusters, cut: Cut, pots: Budgets) -> list[Use]:
+def uses(sale_ids: Collection[uuid.UUID], clusters: Clusters, cut: Cut, pots: Budgets) -> list[LimitUse]:
     """All uses, anywhere in the city, of the persons and windows that these sales drew on."""
     mine = keyset.once(
         select(SaleUse.person_id, SaleUse.allowance, SaleUse.window)
@@ -82,7 +82,7 @@ def uses(sale_ids: Collection[uuid.UUID], clusters: Clusters, cut: Cut, pots: Bu
     keys = {(clusters.root(str(person)), allowance, window) for person, allowance, window in mine}
     persons = {member for person, _, _ in mine for member in clusters.members(str(person))}
     windows = {window for _, _, window in mine}
-    found: list[Use] = []
+    found: list[LimitUse] = []
     for some in batches(sorted(persons), 500):
         ids = [uuid.UUID(person) for person in some]
         added = _added(ids, windows, cut)
@@ -154,7 +154,7 @@ def _moved(persons: Sequence[uuid.UUID], windows: Collection[str], cut: Cut, add
     )
 
 
-def _after_moves(use: Use, moved: _Moved) -> Iterator[Use]:
+def _after_moves(use: LimitUse, moved: _Moved) -> Iterator[LimitUse]:
     """The use as asked at the sale, less what a reviewer added to it: that came when it was decided.
 
     A use given up leaves just before the other is added, in whose place it stands.
@@ -196,8 +196,8 @@ _ADDED = (
 )
 
 
-def _use(row: Any, elsewhere: Fen | None) -> Use:
-    return Use(
+def _use(row: Any, elsewhere: Fen | None) -> LimitUse:
+    return LimitUse(
         sale=str(row.sale_id),
         person=str(row.person_id),
         allowance=row.allowance,

@@ -48,7 +48,7 @@ class Parties:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PartiesAt:
     """Whose names are wanted, as of event `facts`; those of these funds, of all for None.
 
     rulebooks  hashes of the joined rulebooks that the period's meals were sold under: what they call a fund holds
@@ -73,11 +73,11 @@ def of_claims(session: Session, claim_ids: Collection[int]) -> dict[int, Parties
     )  # fmt: skip
     rows = session.execute(query).all()
     found = {claim: Parties(**stated_names) for claim, _, _, _, stated_names, _ in rows if stated_names}
-    older = [(row[0], Asked(row[1], row[2], row[3], row[5])) for row in rows if not row[4]]
+    older = [(row[0], PartiesAt(row[1], row[2], row[3], row[5])) for row in rows if not row[4]]
     return found | dict(zip((claim for claim, _ in older), at(session, [asked for _, asked in older]), strict=True))
 
 
-def at(session: Session, asked: Sequence[Asked]) -> list[Parties]:
+def at(session: Session, asked: Sequence[PartiesAt]) -> list[Parties]:
     """The parties as they were at an event, of each that is asked for."""
     if not asked:
         return []

@@ -14,7 +14,7 @@ from canteen.policy import quote as engine
 from canteen.policy.rules import Rulebook
 from canteen.pos.models import QuoteInput
 from canteen.rulebooks import layers
-from canteen.settlement.closing.checks import Part, Priced
+from canteen.settlement.closing.checks import PricedShare, SalePrice
 
 Key = tuple[str, str]  # (input hash, rulebook hash)
 KEPT = 10_000  # quotes remembered at most, so that memory stays flat however long the period
@@ -28,11 +28,11 @@ class Quotes:
 
     def __init__(self, *, own: bool = False) -> None:
         self._read = case.known_case if own else case.read_case
-        self._known: OrderedDict[Key, Priced | None] = OrderedDict()
+        self._known: OrderedDict[Key, SalePrice | None] = OrderedDict()
         self._books: dict[str, Rulebook | None] = {}
         self.priced = 0
 
-    def of(self, keys: Iterable[Key]) -> dict[Key, Priced | None]:
+    def of(self, keys: Iterable[Key]) -> dict[Key, SalePrice | None]:
         """The quotes of `keys`; None for what those books cannot price."""
         wanted = set(keys)
         missing = sorted(wanted - self._known.keys())
@@ -58,14 +58,14 @@ class Quotes:
             )
         return found
 
-    def under(self, input_hash: str, book: Rulebook) -> Priced | None:
+    def under(self, input_hash: str, book: Rulebook) -> SalePrice | None:
         """What an input would cost under any other rulebook."""
         return self._compute(self._bodies({input_hash}).get(input_hash), book)
 
-    def _price(self, body: str | None, book_hash: str) -> Priced | None:
+    def _price(self, body: str | None, book_hash: str) -> SalePrice | None:
         return self._compute(body, self._book(book_hash))
 
-    def _compute(self, body: str | None, book: Rulebook | None) -> Priced | None:
+    def _compute(self, body: str | None, book: Rulebook | None) -> SalePrice | None:
         if body is None or book is None:
             return None
         try:
@@ -85,7 +85,7 @@ class Quotes:
         return self._books[digest]
 
 
-def of_quote(quoted: engine.Quote) -> Priced:
+def of_quote(quoted: engine.Quote) -> SalePrice:
     """A quote as `reconcile` compares it."""
-    parts = tuple(Part(share.fund, share.payer, share.rule, share.fen) for share in quoted.shares)
-    return Priced(quoted.list, quoted.due, parts, quoted.surcharge_fen)
+    parts = tuple(PricedShare(share.fund, share.payer, share.rule, share.fen) for share in quoted.shares)
+    return SalePrice(quoted.list, quoted.due, parts, quoted.surcharge_fen)

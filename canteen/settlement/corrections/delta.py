@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from canteen.money import Fen
-from canteen.settlement.closing.checks import Priced
+from canteen.settlement.closing.checks import SalePrice
 
 BOOKED, DUE_RISES, OTHER_PAYER = "booked", "due_rises", "other_payer"
 
@@ -42,13 +42,13 @@ class Changed:
         return self.due_before - self.due if self.outcome == BOOKED else 0
 
 
-def same(one: Priced, other: Priced) -> bool:
+def same(one: SalePrice, other: SalePrice) -> bool:
     """Whether two quotes ask the same of the elder and of everybody who pays a part."""
     return one.figures()[1:] == other.figures()[1:] and _others(one) == _others(other)
 
 
 def changed(
-    *, reference: Priced, new: Priced, wished: Priced, before: Mapping[str, Fen], due_before: Fen
+    *, reference: SalePrice, new: SalePrice, wished: SalePrice, before: Mapping[str, Fen], due_before: Fen
 ) -> Changed | None:
     """What a revaluation makes of a meal; None where it changes nothing.
 
@@ -74,13 +74,13 @@ def changed(
     return Changed(outcome, due_before, new.due_fen, tuple(found))
 
 
-def _outcome(reference: Priced, new: Priced, due_before: Fen) -> str:
+def _outcome(reference: SalePrice, new: SalePrice, due_before: Fen) -> str:
     if _others(new) - _others(reference) or new.surcharge_fen < reference.surcharge_fen:
         return OTHER_PAYER  # a canteen or a donor would pay more of its own: no machine books that
     return DUE_RISES if new.due_fen > due_before else BOOKED
 
 
-def _others(priced: Priced) -> Counter[tuple[str, str]]:
+def _others(priced: SalePrice) -> Counter[tuple[str, str]]:
     """What canteens and donors pay, by payer and fund."""
     sums: Counter[tuple[str, str]] = Counter()
     for part in priced.parts:

@@ -17,7 +17,7 @@ from canteen.money import Fen
 from canteen.places import Canteen, Contract
 from canteen.pos.models import Sale, Share, Tender, Void
 from canteen.settlement.desk import meal_queries
-from canteen.settlement.desk.meal_queries import Meal
+from canteen.settlement.desk.meal_queries import MealRow
 from canteen.web.numbers import whole
 from canteen.web.paging import page
 
@@ -48,7 +48,7 @@ class Taken:
 class Served:
     """A meal with the time at which it was paid."""
 
-    meal: Meal
+    meal: MealRow
     at: datetime
 
 

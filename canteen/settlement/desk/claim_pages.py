@@ -72,16 +72,16 @@ def home() -> ResponseReturnValue:
     )
 
 
-def _todo(row: claim_queries.Row, unchecked: set[int]) -> str:
+def _todo(row: claim_queries.ClaimRow, unchecked: set[int]) -> str:
     """The act that a claim waits for, if it is the caller's to do; '' otherwise."""
     if row.state == "approved":
         act = "check" if row.claim.id in unchecked else "enter"
         return act if row.claim.contract_id in reach(permission_of(act)) else ""
-    forward = [move for move in _moves(row.claim.contract_id, row.state) if move != "return"]
+    forward = [move for move in _open_moves(row.claim.contract_id, row.state) if move != "return"]
     return forward[0] if forward else ""
 
 
-def _moves(contract_id: str, state: str) -> list[str]:
+def _open_moves(contract_id: str, state: str) -> list[str]:
     """The moves that the caller's rights open for a claim in `state`."""
     return [move for move in workflow_config().moves_from(state) if contract_id in reach(permission_of(move))]
 
@@ -101,7 +101,7 @@ def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnVa
     claim_id, contract_id = claim.id, claim.contract_id
     state = claims.state(session, claim_id)
     actors_by_move, me = claims.actors_by_move(session, claim_id), g.person.id
-    open_moves = _moves(contract_id, state)
+    open_moves = _open_moves(contract_id, state)
     blocked_by = {
         move: [
             other

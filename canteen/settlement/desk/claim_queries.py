@@ -24,7 +24,7 @@ SIZE = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ClaimRow:
     """One claim in a list."""
 
     claim: Claim
@@ -42,7 +42,7 @@ class Month:
 
     month: str
     months: list[str]
-    rows: list[Row]
+    rows: list[ClaimRow]
     after: str | None
     funds: list[str]
     totals: dict[str, Fen]
@@ -69,7 +69,7 @@ def month(
     shown = [claim for claim in every if state in {None, states[claim.id]}]
     page = [claim for claim in shown if after is None or claim.number > after]
     rest = page[SIZE:]
-    rows = _rows(session, page[:SIZE], states)
+    rows = _claim_rows(session, page[:SIZE], states)
     totals = {
         fund: int(fen)
         for fund, fen in session.execute(
@@ -111,7 +111,7 @@ def states_of(session: Session, claim_ids: Collection[int]) -> dict[int, str]:
     return {claim_id: known.get(claim_id, steps.START) for claim_id in claim_ids}
 
 
-def _rows(session: Session, page: Sequence[Claim], states: dict[int, str]) -> list[Row]:
+def _claim_rows(session: Session, page: Sequence[Claim], states: dict[int, str]) -> list[ClaimRow]:
     ids = [claim.id for claim in page]
     named = parties.of_claims(session, ids)
     funds: dict[int, dict[str, Fen]] = {number: {} for number in ids}
@@ -137,7 +137,7 @@ def _rows(session: Session, page: Sequence[Claim], states: dict[int, str]) -> li
         )
     }
     return [
-        Row(
+        ClaimRow(
             claim, named[claim.id].canteen, states[claim.id], funds[claim.id], *counts.get(claim.period_id, (0, 0, 0)),
         )
         for claim in page

@@ -26,7 +26,7 @@ from canteen.settlement.models import Claim, Finding, WithheldAnswer, WithheldMe
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class ShownTransfer:
     """One transfer of a meal's money, as people read it."""
 
     at: datetime
@@ -50,7 +50,7 @@ class Explanation:
     names: naming.Names
     facts: list[tuple[str, str]]
     uses: list[SaleUse]
-    moves: list[Move]
+    moves: list[ShownTransfer]
     payment: Payment
     tenders: list[Tender]
     void: Void | None
@@ -79,7 +79,7 @@ def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True, named: int
         names=book,
         facts=_facts(session, asked, sale.service_day, book, named),
         uses=_all(session, select(SaleUse).where(SaleUse.sale_id == sale_id).order_by(SaleUse.allowance)),
-        moves=_moves(session, sale_id, book, insider=insider),
+        moves=_shown_transfers(session, sale_id, book, insider=insider),
         payment=session.get_one(Payment, sale.payment_id),
         tenders=_all(session, select(Tender).where(Tender.payment_id == sale.payment_id).order_by(Tender.n)),
         void=session.execute(select(Void).where(Void.sale_id == sale_id)).scalar_one_or_none(),
@@ -170,12 +170,12 @@ def _why(row: Transfer, book: naming.Names, *, insider: bool) -> str:
     return {"payment": "收款"}.get(row.movement) or book.labels.get(row.reason, row.reason)
 
 
-def _moves(session: Session, sale_id: uuid.UUID, book: naming.Names, *, insider: bool) -> list[Move]:
+def _shown_transfers(session: Session, sale_id: uuid.UUID, book: naming.Names, *, insider: bool) -> list[ShownTransfer]:
     rows = session.execute(
         with_ends(select(Transfer, SOURCE.kind, TARGET.kind)).where(Transfer.sale_id == sale_id).order_by(Transfer.id)
     )
     return [
-        Move(
+        ShownTransfer(
             row.at, say("account", from_kind), say("account", to_kind), row.fund, row.fen, row.movement,
             _why(row, book, insider=insider),
         )

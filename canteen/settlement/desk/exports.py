@@ -18,7 +18,7 @@ from canteen.keyset import reader
 from canteen.money import Fen
 from canteen.settlement.claims import claims
 from canteen.settlement.desk import claim_summary, finding_queries, forms, meal_queries
-from canteen.settlement.desk.finding_queries import Found
+from canteen.settlement.desk.finding_queries import FindingRow
 from canteen.settlement.desk.meal_queries import Claimed
 from canteen.settlement.labels import finding_name, say
 from canteen.settlement.models import Claim
@@ -192,7 +192,7 @@ def _others(book: Book, row: Claim, about: claim_summary.About) -> None:
         )  # fmt: skip
 
 
-def _findings(book: Book, findings: Sequence[Found], *, insider: bool) -> None:
+def _findings(book: Book, findings: Sequence[FindingRow], *, insider: bool) -> None:
     sheet = book.sheet("待核实事项", (14, 46, 12, 12, 40, 12))
     sheet.head(("检查项", "涉及流水", "金额", "结论", "说明", "处理人"))
     for found in findings:

@@ -129,7 +129,7 @@ def _regrant_page(number: str, finding: int, refusal: Refusal | None = None) -> 
     return page, 200 if refusal is None else status_of(refusal)
 
 
-def _excess(claim: Claim, finding: int) -> finding_queries.Found:
+def _excess(claim: Claim, finding: int) -> finding_queries.FindingRow:
     """The finding of an excess or unproven meal of the claim. Raises NotCovered."""
     found = next((one for one in finding_queries.findings(db.session(), claim) if one.id == finding), None)
     if found is None or found.sale is None or not review.grantable(found.code, found.body, found.fen):

@@ -17,7 +17,7 @@ from canteen.settlement.models import Claim, Finding, FindingAnswer
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FindingRow:
     """A finding with the newest answer and its id; outcome '' and 0 while nobody answered."""
 
     id: int
@@ -32,7 +32,7 @@ class Found:
     answer: int
 
 
-def findings(session: Session, claim: Claim) -> list[Found]:
+def findings(session: Session, claim: Claim) -> list[FindingRow]:
     """The findings of a claim's period with their newest answers, in the order of the close."""
     newest = (
         select(FindingAnswer.finding_id, func.max(FindingAnswer.n).label("n"))
@@ -52,7 +52,7 @@ def findings(session: Session, claim: Claim) -> list[Found]:
     rows = session.execute(query).all()
     staff = names.of(session, "person", {row[7] for row in rows if row[7]})
     return [
-        Found(
+        FindingRow(
             number,
             code,
             subject,

@@ -19,7 +19,7 @@ from canteen.settlement.closing import lines as claim_lines
 from canteen.settlement.closing.statement import Key
 from canteen.settlement.desk import meal_queries
 from canteen.settlement.desk.claim_queries import SIZE, facts_at
-from canteen.settlement.desk.meal_queries import Meal
+from canteen.settlement.desk.meal_queries import MealRow
 from canteen.settlement.models import Claim, WithheldAnswer, WithheldMeal
 
 
@@ -27,7 +27,7 @@ from canteen.settlement.models import Claim, WithheldAnswer, WithheldMeal
 class LineMeals:
     """A page of a line's meals, with the fen that this line holds of each."""
 
-    rows: list[tuple[Meal, Fen]]
+    rows: list[tuple[MealRow, Fen]]
     after: str | None
     kept: dict[
         uuid.UUID, tuple[Fen, Fen, tuple[str, ...]]

@@ -24,7 +24,7 @@ from canteen.settlement.models import Claim, Regrant, WithheldMeal
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ShownShare:
     """One share of a meal with its reason."""
 
     n: int
@@ -38,7 +38,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Meal:
+class MealRow:
     """One meal of a claim as people read it; `claimable` is what stands in the claim, 0 when voided."""
 
     id: uuid.UUID
@@ -52,7 +52,7 @@ class Meal:
     list_fen: Fen
     due_fen: Fen
     surcharge_fen: Fen
-    parts: tuple[Part, ...]
+    parts: tuple[ShownShare, ...]
     claimable: Fen
     tenders: tuple[str, ...]
     mode: str
@@ -64,7 +64,7 @@ class Meal:
     remark: str
 
     @property
-    def subsidies(self) -> list[Part]:
+    def subsidies(self) -> list[ShownShare]:
         return [part for part in self.parts if part.payer == "subsidy"]
 
     @property
@@ -80,7 +80,7 @@ class Meal:
 class Claimed:
     """A meal as its claim was drafted with it, and what the claim's reviewers kept out of it."""
 
-    meal: Meal
+    meal: MealRow
     elder: str  # one id a person, whatever entries the roster has of her
     parts: dict[int, tuple[str, Fen]]  # by number of the share: (fund, fen claimed)
     withheld: Fen
@@ -155,7 +155,7 @@ def kept(claim_id: int, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[Fen, 
 
 def by_ids(
     ids: Sequence[uuid.UUID], upto: Upto | None = None, *, named: int | None = None, insider: bool = True
-) -> list[Meal]:
+) -> list[MealRow]:
     """These meals, by day and id: as things stand now, or as a close saw them.
 
     named    the event that all names are as of: pages of a closed period tell what became of a meal since, under the
@@ -188,7 +188,7 @@ def by_ids(
     tails, excluded = _tails(ids), _excluded(ids, upto)
     claimable = {sale: sum(fen for _, fen in parts) for sale, parts in standing.items()}
     return [
-        Meal(
+        MealRow(
             id=sale.id,
             day=sale.service_day,
             period=sale.period,
@@ -251,14 +251,14 @@ def _births(ids: Sequence[uuid.UUID], upto: Upto | None) -> dict[uuid.UUID, date
     return {row[0]: date.fromisoformat(row[1]) for row in keyset.once(query)}
 
 
-def _parts(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Part]]:
-    found: dict[uuid.UUID, list[Part]] = defaultdict(list)
+def _parts(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[ShownShare]]:
+    found: dict[uuid.UUID, list[ShownShare]] = defaultdict(list)
     query = select(
         Share.sale_id, Share.n, Share.fund, Share.payer, Share.rule, Share.clause, Share.fen, Share.label, Share.reason
     ).where(keyset.among(Share.sale_id, ids))
     for row in keyset.once(query.order_by(Share.sale_id, Share.n)):
         sale, n, fund, payer, rule, clause, fen, label, reason = row
-        found[sale].append(Part(n, fund, payer, rule, clause, fen, label, reason))
+        found[sale].append(ShownShare(n, fund, payer, rule, clause, fen, label, reason))
     return found
 
 

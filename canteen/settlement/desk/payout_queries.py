@@ -135,7 +135,7 @@ def _pay_rows(
     rows = session.execute(query).all()
     waiting = [claim for claim, _, check in rows if check is None]
     named = parties.of_claims(session, {claim.id for claim, _, _ in rows})
-    actors = payouts.actors(payouts.Standing(payout, check) for _, payout, check in rows)
+    actors = payouts.actors(payouts.PayoutStatus(payout, check) for _, payout, check in rows)
     staff = names.of(session, "person", actors)
     funds = _approved(session, [claim.id for claim in waiting])
     paid_to = _paid_to(session, {claim.contract_id for claim in waiting})

@@ -21,7 +21,7 @@ from canteen.db import db
 from canteen.money import Fen
 from canteen.pos.models import DOUBTED, Sale, Share, Void
 from canteen.settlement.desk import meal_queries
-from canteen.settlement.desk.meal_queries import Meal
+from canteen.settlement.desk.meal_queries import MealRow
 from canteen.settlement.models import Claim, Finding, Regrant
 from canteen.web import nav
 
@@ -41,7 +41,7 @@ class Doubted:
     why: tuple[str, ...]
     fen: Fen
     claim: str
-    meal: Meal
+    meal: MealRow
 
 
 def waiting(contracts: Collection[str], *, insider: bool = True) -> tuple[list[Doubted], int]:

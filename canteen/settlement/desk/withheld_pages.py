@@ -48,12 +48,12 @@ def _withheld_page(refusal: Refusal | None = None) -> ResponseReturnValue:
     return page, 200 if refusal is None else status_of(refusal)
 
 
-def _withheld_meals(rows: Sequence[withheld_queries.WithheldRow]) -> dict[uuid.UUID, meal_queries.Meal]:
+def _withheld_meals(rows: Sequence[withheld_queries.WithheldRow]) -> dict[uuid.UUID, meal_queries.MealRow]:
     """The meals of these rows, each under the names of its claim's close."""
     by_facts: dict[int, set[uuid.UUID]] = defaultdict(set)
     for row in rows:
         by_facts[row.facts].add(row.withheld.sale_id)
-    found: dict[uuid.UUID, meal_queries.Meal] = {}
+    found: dict[uuid.UUID, meal_queries.MealRow] = {}
     for facts, sales in by_facts.items():
         found |= {meal.id: meal for meal in meal_queries.by_ids(sorted(sales), named=facts)}
     return found
