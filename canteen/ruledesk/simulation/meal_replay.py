@@ -32,7 +32,7 @@ from canteen.ruledesk.proposal import Layers, Proposal, covered, on_any_day
 from canteen.ruledesk.simulation.missing_facts import LASTING, Households, Needs
 from canteen.ruledesk.simulation.totals import Totals
 from canteen.ruledesk.simulation.usage_replay import CountedFor, Funds, MealResult, UsageReplay, base_id, subsidy_of
-from canteen.settlement.closing import gather
+from canteen.settlement.closing import gather_persons
 from canteen.settlement.closing.statement import Cut
 
 PAGE = 4000
@@ -99,7 +99,7 @@ class _Replay:
         head = events.head(session)[0]
         session.rollback()
         self.usage, self.totals, self.texts = UsageReplay(), Totals(), _Texts()
-        merged = gather.clusters(Cut(head, 0, 0, 0)).roots()
+        merged = gather_persons.clusters(Cut(head, 0, 0, 0)).roots()
         self.roots = {uuid.UUID(one): uuid.UUID(root) for one, root in merged.items()}
         self.households = Households(self.roots)
         self.since = self.until = date.min

@@ -14,7 +14,7 @@ from canteen import keyset
 from canteen.events import Event
 from canteen.ledger.models import Period
 from canteen.settlement.audit.differences import Difference, LineKey
-from canteen.settlement.closing import gather, parties, statement
+from canteen.settlement.closing import gather, gather_persons, parties, statement
 from canteen.settlement.closing.statement import Cut
 from canteen.settlement.models import Claim, ClaimLine, Finding, Statement
 
@@ -22,7 +22,7 @@ from canteen.settlement.models import Claim, ClaimLine, Finding, Statement
 class Counted:
     """Meals and persons counted a second way while the sales go by (人次, 人数)."""
 
-    def __init__(self, known: gather.Clusters) -> None:
+    def __init__(self, known: gather_persons.Clusters) -> None:
         self._known = known
         self.meals = 0
         self.persons: set[str] = set()

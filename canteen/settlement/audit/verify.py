@@ -25,7 +25,7 @@ from canteen.settlement.audit import (
     trial_balance,
 )
 from canteen.settlement.audit.differences import Difference, LineKey
-from canteen.settlement.closing import close, gather
+from canteen.settlement.closing import close, gather, gather_persons
 from canteen.settlement.closing.requote import Quotes
 
 
@@ -46,7 +46,7 @@ def period(period_id: int) -> Verified:
     quotes = Quotes()
     lines: Counter[LineKey] = Counter()
     taken: Counter[str] = Counter()
-    counted = documents.Counted(gather.clusters(cut))
+    counted = documents.Counted(gather_persons.clusters(cut))
     slots = limits.Slots()
     moved = reallocations.moved(row, cut, quotes)
     found: list[Difference] = list(moved.wrong)

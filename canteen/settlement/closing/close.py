@@ -24,7 +24,16 @@ from canteen.ledger import periods
 from canteen.ledger.models import Period
 from canteen.places import Contract, NoContract
 from canteen.pos.models import Record
-from canteen.settlement.closing import adjustments, carry_over, checks, gather, parties, proration, statement
+from canteen.settlement.closing import (
+    adjustments,
+    carry_over,
+    checks,
+    gather,
+    gather_persons,
+    parties,
+    proration,
+    statement,
+)
 from canteen.settlement.closing import lines as claim_lines
 from canteen.settlement.closing.checks import Finding
 from canteen.settlement.closing.period_checks import Counts, judge
@@ -152,7 +161,7 @@ def compute(period_id: int) -> Figures:
     with reader() as session:
         contract = session.get_one(Contract, period.contract_id)
     cut, silent = cut_of(period)
-    known = gather.clusters(cut)
+    known = gather_persons.clusters(cut)
     counts, findings = judge(period, contract, known, cut)
     own, earlier = claim_lines.booked(period, known.root)
     lines = {key: (counts.line_meals[key], len(counts.line_persons.get(key, ())), fen) for key, fen in own.items()}

@@ -1,4 +1,4 @@
-"""Read a closed period's sales and payments, and who is one person, as values that the checks compare.
+"""Read a closed period's sales and payments as values that the checks compare.
 
 Everything is read up to a cut: facts by event number, records by id. So a close that was killed and runs again
 reads the same.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
@@ -19,8 +19,6 @@ from canteen.db import db
 from canteen.ledger.models import Period
 from canteen.places import Canteen, Contract
 from canteen.pos.models import Payment, Sale, SaleKey, Share, Tender, Void
-from canteen.registry import facts as dated
-from canteen.registry.models import ElderFact
 from canteen.settlement.closing.checks import Paid, PricedShare, SalePrice, Sold
 from canteen.settlement.closing.statement import Cut
 
@@ -87,53 +85,6 @@ def sold(rows: Iterable[Any], turns_at: int) -> list[Sold]:
         )
         for row in rows
     ]
-
-
-class Clusters:
-    """Which elders are known, up to a cut, to be one person (ruling 42)."""
-
-    def __init__(self, parents: Mapping[str, str]) -> None:
-        self._parents = parents
-        self._members: dict[str, set[str]] = defaultdict(set)
-        for person in {*parents, *parents.values()}:
-            self._members[self.root(person)].add(person)
-
-    def root(self, person: str) -> str:
-        seen = {person}
-        while (parent := self._parents.get(person)) is not None and parent not in seen:
-            person = parent
-            seen.add(person)
-        return person
-
-    def members(self, person: str) -> set[str]:
-        return self._members.get(self.root(person)) or {person}
-
-    def roots(self) -> dict[str, str]:
-        """Everyone who is part of a cluster, with its root."""
-        return {person: self.root(person) for members in self._members.values() for person in members}
-
-
-def clusters(cut: Cut) -> Clusters:
-    """Merges as recorded up to the cut."""
-    return Clusters(dated.merged_into(dated.standing(facts_of("merged"), cut.facts)))
-
-
-def facts_of(kind: str, elders: Collection[uuid.UUID] | None = None) -> list[dated.Fact]:
-    """Facts of a kind with their retractions, which are of the same kind; the registry says which of them count."""
-    query = select(
-        ElderFact.id,
-        ElderFact.elder_id,
-        ElderFact.kind,
-        ElderFact.value,
-        ElderFact.from_day,
-        ElderFact.to_day,
-        ElderFact.recorded,
-        ElderFact.source,
-        ElderFact.retracts,
-    ).where(ElderFact.kind == kind)
-    if elders is not None:
-        query = query.where(keyset.among(ElderFact.elder_id, elders))
-    return [dated.Fact(*row) for row in keyset.once(query)]
 
 
 def by_id(ids: Collection[uuid.UUID], turns_at: int) -> list[Sold]:

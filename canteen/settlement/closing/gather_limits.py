@@ -16,7 +16,8 @@ from canteen.pos.checkout_rows import PLACES, arrival_of
 from canteen.pos.models import AddedUse, AmountUsed, GivenUpUse, Sale, SaleUse, Void
 from canteen.settlement.closing import budgets
 from canteen.settlement.closing.checks import LimitUse
-from canteen.settlement.closing.gather import Clusters, batches
+from canteen.settlement.closing.gather import batches
+from canteen.settlement.closing.gather_persons import Clusters
 from canteen.settlement.closing.statement import Cut
 from canteen.settlement.models import Regrant
 

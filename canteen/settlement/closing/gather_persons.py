@@ -1,10 +1,10 @@
-"""Read who has died, who is likely the same person and what became known late, as recorded up to a cut."""
+"""Read who is one person, who has died, who is likely the same person and what became known late, up to a cut-off."""
 
 from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import date
 
 from sqlalchemy import and_, select
@@ -15,8 +15,55 @@ from canteen.pos.models import Sale, Void
 from canteen.registry import facts as dated
 from canteen.registry import likely_same
 from canteen.registry.models import ElderFact
-from canteen.settlement.closing.gather import Clusters, batches, facts_of
+from canteen.settlement.closing.gather import batches
 from canteen.settlement.closing.statement import Cut
+
+
+class Clusters:
+    """Which elders are known, up to a cut, to be one person (ruling 42)."""
+
+    def __init__(self, parents: Mapping[str, str]) -> None:
+        self._parents = parents
+        self._members: dict[str, set[str]] = defaultdict(set)
+        for person in {*parents, *parents.values()}:
+            self._members[self.root(person)].add(person)
+
+    def root(self, person: str) -> str:
+        seen = {person}
+        while (parent := self._parents.get(person)) is not None and parent not in seen:
+            person = parent
+            seen.add(person)
+        return person
+
+    def members(self, person: str) -> set[str]:
+        return self._members.get(self.root(person)) or {person}
+
+    def roots(self) -> dict[str, str]:
+        """Everyone who is part of a cluster, with its root."""
+        return {person: self.root(person) for members in self._members.values() for person in members}
+
+
+def clusters(cut: Cut) -> Clusters:
+    """Merges as recorded up to the cut."""
+    return Clusters(dated.merged_into(dated.standing(facts_of("merged"), cut.facts)))
+
+
+def facts_of(kind: str, elders: Collection[uuid.UUID] | None = None) -> list[dated.Fact]:
+    """Facts of a kind with their retractions, which are of the same kind; the registry says which of them count."""
+    query = select(
+        ElderFact.id,
+        ElderFact.elder_id,
+        ElderFact.kind,
+        ElderFact.value,
+        ElderFact.from_day,
+        ElderFact.to_day,
+        ElderFact.recorded,
+        ElderFact.source,
+        ElderFact.retracts,
+    ).where(ElderFact.kind == kind)
+    if elders is not None:
+        query = query.where(keyset.among(ElderFact.elder_id, elders))
+    return [dated.Fact(*row) for row in keyset.once(query)]
 
 
 def deaths(elders: Collection[str], known: Clusters, cut: Cut) -> dict[str, date]:

@@ -40,7 +40,7 @@ class Counts:
     tenders: Counter[str]
 
 
-def judge(period: Period, contract: Contract, known: gather.Clusters, cut: Cut) -> tuple[Counts, list[Finding]]:
+def judge(period: Period, contract: Contract, known: gather_persons.Clusters, cut: Cut) -> tuple[Counts, list[Finding]]:
     """Go through the period's sales once, page by page; what is odd becomes findings, the rest counts."""
     counts = Counts(0, Counter(), set(), Counter(), {}, set(), Counter())
     quotes, turns_at, budgets = Quotes(own=True), gather.day_turns_at(contract), gather_limits.Budgets(cut)
@@ -72,7 +72,7 @@ def judge(period: Period, contract: Contract, known: gather.Clusters, cut: Cut) 
 
 
 def _of_earlier_sales(
-    period: Period, known: gather.Clusters, cut: Cut, budgets: gather_limits.Budgets, turns_at: int
+    period: Period, known: gather_persons.Clusters, cut: Cut, budgets: gather_limits.Budgets, turns_at: int
 ) -> Iterator[Finding]:
     """What became known after an earlier close of whom its sales fed: they are named now, its claim stands.
 
@@ -83,7 +83,7 @@ def _of_earlier_sales(
     if not ids:
         return
     before = Cut(cut.facts_before, cut.records, cut.facts_before, cut.records_before)
-    were = gather.clusters(before)
+    were = gather_persons.clusters(before)
     sales = gather.by_id(ids, turns_at)
     elders = {sale.elder for sale in sales if sale.elder}
     named = {finding.subject for finding in checks.of_deaths(sales, gather_persons.deaths(elders, were, before))}
@@ -106,7 +106,7 @@ def of_tablets(period: Period, contract: Contract, records: int | None = None) -
     return list(checks.of_chain(links, period.from_day, period.to_day, starts))
 
 
-def _count(counts: Counts, period: Period, sales: list[Sold], known: gather.Clusters) -> None:
+def _count(counts: Counts, period: Period, sales: list[Sold], known: gather_persons.Clusters) -> None:
     """Two entries that are known to be one person are one person here too (人数)."""
     standing = [sale for sale in sales if not sale.voided]
     counts.sales += len(sales)

@@ -17,7 +17,7 @@ from canteen.money import Fen
 from canteen.pos.models import Record, Sale, SaleLine, Share, Tender, Void
 from canteen.registry.models import Credential, ElderFact, ElderIdentity
 from canteen.settlement.claims import review
-from canteen.settlement.closing import adjustments, close, gather, lines
+from canteen.settlement.closing import adjustments, close, gather, gather_persons, lines
 from canteen.settlement.closing.statement import Cut
 from canteen.settlement.labels import excluded_name, say
 from canteen.settlement.models import Claim, Regrant, WithheldMeal
@@ -120,7 +120,7 @@ def meals(claim: Claim, *, insider: bool = True) -> Iterator[list[Claimed]]:
     """All meals booked to the claim's period, by day and id, in pages: as the close saw them, whatever came later."""
     claim_id, period = claim.id, close.load(claim.period_id)
     cut, _ = close.cut_of(period)
-    known = gather.clusters(cut)
+    known = gather_persons.clusters(cut)
     for page in gather.sales(period, cut):
         ids = [row.id for row in page]
         eaters = {row.id: known.root(str(row.elder_id)) for row in page}
