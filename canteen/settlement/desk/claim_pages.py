@@ -9,18 +9,16 @@ from flask import g, redirect, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 
 from canteen import clock
-from canteen.auth import humans
 from canteen.auth.guard import NotCovered, Permission, allowed, own_account
 from canteen.db import db
 from canteen.errors import Refusal
-from canteen.pos.lost_numbers import Run
-from canteen.settlement.claims import claims, missing_records, payouts, steps, workflow
-from canteen.settlement.closing import adjustments, close
+from canteen.settlement.claims import claims, steps, workflow
+from canteen.settlement.closing import adjustments
 from canteen.settlement.desk import (
     claim_queries,
     claim_summary,
+    claim_view,
     exports,
-    finding_queries,
     line_queries,
     payout_queries,
 )
@@ -96,52 +94,18 @@ def claim_page(number: str) -> ResponseReturnValue:
 
 
 def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnValue:
-    claim = find(number)
-    session = db.session()
-    claim_id, contract_id = claim.id, claim.contract_id
-    state = claims.state(session, claim_id)
-    actors_by_move, me = claims.actors_by_move(session, claim_id), g.person.id
-    open_moves = _open_moves(contract_id, state)
-    blocked_by = {
-        move: [
-            other
-            for other in sorted(workflow_config().conflicting_moves(move))
-            if actors_by_move.get(other) and humans.same(session, me, actors_by_move[other])
-        ]
-        for move in open_moves
-    }
-    period = close.load(claim.period_id)
-    missing = missing_records.missing(period) if state in {"draft", "returned"} else []
-    also_waiting = {
-        gap: [
-            each
-            for each in missing_records.claims_waiting_for(session, gap.tablet, Run(gap.epoch, gap.first, gap.last))
-            if each != number
-        ]
-        for gap in missing
-    }
-    page = render_template(
-        "settlement/claim.html",
-        claim=claim,
-        notices=adjustments.titles(),
-        about=claim_summary.about(session, claim),
-        state=state,
-        lines=claims.lines(session, claim_id),
-        history=claim_queries.history(session, claim_id),
-        open_moves=open_moves,
-        blocked_by=blocked_by,
-        findings=finding_queries.findings(session, claim),
-        unanswered=claims.unanswered(session, claim.period_id),
-        missing=missing,
-        also_waiting=also_waiting,
-        quarantined=missing_records.quarantined(period) if state in {"draft", "returned"} else 0,
-        silent=missing_records.silent(period) if state in {"draft", "returned"} else [],
-        payouts=payouts.of_claim(session, claim_id),
-        may_export=contract_id in reach(Permission.EXPORT),
-        may_enter=state == "approved" and contract_id in reach(Permission.PAY_ENTER),
+    claim, session = find(number), db.session()
+    contract_id = claim.contract_id
+    viewer = claim_view.Viewer(
+        g.person.id,
+        may=lambda permission: contract_id in reach(permission),
         judges=any(contract_id in reach(permission) for permission in JUDGES),
         insider=is_insider(contract_id),
-        seen=len(claim_queries.history(session, claim_id)),
+    )
+    moves = _open_moves(contract_id, claims.state(session, claim.id))
+    page = render_template(
+        "settlement/claim.html",
+        view=claim_view.of(session, claim, viewer, workflow_config(), moves),
         done=done_text(),
         refusal=refusal,
         typed=request.form.get("reason", "") if refusal else "",

@@ -1,0 +1,168 @@
+"""Decide what the page of one claim shows to one reader: which moves are theirs, which are ready, and why not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from canteen.auth import humans
+from canteen.auth.guard import Permission
+from canteen.money import Fen
+from canteen.pos.lost_numbers import Run
+from canteen.settlement.claims import claims, missing_records, payouts, steps
+from canteen.settlement.claims.claims import LineStanding
+from canteen.settlement.claims.missing_records import Gap, Silent
+from canteen.settlement.claims.payouts import PayoutStatus
+from canteen.settlement.claims.steps import WorkflowSteps
+from canteen.settlement.closing import adjustments, close
+from canteen.settlement.desk import claim_queries, claim_summary, finding_queries
+from canteen.settlement.desk.claim_queries import Step
+from canteen.settlement.desk.claim_summary import About
+from canteen.settlement.labels import say
+from canteen.settlement.models import Claim
+
+BEFORE_SUBMISSION = ("draft", "returned")
+FINISHED = {
+    "paid": "已拨付，办理完毕。",
+    "settled": "核定金额为零，无需拨付。",
+    "carried": "核定金额低于零，将在下一期申报中抵减。",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """The reader of a claim: their id, what they may do at its contract, and whether they see why (rulings 12 and 14)."""
+
+    person: str
+    may: Callable[[Permission], bool]
+    judges: bool
+    insider: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MoveChoice:
+    """A move that the reader's rights open. `blocked_by` names their own earlier act that forbids it, '' where none does.
+
+    ready   whether it may be made now: no number missing, no finding unanswered
+    amount  what it would approve, shown on the button; None for a submission
+    """
+
+    move: str
+    blocked_by: str
+    ready: bool
+    amount: Fen | None
+
+
+@dataclass(frozen=True, slots=True)
+class FindingGroup:
+    """How many findings of a code a claim has, and how many of them wait for an answer."""
+
+    code: str
+    count: int
+    unanswered: int
+
+
+@dataclass(frozen=True, slots=True)
+class MissingRun:
+    """A run of missing numbers, and the other claims whose submission waits for it."""
+
+    gap: Gap
+    others: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimView:
+    """One claim as its page shows it to one reader. `note` is said where nothing is theirs to do."""
+
+    about: About
+    state: str
+    digest: str
+    lines: list[LineStanding]
+    approved: Fen
+    notices: Mapping[str, str]
+    history: list[Step]
+    payouts: list[PayoutStatus]
+    findings: list[FindingGroup]
+    moves: list[MoveChoice]
+    waits_for_answers: int  # findings that must be answered before the claim passes; 0 where it waits for none
+    asks_for_answer: bool  # it was returned: whoever submits it again says what was done about the reason
+    note: str
+    missing: list[MissingRun]
+    quarantined: int
+    silent: list[Silent]
+    may_export: bool
+    may_enter: bool
+    may_answer: bool
+    insider: bool
+
+
+def of(
+    session: Session, claim: Claim, viewer: Viewer, workflow_steps: WorkflowSteps, moves: Sequence[str]
+) -> ClaimView:
+    """Read a claim and decide what `viewer` sees of it; `moves` are those that their rights open in its state."""
+    claim_id, period_id, number = claim.id, claim.period_id, claim.number
+    state = claims.state(session, claim_id)
+    lines, unanswered = claims.lines(session, claim_id), claims.unanswered(session, period_id)
+    approved = sum(line.approved for line in lines)
+    blocked_by = _blocked_by(session, claim_id, viewer.person, workflow_steps, moves)
+    waits_for_answers = unanswered if state == "submitted" else 0
+    period = close.load(claim.period_id)
+    unsent = state in BEFORE_SUBMISSION
+    missing = [_missing_run(session, gap, number) for gap in missing_records.missing(period)] if unsent else []
+    return ClaimView(
+        about=claim_summary.about(session, claim),
+        state=state,
+        digest=claim.statement_hash,
+        lines=lines,
+        approved=approved,
+        notices=adjustments.titles(),
+        history=claim_queries.history(session, claim_id),
+        payouts=payouts.of_claim(session, claim_id),
+        findings=_groups(finding_queries.findings(session, claim)),
+        moves=[
+            MoveChoice(
+                move,
+                blocked_by[move],
+                ready=not (missing if move == "submit" else waits_for_answers),
+                amount=None if move == "submit" else approved,
+            )
+            for move in moves
+        ],
+        waits_for_answers=waits_for_answers,
+        asks_for_answer=state == steps.RETURNED,
+        note=FINISHED.get(state, f"目前{say('state', state)}，没有需要您办理的事项。"),
+        missing=missing,
+        quarantined=missing_records.quarantined(period) if unsent else 0,
+        silent=missing_records.silent(period) if unsent else [],
+        may_export=viewer.may(Permission.EXPORT),
+        may_enter=state == "approved" and viewer.may(Permission.PAY_ENTER),
+        may_answer=viewer.judges and unanswered > 0,
+        insider=viewer.insider,
+    )
+
+
+def _blocked_by(
+    session: Session, claim_id: int, person: str, workflow_steps: WorkflowSteps, moves: Sequence[str]
+) -> dict[str, str]:
+    """Name for each move the first of the person's own earlier acts that must be kept apart from it; '' for none."""
+    actors = claims.actors_by_move(session, claim_id)
+
+    def made(act: str) -> bool:
+        return bool(actors.get(act)) and humans.same(session, person, actors[act])
+
+    return {move: next(filter(made, sorted(workflow_steps.conflicting_moves(move))), "") for move in moves}
+
+
+def _missing_run(session: Session, gap: Gap, number: str) -> MissingRun:
+    waiting = missing_records.claims_waiting_for(session, gap.tablet, Run(gap.epoch, gap.first, gap.last))
+    return MissingRun(gap, tuple(other for other in waiting if other != number))
+
+
+def _groups(found: Sequence[finding_queries.FindingRow]) -> list[FindingGroup]:
+    """Count findings by code; missing numbers are sent or declared lost and so wait for no answer."""
+    counts = Counter(one.code for one in found)
+    unanswered = Counter(one.code for one in found if not one.outcome and one.code != "gap")
+    return [FindingGroup(code, counts[code], unanswered[code]) for code in sorted(counts)]
