@@ -78,57 +78,69 @@ def answer(finding_id: int, outcome: str, *, reason: str, by: str, seen: int | N
 
     Raises NoFinding, Invalid, NeedsReason, MoveNotOpen, SamePerson, Judged, NothingToWithhold, ClaimedBefore, WithheldAnswered.
     """
-    _check(outcome, reason)
+    _check_outcome(outcome, reason)
+    reason = reason.strip()
     with transaction() as session:
-        finding = session.get(Finding, finding_id)
-        if finding is None:
-            raise NoFinding
-        claim = session.execute(select(Claim).where(Claim.period_id == finding.period_id)).scalar_one()
-        gate = _gate(session, claim)
-        lock_eaters(session, [session.get_one(Sale, finding.sale_id)] if finding.sale_id else [])
-        claim = open_claim(session, claim.id)
-        not_own(session, claim, session.get(Sale, finding.sale_id) if finding.sale_id else None, by)
-        before = select(FindingAnswer).where(FindingAnswer.finding_id == finding_id).order_by(FindingAnswer.n.desc())
-        last = session.execute(before.limit(1)).scalar_one_or_none()
+        finding, sale, claim, gate = _lock_finding(session, finding_id)
+        not_own(session, claim, sale, by)
+        last = _newest_answer(session, finding_id)
         if last is not None and seen is not None and last.id > seen:
             raise Judged
         _answerable(finding, outcome)
-        number = events.record(
-            session, "finding.answer", f"claim:{claim.number}", by=by, body={"finding": finding_id, "outcome": outcome}
-        )
-        session.add(
-            FindingAnswer(
-                finding_id=finding_id,
-                n=1 if last is None else last.n + 1,
-                outcome=outcome,
-                reason=reason.strip(),
-                by=by,
-                at=clock.now(),
-                recorded=number,
-            )
-        )
-        if finding.sale_id is None:
-            return
-        sale = session.get_one(Sale, finding.sale_id)
-        if outcome == "disallowed" and _unproven(finding) and not open_shares(session, sale.id):
-            return  # nothing of it is claimed: it stays so
+        number = _record_answer(session, claim, finding, 1 if last is None else last.n + 1, outcome, reason, by)
+        if sale is None or (outcome == "disallowed" and _unproven(finding) and not open_shares(session, sale.id)):
+            return  # no meal is concerned, or nothing of it is claimed and it stays so
         if _in_claim(session, claim, sale):
-            _settle_meal(session, claim, gate, sale, outcome, reason.strip(), by, number)
+            _settle_meal(session, claim, gate, sale, outcome, reason, by, number)
             _strike_differences(session, claim, sale, outcome, f"event:{number}")
         elif outcome == "held":
             raise ClaimedBefore
         elif outcome == "disallowed":
-            moves = list(_taken_back(session, sale, finding))
-            moves += adjustments.struck(session, sale, finding.code, f"finding:{finding.id}")
-            if not moves:
-                raise NothingToWithhold
-            transfers.post(session, gate_of(session, claim, sale), moves)
+            _take_back(session, claim, sale, finding)
+
+
+def _lock_finding(session: Session, finding_id: int) -> tuple[Finding, Sale | None, Claim, Period]:
+    """Lock, in the order of all locks, the gate, whoever ate and the claim of a finding. Raises NoFinding, MoveNotOpen."""
+    finding = session.get(Finding, finding_id)
+    if finding is None:
+        raise NoFinding
+    claim = session.execute(select(Claim).where(Claim.period_id == finding.period_id)).scalar_one()
+    gate = _gate(session, claim)
+    sale = session.get_one(Sale, finding.sale_id) if finding.sale_id else None
+    lock_eaters(session, [] if sale is None else [sale])
+    return finding, sale, open_claim(session, claim.id), gate
+
+
+def _newest_answer(session: Session, finding_id: int) -> FindingAnswer | None:
+    query = select(FindingAnswer).where(FindingAnswer.finding_id == finding_id).order_by(FindingAnswer.n.desc())
+    return session.execute(query.limit(1)).scalar_one_or_none()
+
+
+def _record_answer(session: Session, claim: Claim, finding: Finding, n: int, outcome: str, reason: str, by: str) -> int:
+    """Store the n-th answer to a finding and its event; returns the event's number."""
+    body = {"finding": finding.id, "outcome": outcome}
+    number = events.record(session, "finding.answer", f"claim:{claim.number}", by=by, body=body)
+    session.add(
+        FindingAnswer(
+            finding_id=finding.id, n=n, outcome=outcome, reason=reason, by=by, at=clock.now(), recorded=number
+        )
+    )
+    return number
+
+
+def _take_back(session: Session, claim: Claim, sale: Sale, finding: Finding) -> None:
+    """Exclude by counter-transfers what an earlier claim holds of a disallowed meal. Raises NothingToWithhold."""
+    moves = list(_taken_back(session, sale, finding))
+    moves += adjustments.struck(session, sale, finding.code, f"finding:{finding.id}")
+    if not moves:
+        raise NothingToWithhold
+    transfers.post(session, gate_of(session, claim, sale), moves)
 
 
 @retried
 def withhold(claim_id: int, sale_id: uuid.UUID, outcome: str, *, reason: str, by: str) -> None:
     """Keep a meal's subsidy out of a claim: withheld for now, or disallowed; once only. Raises as `answer` does."""
-    _check(outcome, reason)
+    _check_outcome(outcome, reason)
     with transaction() as session:
         found = session.get(Claim, claim_id)
         sale = session.get(Sale, sale_id)
@@ -213,7 +225,7 @@ def grantable(code: str, body: Mapping[str, object], fen: Fen) -> bool:
     return code == "excess_slot" or releasable(code, body, fen)
 
 
-def _check(outcome: str, reason: str) -> None:
+def _check_outcome(outcome: str, reason: str) -> None:
     if outcome not in OUTCOMES:
         raise Invalid
     if outcome != "accepted":
