@@ -1,7 +1,9 @@
-"""Whether a claim is what the log says (CLAIM_NE_LOG): its lines against the transfers they are sums of, over and under.
+"""Check a claim against the ledger (CLAIM_NE_LOG): its lines, its total and its statement against sums of transfers.
 
-Cheap beside `period verify`: sums only. It is asked before an approval, so that no claim is paid that was not built
-from the log.
+Cheap beside `period verify`: sums only. It is asked before an approval, so that no claim is paid whose rows or
+transfers were changed after the close. It calls the same functions that made the lines (`closing/lines.py`,
+`carry_over.py`, `adjustments.py`): what it looks for is a later change, which they show just as well. A fault in those
+functions is found by `period verify`, which computes every line by itself (docs/architecture.md).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from canteen.settlement.models import Claim, ClaimLine, Statement
 
 
 def matches_ledger(claim_id: int) -> bool:
-    """Whether lines, total and statement of a claim say the same, and the log too. Raises NoClaim."""
+    """Tell whether a claim's lines, total and statement equal one another and the sums of its transfers. Raises NoClaim."""
     found = keyset.once(select(Claim.period_id, Claim.fen, Claim.statement_hash).where(Claim.id == claim_id))
     if not found:
         raise NoClaim
