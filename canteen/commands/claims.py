@@ -28,7 +28,7 @@ DEVICE = "command line"
 
 
 def as_person(login: str, password: str, permission: str, contract_id: str) -> str:
-    """The id of who acts, proved by password, who must hold the permission at the contract. Raises WrongPassword, Forbidden."""
+    """Return the id of who acts, proved by password and with the permission. Raises WrongPassword, Forbidden."""
     person = people.find(db.session(), login)
     person_id, shut = person.id, person.disabled_at is not None
     if shut or person.password_hash is None:
@@ -43,7 +43,7 @@ def as_person(login: str, password: str, permission: str, contract_id: str) -> s
 
 
 def _at(person_id: str, contract_id: str, permissions: Iterable[str]) -> bool:
-    """Whether a person holds one of the permissions at a contract."""
+    """Tell whether a person has one of the permissions at a contract."""
     session = db.session()
     held = any(contract_id in guard.scope_of(session, person_id, one).contracts(session) for one in permissions)
     session.rollback()
@@ -51,12 +51,12 @@ def _at(person_id: str, contract_id: str, permissions: Iterable[str]) -> bool:
 
 
 def permission_for(act: str) -> str:
-    """The permission that a move or payout asks for."""
+    """Return the permission that a move or payout asks for."""
     return str(guard.Permission[steps.PERMISSIONS[act]])
 
 
 def workflow_config() -> steps.WorkflowSteps:
-    """The steps in force at this installation."""
+    """Return the workflow steps in force at this installation."""
     settings: Config = current_app.config["CANTEEN"]
     return steps.of(settings)
 
@@ -71,7 +71,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 @click.group()
 def claims() -> None:
-    """Claims of contracts: list, export, move."""
+    """List, export and move claims."""
 
 
 @claims.command("list")
@@ -82,7 +82,7 @@ def claims() -> None:
 )
 @json_option
 def list_(contract: str | None, state: str | None, as_json: bool) -> None:
-    """Claims with their state and amounts, oldest first."""
+    """List claims with their state and amounts, oldest first."""
     with installation():
         session = db.session()
         query = select(Claim).order_by(Claim.from_day, Claim.number)

@@ -28,7 +28,7 @@ from canteen.settlement.models import Claim, Payout
 
 @click.group()
 def payouts() -> None:
-    """Payouts of approved claims: entered by one person, checked by another."""
+    """Pay approved claims: one person enters a voucher, another checks it."""
 
 
 @payouts.command("enter")

@@ -41,13 +41,13 @@ MONTH = Month()
 
 
 def show(result: object, as_json: bool, lines: list[str]) -> None:
-    """One result, for people or for programs."""
+    """Print one result, for people or for programs."""
     click.echo(json.dumps(result, ensure_ascii=False, indent=2) if as_json else "\n".join(lines))
 
 
 @click.group()
 def period() -> None:
-    """Periods of contracts: close, verify, status."""
+    """Close periods of contracts, verify them, show their status."""
 
 
 @period.command("close")
@@ -96,7 +96,7 @@ def _close_each(todo: list[tuple[str, date]]) -> tuple[list[period_close.Closed]
 
 
 def _over(contract: str | None) -> list[tuple[str, date]]:
-    """What is over and not computed yet, of one contract or all."""
+    """List what is over and not computed yet, of one contract or all."""
     if contract is not None and db.session.get(Contract, contract) is None:
         raise NoContract
     found = period_close.due(db.session(), clock.today())
@@ -135,7 +135,7 @@ def verify_(contract: str, month: date | None, as_json: bool) -> None:
 
 
 def _closed(contract: str, month: date | None) -> list[int]:
-    """Ids of the closed periods asked for, oldest first. Raises NoPeriod when there is none."""
+    """Return ids of the closed periods asked for, oldest first. Raises NoPeriod when there is none."""
     query = select(Period.id).where(Period.contract_id == contract, Period.state == "closed").order_by(Period.from_day)
     if month is not None:
         query = query.where(Period.from_day <= month, Period.to_day >= month)
@@ -150,7 +150,7 @@ def _closed(contract: str, month: date | None) -> list[int]:
 @click.argument("contract", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def status(contract: str | None, as_json: bool) -> None:
-    """Each period of each contract: open or closed, its claim, what tablets still owe."""
+    """Show each period of each contract: open or closed, its claim, what tablets still owe."""
     with installation():
         query = select(Period).order_by(Period.contract_id, Period.from_day)
         if contract is not None:

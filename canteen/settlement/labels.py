@@ -1,4 +1,4 @@
-"""The Chinese words of settlement, one a thing, for pages, exports and messages (docs/glossary.md)."""
+"""Give the Chinese words of settlement, one a thing, for pages, exports and messages (docs/glossary.md)."""
 
 from __future__ import annotations
 
@@ -122,17 +122,17 @@ filters.add_labels(WORDS)
 
 
 def finding_name(code: str, *, insider: bool) -> str:
-    """What a finding is called; a canteen's own people are not told of deaths (ruling 12)."""
+    """Return what a finding is called; a canteen's own people learn nothing of deaths (ruling 12)."""
     return say("finding", code) if insider or code != "after_death" else "身份待社区核实"
 
 
 def excluded_name(reason: str, *, insider: bool) -> str:
-    """Why a share may not be claimed; a canteen's own people are not told of deaths (ruling 12)."""
+    """Say why a share may not be claimed; a canteen's own people learn nothing of deaths (ruling 12)."""
     return say("excluded", reason) if insider or reason != "after_death" else "身份待社区核实"
 
 
 def prorated(body: Mapping[str, Any]) -> str:
-    """What a finding of a prorated budget tells: what it had, what was asked, what this canteen gets and loses."""
+    """Describe a finding of a prorated budget: what it had, what was asked, what this canteen gets and loses."""
     other = f"（其中 {show(body['other'])} 元另有用途，先行扣除）" if body["other"] else ""
     words = f"{body['from']} 起的预算 {show(body['limit'])} 元{other}，各食堂应补合计 {show(body['asked'])} 元"
     if body["here"]:
@@ -141,7 +141,7 @@ def prorated(body: Mapping[str, Any]) -> str:
 
 
 def provisional(body: Mapping[str, Any]) -> str:
-    """What a finding of provisional days tells: the days, how their meals were priced, and what is entered now."""
+    """Describe a finding of provisional days: the days, how their meals were priced, and what is entered now."""
     alike: dict[tuple[str, str], tuple[list[str], int]] = {}
     for day, kind, meals, now in body["days"]:
         days, count = alike.get((kind, now), ([], 0))
@@ -155,5 +155,5 @@ def provisional(body: Mapping[str, Any]) -> str:
 
 
 def say(kind: str, code: str) -> str:
-    """The Chinese word of a code of that kind; the code itself where a scheme brought its own."""
+    """Return the Chinese word of a code of that kind; the code itself where a scheme brought its own."""
     return filters.label(code, kind)

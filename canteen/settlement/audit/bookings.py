@@ -1,4 +1,4 @@
-"""`period verify` of what sales booked: transfers share by share, payments, and the money taken from the elders."""
+"""Verify what sales booked: transfers share by share, payments, and the money taken from the elders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from canteen.settlement.models import Finding
 
 
 def of_sales(meals: Sequence[RepricedMeal]) -> Iterator[Difference]:
-    """What was booked when the sale came, and when it was voided, share by share."""
+    """Compare the transfers of each sale and of its void, share by share, with what they should be."""
     booked: dict[ShareKey, Counter[str]] = defaultdict(Counter)
     source, target = aliased(Account), aliased(Account)
     query = (
@@ -54,7 +54,7 @@ def of_sales(meals: Sequence[RepricedMeal]) -> Iterator[Difference]:
 
 
 def of_payments(ids: Sequence[uuid.UUID], period_id: int, taken: Counter[str]) -> Iterator[Difference]:
-    """A payment is what its tenders come to and what its sales were sold for, or was named by a finding."""
+    """Check that each payment equals its tenders and what its sales were sold for, unless a finding named it."""
     tenders: dict[uuid.UUID, int] = Counter()
     for payment, kind, fen in keyset.once(
         select(Tender.payment_id, Tender.kind, Tender.fen).where(keyset.among(Tender.payment_id, ids))
@@ -82,7 +82,7 @@ def of_payments(ids: Sequence[uuid.UUID], period_id: int, taken: Counter[str]) -
 
 
 def _named(period_id: int, subject: str, body: str) -> bool:
-    """Whether the close named these very figures."""
+    """Tell whether the close named a finding with these very figures."""
     query = select(Finding.id).where(
         Finding.period_id == period_id,
         Finding.code == "payment_differs",
@@ -93,7 +93,7 @@ def _named(period_id: int, subject: str, body: str) -> bool:
 
 
 def money_taken(row: Period, cut: Cut, taken: Counter[str]) -> Iterator[Difference]:
-    """Money of the elders as booked to the period, by kind, against the tenders and refunds."""
+    """Compare the elders' money booked to the period, by kind, with the tenders and refunds."""
     expected = Counter(taken)
     refunds = (
         select(Void.refund_kind, func.sum(Void.refund_fen))

@@ -1,4 +1,4 @@
-"""Lines 'released' and 'carried' of a claim, computed from withheld meals, their answers, voids and decisions alone.
+"""Compute the lines 'released' and 'carried' of a claim from withheld meals, their answers, voids and decisions alone.
 
 Nothing of `closing/carry_over.py` is used here: a fault there must not hide itself.
 """
@@ -33,7 +33,7 @@ class Line:
 
 
 def lines(row: Period, cut: Cut) -> dict[OriginKey, Line]:
-    """What earlier claims hand to the claim of this period, each amount under the line that it comes from."""
+    """Compute what earlier claims hand to this period's claim, each amount under the line that it was withheld from."""
     found: dict[OriginKey, Line] = defaultdict(Line)
     for one in _withheld(row.contract_id):
         if _freed(one, cut):
@@ -54,7 +54,7 @@ def lines(row: Period, cut: Cut) -> dict[OriginKey, Line]:
 
 
 def _withheld(contract_id: str) -> Iterator[Any]:
-    """Every share that was ever withheld from the contract's claims, with what became of it."""
+    """Read every share that was ever withheld from the contract's claims, with what became of it."""
     struck = select(Transfer.id).where(
         Transfer.sale_id == WithheldMeal.sale_id,
         Transfer.share_n == WithheldMeal.share_n,
@@ -75,7 +75,7 @@ def _withheld(contract_id: str) -> Iterator[Any]:
 
 
 def _freed(one: Any, cut: Cut) -> bool:
-    """Whether a withheld share came free between the two cut-offs: released, or voided while nobody had decided.
+    """Tell whether a withheld share was freed between the two cut-offs: released, or voided before anybody decided.
 
     The void takes its money back as an adjustment of the same claim; both together come to nothing. What was struck
     out for good is taken back from there, so nothing is released.
@@ -86,7 +86,7 @@ def _freed(one: Any, cut: Cut) -> bool:
 
 
 def approved(contract_id: str) -> dict[int, Counter[tuple[str, str]]]:
-    """What each claim's lines come to less what was withheld of them: claim -> (fund, service month) -> fen."""
+    """Sum each claim's lines less what was withheld of them: claim -> (fund, service month) -> fen."""
     line = (ClaimLine.claim_id, ClaimLine.fund, ClaimLine.service_month)
     claimed = select(*line, func.sum(ClaimLine.fen)).join(Claim, Claim.id == ClaimLine.claim_id)
     withheld = (
@@ -102,7 +102,7 @@ def approved(contract_id: str) -> dict[int, Counter[tuple[str, str]]]:
 
 
 def differences(row: Period, expected: Mapping[OriginKey, Line]) -> Iterator[Difference]:
-    """Each such line of the period's claim against what it should be: its money, and how many meals."""
+    """Compare each released or carried line of the period's claim with the expected one: its money and its meals."""
     query = (
         select(
             ClaimLine.kind, ClaimLine.fund, ClaimLine.service_month, ClaimLine.origin, ClaimLine.fen, ClaimLine.meals

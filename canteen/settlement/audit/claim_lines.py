@@ -1,4 +1,4 @@
-"""`period verify` of a claim's lines and total, computed from its meals and from what was taken back of earlier ones."""
+"""Verify a claim's lines and total, computed from its meals and from what was taken back of earlier ones."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def add_meals(
 def add_taken_back(
     lines: Counter[LineKey], row: Period, cut: Cut, quotes: Quotes, moved: Mapping[ShareKey, Fen]
 ) -> None:
-    """Add what later voids and judgements took from earlier claims."""
+    """Add to the expected lines what later voids and judgements took from earlier claims."""
     earlier = and_(
         Sale.contract_id == row.contract_id, Sale.service_day < row.from_day, Sale.record_id <= cut.records_before
     )
@@ -82,7 +82,7 @@ def add_taken_back(
 
 
 def _own_claim() -> Any:
-    """Whether the finding was made in the period that its sale was booked to: then its claim was cut instead."""
+    """Tell whether the finding was made in the period that its sale was booked to: then its own claim was reduced."""
     booked = aliased(Transfer)
     return (
         select(booked.id)
@@ -92,7 +92,7 @@ def _own_claim() -> Any:
 
 
 def _gone_before(row: Period, cut: Cut) -> set[ShareKey]:
-    """Shares of earlier meals that had left `open` before: struck out of their claim, or excluded by a judgement."""
+    """Read shares of earlier meals that had left `open` before: disallowed in their claim, or excluded."""
     struck = (
         select(WithheldMeal.sale_id, WithheldMeal.share_n)
         .join(Claim, Claim.id == WithheldMeal.claim_id)
@@ -122,7 +122,7 @@ def _gone_before(row: Period, cut: Cut) -> set[ShareKey]:
 
 
 def differences(row: Period, expected: Counter[LineKey]) -> Iterator[Difference]:
-    """Each line's money and the total as claimed; released and carried lines are compared by `brought_forward`."""
+    """Compare each line's money and the total with the claim; `brought_forward` compares released and carried lines."""
     there: Counter[LineKey] = Counter()
     query = (
         select(ClaimLine.kind, ClaimLine.fund, ClaimLine.service_month, ClaimLine.fen)

@@ -1,4 +1,4 @@
-"""What `period verify` answers, and the keys that its parts share."""
+"""Define what `period verify` answers, and the keys that its parts share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`period verify` of what was written of a period: statement, claim, lines, counts and findings, one against the other."""
+"""Check verdicts older than the lesser per fund by the rule that was in force when they were given."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Counted:
         self.line_persons: dict[LineKey, set[str]] = defaultdict(set)
 
     def add(self, elder: uuid.UUID | None, lines: Iterable[LineKey]) -> None:
-        """A meal that stands, and the lines in which it has money."""
+        """Count a meal that was not voided, in total and in each line in which it has money."""
         if elder is None:
             return
         person = self._known.root(str(elder))
@@ -42,7 +42,7 @@ class Counted:
 
 
 def differences(row: Period, cut: Cut, counted: Counted) -> Iterator[Difference]:
-    """Where statement, claim, findings and the chain of events do not tell the same."""
+    """Find where statement, claim, findings and the chain of events contradict one another."""
     subject = f"period:{row.id}"
     stored = keyset.once(
         select(Statement.body, Statement.hash, Statement.sales_hash).where(Statement.period_id == row.id)
@@ -64,7 +64,7 @@ def differences(row: Period, cut: Cut, counted: Counted) -> Iterator[Difference]
 
 
 def _names(row: Period, cut: Cut, body: str) -> Iterator[Difference]:
-    """The names that the statement carries are those that stood at the cut; it tells none before version 2."""
+    """Compare the names in the statement with those in force at the cut-off; statements before version 2 carry none."""
     stated = json.loads(body)
     if "names" not in stated:
         return
@@ -78,7 +78,7 @@ def _names(row: Period, cut: Cut, body: str) -> Iterator[Difference]:
 
 
 def _claim(row: Period, digest: str, counted: Counted) -> Iterator[Difference]:
-    """The claim names the statement, as the event of its drafting does, and counts what the sales count."""
+    """Check that claim and drafting event cite the statement's hash, and that the claim's counts equal the sales'."""
     query = select(Claim.number, Claim.statement_hash, Claim.meals, Claim.persons).where(Claim.period_id == row.id)
     for number, named, meals, persons in keyset.once(query):
         drafted = select(Event.body).where(Event.subject == f"claim:{number}", Event.kind == "claim.draft")
@@ -92,7 +92,7 @@ def _claim(row: Period, digest: str, counted: Counted) -> Iterator[Difference]:
 
 
 def _lines(row: Period, body: str, counted: Counted) -> Iterator[Difference]:
-    """Each line as claimed against the statement; meals and persons of the period's own meals against the sales."""
+    """Compare each claimed line with the statement, and meals and persons of the period's own lines with the sales."""
     columns = (
         ClaimLine.n, ClaimLine.kind, ClaimLine.fund, ClaimLine.service_month, ClaimLine.origin, ClaimLine.meals,
         ClaimLine.persons, ClaimLine.fen,
@@ -112,7 +112,7 @@ def _lines(row: Period, body: str, counted: Counted) -> Iterator[Difference]:
 
 
 def _findings(row: Period, body: str) -> Iterator[Difference]:
-    """What waits for a person's judgement is what the statement named."""
+    """Compare the stored findings with those that the statement names."""
     query = select(Finding.code, Finding.subject, Finding.fen, Finding.body).where(Finding.period_id == row.id)
     there = {(code, subject): f"{fen} {figures}" for code, subject, fen, figures in keyset.once(query)}
     stated = {(code, subject): f"{fen} {figures}" for code, subject, fen, figures in json.loads(body)["findings"]}

@@ -1,4 +1,4 @@
-"""`period verify` of limits: slots and amounts in use, rebuilt from the uses of sales that stand (decision 0005)."""
+"""Verify limits: rebuild slots and amounts in use from the uses of valid sales (decision 0005)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Slots:
         self._seen: set[Key] = set()
 
     def differences(self, ids: Sequence[uuid.UUID]) -> Iterator[Difference]:
-        """What is in use of all that these sales draw on or hold, against what their uses and voids leave standing."""
+        """Compare what is in use of all limits that these sales draw on with what their uses and voids add up to."""
         keys = _keys(ids)
         for unit in ("slot", "amount"):
             fresh = sorted(keys[unit] - self._seen)
@@ -41,7 +41,7 @@ class Slots:
 
 
 def _keys(ids: Sequence[uuid.UUID]) -> dict[str, set[Key]]:
-    """What sales draw on by kind of state; also what they hold without drawing on it."""
+    """Collect the keys that sales draw on, by kind of state; also slots they occupy without drawing on them."""
     found: dict[str, set[Key]] = {"slot": set(), "amount": set()}
     for use in (SaleUse, AddedUse):
         query = select(use.person_id, use.allowance, use.window, use.unit)
@@ -58,7 +58,7 @@ def _compared(unit: str, keys: Sequence[Key]) -> Iterator[Difference]:
 
 
 def _slots(keys: Sequence[Key]) -> Iterator[Difference]:
-    """Each number that a standing use names is held by such a use, within its limit; no other is held."""
+    """Check that each slot named by a valid use is taken by such a use within its limit, and that no other is taken."""
     users: dict[Key, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     limits: dict[Key, set[int]] = defaultdict(set)
     for use in (SaleUse, AddedUse):
@@ -87,7 +87,7 @@ def _slots(keys: Sequence[Key]) -> Iterator[Difference]:
 
 
 def _amounts(keys: Sequence[Key]) -> Iterator[Difference]:
-    """What is used of an amount is the sum of what the sales that stand were granted of it."""
+    """Check that each amount in use equals the sum granted to valid sales."""
     expected: Counter[Key] = Counter()
     for use in (SaleUse, AddedUse):
         summed = _standing(use, keys, func.sum(use.granted)).group_by(use.person_id, use.allowance, use.window)
@@ -104,14 +104,14 @@ def _amounts(keys: Sequence[Key]) -> Iterator[Difference]:
 
 
 def _standing(use: Any, keys: Sequence[Key], *columns: Any) -> Any:
-    """(holder, allowance, window, columns) of granted uses not given up, of sales that stand or whose limit kept theirs."""
+    """Select granted uses not given up, of valid sales or of limits that voids leave used (columns of `_granted`)."""
     kept = and_(Prorating.allowance == use.allowance, Prorating.window == use.window)
     found = _granted(use, keys, *columns).outerjoin(Prorating, kept).where(GivenUpUse.sale_id.is_(None))
     return found.where(or_(Void.id.is_(None), Void.record_id > Prorating.records))
 
 
 def _granted(use: Any, keys: Sequence[Key], *columns: Any) -> Any:
-    """The same of all granted uses, voided and given up ones too."""
+    """Select all granted uses, voided and given up ones too: (holder, allowance, window, columns)."""
     return (
         select(use.person_id, use.allowance, use.window, *columns)
         .outerjoin(Void, Void.sale_id == use.sale_id)
@@ -121,7 +121,7 @@ def _granted(use: Any, keys: Sequence[Key], *columns: Any) -> Any:
 
 
 def _of(model: Any, keys: Sequence[Key]) -> Any:
-    """Whether a row is of one of the keys; on PostgreSQL they travel as three arrays."""
+    """Build the condition that a row has one of the keys; on PostgreSQL they are passed as three arrays."""
     columns = (model.person_id, model.allowance, model.window)
     if db.engine.dialect.name != "postgresql":
         return tuple_(*columns).in_(keys)

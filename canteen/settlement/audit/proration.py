@@ -1,4 +1,4 @@
-"""`period verify` of prorated budgets: what was asked is priced again, parts and losses computed from it.
+"""Verify prorated budgets: price again what was asked, and compute parts and losses from it.
 
 The rule stands in docs/rulebook.md, `budget`. It is written here a second time: nothing of `closing/proration.py` is used.
 """
@@ -52,7 +52,7 @@ class Lost:
     first: Any
 
     def adjusted(self, cut: Cut) -> Counter[tuple[str, str, str]]:
-        """What the period's claim takes back of meals that earlier claims hold, by (kind, fund, service month)."""
+        """Sum what the period's claim takes back of meals claimed earlier, by (kind, fund, service month)."""
         found: Counter[tuple[str, str, str]] = Counter()
         for _, record, month, fund, fen, day in self.sales:
             if day < self.first and record <= cut.records_before:
@@ -61,7 +61,7 @@ class Lost:
 
 
 def lost(row: Period) -> Lost:
-    """What the period's close booked."""
+    """Read what the period's close booked as lost to budgets."""
     query = (
         select(
             ProratedShare.sale_id, ProratedShare.share_n, ProratedShare.allowance, ProratedShare.fen, Sale.record_id,
@@ -82,13 +82,13 @@ def lost(row: Period) -> Lost:
 
 
 def of_sales(ids: Sequence[uuid.UUID]) -> dict[ShareKey, Fen]:
-    """What these sales' shares lost, whenever it was booked."""
+    """Read what these sales' shares lost to budgets, whenever it was booked."""
     query = select(ProratedShare.sale_id, ProratedShare.share_n, ProratedShare.fen)
     return {(sale, n): fen for sale, n, fen in keyset.once(query.where(keyset.among(ProratedShare.sale_id, ids)))}
 
 
 def differences(row: Period, cut: Cut, quotes: Quotes) -> Iterator[Difference]:
-    """Where windows that were over by the period, or booked to it, are not what their meals make them."""
+    """Compare the windows that ended by the period, or were booked to it, with what their meals make them."""
     ((canteen,),) = keyset.once(select(Contract.canteen_id).where(Contract.id == row.contract_id))
     holder = pricing.budget_uuid(canteen)
     for key, books in sorted(_windows(row, holder).items()):
@@ -106,7 +106,7 @@ def differences(row: Period, cut: Cut, quotes: Quotes) -> Iterator[Difference]:
 
 
 def _windows(row: Period, holder: uuid.UUID) -> dict[Key, set[str]]:
-    """Prorated windows that were over by the period and that it booked, or had meals of; with the rulebooks that say so."""
+    """Find prorated windows that ended by the period and were booked to it or had meals of it, with rulebooks."""
     drawn = (
         select(SaleUse.allowance, SaleUse.window, Sale.own_rulebook_hash)
         .join(Sale, Sale.id == SaleUse.sale_id)
@@ -131,7 +131,7 @@ def _windows(row: Period, holder: uuid.UUID) -> dict[Key, set[str]]:
 
 
 def _shared_out(key: Key, limit: Fen, other: Fen, asked: Fen, records: int) -> Iterator[Difference]:
-    """Window and parts against each other and against what the log was told."""
+    """Compare a window and its parts with each other and with the event of the sharing."""
     rows = keyset.once(
         select(ProratingPart.contract_id, ProratingPart.asked_fen, ProratingPart.part_fen)
         .where(ProratingPart.allowance == key[0], ProratingPart.window == key[1])
@@ -152,7 +152,7 @@ def _shared_out(key: Key, limit: Fen, other: Fen, asked: Fen, records: int) -> I
 def _of_window(
     row: Period, cut: Cut, holder: uuid.UUID, key: Key, books: Collection[str], records: int, quotes: Quotes
 ) -> Iterator[Difference]:
-    """The contract's meals of a window: what they asked, and what each share loses."""
+    """Compute of the contract's meals in a window what they asked, and what each share loses."""
     fund = budget_ids.fund_of(key[0])
     query = (
         select(Sale.id, Sale.record_id, Void.record_id, SaleUse.granted)
@@ -195,7 +195,7 @@ def _of_window(
 def _shares(
     row: Period, cut: Cut, key: Key, expected: Mapping[ShareKey, Fen], voids: Mapping[uuid.UUID, int]
 ) -> Iterator[Difference]:
-    """What each share lost against what it should have; nothing where its money had left before."""
+    """Compare what each share lost with what it should have lost; nothing where its money had left before."""
     there = {
         (sale, n): fen
         for sale, n, fen in keyset.once(
@@ -217,7 +217,7 @@ def _shares(
 
 
 def _moved(row: Period) -> Iterator[Difference]:
-    """What was moved out of the period's claim as prorated is what its meals lost, share by share."""
+    """Check that the transfers out of the period's claim as prorated equal what its meals lose, share by share."""
     moved = {
         (sale, n): int(fen)
         for sale, n, fen in keyset.once(
@@ -237,7 +237,7 @@ def _moved(row: Period) -> Iterator[Difference]:
 
 
 def _parts(room: Fen, asked: Sequence[Fen]) -> list[Fen]:
-    """All that was asked where `room` holds it, else in proportion: a fen more to the largest remainders, ties to the earlier."""
+    """Share `room` out: what was asked where it suffices, else pro rata by largest remainder, ties to the earlier."""
     total = sum(asked)
     if total <= room:
         return list(asked)
@@ -248,7 +248,7 @@ def _parts(room: Fen, asked: Sequence[Fen]) -> list[Fen]:
 
 
 def _reductions(part: Fen, asked: Mapping[ShareKey, Fen], taken_back: Mapping[uuid.UUID, Fen]) -> dict[ShareKey, Fen]:
-    """What each share loses of a contract's part; what a revaluation took back of its sale is lost already."""
+    """Compute what each share loses of a contract's part; less what a revaluation already took back of its sale."""
     keys, credit, found = sorted(asked), dict(taken_back), dict[ShareKey, Fen]()
     for key, fen in zip(keys, _parts(part, [asked[key] for key in keys]), strict=True):
         short, free = asked[key] - fen, credit.get(key[0], 0)
@@ -259,7 +259,7 @@ def _reductions(part: Fen, asked: Mapping[ShareKey, Fen], taken_back: Mapping[uu
 
 
 def _beyond(granted: Fen, asked: Mapping[ShareKey, Fen]) -> dict[ShareKey, Fen]:
-    """What the shares of a late meal lose: all that its budget did not grant it, the first share served first."""
+    """Compute what a late meal's shares lose: all that its budget did not grant, the first share served first."""
     found, before = dict[ShareKey, Fen](), 0
     for key in sorted(asked):
         over = min(asked[key], max(0, before + asked[key] - granted))
@@ -274,7 +274,7 @@ def _subject(key: Key) -> str:
 
 
 def _prorated(book: str) -> dict[str, str]:
-    """Funds that a stored rulebook prorates at the end of their budget -> kind of its window."""
+    """Read which funds a stored rulebook prorates at the end of their budget: fund -> kind of its window."""
     found: dict[str, str] = {}
     for (body,) in keyset.once(select(JoinedRulebook.body).where(JoinedRulebook.hash == book)):
         for layer in json.loads(body)["layers"]:
@@ -285,7 +285,7 @@ def _prorated(book: str) -> dict[str, str]:
 
 
 def _last_day(kind: str, window: str) -> date:
-    """The last day of a window, which is named by its first: the day before as many months later."""
+    """Return the last day of a window, which is named by its first day and counted in months."""
     first = clock.day_of(int(window))
     months = first.year * 12 + first.month - 1 + MONTHS[kind]
     return date(months // 12, months % 12 + 1, 1) - timedelta(days=1)
@@ -295,7 +295,7 @@ def _last_day(kind: str, window: str) -> date:
 
 
 def _taken_back(fund: str, sales: Collection[uuid.UUID]) -> dict[uuid.UUID, Fen]:
-    """What revaluations took back from the fund of each of these sales."""
+    """Read what revaluations took back from the fund of each of these sales."""
     found = Counter[uuid.UUID]()
     for page in _pages(sales):
         query = select(RevaluedShare.sale_id, RevaluedShare.fen).where(
@@ -307,7 +307,7 @@ def _taken_back(fund: str, sales: Collection[uuid.UUID]) -> dict[uuid.UUID, Fen]
 
 
 def _withheld(sales: Collection[uuid.UUID]) -> set[uuid.UUID]:
-    """Those of these sales that reviewers keep out of a claim."""
+    """Read which of these sales reviewers keep out of a claim."""
     found = set[uuid.UUID]()
     for page in _pages(sales):
         query = (
@@ -323,7 +323,7 @@ def _withheld(sales: Collection[uuid.UUID]) -> set[uuid.UUID]:
 
 
 def _struck(sales: Collection[uuid.UUID]) -> set[uuid.UUID]:
-    """Those of these sales whose money a person took out of what may be claimed."""
+    """Read which of these sales a person judged unclaimable."""
     by_person = and_(Transfer.movement == "verdict", Transfer.cause.not_like("sale:%"), Transfer.reason != REASON)
     disallowed = and_(Transfer.movement == "disallow", Account.kind == "disallowed")
     found = set[uuid.UUID]()

@@ -1,4 +1,4 @@
-"""`period verify` of benefits that reviewers moved: computed from the stored quotes, then compared with transfers."""
+"""Verify benefits that reviewers moved: compute them from the stored quotes and compare with the transfers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Moved:
 
 
 def moved(row: Period, cut: Cut, quotes: Quotes) -> Moved:
-    """Everything that reviewers moved of the contract's meals up to the period's close."""
+    """Compute everything that reviewers moved of the contract's meals up to the period's close."""
     found = Moved()
     here: dict[tuple[uuid.UUID, int, str], Fen] = {}
     ends = [*_ends(row, cut, received=True), *_ends(row, cut, received=False)]
@@ -98,7 +98,7 @@ def _ends(row: Period, cut: Cut, *, received: bool) -> Iterator[_End]:
 
 
 def _given_up(ids: Sequence[uuid.UUID]) -> tuple[dict[uuid.UUID, frozenset[str]], list[Difference]]:
-    """The rules whose shares went with the uses that these sales gave up; and where not all that hangs together went."""
+    """Read the rules whose shares went with the uses that these sales gave up, and uses that do not fit."""
     query = (
         select(SaleUse.sale_id, SaleUse.allowance, SaleUse.window, SaleUse.rules, GivenUpUse.sale_id)
         .outerjoin(
@@ -127,7 +127,7 @@ def _given_up(ids: Sequence[uuid.UUID]) -> tuple[dict[uuid.UUID, frozenset[str]]
 
 
 def _transfers(row: Period, expected: Mapping[tuple[uuid.UUID, int, str], Fen]) -> Iterator[Difference]:
-    """What was booked to the period between `excluded` and `open`, share by share."""
+    """Sum what was booked to the period between `excluded` and `open`, share by share."""
     source, target = aliased(Account), aliased(Account)
     query = (
         select(Transfer.sale_id, Transfer.share_n, Transfer.cause, source.kind, target.kind, Transfer.fen)

@@ -1,4 +1,4 @@
-"""Sales as they should stand: each priced again from its stored inputs, and how much of each share may be claimed."""
+"""Price sales again from their stored inputs, and compute how much of each share may be claimed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RepricedMeal:
 
 
 def meals_of(ids: Sequence[uuid.UUID], quotes: Quotes) -> tuple[list[RepricedMeal], list[Difference]]:
-    """These sales in the order of their ids, each priced again, and where what was stored of them is not that."""
+    """Price these sales again, in the order of their ids; answers them and where what was stored differs."""
     raw = {row.id: row for row in _raw(ids)}
     trays = _trays(ids)
     stored, added = _shares(ids), _surcharges(ids)
@@ -69,7 +69,7 @@ def meals_of(ids: Sequence[uuid.UUID], quotes: Quotes) -> tuple[list[RepricedMea
 
 
 def less(meals: Sequence[RepricedMeal], lost: Mapping[ShareKey, Fen]) -> list[RepricedMeal]:
-    """The meals with what their shares lost to budgets taken off what may be claimed."""
+    """Take what shares lost to budgets off what the meals may claim."""
     return [
         replace(meal, claimable=tuple(fen - lost.get((meal.id, n), 0) for n, fen in enumerate(meal.claimable, 1)))
         for meal in meals
@@ -77,7 +77,7 @@ def less(meals: Sequence[RepricedMeal], lost: Mapping[ShareKey, Fen]) -> list[Re
 
 
 def by_share(ids: Sequence[uuid.UUID], quotes: Quotes) -> dict[ShareKey, tuple[str, Fen]]:
-    """Fund and claimable fen of each share of these sales."""
+    """Read fund and claimable fen of each share of these sales."""
     meals, _ = meals_of(ids, quotes)
     return {
         (meal.id, n): (part.fund, fen)
@@ -87,7 +87,7 @@ def by_share(ids: Sequence[uuid.UUID], quotes: Quotes) -> dict[ShareKey, tuple[s
 
 
 def borne_of(sold: Sequence[PricedShare], own: SalePrice | None) -> list[Counter[str]]:
-    """Of each subsidy share as sold, what our own quote bears, by our rule: fund by fund the lesser; nothing without one."""
+    """Compute what our own quote bears of each subsidy share: per fund the lesser of both; nothing without a quote."""
     found = [Counter[str]() for _ in sold]
     given = [part for part in own.parts if part.payer == "subsidy"] if own else []
     for fund in {part.fund for part in given}:
@@ -155,7 +155,7 @@ def _voids(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
 
 
 def _as_sent(row: Any) -> SalePrice | None:
-    """The quote as the tablet sent it, where what it sold under cannot be priced the same again."""
+    """Read the quote as the tablet sent it, for sales whose rulebook cannot price them the same again."""
     ((body,),) = keyset.once(select(Record.body).where(Record.id == row.record_id))
     try:
         sent = next(sale for sale in json.loads(body)["sales"] if sale["id"] == str(row.id))["quote"]

@@ -1,4 +1,4 @@
-"""`period verify` of differences: each computed again from the stored quotes, then compared with facts and transfers."""
+"""Verify differences of revaluations: compute each from the stored quotes and compare with facts and transfers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from canteen.settlement.models import RevaluedSale, RevaluedShare
 
 
 def differences(row: Period, quotes: Quotes, lines: Counter[LineKey]) -> Iterator[Difference]:
-    """What revaluations booked to the period, whatever month its sales are of; adds what the claim should hold to `lines`."""
+    """Compare what revaluations booked to the period, of any month; adds what the claim should have to `lines`."""
     ids = _sales(row)
     for at in range(0, len(ids), keyset.PAGE):
         page = ids[at : at + keyset.PAGE]
@@ -35,7 +35,7 @@ def differences(row: Period, quotes: Quotes, lines: Counter[LineKey]) -> Iterato
 
 
 def _sales(row: Period) -> list[uuid.UUID]:
-    """Sales with a difference that was booked to the period, moved in it, or waits there for a person."""
+    """Read the sales with a difference that was booked to the period, moved in it, or waits there for an answer."""
     moved = select(Transfer.sale_id).where(Transfer.period_id == row.id, Transfer.share_n >= FIRST_DIFFERENCE_SHARE)
     named = select(RevaluedSale.sale_id).where(RevaluedSale.period_id == row.id)
     return sorted({sale for query in (moved, named) for (sale,) in keyset.once(query) if sale is not None})
@@ -95,7 +95,7 @@ def _read(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, _Sale]:
 def _of_sale(
     number: uuid.UUID, sale: _Sale, claimable: Mapping[str, Fen], priced: Mapping[tuple[str, str], SalePrice | None]
 ) -> Iterator[Difference]:
-    """Each revaluation of a sale, oldest first: new value less all booked before."""
+    """Compute each revaluation of a sale, oldest first: new value less all booked before."""
     booked, due, reference = Counter(claimable), sale.due, priced[sale.own]
     for row in sale.rows:
         subject = f"sale:{number}/R{row.revaluation_id}"
@@ -136,7 +136,7 @@ def _summed(parts: Iterable[Sequence[Any]]) -> list[list[Any]]:
 
 
 def _transfers(row: Period, found: Mapping[uuid.UUID, _Sale], lines: Counter[LineKey]) -> Iterator[Difference]:
-    """What was booked, voided and struck of each difference; what of it the period's claim should hold."""
+    """Compare what was booked, voided and struck of each difference, and add it to the expected lines."""
     source, target = aliased(Account), aliased(Account)
     query = (
         select(

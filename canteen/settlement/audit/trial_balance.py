@@ -1,4 +1,4 @@
-"""The trial balance of a contract: every subsidised fen stands in exactly one place (P7, P17)."""
+"""Draw up the trial balance of a contract: every subsidised fen is in exactly one account (P7, P17)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Trial:
 
 
 def trial(contract_id: str) -> list[Trial]:
-    """The trial balance by fund; `sold` is summed from the sales' shares and their differences, the rest from transfers."""
+    """Draw up the trial balance by fund: `sold` from the sales' shares and differences, the rest from transfers."""
     sold: Counter[str] = Counter()
     months = [
         row[0] for row in keyset.once(select(Sale.service_month).where(Sale.contract_id == contract_id).distinct())
@@ -69,7 +69,7 @@ def trial(contract_id: str) -> list[Trial]:
 
 
 def differences(contract_id: str) -> list[Difference]:
-    """Where accounts are not what sales, decisions and payouts make them."""
+    """Compare the accounts with what sales, decisions and payouts make them."""
     rows = trial(contract_id)
     found = [
         Difference("trial_balance", row.fund, str(sum(row.standing.values())), str(row.sold))
@@ -101,7 +101,7 @@ def differences(contract_id: str) -> list[Difference]:
 
 
 def _revalued(contract_id: str) -> dict[str, Fen]:
-    """What revaluations booked of sales that stand, by fund."""
+    """Sum what revaluations booked of valid sales, by fund."""
     query = (
         select(RevaluedShare.fund, func.sum(RevaluedShare.fen))
         .outerjoin(Void, Void.sale_id == RevaluedShare.sale_id)
@@ -112,7 +112,7 @@ def _revalued(contract_id: str) -> dict[str, Fen]:
 
 
 def _struck(contract_id: str) -> Counter[str]:
-    """Fen of meals that stand and were struck out for good, by fund: at their claim's approval, or when withheld before."""
+    """Sum the fen of valid meals that were disallowed for good, by fund: at the approval, or when withheld before."""
     approved = select(Decision.claim_id).where(Decision.move == "approve")
     query = (
         select(ClaimLine.fund, func.sum(WithheldMeal.fen))
@@ -139,7 +139,7 @@ def _struck(contract_id: str) -> Counter[str]:
 
 
 def _approved(contract_id: str) -> tuple[Counter[str], Counter[str]]:
-    """Approved and paid fen by fund, from lines, withheld meals and decisions."""
+    """Sum approved and paid fen by fund, from lines, withheld meals and decisions."""
     approved: Counter[str] = Counter()
     paid: Counter[str] = Counter()
     sums = brought_forward.approved(contract_id)

@@ -1,4 +1,4 @@
-"""`period verify`: a closed period computed a second way, from sale lines, payments, voids and adjustments.
+"""Recompute a closed period from sale lines, payments, voids and adjustments (`period verify`).
 
 List prices come from the trays, shares from pricing the stored inputs under the stored rulebooks again, verdicts
 from comparing the two quotes, slots from the uses and voids. Only then are transfers, claim lines and statement

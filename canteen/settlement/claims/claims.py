@@ -1,4 +1,4 @@
-"""Claims as they stand: state, amounts by line, who did what. Reads only."""
+"""Read claims: their state, amounts by line, and who did what."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class NeedsReason(Invalid):
 
 
 def reason_given(text: str, message: str) -> str:
-    """The reason, trimmed. Raises NeedsReason saying `message` when it is too short to mean anything, or too long to print."""
+    """Return the reason, trimmed. Raises NeedsReason saying `message` when it is too short or too long."""
     if len(text.strip()) < FEWEST:
         raise NeedsReason(message)
     if len(text.strip()) > MOST:
@@ -69,7 +69,7 @@ class LineStanding:
 
 
 def of_number(session: Session, number: str) -> Claim:
-    """Raises NoClaim."""
+    """Return the claim of this number. Raises NoClaim."""
     found = session.execute(select(Claim).where(Claim.number == number)).scalar_one_or_none()
     if found is None:
         raise NoClaim
@@ -77,7 +77,7 @@ def of_number(session: Session, number: str) -> Claim:
 
 
 def locked(session: Session, claim_id: int) -> Claim:
-    """The claim with its row locked to the end of the transaction, so that its state cannot move under us. Raises NoClaim."""
+    """Lock the claim's row to the end of the transaction, so that its state cannot change meanwhile. Raises NoClaim."""
     found = session.execute(
         select(Claim).where(Claim.id == claim_id).with_for_update().execution_options(populate_existing=True)
     ).scalar_one_or_none()
@@ -87,18 +87,18 @@ def locked(session: Session, claim_id: int) -> Claim:
 
 
 def decisions(session: Session, claim_id: int) -> list[Decision]:
-    """All moves of a claim, first to last."""
+    """Return all moves of a claim, first to last."""
     return list(session.execute(select(Decision).where(Decision.claim_id == claim_id).order_by(Decision.n)).scalars())
 
 
 def state(session: Session, claim_id: int) -> str:
-    """The state that the last decision led to; 'draft' before the first."""
+    """Return the state that the last decision led to; 'draft' before the first."""
     query = select(Decision.to_state).where(Decision.claim_id == claim_id).order_by(Decision.n.desc()).limit(1)
     return session.execute(query).scalar_one_or_none() or steps.START
 
 
 def actors_by_move(session: Session, claim_id: int) -> dict[str, set[str]]:
-    """Who did which act on a claim, over all its rounds, payouts included."""
+    """Return who did which act on a claim, over all its rounds, payouts included: act -> accounts."""
     done: dict[str, set[str]] = defaultdict(set)
     for decision in decisions(session, claim_id):
         done[decision.move].add(decision.by)
@@ -108,7 +108,7 @@ def actors_by_move(session: Session, claim_id: int) -> dict[str, set[str]]:
 
 
 def judges(session: Session, claim_id: int) -> set[str]:
-    """Who judged findings or single meals of a claim."""
+    """Return who judged findings or single meals of a claim."""
     answers = (
         select(FindingAnswer.by)
         .join(Finding, Finding.id == FindingAnswer.finding_id)
@@ -120,7 +120,7 @@ def judges(session: Session, claim_id: int) -> set[str]:
 
 
 def lines(session: Session, claim_id: int) -> list[LineStanding]:
-    """The lines of a claim with what is withheld and disallowed of each."""
+    """Return the lines of a claim with what is withheld and disallowed of each."""
     kept: dict[tuple[int, str], Fen] = defaultdict(int)
     out = select(WithheldMeal.line_n, WithheldMeal.outcome, func.sum(WithheldMeal.fen)).where(
         WithheldMeal.claim_id == claim_id
@@ -138,7 +138,7 @@ def lines(session: Session, claim_id: int) -> list[LineStanding]:
 
 
 def unanswered(session: Session, period_id: int) -> int:
-    """Findings of a period that nobody judged yet; gaps and forks are judged by filling them."""
+    """Count the findings of a period that nobody judged yet; gaps and forks are settled by filling them."""
     query = (
         select(func.count())
         .select_from(Finding)
@@ -149,7 +149,7 @@ def unanswered(session: Session, period_id: int) -> int:
 
 
 def claim_of_sale(session: Session, sale_id: uuid.UUID) -> Claim | None:
-    """The claim that a sale's subsidy was booked to, once its period is closed."""
+    """Return the claim that a sale's subsidy was booked to, once its period is closed."""
     return session.execute(
         select(Claim)
         .join(Transfer, Transfer.period_id == Claim.period_id)

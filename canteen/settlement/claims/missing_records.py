@@ -1,4 +1,4 @@
-"""What tablets still owe a period: numbers missing now, and tablets not heard from since it ended.
+"""Find what tablets still owe a period: missing numbers, and tablets not heard from since it ended.
 
 A gap holds the submission of the claim, never the close: until the numbers come, or two people declare them lost.
 """
@@ -45,7 +45,7 @@ class Silent:
 
 
 def missing(period: Period) -> list[Gap]:
-    """Gaps of the period as of now, without the numbers that two people declared lost."""
+    """Find the gaps of the period as of now, without the numbers that two people declared lost."""
     contract = _contract(period)
     found = [finding for finding in period_checks.of_tablets(period, contract) if finding.code == "gap"]
     gone: dict[str, list[Run]] = defaultdict(list)
@@ -85,7 +85,7 @@ def _contract(period: Period) -> Contract:
 
 
 def claims_waiting_for(session: Session, tablet_id: str, run: Run) -> list[str]:
-    """Numbers of the claims not handed in yet that a run of missing numbers can touch, as of now."""
+    """List the numbers of unsubmitted claims that a run of missing numbers can touch, as of now."""
     mine = (Record.tablet_id == tablet_id, Record.epoch == run.epoch)
     before = select(func.max(Record.number)).where(*mine, Record.number < run.first).scalar_subquery()
     after = select(func.min(Record.number)).where(*mine, Record.number > run.last).scalar_subquery()
@@ -109,7 +109,7 @@ def claims_waiting_for(session: Session, tablet_id: str, run: Run) -> list[str]:
 
 
 def quarantined(period: Period) -> int:
-    """Records of the period's days that its tablets sent and nobody could book yet: kept whole, to be looked into."""
+    """Count records of the period's days that arrived and could not be booked yet: kept whole, to be looked into."""
     contract = _contract(period)
     tablets = gather_tablets.tablets(contract, period.from_day, period.to_day)
     resolved = select(Record.resolves).where(Record.resolves.is_not(None))
@@ -124,7 +124,7 @@ def quarantined(period: Period) -> int:
 
 
 def silent(period: Period) -> list[Silent]:
-    """Tablets of the canteen not heard from since the period's last day ended, as of now."""
+    """List the canteen's tablets not heard from since the period's last day ended, as of now."""
     over = clock.instant(period.to_day, 24 * 60)
     query = (
         select(Tablet.id, Tablet.name, Tablet.seen_at)

@@ -1,4 +1,4 @@
-"""Paying an approved claim: voucher number and day entered by one person, checked by another; paid only then."""
+"""Pay an approved claim: one person enters voucher number and day, another checks them; paid only then."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class PayoutStatus:
 
 
 def of_claim(session: Session, claim_id: int) -> list[PayoutStatus]:
-    """All payouts of a claim, first to last."""
+    """Return all payouts of a claim, first to last."""
     rows = session.execute(
         select(Payout, PayoutCheck)
         .outerjoin(PayoutCheck, PayoutCheck.payout_id == Payout.id)
@@ -76,12 +76,12 @@ def of_claim(session: Session, claim_id: int) -> list[PayoutStatus]:
 
 
 def actors(statuses: Iterable[PayoutStatus]) -> set[str]:
-    """Everyone who entered or checked one of these payouts."""
+    """Return everyone who entered or checked one of these payouts."""
     return {by for one in statuses for by in (one.payout.entered_by, one.check.checked_by if one.check else None) if by}
 
 
 def _keep_from_signer(session: Session, claim: Claim, by: str) -> None:
-    """Raises SamePerson when the human who registered the contract, and with it who is paid, would pay it."""
+    """Refuse whoever registered the contract, and with it the payee, to pay it. Raises SamePerson."""
     rows = session.execute(select(events.Event.actor, events.Event.body).where(events.Event.kind == contracts.MADE))
     registrations = [(actor, json.loads(body)) for actor, body in rows]
     signers = {
@@ -96,7 +96,7 @@ def _keep_from_signer(session: Session, claim: Claim, by: str) -> None:
 
 @retried
 def enter(claim_id: int, *, voucher: str, paid_on: date, by: str, workflow_steps: WorkflowSteps = steps.DEFAULT) -> int:
-    """Enter the voucher of an approved claim, with the payee as he is now; answers the payout's id.
+    """Enter the voucher of an approved claim, with its payee as of now; answers the payout's id.
 
     A second one only after the first was refused. Raises NoClaim, MoveNotOpen, BadVoucher, BadPayDay, PayoutWaits, SamePerson.
     """
@@ -139,7 +139,7 @@ def enter(claim_id: int, *, voucher: str, paid_on: date, by: str, workflow_steps
 def check(
     payout_id: int, outcome: str, *, by: str, reason: str = "", workflow_steps: WorkflowSteps = steps.DEFAULT
 ) -> str:
-    """The second person's word: 'confirmed' pays the claim, 'refused' lets another be entered. Answers the claim's state.
+    """Check a payout as second person: 'confirmed' pays the claim, 'refused' allows another. Answers the state.
 
     Raises NoPayout, PayoutChecked, SamePerson, NeedsReason, Invalid.
     """

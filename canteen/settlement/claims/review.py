@@ -1,4 +1,4 @@
-"""What reviewers make of findings and of single meals: accepted, withheld, disallowed; and what becomes of withheld ones.
+"""Review findings and single meals: accept, withhold, disallow; release withheld meals or disallow them for good.
 
 Everything is named by (line, sale, share, fen). Nothing is taken back: a change of mind is another answer, and a
 withheld meal that is cleared goes to the next claim, as does one struck out that the canteen answered for (ruling 47).
@@ -139,7 +139,7 @@ def _take_back(session: Session, claim: Claim, sale: Sale, finding: Finding) -> 
 
 @retried
 def withhold(claim_id: int, sale_id: uuid.UUID, outcome: str, *, reason: str, by: str) -> None:
-    """Keep a meal's subsidy out of a claim: withheld for now, or disallowed; once only. Raises as `answer` does."""
+    """Keep a meal's subsidy out of a claim, withheld for now or disallowed; once only. Raises as `answer` does."""
     _check_outcome(outcome, reason)
     with transaction() as session:
         found = session.get(Claim, claim_id)
@@ -162,7 +162,7 @@ def withhold(claim_id: int, sale_id: uuid.UUID, outcome: str, *, reason: str, by
 
 @retried
 def clear(withheld_id: int, outcome: str, *, reason: str, by: str) -> None:
-    """Release a meal that was kept out to the next claim, or disallow a withheld one for good. Whoever kept it out does not release it.
+    """Release a withheld or disallowed meal to the next claim, or disallow a withheld one for good; by another person.
 
     Raises NoWithheld, WithheldAnswered, SamePerson, NeedsReason, Invalid.
     """
@@ -184,7 +184,7 @@ def clear(withheld_id: int, outcome: str, *, reason: str, by: str) -> None:
 
 
 def disallowed(session: Session, claim: Claim, cause: str) -> Iterator[Move]:
-    """open -> disallowed for each meal that a claim's reviewers struck out, unless it was voided or released meanwhile."""
+    """Move open -> disallowed each meal that a claim's reviewers disallowed and that is not voided or released."""
     rows = session.execute(
         select(WithheldMeal)
         .outerjoin(WithheldAnswer, WithheldAnswer.withheld_id == WithheldMeal.id)
@@ -200,7 +200,7 @@ def disallowed(session: Session, claim: Claim, cause: str) -> Iterator[Move]:
 
 
 def _answerable(finding: Finding, outcome: str) -> None:
-    """Raises Invalid where a finding of its kind cannot be answered so."""
+    """Refuse an answer that a finding of this kind cannot have. Raises Invalid."""
     if outcome != "accepted" and finding.code == "revaluation":
         raise Invalid("重估后应付上升的就餐按规定不向老人追缴，也未调整资金；确认知悉即可，需要追回的请另行办理。")
     if outcome == "accepted" and _unproven(finding):
@@ -214,14 +214,14 @@ def _unproven(finding: Finding) -> bool:
 
 
 def releasable(code: str, body: Mapping[str, object], fen: Fen) -> bool:
-    """Whether a finding's meal claims nothing for want of proof, so that a reviewer's word releases its subsidy."""
+    """Tell whether a finding's meal claims nothing for want of proof, so that a reviewer may release its subsidy."""
     flags = body.get("flags")
     not_logged_in = code == "seller" and isinstance(flags, list) and NOT_LOGGED_IN in flags
     return fen > 0 and (code == "self_dated" or not_logged_in)
 
 
 def grantable(code: str, body: Mapping[str, object], fen: Fen) -> bool:
-    """Whether a reviewer may give the meal of a finding what was not granted when it came."""
+    """Tell whether a reviewer may give the meal of a finding a benefit that was not granted when it arrived."""
     return code == "excess_slot" or releasable(code, body, fen)
 
 
@@ -233,7 +233,7 @@ def _check_outcome(outcome: str, reason: str) -> None:
 
 
 def _gate(session: Session, claim: Claim) -> Period:
-    """The open period that counter-transfers are booked to: the first of all locks."""
+    """Lock the open period that counter-transfers are booked to: the first of all locks."""
     return periods.gate(session, session.get_one(Contract, claim.contract_id), claim.to_day)
 
 
@@ -242,19 +242,19 @@ def gate_of(session: Session, claim: Claim, sale: Sale) -> Period:
 
 
 def lock_disallowed_meals(session: Session, claim_id: int) -> None:
-    """Hold the eaters of the meals that a claim's reviewers struck out, before the claim: its approval moves their money."""
+    """Lock the eaters of a claim's disallowed meals, before the claim: its approval moves their money."""
     struck = select(WithheldMeal.sale_id).where(WithheldMeal.claim_id == claim_id, WithheldMeal.outcome == "disallowed")
     lock_eaters(session, session.execute(select(Sale).where(Sale.id.in_(struck))).scalars().all())
 
 
 def lock_eaters(session: Session, meals: Sequence[Sale]) -> None:
-    """Hold whose meals these are, so that no void and no revaluation moves their money meanwhile; before the claim."""
+    """Lock whose meals these are, before the claim, so that no void and no revaluation moves their money meanwhile."""
     lock_sale_parties(session, meals)
     slots.lock_names(session, [meal.id for meal in meals if meal.elder_id is None], {}, 0)
 
 
 def open_claim(session: Session, claim_id: int) -> Claim:
-    """The claim, locked. Raises MoveNotOpen when it is determined already."""
+    """Lock and return the claim. Raises MoveNotOpen when it is determined already."""
     claim = claims.locked(session, claim_id)
     if claims.state(session, claim_id) not in OPEN_STATES:
         raise MoveNotOpen("这份申报已核定，不能再改核实结论；需要更正请先退回。")
@@ -262,7 +262,7 @@ def open_claim(session: Session, claim_id: int) -> Claim:
 
 
 def _in_claim(session: Session, claim: Claim, sale: Sale) -> bool:
-    """Whether the sale's subsidy was booked to the claim's period."""
+    """Tell whether the sale's subsidy was booked to the claim's period."""
     query = select(Transfer.id).where(
         Transfer.sale_id == sale.id, Transfer.movement == "meal", Transfer.period_id == claim.period_id
     )
@@ -272,7 +272,7 @@ def _in_claim(session: Session, claim: Claim, sale: Sale) -> bool:
 def _settle_meal(
     session: Session, claim: Claim, gate: Period, sale: Sale, outcome: str, reason: str, by: str, number: int
 ) -> None:
-    """Bring what is kept out of the claim into line with the newest word about one of its meals."""
+    """Make the withheld shares of one meal match the latest answer."""
     kept = _kept(session, claim, sale)
     if not kept and outcome != "accepted":
         _keep_out(session, claim, sale, outcome, reason, by, number)
@@ -294,7 +294,7 @@ def _kept(session: Session, claim: Claim, sale: Sale) -> list[WithheldMeal]:
 
 
 def not_own(session: Session, claim: Claim, sale: Sale | None, by: str) -> None:
-    """Raises SamePerson when the claim was submitted, or the meal sold, by the human who would judge it."""
+    """Refuse whoever submitted the claim or sold the meal to judge it. Raises SamePerson."""
     if humans.same(session, by, claims.actors_by_move(session, claim.id)["submit"]):
         raise SamePerson("这份申报是您申报的，核实须由另一人办理。")
     if sale is not None and humans.same(session, by, {sale.cashier_id}):
@@ -326,12 +326,12 @@ def _keep_out(session: Session, claim: Claim, sale: Sale, outcome: str, reason: 
 
 
 def open_shares(session: Session, sale_id: uuid.UUID) -> dict[tuple[str, int], Fen]:
-    """Fen of a sale's shares that stand in `open`, by (fund, share)."""
+    """Return the fen of a sale's shares that are in `open`, by (fund, share)."""
     return dict(standing(session, [sale_id]).get(sale_id, ()))
 
 
 def standing(session: Session, sale_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[tuple[tuple[str, int], Fen]]]:
-    """Of each sale as sold: ((fund, share), fen) in `open`. Approval moves sums, so it does not show here."""
+    """Return of each sale as sold its ((fund, share), fen) in `open`; approvals move sums, so they do not show here."""
     rows = session.execute(
         with_ends(select(Transfer.sale_id, Transfer.fund, Transfer.share_n, net("open")))
         .where(keyset.among(Transfer.sale_id, sale_ids), Transfer.share_n < FIRST_DIFFERENCE_SHARE)
@@ -347,7 +347,7 @@ def standing(session: Session, sale_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID,
 
 
 def _line_of(session: Session, claim: Claim, sale: Sale, fund: str) -> int:
-    """The claim's line that holds this meal's money from a fund."""
+    """Return the number of the claim's line that holds this meal's money from a fund."""
     kind = "meals" if sale.service_day >= claim.from_day else "supplement"
     query = select(ClaimLine.n).where(
         ClaimLine.claim_id == claim.id,
@@ -382,7 +382,7 @@ def _clear(
 
 
 def _given_back(session: Session, withheld: WithheldMeal, reason: str) -> Iterator[Move]:
-    """disallowed -> open of a meal that was struck out and whose claim was approved so."""
+    """Move disallowed -> open a meal that was disallowed and whose claim was approved without it."""
     rows = session.execute(
         with_ends(select(Transfer.fund, Transfer.service_day, net("disallowed")))
         .where(
@@ -407,7 +407,7 @@ def _given_back(session: Session, withheld: WithheldMeal, reason: str) -> Iterat
 
 
 def _strike_differences(session: Session, claim: Claim, sale: Sale, outcome: str, cause: str) -> None:
-    """What revaluations booked of a meal goes with it when it is struck out."""
+    """Take out of the claim what revaluations booked of a meal that is disallowed."""
     if outcome == "disallowed":
         moves = list(adjustments.struck(session, sale, "disallowed", cause))
         transfers.post(session, gate_of(session, claim, sale), moves)
@@ -432,7 +432,7 @@ def _strike(session: Session, withheld: WithheldMeal, cause: str) -> Iterator[Mo
 
 
 def _taken_back(session: Session, sale: Sale, finding: Finding) -> Iterator[Move]:
-    """open -> excluded for a meal of an earlier claim: the next claim takes it back."""
+    """Move open -> excluded a meal of an earlier claim: the next claim takes it back."""
     for (fund, share_n), fen in sorted(open_shares(session, sale.id).items()):
         yield Move(
             fund, "open", "excluded", fen, "verdict", finding.code, f"finding:{finding.id}", sale.service_day, sale.id,

@@ -1,4 +1,4 @@
-"""Which moves a claim can make, and who may not make two of them. Configuration, read and checked.
+"""Read and check the configured workflow: which moves a claim can make, and which two nobody may make both.
 
 The path of a claim: draft -> submit -> review (street) -> determine -> approve -> paid by a checked voucher.
 A bureau may leave out steps or keep more people apart; maker and approver are always two people (P23).
@@ -43,7 +43,7 @@ class WorkflowSteps:
     apart: frozenset[frozenset[str]] = frozenset()
 
     def sources(self, move: str) -> tuple[str, ...]:
-        """States from which `move` may be made; none when it is not a step here.
+        """Return the states from which `move` may be made; none when it is not a step here.
 
         A claim that passed a step which was left out meanwhile goes on to the next one, or back.
         """
@@ -57,17 +57,17 @@ class WorkflowSteps:
         return tuple(_REACHED[step] for step in ORDER[ORDER.index(self.order[at - 1]) : ORDER.index(move)])
 
     def target(self, move: str, approved: int) -> str:
-        """The state that `move` leads to; an approval of nothing or less has nothing to pay (ruling 10)."""
+        """Return the state that `move` leads to; an approval of nothing or less has nothing to pay (ruling 10)."""
         if move == "return":
             return RETURNED
         return APPROVED_TO[(approved > 0) - (approved < 0)] if move == "approve" else _REACHED[move]
 
     def moves_from(self, state: str) -> tuple[str, ...]:
-        """The moves open in `state`, the forward one first."""
+        """Return the moves open in `state`, the forward one first."""
         return tuple(move for move in (*self.order, "return") if state in self.sources(move))
 
     def conflicting_moves(self, move: str) -> frozenset[str]:
-        """Acts whose doer may not make `move`."""
+        """Return the acts whose actor may not make `move`."""
         return frozenset(other for pair in self.apart if move in pair for other in pair if other != move)
 
 
@@ -104,7 +104,7 @@ def read(text: str) -> WorkflowSteps:
 
 
 def of(config: Config) -> WorkflowSteps:
-    """The steps in force at an installation: those of its file, or ours. Raises BadSteps."""
+    """Return the steps in force at an installation: those of its file, or the default. Raises BadSteps."""
     if config.workflow_file is None:
         return DEFAULT
     try:

@@ -1,4 +1,4 @@
-"""Moving a claim: submit, review, return, determine, approve. Each move is a decision with its number, and an event.
+"""Move a claim: submit, review, return, determine, approve. Each move is a numbered decision and an event.
 
 Who may not do what both is checked by people, not accounts (P23); the database refuses a second decision of one
 number, and an approver who submitted.
@@ -144,12 +144,12 @@ def _move(
 
 
 def _gate(session: Session, contract: Contract, claim_id: int) -> Period:
-    """The period that the claim's own movements are booked to. First of all locks (decision 0005)."""
+    """Lock the period that the claim's own movements are booked to: the first of all locks (decision 0005)."""
     return periods.gate(session, contract, session.get_one(Claim, claim_id).to_day)
 
 
 def keep_apart(session: Session, claim_id: int, act: str, by: str, workflow_steps: WorkflowSteps) -> None:
-    """Raises SamePerson when the human behind `by` did an act that `act` must be kept apart from."""
+    """Refuse whoever did an act that `act` must be kept apart from. Raises SamePerson."""
     actors_by_move = claims.actors_by_move(session, claim_id)
     if act == "submit" and humans.same(session, by, claims.judges(session, claim_id)):
         raise SamePerson("这份申报的待核实事项是您核实的，申报须由另一人办理。")
@@ -159,7 +159,7 @@ def keep_apart(session: Session, claim_id: int, act: str, by: str, workflow_step
 
 
 def approved_fen(session: Session, claim: Claim) -> Fen:
-    """What of a claim is approved as things stand. Raises ApprovedTooMuch when that passes what was claimed."""
+    """Return what of a claim is approved as of now. Raises ApprovedTooMuch when that exceeds what was claimed."""
     lines = claims.lines(session, claim.id)
     claimed, approved = sum(line.fen for line in lines), sum(line.approved for line in lines)
     if approved > claimed or claimed != claim.fen:
@@ -168,7 +168,7 @@ def approved_fen(session: Session, claim: Claim) -> Fen:
 
 
 def _approval_moves(session: Session, claim: Claim, cause: str, *, settled: bool) -> Iterator[Move]:
-    """open -> claimed by fund and service month, back where a fund is below zero; all the way when nothing is to pay."""
+    """Move open -> claimed by fund and month, reversed where a fund is below zero; on to paid when settled."""
     for (fund, month), fen in carry_over.approved_by_fund(session, claim.id).items():
         yield signed(fund, ("open", "claimed"), fen, "claim", claim.number, cause, month)
         if settled:
@@ -176,6 +176,6 @@ def _approval_moves(session: Session, claim: Claim, cause: str, *, settled: bool
 
 
 def signed(fund: str, ends: tuple[str, str], fen: Fen, movement: str, reason: str, cause: str, month: str) -> Move:
-    """One move of a service month's money, turned round where the amount is below zero."""
+    """Build one move of a service month's money, reversed where the amount is below zero."""
     source, target = ends if fen > 0 else ends[::-1]
     return Move(fund, source, target, abs(fen), movement, reason, cause, date.fromisoformat(f"{month}-01"))

@@ -1,4 +1,4 @@
-"""What revaluations booked, as claims, exports and the audit read it; share numbers from FIRST_DIFFERENCE_SHARE on."""
+"""Read what revaluations booked, for claims, exports and pages; share numbers from FIRST_DIFFERENCE_SHARE on."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Booked:
 
 
 def booked(period: Period) -> Iterator[Booked]:
-    """Every difference that moved into or out of `open` in the period, one for each sale and share."""
+    """Read every difference that moved into or out of `open` in the period, one for each sale and share."""
     accounts = [row[0] for row in keyset.once(account_ids(period.contract_id, "open"))]
     fen = func.sum(signed_at(accounts))
     moved = (
@@ -62,13 +62,13 @@ def booked(period: Period) -> Iterator[Booked]:
 
 
 def key_of(origins: claim_lines.Origins, fund: str, day: date, share_n: int) -> Key:
-    """The line that a difference stands in: it cites the claim of its day, if that is closed, and the revaluation."""
+    """Return the line of a difference: it cites the claim of its day, if that is closed, and the revaluation."""
     origin = f"{origins.of_day(day)}/R{revaluation_of(share_n)}".removeprefix("/")
     return Key("revaluation", fund, clock.month_of(day), origin)
 
 
 def lines(period: Period) -> dict[Key, tuple[int, int, Fen]]:
-    """The claim lines of a period's differences: (meals, persons, fen)."""
+    """Return the claim lines of a period's differences: (meals, persons, fen)."""
     fen: dict[Key, Fen] = defaultdict(int)
     meals: dict[Key, set[uuid.UUID]] = defaultdict(set)
     persons: dict[Key, set[uuid.UUID | None]] = defaultdict(set)
@@ -81,7 +81,7 @@ def lines(period: Period) -> dict[Key, tuple[int, int, Fen]]:
 
 
 def findings(period: Period) -> Iterator[Finding]:
-    """Meals whose due would rise, or that a canteen or donor would pay more of: booked by nobody, judged by a person."""
+    """Find meals whose due would rise, or that a canteen or donor would pay more of: not booked, but judged."""
     query = (
         select(
             RevaluedSale.sale_id, RevaluedSale.revaluation_id, RevaluedSale.outcome, RevaluedSale.due_before,
@@ -106,7 +106,7 @@ def findings(period: Period) -> Iterator[Finding]:
 
 
 def standing(session: Session, sale_id: uuid.UUID) -> list[tuple[str, int, Fen]]:
-    """(fund, share, fen) of a sale's differences that stand in `open`; below zero where one is to the fund's good."""
+    """Return (fund, share, fen) of a sale's differences in `open`; below zero where one favours the fund."""
     rows = session.execute(
         with_ends(select(Transfer.fund, Transfer.share_n, net("open")))
         .where(Transfer.sale_id == sale_id, Transfer.share_n >= FIRST_DIFFERENCE_SHARE, Transfer.movement.in_(MOVED))
@@ -117,20 +117,20 @@ def standing(session: Session, sale_id: uuid.UUID) -> list[tuple[str, int, Fen]]
 
 
 def any_of(session: Session, sale_id: uuid.UUID) -> bool:
-    """Whether a revaluation booked anything of a sale."""
+    """Tell whether a revaluation booked anything of a sale."""
     query = select(RevaluedShare.sale_id).where(RevaluedShare.sale_id == sale_id, RevaluedShare.fen != 0)
     return session.execute(query.limit(1)).first() is not None
 
 
 def struck(session: Session, sale: Sale, reason: str, cause: str) -> Iterator[Move]:
-    """A sale's differences leave `open` when the sale itself is struck out, each with its sign."""
+    """Move a sale's differences out of `open` when the sale itself is disallowed, each with its sign."""
     for fund, share_n, fen in standing(session, sale.id):
         ends = ("open", "excluded") if fen > 0 else ("excluded", "open")
         yield Move(fund, *ends, abs(fen), "verdict", reason, cause, sale.service_day, sale.id, share_n)
 
 
 def titles() -> dict[str, str]:
-    """'R3' -> what the third revaluation is called, a notice with its number; of a person's papers nothing is told."""
+    """Return what each revaluation is called, 'R3' -> title with notice number; of a person's papers nothing."""
     rows = keyset.once(select(Revaluation.id, Revaluation.cause, Revaluation.title, Revaluation.reason))
     return {
         f"R{number}": f"{title}（{reason}）" if cause == "notice" else title for number, cause, title, reason in rows
@@ -143,7 +143,7 @@ def _batches(ids: Sequence[uuid.UUID]) -> Iterator[Sequence[uuid.UUID]]:
 
 
 def of_sale(sale_id: uuid.UUID) -> list[tuple[Revaluation, RevaluedSale, list[RevaluedShare]]]:
-    """What revaluations made of one meal, oldest first."""
+    """Read what revaluations made of one meal, oldest first."""
     session = db.session()
     rows = session.execute(
         select(Revaluation, RevaluedSale)

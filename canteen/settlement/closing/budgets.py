@@ -1,4 +1,4 @@
-"""Budgets as rulebooks of before said them: whose end is to be prorated, and when their window is over."""
+"""Read from the rulebooks that meals were sold under which budgets are prorated, and when their window ends."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _known: dict[str, dict[str, str]] = {}  # of rulebooks by hash: a hash never tel
 
 
 def prorated(session: Session, book: str, allowance: str) -> bool:
-    """Whether the rulebook that a meal was judged under prorates this budget at its end."""
+    """Tell whether the rulebook that a meal was judged under prorates this budget at its end."""
     return budget_ids.is_budget(allowance) and budget_ids.fund_of(allowance) in _prorated(session, book)
 
 
 def prorated_by(body: str, allowance: str) -> bool:
-    """The same of a joined rulebook's text, which may not be stored yet."""
+    """Tell the same from a joined rulebook's text, which may not be stored yet."""
     return budget_ids.is_budget(allowance) and budget_ids.fund_of(allowance) in _read(body)
 
 
 def last_day(session: Session, book: str, allowance: str, window: str) -> date:
-    """The last day of a window of a prorated budget, as that rulebook counts windows."""
+    """Return the last day of a window of a prorated budget, as that rulebook counts windows."""
     kind, first = _prorated(session, book)[budget_ids.fund_of(allowance)], int(window)
     longest = {"month": 31, "quarter": 92, "year": 366}[kind]
     following = next(day for day in range(first + 27, first + longest + 1) if days.first_of(kind, day) > first)
@@ -35,7 +35,7 @@ def last_day(session: Session, book: str, allowance: str, window: str) -> date:
 
 
 def _prorated(session: Session, book: str) -> dict[str, str]:
-    """Funds of a stored rulebook whose budget is prorated -> kind of its window."""
+    """Read the funds of a stored rulebook whose budget is prorated: fund -> kind of its window."""
     if book not in _known:
         query = select(JoinedRulebook.body).where(JoinedRulebook.hash == book)
         body = session.execute(query).scalar_one_or_none()

@@ -1,4 +1,4 @@
-"""What an earlier claim hands on to the next one: withheld meals that were cleared, and totals below zero.
+"""Compute what an earlier claim hands on to the next one: withheld meals that were released, and totals below zero.
 
 Each is due to exactly one claim: the one whose close is the first after the event that released it. Nothing is
 marked; the cut-offs of two neighbouring closes are the marks.
@@ -22,12 +22,12 @@ from canteen.settlement.models import Claim, ClaimLine, Decision, WithheldAnswer
 
 
 def lines(period: Period, cut: Cut) -> dict[Key, tuple[int, int, Fen]]:
-    """Lines 'released' and 'carried' of the claim that the period's close makes: (meals, persons, fen)."""
+    """Return the lines 'released' and 'carried' of the claim that the period's close drafts: (meals, persons, fen)."""
     return released(period, cut) | carried(period, cut)
 
 
 def released(period: Period, cut: Cut) -> dict[Key, tuple[int, int, Fen]]:
-    """Withheld fen cleared since the close before, by the line it was withheld from.
+    """Sum withheld fen released since the close before, by the line it was withheld from.
 
     A withheld meal that was voided meanwhile comes back too: its void stands among the adjustments, and together
     they come to nothing.
@@ -79,7 +79,7 @@ def _cleared(period: Period, cut: Cut) -> Any:
 
 
 def _voided(period: Period, cut: Cut) -> Any:
-    """Meals kept out of an earlier claim whose void, booked here, took their fen from `open` all the same."""
+    """Read withheld meals of an earlier claim whose void, booked here, took their fen from `open` all the same."""
     of_void = and_(
         Transfer.sale_id == WithheldMeal.sale_id, Transfer.share_n == WithheldMeal.share_n, Transfer.movement == "void"
     )
@@ -93,7 +93,7 @@ def _voided(period: Period, cut: Cut) -> Any:
 
 
 def carried(period: Period, cut: Cut) -> dict[Key, tuple[int, int, Fen]]:
-    """Totals below zero that an approval handed on since the close before, by fund and month (ruling 10)."""
+    """Sum totals below zero that an approval handed on since the close before, by fund and month (ruling 10)."""
     query = (
         select(Claim.id, Claim.number)
         .join(Decision, Decision.claim_id == Claim.id)
@@ -113,7 +113,7 @@ def carried(period: Period, cut: Cut) -> dict[Key, tuple[int, int, Fen]]:
 
 
 def approved_by_fund(session: Session, claim_id: int) -> dict[tuple[str, str], Fen]:
-    """Fen of a claim's lines less what was withheld or disallowed, by (fund, service month); may be below zero."""
+    """Sum a claim's lines less what was withheld or disallowed, by (fund, service month); may be below zero."""
     sums: dict[tuple[str, str], Fen] = defaultdict(int)
     where: dict[int, tuple[str, str]] = {}
     for n, fund, month, fen in session.execute(

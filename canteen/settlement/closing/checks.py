@@ -1,4 +1,4 @@
-"""What a person must judge in a period. PURE: values in, findings out; same values, same findings.
+"""Find what a person must judge in a period. PURE: values in, findings out; same values, same findings.
 
 The reader (`gather.py`) gathers the values; nothing here knows a database, a clock or a file.
 Amounts are whole fen. `arrival` orders sales and voids over the whole city.
@@ -58,7 +58,7 @@ class SalePrice:
         return self.due_fen == self.list_fen - sum(part.fen for part in self.parts) + self.surcharge_fen
 
     def by_fund(self) -> dict[str, Fen]:
-        """Subsidy fen by fund; funds that pay nothing are left out."""
+        """Sum subsidy fen by fund; funds that pay nothing are left out."""
         sums: Counter[str] = Counter()
         for part in self.parts:
             if part.payer == "subsidy":
@@ -66,11 +66,11 @@ class SalePrice:
         return {fund: fen for fund, fen in sorted(sums.items()) if fen}
 
     def figures(self) -> tuple[Fen, Fen, Fen, dict[str, Fen]]:
-        """List price, due, surcharge, and subsidies by fund."""
+        """Return list price, due, surcharge, and subsidies by fund."""
         return self.list_fen, self.due_fen, self.surcharge_fen, self.by_fund()
 
     def subsidy(self, rules: Iterable[str] | None = None) -> Fen:
-        """Subsidy fen, all or of some rules."""
+        """Sum subsidy fen, of all rules or of some."""
         wanted = None if rules is None else set(rules)
         return sum(p.fen for p in self.parts if p.payer == "subsidy" and (wanted is None or p.rule in wanted))
 
@@ -149,7 +149,7 @@ class Finding:
 def of_prices(
     sales: Iterable[Sold], quotes: Mapping[tuple[str, str], SalePrice | None], excess: Mapping[str, frozenset[str]]
 ) -> Iterator[Finding]:
-    """Sold against our own quote, of each sale that stands.
+    """Compare the price of each valid sale with our own quote.
 
     quotes  our quote of each distinct (input, rulebook); None when those books cannot price it
     excess  rules of a sale that drew on an allowance not granted: their part is named as excess, not here
@@ -176,7 +176,7 @@ def of_prices(
 
 
 def _without(sold: SalePrice, ours: SalePrice, rules: frozenset[str]) -> tuple[SalePrice, SalePrice]:
-    """Both prices with the parts of `rules` left to the elder, so that an excess meal is named once."""
+    """Return both prices with the shares of `rules` left to the elder, so that an excess meal is named once."""
 
     def less(priced: SalePrice) -> SalePrice:
         kept = tuple(part for part in priced.parts if part.rule not in rules)
@@ -195,7 +195,7 @@ class _Window:
     amount: int = 0
 
     def adds(self, use: LimitUse) -> int:
-        """What `use` as granted would add: nothing for a civil day that is in use already."""
+        """Return what `use` as granted would add: nothing for a civil day that is in use already."""
         return 0 if use.unit == "day" and self.days[use.day] else use.granted
 
     def take(self, use: LimitUse) -> None:
@@ -217,7 +217,7 @@ class Excess:
     held_by: tuple[str, ...]
 
     def body(self) -> dict[str, object]:
-        """The figures a reviewer judges by."""
+        """Return the figures a reviewer judges by."""
         return {
             "allowance": self.use.allowance,
             "unit": self.use.unit,
@@ -232,7 +232,7 @@ class Excess:
 
 
 def excess(uses: Iterable[LimitUse], clusters: Mapping[str, str]) -> list[Excess]:
-    """Excess uses, replayed per person in order of arrival over the whole city.
+    """Find excess uses, replayed per person in order of arrival over the whole city.
 
     uses      of every person who ate in the period, in each window touched, wherever they ate
     clusters  person -> the one they are known to be the same as (ruling 42); absent means themselves
@@ -271,7 +271,7 @@ def _replay(group: Sequence[LimitUse]) -> Iterator[Excess]:
 
 
 def of_uses(found: Iterable[Excess], sold: Mapping[str, SalePrice]) -> Iterator[Finding]:
-    """One finding a sale for its excess uses, with the subsidy that draws on them and whether it would fit now.
+    """Make one finding per sale of its excess uses, with the subsidy that draws on them and whether it would fit now.
 
     sold  the sales of the period that stand: only these are named
     A subsidy that draws on several limits counts once.
@@ -292,7 +292,7 @@ def of_uses(found: Iterable[Excess], sold: Mapping[str, SalePrice]) -> Iterator[
 
 
 def excess_rules(found: Iterable[Excess]) -> dict[str, frozenset[str]]:
-    """Rules of each sale that drew on an allowance with no room left."""
+    """Return the rules of each sale that drew on an allowance with no room left."""
     rules: dict[str, set[str]] = defaultdict(set)
     for one in found:
         rules[one.use.sale].update(one.use.rules)
@@ -300,7 +300,7 @@ def excess_rules(found: Iterable[Excess]) -> dict[str, frozenset[str]]:
 
 
 def of_clocks(sales: Iterable[Sold]) -> Iterator[Finding]:
-    """Sales whose tablet's clock was off by more than five minutes or told another day, or whose day no clock tells.
+    """Find sales whose tablet's clock was off by over five minutes, or whose day is contradicted or proved by no clock.
 
     A sale that claims nothing for want of proof of its day is named for that, with what its clock told.
     """
@@ -316,14 +316,14 @@ def of_clocks(sales: Iterable[Sold]) -> Iterator[Finding]:
 
 
 def _unsure(sale: Sold) -> bool:
-    """Whether the day may be another: by a flag, or because an unmeasured clock tells another day than the arrival's."""
+    """Tell whether the day may be another: by a flag, or because an unmeasured clock differs from the arrival's."""
     if not {flags.CLOCK, flags.CLOCK_DAY}.isdisjoint(sale.flags):
         return True
     return flags.CLOCK_UNMEASURED in sale.flags and sale.arrived not in {None, sale.day}
 
 
 def of_sellers(sales: Iterable[Sold]) -> Iterator[Finding]:
-    """Sales rung up by somebody who is not known, had no right to sell at that canteen, or was not logged in there."""
+    """Find sales rung up by somebody unknown, without the right to sell at that canteen, or not logged in there."""
     for sale in sales:
         odd = [flag for flag in SELLER if flag in sale.flags]
         if odd and not sale.voided:
@@ -331,7 +331,7 @@ def of_sellers(sales: Iterable[Sold]) -> Iterator[Finding]:
 
 
 def of_deaths(sales: Iterable[Sold], deaths: Mapping[str, date]) -> Iterator[Finding]:
-    """Meals dated after the day of death; a meal on that day stays (ruling 11)."""
+    """Find meals dated after the day of death; a meal on that day is valid (ruling 11)."""
     for sale in sales:
         died = deaths.get(sale.elder) if sale.elder else None
         if died is not None and sale.day > died and not sale.voided:
@@ -340,7 +340,7 @@ def of_deaths(sales: Iterable[Sold], deaths: Mapping[str, date]) -> Iterator[Fin
 
 
 def of_likely(sales: Iterable[Sold], twins: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
-    """Meals that somebody who is likely the same person ate too, by another entry of the roster.
+    """Find meals that somebody who is likely the same person ate too, under another entry of the roster.
 
     twins  sale -> the standing sales of the same day and meal to entries of the same name, birth date and street
     """
@@ -352,7 +352,7 @@ def of_likely(sales: Iterable[Sold], twins: Mapping[str, Sequence[str]]) -> Iter
 
 
 def of_payments(payments: Iterable[Paid]) -> Iterator[Finding]:
-    """Payments that are not what their sales were sold for, or whose parts do not add up."""
+    """Find payments that differ from what their sales were sold for, or whose parts do not add up."""
     for paid in payments:
         if paid.fen == paid.tendered == paid.due == paid.sold:
             continue
@@ -364,7 +364,7 @@ def of_payments(payments: Iterable[Paid]) -> Iterator[Finding]:
 def of_chain(
     links: Iterable[Link], first: date, last: date, starts: Mapping[tuple[str, int], int] | None = None
 ) -> Iterator[Finding]:
-    """Gaps and forks in tablets' numbers that can touch the days `first` to `last`, both included.
+    """Find gaps and forks in tablets' numbers that can touch the days `first` to `last`, both included.
 
     links   by tablet, epoch, number and hash: two neighbours are held at a time, however long the chains
     starts  (tablet, epoch) -> the number from which its links are given; 1 where absent
@@ -390,7 +390,7 @@ def of_chain(
 
 
 def _fork(before: Sequence[Link], here: Sequence[Link]) -> str:
-    """Why `here` forks: two records with one number, or one that does not follow any record before it."""
+    """Say why `here` forks: two records with one number, or one that follows no record before it."""
     if len(here) > 1:
         return "two_records"
     known = {link.hash for link in before}
@@ -398,5 +398,5 @@ def _fork(before: Sequence[Link], here: Sequence[Link]) -> str:
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:
-    """One order for ever: by the list of codes, then subject."""
+    """Sort findings in their one order: by the list of codes, then subject."""
     return sorted(findings, key=lambda finding: (CODES.index(finding.code), finding.subject))

@@ -1,4 +1,4 @@
-"""Closing a period: flip the row, commit, then compute. Safe to repeat; runs on after a kill; eight at once make one claim.
+"""Close a period: flip the row, commit, then compute. Safe to repeat, also after a kill; eight at once make one claim.
 
 The flip's event carries where reading stops (decision 0004: cut-offs are event numbers), so that whoever computes
 later, after more sales and facts have come, gives the same bytes (P16, P18).
@@ -71,7 +71,7 @@ def close(contract_id: str, day: date, *, by: str) -> Closed:
 
 @retried
 def _flip(contract_id: str, day: date, by: str) -> tuple[int, bool]:
-    """The only part that keeps sales waiting: one row, one event, and what a budget that is over does not bear."""
+    """Flip the period, the only part that keeps sales waiting: one row, one event, and the loss of ended budgets."""
     with transaction() as session:
         period = _period_of(session, contract_id, day)
         locked = periods.lock_for_close(session, period.id)
@@ -92,7 +92,7 @@ def _flip(contract_id: str, day: date, by: str) -> tuple[int, bool]:
 
 
 def _period_of(session: Session, contract_id: str, day: date) -> Period:
-    """The period that holds `day`; the chain grows for a contract that sold nothing yet."""
+    """Return the period that contains `day`; the chain is extended for a contract that sold nothing yet."""
     contract = session.get(Contract, contract_id)
     if contract is None or day < contract.from_day:
         raise NoContract
@@ -107,7 +107,7 @@ def _period_of(session: Session, contract_id: str, day: date) -> Period:
 
 
 def _silent(session: Session, period: Period) -> list[str]:
-    """Tablets of the canteen that were not heard from since the period's last day ended: they may hold sales."""
+    """List the canteen's tablets not heard from since the period's last day ended: they may have unsent sales."""
     over = clock.instant(period.to_day, 24 * 60)
     query = (
         select(Tablet.id)
@@ -134,7 +134,7 @@ def settle(period_id: int, *, by: str) -> tuple[str, str]:
 
 
 def _without_statement_until(contract_id: str, day: date) -> list[int]:
-    """Periods of the contract that ended before `day` and whose close was killed, or is still at work, oldest first."""
+    """List the contract's periods that ended before `day` and have no statement yet, oldest first."""
     query = _without_statement().where(Period.contract_id == contract_id, Period.to_day < day)
     return [number for (number,) in keyset.once(query)]
 
@@ -155,7 +155,7 @@ def _done(session: Session, period_id: int) -> tuple[str, str] | None:
 
 
 def compute(period_id: int) -> Figures:
-    """The figures of a closed period, from transfers, sales and facts up to its cut. Writes nothing."""
+    """Compute the figures of a closed period, from transfers, sales and facts up to its cut-off. Writes nothing."""
     _arrived()
     period = load(period_id)
     with reader() as session:
@@ -188,7 +188,7 @@ def compute(period_id: int) -> Figures:
 
 
 def _named(period: Period, cut: Cut, counts: Counts, lines: tuple[statement.Line, ...]) -> dict[str, Any] | None:
-    """Whose statement it is and what its funds are called, as known at the flip; None where the flip is older than that."""
+    """Return the statement's parties and names of funds, as of the flip; None where the flip is older than that."""
     if int(_flipped(period.id)[1].get("statement", 1)) == 1:
         return None
     funds = {line.key.fund for line in lines} | set(claim_lines.funds(period))
@@ -230,7 +230,7 @@ def load(period_id: int) -> Period:
 
 
 def cut_of(period: Period) -> tuple[Cut, tuple[str, ...]]:
-    """Where the reading of a closed period stops, and the tablets that were silent. Raises PeriodNotOver while open."""
+    """Return where the reading of a closed period stops, and the silent tablets. Raises PeriodNotOver while open."""
     before = keyset.once(
         select(Period.id)
         .where(Period.contract_id == period.contract_id, Period.from_day < period.from_day)
@@ -255,7 +255,7 @@ def _flipped(period_id: int) -> tuple[int, dict[str, Any]]:
 
 @retried
 def _store(period_id: int, figures: Figures, by: str) -> tuple[str, str]:
-    """Keep statement, findings, claim and lines, all or none; whoever comes second gets the first one's."""
+    """Store statement, findings, claim and lines, all or none; a second caller gets what the first one stored."""
     with transaction() as session:
         session.execute(select(Period.id).where(Period.id == period_id).with_for_update())
         if done := _done(session, period_id):
@@ -331,7 +331,7 @@ def _line_row(claim_id: int, line: statement.Line) -> dict[str, object]:
 
 
 def due(session: Session, today: date) -> list[tuple[str, date]]:
-    """(contract, last day) of every period that is over and not closed yet, oldest first; makes no rows."""
+    """List (contract, last day) of every period that is over and not closed yet, oldest first; creates no rows."""
     result: list[tuple[str, date]] = []
     for contract in session.execute(select(Contract).order_by(Contract.id)).scalars().all():
         chain = periods.chain(session, contract.id)
@@ -347,11 +347,11 @@ def due(session: Session, today: date) -> list[tuple[str, date]]:
 
 
 def unfinished(session: Session) -> list[int]:
-    """Periods that were flipped but without statement: their close was killed in between, or failed."""
+    """List closed periods without statement: their close was killed in between, or failed."""
     return list(session.execute(_without_statement()).scalars())
 
 
 def unclaimed(session: Session, *, before: datetime) -> list[Period]:
-    """Periods that were closed before an instant and have no claim, oldest first. Closing them again makes it."""
+    """List periods closed before an instant and without claim, oldest first. Closing them again makes it."""
     query = _without_statement().where(Period.closed_at < before)
     return [session.get_one(Period, number) for number in session.execute(query).scalars()]

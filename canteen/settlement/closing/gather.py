@@ -24,7 +24,7 @@ from canteen.settlement.closing.statement import Cut
 
 
 def belongs(period: Period, cut: Cut) -> ColumnElement[bool]:
-    """Sales booked to the period: of its days and come before its close, or earlier days and come after the close before."""
+    """Select the period's sales: of its days and arrived before its close, or earlier and arrived since the last."""
     return and_(
         Sale.contract_id == period.contract_id,
         Sale.service_day <= period.to_day,
@@ -34,7 +34,7 @@ def belongs(period: Period, cut: Cut) -> ColumnElement[bool]:
 
 
 def sales(period: Period, cut: Cut) -> Iterator[Sequence[Any]]:
-    """Pages of the period's sales, by day and id, each row with the arrival of its void (None while it stands)."""
+    """Yield pages of the period's sales, by day and id, each row with the arrival of its void (None for none)."""
     void = aliased(Void)
     query = (
         select(
@@ -62,7 +62,7 @@ def sales(period: Period, cut: Cut) -> Iterator[Sequence[Any]]:
 
 
 def sold(rows: Iterable[Any], turns_at: int) -> list[Sold]:
-    """One page of sales as values, with their shares as sold. `turns_at`: minutes after midnight the day turns."""
+    """Convert a page of sales to values, with their shares as sold. `turns_at`: minute after midnight the day turns."""
     rows = list(rows)
     parts: dict[uuid.UUID, list[PricedShare]] = defaultdict(list)
     shares = select(Share.sale_id, Share.fund, Share.payer, Share.rule, Share.fen).where(
@@ -88,7 +88,7 @@ def sold(rows: Iterable[Any], turns_at: int) -> list[Sold]:
 
 
 def by_id(ids: Collection[uuid.UUID], turns_at: int) -> list[Sold]:
-    """Sales by id, as values that stand."""
+    """Read sales by id, as if not voided."""
     found: list[Sold] = []
     for some in batches(sorted(ids), 500):
         query = select(
@@ -111,7 +111,7 @@ def by_id(ids: Collection[uuid.UUID], turns_at: int) -> list[Sold]:
 
 
 def payments(payment_ids: Sequence[uuid.UUID]) -> list[Paid]:
-    """Payments with what their tenders and their sales come to."""
+    """Read payments with the sums of their tenders and of their sales."""
     found: list[Paid] = []
     for some in batches(payment_ids, 500):
         tendered = dict[uuid.UUID, int](
@@ -139,7 +139,7 @@ def payments(payment_ids: Sequence[uuid.UUID]) -> list[Paid]:
 
 
 def tenders(payment_ids: Sequence[uuid.UUID]) -> dict[str, int]:
-    """Fen by kind of tender over some payments."""
+    """Sum fen by kind of tender over some payments."""
     sums: dict[str, int] = defaultdict(int)
     for some in batches(payment_ids, 500):
         query = (
@@ -151,7 +151,7 @@ def tenders(payment_ids: Sequence[uuid.UUID]) -> dict[str, int]:
 
 
 def content_hashes(period: Period, cut: Cut) -> Iterator[str]:
-    """Content hashes of the period's sales in sorted order; PostgreSQL sorts and streams, SQLite is read in pages."""
+    """Yield the content hashes of the period's sales, sorted; PostgreSQL sorts and streams, SQLite is read in pages."""
     query = select(Sale.service_day, Sale.id, SaleKey.content_hash).join(SaleKey, SaleKey.sale_id == Sale.id)
     query = query.where(belongs(period, cut))
     if db.engine.dialect.name == "postgresql":
@@ -165,12 +165,12 @@ def content_hashes(period: Period, cut: Cut) -> Iterator[str]:
 
 
 def day_turns_at(contract: Contract) -> int:
-    """Minutes after midnight at which the canteen's day turns."""
+    """Return the minutes after midnight at which the canteen's day turns."""
     ((minutes,),) = keyset.once(select(Canteen.day_turns_at).where(Canteen.id == contract.canteen_id))
     return int(minutes)
 
 
 def batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    """Slices of `items`, each of `size` at most."""
+    """Yield slices of `items`, each of `size` at most."""
     for at in range(0, len(items), size):
         yield items[at : at + size]

@@ -30,7 +30,7 @@ class Budgets:
         self._drawn: dict[tuple[str, str], dict[uuid.UUID, Fen]] = {}
 
     def elsewhere(self, allowance: str, window: str, here: uuid.UUID) -> Fen | None:
-        """Fen that others than `here` drew, of meals that stand; None for a limit that is no budget."""
+        """Return the fen that others than `here` drew, of valid meals; None for a limit that is no budget."""
         if not budget_ids.is_budget(allowance):
             return None
         key = (allowance, window)
@@ -55,7 +55,7 @@ class Budgets:
 
 
 def _moved_of_budget(allowance: str, window: str, cut: Cut) -> Iterator[tuple[uuid.UUID, Fen]]:
-    """What was added to a budget's uses up to a cut, and given up of them, of meals that stand."""
+    """Sum what was added to a budget's uses up to a cut-off, less what was given up of them, of valid meals."""
     for use, there, sign in ((GivenUpUse, GivenUpUse.recorded <= cut.facts, -1), (AddedUse, _added_before(cut), 1)):
         query = (
             select(use.person_id, use.granted)
@@ -69,12 +69,12 @@ def _moved_of_budget(allowance: str, window: str, cut: Cut) -> Iterator[tuple[uu
 
 
 def _added_before(cut: Cut) -> ColumnElement[bool]:
-    """Whether a use was added before a cut: a reviewer's by its event, a revaluation's by the records that followed it."""
+    """Tell whether a use was added before a cut-off: a reviewer's by its event, a revaluation's by the next records."""
     return or_(Regrant.recorded <= cut.facts, and_(Regrant.sale_id.is_(None), AddedUse.after_record < cut.records))
 
 
 def uses(sale_ids: Collection[uuid.UUID], clusters: Clusters, cut: Cut, pots: Budgets) -> list[LimitUse]:
-    """All uses, anywhere in the city, of the persons and windows that these sales drew on."""
+    """Read all uses, anywhere in the city, of the persons and windows that these sales drew on."""
     mine = keyset.once(
         select(SaleUse.person_id, SaleUse.allowance, SaleUse.window)
         .where(keyset.among(SaleUse.sale_id, sale_ids))
@@ -121,7 +121,7 @@ class _Moved:
 
 
 def _added(persons: Sequence[uuid.UUID], windows: Collection[str], cut: Cut) -> Sequence[Any]:
-    """Uses added later, each with the arrival of its void."""
+    """Read uses added later, each with the arrival of its void."""
     query = (
         select(
             *_ADDED,
@@ -156,7 +156,7 @@ def _moved(persons: Sequence[uuid.UUID], windows: Collection[str], cut: Cut, add
 
 
 def _after_moves(use: LimitUse, moved: _Moved) -> Iterator[LimitUse]:
-    """The use as asked at the sale, less what a reviewer added to it: that came when it was decided.
+    """Return the use as asked at the sale, less what a reviewer added to it: that arrived when it was decided.
 
     A use given up leaves just before the other is added, in whose place it stands.
     """

@@ -39,17 +39,17 @@ class Clusters:
         return self._members.get(self.root(person)) or {person}
 
     def roots(self) -> dict[str, str]:
-        """Everyone who is part of a cluster, with its root."""
+        """Return everyone who is part of a cluster, with its root."""
         return {person: self.root(person) for members in self._members.values() for person in members}
 
 
 def clusters(cut: Cut) -> Clusters:
-    """Merges as recorded up to the cut."""
+    """Read merges as recorded up to the cut-off."""
     return Clusters(dated.merged_into(dated.standing(facts_of("merged"), cut.facts)))
 
 
 def facts_of(kind: str, elders: Collection[uuid.UUID] | None = None) -> list[dated.Fact]:
-    """Facts of a kind with their retractions, which are of the same kind; the registry says which of them count."""
+    """Read facts of a kind with their retractions, which are of the same kind; the registry says which count."""
     query = select(
         ElderFact.id,
         ElderFact.elder_id,
@@ -67,7 +67,7 @@ def facts_of(kind: str, elders: Collection[uuid.UUID] | None = None) -> list[dat
 
 
 def deaths(elders: Collection[str], known: Clusters, cut: Cut) -> dict[str, date]:
-    """Elder -> day of death as recorded up to the cut, also when recorded under an id merged with theirs."""
+    """Read each elder's day of death as recorded up to the cut-off, also under an id merged with theirs."""
     asked = {member for elder in elders for member in known.members(elder)}
     days: dict[str, date] = {}
     for some in batches(sorted(asked), 500):
@@ -79,7 +79,7 @@ def deaths(elders: Collection[str], known: Clusters, cut: Cut) -> dict[str, date
 
 
 def twins(elders: Collection[str], known: Clusters, cut: Cut, first: date, last: date) -> dict[str, list[str]]:
-    """Standing sale -> those of the same day and meal, anywhere, to an entry that is likely the same person.
+    """Find for valid sales those of the same day and meal, anywhere, of an entry that is likely the same person.
 
     elders       whose sales are asked for, on the days from `first` to `last`
     Two entries that are known to be one are none: their limits are one already.
@@ -113,7 +113,7 @@ def twins(elders: Collection[str], known: Clusters, cut: Cut, first: date, last:
 
 
 def known_late(period: Period, known: Clusters, cut: Cut) -> list[uuid.UUID]:
-    """Standing sales of the contract's earlier periods, of whom a death or a merge became known since the close before."""
+    """Find valid sales of earlier periods whose elder's death or merge was recorded since the last close."""
     affected = keyset.once(
         select(ElderFact.elder_id)
         .where(

@@ -16,7 +16,7 @@ from canteen.settlement.closing.checks import Link
 
 
 def tablets(contract: Contract, first: date, last: date, records: int | None = None) -> list[str]:
-    """Tablets that stand at the contract's canteen or sold under the contract in these days.
+    """Read the tablets that are at the contract's canteen or sold under the contract in these days.
 
     records  the last record id to look at; None for all there are now
     """
@@ -38,7 +38,7 @@ def tablets(contract: Contract, first: date, last: date, records: int | None = N
 def chains(
     tablet_ids: Sequence[str], since: date, records: int | None = None
 ) -> tuple[Iterator[Link], dict[tuple[str, int], int]]:
-    """Links of the tablets' chains from the record before the first that came since `since`, and where each starts.
+    """Read the tablets' chains from the record before the first that arrived since `since`, and their starts.
 
     records  the last record id to look at; None for all there are now
 

@@ -1,4 +1,4 @@
-"""Claim lines as set-based sums of transfers (decision 0008): what a period moved into and out of `open`.
+"""Sum transfers to claim lines, set by set (decision 0008): what a period moved into and out of `open`.
 
 PostgreSQL sums a period in one statement; SQLite sums page by page, so that no read keeps a till waiting.
 """
@@ -29,7 +29,7 @@ PAGE = 20_000
 def booked(
     period: Period, person: Callable[[str], str] = str
 ) -> tuple[dict[Key, Fen], dict[Key, tuple[int, int, Fen]]]:
-    """Fen that went to `open` less what left it, by line: of meals served in the period's own days, and of earlier ones.
+    """Sum by line the fen moved to `open` less what left it: of the period's own days, and of earlier ones.
 
     The transfers are gone through once, summed by their two accounts (whose fund is theirs, by law); what was booked
     of earlier days is looked into only where there is any. `person` tells which elder an entry of the roster is.
@@ -51,7 +51,7 @@ def booked(
 
 
 def standing(period: Period, sale_ids: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, Key]]:
-    """Which of these sales, served in the period's own days, have money in which line."""
+    """Return which of these sales, served in the period's own days, have money in which line."""
     accounts = _accounts(period.contract_id, "open")
     signed = func.sum(signed_at(accounts))
     query = (
@@ -68,7 +68,7 @@ def standing(period: Period, sale_ids: Sequence[uuid.UUID]) -> list[tuple[uuid.U
 
 
 def funds(period: Period) -> list[str]:
-    """The funds that sales booked to the period drew on, in order."""
+    """List the funds that sales booked to the period drew on, in order."""
     drawn = select(Transfer.fund).where(
         Transfer.period_id == period.id,
         Transfer.movement == "meal",
@@ -78,7 +78,7 @@ def funds(period: Period) -> list[str]:
 
 
 def by_share(period: Period, sale_ids: Sequence[uuid.UUID]) -> Iterator[tuple[uuid.UUID, int, str, Fen]]:
-    """(sale, share, fund, fen) that the period's transfers of these sales left in `open`."""
+    """Return (sale, share, fund, fen) that the period's transfers of these sales left in `open`."""
     accounts = _accounts(period.contract_id, "open")
     query = (
         select(Transfer.sale_id, Transfer.share_n, Transfer.fund, func.sum(signed_at(accounts)))
@@ -92,7 +92,7 @@ def by_share(period: Period, sale_ids: Sequence[uuid.UUID]) -> Iterator[tuple[uu
 
 
 def _before(period: Period, person: Callable[[str], str]) -> dict[Key, tuple[int, int, Fen]]:
-    """Of meals served before the period, by line: (meals, persons, fen).
+    """Sum of meals served before the period, by line: (meals, persons, fen).
 
     A late sale is a supplement that names the claim of its day; what takes back or gives again an earlier
     claim is an adjustment that names claim and line (rulings 9 and 10).
@@ -109,13 +109,13 @@ def _before(period: Period, person: Callable[[str], str]) -> dict[Key, tuple[int
 
 
 def late(period: Period) -> Iterator[tuple[Key, uuid.UUID, date, Fen]]:
-    """Meal by meal what `booked` sums of earlier days: (line, sale, day, fen)."""
+    """Yield meal by meal what `booked` sums of earlier days: (line, sale, day, fen)."""
     for key, sale, _, day, amount in _late(period):
         yield key, sale, day, amount
 
 
 def _late(period: Period) -> Iterator[tuple[Key, uuid.UUID, uuid.UUID | None, date, Fen]]:
-    """(line, sale, elder, day, fen) of what was booked here of earlier days, one for each sale, fund and origin."""
+    """Read what was booked here of earlier days, one row per sale, fund and origin: (line, sale, elder, day, fen)."""
     accounts = _accounts(period.contract_id, "open")
     origins = Origins(period.contract_id)
     booked = aliased(Transfer)
@@ -145,7 +145,7 @@ def _late(period: Period) -> Iterator[tuple[Key, uuid.UUID, uuid.UUID | None, da
 
 
 def excluded(period: Period) -> dict[str, Fen]:
-    """Fen that went to `excluded` less what left it, by reason, of all that was booked to the period."""
+    """Sum by reason the fen moved to `excluded` less what left it, of all that was booked to the period."""
     accounts = _accounts(period.contract_id, "excluded")
     result: dict[str, Fen] = defaultdict(int)
     signed = signed_at(accounts)
@@ -158,7 +158,7 @@ def excluded(period: Period) -> dict[str, Fen]:
 
 
 def _funds(contract_id: str, kind: str) -> dict[int, str]:
-    """The contract's accounts of a kind, and the fund of each."""
+    """Read the contract's accounts of a kind, and the fund of each."""
     accounts = select(Account.id, Account.fund).where(Account.contract_id == contract_id, Account.kind == kind)
     return dict(keyset.once(accounts))
 
@@ -180,7 +180,7 @@ def _sold(period: Period, low: int | None, high: int | None) -> list[ColumnEleme
 
 
 def _ranges(period: Period) -> Iterator[tuple[int | None, int | None]]:
-    """Ranges of transfer ids to sum apart: one for all on PostgreSQL, pages of them on SQLite."""
+    """Return ranges of transfer ids to sum apart: one for all on PostgreSQL, pages of them on SQLite."""
     if db.engine.dialect.name == "postgresql":
         yield None, None
         return
@@ -220,14 +220,14 @@ class Origins:
         }
 
     def of_day(self, day: date) -> str:
-        """The claim of the period that `day` lies in, or ''."""
+        """Return the claim of the period that contains `day`, or ''."""
         for number, (first, last) in self._periods.items():
             if first <= day <= last:
                 return self._claims.get(number, "")
         return ""
 
     def of_line(self, period_id: int, fund: str, day: date) -> str:
-        """'claim/line' under which a meal of `day` was first claimed from `fund`; the claim alone if no line is left."""
+        """Return 'claim/line' where a meal of `day` was first claimed from `fund`; the claim alone without one."""
         claim = self._claims.get(period_id, "")
         first, last = self._periods[period_id]
         kind = "meals" if first <= day <= last else "supplement"

@@ -1,4 +1,4 @@
-"""Who a claim is of and who is paid, and what its funds are called: as it was at the close, for ever.
+"""Read who a claim is of, who is paid and what its funds are called, as of the close.
 
 The names stand in the statement, under its hash. Statements older than that are told the names as they were at their
 cut, which change no more either (see `canteen.names`).
@@ -35,7 +35,7 @@ class Parties:
     funds: Mapping[str, str]
 
     def document(self) -> dict[str, Any]:
-        """As they stand in a statement."""
+        """Return the names as they are stored in a statement."""
         return {
             "canteen": self.canteen,
             "operator": self.operator,
@@ -62,7 +62,7 @@ class PartiesAt:
 
 
 def of_claims(session: Session, claim_ids: Collection[int]) -> dict[int, Parties]:
-    """The parties of each claim, as its statement names them."""
+    """Read the parties of each claim, as its statement names them. Leaves the read open."""
     stated = keyset.json_of(Statement.body)
     query = (
         select(
@@ -78,7 +78,7 @@ def of_claims(session: Session, claim_ids: Collection[int]) -> dict[int, Parties
 
 
 def at(session: Session, asked: Sequence[PartiesAt]) -> list[Parties]:
-    """The parties as they were at an event, of each that is asked for."""
+    """Read the parties as they were at an event, of each that is asked for."""
     if not asked:
         return []
     query = select(Contract.id, Contract.canteen_id, Contract.operator_id, Contract.payee_id)
@@ -120,7 +120,7 @@ class Funds:
             self._published[digest].append(recorded)
 
     def at(self, upto: int | None = None) -> dict[str, str]:
-        """By id, as of an event; as they are now for None."""
+        """Return names by id, as of an event; present ones for None."""
         last = sys.maxsize if upto is None else upto
         order = [
             (max((one for one in self._published[digest] if one <= last), default=0), drafted, digest)
@@ -134,12 +134,12 @@ _FUNDS: dict[str, dict[str, str]] = {}  # by rulebook hash: a version never chan
 
 
 def fund_names(session: Session, upto: int | None = None) -> dict[str, str]:
-    """What each fund is called, as of an event; now for None."""
+    """Return what each fund is called, as of an event; now for None."""
     return Funds(session).at(upto)
 
 
 def _names_of(session: Session, hashes: Sequence[str]) -> dict[str, str]:
-    """What these rulebooks call each fund; the later in the order holds."""
+    """Return what these rulebooks call each fund; the later in the order wins."""
     called: dict[str, str] = {}
     if missing := [digest for digest in hashes if digest not in _FUNDS]:
         query = select(RulebookVersion.hash, RulebookVersion.body).where(RulebookVersion.hash.in_(missing))
@@ -151,7 +151,7 @@ def _names_of(session: Session, hashes: Sequence[str]) -> dict[str, str]:
 
 
 def _fund_names_of(session: Session, joined: Collection[str]) -> dict[str, str]:
-    """As the rulebooks call the funds that a period's meals were sold under."""
+    """Return fund names as in the rulebooks that a period's meals were sold under."""
     rows = session.execute(
         select(JoinedRulebook.parts).where(JoinedRulebook.hash.in_(joined)).order_by(JoinedRulebook.hash)
     )

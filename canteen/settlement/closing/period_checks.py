@@ -41,7 +41,7 @@ class Counts:
 
 
 def judge(period: Period, contract: Contract, known: gather_persons.Clusters, cut: Cut) -> tuple[Counts, list[Finding]]:
-    """Go through the period's sales once, page by page; what is odd becomes findings, the rest counts."""
+    """Check the period's sales once, page by page: deviations become findings, the rest is counted."""
     counts = Counts(0, Counter(), set(), Counter(), {}, set(), Counter())
     quotes, turns_at, budgets = Quotes(own=True), gather.day_turns_at(contract), gather_limits.Budgets(cut)
     findings: list[Finding] = []
@@ -74,7 +74,7 @@ def judge(period: Period, contract: Contract, known: gather_persons.Clusters, cu
 def _of_earlier_sales(
     period: Period, known: gather_persons.Clusters, cut: Cut, budgets: gather_limits.Budgets, turns_at: int
 ) -> Iterator[Finding]:
-    """What became known after an earlier close of whom its sales fed: they are named now, its claim stands.
+    """Find what deaths or merges recorded after an earlier close mean for its sales. The closed claim is unchanged.
 
     Meals after a death (ruling 11), and meals that an allowance does not hold now that two turn out to be one
     (ruling 42). What the close before could have named is not named again.
@@ -100,14 +100,14 @@ def _of_earlier_sales(
 
 
 def of_tablets(period: Period, contract: Contract, records: int | None = None) -> list[Finding]:
-    """Gaps and forks of the tablets that served the contract; `records` None looks at all there is now."""
+    """Find gaps and forks of the tablets that served the contract; `records` None looks at all there is now."""
     tablets = gather_tablets.tablets(contract, period.from_day, period.to_day, records)
     links, starts = gather_tablets.chains(tablets, period.from_day - timedelta(days=1), records)
     return list(checks.of_chain(links, period.from_day, period.to_day, starts))
 
 
 def _count(counts: Counts, period: Period, sales: list[Sold], known: gather_persons.Clusters) -> None:
-    """Two entries that are known to be one person are one person here too (人数)."""
+    """Count meals and persons of a page; two entries known to be one person count as one (人数)."""
     standing = [sale for sale in sales if not sale.voided]
     counts.sales += len(sales)
     for sale in standing:

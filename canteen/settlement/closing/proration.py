@@ -1,4 +1,4 @@
-"""A budget shared out in proportion, when its window is over (按比例核减). The rule stands in docs/rulebook.md, `budget`.
+"""Share a budget out pro rata when its window is over (按比例核减). The rule is in docs/rulebook.md, `budget`.
 
 The first close of a period that reaches the window's last day reads, under the budget's lock, what all standing meals
 asked, and writes down each contract's part. Every contract is then booked by its own close, before its period's row is
@@ -46,7 +46,7 @@ ShareKey = tuple[uuid.UUID, int]  # sale, share
 
 
 def parts(room: Fen, asked: Sequence[Fen]) -> list[Fen]:
-    """What each gets of `room`: all it asked where that is enough, else in proportion by largest remainder, ties to the earlier.
+    """Share `room` out: all that was asked where it suffices, else pro rata by largest remainder, ties to the earlier.
 
     The parts come to the lesser of `room` and all that was asked, and none is more than was asked.
     """
@@ -54,7 +54,7 @@ def parts(room: Fen, asked: Sequence[Fen]) -> list[Fen]:
 
 
 def reductions(part: Fen, asked: Mapping[ShareKey, Fen], taken_back: Mapping[uuid.UUID, Fen]) -> dict[ShareKey, Fen]:
-    """What each share loses where they have `part` together: by sale and share, those that lose nothing left out.
+    """Compute what each share loses where all have `part` together: by (sale, share), those that lose nothing left out.
 
     taken_back  what revaluations took back of a sale: that is lost already
     """
@@ -70,7 +70,7 @@ def reductions(part: Fen, asked: Mapping[ShareKey, Fen], taken_back: Mapping[uui
 
 
 def beyond(granted: Fen, asked: Mapping[ShareKey, Fen]) -> dict[ShareKey, Fen]:
-    """What the shares of one late meal lose: all beyond what its budget still granted it, the first share served first."""
+    """Compute what a late meal's shares lose: all beyond what its budget still granted, the first served first."""
     found = dict[ShareKey, Fen]()
     for key in sorted(asked):
         kept = min(asked[key], granted)
@@ -84,7 +84,7 @@ def beyond(granted: Fen, asked: Mapping[ShareKey, Fen]) -> dict[ShareKey, Fen]:
 
 
 def book(session: Session, period: Period, *, by: str) -> None:
-    """Book what the budgets over by the period's end do not bear, to the period, which the caller has locked and which is open."""
+    """Book to the period what budgets ended by then do not bear; the caller holds the period locked and open."""
     canteen = session.get_one(Contract, period.contract_id).canteen_id
     found = over(session, period, canteen)
     if not found:
@@ -98,7 +98,7 @@ def book(session: Session, period: Period, *, by: str) -> None:
 
 
 def over(session: Session, period: Period, canteen: str) -> dict[Key, set[str]]:
-    """Prorated budgets that the contract drew on and whose window ended by the period's end; the rulebooks that say so."""
+    """Find prorated budgets that the contract drew on and whose window ended by the period's end; with rulebooks."""
     found: dict[Key, set[str]] = defaultdict(set)
     for allowance, window, book_hash, last in _windows(session, period.contract_id, canteen):
         if last <= period.to_day:
@@ -107,13 +107,13 @@ def over(session: Session, period: Period, canteen: str) -> dict[Key, set[str]]:
 
 
 def until(session: Session, contract: Contract) -> date:
-    """The last day of all windows that the contract drew on: so long it has periods to close, though it ended before."""
+    """Return the last day of all windows the contract drew on: until then it has periods to close, even if ended."""
     found = _windows(session, contract.id, contract.canteen_id)
     return max((last for *_, last in found), default=date.min)
 
 
 def _windows(session: Session, contract: str, canteen: str) -> list[tuple[str, str, str, date]]:
-    """(allowance, window, rulebook, last day) of the prorated budgets that the contract's meals drew on."""
+    """Read (allowance, window, rulebook, last day) of the prorated budgets that the contract's meals drew on."""
     query = (
         select(SaleUse.allowance, SaleUse.window, Sale.own_rulebook_hash)
         .join(Sale, Sale.id == SaleUse.sale_id)
@@ -128,7 +128,7 @@ def _windows(session: Session, contract: str, canteen: str) -> list[tuple[str, s
 
 
 def _share_out(session: Session, key: Key, by: str) -> Prorating:
-    """Find what was asked of a window by everybody and write down the contracts' parts. Under the budget's lock, once."""
+    """Sum what everybody asked of a window and store the contracts' parts. Under the budget's lock, once."""
     ((records,),) = session.execute(select(func.coalesce(func.max(Record.id), 0))).all()
     asked, other = Counter[str](), 0
     for contract, book_hash, fen in _asked_by_contract(session, key, records):
@@ -168,7 +168,7 @@ def _share_out(session: Session, key: Key, by: str) -> Prorating:
 
 
 def _use_up(session: Session, key: Key, shared: Prorating) -> None:
-    """Let the budget count as used by what it was found to bear: a void before may have left it counted as less."""
+    """Count the budget as used by what it was found to bear: an earlier void may have left it counted as less."""
     borne = min(shared.limit_fen, shared.other_fen + shared.asked_fen)
     missing = borne - slots.fen_drawn(session, [key]).get(key, 0)
     if missing > 0:
@@ -177,7 +177,7 @@ def _use_up(session: Session, key: Key, shared: Prorating) -> None:
 
 
 def _of_parts(session: Session, shared: Prorating, period: Period, books: Collection[str]) -> dict[ShareKey, Fen]:
-    """What the contract's meals lose by its part: all of them at its first close, later those that a reviewer let in again."""
+    """Compute what the contract's meals lose by its part: all at its first close, later those released again."""
     key = (shared.allowance, shared.window)
     part = session.get(ProratingPart, (*key, period.contract_id))
     if part is None:
@@ -204,7 +204,7 @@ def _of_parts(session: Session, shared: Prorating, period: Period, books: Collec
 def _of_late(
     session: Session, shared: Prorating, period: Period, canteen: str, books: Collection[str]
 ) -> dict[ShareKey, Fen]:
-    """What meals lose that came after the window was shared out and are booked to the period."""
+    """Compute what meals lose that arrived after the window was shared out and are booked to the period."""
     query = (
         with_ends(
             select(Sale.id, Transfer.share_n, SaleUse.granted, net("open"))
@@ -269,7 +269,7 @@ def _write(session: Session, shared: Prorating, period: Period, lost: Mapping[Sh
 
 
 def _as_sold(allowance: str) -> Any:
-    """What a sale booked of the budget's fund when it came: the share, and what of it could not be claimed."""
+    """Read what a sale booked of the budget's fund when it arrived: the share, and what of it could not be claimed."""
     return and_(
         Transfer.sale_id == Sale.id, Transfer.fund == budget_ids.fund_of(allowance), Transfer.cause.like("sale:%")
     )
@@ -281,7 +281,7 @@ def _drawn_by(session: Session, key: Key) -> tuple[Any, ...]:
 
 
 def _asked_by_contract(session: Session, key: Key, records: int) -> Iterator[tuple[str, str, Fen]]:
-    """(contract, rulebook, fen) that the standing meals of a window, come up to a record, booked as claimable."""
+    """Sum (contract, rulebook, fen) that a window's valid meals, arrived up to a record, booked as claimable."""
     query = (
         with_ends(
             select(Sale.contract_id, Sale.own_rulebook_hash, net("open"))
@@ -300,7 +300,7 @@ def _asked_by_contract(session: Session, key: Key, records: int) -> Iterator[tup
 def asked_by_share(
     session: Session, key: Key, contract: str, books: Collection[str], records: int
 ) -> dict[ShareKey, Fen]:
-    """What each share of the contract's prorated meals asked, of those that stood when the window was shared out."""
+    """Compute what each share of the contract's prorated meals asked, of those valid when the window was shared out."""
     canteen = session.get_one(Contract, contract).canteen_id
     query = (
         with_ends(
@@ -319,7 +319,7 @@ def asked_by_share(
 
 
 def _added(session: Session, key: Key) -> Fen:
-    """What revaluations took of the budget for meals that stand: only what was free, so it comes off whole."""
+    """Sum what revaluations took of the budget for valid meals: only what was free, so it is subtracted whole."""
     query = select(func.coalesce(func.sum(AddedUse.granted), 0)).outerjoin(Void, Void.sale_id == AddedUse.sale_id)
     return int(
         session.execute(
@@ -329,7 +329,7 @@ def _added(session: Session, key: Key) -> Fen:
 
 
 def taken_back(session: Session, allowance: str, sales: Collection[uuid.UUID]) -> dict[uuid.UUID, Fen]:
-    """What revaluations took back from the budget's fund of each of these sales."""
+    """Read what revaluations took back from the budget's fund of each of these sales."""
     found = Counter[uuid.UUID]()
     for some in _batches(sorted(sales)):
         query = select(RevaluedShare.sale_id, func.sum(-RevaluedShare.fen)).where(
@@ -342,7 +342,7 @@ def taken_back(session: Session, allowance: str, sales: Collection[uuid.UUID]) -
 
 
 def kept_out(session: Session, key: Key, contract: str) -> tuple[set[uuid.UUID], set[uuid.UUID]]:
-    """Meals of the window that reviewers keep out of a claim, and those that they let in again."""
+    """Read the window's meals that reviewers keep out of a claim, and those that they released again."""
     query = (
         select(WithheldMeal.sale_id, WithheldAnswer.outcome)
         .join(SaleUse, SaleUse.sale_id == WithheldMeal.sale_id)
@@ -360,7 +360,7 @@ def kept_out(session: Session, key: Key, contract: str) -> tuple[set[uuid.UUID],
 
 
 def gone(session: Session, sales: Iterable[uuid.UUID]) -> set[uuid.UUID]:
-    """Those of these sales whose money has left `open` by a void or by a person's word."""
+    """Find which of these sales' money has left `open` by a void or by a person's decision."""
     found = set[uuid.UUID]()
     judged = and_(Transfer.movement == "verdict", Transfer.cause.not_like("sale:%"), Transfer.reason != REASON)
     struck = and_(Transfer.movement == "disallow", TARGET.kind == "disallowed")
@@ -381,12 +381,12 @@ def _batches(ids: Sequence[uuid.UUID]) -> Iterator[Sequence[uuid.UUID]]:
 
 
 def subject(key: Key) -> str:
-    """'budget:city/20820': a fund, with its place where it has one, and the window's first day."""
+    """Return a finding's subject, 'budget:city/20820': a fund, with its place if any, and the window's first day."""
     return f"budget:{key[0].removeprefix(budget_ids.PREFIX)}/{clock.day_of(int(key[1])).isoformat()}"
 
 
 def findings(period: Period) -> Iterator[Finding]:
-    """One for each fund and window that was prorated in the period: what it had, what was asked, what is lost here."""
+    """Make a finding for each fund and window prorated in the period: what it had, was asked, and is lost here."""
     query = (
         select(ProratedShare.allowance, ProratedShare.window, func.sum(ProratedShare.fen), func.count(ProratedShare.sale_id.distinct()))
         .where(ProratedShare.period_id == period.id)

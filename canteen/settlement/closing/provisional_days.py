@@ -1,4 +1,4 @@
-"""Meals priced by a kind of day that was provisional: named once for the period, to be revalued when the year is entered."""
+"""Name once per period the meals priced by a provisional kind of day, to be revalued when the year is entered."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from canteen.settlement.closing.statement import Cut
 
 
 def findings(period: Period, cut: Cut) -> Iterator[Finding]:
-    """The days of the period's meals whose kind nobody has entered by the cut, or that were entered as another."""
+    """Find the days of the period's meals whose kind was not entered by the cut-off, or was entered as another."""
     kind = keyset.json_of(QuoteInput.body)["meal"]["day_kind"].as_string()
     query = (
         select(Sale.service_day, kind, func.count())

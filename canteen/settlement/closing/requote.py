@@ -1,4 +1,4 @@
-"""Our own quote again, from the interned input and rulebook: each distinct pair is priced once (decision 0008)."""
+"""Quote again from the interned input and rulebook: each distinct pair is priced once (decision 0008)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Quotes:
         self.priced = 0
 
     def of(self, keys: Iterable[Key]) -> dict[Key, SalePrice | None]:
-        """The quotes of `keys`; None for what those books cannot price."""
+        """Return the quotes of `keys`; None for what those rulebooks cannot price."""
         wanted = set(keys)
         missing = sorted(wanted - self._known.keys())
         bodies = self._bodies({input_hash for input_hash, _ in missing})
@@ -59,7 +59,7 @@ class Quotes:
         return found
 
     def under(self, input_hash: str, book: Rulebook) -> SalePrice | None:
-        """What an input would cost under any other rulebook."""
+        """Price an input under any other rulebook."""
         return self._compute(self._bodies({input_hash}).get(input_hash), book)
 
     def _price(self, body: str | None, book_hash: str) -> SalePrice | None:
@@ -86,6 +86,6 @@ class Quotes:
 
 
 def of_quote(quoted: engine.Quote) -> SalePrice:
-    """A quote as `reconcile` compares it."""
+    """Convert a quote to the values that the checks compare."""
     parts = tuple(PricedShare(share.fund, share.payer, share.rule, share.fen) for share in quoted.shares)
     return SalePrice(quoted.list, quoted.due, parts, quoted.surcharge_fen)

@@ -1,4 +1,4 @@
-"""When periods are closed by themselves: APScheduler ticks, `job_run` makes each close happen once (P18).
+"""Close periods by themselves: APScheduler ticks, `job_run` makes each close happen once (P18).
 
 A tick looks at what is due now, so a scheduler that was away catches up at its first tick, oldest period first.
 """
@@ -32,7 +32,7 @@ _asked: list[Callable[[str], dict[str, str]]] = []
 
 
 def also(work: Callable[[str], dict[str, str]]) -> None:
-    """Have the scheduler do besides what people ask for at a page; `work(holder)` answers what became of each job."""
+    """Have the scheduler also do what people ask for at a page; `work(holder)` answers the outcome of each job."""
     if work not in _asked:
         _asked.append(work)
 
@@ -43,12 +43,12 @@ def on_request(holder: str) -> dict[str, str]:
 
 
 def due_at(last_day: date, config: Config) -> datetime:
-    """When the period that ended on `last_day` is closed: `close_day` days later at `close_hour` in Shanghai."""
+    """Return when the period that ended on `last_day` is closed: `close_day` days later at `close_hour` in Shanghai."""
     return clock.instant(last_day + timedelta(days=config.close_day), config.close_hour * 60)
 
 
 def waiting(config: Config) -> list[tuple[str, date]]:
-    """(contract, last day) of the closes that should have happened by now, oldest first; killed ones too."""
+    """List (contract, last day) of the closes that should have happened by now, oldest first; killed ones too."""
     now = clock.now()
     over = [
         (contract, last) for contract, last in close.due(db.session(), clock.today()) if due_at(last, config) <= now
@@ -62,7 +62,7 @@ def waiting(config: Config) -> list[tuple[str, date]]:
 
 
 def tick(config: Config, holder: str) -> dict[str, str]:
-    """Close what is due, each in its own job; answers what became of each. Must run in an application context.
+    """Close what is due, each in its own job; answers the outcome of each. Must run in an application context.
 
     A contract whose earlier period is another's work, or failed, waits for the next tick: its chain closes in order.
     """

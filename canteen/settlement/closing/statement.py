@@ -1,4 +1,4 @@
-"""A statement's figures and its bytes. PURE: same values, same bytes, for ever (P16)."""
+"""Write a statement's figures as bytes. PURE: same values, same bytes (P16)."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ class Figures:
 
 
 def canonical(value: object) -> str:
-    """Canonical JSON: sorted keys, no blanks; only integers, texts, lists, booleans and null are met here."""
+    """Write canonical JSON: sorted keys, no blanks; only integers, texts, lists, booleans and null occur."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def body(figures: Figures) -> str:
-    """The statement's text, that is hashed, stored and never changed."""
+    """Write the statement's text, which is hashed, stored and never changed."""
     named = {"version": 1} if figures.names is None else {"version": VERSION, "names": dict(figures.names)}
     return canonical(
         {
@@ -117,12 +117,12 @@ def body(figures: Figures) -> str:
 
 
 def digest(text: str) -> str:
-    """SHA-256 of a statement's text."""
+    """Return the SHA-256 of a statement's text."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def numbered(sums: Mapping[Key, tuple[int, int, Fen]]) -> tuple[Line, ...]:
-    """Lines in their one order, numbered from 1; a line of no meals and no money is left out."""
+    """Sort lines in their one order and number them from 1; a line of no meals and no money is left out."""
     kept = [(key, *sums[key]) for key in sorted(sums, key=_rank) if any(sums[key])]
     return tuple(Line(n, key, meals, persons, fen) for n, (key, meals, persons, fen) in enumerate(kept, 1))
 
@@ -132,7 +132,7 @@ def _rank(key: Key) -> tuple[int, str, str, str]:
 
 
 def sales_hash(hashes: Iterable[str]) -> tuple[int, str]:
-    """How many content hashes, and SHA-256 over them in sorted order, one a line."""
+    """Return the count of content hashes and the SHA-256 over them, sorted, one per line."""
     whole, count = hashlib.sha256(), 0
     for one in hashes:
         whole.update(one.encode() + b"\n")
@@ -141,12 +141,12 @@ def sales_hash(hashes: Iterable[str]) -> tuple[int, str]:
 
 
 def claim_number(contract: str, first: date, last: date, *, whole_month: bool) -> str:
-    """The number that people cite: contract and month, or both days where it is no calendar month."""
+    """Return the number that people cite: contract and month, or both days where it is no calendar month."""
     when = f"{first:%Y%m}" if whole_month else f"{first:%Y%m%d}-{last:%Y%m%d}"
     return f"{contract}-{when}"
 
 
 def lines_of(text: str) -> Sequence[Line]:
-    """The lines of a stored statement."""
+    """Read the lines of a stored statement."""
     rows = json.loads(text)["lines"]
     return [Line(n, Key(kind, fund, month, origin), m, p, fen) for n, kind, fund, month, origin, m, p, fen in rows]

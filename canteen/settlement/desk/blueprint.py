@@ -1,4 +1,4 @@
-"""Hold what the pages of settlement share: the blueprint, who reaches which claim, what was done just before."""
+"""Provide what the pages of settlement share: the blueprint, who reaches which claim, what was done just before."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DONE = {
 
 
 def workflow_config() -> WorkflowSteps:
-    """The steps in force here."""
+    """Return the workflow steps in force at this installation."""
     return steps.of(current_app.config["CANTEEN"])
 
 
@@ -51,12 +51,12 @@ def permission_of(act: str) -> Permission:
 
 
 def reach(permission: Permission = Permission.SEE_CLAIMS) -> set[str]:
-    """Contracts at which the caller holds a permission."""
+    """Return the contracts at which the caller has a permission."""
     return guard.scope(permission).contracts(db.session())
 
 
 def find(number: str, *permissions: Permission) -> Claim:
-    """A claim within reach. Raises NotCovered as if it did not exist."""
+    """Return a claim within reach. Raises NotCovered as if it did not exist."""
     try:
         claim = claims.of_number(db.session(), number)
     except claims.NoClaim as missing:
@@ -67,7 +67,7 @@ def find(number: str, *permissions: Permission) -> Claim:
 
 
 def is_insider(contract_id: str) -> bool:
-    """Whether the caller may read why: a canteen's own people see neither classes nor deaths (rulings 12 and 14)."""
+    """Tell whether the caller may read why: a canteen's own people see no classes or deaths (rulings 12 and 14)."""
     return any(contract_id in reach(permission) for permission in INSIDERS)
 
 
@@ -76,18 +76,18 @@ def done_text() -> str:
 
 
 def signed_fen(text: str) -> int | None:
-    """An amount that a page carried, below zero too; None where it carried none."""
+    """Read an amount that a page carried, below zero too; None where it carried none."""
     digits = text.removeprefix("-")
     return int(text) if digits.isascii() and digits.isdecimal() and len(digits) <= MOST_DIGITS else None
 
 
 def judging_contracts() -> set[str]:
-    """Contracts at which the caller judges."""
+    """Return the contracts at which the caller judges."""
     return set[str]().union(*(reach(permission) for permission in JUDGES))
 
 
 def each_by_itself(ticked: Sequence[int], act: Callable[[int], Any], nothing: str) -> Refusal | None:
-    """Do each by itself; what was refused stays undone and is told with how many were done."""
+    """Do each by itself; what was refused is left undone and reported with how many were done."""
     if not ticked:
         return Invalid(nothing)
     refused: list[Refusal] = []

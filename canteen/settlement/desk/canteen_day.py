@@ -1,4 +1,4 @@
-"""One canteen's day: its meals, what was taken in by kind of payment, and what of its meals may not be claimed."""
+"""Read one canteen's day: its meals, what was taken in by kind of payment, and what of its meals may not be claimed."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ class ServingDay:
 
 
 def canteens(session: Session, contracts: Collection[str]) -> list[tuple[str, str]]:
-    """Id and name of the canteens that these contracts run or ran."""
+    """Return id and name of the canteens that these contracts run or ran."""
     query = select(Canteen.id, Canteen.name).join(Contract, Contract.canteen_id == Canteen.id)
     found = session.execute(query.where(Contract.id.in_(contracts)).distinct().order_by(Canteen.name, Canteen.id))
     return [(row[0], row[1]) for row in found]
 
 
 def on(canteen: str, day: date, contracts: Collection[str], *, after: str | None) -> ServingDay:
-    """What was sold at a canteen on a service day under the given contracts; its meals a page at a time."""
+    """Read what was sold at a canteen on a service day under the given contracts; its meals a page at a time."""
     here = and_(Sale.canteen_id == canteen, Sale.service_day == day, Sale.contract_id.in_(contracts))
     with reader() as session:
         found = page(
@@ -150,7 +150,7 @@ def _by_kind(session: Session, query: Select[str, int]) -> dict[str, Fen]:
 def _left_excluded(
     session: Session, here: ColumnElement[bool]
 ) -> dict[uuid.UUID, tuple[datetime, Fen, tuple[str, ...]]]:
-    """Meals with something on the account of what may not be claimed: when eaten, how much, and why."""
+    """Read meals with something that may not be claimed: when eaten, how much, and why."""
     moved = select(Sale.id, Sale.estimated_at, Transfer.reason, signed("excluded"))
     rows = session.execute(
         with_ends(moved.join(Sale, Sale.id == Transfer.sale_id))

@@ -44,14 +44,14 @@ from canteen.web.numbers import whole
 @bp.get("/desk")
 @own_account
 def front() -> ResponseReturnValue:
-    """The desk opens with the first page that the caller may see."""
+    """Open the desk with the first page that the caller may see."""
     return redirect(url_for("auth.home"))
 
 
 @bp.get("/desk/claims")
 @allowed(Permission.SEE_CLAIMS)
 def home() -> ResponseReturnValue:
-    """The claims of a month: state, counts, amounts by fund, findings; and what waits for the caller."""
+    """Show the claims of a month: state, counts, amounts by fund, findings; and what waits for the caller."""
     contracts = reach()
     session = db.session()
     wanted, state = request.args.get("month"), request.args.get("state")
@@ -71,7 +71,7 @@ def home() -> ResponseReturnValue:
 
 
 def _todo(row: claim_queries.ClaimRow, unchecked: set[int]) -> str:
-    """The act that a claim waits for, if it is the caller's to do; '' otherwise."""
+    """Return the act that a claim waits for, if it is the caller's to do; '' otherwise."""
     if row.state == "approved":
         act = "check" if row.claim.id in unchecked else "enter"
         return act if row.claim.contract_id in reach(permission_of(act)) else ""
@@ -80,7 +80,7 @@ def _todo(row: claim_queries.ClaimRow, unchecked: set[int]) -> str:
 
 
 def _open_moves(contract_id: str, state: str) -> list[str]:
-    """The moves that the caller's rights open for a claim in `state`."""
+    """Return the moves that the caller's rights open for a claim in `state`."""
     return [move for move in workflow_config().moves_from(state) if contract_id in reach(permission_of(move))]
 
 
@@ -135,7 +135,7 @@ def move(number: str) -> ResponseReturnValue:
 @bp.get("/desk/claims/<number>/lines/<int:n>")
 @allowed(Permission.SEE_CLAIMS)
 def line_page(number: str, n: int) -> ResponseReturnValue:
-    """The meals behind one line."""
+    """Show the meals behind one line."""
     claim = find(number)
     line = next((one for one in claims.lines(db.session(), claim.id) if one.n == n), None)
     if line is None:
@@ -150,7 +150,7 @@ def line_page(number: str, n: int) -> ResponseReturnValue:
 @bp.get("/desk/claims/<number>/export.xlsx")
 @allowed(Permission.EXPORT)
 def export(number: str) -> ResponseReturnValue:
-    """The claim and its meals as a workbook; who took it is recorded."""
+    """Send the claim and its meals as a workbook, and record who took it."""
     found = find(number, Permission.EXPORT)
     claim_id, insider = found.id, is_insider(found.contract_id)
     pays = any(found.contract_id in reach(permission) for permission in PAYERS)

@@ -55,7 +55,7 @@ class Month:
 def month(
     session: Session, contracts: Collection[str], wanted: str | None, *, state: str | None, after: str | None
 ) -> Month:
-    """The claims of a month, newest month unless told, by number; with sums over all of them, not just this page."""
+    """Read the claims of a month, by default the newest, by number; sums are over all of them, not just this page."""
     reach = Claim.contract_id.in_(contracts)
     days = session.execute(select(Claim.from_day).where(reach).distinct()).scalars()
     months = sorted({clock.month_of(day) for day in days}, reverse=True)
@@ -100,7 +100,7 @@ _STATES = ("draft", "returned", "submitted", "reviewed", "determined", "approved
 
 
 def states_of(session: Session, claim_ids: Collection[int]) -> dict[int, str]:
-    """State of each claim."""
+    """Return the state of each claim."""
     newest = select(Decision.claim_id, func.max(Decision.n).label("n")).group_by(Decision.claim_id).subquery()
     query = (
         select(Decision.claim_id, Decision.to_state)
@@ -160,20 +160,20 @@ class Step:
 
 
 def history(session: Session, claim_id: int) -> list[Step]:
-    """The moves of a claim, by the names that people had when they made them."""
+    """Return the moves of a claim, with the names that people had when they made them."""
     rows = session.execute(select(Decision).where(Decision.claim_id == claim_id).order_by(Decision.n)).scalars().all()
     staff = names.of(session, "person", {row.by for row in rows})
     return [Step(row.n, row.move, row.to_state, staff.at(row.by, row.recorded), row.reason, row.at) for row in rows]
 
 
 def facts_at(session: Session, claim_id: int) -> int:
-    """The event that a claim's close read up to: the names on its pages are as of that."""
+    """Return the event that a claim's close read up to: the names on its pages are as of that."""
     query = select(Statement.facts_at).join(Claim, Claim.period_id == Statement.period_id).where(Claim.id == claim_id)
     return session.execute(query).scalar_one()
 
 
 def open_periods(session: Session, contracts: Collection[str], today: date) -> list[tuple[Period, str]]:
-    """Periods that are over and not closed, oldest first, with the canteen's name."""
+    """List periods that are over and not closed, oldest first, with the canteen's name."""
     rows = session.execute(
         select(Period, Canteen.name)
         .join(Contract, Contract.id == Period.contract_id)
@@ -185,7 +185,7 @@ def open_periods(session: Session, contracts: Collection[str], today: date) -> l
 
 
 def without_statement(session: Session, contracts: Collection[str]) -> list[tuple[Period, str]]:
-    """Periods that are closed and have no claim yet, oldest first, with the canteen's name."""
+    """List periods that are closed and have no claim yet, oldest first, with the canteen's name."""
     numbers = close.unfinished(session)
     rows = session.execute(
         select(Period, Canteen.name)
@@ -198,12 +198,12 @@ def without_statement(session: Session, contracts: Collection[str]) -> list[tupl
 
 
 def contracts_of(session: Session, numbers: Collection[str]) -> list[tuple[str, str]]:
-    """(claim number, contract) of these claims."""
+    """Return (claim number, contract) of these claims."""
     query = select(Claim.number, Claim.contract_id).where(Claim.number.in_(numbers))
     return [(number, contract) for number, contract in session.execute(query)]
 
 
 def contracts_of_sales(session: Session, sales: Collection[uuid.UUID]) -> list[tuple[uuid.UUID, str]]:
-    """(sale, contract) of these sales."""
+    """Return (sale, contract) of these sales."""
     query = select(Sale.id, Sale.contract_id).where(Sale.id.in_(sales))
     return [(sale, contract) for sale, contract in session.execute(query)]

@@ -42,7 +42,7 @@ class About:
     called_now: str = ""  # the canteen's present name, where that is another
 
     def heading(self) -> list[tuple[str, str]]:
-        """What stands above the table."""
+        """Return what is printed above the table."""
         return [
             ("申报单号", self.number),
             ("食堂", self.canteen),
@@ -60,7 +60,7 @@ class About:
 
 
 def about(session: Session, claim: Claim) -> About:
-    """Names and dates of a claim: the names that stand in its statement."""
+    """Read names and dates of a claim, the names as in its statement."""
     named = parties.of_claims(session, [claim.id])[claim.id]
     query = select(Statement.body, Statement.facts_at).where(Statement.period_id == claim.period_id)
     body, facts = session.execute(query).one()
@@ -88,18 +88,18 @@ def about(session: Session, claim: Claim) -> About:
 
 
 def funds(session: Session, claim: Claim) -> list[str]:
-    """The funds of a claim's lines, in order."""
+    """List the funds of a claim's lines, in order."""
     query = select(ClaimLine.fund).where(ClaimLine.claim_id == claim.id).distinct()
     return sorted(session.execute(query).scalars())
 
 
 def funds_sold(claim: Claim) -> list[str]:
-    """The funds that a claim's meals were sold with, in order: those too of which nothing may be claimed."""
+    """List the funds that a claim's meals were sold with, in order, also those of which nothing may be claimed."""
     return lines.funds(close.load(claim.period_id))
 
 
 def has_surcharges(claim: Claim) -> bool:
-    """Whether a price list added to the menu's price of any meal of the claim's period."""
+    """Tell whether a price list added to the menu's price of any meal of the claim's period."""
     period = close.load(claim.period_id)
     query = select(Sale.id).where(gather.belongs(period, close.cut_of(period)[0]), Sale.surcharge_fen > 0)
     return bool(keyset.once(query.limit(1)))

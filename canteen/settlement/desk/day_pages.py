@@ -1,4 +1,4 @@
-"""The desk's page of a canteen's day, for its manager first of all; whoever may see sales sees it within reach."""
+"""Show a canteen's day, for its manager first of all; whoever may see sales sees it within reach."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ nav.add("serving_day.home", "食堂一日", position=11)
 @bp.get("/desk/canteen/day")
 @allowed(Permission.SEE_SALES)
 def home() -> ResponseReturnValue:
-    """A day's meals at one canteen, today's at the first within reach unless told. Raises NotCovered beyond it."""
+    """Show a day's meals at one canteen, by default today's at the first within reach. Raises NotCovered beyond it."""
     session = db.session()
     contracts = guard.scope(Permission.SEE_SALES).contracts(session)
     within = canteen_day.canteens(session, contracts)

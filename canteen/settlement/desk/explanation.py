@@ -1,4 +1,4 @@
-"""One meal explained: what was known, which rule gave what by which clause, which were passed over, what became of it."""
+"""Explain one meal: what was known, which rule gave what by which clause, which were passed over, and the outcome."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Explanation:
 
 
 def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True, named: int | None = None) -> Explanation | None:
-    """The explanation of a sale; None when there is no such sale.
+    """Explain a sale; None when there is no such sale.
 
     insider  whether the reader may be told of deaths (ruling 12)
     named    the event that the names of areas and canteens are as of; None for the present
@@ -118,7 +118,7 @@ def _asked(session: Session, input_hash: str) -> case.Case | None:
 
 
 def _own(session: Session, asked: case.Case | None, book_hash: str) -> engine.Quote | None:
-    """Our own quote of the meal, computed again from what was stored."""
+    """Quote the meal again from what was stored."""
     if asked is None:
         return None
     try:
@@ -130,7 +130,7 @@ def _own(session: Session, asked: case.Case | None, book_hash: str) -> engine.Qu
 def _facts(
     session: Session, asked: case.Case | None, day: date, book: naming.Names, named: int | None
 ) -> list[tuple[str, str]]:
-    """The diner as the rules saw them on the day."""
+    """Describe the diner as the rules saw them on the day."""
     if asked is None or asked.diner.kind != "elder":
         return []
     diner = asked.diner

@@ -1,4 +1,4 @@
-"""A claim and its meals as an .xlsx workbook: amounts as exact numbers, ids as text, never a formula (P30).
+"""Write a claim and its meals as an .xlsx workbook: amounts as exact numbers, ids as text, never a formula (P30).
 
 Written row by row, the meals read by keyset pages, so that a claim of any size needs the same memory. The meals are
 told as the close saw them and add up to the claim's lines (P16, P19). Same claim in the same state, same cells.
@@ -71,7 +71,7 @@ def claim(claim_id: int, path: Path, *, insider: bool = True, accounts: bool = F
 
 
 def record(claim_id: int, exported: Exported, *, by: str) -> None:
-    """Note in the chain who took which file."""
+    """Record in the chain of events who took which file."""
     with transaction() as session:
         row = session.get_one(Claim, claim_id)
         body = {"file": exported.hash, "meals": exported.meals}
@@ -180,7 +180,7 @@ def _summary(
 
 
 def _others(book: Book, row: Claim, about: claim_summary.About) -> None:
-    """Earlier meals that this claim takes back or adds, each with the claim and line it stood in."""
+    """List earlier meals that this claim takes back or adds, each with the claim and line of its origin."""
     sheet = book.sheet("补录与冲减", (10, 12, 38, 14, 26, 12, 30))
     sheet.head(("类别", "就餐日期", "就餐编号", "资金", "原申报单/行", "金额", "原因"))
     for other in meal_queries.others(row):
@@ -205,7 +205,7 @@ def _findings(book: Book, findings: Sequence[FindingRow], *, insider: bool) -> N
 
 
 def _subject(text: str) -> str:
-    """'sale:…' as people read it: 就餐 with its number, 平板 with epoch and record number, 收款."""
+    """Show a subject as people read it: 就餐 with its number, 平板 with epoch and record number, 收款."""
     kind, _, number = text.partition(":")
     return f"{SUBJECTS.get(kind, kind)} {number}"
 

@@ -94,7 +94,7 @@ def answer(number: str) -> ResponseReturnValue:
 @bp.get("/desk/claims/<number>/findings/<int:finding>/regrant")
 @allowed(*JUDGES)
 def regrant_page(number: str, finding: int) -> ResponseReturnValue:
-    """An excess meal beside the meals that hold what it lacks: who reviews may give it the benefit."""
+    """Show an excess meal beside the meals that have the benefit it lacks, for a reviewer to reallocate it."""
     return _regrant_page(number, finding)
 
 
@@ -130,7 +130,7 @@ def _regrant_page(number: str, finding: int, refusal: Refusal | None = None) -> 
 
 
 def _excess(claim: Claim, finding: int) -> finding_queries.FindingRow:
-    """The finding of an excess or unproven meal of the claim. Raises NotCovered."""
+    """Return the finding of an excess or unproven meal of the claim. Raises NotCovered."""
     found = next((one for one in finding_queries.findings(db.session(), claim) if one.id == finding), None)
     if found is None or found.sale is None or not review.grantable(found.code, found.body, found.fen):
         raise NotCovered

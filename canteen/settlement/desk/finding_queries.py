@@ -33,7 +33,7 @@ class FindingRow:
 
 
 def findings(session: Session, claim: Claim) -> list[FindingRow]:
-    """The findings of a claim's period with their newest answers, in the order of the close."""
+    """Read the findings of a claim's period with their newest answers, in the order of the close."""
     newest = (
         select(FindingAnswer.finding_id, func.max(FindingAnswer.n).label("n"))
         .group_by(FindingAnswer.finding_id)
@@ -69,7 +69,7 @@ def findings(session: Session, claim: Claim) -> list[FindingRow]:
 
 
 def _figures_of(code: str, body: str) -> dict[str, Any]:
-    """The figures of a finding; those of a budget or of days besides in a sentence, for pages and files."""
+    """Read the figures of a finding; those of a budget or of days also as a sentence, for pages and files."""
     found: dict[str, Any] = json.loads(body)
     said = {"prorated": labels.prorated, "day_provisional": labels.provisional}.get(code)
     return found | {"said": said(found)} if said else found

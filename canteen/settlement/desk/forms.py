@@ -1,4 +1,4 @@
-"""The two forms that follow a claim: 审核表, what was made of each amount and by whom; 拨付表, what was paid and to whom."""
+"""Write the two forms that follow a claim: 审核表, how each amount was decided and by whom; 拨付表, what was paid to whom."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from canteen.workbook import Book, yuan
 
 
 def review(book: Book, row: Claim, about: claim_summary.About, lines: Sequence[claims.LineStanding]) -> None:
-    """What was claimed and determined line by line, each meal kept out with its reason, each step with its person."""
+    """Write what was claimed and determined by line, each withheld meal with its reason, each step with its person."""
     with reader() as session:
         kept, history = _kept(session, row.id), claim_queries.history(session, row.id)
     sheet = book.sheet("审核表", (16, 26, 12, 38, 14, 14, 14, 14, 40))
@@ -57,7 +57,7 @@ def review(book: Book, row: Claim, about: claim_summary.About, lines: Sequence[c
 
 
 def _kept(session: Session, claim_id: int) -> list[tuple[int, str, str, Fen, str, str]]:
-    """(line, sale, outcome, fen, reason, by) of each meal kept out of the claim."""
+    """Read (line, sale, outcome, fen, reason, by) of each meal kept out of the claim."""
     query = (
         select(
             WithheldMeal.line_n,
@@ -83,7 +83,7 @@ COLUMNS = ("批次", "收款单位", "开户行", "账号", "资金来源", "金
 
 
 def payment(book: Book, row: Claim, about: claim_summary.About, *, accounts: bool) -> None:
-    """Each payout by fund, and before there is one what an approved claim is to be paid."""
+    """Write each payout by fund, and before there is one what an approved claim is to be paid."""
     sheet = book.sheet("拨付表", (6, 26, 22, 26, 26, 14, 22, 12, 12, 12, 12))
     sheet.title("老年助餐补贴拨付表")
     sheet.head(COLUMNS)
@@ -120,7 +120,7 @@ class _Accounts:
         self._known, self._whole = names.of(session, "payee", [self._payee]), whole
 
     def at(self, upto: int) -> str:
-        """As of an event."""
+        """Return the account as of an event."""
         entry = self._known.entry(self._payee, upto)
         assert entry is not None
         assert entry.account_cipher is not None

@@ -35,7 +35,7 @@ class LineMeals:
 
 
 def line_meals(claim: Claim, line: LineStanding, after: str | None, *, insider: bool = True) -> LineMeals:
-    """One page of the meals behind a line, by day and id; a carried line has none of its own."""
+    """Read one page of the meals behind a line, by day and id; a carried line has none of its own."""
     if line.kind in {"meals", "supplement"}:
         found = _of_period(claim, line, after)
     elif line.kind == "adjustment":
@@ -90,7 +90,7 @@ def _of_period(claim: Claim, line: LineStanding, after: str | None) -> list[Ref]
 
 
 def _days_of(contract_id: str, origin: str) -> ColumnElement[bool]:
-    """Days that an earlier claim of the contract covers; those before its first period for ''."""
+    """Select the days that an earlier claim of the contract covers; those before its first period for ''."""
     there = select(Claim.id).where(Claim.contract_id == contract_id, Claim.number == origin)
     covered = select(Period.id).join(Claim, Claim.period_id == Period.id).where(Claim.contract_id == contract_id)
     inside = and_(Sale.service_day >= Period.from_day, Sale.service_day <= Period.to_day)

@@ -1,4 +1,4 @@
-"""Pages of numbers that tablets still owe: what is missing, declaring a run lost, and the second person's list."""
+"""Show the numbers that tablets still owe: what is missing, declaring a run lost, and the second person's list."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Declared:
 @bp.get("/lost")
 @allowed(Permission.SEE_TABLETS)
 def lost_list() -> ResponseReturnValue:
-    """Runs declared lost that wait for a second person, within the caller's reach."""
+    """Show runs declared lost that wait for a second person, within the caller's reach."""
     session = db.session()
     seen = guard.scope(Permission.SEE_TABLETS).canteens(session)
     query = (
@@ -63,14 +63,14 @@ def lost_list() -> ResponseReturnValue:
 @bp.get("/tablets/<tablet_id>/lost")
 @allowed(Permission.SEE_TABLETS)
 def tablet_numbers(tablet_id: str) -> ResponseReturnValue:
-    """What one tablet still owes; a link may fill in the numbers to declare."""
+    """Show what one tablet still owes; a link may fill in the numbers to declare."""
     return _page(tablet_id)
 
 
 @bp.post("/tablets/<tablet_id>/lost")
 @allowed(Permission.DECLARE_LOST)
 def declare(tablet_id: str) -> ResponseReturnValue:
-    """The first person's word."""
+    """Declare a run of numbers lost, as the first person."""
     _within(tablet_id, Permission.DECLARE_LOST)
     try:
         run = Run(*(_number(name) for name in ("epoch", "first", "last")))
@@ -83,7 +83,7 @@ def declare(tablet_id: str) -> ResponseReturnValue:
 @bp.post("/lost/<int:lost_id>/confirm")
 @allowed(Permission.CONFIRM_LOST)
 def confirm(lost_id: int) -> ResponseReturnValue:
-    """The second person's word."""
+    """Confirm a declared loss, as the second person."""
     row = db.session.get(LostNumbers, lost_id)
     if row is None:
         raise NoTablet
@@ -143,7 +143,7 @@ def _declared(session: Session, rows: Sequence[LostNumbers]) -> list[Declared]:
 
 
 def _within(tablet_id: str, permission: Permission) -> None:
-    """Raises NoTablet unless the tablet stands where the caller holds the permission."""
+    """Refuse a tablet outside the places where the caller has the permission. Raises NoTablet."""
     tablet = db.session.get(Tablet, tablet_id)
     if tablet is None or not guard.may(permission, tablet.canteen_id):
         raise NoTablet

@@ -51,7 +51,7 @@ def _meal_page(sale: uuid.UUID, refusal: Refusal | None = None) -> ResponseRetur
 
 
 def _contract_of(sale: uuid.UUID) -> str:
-    """The contract of a meal within reach. Raises NotCovered as if the meal did not exist."""
+    """Return the contract of a meal within reach. Raises NotCovered as if the meal did not exist."""
     row = db.session.get(Sale, sale)
     if row is None or row.contract_id not in reach() | reach(Permission.SEE_SALES):
         raise NotCovered

@@ -117,7 +117,7 @@ class Other:
 
 
 def meals(claim: Claim, *, insider: bool = True) -> Iterator[list[Claimed]]:
-    """All meals booked to the claim's period, by day and id, in pages: as the close saw them, whatever came later."""
+    """Yield all meals booked to the claim's period, by day and id, in pages, as the close saw them."""
     claim_id, period = claim.id, close.load(claim.period_id)
     cut, _ = close.cut_of(period)
     known = gather_persons.clusters(cut)
@@ -132,7 +132,7 @@ def meals(claim: Claim, *, insider: bool = True) -> Iterator[list[Claimed]]:
 
 
 def _booked(period: Period, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[int, tuple[str, Fen]]]:
-    """What of each meal the period's transfers leave in `open`: share by share what its claim asks for."""
+    """Sum what the period's transfers leave in `open` of each meal, share by share: what its claim asks for."""
     found: dict[uuid.UUID, dict[int, tuple[str, Fen]]] = defaultdict(dict)
     for sale, share_n, fund, fen in lines.by_share(period, ids):
         if fen:
@@ -141,7 +141,7 @@ def _booked(period: Period, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[in
 
 
 def kept(claim_id: int, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[Fen, Fen, tuple[str, ...]]]:
-    """(withheld, disallowed, reasons) of the claim's meals."""
+    """Return (withheld, disallowed, reasons) of the claim's meals."""
     query = select(WithheldMeal.sale_id, WithheldMeal.outcome, WithheldMeal.fen, WithheldMeal.reason).where(
         WithheldMeal.claim_id == claim_id, keyset.among(WithheldMeal.sale_id, ids)
     )
@@ -156,7 +156,7 @@ def kept(claim_id: int, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[Fen, 
 def by_ids(
     ids: Sequence[uuid.UUID], upto: Upto | None = None, *, named: int | None = None, insider: bool = True
 ) -> list[MealRow]:
-    """These meals, by day and id: as things stand now, or as a close saw them.
+    """Read these meals, by day and id: as of now, or as a close saw them.
 
     named    the event that all names are as of: pages of a closed period tell what became of a meal since, under the
              names of its close; None is `upto`'s, or the present where there is none
@@ -226,7 +226,7 @@ def _remarks(flags: str, void_reason: str | None, excluded: Sequence[str], *, in
 
 
 def _age(birth: date | None, day: date) -> int | None:
-    """Completed years on `day`."""
+    """Return completed years on `day`."""
     return None if birth is None else day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
 
 
@@ -288,7 +288,7 @@ def _tails(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
 
 
 def _excluded(ids: Sequence[uuid.UUID], upto: Upto | None) -> dict[uuid.UUID, tuple[str, ...]]:
-    """Why something of a meal was excluded; nothing where all of it was let in again."""
+    """Read why something of a meal was excluded; nothing where all of it was let in again."""
     query = (
         to_target(select(Transfer.sale_id, Transfer.reason, TARGET.kind, Transfer.fen))
         .where(keyset.among(Transfer.sale_id, ids), Transfer.movement == "verdict")
@@ -306,7 +306,7 @@ def _excluded(ids: Sequence[uuid.UUID], upto: Upto | None) -> dict[uuid.UUID, tu
 
 
 def others(claim: Claim) -> list[Other]:
-    """Earlier meals that the claim adds late or takes back."""
+    """Read earlier meals that the claim adds late or takes back."""
     period = close.load(claim.period_id)
     result = []
     for key, sale, day, fen in lines.late(period):

@@ -1,4 +1,4 @@
-"""Codes of a rulebook and of what is known of a diner, in words: no page of the desk shows an id for a name."""
+"""Put codes of a rulebook and of what is known of a diner into words: no page of the desk shows an id for a name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Names:
     windows: Mapping[str, str] = field(default_factory=dict)  # allowance -> kind of its window
 
     def window(self, allowance: str, text: str) -> str:
-        """'20740/lunch' -> '2026-10-14 午餐'; '20727' of a month -> '2026年10月'."""
+        """Show a window in words: '20740/lunch' -> '2026-10-14 午餐'; '20727' of a month -> '2026年10月'."""
         found = _WINDOW.fullmatch(text)
         if found is None:
             return text
@@ -48,7 +48,7 @@ class Names:
 
 
 def of_book(session: Session, digest: str) -> Names:
-    """The names in a stored joined rulebook; none where it is not stored."""
+    """Read the names in a stored joined rulebook; none where it is not stored."""
     body = session.execute(select(JoinedRulebook.body).where(JoinedRulebook.hash == digest)).scalar_one_or_none()
     labels, reasons = dict[str, str](), dict[str, str]()
     limits, windows = {GUARD.id: "每人每餐别 1 次"}, {GUARD.id: GUARD.window}
@@ -63,7 +63,7 @@ def of_book(session: Session, digest: str) -> Names:
 
 
 def _rules(part: Any) -> Iterator[dict[str, Any]]:
-    """Whatever has an id and a label, however deep it stands in groups."""
+    """Yield whatever has an id and a label, however deep it is nested in groups."""
     if isinstance(part, list):
         for one in part:
             yield from _rules(one)

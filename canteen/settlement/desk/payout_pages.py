@@ -59,7 +59,7 @@ def enter_payout(number: str) -> ResponseReturnValue:
 @bp.post("/desk/payouts/<int:payout>/check")
 @allowed(Permission.PAY_CHECK)
 def check_payout(payout: int) -> ResponseReturnValue:
-    """The second person's word."""
+    """Confirm or refuse a payout, as the second person."""
     row = db.session.get(Payout, payout)
     if row is None or db.session.get_one(Claim, row.claim_id).contract_id not in reach(Permission.PAY_CHECK):
         raise NotCovered

@@ -54,7 +54,7 @@ class Paying:
 
 
 def paying(session: Session, contracts: Collection[str]) -> Paying:
-    """Everything about payouts within reach; of what is done the newest hundred."""
+    """Read all payouts within reach; of what is done the newest hundred."""
     paid = select(Decision.claim_id).where(Decision.to_state == "paid")
     approved = select(Decision.claim_id).where(Decision.to_state == "approved", Decision.claim_id.not_in(paid))
     found = Paying()
@@ -87,7 +87,7 @@ def paying(session: Session, contracts: Collection[str]) -> Paying:
 
 
 def _approved(session: Session, claim_ids: Collection[int]) -> dict[int, dict[str, Fen]]:
-    """What of each claim is approved, by fund: its lines less what was kept out."""
+    """Sum what of each claim is approved, by fund: its lines less what was kept out."""
     found: dict[int, dict[str, Fen]] = defaultdict(dict)
     lines = select(ClaimLine.claim_id, ClaimLine.fund, func.sum(ClaimLine.fen)).where(ClaimLine.claim_id.in_(claim_ids))
     for number, fund, fen in session.execute(
@@ -106,7 +106,7 @@ def _approved(session: Session, claim_ids: Collection[int]) -> dict[int, dict[st
 
 
 def _paid_to(session: Session, contracts: Collection[str]) -> dict[str, PaidTo]:
-    """Where the canteen of each contract was paid last, by whatever contract: a new account is looked at twice."""
+    """Read where each contract's canteen was paid last, under any contract: a new account is looked at twice."""
     mine, theirs = aliased(Contract), aliased(Contract)
     query = (
         select(mine.id, Payout.payee_name, Payout.bank, Payout.account_tail)
@@ -123,7 +123,7 @@ def _paid_to(session: Session, contracts: Collection[str]) -> dict[str, PaidTo]:
 def _pay_rows(
     session: Session, contracts: Collection[str], which: ColumnElement[bool], *, most: int | None
 ) -> list[PayRow]:
-    """Payouts within reach, newest first."""
+    """List payouts within reach, newest first."""
     query = (
         select(Claim, Payout, PayoutCheck)
         .join(Payout, Payout.claim_id == Claim.id)
@@ -154,7 +154,7 @@ def _pay_rows(
 
 
 def unchecked(session: Session, claim_ids: Collection[int]) -> set[int]:
-    """Those of the claims whose voucher waits for a second person."""
+    """Return which of the claims have a voucher that waits for a second person."""
     query = (
         select(Payout.claim_id)
         .outerjoin(PayoutCheck, PayoutCheck.payout_id == Payout.id)

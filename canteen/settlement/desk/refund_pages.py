@@ -1,4 +1,4 @@
-"""The desk's pages of refunds of differences (退差): the list to sign, by canteen; handed back by a manager; taken away."""
+"""Show refunds of differences (退差): the list to sign, by canteen; handed back by a manager; taken away."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def home() -> ResponseReturnValue:
 
 
 def _home(refusal: Refusal | None = None) -> ResponseReturnValue:
-    """Who is owed what; what was handed back."""
+    """Show what is owed to whom, and what was handed back."""
     reach, wanted = _reach(), request.values.get("canteen", "")
     chosen = {wanted} & reach or reach
     rows = refunds.owed(db.session(), chosen)
@@ -66,7 +66,7 @@ def _home(refusal: Refusal | None = None) -> ResponseReturnValue:
 @bp.post("/desk/refunds/<canteen>/<uuid:elder>")
 @allowed(Permission.VOID_ANY)
 def give(canteen: str, elder: uuid.UUID) -> ResponseReturnValue:
-    """A manager's word that the elder was handed the money and signed."""
+    """Record a manager's statement that the elder was handed the money and signed."""
     if canteen not in _reach(Permission.VOID_ANY):
         raise NotCovered
     fen = request.form.get("fen", "")
@@ -80,7 +80,7 @@ def give(canteen: str, elder: uuid.UUID) -> ResponseReturnValue:
 @bp.get("/desk/refunds/export.xlsx")
 @allowed(Permission.EXPORT)
 def export() -> ResponseReturnValue:
-    """The list to be signed, as a workbook; who took it is noted."""
+    """Send the list to be signed as a workbook, and record who took it."""
     reach = _reach(Permission.EXPORT) & _reach()
     wanted = request.args.get("canteen", "")
     if wanted and wanted not in reach:

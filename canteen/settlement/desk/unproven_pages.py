@@ -1,4 +1,4 @@
-"""The desk's page of sales that claim nothing until a reviewer looks at them: their day or their cashier is not proven.
+"""Show the sales that claim nothing until a reviewer looks at them: their day or their cashier is not proven.
 
 They are listed from their arrival on; the close then names each in a finding, by which it is released or left out.
 """
@@ -45,7 +45,7 @@ class Doubted:
 
 
 def waiting(contracts: Collection[str], *, insider: bool = True) -> tuple[list[Doubted], int]:
-    """Sales neither voided nor released, newest day first: the first ones, and how many there are."""
+    """List sales neither voided nor released, newest day first: the first ones, and how many there are."""
     query = (
         select(Sale.id, Sale.service_day, Sale.arrived_at, Sale.flags)
         .outerjoin(Void, Void.sale_id == Sale.id)
@@ -77,6 +77,6 @@ def _why(flags: str) -> tuple[str, ...]:
 @bp.get("/desk/doubted")
 @allowed(Permission.SEE_SALES)
 def home() -> ResponseReturnValue:
-    """What waits for a reviewer, at every canteen within reach."""
+    """Show what waits for a reviewer, at every canteen within reach."""
     rows, count = waiting(guard.scope(Permission.SEE_SALES).contracts(db.session()), insider=False)
     return render_template("settlement/doubted.html", rows=rows, count=count)

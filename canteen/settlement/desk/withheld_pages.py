@@ -49,7 +49,7 @@ def _withheld_page(refusal: Refusal | None = None) -> ResponseReturnValue:
 
 
 def _withheld_meals(rows: Sequence[withheld_queries.WithheldRow]) -> dict[uuid.UUID, meal_queries.MealRow]:
-    """The meals of these rows, each under the names of its claim's close."""
+    """Read the meals of these rows, each under the names of its claim's close."""
     by_facts: dict[int, set[uuid.UUID]] = defaultdict(set)
     for row in rows:
         by_facts[row.facts].add(row.withheld.sale_id)
@@ -62,7 +62,7 @@ def _withheld_meals(rows: Sequence[withheld_queries.WithheldRow]) -> dict[uuid.U
 @bp.post("/desk/withheld")
 @allowed(*JUDGES)
 def clear() -> ResponseReturnValue:
-    """Release the ticked withheld meals to the next claim, or strike them out, each by itself."""
+    """Release the ticked withheld meals to the next claim, or disallow them, each by itself."""
     boxes = request.form.getlist("withheld")  # a box stands for all shares of a meal
     ticked = [number for box in boxes for one in box.split(",") if (number := whole(one)) >= 0]
     rows = [db.session.get(WithheldMeal, number) for number in ticked]

@@ -29,7 +29,7 @@ class WithheldRow:
 
 
 def withheld_rows(session: Session, contracts: Collection[str]) -> list[WithheldRow]:
-    """Withheld meals nobody cleared, oldest first."""
+    """List withheld meals that nobody released or disallowed, oldest first."""
     query = (
         select(WithheldMeal, Claim.number, Sale.service_day, ClaimLine.fund, Statement.facts_at)
         .join(Claim, Claim.id == WithheldMeal.claim_id)
