@@ -115,9 +115,7 @@ def test_a_close_computes_first_what_a_killed_one_left_before_it(town: Town, mon
     assert close.unfinished(town.session) == []
 
 
-def test_a_void_that_comes_before_a_killed_close_is_resumed_changes_no_byte_of_it(
-    town: Town, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_void_before_a_killed_close_resumes_changes_no_byte(town: Town, monkeypatch: pytest.MonkeyPatch):
     """Also of a meal of an earlier claim that the close names, since its eater's death became known."""
     sale = town.sell(JAN6, town.cards[0])[0]
     town.close("2026-01")
@@ -144,7 +142,7 @@ def test_a_statement_stays_the_same_whatever_comes_later(town: Town):
     assert statement.digest(statement.body(again)) == first.hash
 
 
-def test_a_late_sale_is_a_supplement_of_the_next_claim_that_names_the_month(town: Town):
+def test_a_late_sale_is_a_supplement_of_the_next_claim(town: Town):
     town.sell(JAN5, town.cards[0])
     late = town.sealed(JAN6, town.cards[0])
     town.close("2026-01")
@@ -159,7 +157,7 @@ def test_a_late_sale_is_a_supplement_of_the_next_claim_that_names_the_month(town
     ]
 
 
-def test_a_void_after_the_close_is_an_adjustment_of_the_next_claim_that_names_the_line(town: Town):
+def test_a_void_after_the_close_is_an_adjustment_citing_its_line(town: Town):
     sale = town.sell(JAN5, town.cards[0])[0]
     town.sell(JAN6, town.cards[0])
     town.close("2026-01")
@@ -191,7 +189,7 @@ def test_a_tablet_not_heard_from_since_the_month_ended_is_named(town: Town):
     assert body["silent_tablets"] == ["t1"]
 
 
-def test_contracts_due_are_listed_oldest_first_also_those_that_sold_nothing(app: Flask, town: Town):
+def test_due_contracts_are_oldest_first_also_without_sales(app: Flask, town: Town):
     town.sell(FEB3, town.cards[0])
 
     due = close.due(town.session, date(2026, 3, 5))

@@ -83,7 +83,7 @@ def test_a_period_is_closed_shown_and_verified(run: Run, staff: Town):
     assert (verified[0]["sales"], verified[0]["fen"], verified[0]["differences"]) == (2, 1000, [])
 
 
-def test_a_close_without_a_month_takes_all_that_is_over_oldest_first(run: Run, staff: Town):
+def test_a_close_without_a_month_takes_all_due_oldest_first(run: Run, staff: Town):
     claims = [row["claim"] for row in said(run("period", "close", "k1", "--json"))]
 
     assert claims[:3] == ["k1-202601", "k1-202602", "k1-202603"]
@@ -125,7 +125,7 @@ def _overflow(*_: object) -> object:
     raise OverflowError("date value out of range")
 
 
-def test_an_audit_that_differs_ends_with_1_and_names_the_difference(run: Run, staff: Town):
+def test_an_audit_that_differs_exits_1_and_names_the_difference(run: Run, staff: Town):
     run("period", "close", "k1", "2026-01")
     tamper("UPDATE transfer SET fen = fen + 1 WHERE id = (SELECT min(id) FROM transfer WHERE movement = 'meal')")
 
@@ -136,7 +136,7 @@ def test_an_audit_that_differs_ends_with_1_and_names_the_difference(run: Run, st
     assert "复算不一致" in result.stderr
 
 
-def test_a_claim_is_moved_and_paid_by_people_who_prove_who_they_are(run: Run, staff: Town, tmp_path: Path):
+def test_a_claim_is_moved_and_paid_by_people_with_passwords(run: Run, staff: Town, tmp_path: Path):
     run("period", "close", "k1", "2026-01")
     for act, login in (("submit", "manager"), ("review", "street"), ("determine", "maker"), ("approve", "chief")):
         assert run("claims", "move", "k1-202601", act, "--as", login).exit_code == 0
@@ -155,7 +155,7 @@ def test_a_claim_is_moved_and_paid_by_people_who_prove_who_they_are(run: Run, st
     assert path.read_bytes()[:2] == b"PK"
 
 
-def test_nobody_moves_a_claim_without_the_right_or_with_another_s_password(run: Run, staff: Town):
+def test_no_move_without_the_right_or_by_another_s_password(run: Run, staff: Town):
     run("period", "close", "k1", "2026-01")
 
     assert isinstance(run("claims", "move", "k1-202601", "submit", "--as", "street").exception, Forbidden)

@@ -122,7 +122,7 @@ def sums(session: Session) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_claims_adjustments_excluded_and_open_are_all_subsidies_over_random_months(town: Town, seed: int):
+def test_accounts_sum_to_all_subsidies_over_random_months(town: Town, seed: int):
     year = Year(town, seed)
     for born in (1950, 1938, 1962):
         town.elder(born=date(born, 7, 1))

@@ -62,7 +62,7 @@ def exact(town: Town, *months: str) -> None:
     assert not any(trial.missing for trial in trial_balance.trial(town.till.contract))
 
 
-def test_a_self_dated_meal_is_named_and_pays_in_the_next_claim_once_released(town: Town) -> None:
+def test_a_released_self_dated_meal_pays_in_the_next_claim(town: Town) -> None:
     (result,) = town.bring(at(JAN20), forged(town, JAN5))
     assert [(each.fen, each.reason) for each in result.excluded] == [(500, "self_dated")]
     town.close("2026-01")
@@ -79,7 +79,7 @@ def test_a_self_dated_meal_is_named_and_pays_in_the_next_claim_once_released(tow
     exact(town, "2026-01", "2026-02")
 
 
-def test_a_self_dated_meal_that_comes_after_the_close_is_named_in_the_next(town: Town) -> None:
+def test_a_self_dated_meal_after_the_close_is_named_in_the_next(town: Town) -> None:
     town.close("2026-01")
     town.bring(FEB10, forged(town, JAN5))
     town.close("2026-02")
@@ -88,7 +88,7 @@ def test_a_self_dated_meal_that_comes_after_the_close_is_named_in_the_next(town:
     exact(town, "2026-01", "2026-02")
 
 
-def test_what_was_not_believed_can_be_left_out_for_good_but_not_merely_accepted(town: Town) -> None:
+def test_an_unproven_meal_is_disallowed_but_not_merely_accepted(town: Town) -> None:
     town.bring(at(JAN20), forged(town, JAN5))
     town.close("2026-01")
     (finding,) = named(town)
@@ -103,7 +103,7 @@ def test_what_was_not_believed_can_be_left_out_for_good_but_not_merely_accepted(
     exact(town, "2026-01", "2026-02")
 
 
-def test_a_released_meal_takes_only_what_is_free_and_a_voided_one_nothing(town: Town) -> None:
+def test_a_released_meal_takes_what_is_free_a_voided_one_nothing(town: Town) -> None:
     other = town.elder()
     body = quoted(town, JAN5)
     (first,) = town.sell(JAN5, town.cards[0])
@@ -131,7 +131,7 @@ def test_a_meal_unclaimable_for_a_second_reason_stays_excluded(town: Town) -> No
         release(town, finding)
 
 
-def test_a_meal_by_a_cashier_who_was_not_logged_in_is_named_with_its_seller(town: Town) -> None:
+def test_a_meal_by_a_cashier_not_logged_in_names_its_seller(town: Town) -> None:
     sealed = forged(town, JAN5, cashier="p-manager")
     (result,) = town.bring(at(JAN5, 12), sealed)
     assert [(each.fen, each.reason) for each in result.excluded] == [(500, "cashier_not_logged_in")]
@@ -144,7 +144,7 @@ def test_a_meal_by_a_cashier_who_was_not_logged_in_is_named_with_its_seller(town
     exact(town, "2026-01", "2026-02")
 
 
-def test_a_sale_whose_clock_nobody_measured_is_named_where_its_day_may_be_another(town: Town) -> None:
+def test_an_unmeasured_clock_is_named_where_the_day_may_differ(town: Town) -> None:
     """A slow tablet that was never measured, over the end of a month."""
     jan31, feb1 = date(2026, 1, 31), date(2026, 2, 1)
     record = forged(town, jan31, clock={"offset_ms": None, "boot": "boot-1"})
@@ -177,7 +177,7 @@ def test_reviewer_and_manager_see_the_list_from_the_arrival_on(town: Town, desk:
         assert "断网超过食堂允许的天数" in page
 
 
-def test_a_reviewer_releases_many_at_once_on_the_page_of_findings(town: Town, desk: Browser) -> None:
+def test_a_reviewer_releases_many_findings_at_once(town: Town, desk: Browser) -> None:
     other = town.elder()
     town.bring(at(JAN20), forged(town, JAN5), forged(town, JAN6, other))
     town.close("2026-01")

@@ -41,7 +41,7 @@ def sheets(path: Path) -> dict[str, list[list[object]]]:
     return {name: book.get_sheet_by_name(name).to_python() for name in book.sheet_names}
 
 
-def test_the_workbook_reads_back_with_exact_amounts_and_ids_as_text(month: Town, tmp_path: Path):
+def test_the_workbook_has_exact_amounts_and_ids_as_text(month: Town, tmp_path: Path):
     written = exports.claim(month.claim("2026-01").id, tmp_path / "claim.xlsx")
 
     found = sheets(written.path)
@@ -86,7 +86,7 @@ def amounts(path: Path) -> dict[str, float]:
     }
 
 
-def test_meals_and_rates_come_to_the_claim_where_a_second_meal_was_excluded(town: Town, tmp_path: Path):
+def test_meals_and_rates_sum_to_the_claim_with_an_excluded_meal(town: Town, tmp_path: Path):
     late = town.sealed(JAN5, town.cards[0])
     town.sell(JAN5, town.cards[0], hour=12)
     town.bring(at(JAN5, 13), late)
@@ -98,7 +98,7 @@ def test_meals_and_rates_come_to_the_claim_where_a_second_meal_was_excluded(town
     assert set(amounts(written.path).values()) == {5.0}
 
 
-def test_a_paid_month_s_file_tells_the_same_after_later_voids_and_corrections(month: Town, tmp_path: Path):
+def test_a_paid_month_s_file_is_unchanged_by_later_corrections(month: Town, tmp_path: Path):
     claim_id = month.claim("2026-01").id
     before = exports.claim(claim_id, tmp_path / "before.xlsx")
     sale = month.session.execute(select(Sale.id).where(Sale.service_day == JAN5)).scalar_one()
@@ -195,7 +195,7 @@ def test_who_took_which_file_is_recorded(month: Town, tmp_path: Path):
     assert written.hash in event.body
 
 
-def test_late_meals_and_voids_stand_on_a_sheet_of_their_own_with_their_origin(month: Town, tmp_path: Path):
+def test_late_meals_and_voids_have_a_sheet_citing_their_origin(month: Town, tmp_path: Path):
     sale = month.sell(date(2026, 2, 3), month.cards[0])[0]
     late = month.sealed(date(2026, 2, 4), month.cards[0])
     month.close("2026-02")

@@ -45,9 +45,7 @@ def body(finding: Finding) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("born", "expected"), [("1980-01-01", [("price_differs", 500)]), ("1945-01-01", [])])
-def test_a_price_quoted_before_a_correction_was_known_is_named_and_not_claimed(
-    town: Town, born: str, expected: list[tuple[str, int]]
-):
+def test_a_price_quoted_before_a_correction_is_not_claimed(town: Town, born: str, expected: list[tuple[str, int]]):
     sold = town.sealed(JAN5, town.cards[0])
     fact(town, JAN6, "birth", born, date(2021, 1, 1))
     town.bring(at(JAN6), sold)
@@ -64,7 +62,7 @@ def test_a_price_quoted_before_a_correction_was_known_is_named_and_not_claimed(
         ("stop", [], []),
     ],
 )
-def test_what_a_budget_does_not_bear_is_named_wherever_it_was_drawn_on(
+def test_what_exceeds_a_budget_is_named_at_every_canteen(
     app: Flask, session: Session, end: str, first: list[tuple[str, int]], second: list[tuple[str, int]]
 ):
     """Two canteens on a budget of twelve yuan: neither reaches it alone. Queued meals wait in the claim for a person."""
@@ -79,7 +77,7 @@ def test_what_a_budget_does_not_bear_is_named_wherever_it_was_drawn_on(
     assert here.claim("2026-01").fen + there.claim("2026-01").fen == (2000 if first else 1200)
 
 
-def test_a_meal_voided_leaves_its_part_of_a_budget_to_another_canteen(app: Flask, session: Session):
+def test_a_voided_meal_leaves_its_budget_to_another_canteen(app: Flask, session: Session):
     with clock.at(MADE):
         tills = [world.make(session, canteen=f"c{n}", contract=f"k{n}", tablet=f"t{n}") for n in (1, 2)]
         world.a_rulebook(session, book(budget="limit: 10.00, window: month, at_end: stop"))
@@ -92,7 +90,7 @@ def test_a_meal_voided_leaves_its_part_of_a_budget_to_another_canteen(app: Flask
     assert (named(here), named(there)) == ([], [])
 
 
-def test_a_second_lunch_sold_without_a_network_is_named_with_the_sale_that_holds_the_slot(town: Town):
+def test_a_second_offline_lunch_is_named_with_the_first(town: Town):
     second = town.sealed(JAN5, town.cards[0], minute=10)
     (first,) = town.sell(JAN5, town.cards[0])
     town.bring(at(JAN5, 13), second)
@@ -105,7 +103,7 @@ def test_a_second_lunch_sold_without_a_network_is_named_with_the_sale_that_holds
     assert (use["held_by"], use["fits_now"], use["asked"], use["granted"]) == ([first], False, 1, 0)
 
 
-def test_an_excess_meal_that_would_fit_after_a_void_is_named_so_and_not_promoted(town: Town):
+def test_an_excess_meal_that_fits_after_a_void_is_not_promoted(town: Town):
     second = town.sealed(JAN5, town.cards[0], minute=10)
     (first,) = town.sell(JAN5, town.cards[0])
     town.bring(at(JAN5, 13), second)
@@ -116,7 +114,7 @@ def test_an_excess_meal_that_would_fit_after_a_void_is_named_so_and_not_promoted
     assert town.claim("2026-01").fen == 0
 
 
-def test_a_meal_that_comes_after_a_revaluation_took_its_slot_is_excess_and_fits_no_more(town: Town):
+def test_a_meal_after_a_revaluation_took_its_slot_is_excess(town: Town):
     """The first meal was sold at full price and given the benefit late: the second was served meanwhile."""
     fact(town, date(2026, 1, 3), "birth", "1980-01-01", date(2021, 1, 1))
     (first,) = town.sell(JAN5, town.cards[0])
@@ -134,7 +132,7 @@ def test_a_meal_that_comes_after_a_revaluation_took_its_slot_is_excess_and_fits_
     assert not verify.period(town.period("2026-02").id).differences
 
 
-def test_a_second_gift_of_the_canteen_is_named_and_costs_the_funds_nothing(town: Town):
+def test_a_second_canteen_gift_is_named_and_costs_funds_nothing(town: Town):
     gift = book("id: t.gift, unit: meal, limit: 1, scope: person, window: day", id_="test-gift")
     world.a_rulebook(
         town.session,
@@ -195,7 +193,7 @@ def test_a_death_recorded_by_mistake_and_answered_is_not_named(town: Town):
     assert named(town) == []
 
 
-def test_a_death_that_was_answered_and_then_confirmed_after_the_close_is_named_in_the_next(town: Town):
+def test_a_death_confirmed_after_the_close_is_named_in_the_next(town: Town):
     """A retraction that was itself retracted takes nothing away: the registry and the statement judge alike."""
     town.sell(JAN6, town.cards[0])
     death = status(town, date(2026, 1, 7), "deceased")
@@ -219,7 +217,7 @@ def both(town: Town) -> tuple[uuid.UUID, uuid.UUID]:
     return town.elders[0], town.elders[1]
 
 
-def test_a_meal_after_a_death_that_stood_under_another_entry_is_named_once_the_two_are_one(town: Town):
+def test_a_death_under_another_entry_is_named_after_the_merge(town: Town):
     entry, other = both(town)
     fact(town, date(2026, 1, 3), "status", "deceased", date(2026, 1, 4), of=other)
     town.sell(JAN5, town.cards[0])
@@ -232,7 +230,7 @@ def test_a_meal_after_a_death_that_stood_under_another_entry_is_named_once_the_t
     assert town.findings("2026-03") == []
 
 
-def test_two_lunches_of_a_closed_month_are_named_once_their_eaters_turn_out_to_be_one(town: Town):
+def test_two_lunches_of_a_closed_month_are_named_after_a_merge(town: Town):
     entry, other = both(town)
     (first,), (second,) = town.sell(JAN5, town.cards[0]), town.sell(JAN5, town.cards[1], minute=40)
     town.sell(JAN6, town.cards[0])
@@ -248,7 +246,7 @@ def test_two_lunches_of_a_closed_month_are_named_once_their_eaters_turn_out_to_b
     assert town.findings("2026-03") == []
 
 
-def test_a_merge_known_at_the_close_names_its_meals_there_and_not_again(town: Town):
+def test_a_merge_known_at_the_close_names_its_meals_only_there(town: Town):
     entry, other = both(town)
     town.sell(JAN5, town.cards[0])
     town.sell(JAN5, town.cards[1], minute=40)

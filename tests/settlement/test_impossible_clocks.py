@@ -159,7 +159,7 @@ def test_an_offset_that_leads_beyond_all_dates_measures_nothing(town: Town, offs
     assert (town.claim("2026-01").from_day, town.claim("2026-01").meals) == (date(2026, 1, 1), 0)
 
 
-def test_a_database_stuck_on_such_a_record_recovers_at_the_next_tick(
+def test_a_database_stuck_on_a_record_recovers_at_the_next_tick(
     town: Town, config: Config, monkeypatch: pytest.MonkeyPatch
 ):
     """As it was left: flipped, without a claim, the later month waiting behind it."""

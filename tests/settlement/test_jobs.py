@@ -28,7 +28,7 @@ def test_a_job_that_is_held_is_not_taken_by_another(town: Town):
         assert jobs.take("close", "k1", "host-b") is None
 
 
-def test_a_job_whose_holder_died_is_taken_over_when_its_lease_ends(town: Town):
+def test_a_dead_holder_s_job_is_taken_over_when_its_lease_ends(town: Town):
     with clock.at(NOON):
         dead = jobs.take("close", "k1", "host-a")
     with clock.at(NOON + jobs.LEASE + timedelta(seconds=1)):
@@ -43,7 +43,7 @@ def test_a_job_whose_holder_died_is_taken_over_when_its_lease_ends(town: Town):
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 @pytest.mark.parametrize(("seconds", "takes"), [(86_400, False), (-86_400, False), (90, True), (-90, True)])
-def test_a_host_whose_clock_is_off_by_a_day_takes_no_job_and_one_by_a_minute_does(
+def test_a_host_whose_clock_is_a_day_off_takes_no_job(
     town: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, seconds: int, takes: bool
 ):
     true = clock.now
@@ -75,7 +75,7 @@ def test_a_job_that_is_done_is_not_run_again(town: Town):
     assert ran == [1]
 
 
-def test_a_job_that_failed_keeps_its_error_and_is_tried_again_after_a_pause_that_grows(town: Town):
+def test_a_failed_job_keeps_its_error_and_retries_ever_later(town: Town):
     def fail(_: jobs.Lease) -> None:
         raise ValueError("disk full")
 
@@ -96,7 +96,7 @@ def settings(config: Config) -> Config:
     return config
 
 
-def test_a_period_is_closed_at_the_configured_day_and_hour_of_shanghai(town: Town, settings: Config):
+def test_a_period_closes_at_the_configured_shanghai_hour(town: Town, settings: Config):
     town.sell(JAN5, town.cards[0])
     assert clock.local(schedule.due_at(date(2026, 1, 31), settings)).isoformat() == "2026-02-03T06:00:00+08:00"
 
@@ -119,9 +119,7 @@ def test_a_scheduler_that_was_away_catches_up_oldest_first(town: Town, settings:
     assert town.session.execute(select(func.count()).select_from(Claim)).scalar_one() == 3
 
 
-def test_a_close_that_was_killed_in_the_middle_is_finished_at_a_later_tick(
-    town: Town, settings: Config, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_killed_close_is_finished_at_a_later_tick(town: Town, settings: Config, monkeypatch: pytest.MonkeyPatch):
     town.sell(JAN5, town.cards[0])
 
     class Killed(BaseException):

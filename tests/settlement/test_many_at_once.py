@@ -131,9 +131,7 @@ def test_closes_at_once_of_two_canteens_share_out_a_budget_once(
 
 
 @pytest.mark.parametrize("where", ["after the flip", "while computing", "while storing"])
-def test_a_close_killed_in_the_middle_resumes_to_the_bytes_of_a_clean_one(
-    sold: Town, environment: dict[str, str], where: str
-):
+def test_a_killed_close_resumes_to_the_bytes_of_a_clean_one(sold: Town, environment: dict[str, str], where: str):
     killed = subprocess.run(
         [sys.executable, "-c", DIES, where], env=environment, cwd=ROOT, check=False, timeout=PATIENCE
     )
@@ -198,7 +196,7 @@ def test_of_people_who_move_one_claim_at_once_one_does(sold: Town, environment: 
     assert count(Decision) == 3
 
 
-def test_a_scheduler_closes_what_is_due_and_ends_when_it_is_told_to(sold: Town, environment: dict[str, str]):
+def test_a_scheduler_closes_what_is_due_and_ends_on_sigterm(sold: Town, environment: dict[str, str]):
     command = [sys.executable, "-m", "canteen", "scheduler", "--every", "1"]
     with subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

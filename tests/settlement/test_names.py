@@ -113,7 +113,7 @@ def test_the_statement_names_who_it_is_of_under_its_hash(town: Town) -> None:
     assert (again, statement.digest(again)) == (body, hash_)
 
 
-def test_a_name_that_a_statement_does_not_bear_out_is_a_difference(town: Town, owner: Any) -> None:
+def test_a_name_that_differs_from_the_statement_is_found(town: Town, owner: Any) -> None:
     close_january(town)
     drop = "update" if owner.dialect.name == "sqlite" else "change"
     drop_trigger(owner, f"law_name_entry_no_{drop}")
@@ -153,9 +153,7 @@ def test_names_are_told_as_of_any_event(town: Town, session: Session) -> None:
 PAGES = ("", "/lines/1", "/findings")
 
 
-def test_the_pages_of_a_closed_month_tell_its_names_and_the_new_one_beside(
-    app: Flask, town: Town, session: Session
-) -> None:
+def test_pages_of_a_closed_month_show_old_and_present_names(app: Flask, town: Town, session: Session) -> None:
     with clock.at(at(JAN5, 8)):
         a_person("maker", ("finance", "area", world.CITY))
     close_january(town)

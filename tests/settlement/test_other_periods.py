@@ -63,7 +63,7 @@ def from_26(app: Flask, config: Config, town: Town) -> Town:
     return town
 
 
-def test_periods_run_from_the_configured_day_and_are_claimed_judged_and_paid(from_26: Town):
+def test_periods_from_a_configured_day_are_claimed_and_paid(from_26: Town):
     town = from_26
     town.elder()
     late = town.sealed(date(2026, 1, 20), town.cards[0])
@@ -96,7 +96,7 @@ def test_periods_run_from_the_configured_day_and_are_claimed_judged_and_paid(fro
     honest(town)
 
 
-def test_a_new_first_day_holds_from_the_end_of_the_periods_there_are(app: Flask, config: Config, town: Town):
+def test_a_new_first_day_counts_after_the_existing_periods(app: Flask, config: Config, town: Town):
     town.sell(date(2026, 1, 5), town.cards[0])
     app.config["CANTEEN"] = replace(config, period_from=16)
     town.sell(date(2026, 2, 20), town.cards[0])
@@ -109,7 +109,7 @@ def test_a_new_first_day_holds_from_the_end_of_the_periods_there_are(app: Flask,
     ]
 
 
-def test_a_contract_that_changes_in_mid_month_makes_two_claims_of_the_month_and_late_meals_follow_theirs(town: Town):
+def test_a_contract_change_in_mid_month_makes_two_claims(town: Town):
     with transaction() as session:
         session.get_one(Contract, "k1").to_day = date(2026, 1, 15)
         columns = {c.name: getattr(session.get_one(Contract, "k1"), c.name) for c in Contract.__table__.columns}

@@ -65,7 +65,7 @@ def text(answer: object) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.text))  # type: ignore[attr-defined]
 
 
-def test_the_month_s_page_shows_state_counts_amounts_by_fund_and_findings(desk):  # noqa: ANN001
+def test_the_month_s_page_shows_state_amounts_and_findings(desk):  # noqa: ANN001
     page = text(desk("maker").get("/desk/claims"))
 
     assert "2026年1月结算" in page
@@ -73,7 +73,7 @@ def test_the_month_s_page_shows_state_counts_amounts_by_fund_and_findings(desk):
     assert "市级 10.00" in page
 
 
-def test_a_line_drills_to_its_meals_and_a_meal_to_its_explanation(desk, month: Town):  # noqa: ANN001
+def test_a_line_leads_to_its_meals_and_they_to_explanations(desk, month: Town):  # noqa: ANN001
     browser = desk("street")
     line = browser.get(f"{CLAIM}/lines/1")
     assert line.status_code == 200
@@ -94,7 +94,7 @@ def test_a_line_drills_to_its_meals_and_a_meal_to_its_explanation(desk, month: T
 @pytest.mark.parametrize(
     "page", ["/desk/claims", CLAIM, f"{CLAIM}/findings", f"{CLAIM}/lines/1", "/desk/withheld", "/desk/payouts"]
 )
-def test_every_page_opens_for_those_who_read_claims_and_for_no_cashier(desk, page: str):  # noqa: ANN001
+def test_every_page_opens_for_readers_of_claims_not_cashiers(desk, page: str):  # noqa: ANN001
     for login in ("manager", "street", "maker", "auditor"):
         assert desk(login).get(page).status_code == 200, login
     assert desk("cashier2").get(page).status_code == 403
@@ -128,7 +128,7 @@ def test_a_move_outside_one_s_right_is_refused(desk, session: Session, month: To
     assert claims.state(session, month.claim("2026-01").id) == "draft"
 
 
-def test_a_claim_goes_from_the_canteen_to_the_voucher_by_six_people(desk, session: Session, month: Town):  # noqa: ANN001
+def test_six_people_take_a_claim_from_canteen_to_voucher(desk, session: Session, month: Town):  # noqa: ANN001
     def press(login: str, move: str, **fields: str) -> str:
         answer = desk(login).post(f"{CLAIM}/move", move=move, **fields)
         return text(answer) if answer.status_code != 302 else answer.headers["Location"]
@@ -158,7 +158,7 @@ def test_a_claim_goes_from_the_canteen_to_the_voucher_by_six_people(desk, sessio
     assert "10.00 – 5.00 5.00" in page
 
 
-def test_a_held_meal_waits_on_its_page_until_another_person_releases_it(desk, session: Session, month: Town):  # noqa: ANN001
+def test_a_withheld_meal_waits_until_another_releases_it(desk, session: Session, month: Town):  # noqa: ANN001
     desk("street").post(f"/desk/meals/{month.sales[0]}/withhold", outcome="held", reason="需要核实")  # type: ignore[attr-defined]
     session.rollback()
     withheld = session.execute(select(WithheldMeal.id)).scalar_one()
@@ -179,7 +179,7 @@ def approved(desk, month: Town) -> None:  # noqa: ANN001
         desk(login).post(f"{CLAIM}/move", move=act, approved="1000")
 
 
-def test_a_payout_shows_payee_funds_and_an_account_that_changed_and_keeps_what_was_typed(desk, month: Town):  # noqa: ANN001
+def test_a_payout_shows_payee_funds_and_a_changed_account(desk, month: Town):  # noqa: ANN001
     approved(desk, month)
     page = text(desk("payer").get("/desk/payouts"))
     assert "10.00 元 康乐餐饮，工商银行，尾号 0001 市级 10.00 收款账户与上次拨付不同" not in page
@@ -206,7 +206,7 @@ def test_a_payout_shows_payee_funds_and_an_account_that_changed_and_keeps_what_w
     assert "收款账户与上次拨付不同（上次：康乐餐饮，工商银行，尾号 0001）" in warned
 
 
-def test_a_decision_on_a_page_whose_amount_is_old_is_refused_with_a_sentence(desk, month: Town):  # noqa: ANN001
+def test_a_decision_on_an_old_amount_is_refused_with_a_sentence(desk, month: Town):  # noqa: ANN001
     approved_by = desk("maker")
     desk("manager").post(f"{CLAIM}/move", move="submit", seen="0", approved="1000")
     (finding,) = month.findings("2026-01")
@@ -218,7 +218,7 @@ def test_a_decision_on_a_page_whose_amount_is_old_is_refused_with_a_sentence(des
     assert (second.status_code, "刚由他人核实过" in text(second)) == (409, True)
 
 
-def test_a_struck_meal_is_marked_on_its_line_and_released_on_its_own_page_by_another(desk, month: Town):  # noqa: ANN001
+def test_a_disallowed_meal_is_released_on_its_page_by_another(desk, month: Town):  # noqa: ANN001
     sale = month.sales[0]  # type: ignore[attr-defined]
     desk("street").post(f"/desk/meals/{sale}/withhold", outcome="disallowed", reason="无人就餐")
     assert "核减" in text(desk("manager").get(f"{CLAIM}/lines/1"))
@@ -240,7 +240,7 @@ def test_no_code_stands_for_a_name_on_a_meal_s_page(desk, month: Town):  # noqa:
         assert code not in page
 
 
-def test_a_canteen_s_own_people_are_not_told_of_deaths_that_struck_an_earlier_meal(desk, month: Town):  # noqa: ANN001
+def test_a_canteen_never_reads_of_a_death_behind_an_earlier_meal(desk, month: Town):  # noqa: ANN001
     approved(desk, month)
     sale = month.sales[0]  # type: ignore[attr-defined]
     with clock.at(at(date(2026, 2, 8))), transaction() as session:
@@ -298,7 +298,7 @@ def test_a_form_filled_in_badly_is_answered_with_a_sentence(desk, path: str, fie
     assert words in text(answer)
 
 
-def test_records_that_could_not_be_booked_are_told_before_the_submission(desk, month: Town):  # noqa: ANN001
+def test_unbooked_records_are_shown_before_the_submission(desk, month: Town):  # noqa: ANN001
     assert "未能入账" not in desk("manager").get(CLAIM).text
     with clock.at(at(JAN6, 12)):
         broken = world.seal(month.till, world.checkout_body(month.till, [None]))
@@ -322,7 +322,7 @@ def excess(desk, month: Town) -> tuple[str, str, str]:  # noqa: ANN001 - the peo
     return f"/desk/claims/k1-202602/findings/{found.id}/regrant", first, second.sales[0]
 
 
-def test_an_excess_meal_is_given_the_benefit_of_another_on_its_page_and_both_meals_say_so(
+def test_a_reallocation_on_its_page_is_shown_on_both_meals(
     desk,  # noqa: ANN001
     excess: tuple[str, str, str],
 ):
@@ -355,7 +355,7 @@ def test_an_excess_meal_is_given_the_benefit_of_another_on_its_page_and_both_mea
     assert "由另一餐转给本餐享受：核对签名无误" in text(desk("street").get("/desk/claims/k1-202602/findings"))
 
 
-def test_the_page_of_a_transfer_is_open_to_those_alone_who_judge_there(desk, excess: tuple[str, str, str]):  # noqa: ANN001
+def test_the_reallocation_page_is_open_to_its_judges_alone(desk, excess: tuple[str, str, str]):  # noqa: ANN001
     page, first, _ = excess
     for login in ("manager", "auditor", "elsewhere", "cashier2"):
         assert desk(login).get(page).status_code in {403, 404}

@@ -64,9 +64,7 @@ def agree(*towns: Town, months: tuple[str, ...] = ("2026-01",)) -> None:
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_two_canteens_share_a_budget_in_proportion_whoever_closes_first(
-    towns: tuple[Town, Town], order: tuple[int, int]
-):
+def test_two_canteens_share_a_budget_pro_rata_in_any_order(towns: tuple[Town, Town], order: tuple[int, int]):
     here, there = towns
     meals(here, 3)
     meals(there, 2, JAN6)
@@ -79,7 +77,7 @@ def test_two_canteens_share_a_budget_in_proportion_whoever_closes_first(
     agree(here, there)
 
 
-def test_a_budget_that_holds_all_that_was_asked_reduces_nobody(app: Flask, session: Session):
+def test_a_budget_that_suffices_reduces_nobody(app: Flask, session: Session):
     here, there = two(session, "limit: 25.00, window: month, at_end: prorate")
     meals(here, 3)
     meals(there, 2)
@@ -91,7 +89,7 @@ def test_a_budget_that_holds_all_that_was_asked_reduces_nobody(app: Flask, sessi
     agree(here, there)
 
 
-def test_a_late_meal_gets_nothing_of_a_budget_that_was_shared_out(towns: tuple[Town, Town]):
+def test_a_late_meal_gets_nothing_of_a_shared_out_budget(towns: tuple[Town, Town]):
     here, there = towns
     meals(here, 3)
     late = there.sealed(JAN6, there.elder())
@@ -125,7 +123,7 @@ def test_a_late_meal_gets_only_what_was_left(towns: tuple[Town, Town], also: boo
     agree(here, there, months=("2026-01", "2026-02"))
 
 
-def test_a_void_gives_back_no_more_than_was_left_of_the_share_and_nobody_gets_it(towns: tuple[Town, Town]):
+def test_a_void_gives_back_only_what_was_left_of_the_share(towns: tuple[Town, Town]):
     here, there = towns
     first, *_ = meals(here, 4)
     late = there.sealed(JAN6, there.elder())
@@ -142,7 +140,7 @@ def test_a_void_gives_back_no_more_than_was_left_of_the_share_and_nobody_gets_it
     agree(here, there, months=("2026-01", "2026-02"))
 
 
-def test_a_meal_voided_before_the_close_leaves_its_part_to_the_others_and_not_to_a_late_one_besides(
+def test_a_meal_voided_before_the_close_leaves_its_part_once(
     towns: tuple[Town, Town],
 ):
     """Fifteen asked of twelve, the first five given back: ten stand, so two are left, not five."""
@@ -161,9 +159,7 @@ def test_a_meal_voided_before_the_close_leaves_its_part_to_the_others_and_not_to
     agree(here, there, months=("2026-01", "2026-02"))
 
 
-def test_a_budget_of_a_quarter_is_shared_out_at_its_last_month_and_earlier_claims_are_adjusted(
-    app: Flask, session: Session
-):
+def test_a_quarter_s_budget_adjusts_the_earlier_claims(app: Flask, session: Session):
     here, there = two(session, "limit: 12.00, window: quarter, at_end: prorate")
     meals(here, 1)
     meals(there, 1, date(2026, 2, 3))
@@ -181,7 +177,7 @@ def test_a_budget_of_a_quarter_is_shared_out_at_its_last_month_and_earlier_claim
     agree(here, there, months=("2026-01", "2026-02", "2026-03"))
 
 
-def test_a_contract_that_ended_before_its_budget_is_closed_to_the_budget_s_end(app: Flask, session: Session):
+def test_an_ended_contract_is_closed_to_its_budget_s_end(app: Flask, session: Session):
     here, there = two(session, "limit: 12.00, window: quarter, at_end: prorate")
     meals(here, 2)
     meals(there, 1)
@@ -197,7 +193,7 @@ def test_a_contract_that_ended_before_its_budget_is_closed_to_the_budget_s_end(a
     agree(here, there, months=("2026-01", "2026-02", "2026-03"))
 
 
-def test_two_funds_of_one_meal_are_shared_out_each_by_its_own_budget_and_place(app: Flask, session: Session):
+def test_two_funds_of_one_meal_are_shared_out_separately(app: Flask, session: Session):
     """The city's twelve yuan are each canteen's own, the district's four are for both."""
     text = book(budget="limit: 12.00, window: month, at_end: prorate, where: canteen")
     area = "  - {id: area, name: 区级, payer: subsidy, budget: {limit: 4.00, window: month, at_end: prorate}}\nstages:"
@@ -236,7 +232,7 @@ def test_meals_of_another_end_in_the_same_month_come_off_first(app: Flask, sessi
 NOTICED = date(2026, 2, 1), date(2026, 2, 28)
 
 
-def test_a_revaluation_gives_nothing_that_a_budget_shared_out_has_not(app: Flask, session: Session):
+def test_a_revaluation_takes_nothing_from_a_shared_out_budget(app: Flask, session: Session):
     here, there = two(session, "limit: 12.00, window: month, at_end: prorate")
     meals(here, 2, date(2026, 2, 3))
     for town in (here, there):
@@ -250,7 +246,7 @@ def test_a_revaluation_gives_nothing_that_a_budget_shared_out_has_not(app: Flask
     agree(here, months=("2026-02", "2026-03"))
 
 
-def test_what_a_revaluation_took_before_comes_off_what_the_meals_share(app: Flask, session: Session):
+def test_a_revaluation_s_take_is_subtracted_before_sharing(app: Flask, session: Session):
     """Twenty yuan: six went to two meals of February known late, fourteen are shared by four that asked twenty."""
     here, there = two(session, "limit: 20.00, window: quarter, at_end: prorate")
     for town in (here, there):
@@ -288,9 +284,7 @@ def test_a_close_that_is_killed_and_resumed_books_the_parts_once(
     agree(here, there)
 
 
-def test_a_close_killed_before_the_flip_leaves_nothing_of_its_parts(
-    towns: tuple[Town, Town], monkeypatch: pytest.MonkeyPatch
-):
+def test_a_close_killed_before_the_flip_leaves_no_parts(towns: tuple[Town, Town], monkeypatch: pytest.MonkeyPatch):
     here, there = towns
     meals(here, 3)
     with monkeypatch.context() as patch:
@@ -309,7 +303,7 @@ def _breaks(*_: object, **__: object) -> int:
     raise RuntimeError
 
 
-def test_a_meal_held_while_its_budget_was_shared_out_gets_its_part_when_it_is_let_in(app: Flask, session: Session):
+def test_a_withheld_meal_gets_its_budget_part_when_released(app: Flask, session: Session):
     here, there = two(session, "limit: 12.00, window: quarter, at_end: prorate")
     with clock.at(MADE):
         people(session, "p-manager", "p-street", "p-finance")
@@ -413,9 +407,7 @@ def test_what_a_revaluation_took_back_is_not_lost_twice(asked: list[int], room: 
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("window", ["month", "quarter"])
-def test_whatever_comes_in_whatever_order_no_more_than_the_budget_is_claimed(
-    app: Flask, session: Session, seed: int, window: str
-):
+def test_no_order_of_events_claims_more_than_the_budget(app: Flask, session: Session, seed: int, window: str):
     """Three months of meals, late meals, voids and closes in any order: what stands of the fund is never beyond its limit."""
     chance = Random(f"{seed}{window}")
     limit = chance.choice([700, 1700, 2900])

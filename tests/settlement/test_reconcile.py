@@ -72,7 +72,7 @@ def test_an_under_claim_is_named_too_with_fen_below_zero():
     assert found.fen == -500
 
 
-def test_the_same_price_by_another_rule_of_the_same_fund_is_not_named():
+def test_the_same_price_by_another_rule_of_a_fund_is_not_named():
     other_rule = priced(replace(CITY, rule="aged_v2"), STREET)
 
     assert not list(checks.of_prices([sold()], {OWN: other_rule}, {}))
@@ -105,7 +105,7 @@ def named(*uses: LimitUse, clusters: dict[str, str] | None = None) -> dict[str, 
     return {f.sale or "": f.body["uses"][0] | {"fen": f.fen} for f in checks.of_uses(found, prices)}  # type: ignore[index,operator]
 
 
-def test_a_second_meal_of_the_period_is_excess_and_says_which_sale_holds_the_slot():
+def test_a_second_meal_is_excess_and_names_the_first_sale():
     found = named(use("s1", 16), use("s2", 32, granted=0))
 
     assert list(found) == ["s2"]
@@ -132,7 +132,7 @@ def test_an_excess_meal_whose_holder_was_voided_would_fit_now():
     assert found["s2"]["held_by"] == []
 
 
-def test_of_two_excess_meals_only_the_first_to_come_would_fit_into_one_freed_slot():
+def test_of_two_excess_meals_only_the_first_fits_a_freed_slot():
     found = named(use("s1", 16, left=64), use("s3", 48, granted=0), use("s2", 32, granted=0))
 
     assert (found["s2"]["fits_now"], found["s3"]["fits_now"]) == (True, False)
@@ -169,7 +169,7 @@ def test_an_amount_allowance_names_what_was_not_granted():
     assert named(first, second)["s2"]["fen"] == 400
 
 
-def test_two_elders_who_turn_out_to_be_one_hold_a_slot_too_many_and_the_later_meal_is_named():
+def test_after_a_merge_the_later_of_two_meals_is_named():
     meals = (use("s1", 16), use("s2", 32, person="li-again"))
 
     assert not named(*meals)
@@ -197,7 +197,7 @@ def test_a_tablet_that_told_another_day_is_named():
 
 
 @pytest.mark.parametrize(("died", "expected"), [(date(2026, 10, 13), ["after_death"]), (DAY, [])])
-def test_a_meal_after_the_day_of_death_is_named_and_one_on_that_day_is_not(died: date, expected: list[str]):
+def test_a_meal_after_the_day_of_death_is_named_not_on_it(died: date, expected: list[str]):
     assert codes(checks.of_deaths([sold()], {"li": died})) == expected
 
 
@@ -269,7 +269,7 @@ def test_findings_have_one_order():
     assert checks.ordered([clock, price, earlier]) == [price, earlier, clock]
 
 
-def test_a_sale_by_somebody_without_the_right_is_named_unless_it_was_undone() -> None:
+def test_a_sale_without_the_right_is_named_unless_voided() -> None:
     flagged = ("clock", "cashier_no_right")
     found = list(checks.of_sellers([sold(), sold("s2", flags=flagged), sold("s3", flags=flagged, voided=True)]))
     assert [(one.code, one.sale, dict(one.body)) for one in found] == [

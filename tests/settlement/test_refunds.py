@@ -44,7 +44,7 @@ def owing(town: Town) -> Town:
     return town
 
 
-def test_an_elder_is_owed_what_was_overpaid_and_it_is_handed_back_once(owing: Town) -> None:
+def test_an_elder_s_overpayment_is_handed_back_once(owing: Town) -> None:
     (row,) = refunds.owed(db.session(), ["c1"])
     assert (row.name, row.meals, row.fen, row.revaluations) == ("王桂兰", 2, 200, (1,))
     assert NUMBER not in row.number
@@ -59,7 +59,7 @@ def test_another_amount_than_is_owed_is_refused(owing: Town) -> None:
         refunds.give("c1", owing.elders[1], 100, by="p-manager")
 
 
-def test_a_voided_meal_is_owed_no_more_and_one_handed_back_before_is_told(owing: Town) -> None:
+def test_a_voided_meal_is_owed_no_more_and_a_past_refund_shown(owing: Town) -> None:
     found = db.session.execute(select(Sale.id).where(Sale.elder_id == owing.elders[1])).scalars().all()
     db.session.rollback()
     owing.void(str(found[0]), at(date(2026, 2, 12), 9))
@@ -69,7 +69,7 @@ def test_a_voided_meal_is_owed_no_more_and_one_handed_back_before_is_told(owing:
     assert [row.fen for row in refunds.owed(db.session(), ["c1"])] == [-100]
 
 
-def test_the_workbook_has_a_place_to_sign_and_tells_neither_number_nor_class(owing: Town, tmp_path: Path) -> None:
+def test_the_workbook_has_a_place_to_sign_and_no_number_or_class(owing: Town, tmp_path: Path) -> None:
     refunds.workbook(refunds.owed(db.session(), ["c1"]), tmp_path / "list.xlsx")
     book = CalamineWorkbook.from_path(tmp_path / "list.xlsx")
     rows = book.get_sheet_by_index(0).to_python()

@@ -58,7 +58,7 @@ def text(answer: Any) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.text))
 
 
-def test_the_day_shows_its_meals_its_money_and_what_is_excluded_and_why(desk: Any) -> None:
+def test_the_day_shows_meals_money_and_what_is_excluded_why(desk: Any) -> None:
     page = text(desk("manager").get(PAGE))
     assert "午餐 3 36.00 10.00 26.00" in page
     assert "另有 1 份已撤单" in page
@@ -68,7 +68,7 @@ def test_the_day_shows_its_meals_its_money_and_what_is_excluded_and_why(desk: An
     assert page.count("荤素套餐") == 4
 
 
-def test_the_day_is_seen_by_whoever_may_see_sales_there_and_by_nobody_else(desk: Any) -> None:
+def test_the_day_is_seen_only_by_those_who_may_see_sales_there(desk: Any) -> None:
     assert "康乐食堂" in text(desk("street").get(f"{PAGE}&canteen=c1"))
     assert "食堂一日" in text(desk("manager").get("/desk/claims"))
     for login in ("elsewhere", "neighbour"):
@@ -116,7 +116,7 @@ def second_sale(sealed: dict[str, Any]) -> str:
     return found[1]
 
 
-def test_what_the_counter_is_told_names_no_standing_and_no_death() -> None:
+def test_a_counter_notice_names_no_status_and_no_death() -> None:
     for code in (*outcome.WHY, "after_death", "class", "a code of next year"):
         if code not in notices.WHAT:
             assert notices.what(code) == notices.OTHER

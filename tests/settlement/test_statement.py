@@ -18,7 +18,7 @@ FIGURES = Figures(
 )  # fmt: skip
 
 
-def test_the_same_figures_give_the_same_bytes_however_their_maps_were_filled():
+def test_the_same_figures_give_the_same_bytes_in_any_map_order():
     one = replace(FIGURES, totals={"meals": 2, "due": 1}, tenders={"cash": 1, "mobile": 2})
     other = replace(FIGURES, totals={"due": 1, "meals": 2}, tenders={"mobile": 2, "cash": 1})
 
@@ -41,7 +41,7 @@ def test_every_figure_stands_in_the_bytes():
     assert statement.lines_of(statement.body(FIGURES)) == list(FIGURES.lines)
 
 
-def test_lines_stand_by_kind_then_month_then_fund_and_empty_ones_are_left_out():
+def test_lines_sort_by_kind_month_fund_without_empty_ones():
     lines = statement.numbered(
         {
             Key("adjustment", "city", "2026-09", "k1-202609/1"): (1, 1, -500),

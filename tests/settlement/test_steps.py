@@ -7,7 +7,7 @@ import pytest
 from canteen.settlement.claims import steps
 
 
-def test_a_claim_goes_through_the_street_and_the_bureau_by_default():
+def test_a_claim_passes_street_and_bureau_by_default():
     state, moves_made = "draft", []
     while moves := [move for move in steps.DEFAULT.moves_from(state) if move != "return"]:
         moves_made.append(moves[0])

@@ -78,7 +78,7 @@ def test_a_guest_pays_more_than_the_menu_s_price(town: Town, session: Session):
     assert "加收4.00元" in sale.explanation
 
 
-def test_a_sale_that_leaves_the_surcharge_out_is_named_at_the_close(town: Town):
+def test_a_sale_without_its_surcharge_is_named_at_the_close(town: Town):
     with clock.at(world.NOON.replace(year=2026, month=1, day=6)):
         body = world.checkout_body(town.till, [None])
         quote = body["sales"][0]["quote"]

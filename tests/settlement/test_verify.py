@@ -105,7 +105,7 @@ def test_an_altered_fen_is_named(month: Town, statement: str, named: str):
         "UPDATE transfer SET fen = fen + 1 WHERE id = (SELECT min(id) FROM transfer WHERE movement = 'meal')",
     ],
 )
-def test_a_claim_that_is_not_what_the_log_says_is_not_approved(month: Town, statement: str):
+def test_a_claim_that_differs_from_the_ledger_is_not_approved(month: Town, statement: str):
     claim_id = month.claim("2026-01").id
     with clock.at(at(date(2026, 2, 6))):
         for finding in month.findings("2026-01"):
@@ -144,7 +144,7 @@ def test_an_amount_used_is_the_sum_of_what_stands(town: Town):
     assert codes(town) == {"amount"}
 
 
-def test_a_day_shared_by_meals_under_two_limits_is_no_difference_when_the_first_is_voided(town: Town):
+def test_a_day_shared_under_two_limits_survives_a_void(town: Town):
     """Lunch came first, under a limit of four days; dinner's record was computed under a later notice's three."""
     limit = "id: t.day, unit: day, limit: {}, scope: person, window: month"
     with clock.at(at(JAN5, 8)):
@@ -188,7 +188,7 @@ def _sales(town: Town, day: date) -> list[str]:
     return [str(one) for one in town.session.execute(select(Sale.id).where(Sale.service_day == day)).scalars()]
 
 
-def test_a_held_and_a_disallowed_meal_agree(month: Town):
+def test_a_withheld_and_a_disallowed_meal_verify(month: Town):
     claim_id = month.claim("2026-01").id
     withheld, struck = _sales(month, JAN5)[0], _sales(month, JAN6)[0]
     review.withhold(claim_id, uuid.UUID(withheld), "held", reason="需要核实", by="p-street")
@@ -220,5 +220,5 @@ def test_a_period_that_is_open_cannot_be_verified(month: Town):
         verify.period(month.period("2026-02").id)
 
 
-def test_the_month_s_findings_are_named_once_and_near_misses_are_not(month: Town):
+def test_the_month_s_findings_are_named_once_not_near_misses(month: Town):
     assert [finding.code for finding in month.findings("2026-01")] == ["excess_slot"]

@@ -103,7 +103,7 @@ def test_two_accounts_of_one_human_are_one_person(claimed: Town):
         go(claimed, "2026-01", ("approve", "p-chief2"))
 
 
-def test_who_moved_a_returned_claim_stays_apart_in_the_next_round(claimed: Town):
+def test_movers_of_a_returned_claim_stay_apart_next_round(claimed: Town):
     go(claimed, "2026-01", *TO_APPROVED[:2])
     with clock.at(FEB6):
         workflow.move(claimed.claim("2026-01").id, "return", by="p-finance", reason="请补充说明")
@@ -113,7 +113,7 @@ def test_who_moved_a_returned_claim_stays_apart_in_the_next_round(claimed: Town)
 
 
 @pytest.mark.parametrize("reason", ["  不 ", "长" * 501])
-def test_a_return_needs_a_reason_that_says_something_and_can_be_printed(claimed: Town, reason: str):
+def test_a_return_needs_a_meaningful_printable_reason(claimed: Town, reason: str):
     go(claimed, "2026-01", *TO_REVIEW)
 
     with clock.at(FEB6), pytest.raises(NeedsReason):
@@ -158,7 +158,7 @@ def test_a_review_waits_until_every_finding_is_answered(doubtful: Town):
     assert go(doubtful, "2026-01", ("review", "p-street")) == "reviewed"
 
 
-def test_a_held_meal_is_named_left_out_and_released_into_the_next_claim(doubtful: Town):
+def test_a_withheld_meal_is_released_into_the_next_claim(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
     go(doubtful, "2026-01", *TO_REVIEW)
     review.answer(finding.id, "held", reason="时钟需核实", by="p-street")
@@ -202,7 +202,7 @@ def test_a_disallowed_meal_leaves_open_at_the_approval(doubtful: Town):
     assert balances(doubtful) == {("city", "granted"): -1500, ("city", "claimed"): 1000, ("city", "disallowed"): 500}
 
 
-def test_a_held_meal_voided_later_comes_to_nothing_in_the_next_claim(doubtful: Town):
+def test_a_withheld_meal_voided_later_nets_to_zero_next_claim(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
     review.answer(finding.id, "held", reason="时钟需核实", by="p-street")
     go(doubtful, "2026-01", *TO_APPROVED)
@@ -215,7 +215,7 @@ def test_a_held_meal_voided_later_comes_to_nothing_in_the_next_claim(doubtful: T
     ]
 
 
-def test_a_disallowed_meal_voided_later_takes_nothing_from_the_next_claim(doubtful: Town):
+def test_a_disallowed_meal_voided_later_costs_the_next_nothing(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
     go(doubtful, "2026-01", *TO_REVIEW)
     review.answer(finding.id, "disallowed", reason="无人就餐", by="p-street")
@@ -227,7 +227,7 @@ def test_a_disallowed_meal_voided_later_takes_nothing_from_the_next_claim(doubtf
     assert balances(doubtful) == {("city", "granted"): -1000, ("city", "claimed"): 1000}
 
 
-def test_holding_needs_a_reason_and_a_meal_with_money_in_the_claim(claimed: Town):
+def test_withholding_needs_a_reason_and_money_in_the_claim(claimed: Town):
     claim_id = claimed.claim("2026-01").id
     sale = uuid.UUID(claimed.sales[0])  # type: ignore[attr-defined]
     with pytest.raises(NeedsReason):
@@ -247,7 +247,7 @@ def test_nothing_is_held_once_the_claim_is_determined(claimed: Town):
         )  # type: ignore[attr-defined]
 
 
-def test_a_meal_of_an_earlier_claim_found_after_a_death_is_taken_back_by_the_next(town: Town):
+def test_an_earlier_meal_after_a_death_is_taken_back_next_claim(town: Town):
     from canteen.db import transaction  # noqa: PLC0415
     from canteen.registry import elders  # noqa: PLC0415 - needs the application
 
@@ -306,7 +306,7 @@ def enter(town: Town, by: str = "p-pay", *, day: date = date(2026, 2, 6)) -> int
         return payouts.enter(town.claim("2026-01").id, voucher="2026-0137", paid_on=day, by=by)
 
 
-def test_a_claim_is_paid_only_when_a_second_person_has_checked_the_voucher(claimed: Town):
+def test_a_claim_is_paid_only_after_a_second_person_s_check(claimed: Town):
     go(claimed, "2026-01", *TO_APPROVED)
     payout = enter(claimed)
     assert claims.state(claimed.session, claimed.claim("2026-01").id) == "approved"
@@ -335,7 +335,7 @@ def test_the_payee_is_kept_as_it_was(claimed: Town):
 
 
 @pytest.mark.parametrize("signer", ["by", "confirmed_by"])
-def test_whoever_made_or_confirmed_who_is_paid_neither_enters_nor_checks_a_payout(claimed: Town, signer: str):
+def test_whoever_registered_the_payee_handles_no_payout(claimed: Town, signer: str):
     go(claimed, "2026-01", *TO_APPROVED)
     two = {"by": "p-maker", "confirmed_by": "p-checker"} | {signer: "p-pay"}
     with transaction() as session:
@@ -349,7 +349,7 @@ def test_whoever_made_or_confirmed_who_is_paid_neither_enters_nor_checks_a_payou
         payouts.check(payout, "confirmed", by="p-pay")
 
 
-def test_a_second_payout_is_entered_only_after_the_first_was_refused(claimed: Town):
+def test_a_second_payout_needs_the_first_to_be_refused(claimed: Town):
     go(claimed, "2026-01", *TO_APPROVED)
     first = enter(claimed)
     with pytest.raises(payouts.PayoutWaits):
@@ -371,14 +371,14 @@ def test_a_claim_that_is_not_approved_is_not_paid(claimed: Town):
 
 
 @pytest.mark.parametrize("day", [date(2026, 1, 31), date(2026, 2, 8)])
-def test_a_payment_day_before_the_period_ended_or_in_the_future_is_refused(claimed: Town, day: date):
+def test_a_pay_day_within_the_period_or_in_future_is_refused(claimed: Town, day: date):
     go(claimed, "2026-01", *TO_APPROVED)
 
     with pytest.raises(payouts.BadPayDay):
         enter(claimed, day=day)
 
 
-def test_whoever_held_a_meal_does_not_release_it_by_answering_its_finding(doubtful: Town):
+def test_whoever_withheld_a_meal_cannot_release_it_by_an_answer(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
     review.answer(finding.id, "held", reason="时钟需核实", by="p-street")
 
@@ -390,7 +390,7 @@ def test_whoever_held_a_meal_does_not_release_it_by_answering_its_finding(doubtf
     assert doubtful.lines("2026-02") == [("released", "city", "2026-01", "k1-202601/1", 1, 1, 500)]
 
 
-def test_nobody_judges_what_he_submitted_or_sold_nor_submits_what_he_judged(doubtful: Town):
+def test_nobody_judges_what_they_submitted_or_sold_or_reverse(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
     with pytest.raises(SamePerson):
         review.answer(finding.id, "accepted", reason="", by="p-cashier")
@@ -425,7 +425,7 @@ def test_a_move_is_refused_when_the_amount_seen_has_changed(claimed: Town):
 
 
 @pytest.mark.parametrize("approved", [False, True])
-def test_a_meal_struck_out_by_mistake_is_released_by_another_person_into_the_next_claim(doubtful: Town, approved: bool):
+def test_a_wrongly_disallowed_meal_is_released_by_another(doubtful: Town, approved: bool):
     (finding,) = doubtful.findings("2026-01")
     go(doubtful, "2026-01", *TO_REVIEW)
     review.answer(finding.id, "disallowed", reason="无人就餐", by="p-street")
