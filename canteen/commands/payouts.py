@@ -73,7 +73,7 @@ def check(payout: int, reason: str | None, login: str, password: str, as_json: b
 @click.option("--contract", help="Of one contract.")
 @json_option
 def list_(contract: str | None, as_json: bool) -> None:
-    """Payouts, with the second person's word where there is one."""
+    """List payouts, with the second person's check where there is one."""
     with installation():
         query = select(Claim).order_by(Claim.from_day, Claim.number)
         if contract is not None:

@@ -1,4 +1,4 @@
-"""canteen period: close what is over, recompute a closed period, tell how things stand."""
+"""canteen period: close what is over, recompute a closed period, show the state of each."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from canteen.db import Base
 
 
 class Statement(Base):
-    """What a closed period came to: bytes and their hash, one a period, for ever the same (P16)."""
+    """The statement of a closed period: bytes and their hash, one a period, never changed (P16)."""
 
     __tablename__ = "statement"
     __table_args__ = {"sqlite_strict": True}
@@ -46,7 +46,7 @@ class Finding(Base):
 
 
 class FindingAnswer(Base):
-    """What a reviewer made of a finding; the newest holds."""
+    """A reviewer's answer to a finding; the newest counts."""
 
     __tablename__ = "finding_answer"
     __table_args__ = (
@@ -227,7 +227,7 @@ class Payout(Base):
 
 
 class PayoutCheck(Base):
-    """The second person's word on a payout."""
+    """The check of a payout by a second person (maker-checker)."""
 
     __tablename__ = "payout_check"
     __table_args__ = (

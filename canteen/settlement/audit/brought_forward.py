@@ -77,7 +77,7 @@ def _withheld(contract_id: str) -> Iterator[Any]:
 def _freed(one: Any, cut: Cut) -> bool:
     """Tell whether a withheld share was freed between the two cut-offs: released, or voided before anybody decided.
 
-    The void takes its money back as an adjustment of the same claim; both together come to nothing. What was struck
+    The void takes its money back as an adjustment of the same claim; together they are zero. What was disallowed
     out for good is taken back from there, so nothing is released.
     """
     if one.recorded is not None and one.recorded <= cut.facts:

@@ -11,7 +11,7 @@ ShareKey = tuple[uuid.UUID, int]  # sale, number of the share
 
 @dataclass(frozen=True, slots=True, order=True)
 class Difference:
-    """Where the second computation disagrees: what, of whom, what stands there and what should."""
+    """A disagreement of the second computation: which check, of what subject, the stored value and the right one."""
 
     code: str
     subject: str

@@ -1,6 +1,6 @@
 """Verify prorated budgets: price again what was asked, and compute parts and losses from it.
 
-The rule stands in docs/rulebook.md, `budget`. It is written here a second time: nothing of `closing/proration.py` is used.
+The rule is in docs/rulebook.md, `budget`. It is implemented here a second time: nothing of `closing/proration.py` is used.
 """
 
 from __future__ import annotations

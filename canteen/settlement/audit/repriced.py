@@ -23,7 +23,7 @@ from canteen.settlement.closing.requote import Quotes
 
 @dataclass(frozen=True, slots=True)
 class RepricedMeal:
-    """One sale as it should stand: shares as sold and how much of each may be claimed."""
+    """One sale as it should be booked: shares as sold and how much of each may be claimed."""
 
     id: uuid.UUID
     month: str

@@ -29,7 +29,7 @@ HELD_BY = ("open", "claimed", "disallowed", "paid", "excluded")
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What stands where, by fund: subsidies of sales that stand = open + claimed + disallowed + paid + excluded."""
+    """The balance of one fund: subsidies of valid sales = open + claimed + disallowed + paid + excluded."""
 
     fund: str
     sold: Fen

@@ -54,7 +54,7 @@ class PayoutChecked(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class PayoutStatus:
-    """A payout and what the second person said of it; outcome None while it waits."""
+    """A payout and its check by the second person; outcome None while it waits."""
 
     payout: Payout
     check: PayoutCheck | None

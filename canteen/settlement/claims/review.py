@@ -2,7 +2,7 @@
 
 Everything is named by (line, sale, share, fen). Nothing is taken back: a change of mind is another answer, and a
 withheld meal that is cleared goes to the next claim, as does one struck out that the canteen answered for (ruling 47).
-Nobody judges what he submitted or sold, and whoever kept a meal out does not let it in again (P23).
+Nobody judges what they submitted or sold, and nobody releases a meal that they withheld or disallowed (P23).
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def answer(finding_id: int, outcome: str, *, reason: str, by: str, seen: int | N
 
 
 def _lock_finding(session: Session, finding_id: int) -> tuple[Finding, Sale | None, Claim, Period]:
-    """Lock, in the order of all locks, the gate, whoever ate and the claim of a finding. Raises NoFinding, MoveNotOpen."""
+    """Lock, in the order of all locks, the gate, the eater and the claim of a finding. Raises NoFinding, MoveNotOpen."""
     finding = session.get(Finding, finding_id)
     if finding is None:
         raise NoFinding
@@ -129,7 +129,7 @@ def _record_answer(session: Session, claim: Claim, finding: Finding, n: int, out
 
 
 def _take_back(session: Session, claim: Claim, sale: Sale, finding: Finding) -> None:
-    """Exclude by counter-transfers what an earlier claim holds of a disallowed meal. Raises NothingToWithhold."""
+    """Exclude by counter-transfers what an earlier claim includes of a disallowed meal. Raises NothingToWithhold."""
     moves = list(_taken_back(session, sale, finding))
     moves += adjustments.struck(session, sale, finding.code, f"finding:{finding.id}")
     if not moves:
@@ -347,7 +347,7 @@ def standing(session: Session, sale_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID,
 
 
 def _line_of(session: Session, claim: Claim, sale: Sale, fund: str) -> int:
-    """Return the number of the claim's line that holds this meal's money from a fund."""
+    """Return the number of the claim's line that includes this meal's money from a fund."""
     kind = "meals" if sale.service_day >= claim.from_day else "supplement"
     query = select(ClaimLine.n).where(
         ClaimLine.claim_id == claim.id,

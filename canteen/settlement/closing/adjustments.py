@@ -29,7 +29,7 @@ MOVED = ("revalue", "void", "verdict")  # movements that decide what of a differ
 
 @dataclass(frozen=True, slots=True)
 class Booked:
-    """What a period's claim holds of one difference: below zero where it takes back."""
+    """One difference as a period's claim includes it: below zero where it takes back."""
 
     key: Key
     sale: uuid.UUID

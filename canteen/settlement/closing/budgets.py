@@ -13,7 +13,7 @@ from canteen import clock
 from canteen.policy import budget_ids, days
 from canteen.rulebooks.models import JoinedRulebook
 
-_known: dict[str, dict[str, str]] = {}  # of rulebooks by hash: a hash never tells of another book
+_known: dict[str, dict[str, str]] = {}  # of rulebooks by hash: a hash never names another rulebook
 
 
 def prorated(session: Session, book: str, allowance: str) -> bool:

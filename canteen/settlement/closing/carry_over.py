@@ -29,8 +29,8 @@ def lines(period: Period, cut: Cut) -> dict[Key, tuple[int, int, Fen]]:
 def released(period: Period, cut: Cut) -> dict[Key, tuple[int, int, Fen]]:
     """Sum withheld fen released since the close before, by the line it was withheld from.
 
-    A withheld meal that was voided meanwhile comes back too: its void stands among the adjustments, and together
-    they come to nothing.
+    A withheld meal that was voided meanwhile comes back too: its void is among the adjustments, and together
+    they are zero.
     """
     fen: dict[Key, Fen] = defaultdict(int)
     meals: dict[Key, set[Any]] = defaultdict(set)

@@ -46,7 +46,7 @@ class PricedShare:
 
 @dataclass(frozen=True, slots=True)
 class SalePrice:
-    """What a quote came to: due = list less the parts, and the surcharge besides."""
+    """The result of a quote: due = list less the shares, plus the surcharge."""
 
     list_fen: Fen
     due_fen: Fen
@@ -77,7 +77,7 @@ class SalePrice:
 
 @dataclass(frozen=True, slots=True)
 class LimitUse:
-    """What a sale asked of an allowance and was granted; `left` is the arrival of its void, None while it stands."""
+    """What a sale asked of an allowance and was granted; `left` is the arrival of its void, None while there is none."""
 
     sale: str
     person: str
@@ -108,12 +108,12 @@ class Sold:
     priced: SalePrice
     own: tuple[str, str]  # (input hash, rulebook hash)
     voided: bool
-    arrived: date | None = None  # the day it came, where that is known
+    arrived: date | None = None  # the day it arrived, where that is known
 
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """A payment: what it said was due, what its tenders came to, what its sales were sold for."""
+    """A payment: its stated due, the sum of its tenders, and the sum of what its sales were sold for."""
 
     id: str
     due: Fen
@@ -188,7 +188,7 @@ def _without(sold: SalePrice, ours: SalePrice, rules: frozenset[str]) -> tuple[S
 
 @dataclass(slots=True)
 class _Window:
-    """How one allowance of one person stands while its uses are replayed."""
+    """The usage of one allowance by one person while its uses are replayed."""
 
     limit: int
     days: Counter[date] = field(default_factory=Counter)
@@ -209,7 +209,7 @@ class _Window:
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """A use that its allowance does not hold. `beyond`: it was granted all the same (after a merge)."""
+    """A use that exceeds its allowance. `beyond`: it was granted all the same (after a merge)."""
 
     use: LimitUse
     beyond: bool

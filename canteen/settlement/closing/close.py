@@ -48,7 +48,7 @@ SETTLING = 0.05  # seconds between two looks at records under way
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """What a close answers: the same for whoever asks, but for `flipped`, which is true for the one who closed."""
+    """The result of a close, the same for every caller except `flipped`: true for the one that closed the period."""
 
     period_id: int
     claim: str
@@ -57,7 +57,7 @@ class Closed:
 
 
 def close(contract_id: str, day: date, *, by: str) -> Closed:
-    """Close the contract's period that holds `day`, store its statement and findings, and draft its claim.
+    """Close the contract's period that contains `day`, store its statement and findings, and draft its claim.
 
     What was flipped before and without statement is computed first, so that where that fails nothing more is flipped.
     Raises NoContract, PeriodNotOver, EarlierPeriodOpen.

@@ -1,6 +1,6 @@
 """Read who a claim is of, who is paid and what its funds are called, as of the close.
 
-The names stand in the statement, under its hash. Statements older than that are told the names as they were at their
+The names are in the statement, under its hash. Statements older than that get the names as they were at their
 cut, which change no more either (see `canteen.names`).
 """
 
@@ -109,7 +109,7 @@ def at(session: Session, asked: Sequence[PartiesAt]) -> list[Parties]:
 
 
 class Funds:
-    """What the rulebooks call each fund: of two names one in a published rulebook holds, and of those the later."""
+    """What the rulebooks call each fund: of two names the one in a published rulebook wins, and of those the later."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

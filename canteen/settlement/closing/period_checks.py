@@ -76,7 +76,7 @@ def _of_earlier_sales(
 ) -> Iterator[Finding]:
     """Find what deaths or merges recorded after an earlier close mean for its sales. The closed claim is unchanged.
 
-    Meals after a death (ruling 11), and meals that an allowance does not hold now that two turn out to be one
+    Meals after a death (ruling 11), and meals that exceed an allowance now that two entries are known to be one
     (ruling 42). What the close before could have named is not named again.
     """
     ids = gather_persons.known_late(period, known, cut)

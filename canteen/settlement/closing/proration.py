@@ -1,9 +1,9 @@
 """Share a budget out pro rata when its window is over (按比例核减). The rule is in docs/rulebook.md, `budget`.
 
-The first close of a period that reaches the window's last day reads, under the budget's lock, what all standing meals
+The first close of a period that reaches the window's last day reads, under the budget's lock, what all valid meals
 asked, and writes down each contract's part. Every contract is then booked by its own close, before its period's row is
 flipped: so its claim holds what may be claimed, and a close that is killed or run twice books once. In which order the
-contracts close does not matter. What comes later has what the parts left, as limits are held at the sale.
+contracts close does not matter. What arrives later draws on what the parts left, as limits are counted at the sale.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ ShareKey = tuple[uuid.UUID, int]  # sale, share
 def parts(room: Fen, asked: Sequence[Fen]) -> list[Fen]:
     """Share `room` out: all that was asked where it suffices, else pro rata by largest remainder, ties to the earlier.
 
-    The parts come to the lesser of `room` and all that was asked, and none is more than was asked.
+    The parts sum to the lesser of `room` and all that was asked, and none is more than was asked.
     """
     return list(asked) if sum(asked) <= room else split(room, asked)
 

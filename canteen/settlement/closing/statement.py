@@ -13,12 +13,12 @@ from canteen.money import Fen
 from canteen.settlement.closing.checks import Finding
 
 KINDS = ("meals", "supplement", "adjustment", "released", "carried", "revaluation")
-VERSION = 2  # 1 told no names
+VERSION = 2  # version 1 had no names
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Key:
-    """What a claim line stands for; `origin` is the number of the claim (and line) that it follows, or ''."""
+    """What identifies a claim line; `origin` is the number of the claim (and line) that it follows, or ''."""
 
     kind: str
     fund: str
@@ -49,7 +49,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Everything a closed period came to."""
+    """All figures of a closed period."""
 
     contract: str
     district: str
@@ -57,7 +57,7 @@ class Figures:
     last: date
     cut: Cut
     lines: tuple[Line, ...]
-    totals: Mapping[str, Fen]  # meals, persons, guests, list, due, surcharge, and fen by payer of the sales that stand
+    totals: Mapping[str, Fen]  # meals, persons, guests, list, due, surcharge, and fen by payer of valid sales
     excluded: Mapping[str, Fen]  # by reason
     tenders: Mapping[str, Fen]  # by kind
     sales: int

@@ -26,7 +26,7 @@ SIZE = 50  # meals on a page
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """The standing meals of a meal period."""
+    """The valid meals of a meal period."""
 
     period: str
     meals: int
@@ -54,7 +54,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Excluded(Served):
-    """A standing meal of which `fen` may not be claimed; `reasons` are stable codes."""
+    """A valid meal of which `fen` may not be claimed; `reasons` are stable codes."""
 
     fen: Fen
     reasons: tuple[str, ...]
@@ -62,7 +62,7 @@ class Excluded(Served):
 
 @dataclass(frozen=True, slots=True)
 class ServingDay:
-    """A canteen's service day; `voids` counts meals taken back, which stand in no total."""
+    """A canteen's service day; `voids` counts voided meals, which are in no total."""
 
     totals: list[Total]
     voids: int

@@ -1,7 +1,7 @@
 """Write a claim and its meals as an .xlsx workbook: amounts as exact numbers, ids as text, never a formula (P30).
 
 Written row by row, the meals read by keyset pages, so that a claim of any size needs the same memory. The meals are
-told as the close saw them and add up to the claim's lines (P16, P19). Same claim in the same state, same cells.
+shown as the close read them and add up to the claim's lines (P16, P19). Same claim in the same state, same cells.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Exported:
 
 
 def claim(claim_id: int, path: Path, *, insider: bool = True, accounts: bool = False) -> Exported:
-    """Write the claim's summary, meals, what came from or went back to other months, review and payouts. Raises NoClaim.
+    """Write the claim's summary, meals, meals added from or taken back to other months, review and payouts. Raises NoClaim.
 
     insider   whether the reader may be told of deaths and classes; a canteen's own people are not (rulings 12 and 14)
     accounts  whether the reader pays, and is told the payee's whole account number

@@ -25,7 +25,7 @@ from canteen.settlement.models import Claim, WithheldAnswer, WithheldMeal
 
 @dataclass(frozen=True, slots=True)
 class LineMeals:
-    """A page of a line's meals, with the fen that this line holds of each."""
+    """A page of a line's meals, with the fen that this line includes of each."""
 
     rows: list[tuple[MealRow, Fen]]
     after: str | None

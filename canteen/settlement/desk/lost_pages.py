@@ -33,7 +33,7 @@ MOST_DIGITS = 15
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A run declared lost, as the pages show it; `releases` are the claims that it holds up until it is confirmed."""
+    """A run declared lost, as the pages show it; `releases` are the claims that wait until it is confirmed."""
 
     row: LostNumbers
     tablet: str

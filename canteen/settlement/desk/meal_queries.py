@@ -39,7 +39,7 @@ class ShownShare:
 
 @dataclass(frozen=True, slots=True)
 class MealRow:
-    """One meal of a claim as people read it; `claimable` is what stands in the claim, 0 when voided."""
+    """One meal of a claim as people read it; `claimable` is what the claim includes of it, 0 when voided."""
 
     id: uuid.UUID
     day: date
@@ -97,7 +97,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Upto:
-    """The close that a claim's meals are told as of, so that its file tells the same for ever (P16)."""
+    """The close as of which a claim's meals are shown, so that its file is always the same (P16)."""
 
     period_id: int
     cut: Cut

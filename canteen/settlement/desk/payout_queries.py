@@ -28,7 +28,7 @@ class PaidTo:
 
 @dataclass(frozen=True, slots=True)
 class PayRow:
-    """A claim to be paid, or a payout with what was said of it."""
+    """A claim to be paid, or a payout with the outcome of its check."""
 
     claim: Claim
     canteen: str

@@ -63,7 +63,7 @@ def _withheld_meals(rows: Sequence[withheld_queries.WithheldRow]) -> dict[uuid.U
 @allowed(*JUDGES)
 def clear() -> ResponseReturnValue:
     """Release the ticked withheld meals to the next claim, or disallow them, each by itself."""
-    boxes = request.form.getlist("withheld")  # a box stands for all shares of a meal
+    boxes = request.form.getlist("withheld")  # a box covers all shares of a meal
     ticked = [number for box in boxes for one in box.split(",") if (number := whole(one)) >= 0]
     rows = [db.session.get(WithheldMeal, number) for number in ticked]
     if not all(row and _judged(db.session.get_one(Claim, row.claim_id).contract_id) for row in rows):

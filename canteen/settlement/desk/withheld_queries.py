@@ -17,7 +17,7 @@ from canteen.settlement.models import Claim, ClaimLine, Statement, WithheldAnswe
 
 @dataclass(frozen=True, slots=True)
 class WithheldRow:
-    """A withheld meal that waits for a word."""
+    """A withheld meal that waits for a decision."""
 
     withheld: WithheldMeal
     claim: str
