@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 PORT ?= 8000
 SCALE ?= 1
+ONLY ?=
+JSON ?=
 T ?=
 ARGS ?=
 FULL ?=
@@ -51,10 +53,10 @@ format: ## put Python into the house format and mend what lint can mend
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
-bench: ## measure speed beside bare baselines (SCALE changes the volume)
+bench: ## measure speed beside bare baselines (ONLY=checkout one part, SCALE=0.1 million sales, JSON=file)
 	@tools/setup dev
 	@tools/system
-	@$(BIN)/python -m bench --scale $(SCALE)
+	@$(BIN)/python -m bench --scale $(SCALE) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON)) $(ARGS)
 
 soak: ## the tests with the full figures of the promises (hours)
 	@$(MAKE) --no-print-directory test FULL=1

@@ -1,178 +1,173 @@
-"""Checkouts a second: pgbench on the least shape, pgbench on our own statements, and the product itself."""
+"""Checkouts as tablets send them, over HTTP, at several loads; every contender in turn, round by round."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import cycle, islice
 from typing import Any
 
-from bench import own, pgbench, world
+from bench import client
 from bench.report import Report, median, ratio
-from tests.rigs.postgres import Server
+from bench.rig import COUPLES, SINGLES, WARM, Contender, Rig
 
-ELDERS = 20_000
-STRIDE = 2_400  # cards between two clients
-SPARE = 60  # of them, for the checkouts that open accounts and are listened to
-WARM = 25
-HERE = Path(__file__).parent
-TARGETS = {1: (0.75, 1.5), 4: (0.40, 3.0), 8: (0.40, 3.0)}  # clients: tps / least, p99 / p99 of least
-NAMES = {"least": "pgbench, least shape", "own": "pgbench, our statements", "product": "records.accept"}
+RATE = 40.0  # checkouts a second at a fixed arrival rate: sixteen busy counters ring up fewer
+GUESS = 250.0  # checkouts a second that a contender is thought to do before it has been measured
+SPARE = 1.4  # of what it did last time lies ready
+CREATED = b"created"
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """What a run is made of."""
+class Point:
+    """One load. `diners` sales stand on one payment; `events`: caches are emptied meanwhile by other events."""
 
-    server: Server
-    folder: Path
-    clients: tuple[int, ...]
-    rounds: int
-    seconds: int
-
-    def sealed(self, till: int) -> int:
-        """How many checkouts lie ready for a client: the more clients share the machine, the fewer each will do."""
-        return WARM + self.seconds * (500 if till == 0 else 250 if till < 4 else 120)
+    name: str
+    clients: int
+    rate: float | None = None
+    diners: int = 1
+    events: bool = False
 
     @property
-    def template(self) -> str:
-        return "canteen_bench_world"
+    def tills(self) -> range:
+        return (COUPLES if self.diners > 1 else SINGLES)[: self.clients]
 
     @property
-    def base(self) -> str:
-        return "canteen_bench_least"
+    def contenders(self) -> tuple[str, ...]:
+        return ("product", "before") if self.events or self.diners > 1 else ("least", "floor", "product", "before")
 
 
-def prepare(bench: Bench) -> int:
-    """Make the template database, the sealed checkouts and the scripts; answers how many statements a checkout has."""
-    for name in (bench.template, bench.base):
-        bench.server.drop(name)
-        bench.server.create(name, "template0")
-    with bench.server.connect(bench.base) as connection:
-        connection.execute((HERE / "base.sql").read_text())
-    config = world.settings(bench.server.url(bench.template), bench.folder)
-    most = max(bench.clients)
-    world.make(config, ELDERS, most + 1)
-    for till in range(most):
-        cards = [(till * STRIDE + n) % (ELDERS - SPARE) for n in range(bench.sealed(till))]
-        world.seal(config, till, cards, bench.folder / f"sealed{till}.jsonl")
-    # The first checkouts open period and accounts, so that they stand in the template and have their ids.
-    world.seal(config, most, range(ELDERS - SPARE, ELDERS), bench.folder / f"sealed{most}.jsonl")
-    return own.script(config, most, ELDERS - SPARE - 1, bench.folder / "own.pgb")
-
-
-def run(bench: Bench, report: Report) -> None:
-    """Measure in rotating order and print."""
-    statements = prepare(bench)
-    contenders = ["least", "own", "product"]
-    rows: list[dict[str, Any]] = []
-    for number in range(bench.rounds):
-        for clients in bench.clients:
-            at = number % len(contenders)
-            for name in contenders[at:] + contenders[:at]:
-                found = _measure(bench, name, clients)
-                rows.append({"round": number, "name": name, "clients": clients, **found})
-    shown = [_row(rows, name, clients) for clients in bench.clients for name in contenders]
-    report.table(
-        f"Checkout on PostgreSQL ({bench.rounds} rounds of {bench.seconds} s; one checkout is {statements} statements)",
-        (
-            "clients",
-            "contender",
-            "tps",
-            "p50 ms",
-            "p99 ms",
-            "tps/least",
-            "target",
-            "p99/least",
-            "target",
-            "tps/own",
-            "CPU ms",
-        ),
-        shown,
-        raw=rows,
-    )
-    _memory(report, rows)
-    for name in (bench.template, bench.base):
-        bench.server.drop(name)
-
-
-def _row(rows: list[dict[str, Any]], name: str, clients: int) -> list[object]:
-    mine = [row for row in rows if row["name"] == name and row["clients"] == clients]
-    least, latest = TARGETS.get(clients, (None, None))
-    product = name == "product"
+def points(clients: Sequence[int], rate: float = RATE) -> list[Point]:
+    """A closed loop at each number of clients, then the fixed rate, couples, and a stream of events."""
     return [
-        clients,
-        NAMES[name],
-        median(row["tps"] for row in mine),
-        median(row["p50"] for row in mine),
-        median(row["p99"] for row in mine),
-        ratio(rows, name, "least", "tps", clients=clients),
-        f">= {least}" if product else None,
-        ratio(rows, name, "least", "p99", clients=clients),
-        f"<= {latest}" if product else None,
-        ratio(rows, name, "own", "tps", clients=clients),
-        median(row["cpu_ms"] for row in mine) if product else None,
+        *(Point(str(count), count) for count in clients),
+        Point("rate", 16, rate=rate),
+        Point("couples", 8, diners=2),
+        Point("events", 8, events=True),
     ]
 
 
-def _memory(report: Report, rows: list[dict[str, Any]]) -> None:
-    most = max((row["rss_mb"] for row in rows if row.get("rss_mb")), default=None)
-    report.table("Memory of one checkout process", ("what", "peak RSS MB"), [("records.accept", most)])
+def run(rig: Rig, loads: Sequence[Point], rounds: int, seconds: int, report: Report) -> None:
+    """Measure in rotating order, print, and keep the ratios."""
+    rows: list[dict[str, Any]] = []
+    for number in range(rounds):
+        for one in rig.contenders.values():
+            _stock(rig, one, loads, rows, seconds)
+        for point in loads:
+            names = [name for name in point.contenders if name in ("least", "floor") or name in rig.contenders]
+            at = number % len(names)
+            for name in names[at:] + names[:at]:
+                found = _measure(rig, name, point, seconds, number)
+                rows.append({"round": number, "name": name, "point": point.name, **found})
+                print(f"  round {number + 1} {point.name} {name}: {found['tps']:.0f} a second", flush=True)
+    tell(report, "checkout", f"Checkout on PostgreSQL, {rig.meals} sales in the tables", loads, rows, rounds, seconds)
+    report.figures("checkout", {"bytes_per_sale": _bytes(rig)})
 
 
-def _measure(bench: Bench, name: str, clients: int) -> dict[str, float]:
+def _stock(rig: Rig, one: Contender, loads: Sequence[Point], rows: Sequence[dict[str, Any]], seconds: int) -> None:
+    """Seal what the tablets will send in this round, on top of what was left over."""
+    for diners in sorted({point.diners for point in loads}):
+        wanted = [0] * COUPLES.stop
+        for point in (point for point in loads if point.diners == diners):
+            past = [row["tps"] for row in rows if row["name"] == one.tree.name and row["point"] == point.name]
+            each = needed(point, past[-1] if past else GUESS, seconds)
+            for till in point.tills:
+                wanted[till] += each
+        rig.seal(one, [max(0, n - len(one.ready.get(till, ()))) for till, n in enumerate(wanted)], diners)
+
+
+def needed(point: Point, sales_a_second: float, seconds: int) -> int:
+    """How many checkouts each till should have ready for one measurement."""
+    rate = point.rate * 1.3 if point.rate else sales_a_second * SPARE / point.diners
+    return WARM + 5 + round(rate * seconds / point.clients)
+
+
+def _measure(rig: Rig, name: str, point: Point, seconds: int, number: int) -> dict[str, Any]:
     if name == "least":
-        with bench.server.connect(bench.base) as connection:
-            connection.execute("TRUNCATE base.sale, base.sale_line, base.ledger, base.idem RESTART IDENTITY CASCADE")
-            connection.execute("CHECKPOINT")
-        return pgbench.run(bench.server, bench.base, HERE / "base.pgb", clients=clients, seconds=bench.seconds)
-    database = "canteen_bench_run"
-    _copy(bench, database)
-    try:
-        if name == "own":
-            script = bench.folder / "own.pgb"
-            return pgbench.run(bench.server, database, script, clients=clients, seconds=bench.seconds)
-        return drive(bench.server.url(database), bench.folder, clients, bench.seconds)
-    finally:
-        bench.server.drop(database)
+        return rig.pgbench("base.pgb", point.clients, seconds, point.rate)
+    due = client.arrivals(point.rate, seconds, number) if point.rate else None
+    if name == "floor":
+        # Any tree's requests will do: it reads them and looks at nothing.
+        some = next(iter(rig.contenders.values())).ready
+        queues = [deque(islice(cycle(list(some[till])[:50]), 100_000)) for till in point.tills]
+        return rig.over_http(name, queues, CREATED, seconds, due)
+    one = rig.contenders[name]
+    with rig.disturbed(one if point.events else None):
+        return rig.over_http(name, [one.ready[till] for till in point.tills], CREATED, seconds, due, point.diners)
 
 
-def _copy(bench: Bench, name: str) -> None:
-    bench.server.drop(name)
-    bench.server.create(name, bench.template)
-    with bench.server.connect(name) as connection:
-        connection.execute("ANALYZE")
-        connection.execute("CHECKPOINT")
+def tell(
+    report: Report, part: str, title: str, loads: Sequence[Point], rows: list[dict[str, Any]], rounds: int, seconds: int
+) -> None:
+    """Print a table of all loads and contenders, and keep the ratios of each load."""
+    shown = []
+    for point in loads:
+        for name in point.contenders:
+            if mine := [row for row in rows if row["name"] == name and row["point"] == point.name]:
+                medians = [_median(mine, figure) for figure in FIGURES]
+                over = [ratio(rows, name, "least", "tps", point=point.name), *(
+                    ratio(rows, name, "least", figure, point=point.name) for figure in ("p99", "pg_cpu_ms")
+                )]  # fmt: skip
+                shown.append([point.name, name, *medians, *over])
+    columns = ("load", "contender", "tps", "p50 ms", "p99 ms", "PG CPU ms", "server CPU ms", "client CPU ms")
+    report.table(f"{title} ({rounds} rounds of {seconds} s)", (*columns, "tps/L", "p99/L", "PG CPU/L"), shown, raw=rows)
+    report.figures(part, {point.name: ratios(rows, point.name) for point in loads})
 
 
-def drive(url: str, folder: Path, clients: int, seconds: int) -> dict[str, float]:
-    """Run so many client processes at once and put their times together."""
-    command = [sys.executable, "-m", "bench.load", url, str(folder)]
-    started = [
-        subprocess.Popen(
-            [*command, str(till), str(seconds), str(WARM)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE.parent,
-        )
-        for till in range(clients)
-    ]  # fmt: skip
-    for process in started:
-        assert process.stdout is not None
-        if process.stdout.readline().strip() != "ready":
-            raise RuntimeError("a client did not get ready")
-    for process in started:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    found = [json.loads(process.communicate()[0]) for process in started]
-    took = sorted(each for one in found for each in one["took"])
-    if any(one["ran_out"] for one in found):
-        print("  (a client ran out of sealed checkouts before its time was over)", flush=True)
+FIGURES = ("tps", "p50", "p99", "pg_cpu_ms", "server_cpu_ms", "client_cpu_ms")
+
+
+def ratios(rows: list[dict[str, Any]], point: str) -> dict[str, Any]:
+    """The product over each base at one load, medians over rounds, and the bases themselves.
+
+    `…_by_cpu` says by how much more or less the machine could do if only processors limited it: where others use the
+    machine too, wall time and processors disagree, and processors decide.
+    """
+    mine = [{**row, "cpu_ms": total_cpu(row)} for row in rows if row["point"] == point]
+
+    def over(base: str, figure: str) -> float | None:
+        return ratio(mine, "product", base, figure, point=point)
+
+    names = sorted({row["name"] for row in mine})
     return {
-        "tps": sum(len(one["took"]) / one["seconds"] for one in found),
-        "p50": took[len(took) // 2],
-        "p99": took[int(len(took) * 0.99)],
-        "cpu_ms": median(one["cpu_ms"] for one in found),
-        "rss_mb": max(one["rss_mb"] for one in found),
+        "tps_over_l": over("least", "tps"),
+        "p99_over_l": over("least", "p99"),
+        "pg_cpu_over_l": over("least", "pg_cpu_ms"),
+        "server_cpu_over_floor": over("floor", "server_cpu_ms"),
+        "tps_over_floor": over("floor", "tps"),
+        "tps_over_before": over("before", "tps"),
+        "p99_over_before": over("before", "p99"),
+        "pg_cpu_over_before": over("before", "pg_cpu_ms"),
+        "server_cpu_over_before": over("before", "server_cpu_ms"),
+        "tps_over_l_by_cpu": _inverse(over("least", "cpu_ms")),
+        "tps_over_before_by_cpu": _inverse(over("before", "cpu_ms")),
+        "bases": {
+            name: {figure: _median([row for row in mine if row["name"] == name], figure) for figure in FIGURES}
+            for name in names
+        },
     }
+
+
+def total_cpu(row: dict[str, Any]) -> float | None:
+    """Milliseconds of processor that one sale cost client, server and database together; None where unknown."""
+    if row["pg_cpu_ms"] is None:
+        return None
+    return float(row["pg_cpu_ms"] + (row["server_cpu_ms"] or 0.0) + row["client_cpu_ms"])
+
+
+def _inverse(value: float | None) -> float | None:
+    return 1 / value if value else None
+
+
+def _median(rows: Sequence[dict[str, Any]], figure: str) -> float | None:
+    found = [row[figure] for row in rows if row[figure] is not None]
+    return median(found) if found else None
+
+
+def _bytes(rig: Rig) -> dict[str, float | None]:
+    """By how much the databases grew with each sale, indexes included."""
+    found: dict[str, float | None] = {
+        name: (rig.size(one) - one.size) / one.booked for name, one in rig.contenders.items() if one.booked
+    }
+    base, ours = found.get("before"), found.get("product")
+    return found | {"product_over_before": ours / base if ours and base else None}

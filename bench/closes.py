@@ -1,33 +1,37 @@
-"""Closing a period of very many meals: claim part and verify part apart, beside the bare sum over the same transfers."""
+"""Closing a period of very many meals: claim and audit apart, beside the bare sum over the same transfers."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import memory, world
+from bench import memory, pages, processors, world
 from bench.report import Report, median
-from canteen import clock
-from canteen.clock import Span
+from bench.trees import ROOT
 from canteen.db import db, upgrade
-from canteen.demo import bulk, city, volume
+from canteen.demo import bulk, volume
 from canteen.settlement.audit import verify
 from canteen.settlement.closing import carry_over, close, lines
 from tests.rigs.postgres import Server
 
 DATABASE = "canteen_bench_close"
 BARE = "SELECT fund, sum(fen) FROM transfer WHERE period_id = %(period)s AND movement = 'meal' GROUP BY fund"
-TARGETS = {"claim": "<= 1.5", "close": "<= 6", "verify": None}
+TARGETS = {"claim": "<= 1.5", "close": "<= 50", "verify": None}
+NAMED = 2000  # elders on the roster besides those who only eat
 
 
-def run(server: Server, folder: Path, meals: int, rounds: int, report: Report) -> None:
-    """Load, close once in a process of its own, then time each part again over the closed period."""
+def run(server: Server, folder: Path, meals: int, rounds: int, report: Report, parts: Sequence[str]) -> None:
+    """Load and close once, each in a process of its own; then what is asked for of `parts`: close, pages.
+
+    close   the claim's sums again and again beside the bare sum, and the whole audit once
+    pages   every page of the desk over the closed month
+    """
     server.drop(DATABASE)
     server.create(DATABASE, "template0")
     url = server.url(DATABASE)
@@ -36,67 +40,87 @@ def run(server: Server, folder: Path, meals: int, rounds: int, report: Report) -
         with server.connect(DATABASE) as connection:
             connection.execute("VACUUM ANALYZE")
         closed = child("close", url, folder, meals)
-        parts = child("parts", url, folder, rounds)
-        checked = child("verify", url, folder, meals)
+        if "close" in parts:
+            again, checked = child("parts", url, folder, rounds), child("verify", url, folder, meals)
+            _tell(meals, loaded, closed, again, checked, report)
+        if "pages" in parts:
+            pages.run(_child("bench.pages", url, str(folder), str(4 * rounds)), meals, report)
     finally:
         server.drop(DATABASE)
-    bare = median(parts["bare"])
+
+
+def _tell(
+    meals: int,
+    loaded: dict[str, Any],
+    closed: dict[str, Any],
+    again: dict[str, Any],
+    checked: dict[str, Any],
+    report: Report,
+) -> None:
+    bare = median(again["bare"])
     rows = [
-        ["load by COPY", loaded["seconds"], None, None, loaded["rss_mb"]],
-        ["SELECT fund, sum(fen) ... GROUP BY fund", bare, 1.0, None, None],
-        [
-            "claim part: lines by fund and month",
-            median(parts["claim"]),
-            _over(parts, "claim"),
-            TARGETS["claim"],
-            parts["rss_mb"],
-        ],
-        [
-            "close: claim, statement, findings",
-            closed["seconds"],
-            closed["seconds"] / bare,
-            TARGETS["close"],
-            closed["rss_mb"],
-        ],
-        ["period verify", checked["seconds"], checked["seconds"] / bare, None, checked["rss_mb"]],
+        ["load by COPY", loaded["seconds"], loaded["cpu"], None, None, loaded["rss_mb"]],
+        ["SELECT fund, sum(fen) ... GROUP BY fund", bare, None, 1.0, None, None],
+        ["claim part: lines by fund and month", median(again["claim"]), None, _over(again), TARGETS["claim"], None],
+        ["close: claim, statement, findings", *_part(closed, bare), TARGETS["close"], closed["rss_mb"]],
+        ["period verify", *_part(checked, bare), TARGETS["verify"], checked["rss_mb"]],
     ]
     title = f"Close of {meals} meals (claim {closed['fen']} fen, {checked['differences']} differences found by verify)"
-    report.table(
-        title, ("part", "seconds", "/ bare", "target", "peak RSS MB"), rows, raw=[loaded, closed, parts, checked]
+    columns = ("part", "seconds", "CPU s", "/ bare", "target", "peak RSS MB")
+    report.table(title, columns, rows, raw=[loaded, closed, again, checked])
+    report.figures(
+        "close",
+        {
+            "meals": meals,
+            "wall_over_group_by": closed["seconds"] / bare,
+            "cpu_us_per_meal": closed["cpu"] * 1e6 / meals,
+            "rss_over_idle_mb": closed["rss_mb"] - closed["idle_mb"],
+            "claim_over_group_by": _over(again),
+            "verify_over_group_by": checked["seconds"] / bare,
+            "verify_cpu_us_per_meal": checked["cpu"] * 1e6 / meals,
+            "verify_rss_over_idle_mb": checked["rss_mb"] - checked["idle_mb"],
+            "bases": {
+                "group_by_seconds": bare,
+                "seconds": closed["seconds"],
+                "verify_seconds": checked["seconds"],
+                "idle_rss_mb": closed["idle_mb"],
+            },
+        },
     )
 
 
-def _over(parts: dict[str, Any], name: str) -> float:
-    return median(each / bare for each, bare in zip(parts[name], parts["bare"], strict=True))
+def _part(found: dict[str, Any], bare: float) -> tuple[float, float, float]:
+    return found["seconds"], found["cpu"], found["seconds"] / bare
+
+
+def _over(again: dict[str, Any]) -> float:
+    return median(each / bare for each, bare in zip(again["claim"], again["bare"], strict=True))
 
 
 def child(what: str, url: str, folder: Path, number: int) -> dict[str, Any]:
     """One part in a process of its own: what it measured."""
+    return _child("bench.closes", what, url, str(folder), str(number))
+
+
+def _child(module: str, *words: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "bench.closes", what, url, str(folder), str(number)],
-        cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, text=True, check=True,
+        [sys.executable, "-m", module, *words], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
     )  # fmt: skip
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def month() -> Span:
-    """The month before this one: it can be closed."""
-    return Span.month(clock.today().replace(day=1) - timedelta(days=1))
-
-
 def _load(number: int) -> dict[str, Any]:
-    city.name_installation(1)
-    city.build_places(month().first)
-    city.build_rulebooks(drafter="bench-a", publisher="bench-b", first=month().first)
+    world.build_places()
+    world.add_elders(NAMED)
     began = time.perf_counter()
-    volume.add(1, number, month())
+    volume.add(1, number, world.month())
     return {"seconds": time.perf_counter() - began}
 
 
 def _close(_number: int) -> dict[str, Any]:
     began = time.perf_counter()
-    done = close.close(bulk.CONTRACT, month().last, by="system")
+    done = close.close(bulk.CONTRACT, world.month().last, by="system")
     spent = time.perf_counter() - began
     fen = db.session.connection().exec_driver_sql("SELECT fen FROM claim").scalar_one()
     return {"seconds": spent, "fen": int(fen), "claim": done.claim}
@@ -142,7 +166,10 @@ if __name__ == "__main__":
     if given == "load":
         upgrade(url_)
     with world.opened(settings):
+        db.session.connection()
+        db.session.rollback()
         memory.start()
+        idle, busy = processors.memory_mb(os.getpid()), time.process_time()
         said = {"load": _load, "close": _close, "parts": _parts, "verify": _verify}[given](count)
-        said["rss_mb"] = memory.peak_mb()
+        said |= {"rss_mb": memory.peak_mb(), "idle_mb": idle, "cpu": time.process_time() - busy}
     print(json.dumps(said))

@@ -7,14 +7,14 @@ import shutil
 import sqlite3
 import time
 import uuid
+from collections import deque
 from pathlib import Path
 from typing import Any
 
-from bench import world
-from bench.checkouts import drive
+from bench import client, servers, trees, world
+from bench.client import Load, Tablet
 from bench.report import Report, median, ratio
 
-ELDERS = 3_000
 SCHEMA = """
 CREATE TABLE canteen(id INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
 CREATE TABLE elder(id INTEGER PRIMARY KEY, name TEXT NOT NULL, category INTEGER NOT NULL) STRICT;
@@ -29,33 +29,50 @@ CREATE TABLE ledger(id INTEGER PRIMARY KEY, sale_id INTEGER NOT NULL REFERENCES 
 CREATE INDEX ledger_sale ON ledger(sale_id);
 CREATE TABLE idem(key TEXT PRIMARY KEY, sale_id INTEGER NOT NULL REFERENCES sale) STRICT;
 """
+MOST = 600  # checkouts a second of one till that nothing here reaches
+NAMES = {"bare": "sqlite3, least shape", "served": "canteen serve, over HTTP", "accept": "records.accept, in process"}
 
 
-def run(folder: Path, rounds: int, seconds: int, report: Report) -> None:
-    """One writer, as on one machine; both on files of their own in the same folder."""
-    folder.mkdir()
-    template = folder / "template.db"
-    config = world.settings(f"sqlite:///{template}", folder)
-    world.make(config, ELDERS, 1)
-    world.seal(config, 0, list(range(ELDERS)), folder / "sealed0.jsonl")
-    mode = _mode(template)
-    rows: list[dict[str, Any]] = []
+def run(folder: Path, meals: int, rounds: int, seconds: int, report: Report) -> None:
+    """One writer, as on one machine; all on files of their own in the same folder, which already hold `meals` sales."""
+    folder.mkdir(parents=True)
+    tree, template = trees.product(), folder / "template.db"
+    url, each = f"sqlite:///{template}", MOST * seconds
+    tree.run("make", url, folder, elders=2 * each, tills=1, meals=meals)
+    paths = {name: folder / f"{name}.jsonl" for name in ("served", "accept")}
+    mode, rows = _mode(template), list[dict[str, Any]]()
+    names = list(NAMES)
     for number in range(rounds):
-        contenders = ["bare", "product"] if number % 2 else ["product", "bare"]
-        for name in contenders:
-            found = bare(folder / "bare.db", mode, seconds) if name == "bare" else _product(folder, template, seconds)
-            rows.append({"round": number, "name": name, **found})
+        # Each round begins on a copy of the template, where nobody has eaten yet.
+        state = (folder / "state.json").read_text()
+        tree.run("seal", url, folder, wanted=[each], path=str(paths["served"]), diners=1)
+        (folder / "state.json").write_text(state)
+        shutil.copyfile(paths["served"], paths["accept"])
+        for name in names[number % 3 :] + names[: number % 3]:
+            rows.append({"round": number, "name": name, **_measure(name, folder, template, mode, seconds)})
     shown = [
         [
             label,
-            *(median(row[key] for row in rows if row["name"] == name) for key in ("tps", "p50", "p99")),
+            *(median(row[key] for row in rows if row["name"] == name) for key in ("tps", "p50", "p99", "cpu_ms")),
             ratio(rows, name, "bare", "tps"),
-            median(row["cpu_ms"] for row in rows if row["name"] == name) if name == "product" else None,
         ]
-        for name, label in (("bare", "sqlite3, least shape"), ("product", "records.accept"))
+        for name, label in NAMES.items()
     ]
-    title = f"Checkout on SQLite, one writer, journal_mode {mode}, synchronous FULL ({rounds} rounds of {seconds} s)"
-    report.table(title, ("contender", "tps", "p50 ms", "p99 ms", "tps/bare", "CPU ms"), shown, raw=rows)
+    title = f"Checkout on SQLite, {meals} sales in it, one writer, journal_mode {mode}, synchronous FULL"
+    columns = ("contender", "tps", "p50 ms", "p99 ms", "CPU ms", "tps/bare")
+    report.table(f"{title} ({rounds} rounds of {seconds} s)", columns, shown, raw=rows)
+    cpu = ratio(rows, "bare", "served", "cpu_ms")
+    report.figures(
+        "embedded",
+        {
+            "journal_mode": mode,
+            "tps_over_bare": ratio(rows, "served", "bare", "tps"),
+            "p99_over_bare": ratio(rows, "served", "bare", "p99"),
+            "tps_over_bare_by_cpu": cpu,
+            "in_process_tps_over_bare": ratio(rows, "accept", "bare", "tps"),
+            "bases": {row[0]: dict(zip(("tps", "p50", "p99", "cpu_ms"), row[1:5], strict=True)) for row in shown},
+        },
+    )
 
 
 def _mode(path: Path) -> str:
@@ -66,13 +83,37 @@ def _mode(path: Path) -> str:
     return mode
 
 
-def _product(folder: Path, template: Path, seconds: int) -> dict[str, float]:
+def _measure(name: str, folder: Path, template: Path, mode: str, seconds: int) -> dict[str, float]:
+    if name == "bare":
+        return figures(bare(folder / "bare.db", mode, seconds), None)
     copy = folder / "run.db"
+    for left in folder.glob("run.db*"):
+        left.unlink()
     shutil.copyfile(template, copy)
-    return drive(f"sqlite:///{copy}", folder, 1, seconds)
+    tree, url = trees.product(), f"sqlite:///{copy}"
+    if name == "accept":
+        said = tree.run("accept", url, folder, path=str(folder / "accept.jsonl"), seconds=seconds)
+        return figures(Load(said["took"], said["seconds"], said["cpu"]), None)
+    serving = servers.product(tree, url, folder, workers=1)
+    try:
+        tablet = Tablet(serving.address, deque(client.requests(folder / "served.jsonl")[0]))
+        client.closed([tablet], 60.0, b"created", each=3)
+        before = serving.cpu()
+        load = client.closed([tablet], seconds, b"created")
+        tablet.close()
+        return figures(load, serving.cpu() - before)
+    finally:
+        serving.stop()
 
 
-def bare(path: Path, mode: str, seconds: float) -> dict[str, float]:
+def figures(load: Load, server: float | None) -> dict[str, float]:
+    """tps, latencies and milliseconds of processor each: the server's and the client's where there are two."""
+    took = sorted(load.took)
+    cpu = (load.cpu + (server or 0.0)) * 1000 / len(took)
+    return {"tps": load.tps, "p50": took[len(took) // 2], "p99": took[int(len(took) * 0.99)], "cpu_ms": cpu}
+
+
+def bare(path: Path, mode: str, seconds: float) -> Load:
     """The least checkout by the bare library: lock, read, count, write four tables, commit."""
     for left in path.parent.glob(f"{path.name}*"):
         left.unlink()
@@ -86,14 +127,13 @@ def bare(path: Path, mode: str, seconds: float) -> dict[str, float]:
     connection.executemany("INSERT INTO card VALUES (?, ?, 0)", [(f"C{n:08d}", n) for n in range(1, 50_001)])
     connection.execute("COMMIT")
     rng, took = random.Random(1), list[float]()
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     while (before := time.perf_counter()) < began + seconds:
         _least(connection, rng.randrange(1, 50_001), rng.randrange(800, 3000))
         took.append((time.perf_counter() - before) * 1000)
-    spent = time.perf_counter() - began
+    spent, busy = time.perf_counter() - began, time.process_time() - busy
     connection.close()
-    took.sort()
-    return {"tps": len(took) / spent, "p50": took[len(took) // 2], "p99": took[int(len(took) * 0.99)]}
+    return Load(took, spent, busy)
 
 
 def _least(connection: sqlite3.Connection, elder: int, fen: int) -> None:

@@ -1,4 +1,4 @@
-"""Tables on stdout, the same figures as JSON beside."""
+"""Tables on stdout; the same figures, and the ratios by which the product is judged, as JSON beside."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import platform
 import sqlite3
 import statistics
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,18 @@ RESULTS = Path(__file__).parent / "results"
 
 
 class Report:
-    """Gathers rows and prints tables; `write` keeps all of it in one file."""
+    """Gathers rows and prints tables; `write` keeps all of it in one file.
+
+    The file holds `header`, one entry for each part measured (its ratios and the bases they rest on), and `tables`.
+    """
 
     def __init__(self, header: dict[str, Any]) -> None:
-        self._all: dict[str, Any] = {"header": header}
+        self._all: dict[str, Any] = {"header": header, "tables": {}}
         print("  ".join(f"{name}: {value}" for name, value in header.items()), flush=True)
+
+    def figures(self, part: str, found: Mapping[str, Any]) -> None:
+        """Keep figures of a part, beside those kept of it before."""
+        self._all.setdefault(part, {}).update(found)
 
     def table(
         self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, raw: object = None
@@ -38,13 +45,16 @@ class Report:
                 )
             )
         print(flush=True, end="")
-        self._all[title] = {"columns": list(columns), "rows": kept, "raw": raw}
+        self._all["tables"][title] = {"columns": list(columns), "rows": kept, "raw": raw}
 
-    def write(self) -> Path:
+    def write(self, path: Path | None = None) -> Path:
+        """Write everything to bench/results, and to `path` as well; answers where it stands."""
         RESULTS.mkdir(exist_ok=True)
-        path = RESULTS / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
-        path.write_text(json.dumps(self._all, ensure_ascii=False, indent=1, default=str))
-        return path
+        kept = RESULTS / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
+        for place in (kept, path):
+            if place is not None:
+                place.write_text(json.dumps(self._all, ensure_ascii=False, indent=1, default=str))
+        return path or kept
 
 
 def _cell(value: object) -> str:

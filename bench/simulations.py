@@ -58,7 +58,7 @@ def _simulate() -> dict[str, Any]:
     db.session.rollback()
     bare, began = time.perf_counter() - began, time.perf_counter()
     document = yaml_reader.read(notice.written(clock.today().year + 1))
-    month = clock.month_of(closes.month().first)
+    month = clock.month_of(world.month().first)
     number = simulation_jobs.ask(document, layer="city", node_id=areas.CITY, over=[month], by="bench-a")
     if simulation_jobs.run(number, jobs.holder_name()) != "done":
         raise RuntimeError("the simulation did not end well")

@@ -1,32 +1,56 @@
-"""A canteen full of elders for the benchmarks, and checkouts quoted and sealed beforehand, ready to be sent."""
+"""Make a canteen full of elders for the benchmarks, and what its tablets send, quoted, sealed and signed beforehand.
+
+Also a program, `python bench/world.py COMMAND URL FOLDER JSON`, that answers JSON on its last line. It imports nothing
+but `canteen`, because it runs over this tree and over the build before alike, each with its own code: what differs
+between the two is looked up by name.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import importlib
 import json
 import random
-from collections.abc import Iterator, Sequence
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flask import Flask
-from sqlalchemy import insert
+from sqlalchemy import insert, update
+from stdnum.iso7064 import mod_97_10
 
 from canteen import clock, config, events
 from canteen.app import create_app
-from canteen.auth import contacts
+from canteen.auth import people, sessions, tablets
 from canteen.auth.models import Tablet
+from canteen.clock import Span
 from canteen.config import Config
 from canteen.db import db, transaction, upgrade
 from canteen.demo import areas, city
 from canteen.demo.draw import uid
 from canteen.demo.sites import SITES
-from canteen.demo.tills import Till, Wish
+from canteen.demo.tills import checkout_body, due_of
+from canteen.places import MealWindow
+from canteen.pos import envelope, records
+from canteen.registry import keys
 from canteen.registry.models import Credential, CredentialFact, Elder, ElderFact, ElderIdentity
 
 SINCE = date(2020, 1, 1)
 SITE = SITES[0]
+CURVE = ec.SECP256R1()
+BOOT = "bench"
+State = dict[str, Any]
+"""What is kept between two sealings: the cashier, each till's session, number and last hash, the next fresh card."""
 
 
 def settings(url: str, folder: Path) -> Config:
@@ -48,30 +72,73 @@ def opened(config_: Config) -> Iterator[Flask]:
             db.engine.dispose()
 
 
-def make(config_: Config, elders: int, tablets: int) -> None:
-    """Migrate, and put in the demo's places and rulebooks, `elders` with cards, and tablets at the first canteen."""
+def month() -> Span:
+    """The month before this one: it can be closed."""
+    return Span.month(clock.today().replace(day=1) - timedelta(days=1))
+
+
+# --- the world ---
+
+
+def make(config_: Config, elders: int, tills: int, meals: int, *, cards: bool = True) -> State:
+    """Migrate; put in places, rulebooks, a cashier, tablets, elders with cards, and `meals` sold in the month before.
+
+    Lunch is served all day at the tablets' canteen, so that a checkout is a lunch at whatever hour the bench runs.
+    """
     upgrade(config_.database_url)
-    first = clock.today().replace(day=1)
     with opened(config_):
-        city.name_installation(1)
-        city.build_places(first)
-        city.build_rulebooks(drafter="bench-a", publisher="bench-b", first=first)
-        _elders(elders)
+        build_places()
         with transaction() as session:
-            for n in range(tablets):
+            there = MealWindow.canteen_id == SITE.id
+            session.execute(update(MealWindow).where(there, MealWindow.period != "lunch").values(to_day=SINCE))
+            session.execute(update(MealWindow).where(there, MealWindow.period == "lunch").values(starts=0, ends=1440))
+        grants = (("cashier", "canteen", SITE.id),)
+        cashier = people.create("bench-cashier", "小王", pin="271828", grants=grants, must_change=False, by="system")
+        add_elders(elders, cards=cards)
+        state: State = {"cashier": cashier, "card": 0, "elders": elders, "tills": []}
+        with transaction() as session:
+            for till in range(tills):
                 session.add(
                     Tablet(
-                        id=f"bench{n:02d}", name=f"{n}", canteen_id=SITE.id, public_key=b"none",
+                        id=tablet_id(till), name=f"{till}", canteen_id=SITE.id, public_key=_public(till),
                         enrolled_at=clock.now(), enrolled_by="bench",
                     )
                 )  # fmt: skip
-                session.flush()
-                contacts.log(session, f"bench{n:02d}", "bench", opens=True)
+            session.flush()
+            for till in range(tills):
+                token = sessions.start(session, cashier, tablet_id(till))
+                state["tills"].append({"token": token, "number": 0, "previous": envelope.FIRST})
+        if meals:
+            importlib.import_module("canteen.demo.volume").add(1, meals, month())
+    return state
 
 
-def _elders(count: int) -> None:
-    rng = random.Random(1)
-    home = next(place.code for place in areas.all_places() if place.parents == (SITE.street,))
+def build_places() -> None:
+    """The demo city's places and rulebooks, in force since the month before this one."""
+    city.name_installation(1)
+    city.build_places(month().first)
+    city.build_rulebooks(drafter="bench-a", publisher="bench-b", first=month().first)
+
+
+def home_area() -> str:
+    """Code of the community where the elders live."""
+    return next(place.code for place in areas.all_places() if place.parents == (SITE.street,))
+
+
+def tablet_id(till: int) -> str:
+    return f"bench{till:02d}"
+
+
+def card_code(number: int) -> str:
+    """The code that stands on the n-th card."""
+    head = str(10**23 + number)
+    return head + str(mod_97_10.calc_check_digits(head))
+
+
+def add_elders(count: int, *, cards: bool = True) -> None:
+    """Put so many on the roster, all of one community, each with a card unless told otherwise."""
+    rng, ring = random.Random(1), keys.keyring()
+    home = home_area()
     models = (Elder, ElderIdentity, ElderFact, Credential, CredentialFact)
     rows: dict[Any, list[dict[str, Any]]] = {model: [] for model in models}
     with transaction() as session:
@@ -92,11 +159,13 @@ def _elders(count: int) -> None:
             ):
                 fact = {"elder_id": elder, "kind": kind, "value": value, "from_day": day, "to_day": None}
                 rows[ElderFact].append(fact | {"recorded": recorded, "source": "import", "retracts": None})
-            digest = f"{n:064x}"
+            if not cards:
+                continue
+            digest = ring.digest(card_code(n))
             rows[Credential].append(
                 {
-                    "id": card, "kind": "card", "digest": digest, "number": None, "salt_id": "bench", "row_key": None,
-                    "made_at": at, "recorded": recorded,
+                    "id": card, "kind": "card", "digest": digest, "number": None, "salt_id": ring.salt_id,
+                    "row_key": None, "made_at": at, "recorded": recorded,
                 }
             )  # fmt: skip
             rows[CredentialFact].append(
@@ -106,22 +175,171 @@ def _elders(count: int) -> None:
                 }
             )  # fmt: skip
         for model, some in rows.items():
-            session.execute(insert(model), some)
+            if some:
+                session.execute(insert(model), some)
 
 
-def seal(config_: Config, till: int, cards: Sequence[int], path: Path) -> None:
-    """Quote and seal one checkout for each card, at noon of today, and leave them as lines of JSON."""
-    noon = clock.instant(clock.today(), 11 * 60 + 30)
-    with opened(config_), path.open("w") as out:
-        hand = Till(f"bench{till:02d}", SITE.id, "bench", random.Random(till))
-        for n, card in enumerate(cards):
-            hand.ring(
-                noon + timedelta(seconds=n % 3600), [Wish(f"{card:064x}", city.item_id(SITE, n % 5))], pays="mobile"
-            )
-            out.write(json.dumps(hand.outbox.pop()) + "\n")
-            hand.expected.clear()
+# --- what tablets send ---
 
 
-def sold_at(n: int) -> datetime:
-    """When the n-th sealed checkout arrives."""
-    return clock.instant(clock.today(), 11 * 60 + 30) + timedelta(seconds=n % 3600 + 27)
+def seal(state: State, wanted: Sequence[int], path: Path, *, diners: int = 1) -> State:
+    """Quote, seal and sign `wanted[till]` checkouts of each till, and leave them in `path` as requests.
+
+    diners    sales of one checkout, all on one payment; nobody eats twice
+    """
+    with path.open("w") as out:
+        for till, count in enumerate(wanted):
+            for _ in range(count):
+                cards = range(state["card"], state["card"] + diners)
+                if cards.stop > state["elders"]:
+                    raise SystemExit("there are not enough elders for so many checkouts")
+                state["card"] = cards.stop
+                document = _sealed(state, till, cards)
+                out.write(json.dumps(_request(state, till, "/api/v1/records", {"records": [document]})) + "\n")
+    return state
+
+
+def ask(state: State, count: int, path: Path) -> State:
+    """Leave `count` quotes of each till in `path` as requests; the cards are those that are used last."""
+    with path.open("w") as out:
+        for till in range(len(state["tills"])):
+            for n in range(count):
+                scan = card_code(state["elders"] - 1 - (till * count + n) % state["elders"])
+                lines = [{"item": city.item_id(SITE, n % 5), "quantity": 1}]
+                asked = {"canteen": SITE.id, "sales": [{"scan": scan, "how": "camera", "lines": lines}]}
+                out.write(json.dumps(_request(state, till, "/api/v1/pos/quotes", asked)) + "\n")
+    return state
+
+
+def _sealed(state: State, till: int, cards: Sequence[int]) -> dict[str, Any]:
+    """A checkout record as the tablet sends it: encrypted where this build's tablets encrypt."""
+    mine, ring = state["tills"][till], keys.keyring()
+    session, now = db.session(), clock.now()
+    quoting, quoted_by = _quoting(state["cashier"])
+    asked = [
+        quoting.Asked(
+            scan=None, credential=ring.digest(card_code(card)), guest=None, mode="dine_in",
+            items=((city.item_id(SITE, card % 5), 1),), amount=None,
+        )
+        for card in cards
+    ]  # fmt: skip
+    quoted = quoting.quote(session, SITE.id, asked, tablet_id=tablet_id(till), **quoted_by)
+    session.rollback()
+    due, mono = due_of(quoted), round(time.monotonic() * 1000)
+    kind = "mobile" if due else "free"
+    tender = {"kind": kind, "fen": due, "given": due, "change": 0, "reference": f"B{mono}" if due else ""}
+    ids = [uuid.uuid4() for _ in (*cards, "payment")]
+    body = checkout_body(quoted, ids, cashier=state["cashier"], tender=tender, how="camera", mono=mono, boot=BOOT)
+    mine["number"] += 1
+    document = envelope.seal(
+        body, kind="checkout", tablet=tablet_id(till), epoch=1, number=mine["number"], previous=mine["previous"],
+        at=clock.local(now), mono_ms=mono, boot=BOOT,
+    )  # fmt: skip
+    mine["previous"] = document["hash"]
+    if (cipher := _module("canteen.pos.cipher")) is not None:
+        key = cipher.public_key()
+        hidden = cipher.encrypted(document["body"].encode(), key, document["hash"])
+        document |= {"body": hidden, "cipher": "p256", "key": key.id}
+    return document
+
+
+def _quoting(cashier: str) -> tuple[Any, dict[str, str]]:
+    if (now := _module("canteen.pos.scan_quotes")) is not None:
+        return now, {"cashier": cashier}
+    return importlib.import_module("canteen.pos.quoting"), {}  # the build before: its stamps name no cashier
+
+
+def _module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        return None
+
+
+def _request(state: State, till: int, path: str, content: dict[str, Any]) -> dict[str, Any]:
+    """One request: its till, path, headers and body."""
+    body = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    at = clock.local(clock.now()).isoformat(timespec="milliseconds")
+    signed = _key(till).sign(tablets.signed_text("POST", path, at, body.encode()), ec.ECDSA(hashes.SHA256()))
+    raw = b"".join(part.to_bytes(32) for part in decode_dss_signature(signed))
+    headers = {
+        "X-Tablet": tablet_id(till),
+        "X-Tablet-At": at,
+        "X-Tablet-Signature": base64.urlsafe_b64encode(raw).rstrip(b"=").decode(),
+        "Cookie": f"till={state['tills'][till]['token']}",
+    }
+    return {"till": till, "path": path, "headers": headers, "body": body}
+
+
+_KEYS: dict[int, ec.EllipticCurvePrivateKey] = {}
+
+
+def _key(till: int) -> ec.EllipticCurvePrivateKey:
+    if till not in _KEYS:
+        scalar = int.from_bytes(hashlib.sha256(f"bench {till}".encode()).digest()[:31]) + 1
+        _KEYS[till] = ec.derive_private_key(scalar, CURVE)
+    return _KEYS[till]
+
+
+def _public(till: int) -> bytes:
+    return _key(till).public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+
+# --- beside the load ---
+
+
+def accept(requests: Path, seconds: float) -> dict[str, Any]:
+    """Book sealed checkouts in this very process, without HTTP or signature, each a batch of one."""
+    took: list[float] = []
+    began, busy = time.perf_counter(), time.process_time()
+    for line in requests.read_text().splitlines():
+        (document,) = json.loads(json.loads(line)["body"])["records"]
+        before = time.perf_counter()
+        if before > began + seconds:
+            break
+        (result,) = records.accept([document], Tablet(id=tablet_id(0), canteen_id=SITE.id))
+        if result.outcome != "created":
+            raise SystemExit(f"{result.outcome}: {result.reason} {result.message}")
+        took.append((time.perf_counter() - before) * 1000)
+    return {"took": took, "seconds": time.perf_counter() - began, "cpu": time.process_time() - busy}
+
+
+def disturb(every: float) -> None:
+    """Record an event that is nobody's business `every` so many seconds, until the standard input is closed."""
+    print("disturbing", flush=True)
+    while not _closed(every):
+        with transaction() as session:
+            events.record(session, "bench.event", "bench", by="system")
+
+
+def _closed(seconds: float) -> bool:
+    import select  # noqa: PLC0415
+
+    ready, _, _ = select.select([sys.stdin], [], [], seconds)
+    return bool(ready) and not sys.stdin.read(1)
+
+
+def main() -> None:
+    command, url, folder, asked = sys.argv[1], sys.argv[2], Path(sys.argv[3]), json.loads(sys.argv[4])
+    config_, kept = settings(url, folder), folder / "state.json"
+    if command == "make":
+        answer: Any = make(config_, asked["elders"], asked["tills"], asked["meals"], cards=asked.get("cards", True))
+        kept.write_text(json.dumps(answer))
+        return
+    state: State = json.loads(kept.read_text())
+    commands: dict[str, Callable[[], Any]] = {
+        "seal": lambda: seal(state, asked["wanted"], Path(asked["path"]), diners=asked["diners"]),
+        "ask": lambda: ask(state, asked["count"], Path(asked["path"])),
+        "accept": lambda: accept(Path(asked["path"]), asked["seconds"]),
+        "disturb": lambda: disturb(asked["every"]),
+    }
+    with opened(config_):
+        answer = commands[command]()
+    if command in {"seal", "ask"}:
+        kept.write_text(json.dumps(answer))
+    else:
+        print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()
