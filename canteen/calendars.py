@@ -93,17 +93,17 @@ def kind_on(session: Session, day: date, upto: int | None = None) -> DayKind:
 
     upto  the last event to look at; None for all there are now
     """
-    return _said(session, day, upto) or day_kind(day)
+    return _newest_entry(session, day, upto) or day_kind(day)
 
 
 def is_provisional(session: Session, day: date, upto: int | None = None) -> bool:
     """Tell whether the kind of `day` is known by weekday and regulation alone, while its year is not entered."""
-    if announced(day.year) or _said(session, day, upto):
+    if announced(day.year) or _newest_entry(session, day, upto):
         return False
     return not _entered(session, day.year, upto)
 
 
-def _said(session: Session, day: date, upto: int | None) -> DayKind | None:
+def _newest_entry(session: Session, day: date, upto: int | None) -> DayKind | None:
     """Return the bureau's newest entry."""
     newest = select(CalendarDay.kind).where(CalendarDay.day == day).order_by(CalendarDay.id.desc()).limit(1)
     if upto is not None:

@@ -119,7 +119,7 @@ def price_list(listed: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _summed(by_item: ByItem) -> Worth:
-    return lambda bill, _base, _left: Exact(sum(by_item(bill, bill.left_at(bill.standing))))
+    return lambda bill, _base, _left: Exact(sum(by_item(bill, bill.left_at(bill.running_price))))
 
 
 def _seat(table: dict[str, int], _terms: Terms) -> Worth:

@@ -23,7 +23,7 @@ class Fall(NamedTuple):
 
 
 @dataclass(slots=True)
-class Standing:
+class RunningPrice:
     """The running price: the price left in fen, and the benefits that were given, in order."""
 
     left: int
@@ -31,18 +31,18 @@ class Standing:
 
 
 class Bill:
-    """One meal being priced. `standing` is the running price; whatever would be computed twice is cached.
+    """One meal being priced. `running_price` is the running price; whatever would be computed twice is cached.
 
     Its positions are the lines of the meal (or its amount), then delivery, then packaging.
     """
 
-    __slots__ = ("_ages", "_rooms", "_taken", "_windows", "diner", "list", "meal", "standing")
+    __slots__ = ("_ages", "_rooms", "_taken", "_windows", "diner", "list", "meal", "running_price")
 
     def __init__(self, diner: Diner, meal: Meal, taken: Sequence[Taken]) -> None:
         self.diner = diner
         self.meal = meal
         self.list = meal.list_fen
-        self.standing = Standing(self.list, ())
+        self.running_price = RunningPrice(self.list, ())
         self._taken = {(one.allowance, one.window): one for one in taken}
         self._ages: dict[tuple[str, str], int | None] = {}
         self._windows: dict[str, str] = {}
@@ -56,7 +56,7 @@ class Bill:
             self._ages[kind] = None if birth is None else days.age(birth, self.meal.day, reckoning, leap_day)
         return self._ages[kind]
 
-    def base(self, base: Base, at: Standing) -> int:
+    def base(self, base: Base, at: RunningPrice) -> int:
         """Return the fen a benefit is computed on: of the price left `at` a point, or of the list price.
 
         Of a part of the bill it is what is left to pay of those positions.
@@ -74,7 +74,7 @@ class Bill:
         goods = [meal.amount] if meal.amount is not None else [line.fen * line.qty for line in meal.lines]
         return [*goods, meal.fees.delivery, meal.fees.packaging]
 
-    def left_at(self, at: Standing) -> list[int]:
+    def left_at(self, at: RunningPrice) -> list[int]:
         """Return what is left to pay of each position after the benefits given so far.
 
         A benefit falls on what it was given for, in proportion to what is left to pay of it; what exceeds that falls

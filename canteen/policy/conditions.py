@@ -328,7 +328,7 @@ def _bill(span: dict[str, Any], terms: Terms) -> Condition:
     at_least, above, below = span.get("at_least", 0), span.get("above", -1), span.get("below")
 
     def matches(bill: Bill) -> bool:
-        fen = bill.base(base, bill.standing)
+        fen = bill.base(base, bill.running_price)
         return fen >= at_least and fen > above and (below is None or fen < below)
 
     return matches

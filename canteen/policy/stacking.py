@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from canteen.policy.benefits import TARGETS, UNITS, UNPAID, round_to, rounded
-from canteen.policy.bill import Bill, Fall, Standing
+from canteen.policy.bill import Bill, Fall, RunningPrice
 from canteen.policy.outcome import WHY, Check, Passed, Rounded, Share, Surcharge
 from canteen.policy.rules import Group, LimitRef, Rule, Step
 from canteen.policy.splits import Funding, portions
@@ -28,7 +28,7 @@ Used: TypeAlias = tuple[str, LimitRef, int]
 
 
 @dataclass(slots=True)
-class Running(Standing):
+class Running(RunningPrice):
     """The running price: the price left, fen spent of amount limits, the shares given, what was added.
 
     `raised` gives the fen added to the menu's price by position; no benefit is computed on it.
@@ -77,9 +77,9 @@ class Outcome:
         return sum(one.fen for one in self.surcharges)
 
 
-def judge(member: Rule | Group, bill: Bill, running: Running, at: Standing) -> Outcome:
+def judge(member: Rule | Group, bill: Bill, running: Running, at: RunningPrice) -> Outcome:
     """Evaluate a rule or group; sums are computed on `at`, and taken from `running.left`."""
-    bill.standing = running
+    bill.running_price = running
     if isinstance(member, Rule):
         return _judge_rule(member, bill, running, at)
     if member.test is not None and (why := member.test(bill)):
@@ -94,7 +94,7 @@ def judge(member: Rule | Group, bill: Bill, running: Running, at: Standing) -> O
 # --- groups -----------------------------------------------------------------------------------------------------
 
 
-def _best(group: Group, bill: Bill, running: Running, at: Standing) -> Outcome:
+def _best(group: Group, bill: Bill, running: Running, at: RunningPrice) -> Outcome:
     outcomes = [judge(member, bill, running, at) for member in group.members]
     won, stopped, matches = outcomes[0], False, False
     if len(outcomes) == 1 and not won.stopped:
@@ -129,7 +129,7 @@ def _rank(one: Outcome) -> tuple[bool, int, int, bool, str]:
     return not changes, one.surcharge - one.off, one.public, not changes and not one.used, one.id
 
 
-def _first(group: Group, bill: Bill, running: Running, at: Standing) -> Outcome:
+def _first(group: Group, bill: Bill, running: Running, at: RunningPrice) -> Outcome:
     passed = list[Passed]()
     for place, member in enumerate(group.members):
         one = judge(member, bill, running, at)
@@ -144,7 +144,7 @@ def _first(group: Group, bill: Bill, running: Running, at: Standing) -> Outcome:
     return Outcome(group.id, tuple(passed))
 
 
-def _together(group: Group, bill: Bill, running: Running, at: Standing) -> Outcome:
+def _together(group: Group, bill: Bill, running: Running, at: RunningPrice) -> Outcome:
     """Evaluate a group that picks sum or chain."""
     total = Outcome(group.id)
     now = running
@@ -199,7 +199,7 @@ def _rules(member: Rule | Group) -> list[Rule]:
 # --- one rule ---------------------------------------------------------------------------------------------------
 
 
-def _judge_rule(rule: Rule, bill: Bill, running: Running, at: Standing) -> Outcome:
+def _judge_rule(rule: Rule, bill: Bill, running: Running, at: RunningPrice) -> Outcome:
     if why := _skip_reason(rule, bill, running):
         return Outcome(rule.id, (_pass(rule, why),))
     step = step_for(rule, bill)
@@ -209,7 +209,7 @@ def _judge_rule(rule: Rule, bill: Bill, running: Running, at: Standing) -> Outco
     return _raise(rule, step, bill, running, outcome) if step.listed else outcome
 
 
-def _give(rule: Rule, step: Step, bill: Bill, running: Running, at: Standing) -> Outcome:
+def _give(rule: Rule, step: Step, bill: Bill, running: Running, at: RunningPrice) -> Outcome:
     if step.limits and any(ref.allowance.unit != "fen" and bill.is_used_up(ref) for ref in step.limits):
         return Outcome(rule.id, (_pass(rule, "used_up", step),), stopped=rule.stops)
     if step.verb in UNPAID:
@@ -258,7 +258,7 @@ def step_for(rule: Rule, bill: Bill) -> Step | None:
     return None
 
 
-def _pay_out(rule: Rule, step: Step, bill: Bill, running: Running, at: Standing) -> Outcome:
+def _pay_out(rule: Rule, step: Step, bill: Bill, running: Running, at: RunningPrice) -> Outcome:
     base = bill.base(step.base, at)
     exact = step.worth(bill, base, running.left)
     benefit = rounded(exact, base, rule.rounding)

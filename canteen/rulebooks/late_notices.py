@@ -61,7 +61,7 @@ class Books:
         ]
         self._joined: dict[tuple[tuple[str, ...], date], InForce] = {}
 
-    def stand(self, session: Session) -> bool:
+    def is_current(self, session: Session) -> bool:
         """Tell whether no notice was ordered since this was read."""
         return _newest(session) == self._newest
 

@@ -249,12 +249,12 @@ class Work:
             slots.lock_persons(session, roots)
             if any(p is not None and elders.cluster(session, p.root)[0] != p.root for _, p in people.values()):
                 raise slots.RetryTransaction
-            if not self.books.stand(session):  # a newer notice may have been run on these meals
+            if not self.books.is_current(session):  # a newer notice may have been run on these meals
                 self.books = Books(session)
             gathered = self._recount(session, batch)
             self._hold(session, gathered, people)
             if any(meal.elder is None for meal in batch):  # a guest's sale is held only now
-                if not self.books.stand(session):
+                if not self.books.is_current(session):
                     raise slots.RetryTransaction
                 gathered = self._recount(session, batch)
             found = []

@@ -118,7 +118,7 @@ export const priceList = (listed) => new Map(listed.map((one) => [one.item, one.
 
 /** @type {(byItem: ByItem) => Worth} */
 const summed = (byItem) => (bill) =>
-  exact(byItem(bill, bill.leftAt(bill.standing)).reduce((sum, fen) => sum + fen, 0))
+  exact(byItem(bill, bill.leftAt(bill.runningPrice)).reduce((sum, fen) => sum + fen, 0))
 
 /** @type {(table: {price: number}) => Worth} */
 const seat = ({ price }) => (bill, base) => {

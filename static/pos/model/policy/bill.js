@@ -14,11 +14,11 @@ const NOTHING = { allowance: '', window: '', count: 0, fen: 0, days: [] }
 
 /**
  * The running price: the price left in fen, and the benefits that were given, in order: how much, on what.
- * @typedef {{left: number, falls: readonly {fen: number, base: Base, byItem: ByItem | null}[]}} Standing
+ * @typedef {{left: number, falls: readonly {fen: number, base: Base, byItem: ByItem | null}[]}} RunningPrice
  */
 
 /**
- * One meal being priced. `standing` is the running price; whatever would be computed twice is cached.
+ * One meal being priced. `runningPrice` is the running price; whatever would be computed twice is cached.
  *
  * Its positions are the lines of the meal (or its amount), then delivery, then packaging.
  */
@@ -39,8 +39,8 @@ export class Bill {
     this.diner = diner
     this.meal = meal
     this.list = listFen(meal)
-    /** @type {Standing} */
-    this.standing = { left: this.list, falls: [] }
+    /** @type {RunningPrice} */
+    this.runningPrice = { left: this.list, falls: [] }
     for (const one of taken) {
       const windows = this.#taken.get(one.allowance)
       if (windows) windows.set(one.window, one)
@@ -78,7 +78,7 @@ export class Bill {
    *
    * Of a part of the bill it is what is left to pay of those positions.
    * @param {Base} base
-   * @param {Standing} at
+   * @param {RunningPrice} at
    */
   base(base, at) {
     if (base.whole) return base.of === 'list' ? this.list : at.left
@@ -101,7 +101,7 @@ export class Bill {
    *
    * A benefit falls on what it was given for, in proportion to what is left to pay of it; what exceeds that falls on
    * the other goods, and on delivery and packaging last.
-   * @param {Standing} at
+   * @param {RunningPrice} at
    */
   leftAt({ falls }) {
     const left = this.listed()

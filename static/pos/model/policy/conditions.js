@@ -272,7 +272,7 @@ function ofBill(span, terms) {
   const base = baseOf(span, terms)
   const { at_least: least = 0, above = -1, below } = span
   return (bill) => {
-    const fen = bill.base(base, bill.standing)
+    const fen = bill.base(base, bill.runningPrice)
     return fen >= least && fen > above && (below === undefined || fen < below)
   }
 }

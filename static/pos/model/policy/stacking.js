@@ -5,7 +5,7 @@ import { rounded, roundTo, TARGETS, UNITS } from './benefits.js'
 import { WHY } from './outcome.js'
 import { Funding, portions } from './splits.js'
 
-/** @import {Bill, Standing} from './bill.js' */
+/** @import {Bill, RunningPrice} from './bill.js' */
 /** @import {Check, Passed, Rounded, Share, Surcharge} from './outcome.js' */
 /** @import {Group, LimitRef, Rule, Step} from './rules.js' */
 
@@ -14,12 +14,12 @@ const WHOLE = 10_000
 /**
  * The running price: the price left, what others than the canteen gave, fen spent of amount limits, the rules
  * that gave something, and fen added to the menu's price by position, on which no benefit is computed.
- * @typedef {Standing & {granted: number, spent: ReadonlyMap<string, number>, applied: ReadonlySet<string>,
+ * @typedef {RunningPrice & {granted: number, spent: ReadonlyMap<string, number>, applied: ReadonlySet<string>,
  *   raised: ReadonlyMap<number, number>}} Running
  *
  * What a rule or group comes to on a given price. `spent` gives the new totals of amount limits.
  * @typedef {{id: string, off: number, public: number, matches: boolean, stopped: boolean, shares: readonly Share[],
- *   falls: Standing['falls'], surcharges: readonly Surcharge[], raised: ReadonlyMap<number, number>, passed: readonly Passed[], used: readonly {rule: string, ref: LimitRef, amount: number}[],
+ *   falls: RunningPrice['falls'], surcharges: readonly Surcharge[], raised: ReadonlyMap<number, number>, passed: readonly Passed[], used: readonly {rule: string, ref: LimitRef, amount: number}[],
  *   spent: ReadonlyMap<string, number>, rounding: readonly Rounded[], checks: readonly Check[]}} Outcome
  */
 
@@ -65,12 +65,12 @@ export function after(running, { off, shares, falls, surcharges, raised, spent }
  * @param {Rule | Group} member
  * @param {Bill} bill
  * @param {Running} running
- * @param {Standing} at
+ * @param {RunningPrice} at
  * @returns {Outcome}
  */
 export function judge(member, bill, running, at) {
   if (!('members' in member)) return judgeRule(member, bill, running, at)
-  bill.standing = running
+  bill.runningPrice = running
   const why = member.test?.(bill)
   if (why) return none(member.id, { passed: rulesOf(member).map((rule) => pass(rule, why)) })
   if (member.pick === 'best') return best(member, bill, running, at)
@@ -80,7 +80,7 @@ export function judge(member, bill, running, at) {
 
 // --- groups ----------------------------------------------------------------------------------------------------
 
-/** @type {(group: Group, bill: Bill, running: Running, at: Standing) => Outcome} */
+/** @type {(group: Group, bill: Bill, running: Running, at: RunningPrice) => Outcome} */
 function best(group, bill, running, at) {
   const outcomes = group.members.map((member) => judge(member, bill, running, at))
   const won = outcomes.reduce((before, one) => (isBetter(one, before) ? one : before))
@@ -116,7 +116,7 @@ const changes = ({ shares, surcharges }) => shares.length > 0 || surcharges.leng
 /** @param {Outcome} outcome */
 const surchargeOf = ({ surcharges }) => surcharges.reduce((sum, { fen }) => sum + fen, 0)
 
-/** @type {(group: Group, bill: Bill, running: Running, at: Standing) => Outcome} */
+/** @type {(group: Group, bill: Bill, running: Running, at: RunningPrice) => Outcome} */
 function first(group, bill, running, at) {
   /** @type {Passed[]} */
   const passed = []
@@ -134,7 +134,7 @@ function first(group, bill, running, at) {
 
 /**
  * Sum or chain.
- * @type {(group: Group, bill: Bill, running: Running, at: Standing) => Outcome}
+ * @type {(group: Group, bill: Bill, running: Running, at: RunningPrice) => Outcome}
  */
 function together(group, bill, running, at) {
   let total = none(group.id)
@@ -215,9 +215,9 @@ function added(one, other) {
 
 // --- one rule --------------------------------------------------------------------------------------------------
 
-/** @type {(rule: Rule, bill: Bill, running: Running, at: Standing) => Outcome} */
+/** @type {(rule: Rule, bill: Bill, running: Running, at: RunningPrice) => Outcome} */
 function judgeRule(rule, bill, running, at) {
-  bill.standing = running
+  bill.runningPrice = running
   const why = skipReason(rule, bill, running)
   if (why) return none(rule.id, { passed: [pass(rule, why)] })
   const step = rule.steps.find(({ test }) => !test || !test(bill))
@@ -225,7 +225,7 @@ function judgeRule(rule, bill, running, at) {
   return raise(rule, step, bill, running, give(rule, step, bill, running, at))
 }
 
-/** @type {(rule: Rule, step: Step, bill: Bill, running: Running, at: Standing) => Outcome} */
+/** @type {(rule: Rule, step: Step, bill: Bill, running: Running, at: RunningPrice) => Outcome} */
 function give(rule, step, bill, running, at) {
   if (step.limits.some((ref) => ref.allowance.unit !== 'fen' && bill.room(ref) === 0)) {
     return none(rule.id, { passed: [pass(rule, 'used_up', step)], stopped: rule.stops })
@@ -276,7 +276,7 @@ function skipReason(rule, bill, running) {
   return rule.excludes.some((id) => running.applied.has(id)) ? 'excluded' : ''
 }
 
-/** @type {(rule: Rule, step: Step, bill: Bill, running: Running, at: Standing) => Outcome} */
+/** @type {(rule: Rule, step: Step, bill: Bill, running: Running, at: RunningPrice) => Outcome} */
 function payOut(rule, step, bill, running, at) {
   const base = bill.base(step.base, at)
   const exact = step.worth(bill, base, running.left)
