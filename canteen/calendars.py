@@ -1,10 +1,10 @@
 """Kinds of day: workday, weekend, statutory holiday, make-up workday (调休).
 
-The State Council announces each year's days late in the year before; a library's data is the default. What the bureau
-enters itself stands over it, day by day; each word is a fact, the newest counts, and an empty one gives the day back
-to the default. In a year that is neither in the library nor entered, the days that the regulation on holidays fixes
-(全国年节及纪念日放假办法, as in force from 2025) are holidays, all others go by weekday, and what the bureau has not
-spoken of is provisional: bridging days and make-up workdays are not known yet.
+The State Council announces each year's days late in the year before; a library's data is the default. Entries of the
+bureau override it, day by day; each entry is a fact, the newest counts, and an empty one restores the default. In a
+year that is neither in the library nor entered, the days that the regulation on holidays fixes
+(全国年节及纪念日放假办法, as in force from 2025) are holidays, all others go by weekday, and days without an entry are
+provisional: bridging days and make-up workdays are not known yet.
 
 `festivals.csv` gives the lunar festivals and 清明 for 2026 to 2035; borax 4.1.3, lunar-python 1.4.8 and sxtwl 2.0.7
 compute the same days.
@@ -58,7 +58,7 @@ FESTIVALS = Path(__file__).with_name("festivals.csv")
 
 
 class CalendarDay(Base):
-    """The bureau's word about a day: its kind, or '' to go back to the default. The newest row of a day counts."""
+    """The bureau's entry for a day: its kind, or '' to restore the default. The newest row of a day counts."""
 
     __tablename__ = "calendar_day"
     __table_args__ = (
@@ -77,7 +77,7 @@ class CalendarDay(Base):
 
 @dataclass(frozen=True, slots=True)
 class YearDay:
-    """A day as it counts. `origin`: 'bureau', 'library', or 'provisional' where nobody announced the year.
+    """A day of a year as it counts. `origin`: 'bureau', 'library', or 'provisional' where the year is not announced.
 
     A provisional holiday is one that the regulation fixes.
     """
@@ -91,7 +91,7 @@ class YearDay:
 def kind_on(session: Session, day: date, upto: int | None = None) -> DayKind:
     """Return the kind of `day` by the bureau's table, else the default. Hot paths cache it by event head.
 
-    upto  the last event to look at; None for all there are now
+    upto  the last event to read; None for all there are now
     """
     return _newest_entry(session, day, upto) or day_kind(day)
 
@@ -154,8 +154,8 @@ def missing_years(session: Session, today: date) -> list[int]:
 def arrange(first: date, last: date, kind: str, name: str, *, by: str) -> int:
     """Enter the kind of the days from `first` to `last` ('' for the default again); return how many.
 
-    A day that has come may be spoken of only while it is provisional, or what was said after it had passed be put
-    right: no meal is priced anew by that (a revaluation is asked for), and none was priced by a word said too late.
+    A day that has begun may be entered only while it is provisional, or to correct an entry made after it had passed:
+    this reprices no meal (a revaluation is asked for), and no meal was priced by an entry made too late.
 
     Raises BadDay, DayPassed.
     """
@@ -210,7 +210,7 @@ def festival(day: date) -> str:
 def statutory(wanted: int) -> Mapping[date, str]:
     """Return the days of a year that are holidays by regulation, without any notice, with their festivals.
 
-    Beyond the table only those of the civil calendar are known.
+    Beyond the years of the table only those of the civil calendar are known.
     """
     found = {date(wanted, 1, 1): "元旦", date(wanted, 5, 1): "劳动节", date(wanted, 5, 2): "劳动节"}
     moving = _moving().get(wanted)

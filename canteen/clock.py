@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 EPOCH = date(1970, 1, 1)
-YEARS = range(1970, 3000)  # that a device may tell: one whose battery is flat begins again in 1970
+YEARS = range(1970, 3000)  # that a device may send: one with a flat battery restarts in 1970
 
 _moved = threading.local()
 _frozen_allowed = True
@@ -66,7 +66,7 @@ def possible(instant: datetime) -> bool:
 def read(text: object) -> datetime | None:
     """Read an instant that a device wrote (ISO 8601 with its UTC offset); None for no possible time.
 
-    Everything that reads a device's clock, at the door or stored before, reads it here.
+    All code that reads a device's clock, received or stored, uses this function.
     """
     try:
         found = datetime.fromisoformat(text) if isinstance(text, str) else None

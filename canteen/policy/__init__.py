@@ -1,1 +1,1 @@
-"""The policy engine, pure: a rulebook, a diner, a meal and what was used before give one quote. Standard library only."""
+"""The policy engine: from a rulebook, a diner, a meal and earlier usage to one quote. Pure; standard library only."""

@@ -1,7 +1,7 @@
 """Benefits: what each verb takes off, as an exact fraction, and how that is rounded to whole fen.
 
-A verb sees the bill, the fen it is computed on (its base), and the running price. What it answers may be more than
-there is; stacking clips it to caps, floors and the price left.
+A verb reads the bill, the fen it is computed on (its base), and the running price. Its result may exceed the price;
+stacking clips it to caps, floors and the price left.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ UNITS = {"fen": 1, "jiao": 10, "yuan": 100}
 ON_LIST = frozenset({"at_most", "ceiling"})
 """Verbs that measure against the list price unless the rule says otherwise."""
 TARGETS = frozenset({"pay", "prices", "seat", "free", "free_set"})
-"""Verbs that say what is to be paid in the end: they look at what is still to be paid, wherever they stand."""
+"""Verbs that fix what is to be paid in the end: they measure what is still to be paid, in whatever stage."""
 CEILINGS = frozenset({"ceiling", "ceiling_fen"})
 """Verbs that measure and give nothing."""
 UNPAID = CEILINGS | {"count"}
-"""Verbs for which nobody pays."""
+"""Verbs that no fund pays for."""
 
 
 def worth_of(verb: str, value: Any, terms: Terms) -> tuple[Worth, ByItem | None]:
@@ -156,6 +156,6 @@ MAKERS: dict[str, Callable[[Any, Terms], Worth]] = {
     "suggest": _all_free,
     "top_up": _less,
 }
-"""Every verb that is computed on the bill as a whole; grammar.py says what may stand behind it."""
+"""Every verb that is computed on the bill as a whole; grammar.py defines its value."""
 BY_ITEM: dict[str, Callable[[Any, Terms], ByItem]] = {"free_set": _free_set, "prices": _prices}
 """Every verb that is computed item by item."""

@@ -1,4 +1,4 @@
-"""What the rules see while one quote is made: the diner, the meal, the running price, and what was used before."""
+"""The inputs of the rules while one quote is made: the diner, the meal, the running price, and earlier usage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NOTHING = Taken("", "")
 
 
 class Fall(NamedTuple):
-    """A benefit of `fen` that was given, and on what it fell."""
+    """A benefit of `fen` that was given, and the part of the bill that it reduced."""
 
     fen: int
     base: Base
@@ -24,14 +24,14 @@ class Fall(NamedTuple):
 
 @dataclass(slots=True)
 class RunningPrice:
-    """The running price: the price left in fen, and the benefits that were given, in order."""
+    """The price left in fen, and the benefits given so far, in order."""
 
     left: int
     falls: tuple[Fall, ...]
 
 
 class Bill:
-    """One meal being priced. `running_price` is the running price; whatever would be computed twice is cached.
+    """One meal being priced; ages, windows and used-up counts are cached.
 
     Its positions are the lines of the meal (or its amount), then delivery, then packaging.
     """
@@ -59,7 +59,7 @@ class Bill:
     def base(self, base: Base, at: RunningPrice) -> int:
         """Return the fen a benefit is computed on: of the price left `at` a point, or of the list price.
 
-        Of a part of the bill it is what is left to pay of those positions.
+        For a part of the bill this is what is left to pay of its positions.
         """
         if base.whole:
             return self.list if base.of == "list" else at.left
@@ -77,8 +77,8 @@ class Bill:
     def left_at(self, at: RunningPrice) -> list[int]:
         """Return what is left to pay of each position after the benefits given so far.
 
-        A benefit falls on what it was given for, in proportion to what is left to pay of it; what exceeds that falls
-        on the other goods, and on delivery and packaging last.
+        A benefit reduces the positions it was given for, in proportion to what is left to pay of each. Any excess reduces
+        the other goods, and delivery and packaging last.
         """
         left = self.listed()
         for fen, base, by_item in at.falls:

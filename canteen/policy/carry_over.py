@@ -1,7 +1,7 @@
-"""What later windows already used of what this one leaves, where a limit carries over.
+"""The remainder of a window that later windows already used, where a limit carries over.
 
-June may spend what May left. A meal of May whose record comes only then, from a tablet without a network, has what is
-left after June's spending: else both months would have had it.
+June may spend what May left. When a record of a May meal arrives only in June, from a tablet without a network, the
+meal gets what is left after June's spending: otherwise both months would spend the same remainder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LONGEST = {"day": 1, "week": 7, "month": 31, "quarter": 92, "year": 366}  # day
 
 @dataclass(frozen=True, slots=True)
 class Lent:
-    """So many fen or meals of an allowance's window are no longer there: later windows have them."""
+    """Fen or meals of an allowance's window that later windows already used."""
 
     allowance: str
     window: str

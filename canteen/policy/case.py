@@ -1,7 +1,7 @@
-"""What a quote is asked about: a diner, a meal, and what was used before. Values, and their JSON both ways.
+"""The input of a quote: a diner, a meal, and earlier usage, as values and as JSON.
 
-Reading is total: whatever is handed in gives a Case or a Refused that names the place. The canonical form
-writes every field, so equal cases have equal bytes.
+Reading is total: any input gives a Case or a Refused that names the place. The canonical form writes every field,
+so equal cases have equal bytes.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ DAY_KINDS = ("workday", "weekend", "holiday", "makeup")
 
 @dataclass(frozen=True, slots=True)
 class Diner:
-    """Who eats, as the rules see them on the meal's day.
+    """The person who eats, as the rules see them on the meal's day.
 
     Areas are codes of every place the person belongs to, most general first; days are civil-day numbers;
-    classes, statuses, enrolled and benefits are sorted codes; levels are ratings on named scales. `since` tells from
-    which day on without a break a 'class:', 'benefit:', 'enrolled:' or 'level:' has been in force, and the day of death for
-    'status:deceased'; what it does not name has always been in force. Where the person moved within an area, 'lives:' and its
-    code tell since when they live in the area, else that is `residence_since`.
+    classes, statuses, enrolled and benefits are sorted codes; levels are ratings on named scales. `since` gives the day
+    from which a 'class:', 'benefit:', 'enrolled:' or 'level:' has been in force without a break, and the day of death for
+    'status:deceased'; what it does not name has always been in force. For a person who moved within an area, 'lives:'
+    and its code give the day since which they live there; otherwise that is `residence_since`.
     """
 
     kind: str = "elder"
@@ -63,7 +63,7 @@ class MealCanteen:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """So many of one thing; `fen` is for one."""
+    """A number of one item; `fen` is the price of one."""
 
     item: str
     fen: int
@@ -89,7 +89,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Meal:
-    """What is eaten: lines with their prices, or one amount rung up elsewhere; `ordered_at` in minutes of the day."""
+    """A meal: lines with their prices, or one amount rung up elsewhere; `ordered_at` in minutes of the day."""
 
     day: int
     period: str
@@ -116,7 +116,7 @@ class Meal:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What was used of one allowance in one window before this meal: meals, fen, or the days on which it was used."""
+    """Usage of one allowance in one window before this meal: meals, fen, or the days on which it was used."""
 
     allowance: str
     window: str
@@ -127,7 +127,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One question to the engine."""
+    """One input of the engine."""
 
     diner: Diner
     meal: Meal

@@ -20,10 +20,10 @@ Condition: TypeAlias = Callable[[Bill], bool]
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the words of one rulebook refer to: how it counts ages and time, its sets of goods, the allowances.
+    """The settings that the words of one rulebook refer to: how it counts ages and time, its sets of goods, its limits.
 
-    approval   from when on what was approved counts: the same day, the next, the first of the next month
-    death      'date' or 'month_end': how long it goes on for somebody who died; '' where it does not say
+    approval   when an approval begins to count: the same day, the next, the first of the next month
+    death      'date' or 'month_end': until when benefits continue after a death; '' where it does not say
     `limit_refs` collects the limits that conditions read, so that the caller knows whose usage to give.
     """
 
@@ -391,4 +391,4 @@ MAKERS: dict[str, Callable[[Any, Terms], Condition]] = {
     "used": _used,
     "weekday": _weekday,
 }
-"""Every word a condition may use; grammar.py says what may stand behind it."""
+"""Every word that a condition may use; grammar.py defines its value."""

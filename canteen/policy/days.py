@@ -1,6 +1,6 @@
 """Days as whole numbers: civil days since 1970-01-01, their years and months, ages, and the windows of limits.
 
-Own arithmetic, so that the tablet's engine computes exactly the same. A week begins on Monday.
+The arithmetic is our own, so that the tablet's engine computes exactly the same. A week begins on Monday.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Shapes that stand for others, and the JSON Schema of a whole document with the shapes that it names."""
+"""Named and alternative shapes, and the JSON Schema of a whole document with the shapes that it names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A quote in words: for the counter, where nobody's class is named, and for the auditor, who checks every figure."""
+"""A quote in words: for the counter, without anybody's class, and for the auditor, with every figure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CLASS_WORDS = (
     "低保", "特困", "五保", "三无", "残", "失独", "低收入", "贫困", "困难", "优抚", "失能", "计划生育", "特扶",
     "孤", "智障", "精神", "救助", "边缘", "独居", "失智", "三属", "五老", "烈属", "重病", "自理",
 )  # fmt: skip
-"""Words that tell a bystander who is poor or ill; no label may contain one."""
+"""Words that show a bystander that the elder is poor or ill; no label may contain one."""
 
 _PAYER = {"subsidy": "补贴", "concession": "让利", "donation": "捐助"}
 

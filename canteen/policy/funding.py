@@ -1,8 +1,8 @@
-"""The canteen's side: operating and construction money, by the month, quarter, year or once; never on a bill.
+"""Funding of canteens: operating and construction money, by the month, quarter, year or once; never on a bill.
 
-A funding scheme has lines. Each says which canteens it is for, what they must reach, how much it gives, and what is
-cut off. Amounts are whole fen; a pot is dealt out by largest remainder, so its parts are the pot.
-A case of it is in `funding_case`, its quote in `funding_quote`.
+A funding scheme has lines. Each names the canteens it is for, what they must reach, how much it gives, and what is
+deducted. Amounts are whole fen; a pot is shared out by largest remainder, so its parts sum to the pot.
+Its cases are in `funding_case`, its quotes in `funding_quote`.
 """
 
 from __future__ import annotations
@@ -85,10 +85,12 @@ FUNDING = Record(
 
 @dataclass(frozen=True, slots=True)
 class Worked:
-    """What is known of one canteen for the span asked about.
+    """The facts of one canteen for the span asked about.
 
-    `counts` by COUNTS; `measures` any further numbers a pot is dealt by (floor area, activities); `stage` of a building
-    and its audited cost in fen; `faults` how often each penalty was incurred.
+    counts    by COUNTS
+    measures  any further numbers by which a pot is shared out (floor area, activities)
+    stage     of a building; `audited` is its cost in fen
+    faults    how often each penalty was incurred
     """
 
     canteen: str
@@ -108,7 +110,7 @@ class Worked:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a canteen is given by a line, in fen (0 where `passed` tells why not), and the computation in words.
+    """The fen that a line gives a canteen (0 where `passed` says why not), and the computation in words.
 
     passed  '' or a code of PASSED
     """
@@ -124,7 +126,7 @@ class Grant:
 
 
 PASSED = ("not_in_force", "each", "for", "at_least", "no_money")
-"""Why a line gives a canteen nothing: not on its days, another rhythm, another kind of canteen, a condition not reached,
+"""Reasons for giving nothing: not on the line's days, another rhythm, another kind of canteen, a condition not reached,
 an amount of 0."""
 _OUTSIDE = frozenset({"not_in_force", "each", "for"})
 
@@ -164,8 +166,8 @@ def weigh(scheme: Mapping[str, Any], each: str, on: int, worked: Sequence[Worked
 def lint(scheme: object) -> list[Problem]:
     """List what is wrong with a funding scheme: its form, then duplicates and contradictions.
 
-    Ids and codes that stand twice, an end before the start, tiers that are empty, gap or overlap, shares of a pot that
-    are not 100 %, stages beyond 100 %.
+    Finds duplicate ids and codes, an end before the start, tiers that are empty or leave gaps or overlaps, shares of a
+    pot that are not 100 %, stages beyond 100 %.
     """
     problems: Problems = []
     FUNDING.check(scheme, "", problems)

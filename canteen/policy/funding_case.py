@@ -1,6 +1,6 @@
-"""What a funding scheme is asked about: a span, and what is known of each canteen in it. Its JSON, read totally.
+"""The input of a funding scheme: a span, and the facts of each canteen in it.
 
-Whatever is handed in gives a FundingCase or a Refused that names the place.
+Reading its JSON is total: any input gives a FundingCase or a Refused that names the place.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FUNDING_CASE = Record(
 
 @dataclass(frozen=True, slots=True)
 class FundingCase:
-    """One question to a funding scheme: the rhythm, a day of the span, and the canteens as they were in it."""
+    """One input of a funding scheme: the rhythm, a day of the span, and the canteens as they were in it."""
 
     day: int
     each: str

@@ -1,4 +1,4 @@
-"""What a funding scheme comes to for one case: who is given what by which line and clause, and why others are not."""
+"""The result of a funding scheme for one case: each canteen's grants by line and clause, and why others get none."""
 
 from __future__ import annotations
 

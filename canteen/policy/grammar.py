@@ -1,4 +1,4 @@
-"""The language of rulebooks: which words there are and where they may stand. What they mean is in the modules beside.
+"""The language of rulebooks: its words and where they may be used. Their meaning is in the other modules.
 
 The document has the form of the YAML that a clerk writes; only its scalars differ (fen, civil days, hundredths of a
 percent, minutes). docs/rulebook.md shows each word.

@@ -1,8 +1,8 @@
-"""What is wrong, or likely wrong, with a rulebook before a version may be published.
+"""Errors and likely errors of a rulebook, found before a version may be published.
 
-First the form (shapes), then the names, then the sense: gaps and overlaps of tiers, splits that do not sum, classes
-named on a label, 八五折 entered as 85 % off. A finding that stands in the notice itself can be acknowledged in the
-rulebook with its clause; the warning is then not given any more.
+First the form (shapes), then the names, then the meaning: gaps and overlaps of tiers, splits that do not sum, classes
+named on a label, 八五折 entered as 85 % off. Where the notice itself has such a gap, the rulebook acknowledges it with
+the clause, and the warning is no longer given.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def lint(document: object) -> list[Problem]:
 
 
 class _Book:
-    """A document whose form is right, with its names at hand."""
+    """A well-formed document with an index of its names."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document

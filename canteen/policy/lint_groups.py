@@ -1,4 +1,4 @@
-"""How the rules of one group stand to each other: two that tie with each other, and ages that none of them reaches."""
+"""Checks across the rules of one group: two that tie, and ages that none of them covers."""
 
 from __future__ import annotations
 

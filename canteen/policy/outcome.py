@@ -1,6 +1,6 @@
-"""What a quote is made of: shares, surcharges, rules passed over, uses of allowances, roundings, checks.
+"""The parts of a quote: shares, surcharges, rules passed over, uses of allowances, roundings, checks.
 
-Named tuples, not frozen dataclasses: a quote makes dozens of them, and a frozen dataclass takes three times as long.
+They are named tuples because a quote makes dozens of them, and a frozen dataclass takes three times as long.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Share(NamedTuple):
-    """Who pays `fen` (> 0) of a meal, by which rule and clause. `label` is fit for the counter, `reason` for the desk."""
+    """The `fen` (> 0) of a meal that a fund pays by a rule and clause. `label` is for the counter, `reason` for the desk."""
 
     fund: str
     payer: str
@@ -22,7 +22,7 @@ class Share(NamedTuple):
 
 
 class Surcharge(NamedTuple):
-    """What a price list adds to the menu's price (`fen` > 0), by which rule and clause. No share is set against it."""
+    """The `fen` (> 0) that a price list adds to the menu's price, by rule and clause. No share is set against it."""
 
     rule: str
     clause: str
@@ -33,7 +33,7 @@ class Surcharge(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """A rule that gave nothing, and why: a stable word and a sentence."""
+    """A rule that gave nothing, and why: a stable code and a sentence."""
 
     rule: str
     clause: str
@@ -42,7 +42,7 @@ class Passed(NamedTuple):
 
 
 class Use(NamedTuple):
-    """What this meal takes of an allowance: 1 meal, 1 day (`day`), or `amount` fen, out of `limit` in the window."""
+    """The use that this meal makes of an allowance: 1 meal, 1 day (`day`), or `amount` fen, of `limit` in the window."""
 
     allowance: str
     unit: str
@@ -55,7 +55,7 @@ class Use(NamedTuple):
 
 
 class Rounded(NamedTuple):
-    """A step at which fen were rounded away or up: the price before (rounded to the fen) and after, and who has the gap."""
+    """A rounding: the price before (to the fen) and after, and the fund that bears the gap."""
 
     rule: str
     to: str

@@ -1,4 +1,4 @@
-"""The engine: what one meal costs this diner under a rulebook, who pays the rest, and why."""
+"""The engine: the price of one meal for a diner under a rulebook, the funds that pay the rest, and why."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An allowance in a window of which the engine wants to know what was used."""
+    """An allowance and a window whose usage the engine needs."""
 
     allowance: str
     window: str
@@ -56,9 +56,9 @@ class Wanted:
 def quote(book: Rulebook, diner: Diner, meal: Meal, taken: Sequence[Taken]) -> Quote:
     """Price one meal under the rulebook in force on its day.
 
-    The stages of the book see, one after the other, the price that the earlier ones left. `taken` is what the diner
-    used of each allowance before; what is not there counts as unused. All shares together never exceed the list price;
-    no share is set against a surcharge.
+    Each stage of the book works on the price that the earlier ones left. `taken` is the diner's earlier usage of each
+    allowance; an allowance not listed counts as unused. All shares together never exceed the list price; no share is
+    set against a surcharge.
     """
     bill = Bill(diner, meal, taken)
     running = Running(bill.list, (), {}, (), (), {})

@@ -1,4 +1,4 @@
-"""What the engine says of a document that it cannot take: values to list, or one refusal."""
+"""Problems of a document that the engine cannot accept: values to list, or one exception."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Problem:
 
 
 class Refused(ValueError):
-    """A document that is not what it should be; it carries its first problem."""
+    """Raised for a document that is not valid; it has the first problem."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(f"{problem.code} at {problem.path or '(root)'}")

@@ -1,9 +1,9 @@
-"""From a canonical document to a Rulebook ready to quote, and several layers joined into one.
+"""Compile a canonical document to a Rulebook ready to quote, and join several layers into one.
 
 A joined book keeps its layers whole, most general first; each is compiled in its own terms. Rule and stage ids are
 qualified by their scheme; fund and allowance ids are common to all layers, so an allowance that two layers define
-is the one of the more general layer. An allowance that was called otherwise in an earlier version is known by that
-older id alone: whatever counts uses never hears of the new name.
+is the one of the more general layer. An allowance that had another id in an earlier version keeps that oldest id, so
+that its uses are counted on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A rulebook made ready: frozen, its conditions and benefits compiled once. Nothing here knows a single scheme."""
+"""A compiled rulebook: frozen values, with conditions and benefits compiled once. Nothing here knows any one scheme."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from canteen.policy.case import Line
 
 Test: TypeAlias = "Callable[[Bill], str]"
-"""Answers '' where a condition matches, else the word of the first part that does not."""
+"""Returns '' where a condition matches, else the word of the first part that does not."""
 
 Worth: TypeAlias = "Callable[[Bill, int, int], Exact]"
-"""From the bill, the benefit's base and the running price (fen) to what comes off the base, not yet rounded."""
+"""Takes the bill, the benefit's base and the running price (fen); returns the reduction of the base, not yet rounded."""
 
 ByItem: TypeAlias = "Callable[[Bill, Sequence[int]], list[int]]"
-"""From the bill and what is left to pay of each position (fen) to what comes off each."""
+"""Takes the bill and the fen left to pay of each position; returns the reduction of each."""
 
 
 class Exact(NamedTuple):
-    """What comes off the base: `off` of it over `over` (so that nothing is rounded early)."""
+    """The reduction of the base as a fraction, `off` / `over`, so that nothing is rounded early."""
 
     off: int
     over: int = 1
@@ -40,7 +40,7 @@ class Rounding:
 class Allowance:
     """A limit with a stable id. `limit` in its unit, or read from the diner's `scale`.
 
-    `earlier` tells the limits of windows that began on a day or before, by that day: what those left is computed from them.
+    `earlier` gives, by last day, the limits of earlier windows: their remainder is computed from them.
     """
 
     id: str
@@ -59,7 +59,7 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a fund has in a window, and what happens when it ends."""
+    """The money of a fund in a window, and what happens when it ends."""
 
     allowance: Allowance
     warn: int
@@ -69,7 +69,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Fund:
-    """Who pays. `limits` apply to its shares alone; where `test` fails its share drops and the elder's price rises."""
+    """A payer. `limits` apply to its shares alone; where `test` fails its share drops and the elder's price rises."""
 
     id: str
     name: str
@@ -104,7 +104,7 @@ class Goods:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """Which part of the bill a benefit is computed on; see Bill.base."""
+    """The part of the bill that a benefit is computed on; see Bill.base."""
 
     of: str = "left"
     leave_out: tuple[str, ...] = ()
@@ -134,7 +134,7 @@ class Base:
 class Step:
     """One tier of a rule: for whom, how much, of what, within which limits, and in which words.
 
-    `by_item` says what comes off each position where the benefit names items; `listed` is a price list by item.
+    `by_item` gives the reduction of each position where the benefit names items; `listed` is a price list by item.
     """
 
     test: Test | None
@@ -154,7 +154,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Who gets what, paid by whom, how often."""
+    """A rule: for whom, how much, paid by which funds, how often."""
 
     id: str
     stage: str
@@ -200,7 +200,7 @@ class LimitRef:
 
 @dataclass(frozen=True, slots=True)
 class Rulebook:
-    """Everything in force at a place: its stages in order, and how to find what a diner used before."""
+    """Everything in force at a place: its stages in order, and the limits whose usage they need."""
 
     id: str
     title: str

@@ -1,6 +1,6 @@
-"""What a document may look like, said once: checked, read from text, and shown as a JSON Schema.
+"""The form of documents, defined once: checked, read from text, and shown as a JSON Schema.
 
-A shape knows three things. `check` lists what is wrong with a JSON value; `parse` makes the JSON value from a tree
+A shape has three methods. `check` lists what is wrong with a JSON value; `parse` makes the JSON value from a tree
 of bare texts (what the strict YAML reader gives: amounts as yuan, days as 2026-11-22, percents as 85%); `schema`
 is its JSON Schema. Rulebooks, cases and quotes are all checked against shapes, so the three can never drift apart.
 """
@@ -20,7 +20,7 @@ from canteen.policy.refusals import Problem, shown
 Problems: TypeAlias = list[Problem]
 Json: TypeAlias = object
 
-_END = r"$(?!\n)"  # some readers of patterns let $ stand before a last line break
+_END = r"$(?!\n)"  # in some regex engines $ also matches before a last line break
 _CODE_MARKS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-:@#/")
 
 
@@ -261,7 +261,7 @@ class OrNull(Shape):
 
 @dataclass(frozen=True, slots=True)
 class ListOf(Shape):
-    """A list of one shape; `ordered` lists are sorted and without repeats. A single text stands for a list of one."""
+    """A list of one shape; `ordered` lists are sorted and without repeats. A single text is read as a list of one."""
 
     inner: Shape
     least: int = 0
@@ -341,7 +341,7 @@ class MapOf(Shape):
 
 @dataclass(frozen=True, slots=True)
 class Record(Shape):
-    """Named fields, no others. Of each tuple in `one_of` exactly one field stands, of `some_of` at least one."""
+    """Named fields, no others. Of each tuple in `one_of` exactly one field is given, of `some_of` at least one."""
 
     needed: Mapping[str, Shape] = field(default_factory=dict)
     maybe: Mapping[str, Shape] = field(default_factory=dict)

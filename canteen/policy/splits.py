@@ -1,8 +1,8 @@
-"""Who pays how much of a benefit: fixed amounts first, then percents of what those leave, then the rest by weights.
+"""The split of a benefit among funds: fixed amounts first, then percents of the remainder, then the rest by weights.
 
-Parts are whole fen and add up to the benefit, by largest remainder in the order written. Then each fund answers for
-its own part: where its condition fails or its limit is reached, the part drops and the elder's price rises, unless
-another fund is named to step in.
+Parts are whole fen and add up to the benefit, by largest remainder in the order written. Then each fund is checked:
+where its condition fails or its limit is reached, its part drops and the elder's price rises, unless another fund is
+named to pay instead.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def portions(fen: int, parts: Sequence[SplitPart]) -> list[int]:
 
 
 class Funding:
-    """One rule's benefit on its way to its funds: what each pays, what drops and why, what is used of limits.
+    """The split of one rule's benefit: what each fund pays, what drops and why, what is used of limits.
 
     `before` is what this quote spent of amount limits so far; `spent` gives the new totals of those drawn on here.
     """

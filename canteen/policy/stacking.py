@@ -1,12 +1,12 @@
-"""Stacking: which rules of a group count, on which price, and what they come to.
+"""Stacking: which rules of a group count, on which price, and with what result.
 
-best   the member that takes most off; ties go to the least public money, then to the rule's id
+best   the member that reduces the price most; ties go to the least public money, then to the rule's id
 sum    all members, each computed on the price at which the group began
 first  the first member whose conditions match and whose limits have room
 chain  all members, each computed on the price that the one before left
 
-A rule whose limit is used up is no candidate, so the next best has its turn; where it says `used_up: stop` or `ask`, its
-whole group gives nothing. Judging changes nothing: it answers an Outcome, and the group decides.
+A rule whose limit is used up is no candidate, so the next best is taken; where it says `used_up: stop` or `ask`, its
+whole group gives nothing. Evaluating a rule changes nothing: it returns an Outcome, and the group decides.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Used: TypeAlias = tuple[str, LimitRef, int]
 
 @dataclass(slots=True)
 class Running(RunningPrice):
-    """The running price: the price left, fen spent of amount limits, the shares given, what was added.
+    """The state between rules: the price left, fen spent of amount limits, the shares given, what was added.
 
     `raised` gives the fen added to the menu's price by position; no benefit is computed on it.
     """
@@ -52,7 +52,7 @@ class Running(RunningPrice):
 
 @dataclass(slots=True)
 class Outcome:
-    """What a rule or group comes to on a given price: nothing, unless said.
+    """The result of a rule or group on a given price; by default it gives nothing.
 
     `spent` gives the new totals of the amount limits it drew on.
     """
@@ -222,7 +222,7 @@ def _give(rule: Rule, step: Step, bill: Bill, running: Running, at: RunningPrice
 def _raise(rule: Rule, step: Step, bill: Bill, running: Running, outcome: Outcome) -> Outcome:
     """Add what the price list charges above the menu's price, less what was added before.
 
-    It is added whatever comes off other items, and when the rule's limits leave no benefit.
+    It is added whatever other items are reduced by, and also when the rule's limits leave no benefit.
     """
     assert step.listed is not None
     raised = dict[int, int]()

@@ -1,4 +1,4 @@
-"""What a version does to the one before it, and a layer to those above: uses that were counted must go on counting."""
+"""Checks of a version against the one before it, and of a layer against those above: counted uses must stay counted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from canteen.policy.shapes import Problems
 def lint_layers(layers: Sequence[bytes]) -> list[Problem]:
     """Find conflicts: an allowance or a fund that two layers, most general first, define differently.
 
-    Besides, a rule of another scheme that is excluded and not there.
+    Also finds an excluded rule of another scheme that does not exist.
     """
     problems: Problems = [*_excluded([parse(layer) for layer in layers])]
     known: dict[tuple[str, str], tuple[str, object]] = {}

@@ -1,1 +1,1 @@
-"""Rulebooks: from YAML to canonical JSON, published by a second person, in force where and when."""
+"""Rulebooks: read from YAML, stored as canonical JSON, published by a second person, in force at a place from a day on."""

@@ -1,7 +1,7 @@
 """Rules and facts known late (rulings 18 and 19): asked for by one person, ordered by another, for days wholly past.
 
-A revaluation is no publication. `layers.in_force` never reads it, so it prices no sale, quotes nothing, and changes
-nothing of what was in force then; `Books` answers what would have been in force, and only `settlement.revaluing` asks it.
+A revaluation is not a publication. `layers.in_force` never reads it, so it prices no sale and quotes nothing. `Books`
+returns what would have been in force; only `settlement.corrections` reads it.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def ordered(session: Session, revaluation_id: int) -> RevaluationOrder | None:
 
 
 class Books:
-    """What would have been in force: the layers of a day with each scheme's newest ordered notice in the place of its version.
+    """The layers that would have been in force: each scheme's newest ordered notice replaces its version.
 
-    supposed  a notice not ordered yet, to be looked at as if it were the newest
+    supposed  a notice not ordered yet, previewed as if it were the newest
     """
 
     def __init__(self, session: Session, supposed: Revaluation | None = None) -> None:

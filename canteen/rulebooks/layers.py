@@ -1,4 +1,4 @@
-"""Which rulebooks are in force where and when: the published layers joined into one, interned by hash.
+"""The rulebook in force at a place and day: the published layers joined into one, interned by hash.
 
 A layer is published at an area or a canteen. From the most general to the canteen itself, each layer's
 newest publication of a scheme that is in force on the day counts; a lower layer only adds shares (decision 0007).
@@ -31,7 +31,7 @@ class NoRulebook(Missing):
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """The joined rulebook of a place and day; `hash` names it for ever."""
+    """The joined rulebook of a place and day; `hash` is its permanent name."""
 
     book: Rulebook
     hash: str
@@ -64,7 +64,7 @@ def asking_day_kind(session: Session, on: date) -> list[str]:
 def in_force(session: Session, canteen_id: str, areas: Sequence[str], on: date) -> InForce:
     """Return the rulebook that prices a meal on `on` at a canteen lying in `areas` (most general first).
 
-    An empty one, all at list price, where none is published.
+    Where none is published, an empty one: everything at list price.
     """
     parts = _parts(session, (*areas, canteen_id), on)
     return _JOINED.get(parts) or _join(session, parts)
@@ -90,7 +90,7 @@ def document(body: str) -> dict[str, Any]:
 def keep(session: Session, book: InForce) -> None:
     """Intern the joined rulebook, so that a sale which names its hash can always be priced again.
 
-    Once it was seen in the database it is not asked for again: such rows are never removed.
+    Rows are never removed, so a hash once seen in the database is not looked up again.
     """
     seen = (session.get_bind().engine.url, book.hash)
     if seen in _KEPT:

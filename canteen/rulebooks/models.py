@@ -122,7 +122,7 @@ class Simulation(Base):
 
 
 class PublicationFile(Base):
-    """What the publisher had before the eyes: the difference in meaning, the closed periods, the newest simulation."""
+    """The review that the publisher saw: the difference in meaning, the closed periods, the newest simulation."""
 
     __tablename__ = "publication_file"
     __table_args__ = {"sqlite_strict": True}
@@ -137,7 +137,7 @@ class Revaluation(Base):
     """Rules or facts known late, to be applied to days that are wholly past. It never prices a meal (ruling 18).
 
     cause     'notice': a rulebook in the place of its scheme's then version; 'facts': one elder as known now
-    made_by   who another person must confirm: the writer of the rulebook, or who asks
+    made_by   the writer of the rulebook, or the person asking; another person must confirm
     """
 
     __tablename__ = "revaluation"
@@ -171,7 +171,7 @@ class Revaluation(Base):
 
 
 class RevaluationOrder(Base):
-    """The second person's word, by which a revaluation counts, and what stood before the eyes. Facts are read up to it."""
+    """The second person's confirmation of a revaluation, with the review they saw. Facts are read up to its event."""
 
     __tablename__ = "revaluation_order"
     __table_args__ = (

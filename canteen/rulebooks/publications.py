@@ -1,7 +1,7 @@
-"""Drafting a version and publishing it: by two people, through one gate, from a day on, never into a closed period (P23).
+"""Draft a version and publish it: by two people, through one gate, from a day on, never into a closed period (P23).
 
-There is one way to publish. What may be published is judged by the gate, which looks at more than rulebooks know
-(closed periods, meals, the other layers): it is hung in here by `ruledesk.publishing`, and without it nobody publishes.
+There is one way to publish. The gate decides what may be published by more than rulebooks know (closed periods, meals,
+the other layers); `ruledesk.publication.gate` registers it here, and without it nothing can be published.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class PublishedMeanwhile(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the publisher had before the eyes, as JSON: it is kept beside the publication."""
+    """The review that the publisher saw, as JSON: it is stored beside the publication."""
 
     diff: str
     gate: str
@@ -85,7 +85,7 @@ def draft(text: str, *, by: str) -> str:
 def _keep(session: Session, scheme: str, digest: str, body: str, text: str, by: str) -> None:
     recorded = events.record(session, "rulebook.draft", digest, by=by, body={"scheme": scheme})
     if session.execute(select(RulebookVersion.hash).where(RulebookVersion.hash == digest)).first():
-        return  # somebody submitted the same content in the same moment
+        return  # the same content was submitted at the same moment
     newest = session.execute(select(func.max(RulebookVersion.version)).where(RulebookVersion.scheme == scheme)).scalar()
     session.execute(
         insert(RulebookVersion).values(
@@ -104,11 +104,11 @@ def _keep(session: Session, scheme: str, digest: str, body: str, text: str, by: 
 def publish(digest: str, *, layer: str, node_id: str, from_day: date, by: str) -> int:
     """Put a drafted version in force at a place from `from_day` on, and return the publication's id.
 
-    What the gate saw is kept beside it, and it must still be so: what somebody else published since then counts too.
+    What the gate saw is stored beside it and must still be true: other publications since then are checked too.
     Raises RulebookFaulty, SamePerson, ClosedPeriodTouched, PublishedMeanwhile, and what the gate raises.
     """
     if not _gates:
-        raise RuntimeError("nobody publishes without the gate")
+        raise RuntimeError("no publication without the gate")
     if layer not in LAYERS:
         raise RulebookFaulty
     version = db.session().get(RulebookVersion, digest)

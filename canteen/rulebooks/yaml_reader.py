@@ -1,7 +1,7 @@
-"""From the YAML that a clerk writes to a rulebook document, strictly, and each place to its line.
+"""Read the YAML that a clerk writes to a rulebook document, strictly, and find the line of each place.
 
-Every scalar is read as the text it is (no implicit types, so `no`, `1e3` and `09:30` are never surprises), keys may
-not repeat, anchors, tags and several documents are refused. Then the grammar turns texts into fen, days and codes.
+Every scalar is read as text (no implicit types, so `no`, `1e3` and `09:30` are never surprises); repeated keys,
+anchors, tags and several documents are refused. Then the grammar turns texts into fen, days and codes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _UNWRITABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A problem, the line it is on (counted from 1), and where known the clause and the file it stands in."""
+    """A problem with its line (counted from 1), and where known its clause and file."""
 
     line: int
     problem: Problem
@@ -148,7 +148,7 @@ def _tree(text: str) -> tuple[object, dict[str, int]]:
 
 
 class _Composer(yaml.SafeLoader):
-    """Composes nodes only; aliases are refused, so no text can grow without bound."""
+    """A composer of nodes only; it refuses aliases, so no text can grow without bound."""
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
         if self.check_event(yaml.events.AliasEvent):

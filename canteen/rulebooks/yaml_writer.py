@@ -1,6 +1,6 @@
-"""From a rulebook document back to the YAML that a clerk would write: what `reader` reads gives the same document again.
+"""Write a rulebook document as the YAML that a clerk would write; `yaml_reader` reads back the same document.
 
-Texts carry no quotes where none are needed; fields stand in the order of the grammar, what is long last.
+Texts have no quotes where none are needed; fields are in the order of the grammar, long ones last.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from canteen.policy.documents import Either, Named
 from canteen.policy.grammar import RULEBOOK
 from canteen.policy.shapes import Day, Fen, Flag, ListOf, MapOf, Minute, Percent, Record, Shape
 
-_LAST = ("rules", "stages")  # what is long stands last
-_SHORT = 72  # a record that fits in so many marks stands on one line
+_LAST = ("rules", "stages")  # long fields are written last
+_SHORT = 72  # a record of at most so many characters is written on one line
 
 
 def write(document: Mapping[str, object]) -> str:
@@ -102,7 +102,7 @@ class _Flow(list[object]):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes every text as it is: nothing is guessed to be a number or a date, so nothing needs quotes for that."""
+    """A dumper that writes every text as it is: texts are not guessed to be numbers or dates, so they need no quotes."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}
 

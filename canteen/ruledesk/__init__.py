@@ -1,1 +1,1 @@
-"""The rule desk: rulebooks written, tried, replayed over past meals, compared, published. Reads sales, so it stands high."""
+"""The rule desk: write, preview, replay, compare and publish rulebooks. It reads sales, so it is a high layer."""

@@ -1,6 +1,6 @@
-"""What would be in force somewhere if a rulebook were published: the layers as they stand, one of them replaced.
+"""The layers that would be in force if a rulebook were published: the present ones, with one replaced.
 
-Read once, then pure: publications are few, meals are many.
+Publications are read once, then all is pure: publications are few, meals are many.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from canteen.rulebooks.models import LAYERS, Publication, RulebookVersion
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A rulebook meant for a place; from `first_day` on, or on any day where that is None."""
+    """A rulebook proposed for a place; from `first_day` on, or on any day where that is None."""
 
     layer: str
     node_id: str

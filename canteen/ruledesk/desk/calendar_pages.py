@@ -1,4 +1,4 @@
-"""Show the calendar of holidays and change it; warn of a year that nobody has entered."""
+"""Show the calendar of holidays and change it; warn of a year that is not entered."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The desk's pages of revaluations: asked for by one, previewed, confirmed by another, run, read. Who cannot see the
-place of one does not see it at all.
-"""
+"""Ask for, preview, confirm, run and read revaluations; each is visible only to those who may see its place."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The desk's pages of simulations: ask, watch, cancel, read, take away. No elder is named in full.
+"""Ask for, watch, cancel, read and export simulations. No elder is named in full.
 
-Who may see rulebooks may read what a simulation found at his places; asking and cancelling is for those who draft.
+Readers of rulebooks may read simulations of their places; only those who draft may ask and cancel.
 """
 
 from __future__ import annotations

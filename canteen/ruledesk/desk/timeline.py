@@ -1,4 +1,4 @@
-"""Where and when each rulebook is in force, as rows of bars on a scale of months: geometry for an SVG."""
+"""The timeline of rulebooks in force, as rows of bars on a scale of months: geometry for an SVG."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Two versions of a rulebook compared in meaning: which people, amounts, payers, limits, dates differ, in Chinese.
+"""Compare two versions of a rulebook in meaning: the people, amounts, payers, limits and dates that differ, in Chinese.
 
-What is compared is what people read (prose) under stable ids, so spelling of the text and order where it means
-nothing do not matter. Whatever differs in the document and reads alike is shown by its field as it is written, so
-nothing that may change a price goes unsaid.
+The text that people read (prose) is compared under stable ids, so spelling, and order where it means nothing, do not
+matter. Where the documents differ but read alike, the field is shown as written, so that nothing that may change a
+price is left out.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Doc = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that differs. `before` or `after` is '' where it stands in one version only."""
+    """One difference. `before` or `after` is '' where it is in one version only."""
 
     where: str
     what: str

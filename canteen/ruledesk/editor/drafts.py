@@ -1,4 +1,4 @@
-"""Rulebooks being written: kept on the server, changed by their writer alone, submitted as a version or dropped."""
+"""Drafts of rulebooks: stored on the server, changed by their writer alone, submitted as a version or dropped."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class NoSource(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with a text: where, what, what stands there, what should; an error bars submitting."""
+    """One fault of a text: where, what, found and expected value; an error prevents submitting."""
 
     line: int
     path: str

@@ -1,4 +1,4 @@
-"""A form applied to the tree that it was read from: what was changed in the form changes, all else is as it was."""
+"""Apply a form to the tree that it was read from: only what was changed in the form changes."""
 
 from __future__ import annotations
 

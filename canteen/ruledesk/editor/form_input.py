@@ -1,4 +1,4 @@
-"""Filling in a form: what a browser sent, rows put in and taken out, and templates to start from."""
+"""Fill in a form: read what a browser sent, add and remove rows, start from templates."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _scheme(form: Form) -> str:
 
 
 UNFILLED = "（请填写文件名称和文号）"
-"""What stands for the source until the writer names it; no version is made of it."""
+"""The placeholder for the source until the writer names it; no version is made of it."""
 
 
 def template(name: str, *, scheme: str, title: str, place: str, first_day: str) -> Form:

@@ -1,7 +1,7 @@
 """The form of a rulebook: who, how much, who pays, how often. It and the YAML are the same tree of texts.
 
-A tree gives a form (`form_of`); what a form cannot say is locked in it, piece by piece. A form changes a tree
-(applying.py) only where the form was changed, so that nothing it does not show is ever lost by saving one.
+A tree gives a form (`form_of`); what a form cannot show is locked in it, piece by piece. A form changes a tree
+(form_changes.py) only where the form was changed, so that saving never loses what it does not show.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Tree = dict[str, Any]
 
 @dataclass
 class Who:
-    """Conditions that must all match; what is empty does not count. Codes are separated by spaces or commas."""
+    """Conditions that must all match; empty ones do not count. Codes are separated by spaces or commas."""
 
     age_from: str = ""
     age_below: str = ""
@@ -386,7 +386,7 @@ def _read_part(tree: Tree) -> Part:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of piece: its shape in the language, the words of it that a form shows, and both ways between the two.
+    """A kind of piece: its shape in the language, the words that a form shows, and the conversion both ways.
 
     locked_fields  the fields that identify a locked piece
     fits  what else must be true of a tree for a form to show it

@@ -1,4 +1,4 @@
-"""Try an elder: what a person of such an age, class and home would pay under a rulebook that is not in force."""
+"""Preview a price: what an invented elder of an age, class and home would pay under a rulebook not in force."""
 
 from __future__ import annotations
 

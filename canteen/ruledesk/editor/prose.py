@@ -1,6 +1,6 @@
-"""A rulebook as people read it: who, what is given, who pays, how often, by which clause, each in Chinese.
+"""A rulebook in Chinese words: for whom, how much, paid by whom, how often, by which clause.
 
-Every word of the grammar is shown, those unknown here by their own name: two rulebooks that read alike are alike.
+Every word of the grammar is shown, unknown ones by their own name, so that rulebooks that read alike are alike.
 """
 
 from __future__ import annotations

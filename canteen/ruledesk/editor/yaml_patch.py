@@ -1,8 +1,8 @@
-"""Changing a YAML text only where it must change: comments, blank lines, quotes and order stay as their writer left them.
+"""Change a YAML text only where it must change: comments, blank lines, quotes and order stay as written.
 
-`rewrite` compares what the text says with what it should say and edits the places that differ: a value is put in
-place of a value, a field or a list's member is put in or taken out with its lines. Comments directly above a member
-go with it; those above a field stay.
+`rewrite` compares the text with the wanted tree and edits the places that differ: it replaces values, and inserts or
+removes fields and list members with their lines. Comments directly above a member are removed with it; those above a
+field stay.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BLOCK_TEXT = ("|", ">")
 def rewrite(text: str, tree: Mapping[str, Any]) -> str:
     """Change the text so that it reads as `tree`, a tree of bare texts. Raises YamlFaulty for what is not YAML.
 
-    Where a text is laid out so unusually that editing it in place fails, it is written anew below its comments.
+    Where the layout is too unusual to edit in place, the text is rewritten below its comments.
     """
     old = yaml_reader.tree(text)
     if old == tree:
@@ -49,7 +49,7 @@ def _reads_as(text: str, tree: object) -> bool:
 
 @dataclass
 class _Patch:
-    """Edits of one text: none overlaps another, those at one place stand in the order in which they were made."""
+    """Edits of one text: none overlaps another; those at one place are in the order in which they were made."""
 
     text: str
     _edits: list[tuple[int, int, str]] = field(default_factory=list)

@@ -1,8 +1,8 @@
-"""Publishing at the desk: by a second person, after a look at what changes, at closed periods, and at the other layers.
+"""Publish at the desk: by a second person, after checks of the changes, closed periods and the other layers.
 
-`look` is the gate of `rulebooks.publishing.publish`: nobody publishes round it. A publication never reaches into a
-closed period, nor back to days on which meals were booked: a back-dated notice is a revaluation (`settlement.revaluing`).
-What the publisher saw is kept beside the publication as a fact.
+`look` is the gate of `rulebooks.publications.publish` and cannot be bypassed. A publication never reaches into a
+closed period, nor back to days on which meals were booked: a back-dated notice is a revaluation
+(`settlement.corrections`). What the publisher saw is stored beside the publication as a fact.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class PastChanges(Conflict):
 
 @dataclass
 class Gate:
-    """What was compared of closed periods: none may change."""
+    """The comparison of closed periods: none may change."""
 
     canteens: int = 0
     periods: int = 0
@@ -251,7 +251,7 @@ def _refuse_wrong_place(session: Session, layer: str, node_id: str) -> None:
 def gate(session: Session, proposal: Proposal) -> Gate:
     """Compare what is in force on every day of every closed period with and without the publication.
 
-    All meals of the newest closed period are replayed; besides, the layers must go together.
+    Replays all meals of the newest closed period, and checks that the layers do not conflict.
     """
     found = Gate()
     before, after = Layers(session), Layers(session, proposal)
@@ -295,8 +295,8 @@ def _days(session: Session, found: Gate, canteen: Canteen, period: Period, befor
 def _replay(found: Gate, period: Period, canteens: Sequence[str], before: Layers, after: Layers) -> None:
     """Replay all meals of a closed period, day by day.
 
-    A meal whose rulebook would be the very same bytes costs the same; every other distinct input is priced under the
-    book in force and the one that would.
+    A meal whose rulebook would be the same bytes costs the same; every other distinct input is priced under the book in
+    force and the proposed one.
     """
     found.span = f"{period.from_day.isoformat()} 至 {period.to_day.isoformat()}"
     with keyset.reader() as session:

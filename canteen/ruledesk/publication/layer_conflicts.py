@@ -1,8 +1,8 @@
-"""A district raises and never lowers its city's: elders invented over a grid must not pay more than without its rules.
+"""Check that a district never lowers its city's benefits: no invented elder may pay more with its rules than without.
 
-The grid is drawn from what the rulebooks themselves speak of: a year of age, a fen of the bill and a kind of day on
-either side of each bound that they name. Where a lower layer counts on a limit of a higher one, whole days of meals
-are compared, for a limit used up at breakfast is missed at lunch.
+Elders are invented over a grid of the bounds that the rulebooks name: a year of age, a fen of the bill and a kind of
+day on either side of each. Where a lower layer counts a limit of a higher one, whole days of meals are compared,
+because a limit used up at breakfast is missing at lunch.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _LATER = 3 * 366  # days ahead within which a rule's own first day is tried
 def lowered(session: Session, proposal: Proposal, canteens: Sequence[Canteen], on: date) -> list[str]:
     """Say who would pay more under a layer than under the more general ones alone: a sentence each, three at most.
 
-    The proposal's own layer is looked at, and those below it: what the district gives stands on what the city will give.
+    Checks the proposal's own layer and those below it, because a district's benefits build on its city's.
     """
     begun = on_any_day(proposal.document, clock.civil(on))
     layers = Layers(session, Proposal(proposal.layer, proposal.node_id, begun))
@@ -63,7 +63,7 @@ def lowered(session: Session, proposal: Proposal, canteens: Sequence[Canteen], o
             spoken = _Spoken.of([layers.document(part) for part in joined.parts])
             key = (joined.parts, where.class_, where.grade, spoken.codes & {*nodes})
             if key in seen:
-                continue  # the rules tell no difference between this canteen and one already looked at
+                continue  # the rules treat this canteen like one already checked
             seen.add(key)
             shared = _shared(layers, general, joined)
             for sentence in _worse(session, (general, joined), where, on, spoken, shared=shared):
@@ -78,7 +78,7 @@ def lowered(session: Session, proposal: Proposal, canteens: Sequence[Canteen], o
 
 @dataclass(frozen=True, slots=True)
 class _Spoken:
-    """Everything in the rulebooks that a grid must lie on both sides of."""
+    """The bounds in the rulebooks that the grid must cover on both sides."""
 
     words: frozenset[str]
     codes: frozenset[str]

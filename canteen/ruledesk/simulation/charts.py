@@ -1,4 +1,4 @@
-"""Geometry of the charts of a simulation; the templates draw them as SVG, a table says the same beside each."""
+"""Geometry of the charts of a simulation; the templates draw them as SVG, with a table of the same figures beside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Past meals under another rulebook: what it would have cost, who gains or loses, when each budget would end.
+"""Replay past meals under another rulebook: its cost, who gains or loses, when each budget would end.
 
 Each meal as it was booked is compared with what it would have cost under the proposal. Meals are priced day by day in
 the order of arrival, and the limits they would have used are counted; a meal voided later uses its limits until then,
@@ -43,7 +43,7 @@ Progress = Callable[[int, int], bool]
 
 
 class Cancelled(Exception):
-    """Somebody asked the replay to stop."""
+    """Raised when the replay was asked to stop."""
 
 
 def run(
@@ -266,7 +266,7 @@ class _Replay:
 
 
 class _Booked:
-    """What some sales were booked with: shares as sold, less what was excluded from settlement."""
+    """Sales as booked: shares as sold, less what was excluded from settlement."""
 
     def __init__(self, sales: Sequence[uuid.UUID]) -> None:
         self._funds: dict[uuid.UUID, Funds] = defaultdict(dict)
@@ -297,7 +297,7 @@ _EXCLUDED: Final = (
 
 
 class _Texts:
-    """Diners and meals by the text that they were written as: canonical JSON lets each part be known by it."""
+    """A cache of diners and meals by their canonical JSON text, which identifies each."""
 
     def __init__(self) -> None:
         self._diners: OrderedDict[str, Diner] = OrderedDict()

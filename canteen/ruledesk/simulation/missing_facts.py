@@ -1,4 +1,4 @@
-"""What a rulebook asks of a past meal that nobody noted: such a meal is left open, and the reason is named."""
+"""Facts that a rulebook asks of a past meal but that were not recorded: such a meal is left open, with the reason."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LASTING = ("week", "month", "quarter", "year", "ever")
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a rulebook asks that the past may not have noted."""
+    """The facts a rulebook asks for that may not have been recorded."""
 
     scales: frozenset[str]  # asked for, and never rated of anybody
     lived: bool
@@ -109,7 +109,7 @@ def _words(value: object) -> Iterator[tuple[str, Any]]:
 
 
 class Households:
-    """Who lived with whom on a day, by the facts that stand now; the facts of merged persons are one person's."""
+    """Households on a day, by the facts valid now; the facts of merged persons are one person's."""
 
     def __init__(self, roots: Mapping[uuid.UUID, uuid.UUID]) -> None:
         self._facts: dict[uuid.UUID, list[Fact]] = defaultdict(list)

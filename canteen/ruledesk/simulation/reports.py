@@ -1,4 +1,4 @@
-"""What a simulation found, as rows of a few tables: for the page, the charts, the workbook, all the same figures."""
+"""The result of a simulation as rows of a few tables: the same figures for the page, the charts and the workbook."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KINDS = (("district", "按区县"), ("canteen", "按食堂"), ("age", "按年龄
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line: a code ('' where the name says all) and its name, meals where they are counted, fen before and after."""
+    """One line: a code ('' where the name suffices) and its name, meals where they are counted, fen before and after."""
 
     code: str
     name: str
@@ -36,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table."""
+    """One table of a report."""
 
     title: str
     rows: tuple[Row, ...]

@@ -1,4 +1,4 @@
-"""Simulations: asked for at the desk, run once by whichever scheduler is free, with their progress shown, cancelled at will."""
+"""Simulation jobs: asked for at the desk, run once by any free scheduler, with progress, cancelled at any time."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from canteen.settlement.closing import schedule
 
 JOB = "rules.simulate"
 MOST_MONTHS = 12
-LEASE = timedelta(minutes=2)  # somebody waits at a page: what a killed process left is begun again soon
-TELL = 1.0  # seconds between two words about progress
+LEASE = timedelta(minutes=2)  # a person waits at a page, so the job of a killed process restarts soon
+TELL = 1.0  # seconds between two notes of progress
 _OVER = ("done", "failed", "cancelled")
 
 

@@ -1,4 +1,4 @@
-"""Sums of a replay: cost by fund, district, canteen, age band and class; who gains or loses; what stays open."""
+"""Totals of a replay: cost by fund, district, canteen, age band and class; who gains or loses; what stays open."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BANDS = (
 
 @dataclass
 class Totals:
-    """Sums over the meals that were compared; open ones are only counted."""
+    """Totals over the meals that were compared; open ones are only counted."""
 
     meals: int = 0
     changed: int = 0

@@ -1,4 +1,4 @@
-"""A past under another rulebook: what was used of each limit, meal by meal, and given back by voids."""
+"""Replay of limits under another rulebook: what each meal uses, and what voids give back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Funds: TypeAlias = dict[tuple[str, str], int]
 
 @dataclass(frozen=True, slots=True)
 class CountedFor:
-    """In whose name limits are counted; None for a guest, whom none counts."""
+    """The person and household that limits are counted for; None for a guest, who has no limits."""
 
     person: uuid.UUID | None
     household: uuid.UUID | None
@@ -39,7 +39,7 @@ class CountedFor:
 
 @dataclass(frozen=True, slots=True)
 class MealResult:
-    """What matters of a meal: fen that the elder pays, fen by fund, what was used of limits."""
+    """The result of one meal: fen that the elder pays, fen by fund, uses of limits."""
 
     due: int
     subsidy: int
@@ -66,7 +66,7 @@ _Position: TypeAlias = tuple[date, int]  # a day and a place in the order of arr
 
 @dataclass
 class UsageReplay:
-    """Limits as they are used up, by kind of window, so that a window that is over takes no memory."""
+    """The usage of limits, by kind of window, so that a past window takes no memory."""
 
     rows: dict[str, dict[_Row, Taken]] = field(default_factory=lambda: defaultdict(dict))
     ended: dict[tuple[str, str], int] = field(default_factory=dict)
