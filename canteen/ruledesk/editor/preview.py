@@ -24,7 +24,7 @@ class BadPreview(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a clerk types in.
+    """The input of a preview, as a clerk types it.
 
     day    when the meal is eaten, like 2026-12-07; '' for today
     alone  this rulebook by itself, not joined with the other layers in force

@@ -1,5 +1,5 @@
-// What this tablet was acknowledged, as it tells the server at each contact, and what the server then says it lacks:
-// its database was restored from an older backup.
+// The records that were acknowledged to this tablet, reported to the server at each contact, and those that the server
+// then lacks because its database was restored from an older backup.
 
 /**
  * @typedef {{tablet: string, epochs: Record<string, number>}} Marks
@@ -11,7 +11,7 @@
 const MOST_EPOCHS = 8 // that the server listens to
 
 /**
- * `marks` with what is acknowledged among `rows`; those of another tablet, as this one was once called, do not count.
+ * Add to `marks` what is acknowledged among `rows`; rows under a former id of this tablet do not count.
  * @param {Marks} marks
  * @param {(Numbered & {state: string})[]} rows
  * @returns {Marks}
@@ -25,7 +25,7 @@ export function raised(marks, rows) {
 }
 
 /**
- * The query by which a contact tells the server, who signs the address with it; newest epochs first.
+ * Write the query that reports this to the server, signed with the address; newest epochs first.
  * @param {string} incarnation
  * @param {Marks} marks
  */
@@ -36,7 +36,7 @@ export function claim(incarnation, { epochs }) {
 }
 
 /**
- * Whether the server lacks a record that it had acknowledged.
+ * Tell whether the server lacks a record that it had acknowledged.
  * @param {Run[]} behind
  * @param {{epoch: number, number: number, state: string}} row
  */
@@ -45,7 +45,7 @@ export function lacks(behind, { epoch, number, state }) {
 }
 
 /**
- * What to tell whoever stands at the counter.
+ * Return the message for the person at the counter.
  * @param {number} owed  records kept here that the server lacks
  */
 export function behindWords(owed) {

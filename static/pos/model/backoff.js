@@ -4,7 +4,7 @@ const FIRST = 1000
 const LONGEST = 60_000
 
 /**
- * Doubling from one second to a minute, spread by up to a quarter so that tablets do not come together.
+ * Double from one second to a minute, spread by up to a quarter so that tablets do not retry together.
  * @param {number} failures  1 after the first
  * @param {number} [chance]  0 to 1
  */

@@ -21,7 +21,7 @@ const PORTIONS = 99
 export const EMPTY = { customers: [], quotes: null, mono: null }
 
 /**
- * A person who has just been scanned, or a guest.
+ * Make a customer of a person who has just been scanned, or of a guest.
  * @param {string} key
  * @param {Partial<Customer>} known
  * @returns {Customer}
@@ -59,7 +59,7 @@ export function change(basket, key, changes) {
 }
 
 /**
- * `lines` with one more of `item`, as far as a sale may have it.
+ * Return `lines` with one more of `item`, as far as a sale may have it.
  * @param {Wanted[]} lines
  * @param {string} item
  * @returns {Wanted[]}
@@ -70,7 +70,7 @@ export function more(lines, item) {
 }
 
 /**
- * `lines` with one less of `item`.
+ * Return `lines` with one less of `item`.
  * @param {Wanted[]} lines
  * @param {string} item
  * @returns {Wanted[]}
@@ -82,7 +82,7 @@ export function less(lines, item) {
 }
 
 /**
- * What the server is asked. The scan is named once; afterwards the credential it was known by.
+ * Return the question to the server. It names the scan once, and afterwards the credential found for it.
  * @param {Basket} basket
  * @param {string} canteen
  */
@@ -99,7 +99,7 @@ export function question(basket, canteen) {
 }
 
 /**
- * The basket with the server's answer to `question`.
+ * Return the basket with the server's answer to `question`.
  * @param {Basket} basket
  * @param {Quotes} quotes
  * @param {number} mono
@@ -113,7 +113,7 @@ export function priced(basket, quotes, mono) {
 }
 
 /**
- * What is to be paid, in fen; null while anyone lacks a price or a meal.
+ * Return what is to be paid, in fen; null while anyone lacks a price or a meal.
  * @param {Basket} basket
  */
 export function due(basket) {
@@ -123,7 +123,7 @@ export function due(basket) {
 }
 
 /**
- * The price line by line, for the counter: who bears a part of it (below zero), and what is added to the menu's price.
+ * Return the price line by line, for the counter: shares (below zero), and what is added to the menu's price.
  * Only counter-safe labels are shown; parts with the same label are one line.
  * @param {QuotedSale} sale
  * @returns {{label: string, fen: number, added?: boolean}[]}
@@ -146,7 +146,7 @@ const ODD = {
 }
 
 /**
- * What is odd about the time or place, for the cashier; '' when nothing is.
+ * Return what is unusual about the time or place, for the cashier; '' when nothing is.
  * @param {Basket} basket
  */
 export function notice({ quotes }) {
@@ -154,7 +154,7 @@ export function notice({ quotes }) {
 }
 
 /**
- * How the screen calls the n-th person.
+ * Return the name of the n-th person on the screen.
  * @param {Basket} basket
  * @param {number} n
  */
@@ -164,7 +164,7 @@ export function titleOf(basket, n) {
 }
 
 /**
- * The body of the record: what was quoted, unchanged, and how it was paid.
+ * Return the body of the record: the quote, unchanged, and how it was paid.
  * @param {Basket} basket  priced
  * @param {Tender} tender
  * @param {{canteen: string, point: string | null, cashier: string, payment: string,

@@ -1,15 +1,15 @@
-// Telling a keyboard scanner from a person: a scanner types a whole code with a few milliseconds
-// between keys. Pure: it is given keys and times, and says what to do with each.
+// Distinguish a keyboard scanner from a person: a scanner types a whole code with a few milliseconds
+// between keys. Pure: it receives keys and times, and returns what to do with each.
 
 const FAST = 40 // ms between two keys of a scanner, at most
-const SURE = 4 // so many fast keys in a row are no person
-const WHOLE = 6 // shorter runs are no code
+const SURE = 4 // so many fast keys in a row are not a person's
+const WHOLE = 6 // shorter runs are not a code
 
 const TAIL = 300 // ms after a code in which Enter or Tab is still the scanner's: some send two
 
 /**
  * @typedef {{text: string, last: number, run: number, ended?: boolean}} Burst
- *   ended    a code came to its end at `last`
+ *   ended    a code ended at `last`
  * @typedef {{burst: Burst, swallow: boolean, undo: boolean, scan: string | null}} Step
  *   swallow  the key belongs to the scanner: it must not reach a field or button
  *   undo     the scanner is now recognised: take back what its first keys typed
@@ -23,7 +23,7 @@ export const QUIET = { text: '', last: -Infinity, run: 0 }
 export const SILENCE = 80
 
 /**
- * One key pressed.
+ * Handle one key press.
  * @param {Burst} burst
  * @param {string} key  a character, 'Enter' or 'Tab'; anything else is ignored
  * @param {number} at  ms
@@ -43,7 +43,7 @@ export function press(burst, key, at) {
 }
 
 /**
- * Nothing was pressed for SILENCE.
+ * Handle a silence: nothing was pressed for SILENCE.
  * @param {Burst} burst
  * @returns {string | null}
  */
@@ -52,7 +52,7 @@ export function rest(burst) {
 }
 
 /**
- * A code came to its end.
+ * End a code.
  * @param {number} at
  * @returns {Burst}
  */

@@ -3,7 +3,7 @@
 const NOTES = [100, 500, 1000, 2000, 5000, 10000]
 
 /**
- * Amounts an elder may hand over for `due`, the exact sum first, then the next round sums.
+ * Return amounts that an elder may hand over for `due`, the exact sum first, then the next round sums.
  * @param {number} due  fen
  * @param {number} [most]  how many at most
  * @returns {number[]}
@@ -15,7 +15,7 @@ export function suggest(due, most = 4) {
 }
 
 /**
- * A cash tender; null when what was given does not cover what is due.
+ * Make a cash tender; null when the amount given does not cover what is due.
  * @param {number} due
  * @param {number} given
  */
@@ -25,7 +25,7 @@ export function cash(due, given) {
 }
 
 /**
- * Money that arrived on a phone.
+ * Make a tender for money that arrived on a phone.
  * @param {number} due
  * @param {string} [reference]  the last digits of the transfer, if the cashier noted them
  */
@@ -33,7 +33,7 @@ export function mobile(due, reference = '') {
   return { kind: /** @type {const} */ ('mobile'), fen: due, given: due, change: 0, reference }
 }
 
-/** Nothing to pay. */
+/** Make a tender where nothing is to be paid. */
 export function free() {
   return { kind: /** @type {const} */ ('free'), fen: 0, given: 0, change: 0, reference: '' }
 }

@@ -1,5 +1,5 @@
-// Encrypting a record's body to the server's key, so that what is kept here tells nobody anything. What goes into it
-// and how the server opens it stands in canteen/pos/cipher.py. Only the server can read it again.
+// Encrypt a record's body to the server's key, so that nobody can read what is stored here; only the server can. The
+// format, and how the server opens it, is in canteen/pos/cipher.py.
 
 /** @import {Envelope} from './envelope.js' */
 /** @import {RecordKey} from './types.js' */
@@ -9,7 +9,7 @@ const INFO = 'canteen record body 1'
 const CURVE = { name: 'ECDH', namedCurve: 'P-256' }
 
 /**
- * The same record, its body encrypted. The hash stays: it is taken over the clear body, and binds the ciphertext.
+ * Return the same record with its body encrypted. The hash stays: it covers the clear body, and binds the ciphertext.
  * @param {Envelope} envelope  in clear
  * @param {RecordKey} to
  * @returns {Promise<Envelope>}

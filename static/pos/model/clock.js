@@ -1,10 +1,10 @@
 // Times as a tablet knows them. The tablet's clock may be wrong; the server's, measured against
-// the monotonic clock, tells by how much. Milliseconds throughout.
+// the monotonic clock, shows by how much. Milliseconds throughout.
 
 const SHANGHAI = 8 * 3600 * 1000
 
 /**
- * '2026-11-22T11:40:03.123+08:00' whatever time zone the tablet is set to.
+ * Write '2026-11-22T11:40:03.123+08:00' in any time zone that the tablet is set to.
  * @param {number} ms  since 1970, UTC
  */
 export function stamp(ms) {
@@ -12,7 +12,7 @@ export function stamp(ms) {
 }
 
 /**
- * '11:40' in Asia/Shanghai.
+ * Write '11:40' in Asia/Shanghai.
  * @param {number} ms
  */
 export function hour(ms) {
@@ -20,7 +20,7 @@ export function hour(ms) {
 }
 
 /**
- * '11-22 11:40' in Asia/Shanghai.
+ * Write '11-22 11:40' in Asia/Shanghai.
  * @param {number} ms
  */
 export function minute(ms) {
@@ -28,7 +28,7 @@ export function minute(ms) {
 }
 
 /**
- * '2026-11-22' in Asia/Shanghai.
+ * Write '2026-11-22' in Asia/Shanghai.
  * @param {number} ms
  */
 export function day(ms) {
@@ -43,7 +43,7 @@ export function day(ms) {
  */
 
 /**
- * One exchange with the server.
+ * Measure the clocks by one exchange with the server.
  * @param {string} at  the server's time, ISO
  * @param {number} sent  monotonic, when the question left
  * @param {number} got  monotonic, when the answer came
@@ -58,10 +58,10 @@ export function measure(at, sent, got, wall) {
 }
 
 /**
- * What must be added to the tablet's clock to tell the true time; null before any measure.
+ * Return what must be added to the tablet's clock for the true time; null before any measure.
  *
- * The greater of the two elapsed times counts: a clock set back must not win time, and the
- * monotonic clock stands still while the tablet sleeps.
+ * The greater of the two elapsed times counts: a clock set back must not gain time, and the
+ * monotonic clock stops while the tablet sleeps.
  * @param {Measured | null} measured
  * @param {number} wall
  * @param {number} mono

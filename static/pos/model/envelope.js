@@ -16,7 +16,7 @@ export const VERSION = 1
  */
 
 /**
- * The record that follows `chain`.
+ * Make the record that follows `chain`.
  * @param {Chain} chain
  * @param {Moment} moment
  * @param {Kind} kind
@@ -49,9 +49,9 @@ export async function hashOf(record) {
 }
 
 /**
- * The chain to go on with when runs of this tablet's numbers are lost for good. Numbers that `chain` would still give
- * may be among them, as after a store that was set back: then it counts anew in the next epoch. A loss behind the chain
- * leaves it as it is.
+ * Return the chain to continue with when runs of this tablet's numbers are lost for good. If numbers that `chain` would
+ * still give are among them, as after the store was reset, counting restarts in the next epoch. A loss behind the chain
+ * changes nothing.
  * @param {Chain} chain
  * @param {{epoch: number, first: number, last: number}[]} lost
  * @returns {Chain}
@@ -62,13 +62,13 @@ export function beyondLost(chain, lost) {
 }
 
 /**
- * How the server names a record in its answer, and the outbox its row.
+ * Return the key by which the server names a record in its answer, and the outbox its row.
  * @param {{epoch: number, number: number}} record
  */
 export const idOf = ({ epoch, number }) => `${epoch}/${number}`
 
 /**
- * SHA-256 of UTF-8 text, in hex.
+ * Return the SHA-256 of UTF-8 text, in hex.
  * @param {string} text
  */
 export async function sha256(text) {

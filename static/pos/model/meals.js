@@ -1,4 +1,4 @@
-// Which meal it is, and what is on offer.
+// The meal period, and the meals on offer.
 
 /** @import {MenuItem, Period, Window} from './types.js' */
 
@@ -6,7 +6,7 @@
 export const PERIODS = { breakfast: '早餐', lunch: '午餐', dinner: '晚餐' }
 
 /**
- * The period served at `minute` of the day; outside all windows the nearest one, without any by the hour.
+ * Return the period served at `minute` of the day; outside all windows the nearest one, without windows by the hour.
  * @param {Window[]} windows
  * @param {number} minute
  * @returns {Period}
@@ -23,7 +23,7 @@ export function periodAt(windows, minute) {
 }
 
 /**
- * The meals of `period`, in the order of the menu; where it has none, all that the kitchen has.
+ * Return the meals of `period`, in the order of the menu; where it has none, all that the kitchen has.
  * @param {MenuItem[]} menu
  * @param {Period} period
  */
@@ -33,7 +33,7 @@ export function menuOf(menu, period) {
 }
 
 /**
- * Minutes since midnight in Asia/Shanghai.
+ * Return minutes since midnight in Asia/Shanghai.
  * @param {number} ms  since 1970, UTC
  */
 export function minuteOfDay(ms) {

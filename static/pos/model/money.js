@@ -1,7 +1,7 @@
 // Money is whole fen. Nothing here rounds; a split always adds up to the whole.
 
 /**
- * 1250 -> '12.50', the way every screen writes an amount of yuan.
+ * Turn 1250 into '12.50', the way every screen writes an amount of yuan.
  * @param {number} fen  an integer
  */
 export function show(fen) {
@@ -29,7 +29,7 @@ export function split(fen, weights) {
 }
 
 /**
- * 1000 -> '10', 1250 -> '12.5': a note or a coin as people say it.
+ * Turn 1000 into '10' and 1250 into '12.5': a note or a coin as people say it.
  * @param {number} fen
  */
 export function brief(fen) {
@@ -37,7 +37,7 @@ export function brief(fen) {
 }
 
 /**
- * What a keypad shows ('', '7', '7.', '7.5') as fen; null when it is no amount.
+ * Read a keypad's text ('', '7', '7.', '7.5') as fen; null when it is no amount.
  * @param {string} typed
  * @returns {number | null}
  */
@@ -48,7 +48,7 @@ export function read(typed) {
 }
 
 /**
- * A keypad's text after one more key: at most four digits of yuan and two of fen.
+ * Return a keypad's text after one more key: at most four digits of yuan and two of fen.
  * @param {string} typed
  * @param {string} key  '0'–'9', '.', 'back' or 'clear'
  */

@@ -1,4 +1,4 @@
-// Which waiting records go to the server together, and what its answers make of them.
+// The batches in which waiting records are sent to the server, and the effect of its answers.
 
 import { summaryOf } from './rows.js'
 
@@ -8,7 +8,7 @@ import { summaryOf } from './rows.js'
 const AT_ONCE = 20
 
 /**
- * After these, and after nothing else, the server has the record; whatever else it says, the record waits on.
+ * The outcomes after which the server has the record; after any other answer the record keeps waiting.
  * @type {Partial<Record<Outcome, State>>}
  */
 const KEPT_THERE = { created: 'settled', have: 'settled', kept: 'settled', quarantined: 'quarantined' }
@@ -16,8 +16,8 @@ const KEPT_THERE = { created: 'settled', have: 'settled', kept: 'settled', quara
 const UNKNOWN = '服务器没有接收这条记录，请联系系统运维。'
 
 /**
- * Fresh records together and in their order, for the server asks of each whether the one before it is there; each that
- * was not accepted before goes alone, after them. A void waits for such a sale: the server would set it aside.
+ * Batch fresh records together and in order, because the server checks that each follows the one before; a record that
+ * was not accepted before is sent alone, after them. A void waits for such a sale: the server would quarantine it.
  * @template {Kept} Row
  * @param {Row[]} rows
  * @returns {Row[][]}
@@ -33,7 +33,7 @@ export function batches(rows) {
 }
 
 /**
- * The row as the server's answer leaves it.
+ * Return the row as the server's answer leaves it.
  * @param {Kept} row
  * @param {Answer} answer
  * @param {number} now

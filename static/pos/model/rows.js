@@ -33,7 +33,7 @@ export const KEPT = 45 * 24 * 3600 * 1000
 export const KINDS = { cash: '现金', mobile: '手机', free: '免付' }
 
 /**
- * The checkouts among `rows`, newest first, each sale knowing whether it was taken back.
+ * Return the checkouts among `rows`, newest first, with whether each sale was voided.
  * @param {Row[]} rows
  * @returns {Shown[]}
  */
@@ -46,7 +46,7 @@ export function checkouts(rows) {
 }
 
 /**
- * The state of a record in words.
+ * Say the state of a record in words.
  * @param {Row} row
  * @param {Run[]} [behind]  what the server acknowledged and lacks
  */
@@ -60,7 +60,7 @@ export function stateWords(row, behind = []) {
 }
 
 /**
- * Who a checkout was for: all of a few, the first of many.
+ * Name the persons of a checkout: all of a few, the first of many.
  * @param {string[]} titles
  */
 export function names(titles) {
@@ -68,7 +68,7 @@ export function names(titles) {
 }
 
 /**
- * The count of unsent records, in words.
+ * Say the count of unsent records in words.
  * @param {number} count
  * @param {number | null} [owed]  records that the server acknowledged and lacks; null when it is not known to lack any
  */
@@ -103,7 +103,7 @@ function shown(row, voided) {
 }
 
 /**
- * What the screen needs of a record: written beside it before its body is encrypted, read from a body in clear.
+ * Return what the screen needs of a record: stored beside it (`told`) before its body is encrypted, else read from it.
  * @param {{told?: RecordSummary, envelope: {kind: string, body: string}}} row
  * @returns {RecordSummary}
  */
@@ -122,7 +122,7 @@ export function summaryOf({ told, envelope }) {
 }
 
 /**
- * How a sale is called where no name is kept: by what was on the tray.
+ * Name a sale for which no person's name is stored, by its meals.
  * @param {Line[]} [lines]
  */
 function foodOf(lines = []) {

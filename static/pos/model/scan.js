@@ -1,4 +1,4 @@
-// What a scan says. Camera, keyboard scanner and typed entry share this one reader.
+// Read scans: camera, keyboard scanner and typed entry share this one reader.
 // A card is 26 digits: 24 random and 2 check digits (ISO 7064 MOD 97-10). The number
 // printed for people is 8 digits.
 
@@ -31,7 +31,7 @@ export function read(raw) {
 }
 
 /**
- * Half-width text without blanks. Chinese input methods turn a scanner's digits full-width and
+ * Return half-width text without blanks. Chinese input methods turn a scanner's digits full-width and
  * leave blanks, quotes and zero-width marks between them.
  * @param {string} raw
  */
@@ -40,7 +40,7 @@ export function fold(raw) {
 }
 
 /**
- * The two check digits that make `digits` a card.
+ * Return the two check digits that make `digits` a card.
  * @param {string} digits  24 digits
  */
 export function checkDigits(digits) {
@@ -48,7 +48,7 @@ export function checkDigits(digits) {
 }
 
 /**
- * A number of any length modulo 97; it need not fit an integer.
+ * Compute a number of any length modulo 97; it need not fit an integer.
  * @param {string} digits
  */
 export function mod97(digits) {

@@ -1,6 +1,6 @@
-// Ids made on the tablet, once, at the moment the thing begins.
+// Ids made on the tablet, once, when a sale or record begins.
 
-/** A random UUID (version 4); browsers before Chromium 92 have no crypto.randomUUID. */
+/** Make a random UUID (version 4); browsers before Chromium 92 have no crypto.randomUUID. */
 export function uuid() {
   const bytes = crypto.getRandomValues(new Uint8Array(16))
   bytes[6] = (bytes[6] & 0x0f) | 0x40

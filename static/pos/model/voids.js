@@ -1,12 +1,12 @@
-// Taking back a sale: who may, and what the record says.
+// Voids: who may void a sale, and the body of the record.
 
-/** A cashier may take back an own sale alone for so long. */
+/** For so long a cashier may void an own sale without a manager. */
 export const ALONE = 10 * 60 * 1000
 
 export const REASONS = ['点错餐', '扫错卡', '重复收款', '不要了']
 
 /**
- * Whether the cashier at the tablet may take a sale back without a manager.
+ * Tell whether the cashier at the tablet may void a sale without a manager.
  * @param {{cashier: string, made: number}} sale  made: ms
  * @param {string} cashier
  * @param {number} now  ms
@@ -17,7 +17,7 @@ export function mayAlone(sale, cashier, now) {
 }
 
 /**
- * The body of the record.
+ * Return the body of the record.
  * @param {{id: string, sale: string, cashier: string, reason: string, fen: number,
  *   kind: 'cash' | 'mobile' | 'free', approval?: {approved_by: string, approval: string}}} what
  */

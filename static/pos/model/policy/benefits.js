@@ -13,11 +13,11 @@ export const UNITS = { fen: 1, jiao: 10, yuan: 100 }
 /** Verbs that measure against the list price unless the rule says otherwise. */
 export const ON_LIST = ['at_most', 'ceiling']
 
-/** Verbs that say what is to be paid in the end: they look at what is still to be paid, wherever they stand. */
+/** Verbs that fix what is to be paid in the end: they measure what is still to be paid, in whatever stage. */
 export const TARGETS = ['pay', 'prices', 'seat', 'free', 'free_set']
 
 /**
- * The compiled benefit of a verb and its value, and what it takes off each position where it names items.
+ * Compile a verb and its value: the benefit, and what it takes off each position where it names items.
  * @param {string} verb
  * @param {any} value
  * @param {Terms} terms
@@ -30,7 +30,7 @@ export function worthOf(verb, value, terms) {
 }
 
 /**
- * Whole fen off the base: the benefit itself rounded, or such that the price left of the base is round.
+ * Round a benefit to whole fen: the benefit itself, or such that the price left of the base is round.
  * @param {Exact} exact
  * @param {number} base
  * @param {Rounding} rounding
@@ -43,7 +43,7 @@ export function rounded({ off, over }, base, { of, to, by }) {
 }
 
 /**
- * part / whole as a whole number; both are 0 or more, halves go as `by` says.
+ * Divide part by whole and round to a whole number; both are 0 or more, `by` says how halves go.
  * @param {number} part
  * @param {number} whole
  * @param {Rounding['by']} by
@@ -82,7 +82,7 @@ const atMost = (percent) => (_bill, base, left) => exact(Math.max(0, left - Math
 const allFree = () => (_bill, base) => exact(base)
 
 /**
- * So many of a set are free, those first of which most is left to pay.
+ * Make so many of a set free, those with most left to pay first.
  * @type {(named: {set: string, qty?: number}, terms: Terms) => ByItem}
  */
 function freeSet({ set, qty: free = 1 }, terms) {
@@ -98,7 +98,7 @@ function freeSet({ set, qty: free = 1 }, terms) {
 }
 
 /**
- * A price list: of each listed item what is left to pay above its price.
+ * Take off, of each item on a price list, what is left to pay above its listed price.
  * @type {(listed: {item: string, price: number}[]) => ByItem}
  */
 function prices(listed) {
@@ -111,7 +111,7 @@ function prices(listed) {
 }
 
 /**
- * Fen of each listed item.
+ * Return the listed price of each item, in fen.
  * @param {readonly {item: string, price: number}[]} listed
  */
 export const priceList = (listed) => new Map(listed.map((one) => [one.item, one.price]))

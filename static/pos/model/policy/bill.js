@@ -1,4 +1,4 @@
-// What the rules see while one quote is made: the diner, the meal, the running price, and what was used before.
+// The inputs of the rules while one quote is made: the diner, the meal, the running price, and earlier usage.
 // The twin of canteen/policy/bill.py.
 
 import { listFen } from './case.js'
@@ -13,12 +13,12 @@ import { contains } from './rules.js'
 const NOTHING = { allowance: '', window: '', count: 0, fen: 0, days: [] }
 
 /**
- * The running price: the price left in fen, and the benefits that were given, in order: how much, on what.
+ * The price left in fen, and the benefits given so far, in order: how much, on which part of the bill.
  * @typedef {{left: number, falls: readonly {fen: number, base: Base, byItem: ByItem | null}[]}} RunningPrice
  */
 
 /**
- * One meal being priced. `runningPrice` is the running price; whatever would be computed twice is cached.
+ * One meal being priced; ages and windows are cached.
  *
  * Its positions are the lines of the meal (or its amount), then delivery, then packaging.
  */
@@ -49,7 +49,7 @@ export class Bill {
   }
 
   /**
-   * Completed years on the meal's day by the rulebook's `reckoning`; null where the birthday is unknown.
+   * Return completed years on the meal's day by the `reckoning` given; null where the birthday is unknown.
    * @param {Reckoning} reckoning
    * @param {LeapDay} leapDay
    */
@@ -65,7 +65,7 @@ export class Bill {
   }
 
   /**
-   * The diner's rating on a scale; undefined where there is none.
+   * Return the diner's rating on a scale; undefined where there is none.
    * @param {string} scale
    */
   level(scale) {
@@ -74,9 +74,9 @@ export class Bill {
   }
 
   /**
-   * The fen a benefit is computed on, out of what is left `at` a point (or of the list price, if the rule says so).
+   * Return the fen a benefit is computed on: of the price left `at` a point, or of the list price.
    *
-   * Of a part of the bill it is what is left to pay of those positions.
+   * For a part of the bill this is what is left to pay of its positions.
    * @param {Base} base
    * @param {RunningPrice} at
    */
@@ -89,7 +89,7 @@ export class Bill {
     return base.first === null ? eligible : Math.min(eligible, base.first)
   }
 
-  /** The list price of each position. */
+  /** Return the list price of each position. */
   listed() {
     const { amount, lines, fees } = this.meal
     const goods = amount === null ? lines.map(({ fen, qty }) => fen * qty) : [amount]
@@ -97,10 +97,10 @@ export class Bill {
   }
 
   /**
-   * What is left to pay of each position after the benefits given so far.
+   * Return what is left to pay of each position after the benefits given so far.
    *
-   * A benefit falls on what it was given for, in proportion to what is left to pay of it; what exceeds that falls on
-   * the other goods, and on delivery and packaging last.
+   * A benefit reduces the positions it was given for, in proportion to what is left to pay of each. Any excess reduces
+   * the other goods, and delivery and packaging last.
    * @param {RunningPrice} at
    */
   leftAt({ falls }) {
@@ -127,7 +127,7 @@ export class Bill {
   }
 
   /**
-   * The allowance's name with all that its scope and place ask for.
+   * Return the allowance's id with the suffixes that its scope and place need.
    * @param {LimitRef} ref
    */
   key({ allowance: { id, where }, suffix }) {
@@ -137,7 +137,7 @@ export class Bill {
   }
 
   /**
-   * The window of this meal.
+   * Return the name of the window that the meal falls in.
    * @param {Allowance} allowance
    */
   window({ window }) {
@@ -158,7 +158,7 @@ export class Bill {
   }
 
   /**
-   * The limit of this meal's window, with what earlier windows left where the allowance carries over.
+   * Return the limit of the meal's window, with what earlier windows carried over.
    * @param {LimitRef} ref
    */
   limit(ref) {
@@ -176,7 +176,7 @@ export class Bill {
   }
 
   /**
-   * The earlier windows whose leavings still count, oldest first.
+   * Return the earlier windows whose remainder still counts, oldest first.
    * @param {Allowance} allowance
    */
   carriedWindows({ window, carry, carryWithin, since }) {
@@ -192,7 +192,7 @@ export class Bill {
   }
 
   /**
-   * What may still be used: 0 or more meals, 0 or 1 for days, fen less those `spent` within this quote.
+   * Return what may still be used: 0 or more meals, 0 or 1 for days, fen less those `spent` within this quote.
    * @param {LimitRef} ref
    * @param {number} [spent]
    */
@@ -206,7 +206,7 @@ export class Bill {
 }
 
 /**
- * Take `fen` off the positions by weights, none below zero; answers what found no place.
+ * Take `fen` off the positions by weights, none below zero; return the fen that found no place.
  * @param {number[]} left
  * @param {readonly number[]} weights
  * @param {number} fen
@@ -231,7 +231,7 @@ function take(left, weights, fen) {
 const LEVELS = { 2: 'province', 4: 'city', 9: 'street', 12: 'village' }
 
 /**
- * 'province', 'city', 'district', 'street' or 'village' by the form of an area's code; '' for a functional area.
+ * Return 'province', 'city', 'district', 'street' or 'village' by the form of a code; '' for a functional area.
  * @param {string} code
  */
 export function areaLevel(code) {
@@ -241,7 +241,7 @@ export function areaLevel(code) {
 }
 
 /**
- * The code among `areas` that is of the level; '' where there is none.
+ * Return the code of this level among `areas`; '' where there is none.
  * @param {string} level
  * @param {readonly string[]} areas
  */

@@ -1,4 +1,4 @@
-// Canonical JSON: one document, one text. The twin of canteen/policy/canonical.py, which tells the form.
+// Canonical JSON: one document, one text. The twin of canteen/policy/canonical.py, which describes the form.
 
 import { problem, Refused, shown } from './refusals.js'
 
@@ -6,14 +6,14 @@ const DEEPEST = 60
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
- * The text of a document; its UTF-8 is what is hashed. Throws Refused `not_canonical` for what the form cannot express.
+ * Return the text of a document; its UTF-8 bytes are hashed. Throws Refused `not_canonical` for what the form cannot express.
  * @param {unknown} document
  * @returns {string}
  */
 export const canonical = (document) => written(document, '', 0)
 
 /**
- * The name of a document: SHA-256 of its canonical bytes, in hex.
+ * Return the name of a document: SHA-256 of its canonical bytes, in hex.
  * @param {string | Uint8Array<ArrayBuffer>} body
  * @param {(bytes: Uint8Array<ArrayBuffer>) => Promise<ArrayBuffer>} [sha256]
  * @returns {Promise<string>}
@@ -24,7 +24,7 @@ export async function digest(body, sha256 = (bytes) => crypto.subtle.digest('SHA
 }
 
 /**
- * The document of canonical bytes. Throws Refused `not_canonical` for any other writing of the same content.
+ * Read a document from canonical bytes. Throws Refused `not_canonical` for any other encoding of it.
  * @param {string | Uint8Array} body
  * @returns {unknown}
  */
@@ -43,7 +43,7 @@ export function parse(body) {
 }
 
 /**
- * Ascending by code point: JavaScript itself compares UTF-16, where an emoji comes before a full-width letter.
+ * Compare by code point, ascending: JavaScript itself compares UTF-16, which sorts an emoji before a full-width letter.
  * @param {string} one
  * @param {string} other
  */
@@ -108,7 +108,7 @@ function writtenText(text, path) {
 }
 
 /**
- * An object as JSON has them: no array, no instance of a class.
+ * Tell whether a value is a JSON object: no array, no instance of a class.
  * @param {unknown} value
  * @returns {value is Record<string, unknown>}
  */

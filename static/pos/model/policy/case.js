@@ -1,6 +1,6 @@
-// What a quote is asked about: a diner, a meal, and what was used before. The twin of canteen/policy/case.py.
+// The input of a quote: a diner, a meal, and earlier usage. The twin of canteen/policy/case.py.
 //
-// Here the values are the JSON documents themselves, every field written, so that a sale can keep them as they stand.
+// Here the values are the JSON documents themselves, every field written, so that a sale can store them unchanged.
 
 import { byCodePoint } from './canonical.js'
 import { problem, Refused } from './refusals.js'
@@ -14,7 +14,7 @@ export const MODES = ['dine_in', 'take_away', 'delivered', 'collected']
 export const DAY_KINDS = ['workday', 'weekend', 'holiday', 'makeup']
 
 /**
- * Who eats, as the rules see them on the meal's day; days are civil-day numbers.
+ * The person who eats, as the rules see them on the meal's day; days are civil-day numbers.
  * @typedef {{kind: string, birth_day: number | null, hukou: string[], residence: string[],
  *   residence_since: number | null, classes: string[], levels: Record<string, number>, statuses: string[],
  *   enrolled: string[], benefits: string[], since: Record<string, number>}} Diner  `since` as in case.py
@@ -22,12 +22,12 @@ export const DAY_KINDS = ['workday', 'weekend', 'holiday', 'makeup']
  * @typedef {{id: string, class: string, grade: string | null, level: number, areas: string[]}} MealCanteen
  * @typedef {{item: string, fen: number, qty: number, tags: string[]}} Line  `fen` is for one
  *
- * What is eaten: lines with their prices, or one amount rung up elsewhere; `ordered_at` in minutes of the day.
+ * A meal: lines with their prices, or one amount rung up elsewhere; `ordered_at` in minutes of the day.
  * @typedef {{day: number, period: string, mode: string, canteen: MealCanteen, day_kind: string, lines: Line[],
  *   amount: number | null, fees: {delivery: number, packaging: number}, ordered_at: number | null,
  *   table: {seats: number, seat: number} | null, flags: string[]}} Meal
  *
- * What was used of one allowance in one window before this meal: meals, fen, or the days on which it was used.
+ * Usage of one allowance in one window before this meal: meals, fen, or the days on which it was used.
  * @typedef {{allowance: string, window: string, count: number, fen: number, days: number[]}} Taken
  * @typedef {{diner: Diner, meal: Meal, taken: Taken[]}} Case
  */
@@ -78,7 +78,7 @@ const TAKEN = record({
 const CASE = record({ needed: { diner: DINER, meal: MEAL }, maybe: { taken: listOf(TAKEN, { most: 500 }) } })
 
 /**
- * The case of a JSON document, every field written. Throws Refused for anything else, with the first problem found.
+ * Read a case from a JSON document, every field written. Throws Refused with the first problem found.
  * @param {unknown} document
  * @returns {Case}
  */
@@ -101,13 +101,13 @@ export function readCase(document) {
 }
 
 /**
- * Somebody without a card, of whom nothing is known.
+ * Return a diner without a card, of whom nothing is known.
  * @param {string} [kind]
  */
 export const guest = (kind = 'guest') => dinerOf({ kind })
 
 /**
- * The JSON of a case as it is hashed and kept: what was taken stands sorted by allowance and window.
+ * Return the JSON of a case as it is hashed and stored: `taken` is sorted by allowance and window.
  * @param {Diner} diner
  * @param {Meal} meal
  * @param {readonly Taken[]} taken
@@ -120,13 +120,13 @@ export function caseDoc(diner, meal, taken) {
 }
 
 /**
- * The list price of the food alone.
+ * Return the list price of the food alone.
  * @param {Meal} meal
  */
 export const goodsFen = ({ amount, lines }) => amount ?? lines.reduce((sum, line) => sum + line.fen * line.qty, 0)
 
 /**
- * The list price: food, delivery, packaging.
+ * Return the list price: food, delivery, packaging.
  * @param {Meal} meal
  */
 export const listFen = (meal) => goodsFen(meal) + meal.fees.delivery + meal.fees.packaging

@@ -18,7 +18,7 @@ const DECEASED = 'deceased'
 /** @typedef {{from?: number, below?: number}} Span */
 
 /**
- * The test of a condition record; null, always met, for no record.
+ * Compile a condition record to a test; null, which is always met, for no record.
  * @param {Record<string, any> | undefined} document
  * @param {Terms} terms
  * @returns {Test | null}
@@ -38,7 +38,7 @@ export function testOf(document, terms) {
 }
 
 /**
- * The test that both are met.
+ * Combine two tests: both must be met.
  * @param {Test | null} first
  * @param {Test | null} second
  * @returns {Test | null}
@@ -49,7 +49,7 @@ export function both(first, second) {
 }
 
 /**
- * The test that the diner is not dead, or not for longer than the rulebook goes on; null where it says nothing.
+ * Return the test that the diner is alive or died too recently to count; null where the rulebook does not say.
  * @param {Terms} terms
  * @returns {Test | null}
  */
@@ -59,7 +59,7 @@ export function living({ death }) {
 }
 
 /**
- * Somebody is known to have died, and the rulebook's time after it is over. The day of death itself is not after.
+ * Tell whether a known death counts by now. The day of death itself does not.
  * @param {Bill} bill
  * @param {Death} death
  */
@@ -70,7 +70,7 @@ function gone({ diner, meal }, death) {
 }
 
 /**
- * What was approved for the diner counts on the day of the meal.
+ * Tell whether what was approved for the diner counts on the day of the meal.
  * @param {string} kind
  * @param {string} code
  * @param {Bill} bill
@@ -122,7 +122,7 @@ const age = ({ from = -1, below = 999 }, { reckoning, leapDay }) => (bill) => {
 const kind = (kinds) => (bill) => kinds.includes(bill.diner.kind)
 
 /**
- * One of the codes is among the diner's.
+ * Match a diner with one of the codes.
  * @param {(bill: Bill) => readonly string[]} of
  * @returns {(codes: string[]) => Condition}
  */
@@ -132,7 +132,7 @@ const among = (of) => (codes) => {
 }
 
 /**
- * One of the codes is among what was approved for the diner, and counts by now.
+ * Match a diner for whom one of the codes was approved and counts by now.
  * @param {'class' | 'benefit'} kind
  * @param {(bill: Bill) => readonly string[]} of
  * @returns {(codes: string[], terms: Terms) => Condition}
@@ -143,7 +143,7 @@ const approved = (kind, of) => (codes, { approval }) => {
 }
 
 /**
- * Any of the statuses; somebody who died has that one when the rulebook's time after a death is over.
+ * Match any of the statuses; a death counts from when the rulebook says.
  * @type {(codes: string[], terms: Terms) => Condition}
  */
 function status(codes, { death }) {
@@ -157,7 +157,7 @@ const livedMonths = (months) => ({ diner: { residence_since: since }, meal }) =>
   since !== null && wholeMonths(since, meal.day) >= months
 
 /**
- * In one of the areas for so many whole months without a break, whichever homes there were in it.
+ * Match who lived in one of the areas for so many whole months without a break, in whichever homes.
  * @type {(span: {in: string[], months: number}) => Condition}
  */
 const lived = ({ in: areas, months }) => ({ diner, meal }) => areas.some((area) => {
@@ -166,7 +166,7 @@ const lived = ({ in: areas, months }) => ({ diner, meal }) => areas.some((area) 
 })
 
 /**
- * The day itself, or its month.
+ * Match the birthday itself, or its month.
  * @type {(kind: 'day' | 'month', terms: Terms) => Condition}
  */
 const birthday = (kind, { leapDay }) => ({ diner: { birth_day: born }, meal: { day } }) => {
@@ -183,7 +183,7 @@ const level = ({ scale, from, below }, { approval }) => (bill) => {
 }
 
 /**
- * Ids, or `@canteen`, `@street`, `@district`, `@city` for this canteen and the places it lies in.
+ * Match ids, or `@canteen`, `@street`, `@district`, `@city` for this canteen and the places it lies in.
  * @type {(codes: string[], terms: Terms) => Condition}
  */
 const enrolled = (codes, { approval }) => (bill) => codes.map((code) => here(code, bill))
@@ -199,7 +199,7 @@ function here(code, { meal: { canteen } }) {
 }
 
 /**
- * How many of an allowance were used in this window before: the n-th meal of a day, say.
+ * Match how much of an allowance was used in this window before: the n-th meal of a day, say.
  * @type {(span: Span & {allowance: string, every?: number}, terms: Terms) => Condition}
  */
 function used({ allowance: name, every, from = 0, below }, { allowances, limitRefs }) {
@@ -229,7 +229,7 @@ const canteenLevel = ({ from = 0, below = 9999 }) => ({ meal: { canteen } }) =>
   from <= canteen.level && canteen.level < below
 
 /**
- * The canteen lies in the same village, street, district, city or province as the diner's hukou or residence.
+ * Match a canteen in the same village, street, district, city or province as the diner's hukou or residence.
  * @type {(span: {level: string, of: string}) => Condition}
  */
 const same = ({ level, of }) => ({ diner, meal }) => {
@@ -252,7 +252,7 @@ const onWeekday = (numbers) => (bill) => numbers.includes(weekday(bill.meal.day)
 const monthDay = (numbers) => (bill) => numbers.includes(ymd(bill.meal.day)[2])
 
 /**
- * At a table of so many seats.
+ * Match a table of so many seats.
  * @type {(span: Span) => Condition}
  */
 const table = ({ from = 1, below = 100 }) => ({ meal }) =>
@@ -265,7 +265,7 @@ const days = ({ from = EARLIEST, to = LATEST }) => (bill) => from <= bill.meal.d
 const mode = (modes) => (bill) => modes.includes(bill.meal.mode)
 
 /**
- * The bill, or the part of it named, is at least, above or below so many fen.
+ * Match a bill, or the named part of it, of at least, above or below so many fen.
  * @type {(span: Record<string, any>, terms: Terms) => Condition}
  */
 function ofBill(span, terms) {
@@ -284,7 +284,7 @@ function hasItem(name, terms) {
 }
 
 /**
- * Ordered at the cut-off minute or before, counted from the meal's midnight.
+ * Match orders at the cut-off minute or before, counted from the meal's midnight.
  * @type {(cutOff: {time: number, days_before?: number}) => Condition}
  */
 function orderedBy({ time, days_before: before = 0 }) {
@@ -293,7 +293,7 @@ function orderedBy({ time, days_before: before = 0 }) {
 }
 
 /**
- * The part of the bill that `of`, `leave_out`, `only`, `but` and `first` name.
+ * Compile the part of the bill that `of`, `leave_out`, `only`, `but` and `first` name.
  * @param {Record<string, any>} document
  * @param {Terms} terms
  * @param {string} [of]
@@ -313,7 +313,7 @@ export function baseOf(document, terms, of = 'left') {
 }
 
 /**
- * Every word a condition may use; grammar.js says what may stand behind it.
+ * Every word that a condition may use; grammar.js defines its value.
  * @type {Record<string, (value: any, terms: Terms) => Condition>}
  */
 const MAKERS = {

@@ -16,14 +16,14 @@ export const DEATHS = ['date', 'month_end']
 export const WINDOWS = ['period', 'day', 'week', 'month', 'quarter', 'year', 'ever']
 
 /**
- * The whole part of a / b, towards minus infinity as Python's //.
+ * Divide a by b, rounding towards minus infinity as Python's //.
  * @param {number} a
  * @param {number} b
  */
 const over = (a, b) => Math.floor(a / b)
 
 /**
- * The number of a day; the month's length is not checked here.
+ * Return the civil number of a day; the month's length is not checked here.
  * @param {number} year
  * @param {number} month
  * @param {number} day
@@ -37,7 +37,7 @@ export function civil(year, month, day) {
 }
 
 /**
- * The year, month and day of a civil-day number.
+ * Return the year, month and day of a civil-day number.
  * @param {number} number
  * @returns {[year: number, month: number, day: number]}
  */
@@ -57,13 +57,13 @@ export function ymd(number) {
 export const isLeap = (year) => year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)
 
 /**
- * 1 for Monday to 7 for Sunday.
+ * Return 1 for Monday to 7 for Sunday.
  * @param {number} number
  */
 export const weekday = (number) => number + 3 - over(number + 3, 7) * 7 + 1
 
 /**
- * Completed years on a day; negative before birth. How a year is completed is the rulebook's word.
+ * Return completed years on a day, negative before birth; `reckoning` says when a year is complete.
  * @param {number} birth
  * @param {number} on
  * @param {Reckoning} reckoning
@@ -78,7 +78,7 @@ export function age(birth, on, reckoning, leapDay) {
 }
 
 /**
- * The day in (or just after) `year` on which the year's age is reached.
+ * Return the day in (or just after) `year` on which the year's age is reached.
  * @param {number} year
  * @param {number} month
  * @param {number} day
@@ -94,7 +94,7 @@ function reached(year, month, day, reckoning, leapDay) {
 }
 
 /**
- * The birthday in a year.
+ * Return the birthday in a year, as a civil number.
  * @param {number} birth
  * @param {number} year
  * @param {LeapDay} leapDay
@@ -105,7 +105,7 @@ export function birthday(birth, year, leapDay) {
 }
 
 /**
- * Whole months lived from `since` to `on`; a month that has no such day is whole on its last.
+ * Count whole months from `since` to `on`; a month that has no such day is whole on its last.
  * @param {number} since
  * @param {number} on
  */
@@ -117,7 +117,7 @@ export function wholeMonths(since, on) {
 }
 
 /**
- * The first day on which what was approved on a day counts.
+ * Return the first day on which an approval of a given day counts.
  * @param {number} approved
  * @param {Approval} approval
  */
@@ -127,7 +127,7 @@ export function starts(approved, approval) {
 }
 
 /**
- * The first day of the month after.
+ * Return the first day of the next month.
  * @param {number} day
  */
 export function nextMonth(day) {
@@ -136,7 +136,7 @@ export function nextMonth(day) {
 }
 
 /**
- * The first day of the window that contains `day`.
+ * Return the first day of the window that contains `day`.
  * @param {Window} window
  * @param {number} day
  */
@@ -151,7 +151,7 @@ export function firstOf(window, day) {
 }
 
 /**
- * How a window is written: the civil number of its first day, and the meal period where it is one.
+ * Name a window: the civil number of its first day, with the meal period where it is one.
  * @param {Window} window
  * @param {number} day
  * @param {string} period

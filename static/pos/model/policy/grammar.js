@@ -1,4 +1,4 @@
-// The language of rulebooks: which words there are and where they may stand. The twin of canteen/policy/grammar.py.
+// The language of rulebooks: its words and where they may be used. The twin of canteen/policy/grammar.py.
 
 import { DAY_KINDS, KINDS, MODES, PERIODS } from './case.js'
 import { APPROVALS, DEATHS, LEAP_DAYS, RECKONINGS, WINDOWS } from './days.js'
@@ -194,7 +194,7 @@ const FUND = record({
   needed: { id: code(60), name: text(30), payer: oneOf(PAYERS) },
   maybe: { when: condition, limits: codes, budget: BUDGET, note: text(300) },
 })
-const allowanceId = code(57) // with @canteen (80) and #scheme/rule (40, 60) the key of a use has 240 marks at most
+const allowanceId = code(57) // with @canteen (80) and #scheme/rule (40, 60) the key of a use has at most 240 characters
 const ALLOWANCE = record({
   needed: { id: allowanceId, unit: oneOf(UNITS), scope: oneOf(SCOPES), window: oneOf(WINDOWS) },
   maybe: {

@@ -1,6 +1,6 @@
 // The rules on the tablet: a rulebook is loaded once from its canonical JSON and prices any number of meals.
 //
-// Each module stands beside the Python module of its name in canteen/policy, and quotes to the same bytes.
+// Each module is the twin of the Python module of its name in canteen/policy, and quotes to the same bytes.
 
 export { canonical, digest, parse } from './canonical.js'
 export { caseDoc, guest, readCase } from './case.js'

@@ -1,24 +1,24 @@
-// What a quote is made of: shares, surcharges, rules passed over, uses of allowances, roundings, checks.
+// The parts of a quote: shares, surcharges, rules passed over, uses of allowances, roundings, checks.
 // The twin of canteen/policy/outcome.py.
 
 /** @import {RoundBy, RoundTo} from './rules.js' */
 
 /**
- * Who pays `fen` (> 0) of a meal, by which rule and clause. `label` is fit for the counter, `reason` for the desk.
+ * The `fen` (> 0) of a meal that a fund pays by a rule and clause. `label` is for the counter, `reason` for the desk.
  * @typedef {{fund: string, payer: string, rule: string, clause: string, stage: string, fen: number, label: string,
  *   reason: string}} Share
  *
- * What a price list adds to the menu's price (`fen` > 0), by which rule and clause. No share is set against it.
+ * The `fen` (> 0) that a price list adds to the menu's price, by rule and clause. No share is set against it.
  * @typedef {{rule: string, clause: string, stage: string, fen: number, label: string, reason: string}} Surcharge
  *
- * A rule that gave nothing, and why: a stable word and a sentence.
+ * A rule that gave nothing, and why: a stable code and a sentence.
  * @typedef {{rule: string, clause: string, why: string, reason: string}} Passed
  *
- * What this meal takes of an allowance: 1 meal, 1 day (`day`), or `amount` fen, out of `limit` in the window.
+ * The use that this meal makes of an allowance: 1 meal, 1 day (`day`), or `amount` fen, of `limit` in the window.
  * @typedef {{allowance: string, unit: string, scope: string, window: string, limit: number, amount: number,
  *   rules: string[], day: number}} Use
  *
- * A step at which fen were rounded away or up: the price before and after, and who has the gap.
+ * A rounding: the price before and after, and the fund that bears the gap.
  * @typedef {{rule: string, to: RoundTo, by: RoundBy, before: number, after: number, fund: string}} Rounded
  *
  * Something measured, not paid: a price ceiling, a suggested contribution, a budget near its end.

@@ -1,4 +1,4 @@
-// The engine: what one meal costs this diner under a rulebook, who pays the rest, and why.
+// The engine: the price of one meal for a diner under a rulebook, the funds that pay the rest, and why.
 //
 // The twin of canteen/policy/quote.py: over tests/cases and thousands of generated cases both give the same bytes.
 
@@ -15,16 +15,16 @@ import { after, atFirst, judge } from './stacking.js'
  * @typedef {{list: number, shares: Share[], passed: Passed[], uses: Use[], rounding: Rounded[], checks: Check[],
  *   due: number, surcharges?: Surcharge[]}} Quote
  *
- * An allowance in a window of which the engine wants to know what was used.
+ * An allowance and a window whose usage the engine needs.
  * @typedef {{allowance: string, window: string, unit: string, scope: string}} Wanted
  */
 
 /**
  * Price one meal under the rulebook in force on its day.
  *
- * The stages of the book see, one after the other, the price that the earlier ones left. `taken` is what the diner
- * used of each allowance before; what is not there counts as unused. All shares together never exceed the list price;
- * no share is set against a surcharge.
+ * Each stage of the book works on the price that the earlier ones left. `taken` is the diner's earlier usage of each
+ * allowance; an allowance not listed counts as unused. All shares together never exceed the list price; no share is
+ * set against a surcharge.
  * @param {Rulebook} book
  * @param {Diner} diner
  * @param {Meal} meal
@@ -55,7 +55,7 @@ export function quote(book, diner, meal, taken) {
 }
 
 /**
- * Rules that are used up and want the elder asked before the meal is sold without them.
+ * Return the used-up rules that want the elder asked before the meal is sold without them.
  * @param {Rulebook} book
  * @param {readonly Outcome[]} outcomes
  */
@@ -64,7 +64,7 @@ const asked = ({ asks }, outcomes) => outcomes.flatMap((one) => one.passed)
   .map(({ rule, clause }) => ({ code: 'ask', rule, clause, limit: 0, found: 0, breach: false }))
 
 /**
- * Each allowance once, however many rules draw on it; amounts add up.
+ * Merge uses: each allowance once, however many rules draw on it; amounts add up.
  * @param {Bill} bill
  * @param {readonly Outcome[]} outcomes
  * @returns {Use[]}
@@ -91,7 +91,7 @@ function uses(bill, outcomes) {
 }
 
 /**
- * Every allowance and window whose use before may change this meal's price.
+ * List every allowance and window whose usage may change this meal's price.
  * @param {Rulebook} book
  * @param {Diner} diner
  * @param {Meal} meal

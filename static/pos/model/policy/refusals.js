@@ -1,4 +1,4 @@
-// What the engine says of a document that it cannot take. The twin of canteen/policy/refusals.py.
+// Problems of a document that the engine cannot accept. The twin of canteen/policy/refusals.py.
 
 /**
  * One thing wrong with a document; `path` is like `stages[0].rules[2].label`.
@@ -15,7 +15,7 @@
  */
 export const problem = (code, path, message, found = '', expected = '') => ({ code, path, message, found, expected })
 
-/** A document that is not what it should be; it carries its first problem. */
+/** Thrown for a document that is not valid; it has the first problem. */
 export class Refused extends Error {
   /** @param {Problem} first */
   constructor(first) {
@@ -28,7 +28,7 @@ export class Refused extends Error {
 }
 
 /**
- * A short form of any value, fit for a message.
+ * Shorten any value to fit a message.
  * @param {unknown} value
  */
 export function shown(value) {
@@ -44,7 +44,7 @@ function written(value) {
 }
 
 /**
- * What a name stands for. Throws Refused `unknown_name` where it leads nowhere.
+ * Look up a name. Throws Refused `unknown_name` where it leads nowhere.
  * @template T
  * @param {Map<string, T>} known
  * @param {string} name

@@ -1,4 +1,4 @@
-// From a canonical document to a rulebook ready to quote. The twin of canteen/policy/rulebook.py; layers are joined,
+// Compile a canonical document to a rulebook ready to quote. The twin of canteen/policy/rulebook.py; layers are joined,
 // and books are linted, on the server alone.
 
 import { ON_LIST, priceList, TARGETS, worthOf } from './benefits.js'
@@ -23,9 +23,9 @@ const MIDDLE = 500 // a stage's place among the layers where it names none
 const TO_THE_FEN = { of: 'benefit', to: 'fen', by: 'half_up' }
 
 /**
- * The rulebook of canonical bytes, of one scheme or joined. Throws Refused with the first problem found.
+ * Load a rulebook from canonical bytes, of one scheme or joined. Throws Refused with the first problem found.
  *
- * Whoever stores the bytes knows their hash (`digest`): WebCrypto has no answer at once, and a quote needs none.
+ * The hash (`digest`) is kept beside the stored bytes: WebCrypto is asynchronous, and a quote needs no hash.
  * @param {string | Uint8Array} body
  * @returns {Rulebook}
  */
@@ -146,7 +146,7 @@ class Layer {
   }
 
   /**
-   * The qualified id of a rule of this scheme, or of another's, which is named with its scheme.
+   * Qualify the id of a rule of this scheme; a rule of another is already named with its scheme.
    * @param {string} rule
    */
   #named(rule) {
@@ -191,7 +191,7 @@ class Layer {
   }
 
   /**
-   * The rule's limits and the tier's credit; those counted by fund are the parts'.
+   * Return the rule's limits and the tier's credit; those counted by fund are the parts'.
    * @param {Doc} doc
    * @param {Doc} own
    * @param {string} rule
@@ -243,7 +243,7 @@ class Layer {
   }
 
   /**
-   * The fund, compiled once; one whose budget passes on to itself is refused.
+   * Compile a fund, once; refuse one whose budget passes on to itself.
    * @param {string} id
    * @returns {Fund}
    */
@@ -293,7 +293,7 @@ class Layer {
 }
 
 /**
- * Each allowance once: one named twice is not used twice.
+ * Keep each allowance once: one named twice is not used twice.
  * @param {LimitRef[]} refs
  */
 const once = (refs) => [...new Map(refs.map((ref) => [keyOf(ref), ref])).values()]
@@ -302,7 +302,7 @@ const once = (refs) => [...new Map(refs.map((ref) => [keyOf(ref), ref])).values(
 const keyOf = ({ allowance, suffix }) => `${allowance.id} ${suffix}`
 
 /**
- * The tiers of a rule and for whom each is; the rule itself where it has none.
+ * Return the tiers of a rule with the test of each; the rule itself where it has none.
  * @param {Doc} doc
  * @returns {{own: Doc, when: Doc}[]}
  */
@@ -338,7 +338,7 @@ function span({ from, below }) {
 function allowanceOf(doc, firstDay) {
   const { windows = 0, most_fen: mostFen, most = 0, within: carryWithin = '' } = doc.carry ?? {}
   return {
-    id: doc.was ?? doc.id, // whatever counts uses never hears of the new name
+    id: doc.was ?? doc.id, // uses stay counted under the oldest id
     unit: doc.unit,
     scope: doc.scope,
     window: doc.window,
@@ -354,7 +354,7 @@ function allowanceOf(doc, firstDay) {
 }
 
 /**
- * The limits of windows that began on a day or before, by that day.
+ * Return the limits of earlier windows by last day.
  * @param {Doc[]} earlier
  * @returns {Allowance['earlier']}
  */

@@ -1,4 +1,4 @@
-// A quote in words: for the counter, where nobody's class is named, and for the auditor, who checks every figure.
+// A quote in words: for the counter, without anybody's class, and for the auditor, with every figure.
 // The twin of canteen/policy/explanation.py.
 
 import { show } from '../money.js'
@@ -9,7 +9,7 @@ import { show } from '../money.js'
 const PAYER = { subsidy: '补贴', concession: '让利', donation: '捐助' }
 
 /**
- * Two Chinese sentences: one for the cashier to read aloud, and one that an auditor can check.
+ * Say a quote in two Chinese sentences: for the cashier to read aloud, without classes, and for an auditor.
  * @param {Quote} quote
  * @returns {{counter: string, audit: string}}
  */

@@ -1,4 +1,4 @@
-// What a document may look like: each shape lists what is wrong with a value, in the order in which
+// The form of documents: each shape lists what is wrong with a value, in the order in which
 // canteen/policy/shapes.py lists it, so that both engines refuse a document for the same first problem.
 
 import { byCodePoint, isRecord } from './canonical.js'
@@ -141,7 +141,7 @@ export const mapOf = (inner, most = 50, ofKey = code()) => (value, path, out) =>
 /** @typedef {Record<string, Shape>} Fields */
 
 /**
- * Named fields, no others. Of each list in `oneOf` exactly one field stands, of `someOf` at least one.
+ * Named fields, no others. Of each list in `oneOf` exactly one field is given, of `someOf` at least one.
  * @param {{needed?: Fields, maybe?: Fields, oneOf?: readonly (readonly string[])[], someOf?: readonly string[]}} form
  * @returns {Shape}
  */

@@ -1,4 +1,4 @@
-// Who pays how much of a benefit, and what each fund's conditions, limits and budget make of its part.
+// The split of a benefit among funds, each within its conditions, limits and budget.
 // The twin of canteen/policy/splits.py.
 
 import { split } from '../money.js'
@@ -10,7 +10,7 @@ import { split } from '../money.js'
 const WHOLE = 10_000
 
 /**
- * Fen of each part, in order. What no part takes (fixed amounts alone, and a larger benefit) is paid by nobody.
+ * Split `fen` among the parts. Nobody pays what no part takes (fixed amounts of a larger benefit).
  * @param {number} fen
  * @param {readonly SplitPart[]} parts
  * @returns {number[]}
@@ -45,7 +45,7 @@ export function portions(fen, parts) {
  */
 const placesOf = (parts, how) => [...parts.keys()].filter((place) => parts[place].how === how)
 
-/** One rule's benefit on its way to its funds: what each pays, what drops and why, what is used of limits. */
+/** The split of one rule's benefit: what each fund pays, what drops and why, what is used of limits. */
 export class Funding {
   /** @type {{fund: Fund, fen: number}[]} */
   paid = []
@@ -98,7 +98,7 @@ export class Funding {
   }
 
   /**
-   * What the limits leave of `fen`.
+   * Return what the limits leave of `fen`.
    * @param {number} fen
    * @param {readonly LimitRef[]} refs
    */
@@ -141,7 +141,7 @@ export class Funding {
   }
 
   /**
-   * What the budget no longer bears: by the next fund, or by nobody.
+   * Pass on what the budget no longer bears: to the next fund, or to nobody.
    * @param {Fund} fund
    * @param {Budget} budget
    * @param {number} fen
@@ -182,7 +182,7 @@ export class Funding {
   }
 
   /**
-   * What was seen of budgets.
+   * Return the checks noted of budgets.
    * @param {string} rule
    * @param {string} clause
    * @returns {Check[]}

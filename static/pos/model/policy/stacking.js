@@ -1,5 +1,5 @@
-// Stacking: which rules of a group count, on which price, and what they come to. The twin of canteen/policy/stacking.py,
-// which tells the four ways: best, sum, first, chain.
+// Stacking: which rules of a group count, on which price, and with what result. The twin of canteen/policy/stacking.py,
+// which describes the four ways: best, sum, first, chain.
 
 import { rounded, roundTo, TARGETS, UNITS } from './benefits.js'
 import { WHY } from './outcome.js'
@@ -12,12 +12,12 @@ import { Funding, portions } from './splits.js'
 const WHOLE = 10_000
 
 /**
- * The running price: the price left, what others than the canteen gave, fen spent of amount limits, the rules
+ * The state between rules: the price left, what others than the canteen gave, fen spent of amount limits, the rules
  * that gave something, and fen added to the menu's price by position, on which no benefit is computed.
  * @typedef {RunningPrice & {granted: number, spent: ReadonlyMap<string, number>, applied: ReadonlySet<string>,
  *   raised: ReadonlyMap<number, number>}} Running
  *
- * What a rule or group comes to on a given price. `spent` gives the new totals of amount limits.
+ * The result of a rule or group on a given price. `spent` gives the new totals of amount limits.
  * @typedef {{id: string, off: number, public: number, matches: boolean, stopped: boolean, shares: readonly Share[],
  *   falls: RunningPrice['falls'], surcharges: readonly Surcharge[], raised: ReadonlyMap<number, number>, passed: readonly Passed[], used: readonly {rule: string, ref: LimitRef, amount: number}[],
  *   spent: ReadonlyMap<string, number>, rounding: readonly Rounded[], checks: readonly Check[]}} Outcome
@@ -61,7 +61,7 @@ export function after(running, { off, shares, falls, surcharges, raised, spent }
 }
 
 /**
- * What a member comes to; `at` is what sums are computed on, `running.left` what is left to take from.
+ * Evaluate a rule or group; sums are computed on `at`, and taken from `running.left`.
  * @param {Rule | Group} member
  * @param {Bill} bill
  * @param {Running} running
@@ -96,8 +96,8 @@ function best(group, bill, running, at) {
 }
 
 /**
- * The least to pay, then the least public money, then of those that give nothing one that counts the meal, then the first
- * id. A rule that gives nothing does not set aside a surcharge.
+ * Rank outcomes: least due, then least public money, then of those that give nothing one that counts the meal, then
+ * the first id. A rule that gives nothing does not set aside a surcharge.
  * @param {Outcome} one
  * @param {Outcome} other
  */
@@ -133,7 +133,7 @@ function first(group, bill, running, at) {
 }
 
 /**
- * Sum or chain.
+ * Evaluate a group that picks sum or chain.
  * @type {(group: Group, bill: Bill, running: Running, at: RunningPrice) => Outcome}
  */
 function together(group, bill, running, at) {
@@ -164,7 +164,7 @@ function together(group, bill, running, at) {
 }
 
 /**
- * The group gives nothing, for one of its rules is used up and says so. What price lists added stays added.
+ * Give nothing as a group, because one of its rules is used up and says so. Surcharges of price lists stay.
  * @param {Group} group
  * @param {readonly Outcome[]} outcomes
  * @param {readonly Outcome[]} counted
@@ -179,7 +179,7 @@ function stop(group, outcomes, counted) {
 }
 
 /**
- * Each rule that would have changed the price, once.
+ * Return one Passed for each rule that would have changed the price.
  * @param {Outcome} outcome
  * @param {string} why
  * @returns {Passed[]}
@@ -202,7 +202,7 @@ const rulesOf = (member) => ('members' in member ? member.members.flatMap(rulesO
 const merged = (one, other) => (!other.size ? one : !one.size ? other : new Map([...one, ...other]))
 
 /**
- * Fen by position, summed.
+ * Sum fen by position.
  * @param {ReadonlyMap<number, number>} one
  * @param {ReadonlyMap<number, number>} other
  */
@@ -237,9 +237,9 @@ function give(rule, step, bill, running, at) {
 }
 
 /**
- * What the price list adds to the menu's price, less what was added before.
+ * Add what the price list charges above the menu's price, less what was added before.
  *
- * It is added whatever comes off other items, and when the rule's limits leave no benefit.
+ * It is added whatever other items are reduced by, and also when the rule's limits leave no benefit.
  * @type {(rule: Rule, step: Step, bill: Bill, running: Running, outcome: Outcome) => Outcome}
  */
 function raise(rule, step, bill, running, outcome) {
@@ -263,7 +263,7 @@ function raise(rule, step, bill, running, outcome) {
 }
 
 /**
- * The word for why a rule does not match; '' where it does.
+ * Return the word for why a rule does not match; '' where it does.
  * @param {Rule} rule
  * @param {Bill} bill
  * @param {Running} running
@@ -299,7 +299,7 @@ function payOut(rule, step, bill, running, at) {
 }
 
 /**
- * What the amount limits leave of `fen`.
+ * Return what the amount limits leave of `fen`.
  * @param {Step} step
  * @param {Bill} bill
  * @param {Running} running
@@ -315,7 +315,7 @@ function within(step, bill, running, fen) {
 }
 
 /**
- * Hand the benefit to its funds; it is used of the rule's own limits only if somebody pays.
+ * Split the benefit among its funds; the rule's own limits are used only if somebody pays.
  * @type {(rule: Rule, step: Step, bill: Bill, running: Running, fen: number) => Outcome}
  */
 function fund(rule, step, bill, running, fen) {
@@ -365,7 +365,7 @@ function fund(rule, step, bill, running, fen) {
 }
 
 /**
- * The meal or day that a rule counts though it gives nothing.
+ * Return the meal or day that a rule counts though it gives nothing.
  * @param {Rule} rule
  * @param {Step} step
  */
