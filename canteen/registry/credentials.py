@@ -177,7 +177,7 @@ def make(session: Session, holders: Sequence[uuid.UUID | None], *, batch: str, b
     session.flush()
     for card, holder in zip(made, holders, strict=True):
         sealed = ring.wrap.seal(card.code.encode(), f"card_code {card.id}")
-        session.add(CardCode(credential_id=card.id, cipher=sealed, key_id=ring.wrap.key_id, batch=batch))
+        session.add(CardCode(credential_id=card.id, cipher=sealed, batch=batch))
         if holder is not None:
             session.add(_fact(card.id, "bound", by, recorded, elder_id=holder))
     session.flush()

@@ -155,7 +155,6 @@ def identity_values(elder_id: uuid.UUID, new: NewElder, recorded: int) -> dict[s
         "number_cipher": ring.identity.seal(number.encode(), f"elder.number {elder_id}") if number else None,
         "number_mac": ring.mac(new.document.key) if number else None,
         "number_masked": new.document.masked,
-        "key_id": ring.identity.key_id,
         "phone_cipher": ring.identity.seal(phone.encode(), f"elder.phone {elder_id}") if phone else None,
         "recorded": recorded,
     }

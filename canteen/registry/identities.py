@@ -45,7 +45,7 @@ def phone_of(row: ElderIdentity) -> str:
     """Return the telephone number, '' where none is known."""
     if row.phone_cipher is None:
         return ""
-    return keys.keyring().identity.open(row.phone_cipher, f"elder.phone {row.elder_id}", row.key_id).decode()
+    return keys.keyring().identity.open(row.phone_cipher, f"elder.phone {row.elder_id}").decode()
 
 
 def amend(session: Session, elder_id: uuid.UUID, name: str, phone: str, by: str) -> None:
@@ -57,7 +57,7 @@ def amend(session: Session, elder_id: uuid.UUID, name: str, phone: str, by: str)
     box = keys.keyring().identity
     number = row.number_cipher
     if number is not None:
-        number = box.seal(box.open(number, f"elder.number {elder_id}", row.key_id), f"elder.number {elder_id}")
+        number = box.seal(box.open(number, f"elder.number {elder_id}"), f"elder.number {elder_id}")
     changed = [what for what, was, now in (("name", row.name, name), ("phone", phone_of(row), phone)) if was != now]
     recorded = events.record(session, "elder.amend", str(elder_id), by=by, body={"changed": changed})
     session.add(
@@ -69,7 +69,6 @@ def amend(session: Session, elder_id: uuid.UUID, name: str, phone: str, by: str)
             number_cipher=number,
             number_mac=row.number_mac,
             number_masked=row.number_masked,
-            key_id=box.key_id,
             phone_cipher=box.seal(phone.encode(), f"elder.phone {elder_id}") if phone else None,
             recorded=recorded,
         )
@@ -86,7 +85,7 @@ def reveal(session: Session, elder_id: uuid.UUID, reason: str, by: str) -> str:
     events.record(session, "elder.reveal", str(elder_id), by=by, body={"reason": reason})
     if row.number_cipher is None:
         return ""
-    return keys.keyring().identity.open(row.number_cipher, f"elder.number {elder_id}", row.key_id).decode()
+    return keys.keyring().identity.open(row.number_cipher, f"elder.number {elder_id}").decode()
 
 
 def set_photo(session: Session, elder_id: uuid.UUID, picture: bytes, by: str) -> None:

@@ -21,7 +21,8 @@ from flask import current_app
 from canteen.config import Config
 from canteen.errors import Conflict
 
-NONCE = 12  # bytes in front of every ciphertext
+FORMAT = b"\x01"  # of what is sealed: this byte, id of the key, nonce, ciphertext
+KEY_ID, NONCE = 4, 12  # bytes
 ROW_KEY = 32
 
 
@@ -44,17 +45,19 @@ class Box:
         self._keys[self.key_id] = AESGCM(derive(current, b"", purpose))
 
     def seal(self, plain: bytes, about: str) -> bytes:
-        """Return nonce and ciphertext, bound to `about` (table, field and row)."""
+        """Encrypt `plain`, bound to `about` (which table, field and row): FORMAT, the key's id, nonce, ciphertext."""
         nonce = secrets.token_bytes(NONCE)
-        return nonce + self._keys[self.key_id].encrypt(nonce, plain, about.encode())
+        ciphertext = self._keys[self.key_id].encrypt(nonce, plain, about.encode())
+        return FORMAT + bytes.fromhex(self.key_id) + nonce + ciphertext
 
-    def open(self, sealed: bytes, about: str, key_id: str) -> bytes:
-        """Open what `seal` made. Raises Unreadable: unknown key, other row, or altered bytes."""
-        key = self._keys.get(key_id)
-        if key is None or len(sealed) <= NONCE:
+    def open(self, sealed: bytes, about: str) -> bytes:
+        """Decrypt under the key that `sealed` names. Raises Unreadable: unknown format or key, other row, altered bytes."""
+        head = len(FORMAT) + KEY_ID
+        key = self._keys.get(sealed[len(FORMAT) : head].hex())
+        if key is None or not sealed.startswith(FORMAT) or len(sealed) <= head + NONCE:
             raise Unreadable
         try:
-            return key.decrypt(sealed[:NONCE], sealed[NONCE:], about.encode())
+            return key.decrypt(sealed[head : head + NONCE], sealed[head + NONCE :], about.encode())
         except InvalidTag as error:
             raise Unreadable from error
 
@@ -124,4 +127,4 @@ def keyring() -> Keyring:
 
 def name_of(secret: bytes) -> str:
     """Return a key's id: eight hex digits that tell keys apart and nothing about them."""
-    return derive(secret, b"", "canteen key id", 4).hex()
+    return derive(secret, b"", "canteen key id", KEY_ID).hex()

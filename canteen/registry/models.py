@@ -69,7 +69,7 @@ class ElderFact(Base):
 class ElderIdentity(Base):
     """Name, ID number and contact of an elder: personal data, apart from the facts, each version a row.
 
-    `number_cipher` is AES-256-GCM with `key_id`; `number_mac` a keyed hash for look-up, unique among the current.
+    `number_cipher` is sealed by keys.Box; `number_mac` is a keyed hash for look-up, unique among the current.
     """
 
     __tablename__ = "elder_identity"
@@ -90,7 +90,6 @@ class ElderIdentity(Base):
     number_cipher: Mapped[bytes | None]
     number_mac: Mapped[str | None]
     number_masked: Mapped[str]
-    key_id: Mapped[str]
     phone_cipher: Mapped[bytes | None]
     recorded: Mapped[int]
 
@@ -144,7 +143,6 @@ class CardCode(Base):
 
     credential_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("credential.id"), primary_key=True)
     cipher: Mapped[bytes]
-    key_id: Mapped[str]
     batch: Mapped[str] = mapped_column(index=True)
 
 

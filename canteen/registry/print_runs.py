@@ -139,4 +139,4 @@ def _names(session: Session, ids: list[uuid.UUID]) -> dict[uuid.UUID, str]:
 
 
 def _code(row: CardCode) -> str:
-    return keys.keyring().wrap.open(row.cipher, f"card_code {row.credential_id}", row.key_id).decode()
+    return keys.keyring().wrap.open(row.cipher, f"card_code {row.credential_id}").decode()

@@ -41,7 +41,7 @@ def _opens(box: Box | None, sealed: Iterator[Sealed]) -> bool | None:
     if box is None:
         return False
     try:
-        box.open(*found, box.key_id)
+        box.open(*found)
     except Unreadable:
         return False
     return True

@@ -66,7 +66,6 @@ def _elders() -> None:
         blob("number_cipher", nullable=True),
         text("number_mac", nullable=True),
         text("number_masked"),
-        text("key_id"),
         blob("phone_cipher", nullable=True),
         big("recorded"),
         check("document", "document IN ('resident', 'hmt', 'foreign', 'none')"),
@@ -128,7 +127,6 @@ def _credentials() -> None:
         "card_code",
         uid("credential_id", to("credential.id"), primary_key=True),
         blob("cipher"),
-        text("key_id"),
         text("batch"),
     )
     index("ix_card_code_batch", "card_code", "batch")

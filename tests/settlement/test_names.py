@@ -61,7 +61,7 @@ def rename_everything(town: Town) -> None:
             session.add(
                 ElderIdentity(
                     elder_id=known.elder_id, name="新姓名", pinyin="", document=known.document, number_cipher=None,
-                    number_mac=known.number_mac, number_masked="", key_id=known.key_id, phone_cipher=None, recorded=number,
+                    number_mac=known.number_mac, number_masked="", phone_cipher=None, recorded=number,
                 )
             )  # fmt: skip
         world.a_rulebook(town.session, RULES.replace("name: 市级", "name: 新市级"), from_day=date(2026, 3, 1))

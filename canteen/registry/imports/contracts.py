@@ -249,14 +249,13 @@ def _line_of(values: dict[str, Any]) -> Line:
     stated = {key: value.isoformat() if isinstance(value, date) else value for key, value in values.items()}
     box = keys.keyring().identity
     sealed = box.seal(values["account"].encode(), f"contract.account {values['id']}").hex()
-    return Line(values["id"], stated | {"account": sealed, "key": box.key_id})
+    return Line(values["id"], stated | {"account": sealed})
 
 
 def values_of(line: Line) -> dict[str, Any]:
     """Return the contract that a line asks for, as its row was read."""
-    stated = {key: value for key, value in line.asked.items() if key != "key"}
-    box, context = keys.keyring().identity, f"contract.account {line.subject}"
-    stated["account"] = box.open(bytes.fromhex(stated["account"]), context, line.asked["key"]).decode()
+    stated, context = dict(line.asked), f"contract.account {line.subject}"
+    stated["account"] = keys.keyring().identity.open(bytes.fromhex(stated["account"]), context).decode()
     return stated | {key: date.fromisoformat(stated[key]) for key in ("from", "to") if key in stated}
 
 
@@ -353,8 +352,7 @@ def _payee(session: Session, values: dict[str, Any]) -> Payee:
 
 
 def _account_of(payee: Payee) -> str:
-    box = keys.keyring().identity
-    return box.open(payee.account_cipher, f"payee.account {payee.id}", box.key_id).decode()
+    return keys.keyring().identity.open(payee.account_cipher, f"payee.account {payee.id}").decode()
 
 
 change_requests.register(Kind(KIND, "运营协议（收款账号）", Permission.PLACES, perform, shown))

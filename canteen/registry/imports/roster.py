@@ -421,7 +421,7 @@ def _present(session: Session, macs: set[str]) -> dict[str, _Present]:
     for row in session.execute(named).scalars():
         phone = ""
         if row.phone_cipher is not None:
-            phone = ring.identity.open(row.phone_cipher, f"elder.phone {row.elder_id}", row.key_id).decode()
+            phone = ring.identity.open(row.phone_cipher, f"elder.phone {row.elder_id}").decode()
         found[by_elder[row.elder_id]] = _Present(row.elder_id, row.name, phone, documents.NONE, [])
         session.expunge(row)
     for elder_id, known in elders.facts_of_many(session, list(by_elder)).items():

@@ -127,6 +127,6 @@ class _Accounts:
         if self._whole:
             box = keys.keyring().identity
             with suppress(keys.Unreadable):
-                number: str = box.open(entry.account_cipher, f"payee.account {self._payee}", box.key_id).decode()
+                number: str = box.open(entry.account_cipher, f"payee.account {self._payee}").decode()
                 return number
         return f"尾号 {entry.account_tail}"
