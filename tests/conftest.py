@@ -11,7 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-pytest_plugins = ["tests.rigs.databases", "tests.rigs.servers", "tests.rigs.browsers"]
+pytest_plugins = [f"tests.rigs.{rig}" for rig in ("applications", "states", "databases", "servers", "browsers")]
 
 # A slow machine is no fault; what failed once is printed so that it can be run again.
 SLOW = [hypothesis.HealthCheck.too_slow]

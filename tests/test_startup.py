@@ -276,6 +276,7 @@ def test_a_worker_with_other_keys_ends_with_1(app: Flask, config: Config) -> Non
     assert ran.stderr.startswith("keys_wrong: 密钥与数据库不符：identity.key 不是")
 
 
+@pytest.mark.own_app
 def test_a_worker_checks_a_returned_database_before_answering(
     app: Flask, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:

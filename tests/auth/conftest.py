@@ -13,9 +13,10 @@ from canteen.app import create_app
 from canteen.config import Config
 from canteen.db import db
 from tests.auth.house import Browser, Till, a_till, build_city
+from tests.rigs.states import state
 
 
-@pytest.fixture
+@state
 def city(app: Flask) -> None:
     """A city of two districts: canteen 'east' run by operator 'kang', canteen 'west' by 'le'."""
     build_city()

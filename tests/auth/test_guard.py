@@ -49,6 +49,7 @@ def test_an_application_with_a_doorless_route_does_not_start() -> None:
         guard.refuse_undoored(app)
 
 
+@pytest.mark.own_app
 def test_a_route_added_without_a_door_answers_nobody(app: Flask, city: None, browser: Browser) -> None:
     app.add_url_rule("/open", "open", lambda: "anyone")
     a_person("root", ("admin", "area", CITY))
@@ -74,6 +75,7 @@ def test_roles_have_exactly_the_permissions_of_the_table() -> None:
     }
 
 
+@pytest.mark.own_app
 @pytest.mark.parametrize("role", sorted(TABLE))
 def test_a_role_opens_the_doors_of_its_permissions_and_no_other(
     app: Flask, city: None, browser: Browser, role: str

@@ -20,6 +20,7 @@ from canteen.db import db
 from canteen.errors import Forbidden, Invalid
 from canteen.events import Event
 from tests.auth.house import CITY, EAST, PASSWORD, PIN, WEST, a_person
+from tests.rigs.states import state
 
 
 def roles(person_id: str) -> set[tuple[str, str, str]]:
@@ -30,19 +31,19 @@ def last_event() -> Event:
     return db.session.execute(select(Event).order_by(Event.number.desc()).limit(1)).scalar_one()
 
 
-@pytest.fixture
+@state
 def root(city: None) -> str:
     """The city's administrator."""
     return a_person("root", ("admin", "area", CITY))
 
 
-@pytest.fixture
+@state
 def easterner(city: None) -> str:
     """An administrator of one district."""
     return a_person("easterner", ("admin", "area", EAST))
 
 
-@pytest.fixture
+@state
 def head(city: None) -> str:
     """The manager of canteen 'east'."""
     return a_person("head", ("manager", "canteen", "east"))
@@ -267,7 +268,7 @@ def test_cashiers_of_a_canteen_come_from_every_node_above_it(city: None) -> None
 # --- roles of the bureau: two administrators ---
 
 
-@pytest.fixture
+@state
 def chief(city: None) -> str:
     """A second administrator of the city."""
     return a_person("chief", ("admin", "area", CITY))

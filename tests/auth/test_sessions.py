@@ -14,6 +14,7 @@ from canteen.auth import people, sessions
 from canteen.auth.models import WebSession
 from canteen.db import db, transaction
 from tests.auth.house import CITY, PASSWORD, PIN, Browser, Till, a_person, a_till, end_grants
+from tests.rigs.states import state
 
 NOW = datetime(2026, 5, 12, 3, 0, tzinfo=UTC)
 Browsers = Callable[[], Browser]
@@ -28,7 +29,7 @@ def is_in(browser: Browser) -> bool:
     return browser.get("/desk/account").status_code == 200
 
 
-@pytest.fixture
+@state
 def boss(city: None) -> str:
     return a_person("boss", ("admin", "area", CITY))
 
@@ -166,7 +167,7 @@ def test_reading_writes_at_most_once_a_minute(city: None, browser: Browser) -> N
 # --- tills ---
 
 
-@pytest.fixture
+@state
 def cashier(city: None) -> str:
     return a_person("cashier", ("cashier", "canteen", "east"), pin=True)
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from canteen import clock
 from tests import world
 from tests.invariants.test_laws import drop_constraint, drop_trigger, owner, refused, run
+from tests.rigs.states import state
 from tests.settlement.conftest import MADE, Town
 
 __all__ = ["owner"]
@@ -31,7 +32,7 @@ CHECKED = """INSERT INTO payout_check (payout_id, outcome, reason, entered_by, c
 JANUARY, FEBRUARY = "(SELECT min(id) FROM period)", "(SELECT max(id) FROM period)"
 
 
-@pytest.fixture
+@state
 def town(app: Flask, session: Session) -> Town:
     """A meal in January, closed and claimed; February is open."""
     with clock.at(MADE):

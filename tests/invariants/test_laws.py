@@ -23,6 +23,7 @@ from canteen.ledger.models import Period
 from canteen.ledger.transfers import Move
 from canteen.places import Contract
 from tests import world
+from tests.rigs.states import state
 
 Break = Callable[[], None]
 
@@ -227,7 +228,7 @@ def test_a_transfer_moves_money_between_its_contracts_accounts(session: Session,
 # --- sales and limits ---
 
 
-@pytest.fixture
+@state
 def sold(session: Session) -> str:
     """Id of a sale that used one subsidised meal of its period, on a limit of one."""
     till = world.make(session)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date
 from functools import partial
 
-import pytest
 from flask import Flask
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
@@ -14,6 +13,7 @@ from canteen import clock
 from tests import world
 from tests.invariants.test_laws import drop_trigger, owner, refused, run
 from tests.pos.books import book
+from tests.rigs.states import state
 from tests.settlement.conftest import MADE, Town
 
 __all__ = ["owner"]
@@ -25,7 +25,7 @@ SHARE = """INSERT INTO prorated_share (sale_id, share_n, allowance, window_start
            FROM prorating p, share s WHERE s.sale_id NOT IN (SELECT sale_id FROM prorated_share)"""
 
 
-@pytest.fixture
+@state
 def town(app: Flask, session: Session) -> Town:
     """Fifteen yuan asked of twelve in January, shared out; a meal of February that lost nothing."""
     with clock.at(MADE):
@@ -54,8 +54,8 @@ def test_a_prorated_part_is_never_negative_or_above_the_request(town: Town, owne
 
 
 def test_a_share_loses_at_most_itself_and_in_an_open_period(town: Town, owner: Engine) -> None:
-    for state, fen in (("open", 501), ("open", 0), ("closed", 100)):
-        assert refused(partial(run, owner, SHARE.format(state=state, fen=fen))), (state, fen)
+    for status, fen in (("open", 501), ("open", 0), ("closed", 100)):
+        assert refused(partial(run, owner, SHARE.format(state=status, fen=fen))), (status, fen)
     drop_trigger(owner, "law_prorated_within_share")
     run(owner, SHARE.format(state="open", fen=501))
 

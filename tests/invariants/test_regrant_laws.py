@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date
 from functools import partial
 
-import pytest
 from flask import Flask
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Session
 from canteen import clock
 from tests import world
 from tests.invariants.test_laws import drop_trigger, owner, refused, run
+from tests.rigs.states import state
 from tests.settlement.conftest import MADE, Town, at
 from tests.settlement.test_regrants import give, two
 
@@ -22,7 +22,7 @@ COPY = """INSERT INTO regrant (sale_id, from_sale_id, finding_id, input_hash, fe
           SELECT {to}, {source}, finding_id, input_hash, {fen}, reason, "by", at, recorded FROM regrant"""
 
 
-@pytest.fixture
+@state
 def town(app: Flask, session: Session) -> Town:
     """An excess meal that was given the benefit of the first, and a third meal on another day."""
     with clock.at(MADE):

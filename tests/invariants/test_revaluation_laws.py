@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date
 from functools import partial
 
-import pytest
 from flask import Flask
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Session
 from canteen import clock
 from tests import world
 from tests.invariants.test_laws import drop_constraint, drop_trigger, owner, refused, run
+from tests.rigs.states import state
 from tests.settlement import late
 from tests.settlement.conftest import MADE, Town, at
 
@@ -32,7 +32,7 @@ COPY = """INSERT INTO revalued_sale (revaluation_id, sale_id, contract_id, servi
 SAME = {"revaluation": "2", "day": "service_day", "period": "period_id", "due": "due_fen", "refund": "refund_fen"}
 
 
-@pytest.fixture
+@state
 def town(app: Flask, session: Session) -> Town:
     """A meal of January, closed and revalued by the first notice; a second one ordered and not run."""
     with clock.at(MADE):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -12,10 +11,11 @@ from canteen.ledger import transfers
 from canteen.ledger.models import KINDS, Transfer
 from canteen.ledger.queries import account_ids, net, of_kind, signed_at, touching, with_ends
 from tests import world
+from tests.rigs.states import state
 from tests.world import NOON
 
 
-@pytest.fixture
+@state
 def balances(app: Flask, session: Session) -> dict[str, int]:
     """By kind, after a meal sold at a price that is only in part ours, and a guest's meal."""
     till = world.make(session)

@@ -25,19 +25,20 @@ from canteen.pos.models import Record, Sale, Void
 from canteen.registry import credentials
 from tests import world
 from tests.auth.house import PIN, a_person, a_till
+from tests.rigs.states import state
 from tests.world import NOON, World
 
 Body = dict[str, Any]
 
 
-@pytest.fixture
+@state
 def till(app: Flask, session: Session) -> World:
     made = world.make(session)
     world.a_rulebook(session)
     return made
 
 
-@pytest.fixture
+@state
 def card(session: Session, till: World) -> str:
     return world.a_card(session, world.an_elder(session))
 

@@ -19,17 +19,18 @@ from canteen.places import Contract
 from canteen.pos.models import Record, Sale, SaleUse, Share, Slot
 from canteen.registry import credentials, elders
 from tests import world
+from tests.rigs.states import state
 from tests.world import NOON, World
 
 
-@pytest.fixture
+@state
 def till(app: Flask, session: Session) -> World:
     made = world.make(session)
     world.a_rulebook(session)
     return made
 
 
-@pytest.fixture
+@state
 def card(session: Session, till: World) -> str:
     return world.a_card(session, world.an_elder(session))
 

@@ -17,19 +17,20 @@ from canteen import clock, config
 from canteen.pos import cipher, envelope
 from canteen.pos.models import Record, Sale
 from tests import world
+from tests.rigs.states import state
 from tests.world import NOON, World
 
 FROM_A_TABLET = Path(__file__).parents[1] / "js" / "encrypted.json"  # made by static/pos/model/cipher.js
 
 
-@pytest.fixture
+@state
 def till(app: Flask, session: Session) -> World:
     made = world.make(session)
     world.a_rulebook(session)
     return made
 
 
-@pytest.fixture
+@state
 def records(session: Session, till: World) -> list[dict[str, Any]]:
     """Two checkouts of two elders, in clear."""
     cards = [world.a_card(session, world.an_elder(session)) for _ in range(2)]

@@ -16,6 +16,7 @@ from canteen.pos.models import AmountUsed, SaleUse, Slot
 from canteen.registry import elders
 from tests import world
 from tests.pos.books import book
+from tests.rigs.states import state
 from tests.world import NOON, World
 
 FEN = "unit: fen, limit_fen"
@@ -23,7 +24,7 @@ MEALS = "unit: meal, limit"
 DAYS = "unit: day, limit"
 
 
-@pytest.fixture
+@state
 def till(app: Flask, session: Session) -> World:
     return world.make(session)
 

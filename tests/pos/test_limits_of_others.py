@@ -14,10 +14,11 @@ from canteen.pos.models import SaleUse, Slot
 from tests import world
 from tests.pos.books import book
 from tests.pos.test_limits import FEN, MEALS, at, claimable, sell_at
+from tests.rigs.states import state
 from tests.world import NOON, World
 
 
-@pytest.fixture
+@state
 def till(app: Flask, session: Session) -> World:
     return world.make(session)
 

@@ -14,6 +14,7 @@ from canteen.ledger import transfers
 from canteen.pos.models import AmountUsed, SaleUse, Slot
 from tests import world
 from tests.pos.books import book
+from tests.rigs.states import state
 from tests.world import World
 
 MONDAY = date(2026, 7, 6)
@@ -28,7 +29,7 @@ LIMITS = [
 ]
 
 
-@pytest.fixture
+@state
 def till(app: Flask, session: Session) -> World:
     return world.make(session)
 

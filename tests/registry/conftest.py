@@ -6,9 +6,10 @@ import pytest
 from flask import Flask
 
 from tests.auth.house import Browser, build_city
+from tests.rigs.states import state
 
 
-@pytest.fixture
+@state
 def city(app: Flask) -> None:
     """A city of two districts, with a canteen in each."""
     build_city()

@@ -11,6 +11,7 @@ from canteen.registry import credentials, documents, elders
 from canteen.registry.elders import NewElder
 from tests.auth.house import EAST_STREET, Till, a_person, a_till
 from tests.registry.people import number
+from tests.rigs.states import state
 
 NUMBER = number(region="220102")
 TODAY = date(2026, 5, 12)
@@ -24,7 +25,7 @@ def till(app: Flask, city: None) -> Till:
     return made
 
 
-@pytest.fixture
+@state
 def li(city: None) -> uuid.UUID:
     new = NewElder("李秀英", documents.parse("resident", NUMBER), residence=EAST_STREET, known_from=date(2020, 1, 1))
     with transaction() as session:

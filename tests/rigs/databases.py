@@ -1,8 +1,7 @@
 """Databases for tests: a migrated template made once, a copy for each test, on SQLite and on PostgreSQL.
 
-database_url   a fresh migrated database; the test runs twice, once on each
+database_url   a fresh migrated database, in the state that the test asks for; the test runs twice, once on each
 sqlite_url, postgres_url   the same, on one of them
-config, app, session, client   the application on `database_url`
 
 The laws forbid emptying tables, so each test gets a database of its own.
 On SQLite a reader holds up a writer: end what `session` read (`session.rollback()`) before the client writes.
@@ -16,24 +15,20 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
-from flask.testing import FlaskClient
-from sqlalchemy import Engine
-from sqlalchemy.orm import Session
 
 from canteen import db as database
-from canteen.config import Config
 from tests.rigs import postgres
 from tests.rigs.memory import memory, prefix, sweep
+from tests.rigs.states import Start, States
 
 SERVER = pytest.StashKey[postgres.Server]()
 RUN = pytest.StashKey[str]()
 PREFIX = "canteen_test_"
-COMPILED: dict[str, tuple[Any, Any]] = {}  # by the dialect's name: the dialect, and what was compiled for it
 MAKING_TEMPLATE = 0x63616E74  # any number: one advisory lock that all workers know
 
 
@@ -44,13 +39,13 @@ def pytest_configure(config: pytest.Config) -> None:
     given: dict[str, Any] | None = getattr(config, "workerinput", None)
     config.stash[RUN] = given["run"] if given else f"{PREFIX}{os.getpid()}_{uuid.uuid4().hex[:6]}"
     if given:
-        config.stash[SERVER] = postgres.Server(given["port"], given["user"])
+        config.stash[SERVER] = postgres.Server(given["port"], given["user"], given["fleeting"])
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     server = _server(node.config)
-    node.workerinput.update(run=node.config.stash[RUN], port=server.port, user=server.user)
+    node.workerinput.update(run=node.config.stash[RUN], port=server.port, user=server.user, fleeting=server.fleeting)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -81,27 +76,82 @@ def _sweep(server: postgres.Server) -> None:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """A migrated, empty database; the test runs once on each kind."""
+    """A migrated database, empty or with the state that the test asks for; the test runs once on each kind."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 
 
 @pytest.fixture
-def sqlite_url(sqlite_template: Path) -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix=prefix(), dir=memory()) as folder:
-        copy = Path(folder) / "canteen.db"
-        shutil.copyfile(sqlite_template, copy)
-        yield f"sqlite:///{copy}"
+def sqlite_url(sqlite_states: States, start: Start, tmp_path: Path) -> Iterator[str]:
+    name = start.database(sqlite_states, tmp_path)
+    yield sqlite_states.databases.url(name)
+    sqlite_states.databases.drop(name)
 
 
 @pytest.fixture
-def postgres_url(
-    postgres_server: postgres.Server, postgres_template: str, dropping: Executor, pytestconfig: pytest.Config
-) -> Iterator[str]:
-    name = f"{pytestconfig.stash[RUN]}_{uuid.uuid4().hex[:12]}"
-    postgres_server.create(name, postgres_template)
-    yield postgres_server.url(name)
-    dropping.submit(postgres_server.drop, name)
+def postgres_url(postgres_states: States, start: Start, tmp_path: Path) -> Iterator[str]:
+    name = start.database(postgres_states, tmp_path)
+    yield postgres_states.databases.url(name)
+    postgres_states.databases.drop(name)
+
+
+@dataclass
+class Files:
+    """SQLite: each database in a folder of its own."""
+
+    folder: Path
+    template: str
+
+    def copy(self, source: str) -> str:
+        path = self.folder / uuid.uuid4().hex[:12] / "canteen.db"
+        path.parent.mkdir()
+        shutil.copyfile(source, path)
+        return str(path)
+
+    def drop(self, name: str) -> None:
+        shutil.rmtree(Path(name).parent)
+
+    def url(self, name: str) -> str:
+        return f"sqlite:///{name}"
+
+
+@dataclass
+class Served:
+    """PostgreSQL."""
+
+    server: postgres.Server
+    template: str
+    run: str
+    dropping: Executor
+
+    def copy(self, source: str) -> str:
+        name = f"{self.run}_{uuid.uuid4().hex[:12]}"
+        self.server.create(name, source)
+        return name
+
+    def drop(self, name: str) -> None:
+        self.dropping.submit(self.server.drop, name)
+
+    def url(self, name: str) -> str:
+        return self.server.url(name)
+
+
+@pytest.fixture(scope="session")
+def sqlite_states(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[States]:
+    with tempfile.TemporaryDirectory(prefix=prefix(), dir=memory()) as folder:
+        yield States(Files(Path(folder), str(sqlite_template)), tmp_path_factory.mktemp("states"))
+
+
+@pytest.fixture(scope="session")
+def postgres_states(
+    postgres_server: postgres.Server,
+    postgres_template: str,
+    dropping: Executor,
+    pytestconfig: pytest.Config,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> States:
+    databases = Served(postgres_server, postgres_template, pytestconfig.stash[RUN], dropping)
+    return States(databases, tmp_path_factory.mktemp("states"))
 
 
 @pytest.fixture(scope="session")
@@ -136,49 +186,3 @@ def postgres_template(postgres_server: postgres.Server, pytestconfig: pytest.Con
             database.upgrade(postgres_server.url(making))
             connection.execute(f'ALTER DATABASE "{making}" RENAME TO "{name}"')
     return name
-
-
-@pytest.fixture
-def config(database_url: str, tmp_path: Path) -> Config:
-    """Settings of an installation on `database_url`, with keys of its own."""
-    return config_for(database_url, tmp_path)
-
-
-def config_for(url: str, folder: Path) -> Config:
-    return Config(database_url=url, data_dir=folder / "data", keys_dir=folder / "keys", testing=True)
-
-
-@pytest.fixture
-def app(config: Config) -> Iterator[Flask]:
-    """The application, inside its context."""
-    from canteen.app import create_app  # noqa: PLC0415 - tests of the pure parts start without the whole house
-
-    made = create_app(config)
-    with made.app_context():
-        _share_compiled(database.db.engine)
-        yield made
-        database.db.session.remove()
-        database.db.engine.dispose()
-
-
-def _share_compiled(engine: Engine) -> None:
-    """Let the engines of all tests share what SQLAlchemy compiled: each statement is made once a worker, not once a test.
-
-    Compiled statements are kept by dialect, so the dialect is shared too, once the first engine's has met its database.
-    """
-    if engine.dialect.name not in COMPILED:
-        engine.connect().close()
-        COMPILED[engine.dialect.name] = (engine.dialect, engine._compiled_cache)
-    engine.dialect, engine._compiled_cache = COMPILED[engine.dialect.name]
-    engine.pool._dialect = engine.dialect
-
-
-@pytest.fixture
-def session(app: Flask) -> Session:
-    """The application's session, as use cases see it."""
-    return database.db.session()
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()

@@ -25,8 +25,9 @@ from psycopg import sql
 from tests.rigs.memory import memory, prefix
 
 ASKED = "SELECT rolsuper OR (rolcreatedb AND rolcreaterole) FROM pg_roles WHERE rolname = current_user"
-# The cluster lives as long as the tests: what it loses in a power cut nobody misses.
-SETTINGS = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off", "max_connections": "200"}
+SETTINGS = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "200"}
+# A cluster that lives as long as the tests: what it loses in a power cut nobody misses, and no table lives to be vacuumed
+FLEETING = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
 
 
 class NoPostgres(RuntimeError):
@@ -35,10 +36,15 @@ class NoPostgres(RuntimeError):
 
 @dataclass
 class Server:
-    """A server on this machine where databases may be made; `cluster` is its folder when it is our own."""
+    """A server on this machine where databases may be made.
+
+    fleeting   it waits for no disk
+    cluster    its folder when it is our own and is ours to end
+    """
 
     port: int
     user: str
+    fleeting: bool = False
     cluster: Path | None = None
 
     def url(self, database: str) -> str:
@@ -53,10 +59,12 @@ class Server:
             yield connection
 
     def create(self, database: str, template: str) -> None:
+        """Copy a database: by its files where none is waited for, which takes a third of what it takes through the log."""
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(database), sql.Identifier(template))
         with self.connect() as connection:
-            connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(database), sql.Identifier(template))
-            )
+            if self.fleeting and connection.info.server_version >= 150000:  # before, there was no other way
+                statement += sql.SQL(" STRATEGY FILE_COPY")
+            connection.execute(statement)
 
     def drop(self, database: str) -> None:
         with self.connect() as connection:
@@ -110,11 +118,9 @@ def _start(*, durable: bool) -> Server:
         os.chown(cluster, *pwd.getpwnam(_user())[2:4])
     data, port = str(cluster / "data"), free_port()
     _run("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
-    options = " ".join(
-        f"-c {name}='{value}'" for name, value in (SETTINGS | ({"fsync": "on"} if durable else {})).items()
-    )
+    options = " ".join(f"-c {name}='{value}'" for name, value in (SETTINGS | ({} if durable else FLEETING)).items())
     _run("pg_ctl", "-D", data, "-w", "-l", str(cluster / "log"), "-o", f"-p {port} {options}", "start")
-    return Server(port, "postgres", cluster)
+    return Server(port, "postgres", not durable, cluster)
 
 
 def _user() -> str:

@@ -19,6 +19,7 @@ from canteen.settlement.corrections import revaluations
 from canteen.settlement.models import RevaluedSale
 from tests import world
 from tests.auth.house import Browser, a_person
+from tests.rigs.states import state
 from tests.settlement import late
 from tests.settlement.conftest import Town, at, town
 
@@ -148,7 +149,7 @@ def test_the_desk_opens_with_the_year_that_is_not_entered(app: Flask, town: Town
 # --- meals of a provisional day ---
 
 
-@pytest.fixture
+@state
 def january(town: Town) -> Town:
     """Meals of 2027 under a rule for working days: on New Year's Day, a Sunday and a Friday."""
     with transaction() as session:

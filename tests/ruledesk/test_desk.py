@@ -27,6 +27,7 @@ from canteen.ruledesk.simulation import meal_replay, simulation_jobs
 from canteen.settlement.closing import schedule
 from tests import world
 from tests.auth.house import Browser, a_person
+from tests.rigs.states import state
 from tests.settlement.conftest import MADE, Town, at, people
 
 JAN5, JAN6, JAN7 = date(2026, 1, 5), date(2026, 1, 6), date(2026, 1, 7)
@@ -38,7 +39,7 @@ BUDGET = world.GUARDED.replace(
 )
 
 
-@pytest.fixture
+@state
 def town(app: Flask, session: Session) -> Town:
     with clock.at(MADE):
         till = world.make(session)

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from typing import Any
 
-import pytest
 from flask import Flask
 from sqlalchemy.orm import Session
 
@@ -18,6 +17,7 @@ from canteen.registry.elders import NewFact
 from canteen.rulebooks import yaml_reader
 from canteen.ruledesk.simulation import meal_replay, simulation_jobs
 from tests import world
+from tests.rigs.states import state
 from tests.settlement.conftest import MADE, Town, at, people
 
 JAN5, JAN6, JAN7 = date(2026, 1, 5), date(2026, 1, 6), date(2026, 1, 7)
@@ -33,7 +33,7 @@ def limited(text: str, **words: str) -> str:
 HOUSEHOLD = limited(MORE, scope="household", window="day", limit="1")
 
 
-@pytest.fixture
+@state
 def town(app: Flask, session: Session) -> Town:
     with clock.at(MADE):
         till = world.make(session)

@@ -23,6 +23,7 @@ from canteen.settlement.closing import schedule
 from canteen.settlement.models import RevaluedSale
 from tests import world
 from tests.auth.house import Browser, a_person
+from tests.rigs.states import state
 from tests.settlement import late
 from tests.settlement.conftest import MADE, Town, people
 
@@ -31,7 +32,7 @@ DAYS = {"first": "2026-01-01", "last": "2026-01-31", "reason": late.NOTICE}
 PLACE = {"place": f"city/{world.CITY}"}
 
 
-@pytest.fixture
+@state
 def town(app: Flask, session: Session) -> Town:
     with clock.at(MADE):
         till = world.make(session)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import uuid
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-import pytest
-from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -22,6 +19,7 @@ from canteen.settlement.claims import claims
 from canteen.settlement.closing import close as period_close
 from canteen.settlement.models import Claim, Finding
 from tests import world
+from tests.rigs.states import state
 from tests.world import World
 
 MADE = clock.instant(date(2026, 1, 2), 9 * 60)
@@ -44,7 +42,6 @@ class Town:
     session: Session
     cards: list[str] = field(default_factory=list)
     elders: list[uuid.UUID] = field(default_factory=list)
-    voids: Any = field(default_factory=lambda: itertools.count(1))
 
     def elder(self, **options: Any) -> str:
         """Another elder; answers the card."""
@@ -119,8 +116,8 @@ class Town:
         ).scalar_one()
 
 
-@pytest.fixture
-def town(app: Flask, session: Session) -> Town:
+@state
+def town(session: Session) -> Town:
     with clock.at(MADE):
         till = world.make(session)
         world.a_rulebook(session)

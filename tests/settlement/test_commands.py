@@ -23,6 +23,7 @@ from canteen.settlement.claims.workflow import GapHolds
 from canteen.settlement.closing import close
 from tests import world
 from tests.auth.house import PASSWORD, a_person
+from tests.rigs.states import state
 from tests.settlement.conftest import Town, at
 from tests.settlement.test_verify import tamper
 
@@ -48,7 +49,7 @@ def run(config: Config, session: Session, monkeypatch: pytest.MonkeyPatch) -> Ru
     return call
 
 
-@pytest.fixture
+@state
 def staff(town: Town) -> Town:
     """January with two meals, and people who may move its claim."""
     a_person("manager", ("manager", "canteen", "c1"))

@@ -6,7 +6,6 @@ import zipfile
 from datetime import date
 from pathlib import Path
 
-import pytest
 from python_calamine import CalamineWorkbook
 from sqlalchemy import select
 
@@ -19,12 +18,13 @@ from canteen.registry import elders, keys
 from canteen.settlement.claims import payouts, steps, workflow
 from canteen.settlement.claims import review as claim_review
 from canteen.settlement.desk import exports
+from tests.rigs.states import state
 from tests.settlement.conftest import Town, at
 
 JAN5, JAN6 = date(2026, 1, 5), date(2026, 1, 6)
 
 
-@pytest.fixture
+@state
 def month(town: Town) -> Town:
     """January closed: two meals, one voided, a guest; the cashier's name begins like a formula."""
     with transaction() as session:

@@ -7,7 +7,6 @@ import uuid
 from collections import Counter
 from datetime import date
 
-import pytest
 from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +26,7 @@ from canteen.settlement.closing.checks import PricedShare, SalePrice
 from canteen.settlement.corrections import reallocation
 from tests import world
 from tests.auth.house import Browser, a_person
+from tests.rigs.states import state
 from tests.settlement.conftest import MADE, Town, at, fresh, people
 
 JAN5, JAN6 = date(2026, 1, 5), date(2026, 1, 6)
@@ -110,7 +110,7 @@ def test_the_audit_shares_out_as_the_till_does(sold: list[PricedShare], ours: li
     assert [each.total() for each in repriced.borne_of(sold, None)] == [0] * len(sold)
 
 
-@pytest.fixture
+@state
 def struck(app: Flask, session: Session) -> Town:
     """Sold without a network to a man of class dibao, which is struck before the record comes: by rule c it is 3.00."""
     with clock.at(MADE):

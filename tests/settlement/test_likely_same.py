@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 from datetime import date
 
-import pytest
-
 from canteen import clock
 from canteen.db import transaction
 from canteen.registry import elders
 from canteen.registry.elders import NewFact
 from canteen.settlement.audit import verify
+from tests.rigs.states import state
 from tests.settlement.conftest import MADE, Town, at
 
 JAN5, JAN6, JAN7 = date(2026, 1, 5), date(2026, 1, 6), date(2026, 1, 7)
 
 
-@pytest.fixture
+@state
 def double(town: Town) -> Town:
     """Her second entry, with a card of its own."""
     town.elder(name="李秀英")

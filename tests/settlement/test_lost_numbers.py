@@ -23,6 +23,7 @@ from canteen.pos.lost_numbers import LostRefused, NotMissing, Run
 from canteen.settlement.claims import missing_records, workflow
 from tests import world
 from tests.auth.house import Browser, a_person
+from tests.rigs.states import state
 from tests.settlement.conftest import Town, at
 from tests.settlement.test_workflow import TO_REVIEW, go
 
@@ -43,7 +44,7 @@ def test_what_is_left_of_a_run_is_exact(run: Run, gone: list[Run]) -> None:
     assert list(lost_numbers.without(run, [Run(2, one.first, one.last) for one in gone])) == [run]
 
 
-@pytest.fixture
+@state
 def holes(town: Town) -> Town:
     """Numbers 2 and 4 to 6 of January and February never came."""
     town.sell(JAN5, town.cards[0])

@@ -34,6 +34,7 @@ from canteen.settlement.models import (
 from tests import world
 from tests.auth.house import PASSWORD, a_person
 from tests.pos.books import book
+from tests.rigs.states import state
 from tests.settlement.conftest import MADE, Town, at
 
 JAN5 = date(2026, 1, 5)
@@ -74,7 +75,7 @@ def count(table: type) -> int:
     return int(db.session.execute(select(func.count()).select_from(table)).scalar_one())
 
 
-@pytest.fixture
+@state
 def sold(town: Town) -> Town:
     """A January with eight meals and a gap, so that there is a finding too."""
     for day in range(5, 13):

@@ -20,6 +20,7 @@ from canteen.settlement.claims import claims
 from canteen.settlement.models import WithheldMeal
 from tests import world
 from tests.auth.house import Browser, a_person
+from tests.rigs.states import state
 from tests.settlement.conftest import Town, at
 
 JAN5, JAN6 = date(2026, 1, 5), date(2026, 1, 6)
@@ -37,7 +38,7 @@ PEOPLE = {
 }
 
 
-@pytest.fixture
+@state
 def month(town: Town) -> Town:
     """January closed: two meals, of which one after the elder's death."""
     for login, grant in PEOPLE.items():

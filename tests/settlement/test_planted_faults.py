@@ -21,6 +21,7 @@ from canteen.settlement.claims import payouts, review, workflow
 from canteen.settlement.closing import adjustments, budgets, carry_over, period_checks, proration
 from canteen.settlement.closing import lines as claim_lines
 from canteen.settlement.models import WithheldMeal
+from tests.rigs.states import state
 from tests.settlement import late
 from tests.settlement.conftest import Town, at
 from tests.settlement.test_prorating import meals, two
@@ -34,7 +35,7 @@ def decide(town: Town, month: str, on: date) -> str:
         return [workflow.move(town.claim(month).id, act, by=by) for act, by in MOVES][-1]
 
 
-@pytest.fixture
+@state
 def february(town: Town) -> Town:
     """January: four meals, one withheld, one struck out, paid; February, open: both answered, the other two voided."""
     sales = [town.sell(date(2026, 1, day), town.cards[0])[0] for day in (5, 6, 7, 8)]

@@ -20,6 +20,7 @@ from canteen.registry import documents, elders
 from canteen.settlement.corrections import refunds
 from tests import world
 from tests.auth.house import Browser, a_person
+from tests.rigs.states import state
 from tests.settlement import late
 from tests.settlement.conftest import MADE, Town, at
 from tests.settlement.test_revaluation import DAY, JAN
@@ -27,7 +28,7 @@ from tests.settlement.test_revaluation import DAY, JAN
 NUMBER = "11010519491231002X"
 
 
-@pytest.fixture
+@state
 def owing(town: Town) -> Town:
     """Two meals of one elder of low income, each a yuan overpaid."""
     with clock.at(MADE), transaction():

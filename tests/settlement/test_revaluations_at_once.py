@@ -8,7 +8,6 @@ import subprocess
 import sys
 from datetime import date
 
-import pytest
 from sqlalchemy import func, select
 
 from canteen import clock
@@ -19,6 +18,7 @@ from canteen.pos.models import AddedUse
 from canteen.settlement.audit import trial_balance, verify
 from canteen.settlement.corrections import revaluations
 from canteen.settlement.models import RevaluedShare
+from tests.rigs.states import state
 from tests.settlement import late
 from tests.settlement.conftest import Town, at
 from tests.settlement.test_revaluation import JAN, LIMIT, verified
@@ -42,7 +42,7 @@ with create_app().app_context():
 MEALS = 12
 
 
-@pytest.fixture
+@state
 def asked(town: Town) -> int:
     """A notice of one yuan more, ten meals a month, over twelve meals of a settled month; ordered, its run not begun."""
     for day in range(5, 5 + MEALS):

@@ -15,6 +15,7 @@ from canteen.pos import notices
 from canteen.settlement.desk import canteen_day
 from tests import world
 from tests.auth.house import Browser, a_person
+from tests.rigs.states import state
 from tests.settlement.conftest import Town, at
 
 JAN5 = date(2026, 1, 5)
@@ -29,7 +30,7 @@ PEOPLE = {
 TOLD = "这位老人的补贴先前已用完（这一餐可能已在别处享受过），本单补贴 5.00 元不能申报，请勿再向老人收钱。有疑问请联系食堂负责人。"
 
 
-@pytest.fixture
+@state
 def day(town: Town) -> Town:
     """One elder's lunch priced twice before either was sent: the second has no subsidy left. A guest; a void."""
     for login, grant in PEOPLE.items():

@@ -20,6 +20,7 @@ from canteen.settlement.desk import exports
 from canteen.settlement.models import Statement
 from tests import world
 from tests.auth.house import Browser, a_person
+from tests.rigs.states import state
 from tests.settlement.conftest import MADE, Town, people
 from tests.settlement.test_verify import codes, tamper
 
@@ -41,7 +42,7 @@ RULES = (
 )
 
 
-@pytest.fixture
+@state
 def town(app: Flask, session: Session) -> Town:
     with clock.at(MADE):
         till = world.make(session)
@@ -52,7 +53,7 @@ def town(app: Flask, session: Session) -> Town:
     return made
 
 
-@pytest.fixture
+@state
 def month(town: Town) -> Town:
     town.sell(JAN5, town.cards[0])
     town.sell(JAN6, None)

@@ -17,6 +17,7 @@ from canteen.settlement.audit import trial_balance, verify
 from canteen.settlement.claims import payouts, review, workflow
 from tests import world
 from tests.pos.books import book
+from tests.rigs.states import state
 from tests.settlement.conftest import Town, at
 
 JAN5, JAN6, JAN7 = date(2026, 1, 5), date(2026, 1, 6), date(2026, 1, 7)
@@ -43,7 +44,7 @@ def codes(town: Town, month: str = "2026-01") -> set[str]:
     return {difference.code for difference in found.differences}
 
 
-@pytest.fixture
+@state
 def month(town: Town) -> Town:
     """January closed: two meals of one elder, a couple at one payment, a void, a guest, a second lunch sold offline."""
     town.elder()

@@ -18,6 +18,7 @@ from canteen.settlement.claims import claims, payouts, review, steps, workflow
 from canteen.settlement.claims.claims import MoveNotOpen, NeedsReason, SamePerson
 from canteen.settlement.models import Decision, Finding, WithheldMeal
 from tests import world
+from tests.rigs.states import state
 from tests.settlement.conftest import Town, at
 
 JAN5, JAN6 = date(2026, 1, 5), date(2026, 1, 6)
@@ -25,7 +26,7 @@ FEB3 = date(2026, 2, 3)
 FEB6 = at(date(2026, 2, 6), 9)
 
 
-@pytest.fixture
+@state
 def claimed(town: Town) -> Town:
     """January closed with two meals, 10.00 claimed."""
     town.sales = [town.sell(JAN5, town.cards[0])[0], town.sell(JAN6, town.cards[0])[0]]  # type: ignore[attr-defined]
@@ -133,7 +134,7 @@ def test_a_gap_holds_the_submission_until_it_is_filled(town: Town):
     assert go(town, "2026-01", *TO_REVIEW) == "submitted"
 
 
-@pytest.fixture
+@state
 def doubtful(town: Town) -> Town:
     """January with a finding: the tablet's clock was an hour off at one of two meals."""
     town.sell(JAN5, town.cards[0])

@@ -15,8 +15,8 @@ from canteen.db import db, transaction
 from canteen.pos import lost_numbers
 from canteen.pos.models import TabletAhead
 from tests.auth.house import CITY, PASSWORD, Till, a_person, build_city
+from tests.rigs.applications import config_for
 from tests.rigs.browsers import OpenPage
-from tests.rigs.databases import config_for
 from tests.rigs.servers import Serve
 
 pytestmark = pytest.mark.browser

@@ -17,6 +17,8 @@ from canteen.auth.guard import public
 from canteen.errors import Conflict, Forbidden, Invalid, Missing, Refusal
 from canteen.web.errors import BodyTooLarge, Locked, LoginNeeded, Malformed, fields_of, status_of
 
+pytestmark = pytest.mark.own_app  # many tests here add routes
+
 
 class NoSoup(Conflict):
     code = "no_soup"

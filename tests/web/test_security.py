@@ -25,6 +25,8 @@ from canteen.web import security
 from canteen.web.security import UnsafeStart
 from tests.auth.house import CITY, PASSWORD, Browser, a_person, a_till, build_city
 
+pytestmark = pytest.mark.own_app  # many tests here add routes
+
 SITE = "http://localhost"
 JSON = {"Content-Type": "application/json", "X-Requested-With": "canteen", "Origin": SITE}
 

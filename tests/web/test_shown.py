@@ -16,7 +16,8 @@ from canteen.db import db, transaction
 from canteen.places import Operator
 from canteen.web import filters, paging
 from tests.auth.house import CITY, Browser, a_person, build_city
-from tests.rigs.databases import config_for
+from tests.rigs.applications import config_for
+from tests.rigs.states import state
 
 # --- filters ---
 
@@ -52,7 +53,7 @@ def test_a_label_goes_by_kind_then_code_then_the_code_itself() -> None:
 # --- pages ---
 
 
-@pytest.fixture
+@state
 def operators(session: Session) -> list[str]:
     names = [f"operator {n:02d}" for n in range(7)]
     with transaction() as writing:
