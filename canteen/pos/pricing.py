@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from canteen import clock, events
 from canteen.errors import Invalid
+from canteen.money import Fen
 from canteen.places import Canteen, Contract
 from canteen.policy import carry_over, case
 from canteen.policy import quote as engine
@@ -24,9 +25,10 @@ from canteen.policy.case import Diner, Meal
 from canteen.policy.quote import Quote
 from canteen.policy.refusals import Refused
 from canteen.policy.rulebook import canonical, digest
-from canteen.pos import service_time, slots
+from canteen.pos import lesser, service_time, slots
 from canteen.pos.canteen_day import canteen_day
 from canteen.pos.flags import CLOSED_DAY, NO_CONTRACT, OUTSIDE_WINDOW, Flag
+from canteen.pos.lesser import Part
 from canteen.pos.orders import Line
 from canteen.registry import credentials, elders
 from canteen.registry.elders import Known
@@ -169,40 +171,48 @@ def counted_for(scope: str, ids: CountedIds) -> uuid.UUID | None:
 
 def lock_limits(session: Session, place: Place, eaten: Sequence[tuple[Known | None, Meal]]) -> None:
     """Lock the households and budgets that these meals may use, after the persons. Raises RetryTransaction."""
-    shared = [ref.allowance for ref in place.book.book.limit_refs if ref.allowance.scope in ("household", "budget")]
-    if not shared:
-        return
     households, budgets = set[uuid.UUID](), dict[slots.Key, int]()
     for person, meal in eaten:
-        for want in engine.wanted(place.book.book, diner_of(person), meal):
-            if want.scope == "budget":
-                budgets[want.allowance, want.window] = next(
-                    each.limit for each in shared if want.allowance in (each.id, _at(each.id, want.allowance))
-                )
-            elif want.scope == "household" and person is not None and person.household:
-                households.add(household_uuid(person.household))
+        theirs, pots = shared_limits(place.book, diner_of(person), meal, person)
+        households |= theirs
+        budgets |= pots
     slots.lock_names(session, households, budgets, sum(meal.list_fen for _, meal in eaten))
 
 
-def _at(allowance: str, key: str) -> str:
-    """Return the key of the allowance at the place that `key` names."""
-    return f"{allowance}@{key.rpartition('@')[2]}"
+def shared_limits(
+    book: InForce, diner: Diner, meal: Meal, person: Known | None
+) -> tuple[set[uuid.UUID], dict[slots.Key, Fen]]:
+    """Return the households and the budgets, with their limits, that a meal may use: no person's row stands for them."""
+    households, budgets = set[uuid.UUID](), dict[slots.Key, Fen]()
+    shared = [ref.allowance for ref in book.book.limit_refs if ref.allowance.scope in ("household", "budget")]
+    limits = {allowance.id: allowance.limit for allowance in shared}
+    for want in engine.wanted(book.book, diner, meal) if shared else ():
+        if want.scope == "budget":
+            key = want.allowance if want.allowance in limits else want.allowance.rpartition("@")[0]
+            budgets[want.allowance, want.window] = limits[key]
+        elif want.scope == "household" and person is not None and person.household:
+            households.add(household_uuid(person.household))
+    return households, budgets
 
 
 def usages_now(session: Session, place: Place, person: Known | None, meal: Meal) -> slots.Usages:
     """Read the usage of every limit that can change this price; when selling, under the locks."""
-    wanted = engine.wanted(place.book.book, diner_of(person), meal)
-    budgets = {(want.allowance, want.window) for want in wanted if want.scope == "budget"}
-    if person is None:
-        return slots.read_usages(session, (), (), budgets=budgets) if budgets else {}
-    rest = [want for want in wanted if want.scope != "budget"]
-    ids = counted_ids(person, place)
-    read = sorted({each for want in rest for each in ids.get(want.scope, ids["person"])})
-    amounts = any(want.unit == "fen" for want in rest)
-    windows = {want.window for want in rest} | later_windows(place.book, diner_of(person), meal)
-    found = slots.read_usages(session, read, sorted(windows), amounts=amounts, budgets=budgets)
+    found = usages_of(session, place.book, diner_of(person), meal, counted_ids(person, place))
     count_lent(found, place.book, diner_of(person), meal)
     return found
+
+
+def usages_of(session: Session, book: InForce, diner: Diner, meal: Meal, ids: CountedIds) -> slots.Usages:
+    """Read the usage of every limit that the meal asks for, and that of later windows to which these may carry over."""
+    wanted = engine.wanted(book.book, diner, meal)
+    budgets = {(want.allowance, want.window) for want in wanted if want.scope == "budget"}
+    if "person" not in ids:
+        return slots.read_usages(session, (), (), budgets=budgets)
+    rest = [want for want in wanted if want.scope != "budget"]
+    read = sorted({each for want in rest for each in ids.get(want.scope, ids["person"])})
+    amounts = any(want.unit == "fen" for want in rest)
+    windows = {want.window for want in rest} | later_windows(book, diner, meal)
+    return slots.read_usages(session, read, sorted(windows), amounts=amounts, budgets=budgets)
 
 
 def later_windows(book: InForce, diner: Diner, meal: Meal) -> set[str]:
@@ -272,6 +282,24 @@ def limit_requests(quote: Quote) -> list[slots.LimitRequest]:
         slots.LimitRequest(use.allowance, use.window, use.unit, use.limit, use.amount, tuple(use.rules), use.scope)
         for use in quote.uses
     ]
+
+
+def requests_for(
+    quote: Quote, shares: Sequence[Part], borne: Sequence[lesser.Borne], *, counting: bool = True
+) -> list[slots.LimitRequest]:
+    """Request the limits that shares as sold depend on, as far as the quote bears them.
+
+    borne     what the quote bears of each share
+    counting  whether to request too what a rule counts for which it gives nothing
+    """
+    counted = {rule for use in quote.uses for rule in use.rules} - {share.rule for share in quote.shares}
+    found = list[slots.LimitRequest]()
+    for request in limit_requests(quote):
+        mine = (each for share, each in zip(shares, borne, strict=True) if slots.counts_fund(request, share.fund))
+        fen = sum(lesser.by_rules(each, request.rules) for each in mine)
+        if fen or (counting and not counted.isdisjoint(request.rules)):
+            found.append(replace(request, amount=min(request.amount, fen)) if request.unit == "fen" else request)
+    return found
 
 
 Supposed = list[tuple[uuid.UUID, slots.LimitRequest]]

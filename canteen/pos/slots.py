@@ -49,6 +49,10 @@ class LimitRequest:
     rules: tuple[str, ...]
     scope: str = "person"
 
+    @property
+    def key(self) -> Key:
+        return self.allowance, self.window
+
 
 def counts_fund(request: LimitRequest, fund: str) -> bool:
     """Tell whether the limit counts shares of `fund`: the limit or the budget of a fund counts that fund only."""

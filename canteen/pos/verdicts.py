@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -180,19 +180,17 @@ def _uses(
     A rule may count a meal for which it gives nothing: that is requested too. Rows of new slots are appended to `new`,
     granted amounts to `draws`.
     """
-    counted = set() if blocked else {rule for use in own.uses for rule in use.rules} - {one.rule for one in own.shares}
-    ours = {(request.allowance, request.window): request for request in pricing.limit_requests(own)}
-    requests = {(request.allowance, request.window): request for request in pricing.limit_requests(sold)} | ours
+    borne = [each.borne for each in verdicts]
+    needed = {one.key: one for one in pricing.requests_for(own, sold.shares, borne, counting=not blocked)}
+    requests = {one.key: one for one in (*pricing.limit_requests(sold), *pricing.limit_requests(own))}
     ids = pricing.counted_ids(person, place)
     for key, request in sorted(requests.items()):
-        fen = sum(lesser.by_rules(v.borne, request.rules) for v in verdicts if slots.counts_fund(request, v.share.fund))
         counted_for = pricing.counted_for(request.scope, ids)
         if counted_for is None:
             continue
         grant = slots.Grant(counted_for, 0)
-        if key in ours and (fen or not counted.isdisjoint(request.rules)):
-            wanted = replace(request, amount=min(request.amount, fen)) if request.unit == "fen" else request
-            grant = slots.grant(counted_for, wanted, usages, place.day)
+        if key in needed:
+            grant = slots.grant(counted_for, needed[key], usages, place.day)
             if request.unit == "fen" and grant.granted:
                 draws.append((counted_for, request, grant.granted))
             if grant.new and grant.n is not None:

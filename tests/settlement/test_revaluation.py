@@ -26,7 +26,7 @@ from canteen.settlement.audit import trial_balance, verify
 from canteen.settlement.audit.verify import Verified
 from canteen.settlement.claims import claims, review, workflow
 from canteen.settlement.corrections import revaluations
-from canteen.settlement.corrections.revaluation_run import Work
+from canteen.settlement.corrections.revaluation_run import RevaluationRunner
 from canteen.settlement.models import Claim, Finding, RevaluedSale, RevaluedShare, Statement, WithheldMeal
 from tests import world
 from tests.settlement import late
@@ -121,14 +121,14 @@ def test_a_run_overtaken_by_a_newer_notice_books_what_that_one_says(
 ) -> None:
     town.sell(DAY, town.cards[0])
     first = late.ordered(late.asked(late.SIX, *JAN))
-    count, once = Work.count, [late.asked(world.GUARDED.replace("less: 5.00", "less: 5.50"), *JAN)]
+    count, once = RevaluationRunner.count, [late.asked(world.GUARDED.replace("less: 5.00", "less: 5.50"), *JAN)]
 
-    def overtaken(work: Work) -> int:
+    def overtaken(runner: RevaluationRunner) -> int:
         while once:
             late.done(late.ordered(once.pop()))
-        return count(work)
+        return count(runner)
 
-    monkeypatch.setattr(Work, "count", overtaken)
+    monkeypatch.setattr(RevaluationRunner, "count", overtaken)
     found = late.done(first)
     assert found["funds"] == {}
     assert shares(town.session) == [("city", 500, 550, 50, 0)]
@@ -138,7 +138,7 @@ def test_a_guests_meal_is_read_again_once_it_is_held(town: Town, app: Flask, mon
     town.sell(DAY, None)
     guests = late.SIX.replace("when: {age: {from: 60}}", "when: {kind: [guest]}")
     runs = [late.ordered(late.asked(guests.replace("test-city", name), *JAN)) for name in ("test-a", "test-b")]
-    hold, between = Work._hold, [runs.pop()] if db.engine.dialect.name == "postgresql" else []
+    lock, between = RevaluationRunner._lock_limits, [runs.pop()] if db.engine.dialect.name == "postgresql" else []
     db.session.rollback()
 
     def other(run: int) -> None:
@@ -146,14 +146,14 @@ def test_a_guests_meal_is_read_again_once_it_is_held(town: Town, app: Flask, mon
             late.done(run)
             db.session.remove()
 
-    def slow(work: Work, *args: Any) -> None:
+    def slow(runner: RevaluationRunner, *args: Any) -> None:
         while between:  # on SQLite there is one writer, and nothing comes between
             thread = threading.Thread(target=other, args=(between.pop(),))
             thread.start()
             thread.join()
-        hold(work, *args)
+        lock(runner, *args)
 
-    monkeypatch.setattr(Work, "_hold", slow)
+    monkeypatch.setattr(RevaluationRunner, "_lock_limits", slow)
     for run in runs:
         late.done(run)
     assert [row[3] for row in shares(town.session)] == [1200]

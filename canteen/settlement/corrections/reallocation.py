@@ -14,7 +14,7 @@ import json
 import uuid
 from collections.abc import Collection, Iterator, Sequence
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen import clock, events
@@ -25,32 +25,29 @@ from canteen.ledger.models import Period
 from canteen.ledger.transfers import Move
 from canteen.money import Fen
 from canteen.places import Contract
-from canteen.policy import case
 from canteen.policy import quote as engine
-from canteen.policy.rulebook import canonical, digest
 from canteen.pos import lesser, slots
 from canteen.pos.flags import UNCLAIMABLE
-from canteen.pos.models import AddedUse, GivenUpUse, QuoteInput, Record, Sale, SaleUse, Share, Slot, Void
+from canteen.pos.models import AddedUse, QuoteInput, Sale, SaleUse, Share, Void
 from canteen.pos.sale_locks import lock_sale_parties, retried_if_overtaken
+from canteen.pos.slots import Key
 from canteen.rulebooks.models import JoinedRulebook
 from canteen.settlement.claims import claims, review
 from canteen.settlement.claims.claims import reason_given
 from canteen.settlement.claims.review import NoFinding
 from canteen.settlement.closing import budgets
-from canteen.settlement.corrections import repricing
+from canteen.settlement.corrections import sale_history
 from canteen.settlement.corrections.reallocation_quote import (
     ExcessMeal,
     NoRoom,
     NothingToGive,
     full_limits,
     given_now,
-    hold_amounts,
-    quoted_now,
+    grant_now,
+    quote_now,
     read_meal,
-    shares_of,
-    take_limits,
 )
-from canteen.settlement.corrections.repricing import Key
+from canteen.settlement.corrections.repricing import Repricing, lock_limits, write
 from canteen.settlement.models import Claim, Finding, FindingAnswer, Regrant, RevaluedSale
 
 REASON = "regranted"  # of both transfers
@@ -113,24 +110,26 @@ def _give(
         answered = _newest(session, finding_id, seen)
         _movable(session, meals)
         meal = read_meal(session, sale)
-        hold_amounts(session, meal, other)
+        _lock_limits(session, meal, meals)
 
         up = [] if other is None else _free(session, meal, other)
-        quoted, usage = quoted_now(session, meal)
+        repricing = Repricing(session, meal.inputs)
+        quoted, usage = quote_now(meal, repricing)
         given = given_now(session, meal, quoted)
         if not given:
-            raise NoRoom if other is None and full_limits(session, meal) else NothingToGive
-        uses, rows = take_limits(session, meal, quoted)
+            raise NoRoom if other is None and full_limits(meal, repricing) else NothingToGive
+        granted = grant_now(session, meal, repricing, quoted)
 
         fen, source = sum(given.values()), None if other is None else other.id
         number = events.record(
             session, "finding.regrant", f"claim:{claim.number}", by=by,
             body={"finding": finding_id, "sale": str(sale.id), "from": str(source) if source else None, "fen": fen},
         )  # fmt: skip
-        newest = session.execute(select(func.coalesce(func.max(Record.id), 0))).scalar_one()
+        input_hash, input_body = repricing.document(usage)
+        intern(session, QuoteInput, [{"hash": input_hash, "body": input_body}])
         session.add(
             Regrant(
-                sale_id=sale.id, from_sale_id=source, finding_id=finding_id, input_hash=_keep_input(session, meal, usage),
+                sale_id=sale.id, from_sale_id=source, finding_id=finding_id, input_hash=input_hash,
                 fen=fen, reason=reason, by=by, at=clock.now(), recorded=number,
             )
         )  # fmt: skip
@@ -141,15 +140,9 @@ def _give(
             )
         )  # fmt: skip
         session.flush()
+        write(session, granted, cause=cause(number), given_up=up, recorded=number)
         if other is not None:
-            session.execute(insert(GivenUpUse), [_given_up(use, newest, number) for use in up])
             transfers.post(session, gates[other.id], list(_taken_away(session, other, up, number)))
-        for model, new in (
-            (AddedUse, [use | {"cause": cause(number), "after_record": newest} for use in uses]),
-            (Slot, rows),
-        ):
-            if new:
-                session.execute(insert(model), new)
         transfers.post(session, gates[sale.id], list(_moves(sale, given, number)))
 
 
@@ -162,25 +155,6 @@ def _said(finding: Finding, other: Sale | None) -> str:
 def cause(number: int) -> str:
     """What transfers and uses name as that which made them."""
     return f"event:{number}"
-
-
-def _keep_input(session: Session, meal: ExcessMeal, usage: tuple[case.Taken, ...]) -> str:
-    """Store the whole input of the quote that gives the benefit; its hash."""
-    body = canonical(case.case_doc(meal.asked.diner, meal.asked.meal, usage))
-    intern(session, QuoteInput, [{"hash": digest(body), "body": body.decode()}])
-    return digest(body)
-
-
-def _given_up(use: SaleUse | AddedUse, newest: int, number: int) -> dict[str, object]:
-    return {
-        "sale_id": use.sale_id,
-        "allowance": use.allowance,
-        "window": use.window,
-        "person_id": use.person_id,
-        "granted": use.granted,
-        "after_record": newest,
-        "recorded": number,
-    }
 
 
 # --- who may, and of which meals ---
@@ -222,6 +196,17 @@ def _lock_persons(session: Session, meals: Sequence[Sale]) -> None:
     lock_sale_parties(session, meals)
 
 
+def _lock_limits(session: Session, meal: ExcessMeal, meals: Sequence[Sale]) -> None:
+    """Lock what the meal may use, and what the one that gives it up has; after the persons. Raises RetryTransaction."""
+    lock_limits(
+        session,
+        [meal.inputs],
+        most=meals[0].list_fen,
+        names={each for sale in meals for each in slots.counted_for(session, sale.id)[1]},
+        given_up=[use for sale in meals[1:] for use in slots.current_uses(session, sale.id)],
+    )
+
+
 def _may(session: Session, claim: Claim, meals: Sequence[Sale], by: str) -> None:
     """Nobody moves the benefit of a meal that he sold, or of a claim that he submitted. Raises SamePerson."""
     for meal in meals:
@@ -254,7 +239,7 @@ def _movable(session: Session, meals: Sequence[Sale]) -> None:
         raise NotMovable("这笔就餐已经重估，不能再补入或转让；请按重估结果办理。")
     if any(_prorated(session, meal) for meal in meals):
         raise NotMovable("这笔就餐的补贴预算按比例分摊，不能单笔补入或转让。")
-    if repricing.judged_of(session, ids):
+    if sale_history.judged_of(session, ids):
         raise NotMovable("这笔就餐已暂缓或核减，请先处理暂缓或核减，再办理享受转让。")
 
 
@@ -273,8 +258,9 @@ def _prorated(session: Session, meal: Sale) -> bool:
 
 def _free(session: Session, meal: ExcessMeal, other: Sale) -> list[SaleUse | AddedUse]:
     """Free what the other meal holds of what this one lacks. Raises RoomLeft where it could be given without."""
-    full = full_limits(session, meal)
-    if not full and given_now(session, meal, quoted_now(session, meal)[0]):
+    repricing = Repricing(session, meal.inputs)
+    full = full_limits(meal, repricing)
+    if not full and given_now(session, meal, quote_now(meal, repricing)[0]):
         raise RoomLeft
     up = _held(session, other, full)
     slots.release_uses(session, up)
@@ -306,9 +292,9 @@ def hanging(uses: Sequence[SaleUse | AddedUse], first: Sequence[SaleUse | AddedU
 
 def _drawing(session: Session, other: Sale, rules: Collection[str]) -> Iterator[tuple[Share, Fen]]:
     """The shares of a meal of which these rules of our own quote bear something, and how much."""
-    meal, shares = read_meal(session, other), shares_of(session, other)
-    own = engine.quote(meal.book.book, meal.asked.diner, meal.asked.meal, meal.asked.taken)
-    for share, borne in zip(shares, lesser.borne(shares, own.shares), strict=True):
+    meal = read_meal(session, other)
+    own = engine.quote(meal.inputs.book.book, meal.inputs.diner, meal.inputs.meal, meal.told)
+    for share, borne in zip(meal.shares, lesser.borne(meal.shares, own.shares), strict=True):
         if fen := lesser.by_rules(borne, rules):
             yield share, fen
 

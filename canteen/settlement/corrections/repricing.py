@@ -1,133 +1,214 @@
-"""What stands of a sale that is reckoned again: quotes, differences and refunds of before, and what it has of limits."""
+"""Price a past sale again and grant it limits: the one way of revaluations and of benefit reallocations.
+
+Used under the locks of a correction, or by a preview that writes nothing. A sale keeps what it was granted; asked of
+the limits is only what it needs besides.
+"""
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
-from canteen import clock, keyset
-from canteen.ledger.models import Transfer
+from canteen import clock
 from canteen.money import Fen
-from canteen.policy import case
-from canteen.policy.case import Case, Diner
-from canteen.policy.case import Meal as CaseMeal
+from canteen.policy import budget_ids, case
+from canteen.policy import quote as engine
+from canteen.policy.case import Diner, Meal
 from canteen.policy.quote import Quote
-from canteen.pos import slots
-from canteen.pos.models import AddedUse, QuoteInput, SaleUse
+from canteen.policy.rulebook import canonical, digest
+from canteen.pos import pricing, slots
+from canteen.pos.models import AddedUse, GivenUpUse, Record, SaleUse, Slot
+from canteen.pos.pricing import Place
+from canteen.pos.slots import Key, LimitRequest, Usage
+from canteen.registry.elders import Known
 from canteen.rulebooks.layers import InForce
-from canteen.settlement.corrections.delta import BOOKED, Changed
-from canteen.settlement.models import RevaluedSale, RevaluedShare, WithheldAnswer, WithheldMeal
 
-Key = tuple[str, str]  # allowance, window
+Listed = tuple[case.Taken, ...]
+"""Usage of limits as the engine reads it, in one order, without what nobody used."""
+Uses = Collection[SaleUse | AddedUse]
+Supposed = dict[tuple[uuid.UUID, Key], list[tuple[LimitRequest, date]]]
+"""What a preview would have granted so far, by whom it is counted for and limit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Meal:
-    """A sale to be looked at again."""
+class SaleInputs:
+    """A past sale with all that its price depends on, but for the usage of limits. `person` is None for a guest."""
 
     id: uuid.UUID
-    arrival: int
     day: date
-    contract: str
-    canteen: str
-    elder: uuid.UUID | None
-    due: Fen
-    own: tuple[str, str]  # hash of the input and of the rulebook of our own quote
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """What stands of a sale: our newest quote of it, fen by fund that may be claimed, what the elder has paid."""
-
-    asked: Case
-    meal: CaseMeal  # as sold, on the kind of day that is known now
-    diner: Diner  # as known when it was last reckoned
-    reference: Quote
-    booked: dict[str, Fen]
-    due: Fen
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """A sale reckoned again: what becomes of it, the whole input, and what it takes of limits besides."""
-
-    meal: Meal
-    changed: Changed
     book: InForce
-    input_hash: str
-    input_body: str
-    uses: tuple[dict[str, Any], ...]
-    slots: tuple[dict[str, object], ...]
+    diner: Diner
+    meal: Meal
+    place: Place
+    person: Known | None
 
 
-@dataclass
-class Tally:
-    """Sums of a run or a preview."""
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Rows to be written of what a sale was granted: its uses, and the slots that are new."""
 
-    meals: int = 0
-    changed: int = 0
-    funds: dict[str, list[int]] = field(default_factory=dict)  # fund -> [added, taken back]
-    canteens: dict[str, dict[str, int]] = field(default_factory=dict)  # canteen -> fund or '' (refunds) -> fen
-    refund: int = 0
-    elders: set[uuid.UUID] = field(default_factory=set)
-    findings: Counter[str] = field(default_factory=Counter)
-    lacking: list[int] = field(default_factory=lambda: [0, 0])  # meals, fen
-    left: Counter[str] = field(default_factory=Counter)  # why meals were left as they are
-
-    def add(self, again: Again) -> None:
-        changed, canteen = again.changed, self.canteens.setdefault(again.meal.canteen, {"": 0})
-        if changed.outcome != BOOKED:
-            self.findings[changed.outcome] += 1
-            return
-        self.changed += any(fund.fen for fund in changed.funds) or changed.refund > 0
-        for fund in changed.funds:
-            row = self.funds.setdefault(fund.fund, [0, 0])
-            row[fund.fen < 0] += fund.fen
-            canteen[fund.fund] = canteen.get(fund.fund, 0) + fund.fen
-        if short := sum(fund.lacking for fund in changed.funds):
-            self.lacking[0] += 1
-            self.lacking[1] += short
-        if changed.refund and again.meal.elder:
-            self.refund += changed.refund
-            canteen[""] += changed.refund
-            self.elders.add(again.meal.elder)
-
-    def doc(self) -> dict[str, Any]:
-        """As JSON, for pages and commands."""
-        return {
-            "meals": self.meals,
-            "changed": self.changed,
-            "funds": {fund: row for fund, row in sorted(self.funds.items()) if any(row)},
-            "canteens": {key: row for key, row in sorted(self.canteens.items()) if any(row.values())},
-            "refund": self.refund,
-            "elders": len(self.elders),
-            "findings": dict(sorted(self.findings.items())),
-            "lacking": self.lacking,
-            "left": dict(sorted(self.left.items())),
-        }
-
-
-# --- what a sale has of limits ---
+    uses: tuple[dict[str, Any], ...] = ()
+    slots: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(slots=True)
-class Own:
-    """What a sale was granted of one limit: fen, and slots as (holder, number)."""
+class _Own:
+    """What a sale has of one limit: fen, and slots as (counted for, number)."""
 
-    fen: int = 0
+    fen: Fen = 0
     slots: set[tuple[uuid.UUID, int]] = field(default_factory=set)
 
 
-def own_uses(session: Session, sale_id: uuid.UUID) -> dict[Key, Own]:
-    found: dict[Key, Own] = defaultdict(Own)
+def lock_limits(
+    session: Session,
+    sales: Collection[SaleInputs],
+    *,
+    most: Fen,
+    names: Iterable[uuid.UUID] = (),
+    given_up: Uses = (),
+) -> None:
+    """Lock the households and budgets that these sales may use, after the persons. Raises RetryTransaction.
+
+    most      fen that all of them may draw at most
+    names     further households, and guests' sales, to be locked
+    given_up  uses that another sale may give up: the budgets among them are locked too
+    """
+    households, budgets = set(names), dict[Key, int]()
+    for sale in sales:
+        theirs, pots = pricing.shared_limits(sale.book, sale.diner, sale.meal, sale.person)
+        households |= theirs
+        budgets |= pots
+    slots.lock_names(session, households, budgets, most)
+    drawn = [use for use in given_up if budget_ids.is_budget(use.allowance)]
+    rows = {pricing.budget_uuid(sale.place.canteen.id) for sale in sales} | {use.person_id for use in drawn}
+    slots.lock_budget_rows(session, rows, budgets.keys() | {(use.allowance, use.window) for use in drawn})
+
+
+class Repricing:
+    """One sale being priced again, with what it has of limits and what is used of them now.
+
+    supposed  what a preview would have granted to sales before this one
+    """
+
+    def __init__(self, session: Session, sale: SaleInputs, supposed: Supposed | None = None) -> None:
+        self.sale = sale
+        self._ids = pricing.counted_ids(sale.person, sale.place)
+        self._own = _own_uses(session, sale.id)
+        self.usages = pricing.usages_of(session, sale.book, sale.diner, sale.meal, self._ids)
+        if supposed:
+            self._suppose_earlier(supposed)
+        pricing.count_lent(self.usages, sale.book, sale.diner, sale.meal)
+
+    def _suppose_earlier(self, supposed: Supposed) -> None:
+        wanted = engine.wanted(self.sale.book.book, self.sale.diner, self.sale.meal)
+        mine = {each for some in self._ids.values() for each in some}
+        for key in {(want.allowance, want.window) for want in wanted}:
+            for each in mine:
+                for request, day in supposed.get((each, key), ()):
+                    slots.grant(each, request, self.usages, day)
+
+    def quote(self, told: Iterable[case.Taken], now: Collection[Key]) -> tuple[Quote, Listed]:
+        """Price the sale with the usage `told`, and that of the limits `now` as it is now; return quote and usage.
+
+        A limit that has no room for what the sale does not have yet is read as it is now too, and the sale priced once
+        more: so another rule may take its place.
+        """
+        sale, usage, seen, fresh = self.sale, {(one.allowance, one.window): one for one in told}, set[Key](), set(now)
+        while True:
+            seen |= fresh
+            usage |= {key: self._used_by_others(key) for key in fresh}
+            listed = tuple(one for _, one in sorted(usage.items()) if one.count or one.fen or one.days)
+            quoted = engine.quote(sale.book.book, sale.diner, sale.meal, listed)
+            requests = pricing.limit_requests(quoted)
+            fresh = {one.key for one in requests if not self.fits(one)} - seen
+            if not fresh:
+                return quoted, listed
+
+    def _used_by_others(self, key: Key) -> case.Taken:
+        """Return what is used of a limit now besides what this sale has."""
+        usage, own = self.usages.get(key, Usage()), self._own.get(key, _Own())
+        days = tuple(sorted(clock.civil(day) for day, slot in usage.days.items() if slot not in own.slots))
+        return case.Taken(key[0], key[1], len(usage.slots - own.slots), usage.fen - own.fen, days)
+
+    def fits(self, request: LimitRequest) -> bool:
+        """Tell whether the limit has room for what is requested besides what the sale has."""
+        return all(
+            has_room(self.usages.get(one.key, Usage()), each, one, self.sale.day)
+            for each, one in self._missing([request])
+        )
+
+    def needs_more(self, requests: Iterable[LimitRequest]) -> bool:
+        """Tell whether the sale has less than is requested of any limit."""
+        return any(self._more(request) for request in requests)
+
+    def _more(self, request: LimitRequest) -> int:
+        own = self._own.get(request.key, _Own())
+        return max(0, request.amount - own.fen) if request.unit == "fen" else int(not own.slots)
+
+    def _missing(self, requests: Iterable[LimitRequest]) -> Iterator[tuple[uuid.UUID, LimitRequest]]:
+        """Requests for what the sale does not have yet, by key, each with whom it is counted for."""
+        for request in sorted(requests, key=lambda one: one.key):
+            whom, more = pricing.counted_for(request.scope, self._ids), self._more(request)
+            if whom is not None and more:
+                yield whom, replace(request, amount=more)
+
+    def suppose(self, requests: Iterable[LimitRequest], supposed: Supposed) -> None:
+        """Add to `supposed` what the sale would be granted."""
+        for each, request in self._missing(requests):
+            supposed.setdefault((each, request.key), []).append((request, self.sale.day))
+
+    def grant(self, session: Session, requests: Iterable[LimitRequest]) -> Granted:
+        """Grant what is requested besides what the sale has, as far as there is room, and draw the amounts.
+
+        Raises RetryTransaction if another transaction drew the rest of an amount.
+        """
+        uses, rows, draws = list[dict[str, Any]](), list[dict[str, Any]](), list[slots.Draw]()
+        for each, request in self._missing(requests):
+            grant = slots.grant(each, request, self.usages, self.sale.day)
+            if not grant.granted:
+                continue
+            if request.unit == "fen":
+                draws.append((each, request, grant.granted))
+            if grant.new and grant.n is not None:
+                rows.append(slots.slot_row(each, request, grant.n, self.sale.day, self.sale.id))
+            uses.append(
+                {
+                    "sale_id": self.sale.id,
+                    "allowance": request.allowance,
+                    "window": request.window,
+                    "person_id": grant.counted_for,
+                    "unit": request.unit,
+                    "limited_to": request.limited_to,
+                    "granted": grant.granted,
+                    "n": grant.n,
+                    "rules": " ".join(request.rules),
+                }
+            )
+        slots.write_draws(session, draws)
+        return Granted(tuple(uses), tuple(rows))
+
+    def document(self, listed: Listed) -> tuple[str, str]:
+        """Return hash and canonical text of the whole input of a quote."""
+        body = canonical(case.case_doc(self.sale.diner, self.sale.meal, listed))
+        return digest(body), body.decode()
+
+
+def has_room(usage: Usage, counted_for: uuid.UUID, request: LimitRequest, day: date) -> bool:
+    """Tell whether all that is requested could be granted."""
+    if request.unit == "fen":
+        return request.limited_to - usage.fen >= request.amount
+    return (request.unit == "day" and day in usage.days) or usage.free(counted_for, request) is not None
+
+
+def _own_uses(session: Session, sale_id: uuid.UUID) -> dict[Key, _Own]:
+    found: dict[Key, _Own] = defaultdict(_Own)
     for use in (SaleUse, AddedUse):
         query = select(use.allowance, use.window, use.unit, use.person_id, use.granted, use.n)
         for allowance, window, unit, person, granted, n in session.execute(
@@ -141,75 +222,22 @@ def own_uses(session: Session, sale_id: uuid.UUID) -> dict[Key, Own]:
     return dict(found)
 
 
-def more(ask: slots.LimitRequest, own: dict[Key, Own]) -> int:
-    """What is asked besides what the sale has."""
-    has = own.get((ask.allowance, ask.window), Own())
-    if ask.unit == "fen":
-        return max(0, ask.amount - has.fen)
-    return 0 if has.slots else 1
-
-
-def is_free(used: slots.Usage, holder: uuid.UUID, ask: slots.LimitRequest, day: date) -> bool:
-    return (ask.unit == "day" and day in used.days) or used.free(holder, ask) is not None
-
-
-def usage_now(key: Key, taken: slots.Usages, own: dict[Key, Own]) -> case.Taken:
-    """Return how much of a limit the person's other meals use now, as the engine reads it."""
-    used, has = taken.get(key, slots.Usage()), own.get(key, Own())
-    rest = used.slots - has.slots
-    days = tuple(sorted(clock.civil(day) for day, slot in used.days.items() if slot not in has.slots))
-    return case.Taken(key[0], key[1], len(rest), used.fen - has.fen, days)
-
-
-def listed(usage: dict[Key, case.Taken]) -> tuple[case.Taken, ...]:
-    """In one order, without what nobody used."""
-    return tuple(one for _, one in sorted(usage.items()) if one.count or one.fen or one.days)
-
-
-# --- what was booked of sales before ---
-
-
-def earlier(
-    session: Session, ids: Sequence[uuid.UUID]
-) -> tuple[
-    set[tuple[int, uuid.UUID]], dict[uuid.UUID, tuple[str, str]], dict[uuid.UUID, Counter[str]], Counter[uuid.UUID]
-]:
-    """Earlier revaluations of these sales: which, the newest booked (input, rulebook), fen by fund, refunds."""
-    done: set[tuple[int, uuid.UUID]] = set()
-    last: dict[uuid.UUID, tuple[str, str]] = {}
-    refunds: Counter[uuid.UUID] = Counter()
-    query = select(RevaluedSale).where(keyset.among(RevaluedSale.sale_id, ids)).order_by(RevaluedSale.id)
-    for row in session.execute(query).scalars():
-        done.add((row.revaluation_id, row.sale_id))
-        refunds[row.sale_id] += row.refund_fen
-        if row.outcome == BOOKED:
-            last[row.sale_id] = (row.input_hash, row.rulebook_hash)
-    booked: dict[uuid.UUID, Counter[str]] = defaultdict(Counter)
-    shares = select(RevaluedShare.sale_id, RevaluedShare.fund, RevaluedShare.fen)
-    for sale, fund, fen in session.execute(shares.where(keyset.among(RevaluedShare.sale_id, ids))):
-        booked[sale][fund] += fen
-    return done, last, booked, refunds
-
-
-def judged_of(session: Session, ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
-    """Sales that a person keeps out of a claim, or struck out: their money is left to that person."""
-    held = (
-        select(WithheldMeal.sale_id)
-        .outerjoin(WithheldAnswer, WithheldAnswer.withheld_id == WithheldMeal.id)
-        .where(
-            keyset.among(WithheldMeal.sale_id, ids),
-            (WithheldAnswer.outcome.is_(None)) | (WithheldAnswer.outcome != "released"),
-        )
-    )
-    struck = select(Transfer.sale_id).where(
-        keyset.among(Transfer.sale_id, ids),
-        (Transfer.movement == "disallow") | ((Transfer.movement == "verdict") & Transfer.cause.not_like("sale:%")),
-    )
-    return {sale for query in (held, struck) for sale in session.execute(query).scalars() if sale is not None}
-
-
-def inputs_of(session: Session, hashes: Iterable[str]) -> dict[str, Case]:
-    rows = session.execute(
-        select(QuoteInput.hash, QuoteInput.body).where(keyset.among(QuoteInput.hash, sorted(hashes)))
-    )
-    return {digest_: case.known_case(json.loads(body)) for digest_, body in rows}
+def write(session: Session, granted: Granted, *, cause: str, given_up: Uses = (), recorded: int = 0) -> None:
+    """Write what a sale was granted, and what another gave up for it by event `recorded`."""
+    newest = session.execute(select(func.coalesce(func.max(Record.id), 0))).scalar_one()
+    added = [use | {"cause": cause, "after_record": newest} for use in granted.uses]
+    gone = [
+        {
+            "sale_id": use.sale_id,
+            "allowance": use.allowance,
+            "window": use.window,
+            "person_id": use.person_id,
+            "granted": use.granted,
+            "after_record": newest,
+            "recorded": recorded,
+        }
+        for use in given_up
+    ]
+    for model, rows in ((GivenUpUse, gone), (AddedUse, added), (Slot, granted.slots)):
+        if rows:
+            session.execute(insert(model), list(rows))

@@ -1,8 +1,6 @@
-"""Write what a revaluation books of one sale: the difference by fund, the limits that it takes, its transfers."""
+"""Write what a revaluation books of one sale: the difference by fund, the limits that it was granted, its transfers."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
@@ -10,24 +8,24 @@ from sqlalchemy.orm import Session
 from canteen import clock
 from canteen.db import intern
 from canteen.ledger import transfers
-from canteen.ledger.models import difference_share
+from canteen.ledger.models import Period, difference_share
 from canteen.ledger.transfers import Move
-from canteen.pos.models import AddedUse, QuoteInput, Slot
+from canteen.pos.models import QuoteInput
 from canteen.rulebooks import layers
-from canteen.settlement.corrections import delta
-from canteen.settlement.corrections.repricing import Again, Meal
+from canteen.settlement.corrections import delta, repricing
+from canteen.settlement.corrections.revaluation_repricing import PastSale, RepricedSale
 from canteen.settlement.models import RevaluedSale, RevaluedShare
 
 
-def write(session: Session, revaluation_id: int, again: Again, period: Any) -> None:
+def write(session: Session, revaluation_id: int, repriced: RepricedSale, period: Period) -> None:
     """The facts of one difference, and its transfers."""
-    meal, changed = again.meal, again.changed
-    layers.keep(session, again.book)
-    intern(session, QuoteInput, [{"hash": again.input_hash, "body": again.input_body}])
+    sale, changed = repriced.sale, repriced.changed
+    layers.keep(session, repriced.book)
+    intern(session, QuoteInput, [{"hash": repriced.input_hash, "body": repriced.input_body}])
     session.execute(
         insert(RevaluedSale).values(
-            revaluation_id=revaluation_id, sale_id=meal.id, contract_id=meal.contract, service_day=meal.day,
-            period_id=period.id, input_hash=again.input_hash, rulebook_hash=again.book.hash,
+            revaluation_id=revaluation_id, sale_id=sale.id, contract_id=sale.contract, service_day=sale.day,
+            period_id=period.id, input_hash=repriced.input_hash, rulebook_hash=repriced.book.hash,
             outcome=changed.outcome, due_before=changed.due_before, due_fen=changed.due, refund_fen=changed.refund,
             at=clock.now(),
         )
@@ -35,10 +33,10 @@ def write(session: Session, revaluation_id: int, again: Again, period: Any) -> N
     numbered = [(difference_share(revaluation_id, n), fund) for n, fund in enumerate(changed.funds)]
     shares = [
         {
-            "sale_id": meal.id,
+            "sale_id": sale.id,
             "share_n": n,
             "revaluation_id": revaluation_id,
-            "contract_id": meal.contract,
+            "contract_id": sale.contract,
             "fund": fund.fund,
             "before_fen": fund.before,
             "new_fen": fund.new,
@@ -50,21 +48,13 @@ def write(session: Session, revaluation_id: int, again: Again, period: Any) -> N
     ]
     if shares:
         session.execute(insert(RevaluedShare), shares)
-    if again.uses:
-        session.execute(insert(AddedUse), list(again.uses))
-    if again.slots:
-        session.execute(insert(Slot), list(again.slots))
-    moves = [_move(revaluation_id, meal, n, fund) for n, fund in numbered if fund.fen]
+    cause = f"revaluation:{revaluation_id}"
+    repricing.write(session, repriced.granted, cause=cause)
+    moves = [_move(cause, sale, n, fund) for n, fund in numbered if fund.fen]
     transfers.post(session, period, moves)
 
 
-def cause(revaluation_id: int) -> str:
-    """What transfers and uses name as that which made them."""
-    return f"revaluation:{revaluation_id}"
-
-
-def _move(revaluation_id: int, meal: Meal, n: int, fund: delta.Fund) -> Move:
+def _move(cause: str, sale: PastSale, n: int, fund: delta.Fund) -> Move:
     """One fund's difference; to the fund's good it is a counter-transfer."""
     ends = ("granted", "open") if fund.fen > 0 else ("open", "granted")
-    why = cause(revaluation_id)
-    return Move(fund.fund, *ends, abs(fund.fen), "revalue", why, why, meal.day, meal.id, n)
+    return Move(fund.fund, *ends, abs(fund.fen), "revalue", cause, cause, sale.day, sale.id, n)

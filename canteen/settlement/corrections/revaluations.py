@@ -14,10 +14,11 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from canteen import clock, events, jobs, places
+from canteen import clock, events, jobs, keyset, places
 from canteen.auth import humans
-from canteen.db import db, retried, transaction
+from canteen.db import retried, transaction
 from canteen.errors import Conflict, Invalid, Missing
+from canteen.keyset import reader
 from canteen.places import Area, Canteen
 from canteen.policy import rulebook as books
 from canteen.registry import elders
@@ -27,7 +28,7 @@ from canteen.rulebooks.models import LAYER_OF, LAYERS, Revaluation, RevaluationO
 from canteen.rulebooks.publications import RulebookFaulty, SamePerson
 from canteen.settlement.claims.claims import reason_given
 from canteen.settlement.closing import schedule
-from canteen.settlement.corrections.revaluation_run import Work
+from canteen.settlement.corrections.revaluation_run import RevaluationRunner
 from canteen.settlement.models import RevaluationRun
 
 JOB = "revaluation.run"
@@ -208,8 +209,7 @@ def result(row: RevaluationRun | None) -> dict[str, Any] | None:
 def tick(holder: str) -> dict[str, str]:
     """Do what is waited for, oldest first; one that a killed process left goes on when its lease is over."""
     query = select(RevaluationRun.id).where(RevaluationRun.state.in_(("waiting", "running")))
-    waiting = list(db.session.execute(query.order_by(RevaluationRun.id)).scalars())
-    db.session.rollback()
+    waiting = [number for (number,) in keyset.once(query.order_by(RevaluationRun.id))]
     outcomes = {f"{JOB}/{number}": run(number, holder) for number in waiting}
     return {key: outcome for key, outcome in outcomes.items() if outcome != "not_ours"}
 
@@ -223,22 +223,22 @@ def run(run_id: int, holder: str) -> str:
 
 
 def _work(run_id: int, lease: jobs.Lease) -> None:
-    session = db.session()
-    asked = session.get(RevaluationRun, run_id)
-    if asked is None:
-        raise NoRun
-    preview, ordered = asked.preview, late_notices.ordered(session, asked.revaluation_id)
-    if not preview and ordered is None:
+    with reader() as session:
+        asked = session.get(RevaluationRun, run_id)
+        if asked is None:
+            raise NoRun
+        ordered = late_notices.ordered(session, asked.revaluation_id)
+    if not asked.preview and ordered is None:
         raise NotOrdered
-    work = Work(find(session, asked.revaluation_id), ordered.recorded if ordered else None, preview=preview)
-    total = work.count()
+    runner = RevaluationRunner(asked.revaluation_id, ordered.recorded if ordered else None, preview=asked.preview)
+    total = runner.count()
     _change(run_id, state="running", started_at=clock.now(), meals=0, of_meals=total)
-    for day in work.days():
-        for meals in work.pages(day):
-            work.page(meals)
-            if not (jobs.renew(lease) and _change(run_id, meals=work.tally.meals)):
+    for day in runner.days():
+        for sales in runner.pages(day):
+            runner.page(sales)
+            if not (jobs.renew(lease) and _change(run_id, meals=runner.tally.meals)):
                 return
-    _change(run_id, state="done", finished_at=clock.now(), result=json.dumps(work.tally.doc(), ensure_ascii=False))
+    _change(run_id, state="done", finished_at=clock.now(), result=json.dumps(runner.tally.doc(), ensure_ascii=False))
 
 
 @retried
