@@ -82,7 +82,7 @@ WORDS = {
     "excluded.prorated": "预算按比例核减",
     "excluded.void": "撤单",
     "excluded.disallowed": "核减",
-    "excluded.regranted": "享受转让",
+    "excluded.reallocated": "享受转让",
     "flag.clock": "时钟偏差",
     "flag.day_provisional": "日期类别为暂定",
     "flag.clock_day": "平板日期不符",

@@ -176,7 +176,7 @@ class WithheldAnswer(Base):
     recorded: Mapped[int]
 
 
-class Regrant(Base):
+class BenefitReallocation(Base):
     """The benefit given by a reviewer to an excess meal: into a room that is free again, or moved from another meal.
 
     input_hash  the whole input of our quote of the meal with that room, under the rulebook of its own quote

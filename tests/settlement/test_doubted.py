@@ -52,7 +52,7 @@ def release(town: Town, finding: Finding, *, by: str = "p-street", **options: An
     number = finding.id
     town.session.rollback()
     with clock.at(FEB6):
-        reallocation.give(number, reason=WHY, by=by, **options)
+        reallocation.reallocate(number, reason=WHY, by=by, **options)
 
 
 def exact(town: Town, *months: str) -> None:
@@ -116,7 +116,7 @@ def test_a_released_meal_takes_what_is_free_a_voided_one_nothing(town: Town) -> 
     (finding,) = [one for one in named(town) if one.code == "self_dated"]
     with pytest.raises(NoRoom):
         release(town, finding)
-    release(town, finding, take_from=uuid.UUID(first))
+    release(town, finding, from_=uuid.UUID(first))
     town.close("2026-02")
     assert (town.claim("2026-01").fen, town.claim("2026-02").fen) == (500, 0)
     exact(town, "2026-01", "2026-02")

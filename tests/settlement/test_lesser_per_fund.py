@@ -200,7 +200,7 @@ def test_a_benefit_borne_by_another_rule_is_moved_whole(struck: Town):
     struck.session.rollback()
 
     with clock.at(at(date(2026, 2, 6))):
-        reallocation.give(number, reason="两餐核对签名", by="p-street", take_from=uuid.UUID(holder.sales[0]))
+        reallocation.reallocate(number, reason="两餐核对签名", by="p-street", from_=uuid.UUID(holder.sales[0]))
 
     assert standing(holder, excess) == [0, 300]
     struck.close("2026-02")

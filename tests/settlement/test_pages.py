@@ -320,7 +320,7 @@ def excess(desk, month: Town) -> tuple[str, str, str]:  # noqa: ANN001 - the peo
     (second,) = month.bring(at(day, 13), kept)
     month.close("2026-02")
     (found,) = [one for one in month.findings("2026-02") if one.code == "excess_slot"]
-    return f"/desk/claims/k1-202602/findings/{found.id}/regrant", first, second.sales[0]
+    return f"/desk/claims/k1-202602/findings/{found.id}/reallocation", first, second.sales[0]
 
 
 def test_a_reallocation_on_its_page_is_shown_on_both_meals(

@@ -20,14 +20,14 @@ from canteen.settlement.audit import repriced
 from canteen.settlement.audit.differences import Difference, ShareKey
 from canteen.settlement.closing.requote import Quotes
 from canteen.settlement.closing.statement import Cut
-from canteen.settlement.models import Regrant
+from canteen.settlement.models import BenefitReallocation
 
-REASON = "regranted"  # of the transfers
+REASON = "reallocated"  # of the transfers
 
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """One of the two meals of a regrant, at this contract."""
+    """One of the two meals of a reallocation, at this contract."""
 
     sale: uuid.UUID
     received: bool
@@ -65,7 +65,7 @@ def moved(row: Period, cut: Cut, quotes: Quotes) -> Moved:
                 again = repriced.borne_of(meal.parts, None if end.unclaimable else priced[end.key])
                 shares = [new.total() - old for new, old in zip(again, meal.claimable, strict=True)]
                 if sum(shares) != end.fen:
-                    found.wrong.append(Difference("regrant", f"sale:{end.sale}", str(end.fen), str(sum(shares))))
+                    found.wrong.append(Difference("reallocation", f"sale:{end.sale}", str(end.fen), str(sum(shares))))
             else:
                 gone = rules.get(end.sale, frozenset())
                 shares = [-sum(borne[rule] for rule in gone) for borne in meal.borne]
@@ -82,15 +82,15 @@ def moved(row: Period, cut: Cut, quotes: Quotes) -> Moved:
 
 
 def _ends(row: Period, cut: Cut, *, received: bool) -> Iterator[_End]:
-    end = Regrant.sale_id if received else Regrant.from_sale_id
+    end = BenefitReallocation.sale_id if received else BenefitReallocation.from_sale_id
     query = (
         select(
-            Sale.id, Regrant.fen, Regrant.input_hash, Sale.own_rulebook_hash, Sale.service_day, Sale.record_id,
-            Regrant.recorded, Sale.flags,
+            Sale.id, BenefitReallocation.fen, BenefitReallocation.input_hash, Sale.own_rulebook_hash, Sale.service_day, Sale.record_id,
+            BenefitReallocation.recorded, Sale.flags,
         )
-        .join(Regrant, end == Sale.id)
-        .where(Sale.contract_id == row.contract_id, Sale.service_day <= row.to_day, Regrant.recorded <= cut.facts)
-        .order_by(Regrant.recorded)
+        .join(BenefitReallocation, end == Sale.id)
+        .where(Sale.contract_id == row.contract_id, Sale.service_day <= row.to_day, BenefitReallocation.recorded <= cut.facts)
+        .order_by(BenefitReallocation.recorded)
     )  # fmt: skip
     for sale, fen, input_hash, book, day, record_id, recorded, flags in keyset.once(query):
         unclaimable = not UNCLAIMABLE.isdisjoint(flags.split())

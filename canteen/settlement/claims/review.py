@@ -31,7 +31,15 @@ from canteen.pos.sale_locks import lock_sale_parties
 from canteen.settlement.claims import claims
 from canteen.settlement.claims.claims import MoveNotOpen, SamePerson, reason_given
 from canteen.settlement.closing import adjustments, lines
-from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, Regrant, WithheldAnswer, WithheldMeal
+from canteen.settlement.models import (
+    BenefitReallocation,
+    Claim,
+    ClaimLine,
+    Finding,
+    FindingAnswer,
+    WithheldAnswer,
+    WithheldMeal,
+)
 
 OPEN_STATES = ("draft", "returned", "submitted", "reviewed")  # a claim's meals are judged until it is determined
 OUTCOMES = ("accepted", "held", "disallowed")
@@ -302,7 +310,7 @@ def not_own(session: Session, claim: Claim, sale: Sale | None, by: str) -> None:
 
 
 def _keep_out(session: Session, claim: Claim, sale: Sale, outcome: str, reason: str, by: str, number: int) -> None:
-    if session.get(Regrant, sale.id) is not None:  # its money is not in this claim but in a later one
+    if session.get(BenefitReallocation, sale.id) is not None:  # its money is not in this claim but in a later one
         raise NothingToWithhold("这笔就餐的补贴经审核补入，计入后期申报，在本申报中不能暂缓或核减。")
     standing = open_shares(session, sale.id)
     if not standing or session.execute(select(Void.id).where(Void.sale_id == sale.id)).first():

@@ -19,7 +19,7 @@ from canteen.settlement.closing.checks import LimitUse
 from canteen.settlement.closing.gather import batches
 from canteen.settlement.closing.gather_persons import Clusters
 from canteen.settlement.closing.statement import Cut
-from canteen.settlement.models import Regrant
+from canteen.settlement.models import BenefitReallocation
 
 
 class Budgets:
@@ -60,7 +60,7 @@ def _moved_of_budget(allowance: str, window: str, cut: Cut) -> Iterator[tuple[uu
         query = (
             select(use.person_id, use.granted)
             .join(Sale, Sale.id == use.sale_id)
-            .outerjoin(Regrant, Regrant.sale_id == use.sale_id)
+            .outerjoin(BenefitReallocation, BenefitReallocation.sale_id == use.sale_id)
             .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= cut.records))
             .where(use.allowance == allowance, use.window == window, Void.id.is_(None), there)
         )
@@ -70,7 +70,10 @@ def _moved_of_budget(allowance: str, window: str, cut: Cut) -> Iterator[tuple[uu
 
 def _added_before(cut: Cut) -> ColumnElement[bool]:
     """Tell whether a use was added before a cut-off: a reviewer's by its event, a revaluation's by the next records."""
-    return or_(Regrant.recorded <= cut.facts, and_(Regrant.sale_id.is_(None), AddedUse.after_record < cut.records))
+    return or_(
+        BenefitReallocation.recorded <= cut.facts,
+        and_(BenefitReallocation.sale_id.is_(None), AddedUse.after_record < cut.records),
+    )
 
 
 def uses(sale_ids: Collection[uuid.UUID], clusters: Clusters, cut: Cut, pots: Budgets) -> list[LimitUse]:
@@ -127,11 +130,11 @@ def _added(persons: Sequence[uuid.UUID], windows: Collection[str], cut: Cut) -> 
             *_ADDED,
             Sale.service_day,
             Sale.own_rulebook_hash,
-            Regrant.sale_id.label("regranted"),
+            BenefitReallocation.sale_id.label("reallocated"),
             Void.record_id.label("void_record"),
         )
         .join(Sale, Sale.id == AddedUse.sale_id)
-        .outerjoin(Regrant, Regrant.sale_id == AddedUse.sale_id)
+        .outerjoin(BenefitReallocation, BenefitReallocation.sale_id == AddedUse.sale_id)
         .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= cut.records))
         .where(
             keyset.among(AddedUse.person_id, persons),
@@ -151,7 +154,7 @@ def _moved(persons: Sequence[uuid.UUID], windows: Collection[str], cut: Cut, add
     )
     return _Moved(
         {(str(sale), allowance, window): after for sale, allowance, window, after in keyset.once(gone)},
-        {(str(row.sale_id), row.allowance, row.window): row.granted for row in added if row.regranted is not None},
+        {(str(row.sale_id), row.allowance, row.window): row.granted for row in added if row.reallocated is not None},
     )
 
 

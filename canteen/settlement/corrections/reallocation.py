@@ -48,9 +48,9 @@ from canteen.settlement.corrections.reallocation_quote import (
     read_meal,
 )
 from canteen.settlement.corrections.repricing import Repricing, lock_limits, write
-from canteen.settlement.models import Claim, Finding, FindingAnswer, Regrant, RevaluedSale
+from canteen.settlement.models import BenefitReallocation, Claim, Finding, FindingAnswer, RevaluedSale
 
-REASON = "regranted"  # of both transfers
+REASON = "reallocated"  # of both transfers
 
 
 class RoomLeft(Conflict):
@@ -73,34 +73,34 @@ class OutOfReach(Forbidden):
     message = "占用这一次数的就餐属于您辖区以外的食堂，须由上级审核人员办理。"
 
 
-def give(
+def reallocate(
     finding_id: int,
     *,
     reason: str,
     by: str,
-    take_from: uuid.UUID | None = None,
+    from_: uuid.UUID | None = None,
     seen: int | None = None,
     within: Collection[str] | None = None,
 ) -> None:
     """Give the excess meal of a finding the benefit, and answer the finding so.
 
-    take_from  the meal that gives it up; None where its room is free again
-    seen       the newest answer that the person's page knew of: a later one to this finding is a conflict
-    within     contracts at which the person may judge; None for all
+    from_   the meal that gives it up; None where its room is free again
+    seen    the newest answer that the person's page knew of: a later one to this finding is a conflict
+    within  contracts at which the person may judge; None for all
 
     Raises NoFinding, Invalid, NeedsReason, MoveNotOpen, SamePerson, Judged, NoRoom, RoomLeft, NotHolding,
     NothingToGive, NotMovable, OutOfReach.
     """
-    _give(finding_id, reason_given(reason, "请写明补入或转让的依据（至少 4 个字）。"), by, take_from, seen, within)
+    _reallocate(finding_id, reason_given(reason, "请写明补入或转让的依据（至少 4 个字）。"), by, from_, seen, within)
 
 
 @retried_if_overtaken
-def _give(
-    finding_id: int, reason: str, by: str, take_from: uuid.UUID | None, seen: int | None, within: Collection[str] | None
+def _reallocate(
+    finding_id: int, reason: str, by: str, from_: uuid.UUID | None, seen: int | None, within: Collection[str] | None
 ) -> None:
     """One transaction, by the order of locks: period gates, persons by id, the claim, amounts by key, event."""
     with transaction() as session:
-        finding, meals = _pair(session, finding_id, take_from, within)
+        finding, meals = _pair(session, finding_id, from_, within)
         sale, other = meals[0], meals[1] if len(meals) > 1 else None
         gates = _gates(session, meals)
         _lock_persons(session, meals)
@@ -122,13 +122,13 @@ def _give(
 
         fen, source = sum(given.values()), None if other is None else other.id
         number = events.record(
-            session, "finding.regrant", f"claim:{claim.number}", by=by,
+            session, "finding.reallocate", f"claim:{claim.number}", by=by,
             body={"finding": finding_id, "sale": str(sale.id), "from": str(source) if source else None, "fen": fen},
         )  # fmt: skip
         input_hash, input_body = repricing.document(usage)
         intern(session, QuoteInput, [{"hash": input_hash, "body": input_body}])
         session.add(
-            Regrant(
+            BenefitReallocation(
                 sale_id=sale.id, from_sale_id=source, finding_id=finding_id, input_hash=input_hash,
                 fen=fen, reason=reason, by=by, at=clock.now(), recorded=number,
             )
@@ -161,7 +161,7 @@ def cause(number: int) -> str:
 
 
 def _pair(
-    session: Session, finding_id: int, take_from: uuid.UUID | None, within: Collection[str] | None
+    session: Session, finding_id: int, from_: uuid.UUID | None, within: Collection[str] | None
 ) -> tuple[Finding, list[Sale]]:
     """The finding and its meal, with the meal that gives it up if there is one."""
     finding = session.get(Finding, finding_id)
@@ -170,9 +170,9 @@ def _pair(
     if finding.sale_id is None or not review.grantable(finding.code, json.loads(finding.body), finding.fen):
         raise Invalid("只有超次享受和补传待核实的就餐可以补入或转让。")
     sale = session.get_one(Sale, finding.sale_id)
-    if take_from is None:
+    if from_ is None:
         return finding, [sale]
-    other = session.get(Sale, take_from)
+    other = session.get(Sale, from_)
     if other is None or other.id == sale.id:
         raise NotHolding
     if within is not None and other.contract_id not in within:
@@ -226,10 +226,10 @@ def _newest(session: Session, finding_id: int, seen: int | None) -> int:
 
 
 def _movable(session: Session, meals: Sequence[Sale]) -> None:
-    """Raises where a meal is voided, barred, reckoned again, or its money was judged by a person before."""
+    """Raises where a meal is voided, unclaimable, revalued, or its money was judged by a person before."""
     ids = [meal.id for meal in meals]
-    mine = Regrant.sale_id.in_(ids) | Regrant.from_sale_id.in_(ids)
-    if session.execute(select(Regrant.sale_id).where(mine).limit(1)).first():
+    mine = BenefitReallocation.sale_id.in_(ids) | BenefitReallocation.from_sale_id.in_(ids)
+    if session.execute(select(BenefitReallocation.sale_id).where(mine).limit(1)).first():
         raise review.Judged("这笔就餐的享受已经补入或转让过，每餐只能办理一次；请刷新后查看。")
     if session.execute(select(Void.id).where(Void.sale_id.in_(ids)).limit(1)).first():
         raise NotMovable("就餐已撤单，不能补入或转出，请刷新后查看。")

@@ -13,7 +13,7 @@ from canteen.policy import budget_ids
 from canteen.pos import slots
 from canteen.pos.models import AddedUse, GivenUpUse, Sale, SaleUse, Void
 from canteen.registry import elders
-from canteen.settlement.models import Regrant
+from canteen.settlement.models import BenefitReallocation
 
 
 def holders(session: Session, sale_id: uuid.UUID) -> list[uuid.UUID]:
@@ -44,22 +44,22 @@ def holders(session: Session, sale_id: uuid.UUID) -> list[uuid.UUID]:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class MovedBenefit:
     """What became of a meal's benefit: received, or given up; the other meal, why, by whom."""
 
     received: bool
     other: uuid.UUID | None
     where: str  # the other meal's canteen
-    row: Regrant
+    row: BenefitReallocation
 
 
-def of_sale(session: Session, sale_id: uuid.UUID, *, named: int | None = None) -> Told | None:
+def of_sale(session: Session, sale_id: uuid.UUID, *, named: int | None = None) -> MovedBenefit | None:
     """What a reviewer moved to or from this meal. `named`: the event that names are as of; None for the present."""
-    mine = (Regrant.sale_id == sale_id) | (Regrant.from_sale_id == sale_id)
-    row = session.execute(select(Regrant).where(mine)).scalar_one_or_none()
+    mine = (BenefitReallocation.sale_id == sale_id) | (BenefitReallocation.from_sale_id == sale_id)
+    row = session.execute(select(BenefitReallocation).where(mine)).scalar_one_or_none()
     if row is None:
         return None
     received = row.sale_id == sale_id
     other = row.from_sale_id if received else row.sale_id
     where = session.get_one(Sale, other).canteen_id if other else ""
-    return Told(received, other, names.of(session, "canteen", [where]).at(where, named), row)
+    return MovedBenefit(received, other, names.of(session, "canteen", [where]).at(where, named), row)

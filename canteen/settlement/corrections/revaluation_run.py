@@ -84,7 +84,7 @@ class RevaluationRunner:
                 if CLAIMS_NOTHING.isdisjoint(flags.split()):
                     found.append(PastSale(sale, arrival, on, contract, canteen, elder, due, (input_hash, book)))
                 else:
-                    self.tally.left["barred"] += 1
+                    self.tally.left["unclaimable"] += 1
             yield found
 
     def page(self, sales: Sequence[PastSale]) -> None:

@@ -33,7 +33,7 @@ DONE = {
     "determine": "已核定，等待审批。",
     "approve": "已审批。",
     "answered": "核实结论已保存。",
-    "regranted": "已办理，补入的金额计入下一期申报。",
+    "reallocated": "已办理，补入的金额计入下一期申报。",
     "withheld": "已处理，结果计入申报。",
     "entered": "拨付已录入，等待另一人复核。",
     "confirmed": "复核通过，申报已拨付。",

@@ -56,7 +56,7 @@ class Explanation:
     void: Void | None
     findings: list[tuple[Finding, str]]
     withheld: list[tuple[WithheldMeal, WithheldAnswer | None]]
-    regrant: reallocation_queries.Told | None
+    reallocation: reallocation_queries.MovedBenefit | None
 
 
 def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True, named: int | None = None) -> Explanation | None:
@@ -101,7 +101,7 @@ def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True, named: int
                 .order_by(WithheldMeal.id)
             )
         ],
-        regrant=reallocation_queries.of_sale(session, sale_id, named=named),
+        reallocation=reallocation_queries.of_sale(session, sale_id, named=named),
     )
 
 

@@ -81,7 +81,7 @@ def answer(number: str) -> ResponseReturnValue:
     def judge(number: int) -> None:
         found = known[number]
         if outcome == "accepted" and review.releasable(found.code, found.body, found.fen):
-            reallocation.give(number, reason=reason, by=g.person.id, seen=seen, within=judging_contracts())
+            reallocation.reallocate(number, reason=reason, by=g.person.id, seen=seen, within=judging_contracts())
         else:
             review.answer(number, outcome, reason=reason, by=g.person.id, seen=seen)
 
@@ -91,14 +91,14 @@ def answer(number: str) -> ResponseReturnValue:
     return redirect(url_for("settlement.findings_page", number=number, done="answered"))
 
 
-@bp.get("/desk/claims/<number>/findings/<int:finding>/regrant")
+@bp.get("/desk/claims/<number>/findings/<int:finding>/reallocation")
 @allowed(*JUDGES)
-def regrant_page(number: str, finding: int) -> ResponseReturnValue:
+def reallocation_page(number: str, finding: int) -> ResponseReturnValue:
     """Show an excess meal beside the meals that have the benefit it lacks, for a reviewer to reallocate it."""
-    return _regrant_page(number, finding)
+    return _reallocation_page(number, finding)
 
 
-def _regrant_page(number: str, finding: int, refusal: Refusal | None = None) -> ResponseReturnValue:
+def _reallocation_page(number: str, finding: int, refusal: Refusal | None = None) -> ResponseReturnValue:
     claim = find(number, *JUDGES)
     open_ = claims.state(db.session(), claim.id) in review.OPEN_STATES
     session = db.session()
@@ -114,7 +114,7 @@ def _regrant_page(number: str, finding: int, refusal: Refusal | None = None) -> 
     }
     (meal,) = meal_queries.by_ids([sale], named=about.facts)
     page = render_template(
-        "settlement/regrant.html",
+        "settlement/reallocation.html",
         number=number,
         about=about,
         found=found,
@@ -137,22 +137,22 @@ def _excess(claim: Claim, finding: int) -> finding_queries.FindingRow:
     return found
 
 
-@bp.post("/desk/claims/<number>/findings/<int:finding>/regrant")
+@bp.post("/desk/claims/<number>/findings/<int:finding>/reallocation")
 @allowed(*JUDGES)
-def regrant(number: str, finding: int) -> ResponseReturnValue:
+def reallocate(number: str, finding: int) -> ResponseReturnValue:
     """Give an excess meal the benefit, out of what is free or from the meal that was chosen."""
     _excess(find(number, *JUDGES), finding)
     chosen = request.form.get("from", "")
     try:
         if chosen != "free" and not _is_uuid(chosen):
             raise Invalid("请先选择补入，或选择由哪一餐转出。")
-        reallocation.give(
+        reallocation.reallocate(
             finding, reason=request.form.get("reason", ""), by=g.person.id, within=judging_contracts(),
-            take_from=None if chosen == "free" else uuid.UUID(chosen), seen=signed_fen(request.form.get("seen", "")),
+            from_=None if chosen == "free" else uuid.UUID(chosen), seen=signed_fen(request.form.get("seen", "")),
         )  # fmt: skip
     except REFUSED as refusal:
-        return _regrant_page(number, finding, refusal)
-    return redirect(url_for("settlement.findings_page", number=number, done="regranted"))
+        return _reallocation_page(number, finding, refusal)
+    return redirect(url_for("settlement.findings_page", number=number, done="reallocated"))
 
 
 def _is_uuid(text: str) -> bool:

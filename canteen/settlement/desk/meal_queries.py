@@ -20,7 +20,7 @@ from canteen.settlement.claims import review
 from canteen.settlement.closing import adjustments, close, gather, gather_persons, lines
 from canteen.settlement.closing.statement import Cut
 from canteen.settlement.labels import excluded_name, say
-from canteen.settlement.models import Claim, Regrant, WithheldMeal
+from canteen.settlement.models import BenefitReallocation, Claim, WithheldMeal
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +326,6 @@ def _why(kind: str, sale: uuid.UUID) -> str:
     rows = keyset.once(select(Void.reason).where(Void.sale_id == sale))
     if rows:
         return f"撤单：{rows[0][0]}"
-    given = keyset.once(select(Regrant.sale_id).where(Regrant.sale_id == sale))
-    gave = keyset.once(select(Regrant.sale_id).where(Regrant.from_sale_id == sale))
+    given = keyset.once(select(BenefitReallocation.sale_id).where(BenefitReallocation.sale_id == sale))
+    gave = keyset.once(select(BenefitReallocation.sale_id).where(BenefitReallocation.from_sale_id == sale))
     return "审核补入享受" if given else "享受转给另一餐" if gave else "核实后冲减"

@@ -22,7 +22,7 @@ from canteen.money import Fen
 from canteen.pos.models import DOUBTED, Sale, Share, Void
 from canteen.settlement.desk import meal_queries
 from canteen.settlement.desk.meal_queries import MealRow
-from canteen.settlement.models import Claim, Finding, Regrant
+from canteen.settlement.models import BenefitReallocation, Claim, Finding
 from canteen.web import nav
 
 bp = Blueprint("doubted", __name__)
@@ -49,8 +49,8 @@ def waiting(contracts: Collection[str], *, insider: bool = True) -> tuple[list[D
     query = (
         select(Sale.id, Sale.service_day, Sale.arrived_at, Sale.flags)
         .outerjoin(Void, Void.sale_id == Sale.id)
-        .outerjoin(Regrant, Regrant.sale_id == Sale.id)
-        .where(DOUBTED, Sale.contract_id.in_(contracts), Void.id.is_(None), Regrant.sale_id.is_(None))
+        .outerjoin(BenefitReallocation, BenefitReallocation.sale_id == Sale.id)
+        .where(DOUBTED, Sale.contract_id.in_(contracts), Void.id.is_(None), BenefitReallocation.sale_id.is_(None))
         .order_by(Sale.service_day.desc(), Sale.id)
     )
     every = keyset.once(query)

@@ -25,7 +25,7 @@ from canteen.settlement.claims.claims import MoveNotOpen, NeedsReason, SamePerso
 from canteen.settlement.corrections import reallocation
 from canteen.settlement.corrections.reallocation import NotHolding, NotMovable, OutOfReach, RoomLeft
 from canteen.settlement.corrections.reallocation_quote import NoRoom, NothingToGive
-from canteen.settlement.models import Regrant
+from canteen.settlement.models import BenefitReallocation
 from tests import world
 from tests.pos.books import book
 from tests.settlement.conftest import MADE, Town, at, fresh, people
@@ -45,12 +45,14 @@ def two(town: Town) -> tuple[uuid.UUID, uuid.UUID]:
     return uuid.UUID(first), uuid.UUID(second.sales[0])
 
 
-def give(town: Town, *, by: str = "p-street", month: str = "2026-01", when: datetime = FEB6, **options: object) -> None:
+def reallocate(
+    town: Town, *, by: str = "p-street", month: str = "2026-01", when: datetime = FEB6, **options: object
+) -> None:
     (finding,) = [one for one in town.findings(month) if one.code == "excess_slot"]
     number = finding.id
     town.session.rollback()
     with clock.at(when):
-        reallocation.give(number, reason=WHY, by=by, **options)  # type: ignore[arg-type]
+        reallocation.reallocate(number, reason=WHY, by=by, **options)  # type: ignore[arg-type]
 
 
 def held(town: Town) -> list[uuid.UUID]:
@@ -76,7 +78,7 @@ def test_a_slot_given_back_by_a_void_is_given_to_the_excess_meal_and_the_next_cl
     first, second = two(town)
     town.void(str(first), at(JAN5, 14))
     town.close("2026-01")
-    give(town)
+    reallocate(town)
     assert (held(town), claimable(first, second)) == ([second], [0, 500])
 
     town.close("2026-02")
@@ -88,13 +90,13 @@ def test_a_slot_given_back_by_a_void_is_given_to_the_excess_meal_and_the_next_cl
 def test_the_benefit_moves_from_the_meal_that_holds_it_by_paired_counter_entries(town: Town):
     first, second = two(town)
     town.close("2026-01")
-    give(town, take_from=first)
+    reallocate(town, from_=first)
 
     assert (held(town), claimable(first, second)) == ([second], [0, 500])
-    row = fresh().execute(select(Regrant)).scalar_one()
+    row = fresh().execute(select(BenefitReallocation)).scalar_one()
     assert (row.sale_id, row.from_sale_id, row.fen, row.by) == (second, first, 500, "p-street")
     event = town.session.get_one(events.Event, row.recorded)
-    assert event.kind == "finding.regrant"
+    assert event.kind == "finding.reallocate"
     (finding,) = town.findings("2026-01")
     (answer,) = town.session.execute(select(review.FindingAnswer)).scalars()
     assert (answer.finding_id, answer.outcome, answer.recorded) == (finding.id, "accepted", row.recorded)
@@ -120,8 +122,8 @@ def test_the_benefit_moves_between_two_canteens_each_at_its_own_claim(app: Flask
     second = uuid.UUID(brought.sales[0])
     here.close("2026-01")
     with pytest.raises(OutOfReach):
-        give(here, take_from=first, within={"k1"})
-    give(here, take_from=first, within={"k1", "k2"})
+        reallocate(here, from_=first, within={"k1"})
+    reallocate(here, from_=first, within={"k1", "k2"})
 
     there.close("2026-01")
     assert there.claim("2026-01").fen == 0
@@ -136,7 +138,7 @@ def test_the_benefit_moves_between_two_canteens_each_at_its_own_claim(app: Flask
 def test_either_meal_voided_afterwards_leaves_every_figure_exact(town: Town, gone: str):
     first, second = two(town)
     town.close("2026-01")
-    give(town, take_from=first)
+    reallocate(town, from_=first)
     if gone != "giver":
         town.void(str(second), FEB10)
     if gone != "given":
@@ -153,7 +155,7 @@ def test_a_meal_voided_in_a_later_month_takes_back_what_it_was_given(town: Town)
     first, second = two(town)
     town.void(str(first), at(JAN5, 14))
     town.close("2026-01")
-    give(town)
+    reallocate(town)
     town.close("2026-02")
     town.void(str(second), at(date(2026, 3, 10), 9))
     town.close("2026-03")
@@ -166,14 +168,14 @@ def test_without_room_nothing_is_given_and_with_room_nothing_is_taken_from_anoth
     first, second = two(town)
     town.close("2026-01")
     with pytest.raises(NoRoom):
-        give(town)
+        reallocate(town)
     with pytest.raises(NotHolding):
-        give(town, take_from=second)
+        reallocate(town, from_=second)
     town.void(str(first), FEB6)
     with pytest.raises(NotMovable):
-        give(town, take_from=first)
+        reallocate(town, from_=first)
     assert (held(town), claimable(first, second)) == ([], [0, 0])
-    assert not fresh().execute(select(func.count()).select_from(Regrant)).scalar_one()
+    assert not fresh().execute(select(func.count()).select_from(BenefitReallocation)).scalar_one()
 
 
 def test_a_slot_taken_meanwhile_by_a_new_sale_is_not_given_again_but_may_be_moved(town: Town):
@@ -184,8 +186,8 @@ def test_a_slot_taken_meanwhile_by_a_new_sale_is_not_given_again_but_may_be_move
     town.close("2026-01")
     (third,) = town.bring(at(date(2026, 2, 5)), kept[1])
     with pytest.raises(NoRoom):
-        give(town)
-    give(town, take_from=uuid.UUID(third.sales[0]))
+        reallocate(town)
+    reallocate(town, from_=uuid.UUID(third.sales[0]))
 
     assert held(town) == [uuid.UUID(second.sales[0])]
     town.close("2026-02")
@@ -202,8 +204,8 @@ def test_a_meal_whose_room_is_free_is_given_it_and_no_other_is_made_to_give(town
     assert town.void(sold[0], at(date(2026, 1, 9), 14), refund=200).outcome == "created"
     town.close("2026-01")
     with pytest.raises(RoomLeft):
-        give(town, take_from=uuid.UUID(sold[1]))
-    give(town)
+        reallocate(town, from_=uuid.UUID(sold[1]))
+    reallocate(town)
     town.close("2026-02")
     exact(town, "2026-01", "2026-02")
 
@@ -214,7 +216,7 @@ def test_a_meal_that_comes_after_the_benefit_was_given_is_excess_and_named(town:
     (second,) = town.bring(at(JAN5, 13), kept[0])
     town.void(first, at(JAN5, 14))
     town.close("2026-01")
-    give(town)
+    reallocate(town)
     (third,) = town.bring(at(date(2026, 2, 10)), kept[1])
     town.close("2026-02")
 
@@ -229,13 +231,13 @@ def test_a_meal_is_given_the_benefit_once_and_gives_it_on_to_nobody(town: Town):
     kept = town.sealed(JAN5, town.cards[0], minute=20)
     first, second = two(town)
     town.close("2026-01")
-    give(town, take_from=first)
+    reallocate(town, from_=first)
     with pytest.raises(review.Judged):
-        give(town, take_from=first)
+        reallocate(town, from_=first)
     (third,) = town.bring(at(date(2026, 2, 10)), kept)
     town.close("2026-02")
     with pytest.raises(review.Judged):
-        give(town, take_from=second, month="2026-02", when=at(date(2026, 3, 6)))
+        reallocate(town, from_=second, month="2026-02", when=at(date(2026, 3, 6)))
     assert claimable(first, second, uuid.UUID(third.sales[0])) == [0, 500, 0]
 
 
@@ -243,13 +245,13 @@ def test_nobody_moves_the_benefit_of_what_he_sold_or_submitted_and_a_reason_is_a
     first, second = two(town)
     town.close("2026-01")
     with pytest.raises(SamePerson):
-        give(town, take_from=first, by=town.till.cashier)
+        reallocate(town, from_=first, by=town.till.cashier)
     go(town, "2026-01", ("submit", "p-manager"))
     with pytest.raises(SamePerson):
-        give(town, take_from=first, by="p-manager")
+        reallocate(town, from_=first, by="p-manager")
     number = town.findings("2026-01")[0].id
     with pytest.raises(NeedsReason):
-        reallocation.give(number, reason=" ", by="p-street", take_from=first)
+        reallocation.reallocate(number, reason=" ", by="p-street", from_=first)
     assert claimable(first, second) == [500, 0]
 
 
@@ -261,13 +263,13 @@ def test_a_determined_claim_s_findings_are_not_reopened_by_a_transfer(town: Town
         review.answer(number, "accepted", reason="", by="p-street")
     go(town, "2026-01", *TO_APPROVED)
     with pytest.raises(MoveNotOpen):
-        give(town, take_from=first)
+        reallocate(town, from_=first)
 
 
 def test_money_that_was_moved_before_the_approval_is_paid_once(town: Town):
     first, second = two(town)
     town.close("2026-01")
-    give(town, take_from=first, by="p-other")
+    reallocate(town, from_=first, by="p-other")
     go(town, "2026-01", *TO_APPROVED)
     town.close("2026-02")
 
@@ -284,13 +286,13 @@ def test_a_meal_kept_out_of_its_claim_neither_gives_nor_receives(town: Town):
     with clock.at(FEB6):
         review.withhold(town.claim("2026-01").id, first, "held", reason="待核对签名", by="p-finance")
     with pytest.raises(NotMovable):
-        give(town, take_from=first)
+        reallocate(town, from_=first)
 
 
 def test_a_meal_that_was_given_the_benefit_is_not_kept_out_of_the_claim_it_is_not_in(town: Town):
     first, second = two(town)
     town.close("2026-01")
-    give(town, take_from=first)
+    reallocate(town, from_=first)
     for outcome in ("held", "disallowed"):
         with clock.at(FEB6), pytest.raises(review.NothingToWithhold):
             review.withhold(town.claim("2026-01").id, second, outcome, reason="待核对签名", by="p-finance")
@@ -300,7 +302,7 @@ def test_a_meal_that_was_given_the_benefit_is_not_kept_out_of_the_claim_it_is_no
 def test_what_was_given_is_struck_out_by_a_later_finding_as_an_adjustment(town: Town):
     first, second = two(town)
     town.close("2026-01")
-    give(town, take_from=first)
+    reallocate(town, from_=first)
     with clock.at(FEB10), transaction() as session:
         number = events.record(session, "elder.facts", "x", by="p-admin")
         elders.add_fact(session, town.elders[0], "status", "deceased", date(2026, 1, 4), None, "社区", number)
@@ -326,7 +328,7 @@ def test_two_entries_merged_and_parted_again_leave_every_figure_exact(town: Town
     (first,) = town.sell(JAN5, town.cards[0])
     (second,) = town.bring(at(JAN5, 13), kept)
     town.close("2026-01")
-    give(town, take_from=uuid.UUID(first))
+    reallocate(town, from_=uuid.UUID(first))
     part(town, other)
     town.void(second.sales[0], FEB10)
 
@@ -371,7 +373,7 @@ def test_every_kind_of_limit_is_given_again_exactly(app: Flask, session: Session
         assert town.void(str(first), at(JAN6, 14), refund=200).outcome == "created"
     town.close("2026-01")
     assert claimable(second) == [0]
-    give(town, take_from=first if taken else None)
+    reallocate(town, from_=first if taken else None)
 
     assert claimable(first, second) == [0, given]
     town.close("2026-02")
@@ -404,7 +406,7 @@ def test_a_meal_that_leans_on_a_budget_too_draws_on_it_and_what_it_does_not_bear
     number = finding.id
     town.session.rollback()
     with clock.at(FEB6):
-        reallocation.give(number, reason=WHY, by="p-street", take_from=first)
+        reallocation.reallocate(number, reason=WHY, by="p-street", from_=first)
 
     assert claimable(first, second) == [0, 500]
     town.session.rollback()
@@ -424,7 +426,7 @@ def test_a_meal_of_a_prorated_budget_is_no_single_meal_s_to_give(app: Flask, ses
     town.bring(at(JAN6, 13), kept)
     town.close("2026-01")
     with pytest.raises(NotMovable):
-        give(town, take_from=first)
+        reallocate(town, from_=first)
 
 
 def test_what_was_sold_at_full_price_has_nothing_to_be_given(town: Town):
@@ -440,15 +442,15 @@ def test_what_was_sold_at_full_price_has_nothing_to_be_given(town: Town):
     town.bring(at(JAN5, 18), dinner)
     town.close("2026-01")
     with pytest.raises(NotMovable):
-        give(town, take_from=uuid.UUID(lunch))
+        reallocate(town, from_=uuid.UUID(lunch))
     assert town.void(lunch, FEB6, refund=200).outcome == "created"
     with pytest.raises(NothingToGive):
-        give(town)
+        reallocate(town)
 
 
 ALTERED = {
-    "given": "UPDATE transfer SET fen = fen - 1 WHERE id = (SELECT max(id) FROM transfer WHERE reason = 'regranted')",
-    "taken": "UPDATE transfer SET fen = fen - 1 WHERE id = (SELECT min(id) FROM transfer WHERE reason = 'regranted')",
+    "given": "UPDATE transfer SET fen = fen - 1 WHERE id = (SELECT max(id) FROM transfer WHERE reason = 'reallocated')",
+    "taken": "UPDATE transfer SET fen = fen - 1 WHERE id = (SELECT min(id) FROM transfer WHERE reason = 'reallocated')",
     "told": "UPDATE regrant SET fen = fen + 1",
     "not given up": "DELETE FROM given_up_use",
     "not added": "DELETE FROM added_use",
@@ -460,7 +462,7 @@ ALTERED = {
 def test_whatever_is_altered_of_a_moved_benefit_is_named_by_the_audit(town: Town, what: str):
     first, _ = two(town)
     town.close("2026-01")
-    give(town, take_from=first)
+    reallocate(town, from_=first)
     town.close("2026-02")
     exact(town, "2026-01", "2026-02")
     tamper(ALTERED[what])
@@ -476,7 +478,7 @@ from canteen.settlement.corrections import reallocation
 finding, by, source = sys.argv[1:]
 with create_app().app_context():
     try:
-        reallocation.give(int(finding), reason="两餐核对签名", by=by, take_from=uuid.UUID(source) if source else None)
+        reallocation.reallocate(int(finding), reason="两餐核对签名", by=by, from_=uuid.UUID(source) if source else None)
         print("given")
     except Refusal as refusal:
         print(refusal.code)
@@ -515,7 +517,7 @@ def test_of_reviewers_at_once_one_gives_and_the_others_are_told(town: Town, conf
 def test_the_facts_of_a_moved_benefit_rebuild_the_slots(town: Town):
     first, second = two(town)
     town.close("2026-01")
-    give(town, take_from=first)
+    reallocate(town, from_=first)
     town.session.rollback()
     assert {use.sale_id for use in town.session.execute(select(GivenUpUse)).scalars()} == {first}
     assert {use.sale_id for use in town.session.execute(select(AddedUse)).scalars()} == {second}

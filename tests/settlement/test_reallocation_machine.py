@@ -82,7 +82,7 @@ class Machine:
     def _give(self, number: int, way: Any, month: int) -> bool:
         try:
             with clock.at(at(date(2026, month + 1, 6), 9)):
-                reallocation.give(number, reason="两餐核对", by="p-street", take_from=way)
+                reallocation.reallocate(number, reason="两餐核对", by="p-street", from_=way)
         except Refusal:
             return False
         return True

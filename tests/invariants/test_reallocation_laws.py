@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from functools import partial
 
+import pytest
 from flask import Flask
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
@@ -12,9 +13,8 @@ from sqlalchemy.orm import Session
 from canteen import clock
 from tests import world
 from tests.invariants.test_laws import drop_trigger, owner, refused, run
-from tests.rigs.states import state
 from tests.settlement.conftest import MADE, Town, at
-from tests.settlement.test_regrants import give, two
+from tests.settlement.test_reallocations import reallocate, two
 
 __all__ = ["owner"]
 
@@ -22,7 +22,7 @@ COPY = """INSERT INTO regrant (sale_id, from_sale_id, finding_id, input_hash, fe
           SELECT {to}, {source}, finding_id, input_hash, {fen}, reason, "by", at, recorded FROM regrant"""
 
 
-@state
+@pytest.fixture
 def town(app: Flask, session: Session) -> Town:
     """An excess meal that was given the benefit of the first, and a third meal on another day."""
     with clock.at(MADE):
@@ -33,7 +33,7 @@ def town(app: Flask, session: Session) -> Town:
     (third,) = made.sell(date(2026, 1, 12), made.cards[0])
     (fourth,) = made.sell(date(2026, 1, 13), made.cards[0])
     made.close("2026-01")
-    give(made, take_from=first)
+    reallocate(made, from_=first)
     made.named = {"first": f"'{first}'", "second": f"'{second}'", "third": f"'{third}'", "fourth": f"'{fourth}'"}  # type: ignore[attr-defined]
     session.rollback()
     return made
