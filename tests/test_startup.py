@@ -26,7 +26,7 @@ from canteen.keychecks import KeyCheck, WrongKeys
 from canteen.registry import credentials, keys
 from canteen.registry.imports import import_runs
 from canteen.registry.models import Elder
-from tests.invariants.test_laws import drop_trigger, owner, refused, run
+from tests.invariants.test_constraints import drop_trigger, owner, refused, run
 from tests.registry.people import a_roster, an_elder, cells, some_areas
 
 __all__ = ["owner"]

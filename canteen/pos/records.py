@@ -144,14 +144,16 @@ def _book_surely(arrival: Arrival) -> Result:
         except IntegrityError as error:
             db.session.rollback()
             transfers.forget()
-            law = _law(error)
-            _log.warning("record.refused", record=arrival.envelope.reference, tablet=arrival.tablet_id, law=law)
-            if tried >= TRIES and not any(name in law for name in ("slot", "amount_used", "period_chained")):
-                raise (PaymentTaken if "payment" in law or "tender" in law else Conflict) from error
+            refused_by = _constraint_of(error)
+            _log.warning(
+                "record.refused", record=arrival.envelope.reference, tablet=arrival.tablet_id, constraint=refused_by
+            )
+            if tried >= TRIES and not any(name in refused_by for name in ("slot", "amount_used", "period_chained")):
+                raise (PaymentTaken if "payment" in refused_by or "tender" in refused_by else Conflict) from error
     return _later(arrival)
 
 
-def _law(error: IntegrityError) -> str:
+def _constraint_of(error: IntegrityError) -> str:
     """The constraint that refused, without the values."""
     return str(error.orig).splitlines()[0][:120]
 

@@ -20,7 +20,7 @@ from canteen.db import newest_revision, transaction
 from canteen.places import Installation
 from canteen.settlement.closing import close
 from tests import world
-from tests.invariants.test_laws import drop_trigger, owner, run
+from tests.invariants.test_constraints import drop_trigger, owner, run
 from tests.world import NOON
 
 __all__ = ["owner"]

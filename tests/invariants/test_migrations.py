@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from canteen import clock, db, invariants
 from canteen.config import ROOT, Config
 from tests import world
-from tests.invariants.test_laws import owner, refused, run
+from tests.invariants.test_constraints import owner, refused, run
 
 __all__ = ["owner"]
 

@@ -7,7 +7,7 @@ from flask import Flask
 from sqlalchemy import Engine, text
 
 from canteen import invariants
-from tests.invariants.test_laws import owner, refused, run
+from tests.invariants.test_constraints import owner, refused, run
 
 __all__ = ["owner"]
 

@@ -3,7 +3,7 @@
 database_url   a fresh migrated database, in the state that the test asks for; the test runs twice, once on each
 sqlite_url, postgres_url   the same, on one of them
 
-The laws forbid emptying tables, so each test gets a database of its own.
+The triggers forbid emptying tables, so each test gets a database of its own.
 On SQLite a reader holds up a writer: end what `session` read (`session.rollback()`) before the client writes.
 """
 

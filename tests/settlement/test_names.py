@@ -25,7 +25,7 @@ from canteen.settlement.desk import exports
 from canteen.settlement.models import Statement
 from tests import world
 from tests.auth.house import Browser, a_person
-from tests.invariants.test_laws import drop_trigger, owner, run
+from tests.invariants.test_constraints import drop_trigger, owner, run
 from tests.settlement.conftest import RULES, Town, at, fresh
 
 __all__ = ["owner"]

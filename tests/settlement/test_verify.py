@@ -25,7 +25,7 @@ MOVES = (("submit", "p-manager"), ("review", "p-street"), ("determine", "p-finan
 
 
 def tamper(statement: str) -> None:
-    """Run a statement as the owner, with the laws out of the way."""
+    """Run a statement as the owner, with the triggers disabled."""
     url = db.engine.url.render_as_string(hide_password=False)
     db.session.rollback()
     engine = owner_engine(url)

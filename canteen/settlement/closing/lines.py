@@ -31,7 +31,7 @@ def booked(
 ) -> tuple[dict[Key, Fen], dict[Key, tuple[int, int, Fen]]]:
     """Sum by line the fen moved to `open` less what left it: of the period's own days, and of earlier ones.
 
-    The transfers are gone through once, summed by their two accounts (whose fund is theirs, by law); what was booked
+    The transfers are gone through once, summed by their two accounts (the database requires that the fund is theirs); what was booked
     of earlier days is looked into only where there is any. `person` tells which elder an entry of the roster is.
     """
     sums: dict[Key, Fen] = {}

@@ -52,7 +52,7 @@ def drop_trigger(engine: Engine, name: str) -> None:
 
 
 def refused(act: Break) -> bool:
-    """Whether the database refused, by a law, a constraint or a missing right, and nothing else went wrong."""
+    """Whether the database refused, by a trigger, a constraint or a missing right, and nothing else went wrong."""
     with pytest.raises(DBAPIError, match=r"law:|constraint|permission denied"):
         act()
     return True

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from canteen import clock
 from tests import world
-from tests.invariants.test_laws import drop_constraint, drop_trigger, owner, refused, run
+from tests.invariants.test_constraints import drop_constraint, drop_trigger, owner, refused, run
 from tests.rigs.states import state
 from tests.settlement import late
 from tests.settlement.conftest import MADE, Town, at

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from canteen import clock
 from tests import world
-from tests.invariants.test_laws import drop_trigger, owner, refused, run
+from tests.invariants.test_constraints import drop_trigger, owner, refused, run
 from tests.settlement.conftest import MADE, Town, at
 from tests.settlement.test_reallocations import reallocate, two
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from canteen.auth import change_requests
 from canteen.auth.change_requests import Line
 from canteen.db import transaction
-from tests.invariants.test_laws import drop_trigger, owner, refused, run
+from tests.invariants.test_constraints import drop_trigger, owner, refused, run
 
 __all__ = ["owner"]
 

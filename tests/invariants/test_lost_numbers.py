@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from tests import world
-from tests.invariants.test_laws import drop_trigger, owner, refused, run
+from tests.invariants.test_constraints import drop_trigger, owner, refused, run
 
 __all__ = ["owner"]
 
