@@ -28,7 +28,7 @@ def incarnation() -> None:
 def show(*, as_json: bool) -> None:
     """Show the incarnation, and the tablets that know more than the database."""
     with installation():
-        current, found = lives.current(db.session()), acknowledgements.standing(db.session())
+        current, found = lives.current(db.session()), acknowledgements.tablets_ahead(db.session())
     if as_json:
         rows = [
             {
@@ -59,7 +59,9 @@ def renew(*, force: bool, as_json: bool) -> None:
     """Make a new incarnation: every tablet sends again all that it keeps. Servers need no restart. Safe to repeat."""
     with installation():
         made = lives.renew(
-            by=SYSTEM, because=_subjects(acknowledgements.calling(acknowledgements.standing(db.session()))), force=force
+            by=SYSTEM,
+            because=_subjects(acknowledgements.calling(acknowledgements.tablets_ahead(db.session()))),
+            force=force,
         )
     if as_json:
         click.echo(json.dumps({"incarnation": made}))
@@ -71,7 +73,7 @@ def renew(*, force: bool, as_json: bool) -> None:
 
 def messages() -> tuple[list[str], list[str]]:
     """Return troubles and warnings about tablets that know more than the database, each as a sentence."""
-    found = acknowledgements.standing(db.session())
+    found = acknowledgements.tablets_ahead(db.session())
     troubles, warnings = list[str](), list[str]()
     if calling := acknowledgements.calling(found):
         troubles.append(

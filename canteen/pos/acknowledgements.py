@@ -99,7 +99,7 @@ def hear(tablet: Tablet, said: Mapping[str, str]) -> Heard:
     return Heard(current, behind)
 
 
-def standing(session: Session) -> list[Ahead]:
+def tablets_ahead(session: Session) -> list[Ahead]:
     """Every tablet that knows more than the database, by canteen and name."""
     current = incarnation.current(session)
     query = select(TabletAhead, Tablet).join(Tablet, Tablet.id == TabletAhead.tablet_id)
@@ -120,7 +120,7 @@ def calling(found: Iterable[Ahead]) -> list[Ahead]:
 
 def trouble() -> str | None:
     """CODE when a tablet calls for a new incarnation: for /healthz."""
-    return CODE if calling(standing(db.session())) else None
+    return CODE if calling(tablets_ahead(db.session())) else None
 
 
 def _read(said: Mapping[str, str]) -> dict[int, int]:

@@ -23,7 +23,7 @@ def register(app: Flask) -> None:
 def tablets_ahead() -> dict[str, list[str]]:
     """Sentences about each tablet, by its id, that was acknowledged more than the database holds."""
     found: dict[str, list[str]] = {}
-    for each in acknowledgements.standing(db.session()):
+    for each in acknowledgements.tablets_ahead(db.session()):
         found.setdefault(each.tablet, []).append(_sentence(each))
     return found
 
@@ -44,7 +44,7 @@ def _sentence(each: Ahead) -> str:
 def _behind() -> Iterator[nav.Notice]:
     """That the database is older than its tablets know, told to whoever sees one of these."""
     seen = guard.scope(Permission.SEE_TABLETS)
-    calling = acknowledgements.calling(acknowledgements.standing(db.session())) if seen else []
+    calling = acknowledgements.calling(acknowledgements.tablets_ahead(db.session())) if seen else []
     if count := len({each.tablet for each in calling if seen.covers(each.canteen)}):
         text = f"服务器的数据比 {count} 台平板旧，已上传的记录有缺，可能是由较早的备份恢复的。请系统运维运行 canteen incarnation renew。"
         yield nav.Notice("bad", text, "tablet_desk.tablet_list", "查看平板")

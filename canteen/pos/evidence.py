@@ -65,7 +65,7 @@ def _evidence(session: Session, arrival: Arrival, place: Place, timed: Times, st
     if stamp is None and arrival.at - timed.scanned_at > date_proof.GRACE:
         since = max(timed.scanned_at - date_proof.SLACK, arrival.at - timedelta(days=place.canteen.offline_days + 1))
         silences = [_silence(row) for row in contacts.silences(session, arrival.tablet_id, since)]
-    numbers = [one.before.number for one in silences if one.before]
+    known = [one.before.number for one in silences if one.before]
     return Evidence(
         stated=timed.scanned_at,
         arrived=arrival.at,
@@ -77,7 +77,7 @@ def _evidence(session: Session, arrival: Arrival, place: Place, timed: Times, st
         mono_ms=sent.mono_ms,
         boot=sent.boot,
         silences=tuple(silences),
-        chained=_chained(session, arrival, min(numbers)) if numbers else sent.number,
+        chained=_chained(session, arrival, min(known)) if known else sent.number,
         days=place.canteen.offline_days,
     )
 
@@ -103,10 +103,10 @@ def _chained(session: Session, arrival: Arrival, since: int) -> int:
         .where(Record.tablet_id == arrival.tablet_id, Record.epoch == sent.epoch)
         .where(Record.number >= max(1, since), Record.number < number)
     ).all()
-    here = {known for known, _ in rows}
-    if (number - 1, sent.previous) not in {(known, digest) for known, digest in rows}:
+    arrived = {each for each, _ in rows}
+    if (number - 1, sent.previous) not in {(each, digest) for each, digest in rows}:
         return number
-    while number - 1 in here:
+    while number - 1 in arrived:
         number -= 1
     return number
 

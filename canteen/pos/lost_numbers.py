@@ -52,11 +52,11 @@ def missing(session: Session, tablet_id: str) -> list[Run]:
     query = select(steps.c.epoch, steps.c.before, steps.c.number).where(steps.c.number > steps.c.before + 1)
     found = [Run(epoch, low + 1, high - 1) for epoch, low, high in session.execute(query)]
     newest = select(came.c.epoch, func.max(came.c.number)).group_by(came.c.epoch)
-    here: dict[int, int] = dict(session.execute(newest).all())
+    newest_known: dict[int, int] = dict(session.execute(newest).all())
     acknowledged = select(TabletAhead.epoch, TabletAhead.acknowledged).where(TabletAhead.tablet_id == tablet_id)
     for epoch, number in session.execute(acknowledged):
-        if number > here.get(epoch, 0):
-            found.append(Run(epoch, here.get(epoch, 0) + 1, number))
+        if number > newest_known.get(epoch, 0):
+            found.append(Run(epoch, newest_known.get(epoch, 0) + 1, number))
     return sorted(found)
 
 

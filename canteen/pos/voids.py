@@ -145,7 +145,7 @@ def _tablet_gap(sold_at: str, voided_at: datetime) -> timedelta:
 def _moves(session: Session, order: VoidOrder, sale: Sale) -> Iterator[Move]:
     """Answer every share's balance by a counter-movement, from where its money stands now."""
     about = {"cause": f"void:{order.id}", "service_day": sale.service_day, "sale_id": sale.id}
-    for (fund, kind, share_n), fen in sorted(_standing(session, sale).items()):
+    for (fund, kind, share_n), fen in sorted(_balances(session, sale).items()):
         if fen and kind in {"open", "excluded", "disallowed", "donated"}:  # below zero: a difference to the fund's good
             ends = (kind, "granted") if fen > 0 else ("granted", kind)
             yield Move(fund, *ends, abs(fen), "void", order.reason, share_n=share_n, **about)  # type: ignore[arg-type]
@@ -154,16 +154,16 @@ def _moves(session: Session, order: VoidOrder, sale: Sale) -> Iterator[Move]:
         yield Move("", order.refund_kind, "elder", order.refund_fen, "refund", order.reason, cause, sale.service_day)
 
 
-def _standing(session: Session, sale: Sale) -> dict[tuple[str, str, int], int]:
+def _balances(session: Session, sale: Sale) -> dict[tuple[str, str, int], int]:
     """Fen of each share by the kind of account it stands on, over all movements of the meal itself."""
     rows = session.execute(
         with_ends(select(Transfer.fund, SOURCE.kind, TARGET.kind, Transfer.share_n, Transfer.fen))
         .where(Transfer.sale_id == sale.id, Transfer.share_n.is_not(None))
         .where(Transfer.movement.in_(("meal", "verdict", "void", "disallow", "revalue")))
     )
-    standing: dict[tuple[str, str, int], int] = {}
+    balances: dict[tuple[str, str, int], int] = {}
     for fund, source_kind, target_kind, share_n, fen in rows:
         for kind, sign in ((source_kind, -1), (target_kind, 1)):
             key = (fund, kind, share_n or 0)
-            standing[key] = standing.get(key, 0) + sign * fen
-    return standing
+            balances[key] = balances.get(key, 0) + sign * fen
+    return balances
