@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Any, ClassVar, ParamSpec, TypeVar
@@ -54,6 +54,7 @@ WAL_SAFE = (3, 51, 3)  # before it, WAL has a race that can lose committed write
 
 P = ParamSpec("P")
 T = TypeVar("T")
+BATCH = 500  # values in one list of parameters, far below SQLite's limit
 
 
 class DatabaseAway(Refusal):
@@ -385,3 +386,10 @@ def time_at(connection: Connection | Session) -> datetime:
     """Return the time of the database's clock: to compare ours with, never a source of times. PostgreSQL only."""
     now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
     return now.astimezone(UTC)
+
+
+def batches(values: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
+    """Yield the values in lists of at most `size`, so that each fits the parameters of one statement."""
+    ordered = list(values)
+    for at in range(0, len(ordered), size):
+        yield ordered[at : at + size]

@@ -14,10 +14,9 @@ from typing import Literal
 from sqlalchemy import CheckConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from canteen.db import Base
+from canteen.db import Base, batches
 
 Kind = Literal["canteen", "operator", "payee", "area", "person", "tablet"]
-BATCH = 500  # ids asked for at once
 
 
 class NameEntry(Base):
@@ -75,13 +74,13 @@ class Names:
 
 def of(session: Session, kind: Kind, subjects: Collection[str]) -> Names:
     """Return all names that these things ever had."""
-    wanted, found = sorted(set(subjects)), dict[str, list[Entry]]()
+    found = dict[str, list[Entry]]()
     columns = (
         NameEntry.subject, NameEntry.recorded, NameEntry.name, NameEntry.bank, NameEntry.account_tail,
         NameEntry.account_cipher,
     )  # fmt: skip
-    for at in range(0, len(wanted), BATCH):
-        some = select(*columns).where(NameEntry.kind == kind, NameEntry.subject.in_(wanted[at : at + BATCH]))
+    for part in batches(set(subjects)):
+        some = select(*columns).where(NameEntry.kind == kind, NameEntry.subject.in_(part))
         for row in session.execute(some.order_by(NameEntry.subject, NameEntry.n)):
             found.setdefault(row[0], []).append(Entry(row[1], row[2], row[3], row[4], row[5]))
     return Names(found)

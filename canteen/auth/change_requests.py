@@ -21,7 +21,7 @@ from canteen import clock, events
 from canteen.auth import guard, humans
 from canteen.auth.guard import Permission
 from canteen.auth.models import ChangeAnswer, ChangeLine, ChangeRequest
-from canteen.db import db, retried, transaction
+from canteen.db import batches, db, retried, transaction
 from canteen.errors import Conflict, Invalid, Missing
 from canteen.policy.canonical import canonical
 
@@ -212,7 +212,7 @@ def lines_of(session: Session, request_id: int, *, start: int = 0, most: int | N
 def asked_about(session: Session, kind: str, subjects: Iterable[str]) -> dict[str, list[tuple[ChangeRequest, Line]]]:
     """Return the unanswered requests of a kind about each of these subjects, older first."""
     asked: dict[str, list[tuple[ChangeRequest, Line]]] = {}
-    for part in _parts(sorted(set(subjects))):
+    for part in batches(set(subjects)):
         query = _open_lines(kind).where(ChangeLine.subject.in_(part)).order_by(ChangeLine.request_id, ChangeLine.n)
         for request, subject, text in session.execute(query):
             asked.setdefault(subject, []).append((request, Line(subject, json.loads(text))))
@@ -273,11 +273,7 @@ def _open_lines(kind: str) -> Select[ChangeRequest, str, str]:
 
 def _asked_already(session: Session, kind: str, subjects: set[str]) -> set[tuple[str, str]]:
     already = set[tuple[str, str]]()
-    for part in _parts(sorted(subjects)):
+    for part in batches(subjects):
         rows = session.execute(_open_lines(kind).where(ChangeLine.subject.in_(part)))
         already |= {(subject, asked) for _, subject, asked in rows}
     return already
-
-
-def _parts(names: Sequence[str], size: int = 500) -> Iterable[Sequence[str]]:
-    return (names[at : at + size] for at in range(0, len(names), size))

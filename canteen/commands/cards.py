@@ -12,7 +12,7 @@ import click
 from canteen import clock
 from canteen.auth.reach import SYSTEM
 from canteen.commands import installation
-from canteen.db import db, transaction
+from canteen.db import batches, db, transaction
 from canteen.registry import card_print, credentials, lookup, print_runs
 from canteen.web.security import settings
 
@@ -36,8 +36,7 @@ def issue(ids: tuple[uuid.UUID, ...], area: str | None, as_json: bool) -> None:
     with installation():
         wanted = list(ids) if area is None else lookup.living_in(db.session(), area, clock.today())
         batch = credentials.new_batch()
-        for start in range(0, len(wanted), credentials.BATCH_LIMIT):
-            part = wanted[start : start + credentials.BATCH_LIMIT]
+        for part in batches(wanted, credentials.BATCH_LIMIT):
             with transaction() as session:
                 made += len(credentials.issue(session, part, SYSTEM, batch=batch))
     _print_result({"batch": batch if made else None, "cards": made}, as_json=as_json)

@@ -9,7 +9,7 @@ from canteen.auth.models import Person
 from canteen.commands import installation
 from canteen.commands.claims import DEVICE, json_option, login_option, password_option
 from canteen.commands.period import show
-from canteen.db import db
+from canteen.db import batches, db
 from canteen.errors import Forbidden
 from canteen.web import filters
 
@@ -56,7 +56,7 @@ def show_(request: int, login: str, password: str, as_json: bool) -> None:
         session = db.session()
         kind = change_requests.kind_of(change_requests.found(session, request, person).kind)
         lines = change_requests.lines_of(session, request, most=None if as_json else SHOWN)
-        found = [line for at in range(0, len(lines), 500) for line in kind.show(session, lines[at : at + 500])]
+        found = [line for part in batches(lines) for line in kind.show(session, part)]
         rows = [
             {"name": line.name, "detail": line.detail, "before": line.before, "after": line.after, "from": line.since}
             for line in found

@@ -17,7 +17,7 @@ from canteen import clock, events, policy
 from canteen.auth import change_requests
 from canteen.auth.change_requests import Line
 from canteen.auth.models import Tablet
-from canteen.db import Base, db, transaction
+from canteen.db import Base, batches, db, transaction
 from canteen.demo import areas, sites
 from canteen.demo.areas import Place
 from canteen.demo.draw import source
@@ -246,8 +246,8 @@ def issue_cards(people: Sequence[Somebody], shown: Sequence[uuid.UUID], *, by: s
     rest = [one.id for one in people if one.id not in set(shown)]
     with transaction() as session:
         credentials.issue(session, shown, by, batch=PRINTED_BATCH)
-        for at in range(0, len(rest), credentials.BATCH_LIMIT):
-            credentials.issue(session, rest[at : at + credentials.BATCH_LIMIT], by, batch=WAITING_BATCH)
+        for part in batches(rest, credentials.BATCH_LIMIT):
+            credentials.issue(session, part, by, batch=WAITING_BATCH)
     session = db.session()
     rows = session.execute(
         select(CredentialFact.elder_id, Credential.digest)

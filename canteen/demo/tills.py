@@ -148,7 +148,7 @@ class Till:
         self._put(body, "void", at, timedelta(0), ("created",))
 
     def lose(self) -> None:
-        """Number a record and chain it, but never send it."""
+        """Make a record and chain it, but never send it."""
         self.number += 1
         self.previous = f"{self.rng.getrandbits(256):064x}"
 

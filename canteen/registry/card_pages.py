@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from canteen import clock, events
 from canteen.auth import guard
 from canteen.auth.guard import NotCovered, Permission, allowed, reads_only
-from canteen.db import db, transaction
+from canteen.db import batches, db, transaction
 from canteen.errors import Conflict, Invalid, Missing, Refusal
 from canteen.registry import card_print, credentials, lookup, print_runs
 from canteen.registry.credentials import BATCH_LIMIT
@@ -80,9 +80,8 @@ def issue_to_area() -> ResponseReturnValue:
             raise lookup.NoArea
         living = lookup.living_in(db.session(), area, clock.today())
         batch, made = credentials.new_batch(), 0
-        for start in range(0, len(living), BATCH_LIMIT):
+        for part in batches(living, BATCH_LIMIT):
             with transaction() as session:
-                part = living[start : start + BATCH_LIMIT]
                 made += len(credentials.issue(session, part, g.person.id, batch=batch))
     except REFUSED as refusal:
         return _page(refusal)

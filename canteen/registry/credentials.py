@@ -12,18 +12,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Final, Literal, TypeAlias
 
 from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from canteen import clock, events
+from canteen.db import batches
 from canteen.errors import Conflict, Invalid, Missing
 from canteen.prepared import Prepared
 from canteen.registry import cards, elders, keys
 from canteen.registry.models import CardCode, Credential, CredentialFact
 
-T = TypeVar("T")
 Life: TypeAlias = tuple[tuple[str, uuid.UUID | None, datetime], ...]
 
 BATCH_LIMIT = 5000  # cards made in one go
@@ -305,7 +305,7 @@ def find(session: Session, scan: str) -> Credential:
 def _standings_of(session: Session, elder_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Standing]:
     """Return the standing of every card last given to one of these elders."""
     found: dict[uuid.UUID, Standing] = {}
-    for part in _parts(list(elder_ids), 500):
+    for part in batches(elder_ids):
         ever = select(CredentialFact.credential_id).where(CredentialFact.elder_id.in_(part))
         rows = session.execute(
             select(CredentialFact.credential_id, CredentialFact.kind, CredentialFact.elder_id)
@@ -372,14 +372,10 @@ def _fresh_numbers(session: Session, count: int) -> list[str]:
     fresh = set[str]()
     while len(fresh) < count:
         drawn = {cards.new_number() for _ in range(count - len(fresh))}
-        for part in _parts(sorted(drawn), 500):
+        for part in batches(sorted(drawn)):
             drawn -= set(session.execute(select(Credential.number).where(Credential.number.in_(part))).scalars())
         fresh |= drawn
     return list(fresh)
-
-
-def _parts(items: list[T], size: int) -> Iterable[list[T]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _fact(

@@ -19,7 +19,7 @@ from canteen.auth import change_requests
 from canteen.auth.change_requests import Kind, Line, Overtaken, Shown
 from canteen.auth.guard import Permission
 from canteen.auth.models import ChangeRequest
-from canteen.db import Uid
+from canteen.db import Uid, batches
 from canteen.registry import benefit_gains, elders, show
 from canteen.registry import facts as dated
 from canteen.registry.elders import NewElder, NewFact
@@ -157,8 +157,8 @@ def _rows(session: Session, lines: Sequence[Line]) -> tuple[list[dict[str, Any]]
     """Return the rows of the facts that may still be written, and how many lines were overtaken."""
     wanted = [fact.retracts for line in lines for fact in facts_of(line) if fact.retracts is not None]
     gone = set[int]()
-    for at in range(0, len(wanted), 500):
-        answered = select(ElderFact.retracts).where(ElderFact.retracts.in_(wanted[at : at + 500]))
+    for part in batches(wanted):
+        answered = select(ElderFact.retracts).where(ElderFact.retracts.in_(part))
         gone |= {each for each in session.execute(answered).scalars() if each is not None}
     rows, left_out = list[dict[str, Any]](), 0
     for line in lines:

@@ -9,18 +9,17 @@ import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session, aliased
 
+from canteen.db import batches
 from canteen.registry import elders, facts
 from canteen.registry.models import Elder, ElderFact, ElderIdentity
 
 STREET: Final = 9  # digits of a street's code, with which the codes of its communities begin
-AT_ONCE: Final = 500
 
-T = TypeVar("T")
 Key = tuple[str, str]  # name, birth date
 
 
@@ -48,7 +47,7 @@ def streets_of(codes: Iterable[str | None]) -> frozenset[str]:
 def named(session: Session, keys: Collection[Key], known_at: int | None = None) -> dict[Key, list[Entry]]:
     """Return the entries of these names and birth dates, as known up to event `known_at`; None is now."""
     found: dict[Key, list[Entry]] = defaultdict(list)
-    for some in _parts({birth for _, birth in keys}):
+    for some in batches({birth for _, birth in keys}):
         born = select(ElderFact.elder_id).where(ElderFact.kind == "birth", ElderFact.value.in_(some))
         names = {name for name, birth in keys if birth in some}
         query = select(ElderIdentity.elder_id).where(ElderIdentity.elder_id.in_(born), ElderIdentity.name.in_(names))
@@ -70,7 +69,7 @@ def _namesakes(session: Session, ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
     """Return the entries whose name and birth date another entry ever had: few, so few facts are read."""
     birth, others_birth, other = aliased(ElderFact), aliased(ElderFact), aliased(ElderIdentity)
     found = list[uuid.UUID]()
-    for some in _parts(ids):
+    for some in batches(ids):
         query = (
             select(ElderIdentity.elder_id)
             .distinct()
@@ -106,7 +105,7 @@ def groups(session: Session, within: Collection[str], limit: int = 200) -> list[
 def _entries(session: Session, ids: Collection[uuid.UUID], known_at: int | None) -> list[Entry]:
     """Return the entries by id, with the newest name that was known."""
     found = list[Entry]()
-    for some in _parts(ids):
+    for some in batches(ids):
         newest = select(func.max(ElderIdentity.id)).where(ElderIdentity.elder_id.in_(some))
         if known_at is not None:
             newest = newest.where(ElderIdentity.recorded <= known_at)
@@ -132,8 +131,3 @@ def _by_kind(known: Iterable[facts.Fact]) -> Mapping[str, list[str]]:
         if fact.value:
             found[fact.kind].append(fact.value)
     return found
-
-
-def _parts(values: Collection[T]) -> Iterable[list[T]]:
-    ordered = list(values)
-    return (ordered[at : at + AT_ONCE] for at in range(0, len(ordered), AT_ONCE))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, and_, exists, select
 from sqlalchemy.orm import Session, aliased
 
 from canteen import places
+from canteen.db import batches
 from canteen.errors import Invalid
 from canteen.places import Area, AreaLink
 from canteen.registry import cards, credentials, documents, elders, facts, keys
@@ -66,7 +67,7 @@ def living_in(session: Session, area: str, on: date) -> list[uuid.UUID]:
     ever = select(ElderFact.elder_id).where(ElderFact.kind == "residence", ElderFact.value.in_(there)).distinct()
     query = select(Elder.id).where(Elder.id.in_(ever), elders.visible()).order_by(Elder.id)
     found, ids = list[uuid.UUID](), session.execute(query).scalars().all()
-    for part in _parts(ids):
+    for part in batches(ids):
         for elder_id, known in elders.facts_of_many(session, part).items():
             valid = facts.on_day(facts.standing(known), on)
             gone = any(fact.kind == "merged" or fact.value in elders.STOPPED for fact in valid)
@@ -144,7 +145,3 @@ def _listed(session: Session, within: Collection[str], wanted: ColumnElement[boo
 def _known_in(within: Collection[str]) -> ColumnElement[bool]:
     lived = and_(ElderFact.elder_id == Elder.id, ElderFact.kind.in_(_AREA_KINDS), ElderFact.value.in_(within))
     return exists().where(lived)
-
-
-def _parts(ids: Sequence[uuid.UUID], size: int = 500) -> Iterable[Sequence[uuid.UUID]]:
-    return (ids[at : at + size] for at in range(0, len(ids), size))
