@@ -49,7 +49,7 @@ class Overtaken(Conflict):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RequestLine:
     """A request about one subject. `asked` is plain JSON data; secrets in it are sealed."""
 
     subject: str
@@ -81,8 +81,8 @@ class Kind:
     name: str
     title: str
     permission: Permission
-    perform: Callable[[Session, ChangeRequest, Sequence[Line], str], None]
-    show: Callable[[Session, Sequence[Line]], list[Shown]]
+    perform: Callable[[Session, ChangeRequest, Sequence[RequestLine], str], None]
+    show: Callable[[Session, Sequence[RequestLine]], list[Shown]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,13 @@ def kind_of(name: str) -> Kind:
 
 
 def ask(
-    session: Session, kind: str, subject: str, lines: Iterable[Line], places: Iterable[tuple[str, str]], *, by: str
+    session: Session,
+    kind: str,
+    subject: str,
+    lines: Iterable[RequestLine],
+    places: Iterable[tuple[str, str]],
+    *,
+    by: str,
 ) -> int | None:
     """Ask for a change inside the caller's transaction and answer the request's id.
 
@@ -199,23 +205,26 @@ def answer_of(session: Session, request_id: int) -> ChangeAnswer | None:
     return session.get(ChangeAnswer, request_id)
 
 
-def lines_of(session: Session, request_id: int, *, start: int = 0, most: int | None = None) -> list[Line]:
+def lines_of(session: Session, request_id: int, *, start: int = 0, most: int | None = None) -> list[RequestLine]:
     """Return the lines of a request in order, from number `start` + 1 on."""
     query = select(ChangeLine.subject, ChangeLine.asked).where(
         ChangeLine.request_id == request_id, ChangeLine.n > start
     )
     return [
-        Line(subject, json.loads(asked)) for subject, asked in session.execute(query.order_by(ChangeLine.n).limit(most))
+        RequestLine(subject, json.loads(asked))
+        for subject, asked in session.execute(query.order_by(ChangeLine.n).limit(most))
     ]
 
 
-def asked_about(session: Session, kind: str, subjects: Iterable[str]) -> dict[str, list[tuple[ChangeRequest, Line]]]:
+def asked_about(
+    session: Session, kind: str, subjects: Iterable[str]
+) -> dict[str, list[tuple[ChangeRequest, RequestLine]]]:
     """Return the unanswered requests of a kind about each of these subjects, older first."""
-    asked: dict[str, list[tuple[ChangeRequest, Line]]] = {}
+    asked: dict[str, list[tuple[ChangeRequest, RequestLine]]] = {}
     for part in batches(set(subjects)):
         query = _open_lines(kind).where(ChangeLine.subject.in_(part)).order_by(ChangeLine.request_id, ChangeLine.n)
         for request, subject, text in session.execute(query):
-            asked.setdefault(subject, []).append((request, Line(subject, json.loads(text))))
+            asked.setdefault(subject, []).append((request, RequestLine(subject, json.loads(text))))
     return asked
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from canteen.auth import change_requests, guard, humans, people
-from canteen.auth.change_requests import Kind, Line, Overtaken, Shown
+from canteen.auth.change_requests import Kind, Overtaken, RequestLine, Shown
 from canteen.auth.guard import ROLE_NAMES, Permission
 from canteen.auth.models import ChangeRequest, Person
 
 
-def _give(session: Session, request: ChangeRequest, lines: Sequence[Line], by: str) -> None:
+def _give(session: Session, request: ChangeRequest, lines: Sequence[RequestLine], by: str) -> None:
     """Give the roles, in the asker's name. Raises OwnAccount, Overtaken, and what `people.grant` raises."""
     for line in lines:
         _keep_apart(session, request, line.subject, by)
@@ -21,7 +21,7 @@ def _give(session: Session, request: ChangeRequest, lines: Sequence[Line], by: s
         people.give(session, line.subject, *_role(line), by=request.asked_by, confirmed_by=by)
 
 
-def _enable(session: Session, request: ChangeRequest, lines: Sequence[Line], by: str) -> None:
+def _enable(session: Session, request: ChangeRequest, lines: Sequence[RequestLine], by: str) -> None:
     """Open the accounts, in the asker's name. Raises OwnAccount, NoPerson, Forbidden."""
     for line in lines:
         _keep_apart(session, request, line.subject, by)
@@ -34,16 +34,16 @@ def _keep_apart(session: Session, request: ChangeRequest, person_id: str, by: st
         raise people.OwnAccount
 
 
-def _shown(session: Session, lines: Sequence[Line]) -> list[Shown]:
+def _shown(session: Session, lines: Sequence[RequestLine]) -> list[Shown]:
     """Return each role in words, beside the roles that the account has now."""
     return [_in_words(session, line, f"增加 {_words(session, *_role(line))}") for line in lines]
 
 
-def _shut(session: Session, lines: Sequence[Line]) -> list[Shown]:
+def _shut(session: Session, lines: Sequence[RequestLine]) -> list[Shown]:
     return [_in_words(session, line, "启用账号，角色照旧") for line in lines]
 
 
-def _in_words(session: Session, line: Line, after: str) -> Shown:
+def _in_words(session: Session, line: RequestLine, after: str) -> Shown:
     person = session.get_one(Person, line.subject)
     grants = guard.live_grants(session, person.id)
     before = "、".join(_words(session, each.role, each.node_kind, each.node_id) for each in grants) or "没有角色"
@@ -52,7 +52,7 @@ def _in_words(session: Session, line: Line, after: str) -> Shown:
     return Shown(person.name, person.login, before, after, "复核通过时", path=f"/desk/people/{person.id}")
 
 
-def _role(line: Line) -> tuple[str, str, str]:
+def _role(line: RequestLine) -> tuple[str, str, str]:
     return str(line.asked["role"]), str(line.asked["kind"]), str(line.asked["node"])
 
 

@@ -292,7 +292,7 @@ def enforce() -> ResponseReturnValue | None:
     return None
 
 
-def nav_entries() -> list[nav.Entry]:
+def nav_entries() -> list[nav.MenuEntry]:
     """Return the pages this caller may open, for the menu."""
     if g.get("person") is None:
         return []

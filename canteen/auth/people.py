@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from canteen import clock, events
 from canteen.auth import change_requests, guard, pins, sessions
-from canteen.auth.change_requests import Line
+from canteen.auth.change_requests import RequestLine
 from canteen.auth.guard import NotCovered, Permission, Scope
 from canteen.auth.models import NODES, ROLES, Grant, Person
 from canteen.auth.reach import SYSTEM, Reach
@@ -113,7 +113,7 @@ def create(
     grants: Iterable[tuple[str, str, str]] = (),
     must_change: bool = True,
     by: str,
-    asked: list[Line] | None = None,
+    asked: list[RequestLine] | None = None,
 ) -> str:
     """Make an account with its first roles (role, kind of node, node) and answer its id.
 
@@ -151,7 +151,7 @@ def create(
         person_id = person.id
         if not (first := list(grants)) and by != SYSTEM:
             raise Invalid("请选择角色和范围。")
-        given, lines = list[tuple[str, str, str]](), list[Line]()
+        given, lines = list[tuple[str, str, str]](), list[RequestLine]()
         for each in first:
             if _may_get(session, person_id, *each, by) and waits(session, *each, by):
                 lines.append(line_of(person_id, *each))
@@ -162,7 +162,9 @@ def create(
     return person_id
 
 
-def grant(person_id: str, role: str, kind: str, node_id: str, *, by: str, asked: list[Line] | None = None) -> bool:
+def grant(
+    person_id: str, role: str, kind: str, node_id: str, *, by: str, asked: list[RequestLine] | None = None
+) -> bool:
     """Give a role at a node, or ask a second administrator for it; answers whether it waits.
 
     Held already: nothing changes. `asked`: see `create`.
@@ -193,17 +195,17 @@ def waits(session: Session, role: str, kind: str, node_id: str, by: str) -> bool
     return role in BUREAU and not (by == SYSTEM and _administrators(session, kind, node_id) < 2)
 
 
-def line_of(person_id: str, role: str, kind: str, node_id: str) -> Line:
+def line_of(person_id: str, role: str, kind: str, node_id: str) -> RequestLine:
     """Return a role for an account as a line of a change request."""
-    return Line(person_id, {"role": role, "kind": kind, "node": node_id})
+    return RequestLine(person_id, {"role": role, "kind": kind, "node": node_id})
 
 
-def places_of(lines: Iterable[Line]) -> list[tuple[str, str]]:
+def places_of(lines: Iterable[RequestLine]) -> list[tuple[str, str]]:
     """Return the nodes at which lines ask for roles."""
     return [(str(line.asked["kind"]), str(line.asked["node"])) for line in lines]
 
 
-def _ask(session: Session, person_id: str, lines: list[Line], by: str, asked: list[Line] | None) -> None:
+def _ask(session: Session, person_id: str, lines: list[RequestLine], by: str, asked: list[RequestLine] | None) -> None:
     if asked is not None:
         asked += lines
     elif lines:
@@ -264,7 +266,7 @@ def enable(person_id: str, *, by: str) -> bool:
         live = [(grant.role, grant.node_kind, grant.node_id) for grant in guard.live_grants(session, person_id)]
         if any(waits(session, *each, by) for each in live):
             places = [(kind, node_id) for _, kind, node_id in live]
-            change_requests.ask(session, ENABLE, person_id, [Line(person_id, {})], places, by=by)
+            change_requests.ask(session, ENABLE, person_id, [RequestLine(person_id, {})], places, by=by)
             return True
         reopen(session, person_id, by=by)
     return False

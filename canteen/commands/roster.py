@@ -11,7 +11,7 @@ from canteen.auth.reach import SYSTEM
 from canteen.commands import installation
 from canteen.db import db, transaction
 from canteen.registry.imports import import_runs, templates
-from canteen.registry.imports.import_runs import KINDS, Report
+from canteen.registry.imports.import_runs import KINDS, ImportReport
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 SHOWN = 50  # bad rows printed; --json prints all that are kept
@@ -70,7 +70,7 @@ def accept(run: str) -> None:
     click.echo(run)
 
 
-def _show(report: Report, *, as_json: bool) -> None:
+def _show(report: ImportReport, *, as_json: bool) -> None:
     if as_json:
         click.echo(
             json.dumps(

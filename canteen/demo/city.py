@@ -15,7 +15,7 @@ from sqlalchemy import insert, select, update
 
 from canteen import clock, events, policy
 from canteen.auth import change_requests
-from canteen.auth.change_requests import Line
+from canteen.auth.change_requests import RequestLine
 from canteen.auth.models import Tablet
 from canteen.db import Base, batches, db, transaction
 from canteen.demo import areas, sites
@@ -156,7 +156,7 @@ def item_id(site: Site, n: int) -> str:
 
 def build_elders(people: Sequence[Somebody], *, by: str, checker: str) -> None:
     """Put everybody on the roster as one import; a second administrator confirms classes and levels as one batch."""
-    lines, places = list[Line](), set[tuple[str, str]]()
+    lines, places = list[RequestLine](), set[tuple[str, str]]()
     with transaction() as session:
         recorded = events.record(session, "import.roster", "demo", by=by, body={"rows": len(people)})
         tables: dict[type[Base], list[dict[str, Any]]] = {

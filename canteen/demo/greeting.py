@@ -14,8 +14,8 @@ from canteen.config import Config
 from canteen.demo.sites import SITES
 from canteen.demo.staff import PASSWORD, PIN, accounts
 from canteen.registry import elder_titles, elders
+from canteen.registry.labels import CLASSES
 from canteen.registry.models import Credential, CredentialFact
-from canteen.registry.words import CLASSES
 
 
 def cards_of(config: Config) -> Path:

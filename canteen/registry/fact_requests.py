@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from canteen import clock, events
 from canteen.auth import change_requests
-from canteen.auth.change_requests import Kind, Line, Overtaken, Shown
+from canteen.auth.change_requests import Kind, Overtaken, RequestLine, Shown
 from canteen.auth.guard import Permission
 from canteen.auth.models import ChangeRequest
 from canteen.db import Uid, batches
@@ -24,8 +24,8 @@ from canteen.registry import benefit_gains, elders, show
 from canteen.registry import facts as dated
 from canteen.registry.elders import NewElder, NewFact
 from canteen.registry.facts import Fact
+from canteen.registry.labels import SEXES
 from canteen.registry.models import ElderFact, ElderIdentity
-from canteen.registry.words import SEXES
 
 KIND: Final = "elder.facts"
 AREAS: Final = ("residence", "hukou")
@@ -73,12 +73,12 @@ def register(session: Session, new: NewElder, by: str, within: Collection[str] |
     return elder_id, bool(asked)
 
 
-def line_of(elder_id: uuid.UUID, facts: Iterable[NewFact], source: str) -> Line:
+def line_of(elder_id: uuid.UUID, facts: Iterable[NewFact], source: str) -> RequestLine:
     """Return facts about an elder as a line of a request."""
-    return Line(str(elder_id), {"source": source, "facts": [_doc(fact) for fact in facts]})
+    return RequestLine(str(elder_id), {"source": source, "facts": [_doc(fact) for fact in facts]})
 
 
-def facts_of(line: Line) -> list[NewFact]:
+def facts_of(line: RequestLine) -> list[NewFact]:
     """Return the facts that a line asks for."""
     return [
         NewFact(
@@ -134,7 +134,7 @@ def _merge_raises(session: Session, known: Sequence[Fact], fact: NewFact) -> boo
 # --- confirming ---
 
 
-def perform(session: Session, request: ChangeRequest, lines: Sequence[Line], by: str) -> None:
+def perform(session: Session, request: ChangeRequest, lines: Sequence[RequestLine], by: str) -> None:
     """Write what was asked for, in the asker's name. Raises Overtaken, and what `elders.note` raises.
 
     Of a roster's many lines, those whose facts somebody answered meanwhile are left out; the event counts them.
@@ -153,7 +153,7 @@ def perform(session: Session, request: ChangeRequest, lines: Sequence[Line], by:
     session.execute(insert(_FACTS), [row | {"recorded": recorded} for row in rows])
 
 
-def _rows(session: Session, lines: Sequence[Line]) -> tuple[list[dict[str, Any]], int]:
+def _rows(session: Session, lines: Sequence[RequestLine]) -> tuple[list[dict[str, Any]], int]:
     """Return the rows of the facts that may still be written, and how many lines were overtaken."""
     wanted = [fact.retracts for line in lines for fact in facts_of(line) if fact.retracts is not None]
     gone = set[int]()
@@ -174,7 +174,7 @@ def _rows(session: Session, lines: Sequence[Line]) -> tuple[list[dict[str, Any]]
 # --- showing ---
 
 
-def shown(session: Session, lines: Sequence[Line]) -> list[Shown]:
+def shown(session: Session, lines: Sequence[RequestLine]) -> list[Shown]:
     """Return each line in words: the person, before and after, the first day, and what that affects."""
     ids = [uuid.UUID(line.subject) for line in lines]
     known = elders.facts_of_many(session, ids) if ids else {}

@@ -21,7 +21,7 @@ from canteen.db import db, transaction
 from canteen.errors import Conflict, Invalid, Refusal
 from canteen.registry.imports import import_runs, templates
 from canteen.registry.imports.bounds import USUAL, BadFile
-from canteen.registry.imports.import_runs import Report
+from canteen.registry.imports.import_runs import ImportReport
 from canteen.registry.models import ImportRun
 from canteen.web import nav
 from canteen.web.errors import status_of
@@ -126,7 +126,7 @@ def _within(session: Session, permission: Permission) -> frozenset[str] | None:
 
 
 def _answer(
-    kind: str, *, report: Report | None = None, refusal: Refusal | None = None, applied: bool = False
+    kind: str, *, report: ImportReport | None = None, refusal: Refusal | None = None, applied: bool = False
 ) -> ResponseReturnValue:
     """Answer the result alone where the page asked for it beside its form, else the whole page."""
     if request.headers.get("HX-Request") == "true":
@@ -143,7 +143,7 @@ def _answer(
 
 
 def _page(
-    kind: str, *, report: Report | None = None, refusal: Refusal | None = None, applied: bool = False
+    kind: str, *, report: ImportReport | None = None, refusal: Refusal | None = None, applied: bool = False
 ) -> ResponseReturnValue:
     session = db.session()
     kinds = [(each, import_runs.template_of(each).title) for each, permission in NEEDS.items() if guard.may(permission)]

@@ -24,7 +24,7 @@ Key = tuple[str, str]  # name, birth date
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RosterEntry:
     """The data by which entries are compared. `root`: the person's entry where some were merged."""
 
     id: uuid.UUID
@@ -34,7 +34,7 @@ class Entry:
     birth: str
     streets: frozenset[str]
 
-    def like(self, other: Entry) -> bool:
+    def like(self, other: RosterEntry) -> bool:
         same = (self.name, self.birth) == (other.name, other.birth)
         return same and self.root != other.root and not self.streets.isdisjoint(other.streets)
 
@@ -44,9 +44,9 @@ def streets_of(codes: Iterable[str | None]) -> frozenset[str]:
     return frozenset(code[:STREET] for code in codes if code)
 
 
-def named(session: Session, keys: Collection[Key], known_at: int | None = None) -> dict[Key, list[Entry]]:
+def named(session: Session, keys: Collection[Key], known_at: int | None = None) -> dict[Key, list[RosterEntry]]:
     """Return the entries of these names and birth dates, as known up to event `known_at`; None is now."""
-    found: dict[Key, list[Entry]] = defaultdict(list)
+    found: dict[Key, list[RosterEntry]] = defaultdict(list)
     for some in batches({birth for _, birth in keys}):
         born = select(ElderFact.elder_id).where(ElderFact.kind == "birth", ElderFact.value.in_(some))
         names = {name for name, birth in keys if birth in some}
@@ -57,7 +57,9 @@ def named(session: Session, keys: Collection[Key], known_at: int | None = None) 
     return found
 
 
-def twins(session: Session, ids: Collection[uuid.UUID], known_at: int | None = None) -> dict[uuid.UUID, list[Entry]]:
+def twins(
+    session: Session, ids: Collection[uuid.UUID], known_at: int | None = None
+) -> dict[uuid.UUID, list[RosterEntry]]:
     """Return entry -> entries that are likely the same person; entries without any are left out."""
     mine = _entries(session, _namesakes(session, ids), known_at)
     there = named(session, {(entry.name, entry.birth) for entry in mine}, known_at)
@@ -82,7 +84,7 @@ def _namesakes(session: Session, ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
     return found
 
 
-def groups(session: Session, within: Collection[str], limit: int = 200) -> list[list[Entry]]:
+def groups(session: Session, within: Collection[str], limit: int = 200) -> list[list[RosterEntry]]:
     """Return entries that are likely one person, by name: the groups with somebody who lives in one of these areas."""
     birth, identity = aliased(ElderFact), ElderIdentity
     often = (
@@ -94,7 +96,7 @@ def groups(session: Session, within: Collection[str], limit: int = 200) -> list[
         .order_by(identity.name, birth.value)
     )
     there = named(session, {(name, born) for name, born in session.execute(often)})
-    near, found = set(streets_of(within)), list[list[Entry]]()
+    near, found = set(streets_of(within)), list[list[RosterEntry]]()
     for _, entries in sorted(there.items()):
         alike = [one for one in entries if any(one.like(other) for other in entries)]
         if alike and any(not one.streets.isdisjoint(near) for one in alike):
@@ -102,9 +104,9 @@ def groups(session: Session, within: Collection[str], limit: int = 200) -> list[
     return found[:limit]
 
 
-def _entries(session: Session, ids: Collection[uuid.UUID], known_at: int | None) -> list[Entry]:
+def _entries(session: Session, ids: Collection[uuid.UUID], known_at: int | None) -> list[RosterEntry]:
     """Return the entries by id, with the newest name that was known."""
-    found = list[Entry]()
+    found = list[RosterEntry]()
     for some in batches(ids):
         newest = select(func.max(ElderIdentity.id)).where(ElderIdentity.elder_id.in_(some))
         if known_at is not None:
@@ -121,7 +123,7 @@ def _entries(session: Session, ids: Collection[uuid.UUID], known_at: int | None)
             if births := by_kind.get("birth"):
                 root = facts.merged_into(standing).get(str(elder_id), str(elder_id))
                 areas = streets_of([*by_kind.get("hukou", ()), *by_kind.get("residence", ())])
-                found.append(Entry(elder_id, root, name, masked, births[-1], areas))
+                found.append(RosterEntry(elder_id, root, name, masked, births[-1], areas))
     return found
 
 

@@ -30,7 +30,7 @@ class NoArea(Invalid):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ElderMatch:
     """One elder in a list."""
 
     id: uuid.UUID
@@ -38,7 +38,7 @@ class Found:
     masked: str
 
 
-def find(session: Session, asked: str, within: Collection[str], *, limit: int = SHOWN) -> list[Found]:
+def find(session: Session, asked: str, within: Collection[str], *, limit: int = SHOWN) -> list[ElderMatch]:
     """Return elders by the beginning of a name, a whole ID number, or a card's number or scan, by name.
 
     `within`: areas; elders whose hukou or residence was never in one of them are not found.
@@ -127,7 +127,9 @@ def _by_card(session: Session, text: str) -> list[uuid.UUID] | None:
     return [holder] if holder else []
 
 
-def _listed(session: Session, within: Collection[str], wanted: ColumnElement[bool] | None, limit: int) -> list[Found]:
+def _listed(
+    session: Session, within: Collection[str], wanted: ColumnElement[bool] | None, limit: int
+) -> list[ElderMatch]:
     later = aliased(ElderIdentity)
     superseded = exists().where(later.elder_id == ElderIdentity.elder_id, later.id > ElderIdentity.id)
     query = (
@@ -139,7 +141,7 @@ def _listed(session: Session, within: Collection[str], wanted: ColumnElement[boo
     )
     if wanted is not None:
         query = query.where(wanted)
-    return [Found(*row) for row in session.execute(query)]
+    return [ElderMatch(*row) for row in session.execute(query)]
 
 
 def _known_in(within: Collection[str]) -> ColumnElement[bool]:

@@ -34,7 +34,7 @@ from canteen.registry.elders import NewElder, NewFact
 from canteen.registry.facts import BadFact
 from canteen.registry.imports.columns import BadCell, day, whole
 from canteen.registry.imports.roster import CARE
-from canteen.registry.words import CLASSES, SEXES, STATUSES
+from canteen.registry.labels import CLASSES, SEXES, STATUSES
 from canteen.web import filters, nav
 from canteen.web.errors import status_of
 

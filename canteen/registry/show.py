@@ -14,7 +14,7 @@ from canteen.events import Event
 from canteen.places import Area, Canteen
 from canteen.registry import facts as dated
 from canteen.registry.facts import Fact
-from canteen.registry.words import CLASSES, SEXES, STATUSES
+from canteen.registry.labels import CLASSES, SEXES, STATUSES
 
 KIND_WORDS: Final[Mapping[str, str]] = {
     "birth": "出生日期",
@@ -34,7 +34,7 @@ _ORDER: Final = {kind: at for at, kind in enumerate(KIND_WORDS)}
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class FactLine:
     """A fact in words. `state`: 'valid', 'ahead', 'past' or 'answered'."""
 
     id: int
@@ -48,13 +48,13 @@ class Line:
     state: str
 
 
-def timeline(session: Session, facts: Sequence[Fact], on: date) -> list[Line]:
+def timeline(session: Session, facts: Sequence[Fact], on: date) -> list[FactLine]:
     """Return every fact with a value, newest recorded first."""
     names, times = names_of(session, facts), _times(session, facts)
     counts = {fact.id for fact in dated.standing(facts)}
     valid = {fact.id for fact in dated.on_day(dated.standing(facts), on)}
     lines = [
-        Line(
+        FactLine(
             fact.id,
             fact.kind,
             KIND_WORDS[fact.kind],
@@ -71,7 +71,7 @@ def timeline(session: Session, facts: Sequence[Fact], on: date) -> list[Line]:
     return sorted(lines, key=lambda line: line.id, reverse=True)
 
 
-def standing(lines: Iterable[Line]) -> list[tuple[str, str]]:
+def standing(lines: Iterable[FactLine]) -> list[tuple[str, str]]:
     """Return the facts valid on the day as (word, values) in the order of KIND_WORDS."""
     found: dict[str, list[str]] = {}
     for line in sorted(lines, key=lambda line: (_ORDER[line.kind], line.value)):

@@ -9,7 +9,7 @@ from flask import current_app
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Entry:
+class MenuEntry:
     """A page in the menu; `position` orders it."""
 
     position: int
@@ -28,16 +28,16 @@ class Notice:
     label: str
 
 
-_entries: dict[str, Entry] = {}
+_entries: dict[str, MenuEntry] = {}
 _tellers: dict[str, Callable[[], Iterable[Notice]]] = {}
 
 
 def add(endpoint: str, label: str, *, position: int, count: Callable[[str], int] | None = None) -> None:
     """Put a page into the menu; naming it again replaces it. `count` tells how much waits there for a person id."""
-    _entries[endpoint] = Entry(position, endpoint, label, count)
+    _entries[endpoint] = MenuEntry(position, endpoint, label, count)
 
 
-def entries() -> list[Entry]:
+def entries() -> list[MenuEntry]:
     """Return the entries whose pages this application serves, in order."""
     return [entry for entry in sorted(_entries.values()) if entry.endpoint in current_app.view_functions]
 

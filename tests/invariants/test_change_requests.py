@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from canteen.auth import change_requests
-from canteen.auth.change_requests import Line
+from canteen.auth.change_requests import RequestLine
 from canteen.db import transaction
 from tests.invariants.test_constraints import drop_trigger, owner, refused, run
 
@@ -24,7 +24,7 @@ ANSWER = """INSERT INTO change_answer (request_id, outcome, reason, "by", at)
 def asked(app: Flask, session: Session) -> None:
     """A request by p-maker."""
     with transaction():
-        change_requests.ask(session, "elder.facts", "x", [Line("x", {"facts": []})], [], by="p-maker")
+        change_requests.ask(session, "elder.facts", "x", [RequestLine("x", {"facts": []})], [], by="p-maker")
     session.rollback()
 
 

@@ -23,7 +23,7 @@ from canteen.registry.imports.bounds import BadFile
 from canteen.registry.imports.canteens import span, week
 from canteen.registry.imports.columns import BadCell
 from canteen.registry.imports.contracts import Contracts
-from canteen.registry.imports.import_runs import KINDS, NothingToApply, Report
+from canteen.registry.imports.import_runs import KINDS, ImportReport, NothingToApply
 from tests.registry.people import CITY, DISTRICT, STREET, confirm_all, some_areas
 
 DAY = date(2026, 6, 1)
@@ -47,7 +47,7 @@ def a_file(folder: Path, kind: str, *rows: dict[str, str], name: str = "f.csv") 
     return path
 
 
-def apply(session: Session, folder: Path, kind: str, *rows: dict[str, str], name: str = "f.csv") -> Report:
+def apply(session: Session, folder: Path, kind: str, *rows: dict[str, str], name: str = "f.csv") -> ImportReport:
     path = a_file(folder, kind, *rows, name=name)
     session.rollback()
     report = import_runs.apply(path, kind, reach.SYSTEM)
@@ -394,7 +394,7 @@ def test_two_files_at_once_make_no_two_contracts_for_a_day(
     assert len(session.execute(select(Contract.id)).scalars().all()) == 2
 
 
-def new_contract(folder: Path, name: str = "f.csv", **values: str) -> Report:
+def new_contract(folder: Path, name: str = "f.csv", **values: str) -> ImportReport:
     """Apply a file of one contract without the second person's answer."""
     return import_runs.apply(a_file(folder, "contracts", contract(**values), name=name), "contracts", "p-admin")
 

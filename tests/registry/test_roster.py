@@ -55,7 +55,7 @@ def diner(session: Session, on: date):
     return elders.as_diner(session, uuid.UUID(str(the_elder(session))), on)
 
 
-def apply(session: Session, folder: Path, *rows: list[str], name: str = "r.csv") -> import_runs.Report:
+def apply(session: Session, folder: Path, *rows: list[str], name: str = "r.csv") -> import_runs.ImportReport:
     path = a_roster(folder, *rows, name=name)
     session.rollback()
     report = import_runs.apply(path, "roster", "p-admin")
@@ -463,7 +463,7 @@ def test_a_roster_is_limited_too(tmp_path: Path):
 # --- what a second person confirms ---
 
 
-def asked(folder: Path, *rows: list[str], name: str = "r.csv") -> import_runs.Report:
+def asked(folder: Path, *rows: list[str], name: str = "r.csv") -> import_runs.ImportReport:
     """Apply a file without the second person's answer."""
     return import_runs.apply(a_roster(folder, *rows, name=name), "roster", "p-admin")
 

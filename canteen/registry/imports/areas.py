@@ -24,7 +24,7 @@ from canteen.registry.imports.columns import (
     text,
     written_day,
 )
-from canteen.registry.words import LEVELS
+from canteen.registry.labels import LEVELS
 
 AREAS: Final = Template(
     "areas",

@@ -26,8 +26,8 @@ from canteen.registry.imports.columns import (
     whole,
     written_day,
 )
+from canteen.registry.labels import PROFILES
 from canteen.registry.text_forms import close_up
-from canteen.registry.words import PROFILES
 
 GRACE: Final = 15  # minutes
 _SPAN: Final = re.compile(r"(\d{1,2}):(\d{2})[-–—~至到](\d{1,2}):(\d{2})", re.ASCII)

@@ -11,8 +11,8 @@ from typing import Any, Final
 from canteen.errors import Invalid, Refusal
 from canteen.registry.imports import sheet
 from canteen.registry.imports.bounds import BadFile
+from canteen.registry.labels import code_of
 from canteen.registry.text_forms import close_up, fold, has_radicals
-from canteen.registry.words import code_of
 
 _DATE: Final = re.compile(
     r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?([ T]0?0:00(:00(\.0+)?)?)?|(\d{4})(\d{2})(\d{2})", re.ASCII

@@ -18,7 +18,7 @@ from stdnum.cn import uscc
 
 from canteen import events, places
 from canteen.auth import change_requests
-from canteen.auth.change_requests import Kind, Line, Overtaken, Shown
+from canteen.auth.change_requests import Kind, Overtaken, RequestLine, Shown
 from canteen.auth.guard import Permission
 from canteen.auth.models import ChangeRequest
 from canteen.ledger.models import Period
@@ -37,8 +37,8 @@ from canteen.registry.imports.columns import (
     text,
     written_day,
 )
+from canteen.registry.labels import CANTEEN_CLASSES, GRADES
 from canteen.registry.text_forms import close_up
-from canteen.registry.words import CANTEEN_CLASSES, GRADES
 
 KIND: Final = "contract"  # of change, for a second person
 MADE: Final = "contract.made"  # who said who is paid: he does not pay
@@ -115,7 +115,7 @@ class Contracts:
 
     def __init__(self, session: Session, within: frozenset[str] | None, by: str, *, confirmed: bool = False) -> None:
         self._within, self._confirmed = within, confirmed
-        self.asked: list[Line] = []
+        self.asked: list[RequestLine] = []
         self.places: set[tuple[str, str]] = set()
         self._waiting: dict[str, dict[str, Any]] = {}
         self._canteens = {each.id: each for each in session.execute(select(Canteen)).scalars()}
@@ -244,22 +244,22 @@ class Contracts:
         return Change("new", values, waits=True)
 
 
-def _line_of(values: dict[str, Any]) -> Line:
+def _line_of(values: dict[str, Any]) -> RequestLine:
     """Return a contract as a line of a request, its account sealed."""
     stated = {key: value.isoformat() if isinstance(value, date) else value for key, value in values.items()}
     box = keys.keyring().identity
     sealed = box.seal(values["account"].encode(), f"contract.account {values['id']}").hex()
-    return Line(values["id"], stated | {"account": sealed})
+    return RequestLine(values["id"], stated | {"account": sealed})
 
 
-def values_of(line: Line) -> dict[str, Any]:
+def values_of(line: RequestLine) -> dict[str, Any]:
     """Return the contract that a line asks for, as its row was read."""
     stated, context = dict(line.asked), f"contract.account {line.subject}"
     stated["account"] = keys.keyring().identity.open(bytes.fromhex(stated["account"]), context).decode()
     return stated | {key: date.fromisoformat(stated[key]) for key in ("from", "to") if key in stated}
 
 
-def perform(session: Session, request: ChangeRequest, lines: Sequence[Line], by: str) -> None:
+def perform(session: Session, request: ChangeRequest, lines: Sequence[RequestLine], by: str) -> None:
     """Make the contracts, in the asker's name. Raises Overtaken when one of them can no longer be made."""
     events.wait(session)
     rows = [Row(n, values_of(line), []) for n, line in enumerate(lines, 1)]
@@ -270,7 +270,7 @@ def perform(session: Session, request: ChangeRequest, lines: Sequence[Line], by:
     importer.write(session, changes, request.id, request.asked_by, confirmed_by=by)
 
 
-def shown(session: Session, lines: Sequence[Line]) -> list[Shown]:
+def shown(session: Session, lines: Sequence[RequestLine]) -> list[Shown]:
     """Return each contract in words: the payee until then and the new one, with the whole account to compare."""
     found = []
     for line in lines:

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from canteen import clock, events, keychecks
 from canteen.auth import change_requests
-from canteen.auth.change_requests import Line
+from canteen.auth.change_requests import RequestLine
 from canteen.db import db, retried, transaction
 from canteen.errors import Conflict, Invalid, Missing
 from canteen.registry.imports import tables
@@ -94,7 +94,7 @@ class Asking(Protocol):
     """
 
     asks: ClassVar[str]
-    asked: list[Line]
+    asked: list[RequestLine]
     places: set[tuple[str, str]]
 
     @property
@@ -112,7 +112,7 @@ KINDS: Final[dict[str, type[Importer]]] = {
 
 
 @dataclass(slots=True)
-class Report:
+class ImportReport:
     """The result of a file. `run` is the import's id once applied; `already`: this very file was applied before.
 
     secrets   first passwords and PINs of new staff, by login: shown once, kept nowhere
@@ -160,7 +160,7 @@ class Report:
 
 def check(
     path: Path, kind: str, by: str, *, within: Within = None, others: bool = False, limits: Limits = USUAL
-) -> Report:
+) -> ImportReport:
     """Read a file through and say what applying it would do. Writes nothing.
 
     others   entries of a roster that are likely somebody known are said to be other people
@@ -181,7 +181,7 @@ def apply(
     expect: str | None = None,
     others: bool = False,
     limits: Limits = USUAL,
-) -> Report:
+) -> ImportReport:
     """Write the good rows of a file, visible all at once or not at all; a file applied before changes nothing.
 
     expect   the hash that `check` answered: another content raises Changed
@@ -200,12 +200,12 @@ def _answered(table: Table, *, others: bool) -> Table:
     return replace(table, hash=table.hash + OTHERS) if others else table
 
 
-def _noticed(report: Report, table: Table) -> Report:
+def _noticed(report: ImportReport, table: Table) -> ImportReport:
     report.notices += table.notices
     return report
 
 
-def _applied_file(table: Table, kind: str, by: str, name: str, within: Within) -> Report:
+def _applied_file(table: Table, kind: str, by: str, name: str, within: Within) -> ImportReport:
     if _unfinished(db.session(), kind, table.hash):
         return _in_steps(table, by, name, within)
     report = _looked_through(table, kind, by, within)
@@ -244,11 +244,11 @@ def _unfinished(session: Session, kind: str, file_hash: str) -> bool:
     return False
 
 
-def _looked_through(table: Table, kind: str, by: str, within: Within) -> Report:
+def _looked_through(table: Table, kind: str, by: str, within: Within) -> ImportReport:
     session = db.session()
     if (before := _applied(session, kind, table.hash)) is not None:
-        return _again(Report(kind, table.hash), before)
-    report, importer = Report(kind, table.hash), _importer(session, table, kind, within, by)
+        return _again(ImportReport(kind, table.hash), before)
+    report, importer = ImportReport(kind, table.hash), _importer(session, table, kind, within, by)
     for rows in _chunks(importer, table):
         _count(report, rows, importer.plan(session, rows))
         session.rollback()  # on SQLite no reader outlives a page of rows
@@ -257,10 +257,10 @@ def _looked_through(table: Table, kind: str, by: str, within: Within) -> Report:
 
 
 @retried
-def _at_once(table: Table, kind: str, by: str, name: str, within: Within) -> Report:
+def _at_once(table: Table, kind: str, by: str, name: str, within: Within) -> ImportReport:
     with transaction() as session:
         events.wait(session)  # of two files at once, the second is judged by what the first left
-        report, importer = Report(kind, table.hash), _importer(session, table, kind, within, by)
+        report, importer = ImportReport(kind, table.hash), _importer(session, table, kind, within, by)
         if (before := _applied(session, kind, table.hash)) is not None:
             return _again(report, before)
         run = ImportRun(id=str(uuid.uuid4()), kind=kind, file_hash=table.hash, file_name=name[:200], by=by)
@@ -276,20 +276,20 @@ def _at_once(table: Table, kind: str, by: str, name: str, within: Within) -> Rep
     return report
 
 
-def _ask(session: Session, importer: Importer, report: Report, run_id: str, by: str) -> None:
+def _ask(session: Session, importer: Importer, report: ImportReport, run_id: str, by: str) -> None:
     """Ask for all that needs a second person, as one request."""
     if isinstance(importer, Asking) and importer.asked:
         report.waiting = len(importer.asked)
         report.request = change_requests.ask(session, importer.asks, run_id, importer.asked, importer.places, by=by)
 
 
-def _something(report: Report) -> None:
+def _something(report: ImportReport) -> None:
     """Raise NothingToApply when the report has no change."""
     if report.new + report.changed == 0:
         raise NothingToApply(details={f"row {fault.row}": fault.reason for fault in report.faults[:20]})
 
 
-def _in_steps(table: Table, by: str, name: str, within: Within) -> Report:
+def _in_steps(table: Table, by: str, name: str, within: Within) -> ImportReport:
     """Apply a large roster in short transactions, judged without locks and made visible by one flip; no till waits.
 
     New elders are staged, unseen; what changes of elders known before is made ready and written with the flip, under
@@ -299,7 +299,7 @@ def _in_steps(table: Table, by: str, name: str, within: Within) -> Report:
     run = _begun(table, by, name) if _unfinished(db.session(), Roster.template.kind, table.hash) else None
     staged = set[uuid.UUID]()
     for _ in range(PASSES):
-        report, importer = Report(Roster.template.kind, table.hash), Roster(db.session(), within, by)
+        report, importer = ImportReport(Roster.template.kind, table.hash), Roster(db.session(), within, by)
         importer.likely_are_others = table.hash.endswith(OTHERS)
         head, ready = events.head(db.session())[0], importer.ready(())
         for rows in _chunks(importer, table):
@@ -343,13 +343,13 @@ class _Flip:
 
 
 @retried
-def _flipped(importer: Roster, ready: Ready, report: Report, flip: _Flip) -> Report | None:
+def _flipped(importer: Roster, ready: Ready, report: ImportReport, flip: _Flip) -> ImportReport | None:
     """Make all of it visible; None when somebody changed one of these elders since the rows were judged."""
     by = flip.by
     with transaction() as session:
         events.wait(session)
         if (before := _applied(session, report.kind, report.file_hash)) is not None:
-            return _again(Report(report.kind, report.file_hash), before)
+            return _again(ImportReport(report.kind, report.file_hash), before)
         if importer.overtaken(session, ready, flip.head, flip.staged):
             return None
         run_id, begun = flip.run
@@ -411,7 +411,7 @@ def _chunks(importer: Importer, table: Table) -> Iterator[list[Row]]:
         yield part
 
 
-def _count(report: Report, rows: Sequence[Row], changes: Sequence[Any]) -> None:
+def _count(report: ImportReport, rows: Sequence[Row], changes: Sequence[Any]) -> None:
     report.rows += len(rows)
     for change in changes:
         setattr(report, change.kind, getattr(report, change.kind) + 1)
@@ -426,14 +426,14 @@ def _applied(session: Session, kind: str, file_hash: str) -> ImportRun | None:
     return session.execute(query.where(ImportRun.state == "applied").limit(1)).scalar_one_or_none()
 
 
-def _again(report: Report, before: ImportRun) -> Report:
+def _again(report: ImportReport, before: ImportRun) -> ImportReport:
     report.already, report.run = True, before.id
     report.rows, report.bad = before.rows, before.bad_rows
     report.same = before.rows - before.bad_rows
     return report
 
 
-def _applied_run(run: ImportRun, report: Report, recorded: int) -> ImportRun:
+def _applied_run(run: ImportRun, report: ImportReport, recorded: int) -> ImportRun:
     report.run = run.id
     run.state, run.at, run.applied_event = "applied", clock.now(), recorded
     run.rows, run.bad_rows, run.report = report.rows, report.bad, json.dumps(report.doc(), ensure_ascii=False)

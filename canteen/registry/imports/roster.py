@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from canteen import clock
 from canteen.auth import change_requests
-from canteen.auth.change_requests import Line
+from canteen.auth.change_requests import RequestLine
 from canteen.errors import Refusal
 from canteen.places import Area, Canteen
 from canteen.registry import benefit_gains, documents, elders, fact_requests, facts, keys, likely_same
@@ -40,9 +40,9 @@ from canteen.registry.imports.columns import (
     whole,
     written_day,
 )
+from canteen.registry.labels import CLASSES, DOCUMENTS, SEXES, STATUSES, code_of
 from canteen.registry.models import Elder, ElderFact, ElderIdentity, IdentityKey
 from canteen.registry.text_forms import close_up, name_of, phone_of
-from canteen.registry.words import CLASSES, DOCUMENTS, SEXES, STATUSES, code_of
 from canteen.rulebooks.models import RulebookVersion
 
 SOURCE: Final = "import"
@@ -162,7 +162,7 @@ class Roster:
         self._seen: dict[str, int] = {}
         self._spoken: dict[str, bool] = dict.fromkeys(CLASSES, True)
         self._today = clock.today()
-        self.asked: list[Line] = []
+        self.asked: list[RequestLine] = []
         self.places: set[tuple[str, str]] = set()
         self._people: dict[likely_same.Key, list[tuple[int, frozenset[str]]]] = {}
         self.likely_are_others = False
@@ -200,7 +200,7 @@ class Roster:
         return changes
 
     def _check_likely(
-        self, row: Row, document: Document, there: dict[likely_same.Key, list[likely_same.Entry]], *, known: bool
+        self, row: Row, document: Document, there: dict[likely_same.Key, list[likely_same.RosterEntry]], *, known: bool
     ) -> None:
         """Hold back a new entry that is likely a person of the roster, or of another row, until it is answered."""
         key = _likely_key(row, document)

@@ -12,13 +12,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen.auth import change_requests, guard, people
-from canteen.auth.change_requests import Line
+from canteen.auth.change_requests import RequestLine
 from canteen.auth.models import Person
 from canteen.auth.reach import Reach
 from canteen.places import Area, Canteen, Operator
 from canteen.registry.imports.columns import BadCell, Column, Row, Template, code, one_of, text
+from canteen.registry.labels import NODES
 from canteen.registry.text_forms import close_up
-from canteen.registry.words import NODES
 from canteen.web.security import settings
 
 _TABLES: Final[dict[str, type[Area | Operator | Canteen]]] = {
@@ -78,7 +78,7 @@ class Staff:
         self._names: dict[str, str] = {}
         self._roles: dict[str, set[str]] = {}
         self.secrets: dict[str, str] = {}
-        self.asked: list[Line] = []
+        self.asked: list[RequestLine] = []
         self.places: set[tuple[str, str]] = set()
         self.waiting = 0
 

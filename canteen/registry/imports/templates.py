@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from canteen.places import Area
 from canteen.registry.imports.columns import Template
 from canteen.registry.imports.tables import BESIDE
-from canteen.registry.words import LEVELS
+from canteen.registry.labels import LEVELS
 
 TEXT: Final = "@"  # a cell of this format keeps 18 digits as they are typed
 PREPARED: Final = 2000  # rows that are text cells from the start; the column's format covers the rest

@@ -16,7 +16,7 @@ from canteen.auth.guard import Permission, allowed
 from canteen.db import db
 from canteen.errors import Refusal
 from canteen.places import Area, Canteen
-from canteen.registry.words import CANTEEN_CLASSES, CLASSES
+from canteen.registry.labels import CANTEEN_CLASSES, CLASSES
 from canteen.rulebooks import yaml_reader, yaml_writer
 from canteen.rulebooks.models import RulebookDraft
 from canteen.rulebooks.publications import RulebookFaulty

@@ -20,7 +20,7 @@ from canteen.auth import guard
 from canteen.auth.guard import NotCovered, Permission, allowed
 from canteen.db import db, transaction
 from canteen.policy.canonical import Document
-from canteen.registry.words import CLASSES
+from canteen.registry.labels import CLASSES
 from canteen.rulebooks.models import RulebookVersion, Simulation
 from canteen.ruledesk.desk.blueprint import REFUSED, covers, document_of, done, need, reachable
 from canteen.ruledesk.editor import drafts

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from canteen import money
 from canteen.policy import days
 from canteen.policy.grammar import BENEFITS
-from canteen.registry.words import CANTEEN_CLASSES, CLASSES, GRADES, STATUSES
+from canteen.registry.labels import CANTEEN_CLASSES, CLASSES, GRADES, STATUSES
 
 Names = Mapping[str, str]
 """Names of areas and canteens by code; a code without one is shown as it is."""

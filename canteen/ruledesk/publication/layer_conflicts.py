@@ -23,7 +23,7 @@ from canteen.policy import quote as engine
 from canteen.policy.case import DAY_KINDS, MODES, PERIODS, Diner, Meal
 from canteen.policy.lint import stable_id
 from canteen.policy.rules import Rulebook
-from canteen.registry.words import CLASSES
+from canteen.registry.labels import CLASSES
 from canteen.rulebooks.models import LAYERS
 from canteen.ruledesk.proposal import Joined, Layers, Proposal, on_any_day
 from canteen.ruledesk.simulation.usage_replay import CountedFor, UsageReplay

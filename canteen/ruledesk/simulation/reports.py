@@ -13,8 +13,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen.keyset import reader
+from canteen.registry.labels import CLASSES
 from canteen.registry.models import ElderIdentity
-from canteen.registry.words import CLASSES
 from canteen.rulebooks.models import Simulation
 from canteen.ruledesk.editor.prose import PAYERS
 from canteen.settlement.closing import parties

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from canteen import clock
 from canteen.money import show
 from canteen.policy.rulebook import GUARD
-from canteen.registry.words import CLASSES, STATUSES
+from canteen.registry.labels import CLASSES, STATUSES
 from canteen.rulebooks.models import JoinedRulebook
 from canteen.settlement.labels import say
 
