@@ -26,7 +26,7 @@ def revaluation_of(share_n: int) -> int:
 
 
 class Period(Base):
-    """From/to that a claim covers, both ends included. One gap-free chain a contract; only ever open -> closed."""
+    """Span of days that one claim covers, both ends included. One gap-free chain per contract; only ever open -> closed."""
 
     __tablename__ = "period"
     __table_args__ = (
@@ -47,7 +47,7 @@ class Period(Base):
 
 
 class Account(Base):
-    """One purse of a fund at a contract. `fund` is '' for the elders' own money."""
+    """One account of a fund at a contract. `fund` is '' for the elders' own money."""
 
     __tablename__ = "account"
     __table_args__ = (
@@ -63,7 +63,7 @@ class Account(Base):
 
 
 class Transfer(Base):
-    """Money between two accounts, once and for ever. A mistake is answered by a counter-transfer (decision 0006).
+    """Amount moved between two accounts; never changed. A mistake is corrected by a counter-transfer (decision 0006).
 
     Booked to the period of `service_day` if that is open, else to the earliest open one: trigger.
     """

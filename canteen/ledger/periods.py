@@ -1,6 +1,6 @@
 """A contract's gap-free chain of periods, and the gate that a booking locks while it writes (decision 0006).
 
-Locks: `gate` shares the period's row, `flip` takes it alone; so a sale is wholly before a close or wholly after.
+Locks: `gate` locks the period's row in shared mode, `flip` exclusively; so a sale is wholly before a close or after it.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ _OPEN_FROM = Prepared(
 
 
 def gate(session: Session, contract: Contract, day: date) -> Period:
-    """The period that a booking of service day `day` belongs to, its row shared until the transaction ends.
+    """Lock and return the period for bookings of service day `day`, in shared mode until the transaction ends.
 
-    It is the period of the day if that is open, else the earliest open one; the chain grows as needed. The answer
-    tells the row and is none of the session's.
+    It is the period of the day if that is open, else the earliest open one; missing periods are added. The returned
+    object is not attached to the session.
     """
     while True:
         for number, district, first, last in _OPEN_FROM.rows(session, {"contract": contract.id, "day": day}):
@@ -59,7 +59,7 @@ def gate(session: Session, contract: Contract, day: date) -> Period:
 
 
 def _grow(session: Session, contract: Contract, day: date) -> None:
-    """Add periods until an open one ends on or after `day`. Two that grow at once make the same rows."""
+    """Add periods until an open one ends on or after `day`. Concurrent calls make the same rows."""
     last, open_to = session.execute(
         select(func.max(Period.to_day), func.max(Period.to_day).filter(Period.state == "open")).where(
             Period.contract_id == contract.id
@@ -82,7 +82,7 @@ def _grow(session: Session, contract: Contract, day: date) -> None:
 
 
 def span_from(first: date) -> clock.Span:
-    """The period that begins on `first`, to the end of its month as this installation counts months."""
+    """Return the period from `first` to the end of its month, as this installation counts months."""
     return clock.Span(first, clock.Span.month(first, begins=config.current().period_from).last)
 
 
@@ -117,14 +117,14 @@ def lock_for_close(session: Session, period_id: int) -> Period | None:
 
 
 def _witnessed_day(session: Session) -> date:
-    """Today by the database's clock too: on a host that runs a day ahead no period ends before its last meals."""
+    """Return today by the database's clock: a host whose clock runs a day ahead must not close a period too early."""
     if session.get_bind().dialect.name != "postgresql" or clock.moved():
         return clock.today()
     return clock.business_day(time_at(session))
 
 
 def chain(session: Session, contract_id: str) -> list[Period]:
-    """All periods of a contract, oldest first."""
+    """Return all periods of a contract, oldest first."""
     return list(
         session.execute(select(Period).where(Period.contract_id == contract_id).order_by(Period.from_day)).scalars()
     )

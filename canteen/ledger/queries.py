@@ -1,4 +1,4 @@
-"""What stands on accounts of one kind, as SQL: the sign of a transfer is decided here.
+"""SQL for the balance of accounts of one kind: the only place that decides the sign of a transfer.
 
 By kind, over any contracts: join both ends with `with_ends`, then sum `net(kind)` or select `signed(kind)`.
 By account, where one contract's few accounts are known: `signed_at` and `touching` need no join.
@@ -36,17 +36,17 @@ def with_ends(query: Select[*Ts]) -> Select[*Ts]:
 
 
 def signed(kind: str) -> ColumnElement[int]:
-    """Fen of a transfer as accounts of `kind` see it: above zero when it enters, below when it leaves, else 0."""
+    """Return the fen of a transfer with its sign for accounts of `kind`: positive in, negative out, else 0."""
     return case((TARGET.kind == kind, Transfer.fen), (SOURCE.kind == kind, -Transfer.fen), else_=0)
 
 
 def net(kind: str) -> ColumnElement[int]:
-    """Sum of what entered accounts of `kind` less what left them, in a query with both ends."""
+    """Sum what entered accounts of `kind` less what left them, in a query with both ends."""
     return func.sum(signed(kind))
 
 
 def of_kind(kind: str) -> ColumnElement[bool]:
-    """Transfers into or out of accounts of `kind`, in a query with both ends."""
+    """Select transfers into or out of accounts of `kind`, in a query with both ends."""
     return or_(SOURCE.kind == kind, TARGET.kind == kind)
 
 
@@ -57,10 +57,10 @@ def account_ids(contract_id: str, kind: str, *, fund: str | None = None) -> Sele
 
 
 def signed_at(accounts: Collection[int]) -> ColumnElement[int]:
-    """Fen of a transfer that touches one of these accounts: above zero when it enters, below when it leaves."""
+    """Return the fen of a transfer with its sign for these accounts: positive in, negative out."""
     return case((Transfer.target_id.in_(accounts), Transfer.fen), else_=-Transfer.fen)
 
 
 def touching(accounts: Collection[int]) -> ColumnElement[bool]:
-    """Transfers into or out of one of these accounts."""
+    """Select transfers into or out of one of these accounts."""
     return or_(Transfer.target_id.in_(accounts), Transfer.source_id.in_(accounts))

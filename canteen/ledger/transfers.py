@@ -20,7 +20,7 @@ from canteen.prepared import database_of
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Fen (> 0) from one kind of account of a contract's fund to another, and why."""
+    """Fen (> 0) to be moved from one kind of account of a contract's fund to another, with the reason."""
 
     fund: str
     source: str
@@ -41,7 +41,7 @@ def post(session: Session, period: Period, moves: Sequence[Move]) -> None:
 
 
 def rows(session: Session, period: Period, moves: Sequence[Move]) -> list[dict[str, Any]]:
-    """The rows that `post` writes, for who writes them together with others."""
+    """Make the rows that `post` writes, for callers that write them together with other rows."""
     ends = {(move.fund, kind) for move in moves for kind in (move.source, move.target)}
     accounts = _accounts(session, period.contract_id, ends) if ends else {}
     at = clock.now()
@@ -68,7 +68,7 @@ def rows(session: Session, period: Period, moves: Sequence[Move]) -> list[dict[s
 
 
 def _accounts(session: Session, contract_id: str, ends: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
-    """Ids of a contract's accounts by (fund, kind); those that are missing are opened."""
+    """Return the ids of a contract's accounts by (fund, kind); open those that are missing."""
     where = (database_of(session), contract_id)
     if ends <= _seen.get(where, {}).keys():
         return _seen[where]
@@ -91,14 +91,14 @@ _seen: dict[Any, dict[tuple[str, str], int]] = {}
 
 
 def forget() -> None:
-    """Remember no account: one seen inside a transaction that was rolled back would be refused for ever."""
+    """Clear the cache of accounts: one opened in a transaction that was rolled back does not exist."""
     _seen.clear()
 
 
 def balances(
     session: Session, contract_id: str, *, period_ids: Iterable[int] | None = None
 ) -> dict[tuple[str, str], Fen]:
-    """What stands on each (fund, kind) of a contract, over all or some periods; 'granted' and 'elder' are below zero."""
+    """Return the balance in fen of each (fund, kind) of a contract; 'granted' and 'elder' are negative."""
     result: dict[tuple[str, str], Fen] = {}
     for end, sign in ((Transfer.target_id, 1), (Transfer.source_id, -1)):
         account = aliased(Account)

@@ -1,8 +1,8 @@
-"""What tablets were acknowledged and this database does not hold: it was restored from an older backup.
+"""Records that were acknowledged to tablets but are missing here: the database was restored from an older backup.
 
-At each contact a tablet tells, for each epoch of its numbers, the highest that this incarnation acknowledged. Where
-that is more than the database holds, a row of `tablet_ahead` remembers it until the numbers have come: a later sale
-would hide what is missing before it.
+At each contact a tablet sends, for each epoch of its numbers, the highest that this incarnation acknowledged. If that
+is more than the database has, a row of `tablet_ahead` keeps it until the numbers have arrived: a later sale would
+hide the gap before it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _NOTED = Prepared(
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Numbers of one epoch that a tablet was acknowledged, both ends included."""
+    """Run of acknowledged numbers of one epoch, both ends included."""
 
     epoch: int
     first: int
@@ -51,7 +51,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What a contact is answered: the incarnation, and the runs that this database lacks; None where nothing is told."""
+    """Answer to a contact: the incarnation, and the runs missing in this database; None for a revoked tablet."""
 
     incarnation: str
     behind: list[Run] | None
@@ -59,9 +59,9 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """A tablet that knows more than the database: `lacking` numbers of `run`, known since `since` (UTC).
+    """A tablet that is ahead of the database: `lacking` numbers of `run` are missing, known since `since` (UTC).
 
-    `renewed`: the incarnation was renewed after that, so the tablet sends them again at its next contact.
+    renewed  the incarnation was renewed after that, so the tablet sends them again at its next contact
     """
 
     tablet: str
@@ -78,10 +78,10 @@ class Ahead:
 
 
 def hear(tablet: Tablet, said: Mapping[str, str]) -> Heard:
-    """Take in what a tablet says it was acknowledged, and tell what it should not believe kept here.
+    """Record what a tablet says was acknowledged to it, and return the runs that are missing here.
 
     said    `incarnation`, and `acknowledged` as 'epoch/number,epoch/number'. What cannot be read, or was
-            acknowledged by another incarnation, counts as not said: no claim may stop a sale.
+            acknowledged by another incarnation, is ignored: no statement of a tablet may stop a sale.
     """
     session, tablet_id = db.session(), tablet.id
     current = incarnation.current(session)
@@ -100,7 +100,7 @@ def hear(tablet: Tablet, said: Mapping[str, str]) -> Heard:
 
 
 def tablets_ahead(session: Session) -> list[Ahead]:
-    """Every tablet that knows more than the database, by canteen and name."""
+    """List every tablet that is ahead of the database, by canteen and name."""
     current = incarnation.current(session)
     query = select(TabletAhead, Tablet).join(Tablet, Tablet.id == TabletAhead.tablet_id)
     query = query.order_by(Tablet.canteen_id, Tablet.name, Tablet.id, TabletAhead.epoch)
@@ -114,17 +114,17 @@ def tablets_ahead(session: Session) -> list[Ahead]:
 
 
 def calling(found: Iterable[Ahead]) -> list[Ahead]:
-    """Those that call for a new incarnation: in use, and acknowledged by the present one."""
+    """Select those that need a new incarnation: in use, and acknowledged by the present one."""
     return [each for each in found if not each.renewed and not each.revoked]
 
 
 def trouble() -> str | None:
-    """CODE when a tablet calls for a new incarnation: for /healthz."""
+    """Return CODE if a tablet needs a new incarnation: for /healthz."""
     return CODE if calling(tablets_ahead(db.session())) else None
 
 
 def _read(said: Mapping[str, str]) -> dict[int, int]:
-    """The highest number acknowledged by epoch; of an epoch named twice the higher one."""
+    """Parse the highest acknowledged number of each epoch; of an epoch named twice, the higher one."""
     text, acknowledged = said.get("acknowledged", ""), dict[int, int]()
     if len(text) > 256 or not _SAID.fullmatch(text):
         return acknowledged
@@ -136,7 +136,7 @@ def _read(said: Mapping[str, str]) -> dict[int, int]:
 
 
 def _beyond(session: Session, tablet_id: str, acknowledged: Mapping[int, int]) -> Iterable[Run]:
-    """What of `acknowledged` goes beyond what the database holds."""
+    """Yield the runs of `acknowledged` that are missing in the database."""
     for epoch, number in acknowledged.items():
         highest = _HIGHEST.rows(session, {"tablet": tablet_id, "epoch": epoch})
         held = highest[0][0] if highest else 0
@@ -145,7 +145,7 @@ def _beyond(session: Session, tablet_id: str, acknowledged: Mapping[int, int]) -
 
 
 def _noted(session: Session, tablet_id: str) -> dict[int, tuple[Run, str]]:
-    """By epoch, what is remembered of a tablet, and the incarnation that it was acknowledged by."""
+    """Read the known missing run of each epoch of a tablet, and the incarnation that acknowledged it."""
     rows = _NOTED.rows(session, {"tablet": tablet_id})
     return {epoch: (Run(epoch, held + 1, acknowledged), by) for epoch, held, acknowledged, by in rows}
 
@@ -156,7 +156,7 @@ def _covers(noted: Mapping[int, tuple[Run, str]], run: Run, current: str) -> boo
 
 
 def _note(tablet_id: str, runs: Iterable[Run], current: str) -> None:
-    """Remember runs; of one that is remembered already the wider ends hold, and under one incarnation its first time."""
+    """Store missing runs; a stored one is widened, and keeps its first time while the incarnation is the same."""
     with transaction() as session:
         session.get_one(Tablet, tablet_id, with_for_update=True)  # one at a time for each tablet
         query = select(TabletAhead).where(TabletAhead.tablet_id == tablet_id)
@@ -187,7 +187,7 @@ def _forget_what_came(tablet_id: str, noted: Mapping[int, tuple[Run, str]]) -> N
 
 
 def _lacking(session: Session, tablet_id: str, run: Run) -> int:
-    """How many numbers of `run` the database does not hold; none that two people declared lost."""
+    """Count the numbers of `run` that are missing, without those that two people declared lost."""
     left = list(
         lost_numbers.without(
             lost_numbers.Run(run.epoch, run.first, run.last), lost_numbers.confirmed(session, tablet_id)

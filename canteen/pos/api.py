@@ -29,7 +29,7 @@ class AskedLine(Strict):
 
 
 class AskedSale(Strict):
-    """A scan or a credential told before, or a guest; lines of the menu or one amount."""
+    """A scan, a credential from an earlier answer, or a guest; with lines of the menu or one amount."""
 
     scan = fields.String(load_default=None, allow_none=True, validate=validate.Length(1, 512))
     credential = fields.String(load_default=None, allow_none=True, validate=validate.Regexp(r"\A[0-9a-f]{64}\Z"))
@@ -66,7 +66,7 @@ class RecordsIn(Strict):
 @bp.arguments(QuotesIn)
 @bp.response(200)
 def quotes(asked: dict[str, Any]) -> dict[str, Any]:
-    """Quote a checkout: list price, shares, due, and a stamp for each sale. Nothing is kept."""
+    """Quote a checkout: list price, shares, due, and a stamp for each sale. Nothing is stored."""
     session = db.session()
     canteen_id = _own(g.tablet, asked["canteen"])
     wanted = [
@@ -112,12 +112,12 @@ def bring(batch: dict[str, Any]) -> dict[str, Any]:
 
 
 def _notices(result: records.Result) -> dict[str, str]:
-    """What the cashier is to be told of each sale, by its id."""
+    """Return the message to the cashier about each sale, by its id."""
     return notices.sentences((each.sale, each.fen, each.reason) for each in result.excluded)
 
 
 def _own(tablet: Tablet, canteen_id: str) -> str:
-    """A tablet sells at its own canteen; another's does not exist for it."""
+    """Refuse a canteen other than the tablet's own as if it did not exist."""
     if canteen_id != tablet.canteen_id:
         raise places.NoCanteen
     return canteen_id

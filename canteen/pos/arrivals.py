@@ -1,4 +1,4 @@
-"""A record at the door: kept as sent, once."""
+"""Arrivals of records, stored once and exactly as sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from canteen.pos.models import Record
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What came, from which tablet, of which canteen, when."""
+    """One envelope with its tablet, the tablet's canteen, and the instant of arrival."""
 
     envelope: Envelope
     tablet_id: str
@@ -25,7 +25,7 @@ class Arrival:
 
 
 def keep(session: Session, arrival: Arrival, *, state: str = "accepted", reason: str = "") -> int:
-    """Store the record as sent and answer its id. One that waited in quarantine is named as resolved."""
+    """Store the record as sent and return its id. It refers to the same record in quarantine, if any, as resolved."""
     waiting = stored(session, arrival, state="quarantined") if state == "accepted" else None
     wanted = {**row(arrival), "state": state, "reason": reason, "resolves": waiting}
     number: int = session.execute(insert(Record).returning(Record.id), wanted).scalar_one()
@@ -33,7 +33,7 @@ def keep(session: Session, arrival: Arrival, *, state: str = "accepted", reason:
 
 
 def row(arrival: Arrival) -> dict[str, Any]:
-    """The row of an accepted record that did not wait in quarantine."""
+    """Make the row of an accepted record that did not wait in quarantine."""
     sent = arrival.envelope
     return {
         "tablet_id": arrival.tablet_id,
@@ -57,7 +57,7 @@ def row(arrival: Arrival) -> dict[str, Any]:
 
 
 def stored(session: Session, arrival: Arrival, *, state: str) -> int | None:
-    """Id of this very record if it came before and is in `state`."""
+    """Return the id of this same record if it arrived before and is in `state`."""
     sent = arrival.envelope
     return session.execute(
         select(Record.id).where(
@@ -71,8 +71,8 @@ def stored(session: Session, arrival: Arrival, *, state: str) -> int | None:
 
 
 def stated_day(tablet_at: str, arrived_at: datetime) -> date:
-    """The day of a stored record by its tablet's clock, or by its arrival where that tells no possible time.
+    """Return the day of a stored record by its tablet's clock, or by its arrival if that time is impossible.
 
-    Records in quarantine are kept whatever they say, and are part of their tablet's chain all the same.
+    Records in quarantine are stored whatever they contain and belong to their tablet's chain too.
     """
     return clock.business_day(clock.read(tablet_at) or arrived_at)

@@ -1,4 +1,4 @@
-"""What the desk says of tablets that know more than the database: on their pages, and above its first page."""
+"""Notices about tablets that are ahead of the database: on their pages, and above the desk's first page."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from canteen.web import nav
 
 
 def register(app: Flask) -> None:
-    """Let the tablets' pages say it, and the desk's first page."""
+    """Show the notices on the tablets' pages and the desk's first page."""
     app.jinja_env.globals["tablets_ahead"] = tablets_ahead
     nav.tell("behind", _behind)
 
 
 def tablets_ahead() -> dict[str, list[str]]:
-    """Sentences about each tablet, by its id, that was acknowledged more than the database holds."""
+    """Return the sentences about each tablet that is ahead of the database, by tablet id."""
     found: dict[str, list[str]] = {}
     for each in acknowledgements.tablets_ahead(db.session()):
         found.setdefault(each.tablet, []).append(_sentence(each))
@@ -42,7 +42,7 @@ def _sentence(each: Ahead) -> str:
 
 
 def _behind() -> Iterator[nav.Notice]:
-    """That the database is older than its tablets know, told to whoever sees one of these."""
+    """Warn that the database is older than its tablets, if the reader may see one of these tablets."""
     seen = guard.scope(Permission.SEE_TABLETS)
     calling = acknowledgements.calling(acknowledgements.tablets_ahead(db.session())) if seen else []
     if count := len({each.tablet for each in calling if seen.covers(each.canteen)}):

@@ -1,4 +1,4 @@
-"""Ringing up: one checkout, one transaction, by decisions 0003, 0005 and 0006. The hot path.
+"""Booking of a checkout in one transaction (decisions 0003, 0005 and 0006). The hot path.
 
 The price is the one quoted at the scan; nothing here changes what the elder paid. What our own quote or a
 taken slot does not cover is excluded from the claim in the same transaction, with its reason.
@@ -45,7 +45,7 @@ class ForeignCanteen(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Booked:
-    """'created', 'kept' (booked, with fen excluded from the claim) or 'have' (booked before); what was excluded."""
+    """Outcome 'created', 'kept' (booked, with fen excluded from the claim) or 'have' (booked before); the exclusions."""
 
     outcome: str
     excluded: tuple[tuple[uuid.UUID, Fen, str], ...]
@@ -54,8 +54,8 @@ class Booked:
 def ring_up(session: Session, order: Checkout, arrival: Arrival) -> Booked:
     """Book one checkout: its sales, slots and transfers, all or nothing, inside the caller's transaction.
 
-    Safe to repeat for ever (P1). Raises SaleConflict: same id, other content (P2); ElderUnknown, QuoteInconsistent,
-    NoCanteen, NoContract: the record waits in quarantine. Raises slots.RetryTransaction: run it again, whole.
+    Idempotent (P1). Raises SaleConflict: same id, other content (P2); ElderUnknown, QuoteInconsistent, NoCanteen,
+    NoContract: the record waits in quarantine. Raises slots.RetryTransaction.
     """
     if order.sales[0].canteen != arrival.canteen_id:
         raise ForeignCanteen
@@ -84,7 +84,7 @@ def ring_up(session: Session, order: Checkout, arrival: Arrival) -> Booked:
 
 
 def _fits(stamp: stamps.Stamp, sale: SaleOrder) -> bool:
-    """Whether the stamp was given for what was sold."""
+    """Tell whether the stamp was issued for what was sold."""
     return (
         stamp.canteen == sale.canteen
         and stamp.input_hash == sale.input_hash
@@ -96,7 +96,7 @@ def _fits(stamp: stamps.Stamp, sale: SaleOrder) -> bool:
 
 
 def _persons(session: Session, order: Checkout, place: Place) -> dict[uuid.UUID, Known]:
-    """What is known of each elder of the checkout. Raises ElderUnknown."""
+    """Read what is known of each elder of the checkout. Raises ElderUnknown."""
     try:
         return {sale.elder: pricing.known(session, sale.elder, place) for sale in order.sales if sale.elder}
     except NoElder as error:
@@ -112,9 +112,9 @@ _HEAD_AND_KEYS = Prepared(
 
 
 def _before(session: Session, order: Checkout, place: Place) -> Booked | None:
-    """What was answered when these sales came before. Looked up after the locks: two tabs may race.
+    """Return the earlier answer if these sales arrived before. Looked up after the locks: two tabs may race.
 
-    Raises slots.RetryTransaction when something happened since the place was read: a merge may have changed whom to lock.
+    Raises slots.RetryTransaction if an event was recorded since the place was read: a merge may change whom to lock.
     """
     wanted = {sale.id: sale.content_hash for sale in order.sales}
     rows = _HEAD_AND_KEYS.rows(session, {"ids": list(wanted)})
@@ -135,6 +135,6 @@ def _before(session: Session, order: Checkout, place: Place) -> Booked | None:
 
 
 def _eaten(sale: SaleOrder, place: Place, persons: dict[uuid.UUID, Known]) -> tuple[Known | None, Meal]:
-    """Who ate what, as the rules see it."""
+    """Return who ate what, as the rules see it."""
     meal = pricing.meal_of(place, sale.mode, sale.lines, sale.amount)
     return persons.get(sale.elder) if sale.elder else None, meal

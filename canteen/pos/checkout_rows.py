@@ -1,6 +1,6 @@
-"""Writing a checkout: every row of every table, in one statement where the database has it.
+"""Writing of a checkout: every row of every table, on PostgreSQL in one statement.
 
-On PostgreSQL the rows travel as JSON and one data-modifying statement inserts them all: the round trips, not the
+There the rows are sent as JSON and one data-modifying statement inserts them all: the round trips, not the
 disk, are what a sale costs (measured: `make bench`). On SQLite there are no round trips, and each table has its own.
 """
 
@@ -42,7 +42,7 @@ PLACES = 16  # at most so many sales in a record; see `arrival_of`
 
 
 def arrival_of(record: Any, place: Any = 0) -> Any:
-    """Number a sale over the whole city: in the order of records, and by its place (0 first) within one.
+    """Return the number of a sale over the whole city: in the order of records, and by its place (0 first) within one.
 
     Takes integers or SQL columns.
     """
@@ -68,7 +68,7 @@ _WAITING = text(_SAME_WAITING.replace("x.", ":"))  # the same record, kept when 
 
 
 def write(session: Session, rows: Checked) -> None:
-    """Insert the record and everything that hangs on it. Whatever a constraint refuses, refuses all."""
+    """Insert the record and everything that belongs to it. If a constraint refuses one row, nothing is inserted."""
     if connection_of(session).dialect.name == "postgresql":
         tables = {model.__tablename__: _json(model, rows.tables.get(model, ())) for model in ORDER}
         _statement().rows(session, {"record": _json(Record, [rows.record]), **tables})
@@ -85,7 +85,7 @@ def write(session: Session, rows: Checked) -> None:
 
 
 def _numbered(model: type[Base], row: Row, record_id: int) -> dict[str, Any]:
-    """The row by name of column, with the record's id where a column speaks of it."""
+    """Return the row by column name, with the record's id in the columns that need it."""
     if model is Sale:
         return {**row, "record_id": record_id, "arrival": arrival_of(record_id, row["arrival"])}
     if model is Payment:
@@ -96,14 +96,14 @@ def _numbered(model: type[Base], row: Row, record_id: int) -> dict[str, Any]:
 
 @cache
 def _insert(model: type[Base]) -> Insert:
-    """The table's own statement, built once: an insert through the mapper costs some four times as much."""
+    """Build the table's insert statement once: an insert through the mapper costs some four times as much."""
     statement = insert(Base.metadata.tables[model.__tablename__])
     return statement.returning(statement.table.c.id) if model is Record else statement
 
 
 @cache
 def _statement() -> Prepared:
-    """The one statement, built once: a part for each table, all seeing the new record's id."""
+    """Build the statement once: a part for each table, all seeing the new record's id."""
     parts = [f"new_record AS (INSERT INTO record {_selected(Record)} RETURNING id)"]
     for model in ORDER:
         ending = " ON CONFLICT DO NOTHING" if model in INTERNED else ""
@@ -112,7 +112,7 @@ def _statement() -> Prepared:
 
 
 def _selected(model: type[Base]) -> str:
-    """'(columns) SELECT … FROM rows given as JSON', with the record's id where a column speaks of it."""
+    """Build '(columns) SELECT … FROM rows given as JSON', with the record's id in the columns that need it."""
     table = model.__tablename__
     names = [name for name in _columns(model).values() if not (name == "id" and model in (Record, Transfer))]
     of_record = {"record_id": "new_record.id", "arrival": f"new_record.id * {PLACES} + x.arrival"}
@@ -127,7 +127,7 @@ def _selected(model: type[Base]) -> str:
 
 @cache
 def _columns(model: type[Base]) -> dict[str, str]:
-    """Attribute -> column name."""
+    """Map attribute names to column names."""
     return {attribute.key: attribute.columns[0].name for attribute in inspect(model).column_attrs}
 
 
@@ -138,5 +138,5 @@ def _json(model: type[Base], rows: Sequence[Row]) -> str:
 
 
 def _text(value: object) -> str:
-    """Days, instants and ids as PostgreSQL reads them; bytes in its hex form."""
+    """Write days, instants and ids as PostgreSQL reads them; bytes in its hex form."""
     return "\\x" + value.hex() if isinstance(value, bytes) else str(value)

@@ -1,4 +1,4 @@
-"""Bodies of records encrypted by a tablet to the server's key, so that what waits in a tablet tells nobody anything.
+"""Encryption of record bodies by a tablet to the server's key, so that nobody can read what waits in a tablet.
 
 ECIES from what every browser has. A fresh P-256 key of the tablet and the server's public point agree on a secret
 (ECDH); HKDF-SHA-256 over it, with INFO and both points as its info, gives 32 bytes of key and 12 of nonce for
@@ -45,19 +45,19 @@ class CipherBroken(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """What a tablet encrypts to: `point` is uncompressed, `id` names it in the envelope (16 hex digits of its hash)."""
+    """Key that tablets encrypt to: `point` is uncompressed, `id` names it in the envelope (16 hex digits of its hash)."""
 
     id: str
     point: bytes
 
 
 def public_key() -> PublicKey:
-    """The key of this installation."""
+    """Return the public key of this installation."""
     return _pair(config.current().secret("stamp"))[1]
 
 
 def opened(sent: Envelope) -> Envelope:
-    """The envelope with its clear body. Raises KeyUnknown, CipherBroken; a body sent in clear is left as it is."""
+    """Return the envelope with its body decrypted. Raises KeyUnknown, CipherBroken; a body sent in clear is left as it is."""
     if sent.cipher != ENCRYPTED:
         return sent
     private, public = _pair(config.current().secret("stamp"))
@@ -74,7 +74,7 @@ def opened(sent: Envelope) -> Envelope:
 
 
 def encrypted(body: bytes, to: PublicKey, record_hash: str) -> str:
-    """A clear body as a tablet would send it encrypted: for the tests and the demo city."""
+    """Encrypt a clear body as a tablet would: for the tests and the demo city."""
     own = ec.generate_private_key(_CURVE)
     point = _point(own)
     theirs = ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, to.point)
@@ -97,6 +97,6 @@ def _point(private: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _agreed(secret: bytes, fresh: bytes, server: bytes) -> tuple[bytes, bytes]:
-    """Key and nonce. A fresh pair is used once, so the nonce may follow from it."""
+    """Derive key and nonce. A fresh key pair is used once, so the nonce may be derived from it."""
     found = HKDF(hashes.SHA256(), 44, None, INFO + fresh + server).derive(secret)
     return found[:32], found[32:]

@@ -2,7 +2,7 @@
 
 What a tablet did online carries the server's stamp. What it did alone is believed when it is all of one piece: it was
 not heard at the time stated, its clock was measured before and ran on without a break, the chain of its records has
-no gap, it told at the first contact afterwards that the record was there, and it was not alone for too long.
+no gap, at the first contact afterwards it reported that the record existed, and it was not alone for too long.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BRINGING = timedelta(hours=1)  # from the first contact to the last record of wh
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What a tablet told at a contact: its newest record, its monotonic clock, how far its clock was ahead of ours."""
+    """State that a tablet sent at a contact: its newest record, its monotonic clock, how far its clock was ahead of ours."""
 
     epoch: int
     number: int
@@ -36,7 +36,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A time in which the tablet was not heard, with what it told before and after; None where it told nothing."""
+    """A time in which the tablet was not heard, with the states it sent before and after; None where it sent none."""
 
     from_at: datetime
     until_at: datetime
@@ -48,7 +48,7 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of one sale that claims an earlier day than that of its arrival.
+    """Facts about one sale that claims an earlier day than that of its arrival.
 
     stated      the instant of the meal by the tablet's clock, corrected by what it measured
     same_day    whether that lies on the day the sale is booked on
@@ -74,7 +74,7 @@ class Evidence:
 
 
 def doubt(sale: Evidence) -> FlagOrNone:
-    """Why the day is not proven, one of flags.DATED; '' where it is."""
+    """Return why the day is not proven, one of flags.DATED; '' if it is proven."""
     age = sale.arrived - sale.stated
     if not sale.same_day:
         return flags.DATED_OTHERWISE
@@ -92,7 +92,7 @@ def doubt(sale: Evidence) -> FlagOrNone:
 
 
 def _of_silence(sale: Evidence, since: Sequence[Silence]) -> FlagOrNone:
-    """The same of a sale made in the first of these silences."""
+    """Return the same for a sale made in the first of these silences."""
     alone = since[0]
     before = alone.before
     if before is None or alone.number is None or alone.skew_ms is None:

@@ -1,4 +1,4 @@
-"""The envelope of a record: numbered, chained by hash, read in one way for ever (protocol version 1).
+"""The envelope of a record: numbered and chained by hash; the format of version 1 never changes.
 
 The hash of version 1 is SHA-256 over these texts joined by newlines: v, tablet, epoch, number, prev, at, mono,
 boot, kind, SHA-256 of the clear body: the same whether the body travels in clear or encrypted. The tablet's twin is
@@ -81,7 +81,7 @@ class Envelope:
 
     @property
     def at(self) -> datetime:
-        """The tablet's clock. Raises ClockImpossible where it tells no possible time."""
+        """Return the time of the tablet's clock. Raises ClockImpossible."""
         found = clock.read(self.at_text)
         if found is None:
             raise ClockImpossible
@@ -89,17 +89,17 @@ class Envelope:
 
     @property
     def reference(self) -> str:
-        """'epoch/number', by which an answer names the record."""
+        """Return 'epoch/number', by which an answer names the record."""
         return f"{self.epoch}/{self.number}"
 
     @property
     def whole(self) -> bool:
-        """Whether the hash is that of the content, once the body is in clear."""
+        """Tell whether the hash is that of the content; the body must be decrypted."""
         return self.hash == record_hash(self)
 
 
 def read(document: object) -> Envelope:
-    """An envelope from decoded JSON. Raises EnvelopeMalformed naming the fields."""
+    """Read an envelope from decoded JSON. Raises EnvelopeMalformed naming the fields."""
     try:
         data: dict[str, Any] = _read(document)
     except wire_format.Wrong as error:
@@ -121,7 +121,7 @@ def read(document: object) -> Envelope:
 
 
 def record_hash(envelope: Envelope) -> str:
-    """The hash that version 1 gives to this content."""
+    """Compute the hash that version 1 gives to this content."""
     parts = (
         str(envelope.version),
         envelope.tablet,
@@ -149,7 +149,7 @@ def seal(
     mono_ms: int,
     boot: str,
 ) -> dict[str, Any]:
-    """An envelope as a tablet would send it, ready for JSON: for the demo city and the tests."""
+    """Make an envelope as a tablet would send it, ready for JSON: for the demo city and the tests."""
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     document: dict[str, Any] = {
         "v": VERSION,

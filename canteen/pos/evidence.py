@@ -1,4 +1,4 @@
-"""What the server knows of when a sale was made and by whom: gathered at arrival, judged by `dating`.
+"""Evidence of when a sale was made and by whom: gathered at arrival, judged by `date_proof`.
 
 A meal served is booked in any case, on the day that it claims. Where nothing proves that day, or the cashier named was
 not logged in at the tablet, the sale is flagged and claims nothing until a reviewer has looked at it.
@@ -34,7 +34,7 @@ def flags(
     times: Sequence[Times],
     stamped: Sequence[Stamp | None],
 ) -> list[tuple[Flag, ...]]:
-    """Of each sale of the checkout what is not proven: self_dated with its reason, cashier_not_logged_in, clock_day."""
+    """Flag what is not proven of each sale: self_dated with its reason, cashier_not_logged_in, clock_day."""
     asked_for = all(stamp is not None and stamp.cashier == order.cashier for stamp in stamped)
     absent = () if asked_for or _on_duty(session, order, arrival, times) else (NOT_LOGGED_IN,)
     today = clock.business_day(arrival.at, turns_at=place.canteen.day_turns_at)
@@ -51,7 +51,7 @@ def flags(
 
 
 def _on_duty(session: Session, order: Checkout, arrival: Arrival, times: Sequence[Times]) -> bool:
-    """Whether the cashier was logged in when each sale was made; when it arrived, where no clock tells when that was."""
+    """Tell whether the cashier was logged in at each sale, or at its arrival if no clock tells the time of the sale."""
     when = {timed.estimated_at for timed in times}
     if all(contacts.on_duty(session, arrival.tablet_id, order.cashier, at) for at in when):
         return True
@@ -91,9 +91,9 @@ def _silence(row: TabletSilence) -> Silence:
 
 
 def _chained(session: Session, arrival: Arrival, since: int) -> int:
-    """The least number, not below `since`, from which on all records up to this one are here.
+    """Return the lowest number >= `since` from which on all records up to this one have arrived.
 
-    Its own number where it does not name the hash of the one before it.
+    It is this record's own number if that does not carry the hash of the record before it.
     """
     sent, number = arrival.envelope, arrival.envelope.number
     if number == 1:
@@ -112,7 +112,7 @@ def _chained(session: Session, arrival: Arrival, since: int) -> int:
 
 
 def _over_a_turn_of_days(session: Session, arrival: Arrival, place: Place) -> bool:
-    """Whether the tablet may have made the sale on an earlier day: it was not heard from then until just now."""
+    """Tell whether the sale may be of an earlier day: the tablet was not heard from then until just now."""
     silences = contacts.silences(session, arrival.tablet_id, arrival.at - date_proof.BRINGING)
     turns = place.canteen.day_turns_at
     return bool(silences) and clock.business_day(silences[0].from_at, turns_at=turns) < place.day

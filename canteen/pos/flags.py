@@ -1,7 +1,7 @@
 """Codes noted of a sale as it arrives, and which of them leave its subsidy out of the claim.
 
-Each code stands in exactly one of UNCLAIMABLE, RELEASABLE and NOTED. The counter, the corrections and the second
-computation of a closed period all ask these sets; a code written by the counter has the type `Flag`, made here alone.
+Each code is in exactly one of UNCLAIMABLE, RELEASABLE and NOTED. The counter, the corrections and the audit of a closed
+period all use these sets; codes written by the counter have the type `Flag`, made only here.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ SELF_DATED: Final = Flag("self_dated")
 NOT_LOGGED_IN: Final = Flag("cashier_not_logged_in")
 
 CLOCK: Final = Flag("clock")  # off by more than five minutes
-CLOCK_DAY: Final = Flag("clock_day")  # the tablet's clock told another day, or nothing tells which day it was
+CLOCK_DAY: Final = Flag("clock_day")  # the tablet's clock shows another day, or nothing proves the day
 CLOCK_UNMEASURED: Final = Flag("clock_unmeasured")
 DAY_PROVISIONAL: Final = Flag("day_provisional")  # a rule asks the kind of day, and the year's calendar is not entered
 CASHIER_UNKNOWN: Final = Flag("cashier_unknown")
 CASHIER_NO_RIGHT: Final = Flag("cashier_no_right")
 INPUT_DIFFERS: Final = Flag("input_differs")
 
-# Why a past day is not proven; told besides SELF_DATED
+# Why a past day is not proven; noted besides SELF_DATED
 DATED_OTHERWISE: Final = Flag("dated_otherwise")  # the time stated is of another day than the sale's
 DATED_LONG_AGO: Final = Flag("dated_long_ago")  # stamped, but more than a year back
 DATED_UNMEASURED: Final = Flag("dated_unmeasured")  # the tablet's clock was not measured in that page load
 DATED_TOO_LONG: Final = Flag("dated_too_long")  # alone for longer than the canteen may be
 DATED_IN_CONTACT: Final = Flag("dated_in_contact")  # the tablet was heard at that time, and did not bring it
-DATED_UNTOLD: Final = Flag("dated_untold")  # at a contact the tablet told nothing of itself
+DATED_UNTOLD: Final = Flag("dated_untold")  # at a contact the tablet sent no state of itself
 DATED_RESTARTED: Final = Flag("dated_restarted")  # not the measured page load, or its monotonic clock does not agree
 DATED_NUMBERS: Final = Flag("dated_numbers")  # numbered before that time, or after the first contact that followed
 DATED_CLOCK_SET: Final = Flag("dated_clock_set")  # the tablet's clock was set meanwhile
@@ -65,4 +65,4 @@ DATED: Final = frozenset(
 NOTED: Final = DATED | {
     CLOCK, CLOCK_DAY, CLOCK_UNMEASURED, DAY_PROVISIONAL, CASHIER_UNKNOWN, CASHIER_NO_RIGHT, INPUT_DIFFERS,
 }  # fmt: skip
-"""Flags that leave the claim as it is: a finding or a remark tells of them."""
+"""Flags that leave the claim as it is: they appear in a finding or a remark."""

@@ -1,4 +1,4 @@
-"""Which life of this installation's database it is: a tablet that meets another one sends again all that it keeps."""
+"""Incarnation of this installation's database: a tablet that meets another one sends again all that it keeps."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class NothingCalls(Conflict):
 
 
 def current(session: Session) -> str:
-    """The incarnation as the database says at this moment, never kept in memory; '' before `canteen init`."""
+    """Read the present incarnation, never cached; '' before `canteen init`."""
     found: str | None = session.execute(select(Installation.incarnation)).scalar_one_or_none()
     return found or ""
 
 
 def renew(*, by: str, because: list[str], force: bool = False) -> str:
-    """Give the database a new random incarnation and answer it; running servers tell it from their next answer on.
+    """Give the database a new random incarnation and return it; running servers send it from their next answer on.
 
-    because    what calls for it, for the event; without anything `force` is needed
+    because    the reasons, for the event; without any, `force` is needed
     Raises NothingCalls, NotInstalled.
     """
     if not because and not force:

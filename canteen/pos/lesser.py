@@ -27,10 +27,10 @@ Borne = Counter[str]
 
 
 def borne(sold: Sequence[Part], ours: Iterable[Part]) -> list[Borne]:
-    """What our quote bears of each share as sold.
+    """Return what our quote bears of each share as sold.
 
-    The sum over the shares of a fund is the lesser of what was sold and of what is ours. What the same rule gave goes
-    to its share first; the rest is taken in the order of the shares, from our rules in their order.
+    The sum over the shares of a fund is the lesser of the sold and our sum. A rule's amount goes to the share of the
+    same rule first; the rest is assigned in the order of the shares, from our rules in their order.
     """
     left: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for part in ours:
@@ -47,5 +47,5 @@ def borne(sold: Sequence[Part], ours: Iterable[Part]) -> list[Borne]:
 
 
 def by_rules(taken: Borne, rules: Iterable[str]) -> Fen:
-    """How much of a share is borne by some of our rules."""
+    """Sum the fen of a share that are borne by these rules."""
     return sum(taken[rule] for rule in rules)

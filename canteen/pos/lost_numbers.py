@@ -1,7 +1,7 @@
-"""Numbers of tablets that will never come: a run of them is declared lost by one person and confirmed by another.
+"""Tablet numbers that will never arrive: a run of them is declared lost by one person and confirmed by another.
 
-Only numbers known to be missing now can be declared; each run stands for itself, so that what
-goes missing later in the same epoch is told again.
+Only numbers known to be missing now can be declared. Runs are declared one by one, so that numbers that go missing
+later in the same epoch are reported again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class NotMissing(Conflict):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Run:
-    """Numbers of one epoch, both ends included."""
+    """Run of numbers of one epoch, both ends included."""
 
     epoch: int
     first: int
@@ -42,9 +42,9 @@ class Run:
 
 
 def missing(session: Session, tablet_id: str) -> list[Run]:
-    """Runs of numbers that a tablet is known to have given and that are not here; lost ones too.
+    """List runs of numbers that a tablet is known to have used and that have not arrived; lost ones too.
 
-    Known from a later number that came, or from what the tablet says it was acknowledged (a restored database).
+    Known from a later number that arrived, or from numbers acknowledged before the database was restored.
     """
     came = select(Record.epoch, Record.number).where(Record.tablet_id == tablet_id).distinct().subquery()
     before = func.lag(came.c.number, 1, 0).over(partition_by=came.c.epoch, order_by=came.c.number)
@@ -61,7 +61,7 @@ def missing(session: Session, tablet_id: str) -> list[Run]:
 
 
 def confirmed(session: Session, tablet_id: str) -> list[Run]:
-    """Runs that two people declared lost."""
+    """List the runs that two people declared lost."""
     query = select(LostNumbers.epoch, LostNumbers.first_number, LostNumbers.last_number).where(
         LostNumbers.tablet_id == tablet_id, LostNumbers.confirmed_by.is_not(None)
     )
@@ -69,7 +69,7 @@ def confirmed(session: Session, tablet_id: str) -> list[Run]:
 
 
 def epochs_cut(session: Session, tablet_id: str) -> list[int]:
-    """Epochs whose end is lost: numbers after the newest one that came. The tablet may give these once more."""
+    """List epochs whose end is lost: numbers after the newest that arrived, which the tablet may use once more."""
     newest = dict[int, int](
         session.execute(
             select(Record.epoch, func.max(Record.number)).where(Record.tablet_id == tablet_id).group_by(Record.epoch)
@@ -79,7 +79,7 @@ def epochs_cut(session: Session, tablet_id: str) -> list[int]:
 
 
 def without(run: Run, gone: Iterable[Run]) -> Iterator[Run]:
-    """What is left of a run without other runs of its epoch."""
+    """Return the parts of a run that are not covered by other runs of its epoch."""
     first = run.first
     for other in sorted(one for one in gone if one.epoch == run.epoch and one.last >= run.first):
         if other.first > run.last:
@@ -92,7 +92,7 @@ def without(run: Run, gone: Iterable[Run]) -> Iterator[Run]:
 
 
 def declare(tablet_id: str, run: Run, reason: str, *, by: str) -> None:
-    """Say that a run of missing numbers is lost for good. Holds once a second person confirms.
+    """Declare a run of missing numbers lost. It takes effect when a second person confirms.
 
     Raises NoTablet, NotMissing, LostRefused, Invalid.
     """
@@ -122,7 +122,7 @@ def declare(tablet_id: str, run: Run, reason: str, *, by: str) -> None:
 
 
 def confirm(lost_id: int, *, by: str) -> None:
-    """The second person's word. Raises NoTablet, LostRefused (done already, or the same person)."""
+    """Confirm a declaration as the second person. Raises NoTablet, LostRefused (done already, or the same person)."""
     with transaction() as session:
         lost = session.get(LostNumbers, lost_id, with_for_update=True)
         if lost is None:

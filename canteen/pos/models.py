@@ -20,7 +20,7 @@ DOUBTED = text(f"(flags LIKE '%{SELF_DATED}%' OR flags LIKE '%{NOT_LOGGED_IN}%')
 
 
 class Record(Base):
-    """What a tablet sent, unchanged. Two with one number and other content are both kept: a fork, named later (P6)."""
+    """Record exactly as a tablet sent it. Two with one number and other content are both kept: a fork (P6)."""
 
     __tablename__ = "record"
     __table_args__ = (
@@ -52,9 +52,9 @@ class Record(Base):
 
 
 class TabletAhead(Base):
-    """A tablet was acknowledged numbers of an epoch that this database does not hold: it is older than they are.
+    """Numbers of an epoch that were acknowledged to a tablet and are missing here: the database was restored.
 
-    State: a row goes when all of its numbers have come.
+    State: a row is deleted when all of its numbers have arrived.
     """
 
     __tablename__ = "tablet_ahead"
@@ -65,14 +65,14 @@ class TabletAhead(Base):
 
     tablet_id: Mapped[str] = mapped_column(ForeignKey("tablet.id"), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    held: Mapped[int]  # highest number held when the tablet told more
-    acknowledged: Mapped[int]  # highest number that the tablet told
+    held: Mapped[int]  # highest number here when the tablet stated a higher one
+    acknowledged: Mapped[int]  # highest number that the tablet stated
     incarnation: Mapped[str]  # which acknowledged it
     since: Mapped[datetime]
 
 
 class SaleKey(Base):
-    """The idempotency key, for ever; never partitioned. Same id with another hash is a conflict (P1, P2)."""
+    """Idempotency key of a sale; never deleted or partitioned. Same id with another hash is a conflict (P1, P2)."""
 
     __tablename__ = "sale_key"
     __table_args__ = {"sqlite_strict": True}
@@ -106,7 +106,7 @@ class Payment(Base):
     contract_id: Mapped[str] = mapped_column(ForeignKey("contract.id"))
     service_month: Mapped[str]
     district_id: Mapped[str]
-    due: Mapped[int]  # sum of the sales' dues as the tablet reckoned it
+    due: Mapped[int]  # sum of the sales' dues as the tablet computed it
     fen: Mapped[int]  # sum of the tenders
 
 
@@ -188,7 +188,7 @@ class Sale(Base):
 
 
 class SaleLine(Base):
-    """What was on the tray, name and price as they were then."""
+    """Item on the tray, with name and price as they were then."""
 
     __tablename__ = "sale_line"
     __table_args__ = (
@@ -206,7 +206,7 @@ class SaleLine(Base):
 
 
 class Share(Base):
-    """Who pays a part of a sale, by which rule and clause, as sold."""
+    """Part of a sale's price with its payer, rule and clause, as sold."""
 
     __tablename__ = "share"
     __table_args__ = (
@@ -230,7 +230,7 @@ class Share(Base):
 
 
 class Surcharge(Base):
-    """What a price list added to the menu's price of a sale, by which rule and clause, as sold."""
+    """Amount that a price list added to the menu's price of a sale, with rule and clause, as sold."""
 
     __tablename__ = "surcharge"
     __table_args__ = (CheckConstraint("fen > 0", name="moves_money"), {"sqlite_strict": True})
@@ -248,8 +248,8 @@ class Surcharge(Base):
 class Slot(Base):
     """One unit of an allowance in use: state, inserted on use, deleted when its use is voided (P11).
 
-    `n` is the least free number under the person's lock, or for a unit of days the civil day.
-    `limited_to` is the limit copied in, so that the row itself refuses to pass it.
+    `n` is the lowest free number under the person's lock; a unit of days also has the civil day.
+    `limited_to` is a copy of the limit, so that a constraint on the row can refuse to exceed it.
     """
 
     __tablename__ = "slot"
@@ -264,14 +264,14 @@ class Slot(Base):
     window: Mapped[str] = mapped_column("window_start", primary_key=True)  # 'day/period', or the first day
     n: Mapped[int] = mapped_column(primary_key=True)
     limited_to: Mapped[int]
-    unit_day: Mapped[date | None]  # for a unit of days: which civil day this number stands for
+    unit_day: Mapped[date | None]  # for a unit of days: the civil day that uses this number
     sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale_key.sale_id"))
 
 
 class AmountUsed(Base):
-    """How much of an amount allowance is used in a window: one row, conditional update, never past the limit.
+    """Fen used of an allowance in a window: one row, updated conditionally, never above the limit.
 
-    A budget has a row a canteen, and all of them together do not pass it.
+    A budget has one row per canteen, and their sum never exceeds it.
     """
 
     __tablename__ = "amount_used"
@@ -289,7 +289,7 @@ class AmountUsed(Base):
 
 
 class Prorating(Base):
-    """What the meals of a budget's window asked of it together when it was over, and how far reading went: once a window.
+    """Total that the meals of a budget's window asked when the window was over, and the newest record read; one per window.
 
     From then on the budget counts as used to that extent, and a void gives nothing back to it.
     """
@@ -311,12 +311,12 @@ class Prorating(Base):
 
     @property
     def room(self) -> int:
-        """What the prorated meals share."""
+        """Return the fen that the prorated meals share."""
         return max(0, self.limit_fen - self.other_fen)
 
 
 class SaleUse(Base):
-    """What a sale asked of an allowance and what it was granted: the fact from which slots can be rebuilt."""
+    """What a sale asked of a limit and was granted: the fact from which slots can be rebuilt."""
 
     __tablename__ = "sale_use"
     __table_args__ = (
@@ -339,7 +339,7 @@ class SaleUse(Base):
 
 
 class AddedUse(Base):
-    """A use that a sale was granted after it was made (rules or facts known late, a reviewer): it took what was free.
+    """Use that was granted after the sale (late rules or facts, or by a reviewer), out of what was free then.
 
     `after_record` is the newest record then: it places the use among the arrivals of sales.
     """
@@ -366,7 +366,7 @@ class AddedUse(Base):
 
 
 class GivenUpUse(Base):
-    """A granted use of a sale that a reviewer moved to another meal: what it took is free again, or the other's.
+    """Granted use that a reviewer moved away from a sale: it is free again, or used by the other meal.
 
     `after_record` is the newest record then: it places the act among the arrivals of sales.
     """
@@ -388,7 +388,7 @@ class GivenUpUse(Base):
 
 
 class Void(Base):
-    """A counter-sale: the sale is undone, with a reason; one a sale."""
+    """Reversal of a sale, with a reason; at most one per sale."""
 
     __tablename__ = "void"
     __table_args__ = (

@@ -1,6 +1,6 @@
-"""What a canteen is told where something of a sale may not be claimed: what happened and what to do.
+"""Messages to a canteen when part of a sale may not be claimed: what happened and what to do.
 
-Fit for the counter: no class, no fund, no rule, no death; whatever touches a person's standing has one common word.
+The elder may read them at the counter: no class, fund, rule or death is named; all personal reasons have one wording.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ ASK_MANAGER = "有疑问请联系食堂负责人。"
 
 
 def what(reason: str) -> str:
-    """What happened, by the stable code of an exclusion."""
+    """Describe what happened, by the stable code of an exclusion."""
     return WHAT.get(reason) or WAITS.get(reason, OTHER)
 
 
 def sentences(excluded: Iterable[tuple[str, Fen, str]]) -> dict[str, str]:
-    """A sentence for each sale of which something was excluded; its parts are told together, with their first reason."""
+    """Write one sentence for each sale with an exclusion: the sum of its parts, with the first reason."""
     fen: dict[str, Fen] = {}
     reasons: dict[str, str] = {}
     for sale, part, reason in excluded:

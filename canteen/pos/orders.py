@@ -1,4 +1,4 @@
-"""What stands in the body of a record: one checkout of 1-10 sales with one payment, or one void.
+"""The body of a record: one checkout of 1-10 sales with one payment, or one void.
 
 Reading is strict in shape and lenient in fact: a meal that was eaten is never refused for what it says,
 only for being unreadable. `content_hash` is over canonical JSON, so key order and number form do not matter (P2).
@@ -128,7 +128,7 @@ class SaleOrder:
 
     @property
     def list_fen(self) -> Fen:
-        """The list price by what was on the tray, or the one amount."""
+        """Return the list price by what was on the tray, or the one amount."""
         return self.amount if self.amount is not None else sum(line.fen * line.quantity for line in self.lines)
 
 
@@ -171,7 +171,7 @@ class VoidOrder:
 
 
 def read_checkout(body: bytes) -> Checkout:
-    """Raises BodyMalformed naming the fields."""
+    """Read the body of a checkout. Raises BodyMalformed naming the fields."""
     document = _decode(body)
     data = _load(_CHECKOUT, document)
     payment = data["payment"]
@@ -205,14 +205,14 @@ def _sale(data: dict[str, Any], raw: dict[str, Any], around: dict[str, Any]) -> 
 
 
 def read_void(body: bytes) -> VoidOrder:
-    """Raises BodyMalformed naming the fields."""
+    """Read the body of a void. Raises BodyMalformed naming the fields."""
     data = _load(_VOID, _decode(body))
     refund = data.pop("refund")
     return VoidOrder(**data, refund_kind=refund["kind"], refund_fen=refund["fen"])
 
 
 def content_hash(document: object) -> str:
-    """SHA-256 of the canonical JSON of what `_decode` read: keys sorted, whole floats as integers, texts as sent."""
+    """Hash the canonical JSON of what `_decode` read (SHA-256): keys sorted, whole floats as integers, texts as sent."""
     try:
         text = json.dumps(document, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
     except RecursionError as error:
@@ -221,7 +221,7 @@ def content_hash(document: object) -> str:
 
 
 def _storable(value: object) -> None:
-    """Raises ValueError for texts that no database keeps: half a character, or NUL."""
+    """Refuse texts that no database can store: half a character, or NUL. Raises ValueError."""
     if isinstance(value, str):
         value.encode()
         if "\0" in value:

@@ -1,6 +1,6 @@
-"""The tablet's shell at /pos, its service worker and manifest. What it shows comes from the API, signed.
+"""The tablet's shell at /pos, its service worker and manifest. Its data comes from the API, signed.
 
-The shell holds nothing of anyone, so anyone may fetch it. The service worker's text begins with the list of files
+The shell contains no personal data, so anyone may fetch it. The service worker's text begins with the list of files
 and their common hash: it changes exactly when one of them does.
 """
 
@@ -30,7 +30,7 @@ bp = Blueprint("tablet", __name__, url_prefix="/pos")
 @bp.get("", strict_slashes=False)
 @public("an empty shell: all it shows is asked for with the tablet's signature")
 def shell() -> Response:
-    """The one page of the tablet."""
+    """Serve the one page of the tablet."""
     page = render_template("pos/index.html", reader=_library("reader/index.js"), wasm=_library(LIBRARY[2]))
     return _answer(page, "text/html")
 
@@ -38,7 +38,7 @@ def shell() -> Response:
 @bp.get("/sw.js")
 @public("part of the shell")
 def service_worker() -> Response:
-    """The service worker; its scope is /pos with all below."""
+    """Serve the service worker; its scope is /pos with all below."""
     text = f"self.SHELL = {json.dumps(_listing())}\n{_text('sw.js')}"
     response = _answer(text, "text/javascript")
     response.headers["Service-Worker-Allowed"] = url_for("tablet.shell")
@@ -48,14 +48,14 @@ def service_worker() -> Response:
 @bp.get("/decoder.js")
 @public("part of the shell")
 def decoder() -> Response:
-    """The worker that reads codes: here, not under /static, so that the service worker keeps it too."""
+    """Serve the worker that reads codes: under /pos, not /static, so that the service worker caches it too."""
     return _answer(_text("devices/decoder.js"), "text/javascript")
 
 
 @bp.get("/manifest.webmanifest")
 @public("part of the shell")
 def manifest() -> Response:
-    """What a tablet needs to put the page on its home screen."""
+    """Serve the manifest with which a tablet puts the page on its home screen."""
     icon = {"src": url_for("static", filename="pos/icon.svg"), "sizes": "any", "type": "image/svg+xml"}
     page = url_for("tablet.shell")
     document = {
@@ -74,7 +74,7 @@ def manifest() -> Response:
 
 
 def _listing() -> dict[str, object]:
-    """Every file of the shell by its address, and the hash of them all."""
+    """List every file of the shell by its address, with the hash of them all."""
     own = [
         url_for("static", filename=path.relative_to(STATIC).as_posix())
         for path in _files()
@@ -95,7 +95,7 @@ def _version(fresh: bool) -> str:
 
 @cache
 def _hash() -> str:
-    """Over names and contents of all that the shell is made of; vendored files change by their version alone."""
+    """Hash names and contents of all files of the shell; vendored files change only with their version."""
     whole = hashlib.sha256()
     for path in [*_files(), INDEX, Path(__file__)]:
         whole.update(f"{path.relative_to(ROOT)}\n".encode())

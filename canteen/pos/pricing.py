@@ -1,6 +1,6 @@
-"""The server's own quote of a sale: gathers what the engine needs, asks it, and keeps the whole input beside it.
+"""The server's own quote of a sale: gathers what the engine needs, asks it, and returns the whole input beside it.
 
-Values in, a Quote out; what was taken of the limits is read by the caller, under its locks (decision 0005).
+Values in, a Quote out; the usage of limits is read under the caller's locks (decision 0005).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class CannotPrice(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where and when: all that the sales of one checkout have in common. `contract` is None without a valid one."""
+    """Place, day and rules that the sales of one checkout have in common. `contract` is None without a valid one."""
 
     canteen: Canteen
     contract: Contract | None
@@ -74,7 +74,7 @@ class Priced:
 
 
 def place_at(session: Session, canteen_id: str, at: datetime) -> Place:
-    """Where and when a meal scanned at `at` belongs. Flags: outside_window, closed_day, no_contract. Raises NoCanteen."""
+    """Find day, period and rules of a meal scanned at `at`; flags outside_window, closed_day, no_contract. Raises NoCanteen."""
     head = events.head(session)
     found = canteen_day(session, canteen_id, clock.business_day(at), head)
     day = clock.business_day(at, turns_at=found.canteen.day_turns_at)
@@ -104,18 +104,18 @@ _lives: events.Kept[credentials.Life] = events.Kept(20_000)
 
 
 def known(session: Session, elder_id: uuid.UUID, place: Place) -> Known:
-    """What is known of an elder on the place's day: most often read at the scan a moment before. Raises NoElder."""
+    """Read what is known of an elder on the place's day; usually cached since the scan. Raises NoElder."""
     return _known.get(session, place.head, (elder_id, place.day), lambda: elders.known(session, elder_id, place.day))
 
 
 def holder_of(session: Session, credential: str, place: Place, at: datetime) -> uuid.UUID | None:
-    """Whose credential this was at an instant; None when it was nobody's or dead then."""
+    """Return the elder whose credential this was at an instant; None if it was nobody's or dead then."""
     life = _lives.get(session, place.head, credential, lambda: credentials.life(session, credential))
     return credentials.holder(life, at=at)
 
 
 def meal_of(place: Place, mode: str, lines: Sequence[Line], amount: int | None) -> Meal:
-    """The meal as the rules see it."""
+    """Make the meal as the rules see it."""
     contract = place.contract
     return case.Meal(
         day=clock.civil(place.day),
@@ -182,7 +182,7 @@ def lock_limits(session: Session, place: Place, eaten: Sequence[tuple[Known | No
 def shared_limits(
     book: InForce, diner: Diner, meal: Meal, person: Known | None
 ) -> tuple[set[uuid.UUID], dict[slots.Key, Fen]]:
-    """Return the households and the budgets, with their limits, that a meal may use: no person's row stands for them."""
+    """Return the households and the budgets, with their limits, that a meal may use: they have no person's row to lock."""
     households, budgets = set[uuid.UUID](), dict[slots.Key, Fen]()
     shared = [ref.allowance for ref in book.book.limit_refs if ref.allowance.scope in ("household", "budget")]
     limits = {allowance.id: allowance.limit for allowance in shared}
@@ -233,7 +233,7 @@ def count_lent(usages: slots.Usages, book: InForce, diner: Diner, meal: Meal) ->
 
 
 def diner_of(person: Known | None, kind: str = "guest") -> Diner:
-    """The person as the rules see them, or somebody who is no elder."""
+    """Return the person as the rules see them, or a diner of `kind` who is no elder."""
     return person.diner if person else Diner(kind=kind)
 
 
@@ -258,18 +258,18 @@ def _engine_usage(usages: slots.Usages) -> tuple[case.Taken, ...]:
 
 
 def sold_quote(document: dict[str, Any]) -> Quote:
-    """The quote that a sale was made under. Raises Refused."""
+    """Read the quote that a sale was made under. Raises Refused."""
     return _quote_of(json.dumps(document))
 
 
 @lru_cache(2000)
 def _quote_of(text: str) -> Quote:
-    """At noon a canteen sells the same few quotes again and again; each is checked once."""
+    """Check and cache a quote: at noon a canteen sells the same few quotes again and again."""
     return engine.read_quote(json.loads(text))
 
 
 def sold_input(document: dict[str, Any], own: Priced) -> tuple[str, str]:
-    """Hash and canonical text of the input that a tablet quoted from, most often our own. Raises Refused."""
+    """Return hash and canonical text of the input that a tablet quoted from, usually our own. Raises Refused."""
     if json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")) == own.body:
         return own.hash, own.body
     body = canonical(document)
@@ -323,11 +323,11 @@ def with_supposed(usages: slots.Usages, supposed: Supposed, ids: CountedIds, day
 
 
 def say(quote: Quote) -> str:
-    """The sentence that a cashier can read aloud."""
+    """Write the sentence that a cashier can read aloud."""
     return engine.say(quote).counter
 
 
 @lru_cache(2000)
 def explain(quote: Quote) -> str:
-    """The sentence that an auditor can check."""
+    """Write the sentence that an auditor can check."""
     return engine.say(quote).audit

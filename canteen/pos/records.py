@@ -1,7 +1,7 @@
-"""The only way in for what tablets did: `accept` (decision 0003). Online is a batch of one.
+"""Acceptance of records from tablets (decision 0003). A tablet that is online sends batches of one.
 
-Each record is booked in its own transaction, so a bad one never blocks the next (P5). What cannot be booked
-is kept as sent, in quarantine, with a reason; what was booked before is answered again, for ever (P1).
+Each record is booked in its own transaction, so a bad one never blocks the next (P5). A record that cannot be booked
+is stored as sent, in quarantine, with a reason; one that was booked before gets the same answer again (P1).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Unexpected(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Excluded:
-    """Fen of a sale that its claim will not hold, and why."""
+    """Fen of a sale that its claim will not contain, with the reason."""
 
     sale: str
     fen: int
@@ -70,7 +70,7 @@ class Excluded:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one record: created, have, kept (with exclusions), quarantined, refused or later."""
+    """Outcome of one record: created, have, kept (with exclusions), quarantined, refused or later."""
 
     id: str
     outcome: str
@@ -81,10 +81,9 @@ class Result:
 
 
 def accept(batch: Sequence[object], tablet: Tablet) -> list[Result]:
-    """Book a tablet's records in the order given and answer one result each. Never raises for what a record says.
+    """Book a tablet's records in the order given and return one result each. Never raises for the content of a record.
 
-    What a tablet that was shut out still brings waits in quarantine: whoever holds it may not book, and a meal
-    served before is not lost.
+    Records of a revoked tablet wait in quarantine: its present owner may not book, and no meal served before is lost.
     """
     whose = (tablet.id, tablet.canteen_id, tablet.revoked_at is not None)
     db.session.rollback()  # what was read to let the tablet in holds up no writer
@@ -125,16 +124,16 @@ def _later(arrival: Arrival) -> Result:
 
 
 def _named(document: object) -> str:
-    """What an unreadable envelope calls itself, so that the tablet can tell which it was."""
+    """Return the 'epoch/number' of an unreadable envelope, so that the tablet can tell which it was."""
     if isinstance(document, dict):
         return f"{str(document.get('epoch'))[:20]}/{str(document.get('number'))[:20]}"
     return "?"
 
 
 def _book_surely(arrival: Arrival) -> Result:
-    """`_book`, again where another came first: the next look finds what it did.
+    """Book the record, with retries after a lost race: the next attempt sees what the other did.
 
-    Raises Conflict and PaymentTaken when the record never fits; a record that only met a crowd comes again later.
+    Raises Conflict and PaymentTaken if the record can never be booked; after too many lost races it is sent again later.
     """
     for tried in range(TRIES_IN_A_CROWD):
         try:
@@ -154,13 +153,13 @@ def _book_surely(arrival: Arrival) -> Result:
 
 
 def _constraint_of(error: IntegrityError) -> str:
-    """The constraint that refused, without the values."""
+    """Return the name of the constraint that refused, without the values."""
     return str(error.orig).splitlines()[0][:120]
 
 
 @retried
 def _book(arrival: Arrival) -> Result:
-    """One record, one transaction. Raises a Refusal for what must wait in quarantine."""
+    """Book one record in one transaction. Raises a Refusal for what must wait in quarantine."""
     sent = arrival.envelope
     _check(arrival)
     if sent.kind == "checkout":
@@ -193,7 +192,7 @@ def _check(arrival: Arrival) -> None:
 
 
 def _quarantine(arrival: Arrival, refusal: Refusal) -> Result:
-    """Keep a record that cannot be booked, visible and whole; sent again it waits there still."""
+    """Store a record that cannot be booked, whole and visible to reviewers; sending it again changes nothing."""
     sent = arrival.envelope
     try:
         with transaction() as session:

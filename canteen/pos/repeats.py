@@ -1,6 +1,6 @@
-"""What the counter is told when limits leave a meal without support: which time the limit counts, and no more.
+"""Message to the counter when limits leave a meal without subsidy: it names the limit's window, and no more.
 
-Fit for the counter: neither the rule nor the standing that it asks for is named.
+The elder may read it at the counter: neither the rule nor the class that it asks for is named.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WHEN = {
 
 
 def message(book: Rulebook, priced: Priced) -> str:
-    """The sentence for a meal that no fund pays because of a limit; '' for any other. A canteen's own price stays."""
+    """Write the message for a meal that no fund pays because of a limit; '' for any other."""
     over = {passed.rule for passed in priced.quote.passed if passed.why == "used_up"}
     if not over or any(share.payer != "concession" for share in priced.quote.shares):
         return ""
@@ -49,7 +49,7 @@ def _ended(bill: Bill, ref: LimitRef) -> bool:
 
 
 def _limit_refs(rule: Rule, bill: Bill) -> Iterator[LimitRef]:
-    """The limits of the tier that the diner is in."""
+    """Yield the limits of the tier that the diner is in."""
     step = step_for(rule, bill)
     if step is not None:
         yield from step.limits

@@ -32,7 +32,7 @@ def of_checkout(
     place: Place,
     period: Period,
 ) -> Checked:
-    """Everything that will stand of this checkout, by table."""
+    """Make all rows of this checkout, by table."""
     keys = {"service_month": clock.month_of(place.day), "district_id": place.canteen.district_id}
     month = {"service_month": keys["service_month"]}
     inputs = {hash_: body for j in judged for hash_, body in ((j.own.hash, j.own.body), j.sold_input)}
@@ -120,7 +120,7 @@ def _share(sale_id: uuid.UUID, verdict: Verdict) -> dict[str, Any]:
 
 
 def _moves(order: Checkout, judged: Sequence[Judged], place: Place) -> Iterator[Move]:
-    """Subsidies granted -> open, what may not be claimed open -> excluded, donations, and the elders' own money."""
+    """Yield the moves: subsidies granted -> open, the unclaimable open -> excluded, donations, the elders' own money."""
     for j in judged:
         for verdict in j.verdicts:
             share = verdict.share

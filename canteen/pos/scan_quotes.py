@@ -1,4 +1,4 @@
-"""Quotes at the scan: reads, and promises nothing. The answer carries a stamp that the sale brings back (decision 0003)."""
+"""Quotes at the scan, read only. The answer carries a stamp that the sale sends back (decision 0003)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ItemUnknown(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One sale to be quoted: whose scan (or credential told by a former answer), or a guest; what is on the tray."""
+    """One sale to be quoted: a scan, a credential from an earlier answer, or a guest; and what is on the tray."""
 
     scan: str | None
     credential: str | None
@@ -42,7 +42,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One sale quoted. `repeat`: what the counter is told where limits leave no support for it; '' for most."""
+    """One sale quoted. `repeat`: the message to the counter if limits leave no subsidy for it; '' for most."""
 
     elder_id: uuid.UUID | None
     credential: str | None
@@ -60,7 +60,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Quoted:
-    """A whole checkout quoted at `at`; what is odd about it stands in the place's flags."""
+    """A whole checkout quoted at `at`; the place's flags say what is unusual about it."""
 
     at: datetime
     place: Place
@@ -113,7 +113,7 @@ def quote(
 
 
 def menu_on(session: Session, canteen_id: str, place: Place) -> list[MenuItem]:
-    """What is on the menu of the place's day, all periods, in its order."""
+    """List the menu of the place's day, all periods, in its order."""
     return list(
         session.execute(
             select(MenuItem)

@@ -1,6 +1,6 @@
-"""When a meal was really served: the server's stamp if there is one, else the tablet's clock corrected (decision 0003).
+"""When a meal was served: by the server's stamp if there is one, else by the tablet's clock, corrected (decision 0003).
 
-A meal eaten is never moved for a wrong clock: the estimate stands, and what is odd becomes a flag for the close.
+A meal is never moved for a wrong clock: the estimate is booked, and doubts become flags for the close.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Times:
 
 
 def of(sale: SaleOrder, order: Checkout, arrival: Arrival, stamp: Stamp | None) -> Times:
-    """The times of one sale. Flags: clock (over 5 minutes off), clock_day, clock_unmeasured."""
+    """Estimate the times of one sale. Flags: clock (over 5 minutes off), clock_day, clock_unmeasured."""
     sent = arrival.envelope
     flags: list[Flag] = []
     if stamp is not None:
@@ -61,7 +61,7 @@ def of(sale: SaleOrder, order: Checkout, arrival: Arrival, stamp: Stamp | None) 
 
 
 def _shifted(at: datetime, offset_ms: int | None) -> datetime | None:
-    """Tablet time corrected by the offset it measured; None for no offset, or one that leads to no possible time."""
+    """Correct the tablet's time by the offset it measured; None without an offset, or if the time is impossible."""
     try:
         shifted = None if offset_ms is None else at + timedelta(milliseconds=offset_ms)
     except OverflowError:
@@ -70,7 +70,7 @@ def _shifted(at: datetime, offset_ms: int | None) -> datetime | None:
 
 
 def meal_period(windows: Sequence[Window], minute: int) -> tuple[str, bool]:
-    """The meal period at `minute` of the day, and whether it lies in a window; outside all, the nearest one's name."""
+    """Return the meal period at `minute` of the day (outside all windows, the nearest) and whether it lies in a window."""
     for window in windows:
         if window.contains(minute):
             return window.period, True

@@ -17,7 +17,7 @@ from canteen import config
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What the server said at `at_ms` (milliseconds since 1970, UTC). Hashes in hex, `due` in fen."""
+    """Statement of the server at `at_ms` (milliseconds since 1970, UTC). Hashes in hex, `due` in fen."""
 
     tablet: str
     at_ms: int
@@ -35,15 +35,15 @@ class Stamp:
 
 
 def instant(now: datetime) -> datetime:
-    """The instant a stamp tells: `now` in whole milliseconds, rounded up.
+    """Round `now` up to whole milliseconds, as a stamp carries it.
 
-    Never before what the quote could see: a card given out a moment ago would count as nobody's at the sale.
+    Rounded down it could lie before a card was given out a moment ago, which would be nobody's at the sale.
     """
     return now + timedelta(microseconds=-now.microsecond % 1000)
 
 
 def issue(stamp: Stamp) -> str:
-    """The stamp as opaque text."""
+    """Issue the stamp as opaque text."""
     values = (stamp.tablet, stamp.at_ms, stamp.canteen, stamp.elder, stamp.credential)
     rest = (stamp.input_hash, stamp.rulebook, stamp.due, stamp.cashier)
     body = json.dumps([*values, *rest], separators=(",", ":")).encode()
@@ -51,7 +51,7 @@ def issue(stamp: Stamp) -> str:
 
 
 def read(text: str | None, *, tablet: str) -> Stamp | None:
-    """The stamp that this server gave to this tablet; None for anything else."""
+    """Read a stamp that this server gave to this tablet; None for anything else."""
     if not text:
         return None
     head, _, tail = text.partition(".")

@@ -1,4 +1,4 @@
-"""What a tablet asks before and beside selling: to be let in, what to show, who works on it, a manager's word."""
+"""API of a tablet besides selling: enrolment, what to show, log-in, and a manager's approval."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class RecordKey(Strict):
 
 
 class Run(Strict):
-    """Numbers of an epoch, both ends included."""
+    """Run of numbers of an epoch, both ends included."""
 
     epoch = fields.Integer(required=True)
     first = fields.Integer(required=True)
@@ -66,7 +66,7 @@ class Run(Strict):
 
 
 class Contact(Strict):
-    """What every contact answers: which installation this is, and what of the tablet's acknowledged numbers it lacks."""
+    """Part of every answer: the incarnation, and which of the tablet's acknowledged numbers are missing here."""
 
     incarnation = fields.String(required=True)
     behind = fields.List(fields.Nested(Run), required=True)
@@ -142,7 +142,7 @@ class Given(Strict):
 @bp.arguments(Enrolment)
 @bp.response(201, Enrolled)
 def enrol(asked: dict[str, Any]) -> dict[str, Any]:
-    """Let this tablet in. Repeating with the same code and key answers the same tablet."""
+    """Enrol this tablet. Repeating with the same code and key returns the same tablet."""
     tablet_id = tablets.enrol(asked["code"], _key(asked["public_key"]), asked["tablet"])
     session = db.session()
     tablet = session.get_one(Tablet, tablet_id)
@@ -159,7 +159,7 @@ def enrol(asked: dict[str, Any]) -> dict[str, Any]:
 @tablet_signed
 @bp.response(200, Pinged)
 def ping() -> dict[str, Any]:
-    """Whether this tablet can reach us, asked every quarter of a minute; and what time it is."""
+    """Answer a tablet that checks its connection, every quarter of a minute, with the time."""
     return {**_contact(), "at": _now()}
 
 
@@ -167,7 +167,7 @@ def ping() -> dict[str, Any]:
 @tablet_signed
 @bp.response(200, Boot)
 def boot() -> dict[str, Any]:
-    """What the tablet shows today: canteen, points, windows, menu, who may log in."""
+    """Return what the tablet shows today: canteen, points, windows, menu, who may log in."""
     contact = _contact()
     session, tablet = db.session(), g.tablet
     canteen = places.canteen(session, tablet.canteen_id)
@@ -200,7 +200,7 @@ def boot() -> dict[str, Any]:
 @bp.arguments(PinLogin)
 @bp.response(201, LoggedIn)
 def log_in(asked: dict[str, str]) -> Response:
-    """A cashier's PIN opens a session on this tablet alone; the cookie `till` carries it."""
+    """Open a session of a cashier on this tablet by PIN; the cookie `till` carries it."""
     entered = logins.by_pin(asked["person"], asked["pin"], g.tablet, Permission.SELL)
     session = db.session()
     manager = guard.scope_of(session, entered.person_id, Permission.VOID_ANY).covers(g.tablet.canteen_id)
@@ -231,7 +231,7 @@ def log_out() -> Response:
 @bp.arguments(NewPin)
 @bp.response(204)
 def change_pin(asked: dict[str, str]) -> Response:
-    """The cashier chooses a PIN of his own; whoever else was logged in as him is logged out."""
+    """Set the PIN that the cashier chose; all other sessions of the cashier end."""
     person_id, tablet_id = g.person.id, g.tablet.id
     logins.by_pin(person_id, asked["pin"], g.tablet, Permission.SELL, opens=False)
     with transaction() as session:
@@ -248,7 +248,7 @@ def change_pin(asked: dict[str, str]) -> Response:
 @bp.arguments(Asking)
 @bp.response(201, Given)
 def approve(asked: dict[str, Any]) -> dict[str, str]:
-    """A manager's PIN allows the void of one sale from this tablet."""
+    """Issue the approval of one void from this tablet by a manager's PIN."""
     sale_id: uuid.UUID = asked["sale"]
     tablet_id = g.tablet.id
     entered = logins.by_pin(asked["manager"], asked["pin"], g.tablet, Permission.VOID_ANY, opens=False)

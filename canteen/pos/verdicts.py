@@ -1,6 +1,6 @@
-"""What our own quote bears of each share of a sale as sold, and what the sale takes of the limits.
+"""Verdicts on a sale: what our own quote bears of each share as sold, and what the sale uses of the limits.
 
-Values in, values out but for reads under the caller's locks; nothing is written here.
+Values in, values out, except for reads under the caller's locks; nothing is written.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ class QuoteInconsistent(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A share as sold and what our own quote bears of it, by our rules: so much counts in their limits, and may be
-    claimed of a subsidy. `reason` says why not all.
+    """A share as sold and what our own quote bears of it, by our rules.
+
+    That amount counts in their limits, and of a subsidy it may be claimed; `reason` says why the rest may not.
     """
 
     n: int
@@ -73,7 +74,7 @@ def judge_all(
     eaten: Sequence[tuple[Known | None, Meal]],
     unproven: Sequence[tuple[Flag, ...]],
 ) -> list[Judged]:
-    """Judge the sales in their order; a later one sees what the earlier ones took."""
+    """Judge the sales in their order; a later one sees what the earlier ones used."""
     judged: list[Judged] = []
     for sale, timed, (person, meal), doubts in zip(order.sales, times, eaten, unproven, strict=True):
         noted = (cashiers.cashier_flag(session, order.cashier, place, timed.estimated_at), *doubts)
@@ -111,7 +112,7 @@ def _judge(
 
 
 def _sold(sale: SaleOrder) -> Quote:
-    """The quote the sale was made under. Raises QuoteInconsistent where figures do not agree."""
+    """Read the quote the sale was made under. Raises QuoteInconsistent if its figures do not agree."""
     with _readable():
         sold = pricing.sold_quote(sale.quote)
     if sold.list != sale.list_fen or not sold.adds_up:
@@ -120,7 +121,7 @@ def _sold(sale: SaleOrder) -> Quote:
 
 
 def _sold_input(sale: SaleOrder, own: Priced) -> tuple[str, str]:
-    """The input the sale was quoted from: hash and text. Raises QuoteInconsistent."""
+    """Return hash and text of the input the sale was quoted from. Raises QuoteInconsistent."""
     with _readable():
         return pricing.sold_input(sale.input, own)
 

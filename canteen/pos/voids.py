@@ -1,6 +1,6 @@
-"""Undoing a sale: a counter-sale with a reason. Shares go back, slots are free again, the refund is booked.
+"""Voids: a sale is reversed with a reason. Shares are booked back, slots are freed, the refund is booked.
 
-A cashier may undo an own sale within ten minutes alone; after that a manager approves (ruling 7).
+A cashier may void an own sale within ten minutes without approval; after that a manager approves (ruling 7).
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ class RefundTooLarge(Conflict):
 
 
 def book(session: Session, order: VoidOrder, arrival: Arrival) -> str:
-    """Book a void inside the caller's transaction: 'created', or 'have' if it came before.
+    """Book a void inside the caller's transaction; return 'created', or 'have' if it arrived before.
 
     Raises SaleUnknown, NeedsManager, AlreadyVoided, RefundTooLarge: the record waits in quarantine.
-    Raises slots.RetryTransaction: run it again, whole.
+    Raises slots.RetryTransaction.
     """
     sale = session.get(Sale, order.sale)
     if sale is None or sale.canteen_id != arrival.canteen_id:
@@ -97,7 +97,7 @@ def book(session: Session, order: VoidOrder, arrival: Arrival) -> str:
 
 
 def _lock(session: Session, sale: Sale) -> None:
-    """Lock the person, whose slots the sale took, and its budgets: what they come to is read under the same locks."""
+    """Lock the persons and households whose slots the sale used, and its budgets: totals are read under these locks."""
     alone = lock_sale_parties(session, [sale])
     if sale.elder_id is None:
         alone = {sale.id}  # a guest has no row: what is booked of the sale later waits for this
@@ -105,7 +105,7 @@ def _lock(session: Session, sale: Sale) -> None:
 
 
 def _approver(session: Session, order: VoidOrder, sale: Sale, arrival: Arrival) -> str | None:
-    """Who approved: None when the cashier may alone. Raises NeedsManager, OwnSale."""
+    """Return who approved; None if the cashier needs no approval. Raises NeedsManager, OwnSale."""
     if order.approval:
         person_id = approvals.check(order.approval, tablet_id=arrival.tablet_id, sale_id=sale.id).person_id
         refuse_own(session, sale.id, person_id)
@@ -118,14 +118,14 @@ def _approver(session: Session, order: VoidOrder, sale: Sale, arrival: Arrival) 
 
 
 def refuse_own(session: Session, sale_id: uuid.UUID, person_id: str) -> None:
-    """Nobody approves the void of what he sold himself (P23). Raises OwnSale; a sale not here yet is judged when its void comes."""
+    """Refuse an approval by the seller (P23). Raises OwnSale; a sale that has not arrived is checked with its void."""
     seller = session.execute(select(Sale.cashier_id).where(Sale.id == sale_id)).scalar()
     if seller is not None and humans.same(session, person_id, {seller}):
         raise OwnSale
 
 
 def _elapsed(session: Session, sale: Sale, arrival: Arrival) -> timedelta:
-    """Time between sale and void: by the tablet's monotonic clock within one page load, else by the best clocks."""
+    """Return the time between sale and void: by the monotonic clock within one page load, else by the best clocks."""
     sold = session.get_one(Record, sale.record_id)
     sent = arrival.envelope
     if sold.tablet_id == arrival.tablet_id and _same_boot(sold, arrival) and sent.mono_ms >= sold.mono_ms:
@@ -143,7 +143,7 @@ def _tablet_gap(sold_at: str, voided_at: datetime) -> timedelta:
 
 
 def _moves(session: Session, order: VoidOrder, sale: Sale) -> Iterator[Move]:
-    """Answer every share's balance by a counter-movement, from where its money stands now."""
+    """Yield the moves that reverse every share's balance from its present account."""
     about = {"cause": f"void:{order.id}", "service_day": sale.service_day, "sale_id": sale.id}
     for (fund, kind, share_n), fen in sorted(_balances(session, sale).items()):
         if fen and kind in {"open", "excluded", "disallowed", "donated"}:  # below zero: a difference to the fund's good
@@ -155,7 +155,7 @@ def _moves(session: Session, order: VoidOrder, sale: Sale) -> Iterator[Move]:
 
 
 def _balances(session: Session, sale: Sale) -> dict[tuple[str, str, int], int]:
-    """Fen of each share by the kind of account it stands on, over all movements of the meal itself."""
+    """Sum the fen of each share by kind of account, over all movements of the meal itself."""
     rows = session.execute(
         with_ends(select(Transfer.fund, SOURCE.kind, TARGET.kind, Transfer.share_n, Transfer.fen))
         .where(Transfer.sale_id == sale.id, Transfer.share_n.is_not(None))

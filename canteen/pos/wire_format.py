@@ -1,6 +1,6 @@
-"""Reading what a tablet sent, strictly: a record's fields in a table, each with the function that reads it.
+"""Strict reading of what a tablet sent: a table of the record's fields, each with the function that reads it.
 
-Every fault is named by the field at the top that holds it. Schemas made for forms did the same at four times the
+Every fault is named by its top-level field. Schemas made for forms did the same at four times the
 cost for an envelope, which every record pays.
 """
 
@@ -16,7 +16,7 @@ Reader = Callable[[Any], Any]
 
 
 class Wrong(ValueError):
-    """What was sent is not of its shape; `fields` are the names that are missing, unknown, or hold something else."""
+    """The input has the wrong shape; `fields` names those that are missing, unknown or of another type."""
 
     def __init__(self, *fields: str) -> None:
         super().__init__(*fields)
@@ -24,7 +24,7 @@ class Wrong(ValueError):
 
 
 def record(needed: Mapping[str, Reader], maybe: Mapping[str, tuple[Reader, Any]] | None = None) -> Reader:
-    """An object with these fields and no others; `maybe` are those that may be missing, each with what stands for it."""
+    """Read an object with these fields and no others; `maybe` are optional fields with their defaults."""
     given = {name: reader for name, (reader, _) in (maybe or {}).items()}
     missing = {name: value for name, (_, value) in (maybe or {}).items()}
     readers = {**needed, **given}
@@ -46,7 +46,7 @@ def record(needed: Mapping[str, Reader], maybe: Mapping[str, tuple[Reader, Any]]
 
 
 def many(reader: Reader, most: int | None = None, least: int = 0) -> Reader:
-    """A list of so many."""
+    """Read a list with so many elements."""
 
     def read(value: Any) -> list[Any]:
         if type(value) is not list or len(value) < least or (most is not None and len(value) > most):
@@ -61,7 +61,7 @@ def or_null(reader: Reader) -> Reader:
 
 
 def text(most: int | None = None, least: int = 0) -> Reader:
-    """A text of so many characters."""
+    """Read a text of so many characters."""
 
     def read(value: Any) -> str:
         if type(value) is not str or len(value) < least or (most is not None and len(value) > most):
@@ -72,7 +72,7 @@ def text(most: int | None = None, least: int = 0) -> Reader:
 
 
 def like(pattern: str) -> Reader:
-    """A text that the pattern matches as a whole."""
+    """Read a text that the pattern matches as a whole."""
     whole_of = re.compile(pattern).fullmatch
 
     def read(value: Any) -> str:
@@ -84,7 +84,7 @@ def like(pattern: str) -> Reader:
 
 
 def among(texts: Collection[str]) -> Reader:
-    """One of these texts."""
+    """Read one of these texts."""
     allowed = frozenset(texts)
 
     def read(value: Any) -> str:
@@ -96,7 +96,7 @@ def among(texts: Collection[str]) -> Reader:
 
 
 def whole(low: int | None = None, high: int | None = None) -> Reader:
-    """A whole number, both ends included; true and false are none."""
+    """Read a whole number, both ends included; true and false are refused."""
 
     def read(value: Any) -> int:
         if type(value) is not int or (low is not None and value < low) or (high is not None and value > high):
@@ -107,7 +107,7 @@ def whole(low: int | None = None, high: int | None = None) -> Reader:
 
 
 def mapping(value: Any) -> dict[str, Any]:
-    """An object that somebody else reads."""
+    """Read an object whose content is checked elsewhere."""
     if type(value) is not dict:
         raise Wrong
     return value
@@ -120,7 +120,7 @@ def uid(value: Any) -> uuid.UUID:
 
 
 def day(value: Any) -> date:
-    """A date as ISO 8601 writes it."""
+    """Read an ISO 8601 date."""
     if type(value) is not str:
         raise Wrong
     return date.fromisoformat(value)
