@@ -148,7 +148,7 @@ def add_elders(count: int, *, cards: bool = True) -> None:
             elder, card = uid(rng), uid(rng)
             birth = date(1928, 1, 1) + timedelta(days=rng.randrange(37 * 365))
             rows[Elder].append({"id": elder, "made_at": at, "recorded": recorded})
-            name = {"name": "王秀英", "pinyin": "", "document": "none", "number_cipher": None, "number_mac": None}
+            name = {"name": "王秀英", "pinyin": "", "document": "none", "number_cipher": None}
             rest = {"number_masked": "", "phone_cipher": None, "recorded": recorded}
             rows[ElderIdentity].append({"elder_id": elder, **name, **rest})
             for kind, value, day in (

@@ -26,6 +26,7 @@ from canteen.web import security
 # By name of a secret: whether it opens what is stored; None when nothing depends on it yet.
 PROOFS: Final[dict[str, Callable[[Session, bytes | None], bool | None]]] = {
     "identity": proofs.identity,
+    "identity-lookup": proofs.identity_lookup,
     "card-wrap": proofs.card_wrap,
     "card-salt": proofs.card_salt,
 }

@@ -32,6 +32,7 @@ from tests.registry.people import a_roster, an_elder, cells, some_areas
 __all__ = ["owner"]
 
 Command = Callable[..., Result]
+PROVED = ("identity", "identity-lookup", "card-wrap", "card-salt")  # by what is stored
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_another_session_secret_refuses_nothing(app: Flask, config: Config) -> N
 
 
 def test_keys_of_an_older_database_prove_themselves_first(app: Flask, town: Session, config: Config) -> None:
-    old = {name: (config.keys_dir / f"{name}.key").read_bytes() for name in ("identity", "card-wrap", "card-salt")}
+    old = {name: (config.keys_dir / f"{name}.key").read_bytes() for name in PROVED}
     for name, right in old.items():
         replace(config, name)
         assert f"{name}.key 不是" in message()
@@ -125,13 +126,13 @@ def test_keys_of_an_older_database_prove_themselves_first(app: Flask, town: Sess
     assert kept(town) == set()
 
     startup.check()
-    assert kept(town) == {"identity", "card-wrap", "card-salt", "stamp"}  # no stored row tells which pepper is right
+    assert kept(town) == {*PROVED, "stamp"}  # no stored row tells which pepper is right
 
 
 def test_the_oldest_row_tells_whose_the_database_is(app: Flask, town: Session, config: Config) -> None:
     """What was written later under other keys does not make those the right ones."""
     first = (config.keys_dir / "identity.key").read_bytes()
-    other = keys.made_of(secrets.token_bytes(32), config.secret("card-wrap"), config.secret("card-salt"))
+    other = keys.made_of(secrets.token_bytes(32), *(config.secret(name) for name in PROVED[1:]))
     app.extensions["canteen-keyring"] = other
     with transaction():
         an_elder(town, order=103)

@@ -165,10 +165,9 @@ def build_elders(people: Sequence[Somebody], *, by: str, checker: str) -> None:
         at = clock.now()
         for one in people:
             new = _as_new(one)
-            identity = elders.identity_values(one.id, new, recorded)
             tables[Elder].append({"id": one.id, "made_at": at, "recorded": recorded})
-            tables[ElderIdentity].append(identity)
-            tables[IdentityKey].append({"number_mac": identity["number_mac"], "elder_id": one.id})
+            tables[ElderIdentity].append(elders.identity_values(one.id, new, recorded))
+            tables[IdentityKey].append(elders.identity_key_values(one.id, new.document))
             if asked := [fact for fact in new.facts if fact.kind in benefit_gains.ENTITLING]:
                 lines.append(fact_requests.line_of(one.id, asked, "import"))
                 places.add(("area", one.residence))

@@ -106,16 +106,19 @@ class Known:
 def register(session: Session, new: NewElder, by: str, *, source: str = "desk") -> uuid.UUID:
     """Put somebody on the roster and answer their id. Raises BadElder, BadFact, BadName, BadPhone, NumberTaken."""
     first = facts_of_new(session, new)
-    elder_id, mac = uuid.uuid4(), keys.keyring().mac(new.document.key) if new.document.number else None
-    if mac is not None and session.get(IdentityKey, mac) is not None:
+    elder_id = uuid.uuid4()
+    key = identity_key_values(elder_id, new.document) if new.document.number else None
+    if key is not None and session.get(IdentityKey, key["number_mac"]) is not None:
         raise NumberTaken
     kinds = sorted({fact.kind for fact in first})
-    recorded = events.record(session, "elder.register", str(elder_id), by=by, body={"number": mac, "facts": kinds})
+    recorded = events.record(
+        session, "elder.register", str(elder_id), by=by, body={"number": key and key["number_mac"], "facts": kinds}
+    )
     session.add(Elder(id=elder_id, made_at=clock.now(), recorded=recorded))
     session.flush()
     session.add(ElderIdentity(**identity_values(elder_id, new, recorded)))
-    if mac is not None:
-        session.add(IdentityKey(number_mac=mac, elder_id=elder_id))
+    if key is not None:
+        session.add(IdentityKey(**key))
     session.add_all(ElderFact(**fact_values(elder_id, fact, source, recorded)) for fact in first)
     try:
         session.flush()
@@ -153,11 +156,16 @@ def identity_values(elder_id: uuid.UUID, new: NewElder, recorded: int) -> dict[s
         "pinyin": new.pinyin,
         "document": new.document.kind,
         "number_cipher": ring.identity.seal(number.encode(), f"elder.number {elder_id}") if number else None,
-        "number_mac": ring.mac(new.document.key) if number else None,
         "number_masked": new.document.masked,
         "phone_cipher": ring.identity.seal(phone.encode(), f"elder.phone {elder_id}") if phone else None,
         "recorded": recorded,
     }
+
+
+def identity_key_values(elder_id: uuid.UUID, document: Document) -> dict[str, Any]:
+    """Return the row by which an elder is found by the number of this document."""
+    ring = keys.keyring()
+    return {"number_mac": ring.mac(document.key), "key_id": ring.lookup_id, "elder_id": elder_id}
 
 
 def add_fact(

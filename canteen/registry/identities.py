@@ -67,7 +67,6 @@ def amend(session: Session, elder_id: uuid.UUID, name: str, phone: str, by: str)
             pinyin=row.pinyin,
             document=row.document,
             number_cipher=number,
-            number_mac=row.number_mac,
             number_masked=row.number_masked,
             phone_cipher=box.seal(phone.encode(), f"elder.phone {elder_id}") if phone else None,
             recorded=recorded,

@@ -66,20 +66,22 @@ class Box:
 class Keyring:
     """Every key that the registry uses.
 
-    identity   seals ID numbers, phone numbers and bank accounts
-    wrap       seals row keys and, until printed, card codes
-    salts      card salts by id; a card keeps the salt it was made with for life
+    identity    seals ID numbers, phone numbers and bank accounts
+    wrap        seals row keys and, until printed, card codes
+    salts       card salts by id; a card keeps the salt it was made with for life
+    lookup_key  ID numbers are found by their hash under it; `lookup_id` is stored beside each such hash
     """
 
     identity: Box
     wrap: Box
     salts: Mapping[str, bytes]
     salt_id: str
-    mac_key: bytes
+    lookup_key: bytes
+    lookup_id: str
 
     def mac(self, text: str) -> str:
         """Return the keyed hash under which an ID number is looked up: HMAC-SHA-256, hex."""
-        return hmac.new(self.mac_key, text.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self.lookup_key, text.encode(), hashlib.sha256).hexdigest()
 
     def digest(self, code: str, salt_id: str | None = None) -> str:
         """Return the digest that identifies a card: HKDF-SHA-256 of code and salt, hex. Sales store only this."""
@@ -92,17 +94,19 @@ class Keyring:
 
 def of(config: Config) -> Keyring:
     """Return the keyring of an installation, from the secrets in its keys directory."""
-    return made_of(config.secret("identity"), config.secret("card-wrap"), config.secret("card-salt"))
+    names = ("identity", "identity-lookup", "card-wrap", "card-salt")
+    return made_of(*(config.secret(name) for name in names))
 
 
-def made_of(identity: bytes, wrap: bytes, salt: bytes) -> Keyring:
-    """Return the keyring that three secrets make."""
+def made_of(identity: bytes, lookup: bytes, wrap: bytes, salt: bytes) -> Keyring:
+    """Return the keyring that four secrets make."""
     return Keyring(
         identity=identity_box(identity),
         wrap=wrap_box(wrap),
         salts={name_of(salt): salt},
         salt_id=name_of(salt),
-        mac_key=derive(identity, b"", "canteen identity lookup"),
+        lookup_key=derive(lookup, b"", "canteen identity lookup"),
+        lookup_id=name_of(lookup),
     )
 
 

@@ -69,14 +69,13 @@ class ElderFact(Base):
 class ElderIdentity(Base):
     """Name, ID number and contact of an elder: personal data, apart from the facts, each version a row.
 
-    `number_cipher` is sealed by keys.Box; `number_mac` is a keyed hash for look-up, unique among the current.
+    Number and phone are sealed by keys.Box; by its number an elder is found in IdentityKey.
     """
 
     __tablename__ = "elder_identity"
     __table_args__ = (
         CheckConstraint("document IN ('resident', 'hmt', 'foreign', 'none')", name="document"),
-        CheckConstraint("(document = 'none') = (number_mac IS NULL)", name="number"),
-        Index("ix_elder_identity_mac", "number_mac"),
+        CheckConstraint("(document = 'none') = (number_cipher IS NULL)", name="number"),
         Index("ix_elder_identity_elder", "elder_id"),
         Index("ix_elder_identity_pinyin", "pinyin"),
         {"sqlite_strict": True},
@@ -88,19 +87,22 @@ class ElderIdentity(Base):
     pinyin: Mapped[str] = mapped_column(default="")
     document: Mapped[str]
     number_cipher: Mapped[bytes | None]
-    number_mac: Mapped[str | None]
     number_masked: Mapped[str]
     phone_cipher: Mapped[bytes | None]
     recorded: Mapped[int]
 
 
 class IdentityKey(Base):
-    """One row per known ID number: the guard that a number belongs to one elder only."""
+    """One row per known ID number: the guard that a number belongs to one elder only.
+
+    number_mac  the number's keyed hash; `key_id` names the secret identity-lookup under which it was made
+    """
 
     __tablename__ = "identity_key"
     __table_args__ = {"sqlite_strict": True}
 
     number_mac: Mapped[str] = mapped_column(primary_key=True)
+    key_id: Mapped[str]
     elder_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("elder.id"))
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from canteen.places import Payee
 from canteen.registry import keys
 from canteen.registry.keys import Box, Unreadable
-from canteen.registry.models import CardCode, Credential, ElderIdentity
+from canteen.registry.models import CardCode, Credential, Elder, ElderIdentity, IdentityKey
 
 Sealed = tuple[bytes, str]  # ciphertext, and what it is bound to
 
@@ -21,6 +21,14 @@ Sealed = tuple[bytes, str]  # ciphertext, and what it is bound to
 def identity(session: Session, secret: bytes | None) -> bool | None:
     """Return whether `secret` opens an ID number, a telephone or an account; None when nothing is stored under it."""
     return _opens(keys.identity_box(secret) if secret else None, _identities(session))
+
+
+def identity_lookup(session: Session, secret: bytes | None) -> bool | None:
+    """Return whether the hashes of ID numbers were made under `secret`; None when there is none yet."""
+    key = session.execute(
+        select(IdentityKey.key_id).join(Elder, Elder.id == IdentityKey.elder_id).order_by(Elder.recorded).limit(1)
+    ).scalar_one_or_none()
+    return None if key is None else secret is not None and keys.name_of(secret) == key
 
 
 def card_wrap(session: Session, secret: bytes | None) -> bool | None:

@@ -64,15 +64,13 @@ def _elders() -> None:
         text("pinyin"),
         text("document"),
         blob("number_cipher", nullable=True),
-        text("number_mac", nullable=True),
         text("number_masked"),
         blob("phone_cipher", nullable=True),
         big("recorded"),
         check("document", "document IN ('resident', 'hmt', 'foreign', 'none')"),
-        check("number", "(document = 'none') = (number_mac IS NULL)"),
+        check("number", "(document = 'none') = (number_cipher IS NULL)"),
     )
     index("ix_elder_identity_elder", "elder_identity", "elder_id")
-    index("ix_elder_identity_mac", "elder_identity", "number_mac")
     index("ix_elder_identity_pinyin", "elder_identity", "pinyin")
     table(
         "elder_photo",
@@ -85,6 +83,7 @@ def _elders() -> None:
     table(
         "identity_key",
         text("number_mac", primary_key=True),
+        text("key_id"),
         uid("elder_id", to("elder.id")),
     )
     invariants.protect("elder", "elder_fact", "elder_identity", "elder_photo", "identity_key")

@@ -103,7 +103,8 @@ def test_the_unique_key_refuses_two_desks_with_one_number(session: Session):
     mac = session.execute(text("SELECT number_mac FROM identity_key")).scalar_one()
     with pytest.raises(Exception, match=r"(?i)unique|duplicate|law"), transaction():
         session.execute(
-            text("INSERT INTO identity_key (number_mac, elder_id) SELECT :mac, id FROM elder"), {"mac": mac}
+            text("INSERT INTO identity_key (number_mac, key_id, elder_id) SELECT :mac, 'x', id FROM elder"),
+            {"mac": mac},
         )
 
 

@@ -60,8 +60,8 @@ def rename_everything(town: Town) -> None:
             known = session.execute(select(ElderIdentity)).scalars().one()
             session.add(
                 ElderIdentity(
-                    elder_id=known.elder_id, name="新姓名", pinyin="", document=known.document, number_cipher=None,
-                    number_mac=known.number_mac, number_masked="", phone_cipher=None, recorded=number,
+                    elder_id=known.elder_id, name="新姓名", pinyin="", document=known.document, number_cipher=known.number_cipher,
+                    number_masked="", phone_cipher=None, recorded=number,
                 )
             )  # fmt: skip
         world.a_rulebook(town.session, RULES.replace("name: 市级", "name: 新市级"), from_day=date(2026, 3, 1))

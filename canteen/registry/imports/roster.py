@@ -226,10 +226,9 @@ class Roster:
             if change.new is not None:
                 made[Elder].append({"id": change.elder_id, "made_at": at})
             if (identity := change.new or change.identity) is not None:
-                values = elders.identity_values(change.elder_id, identity, 0)
-                made[ElderIdentity].append(values)
+                made[ElderIdentity].append(elders.identity_values(change.elder_id, identity, 0))
                 if change.new is not None:
-                    made[IdentityKey].append({"number_mac": values["number_mac"], "elder_id": change.elder_id})
+                    made[IdentityKey].append(elders.identity_key_values(change.elder_id, identity.document))
             made[ElderFact] += [elders.fact_values(change.elder_id, each, SOURCE, 0) for each in change.facts]
         return made
 
