@@ -1,4 +1,4 @@
-"""Make the whole schema of 0.2.0, subject by subject in migrations/baseline; from this release on migrations are added.
+"""Make the whole schema of 0.2.0, subject by subject (decision 0028).
 
 Keys carry service month and district from the start, so that monthly partitions and one database per
 district stay a migration (decision 0008).
