@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse a run in which a test file that was asked for holds no test: it would pass without testing anything."""
+    """Refuse a run in which a test file that was asked for contains no test: it would pass without testing anything."""
     if config.option.keyword or config.option.markexpr or any("::" in given for given in config.args):
         return
     filled = {item.path for item in items}

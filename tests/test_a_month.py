@@ -1,4 +1,4 @@
-"""One month from end to end, with real programs: a roster comes in, cards are printed, grandmothers eat, and are paid for."""
+"""One month from end to end, with real programs: a roster is imported, cards are printed, meals are sold, claimed and paid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What code cites stands in docs/, and what the documents name stands in the tree."""
+"""Everything that code cites is in docs/, and everything that documents name is in the tree."""
 
 from __future__ import annotations
 

@@ -214,7 +214,7 @@ def a_name(n: int) -> str:
 
 
 def an_elder_alone(session: Session) -> uuid.UUID:
-    """An elder in a city where nothing else stands."""
+    """An elder in an otherwise empty city."""
     with transaction():
         if session.get(places.Area, CITY) is None:
             _areas(session, date(2020, 1, 1))

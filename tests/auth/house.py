@@ -140,7 +140,7 @@ def a_person(login: str, *grants: tuple[str, str, str], pin: bool = False, must_
 
 @dataclass
 class Browser:
-    """Someone at a desk: forms are sent with the token of the page they stand on."""
+    """Someone at a desk: forms are sent with the token of their page."""
 
     client: FlaskClient
 

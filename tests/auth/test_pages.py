@@ -1,4 +1,4 @@
-"""Each page by a request: what it shows, to whom, and what it says when something is wrong."""
+"""Each page by a request: its content, its permissions, and its messages when something is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guessing limits hold in total, over all workers and hosts, and tell nothing of which accounts exist (P22)."""
+"""Guessing limits count over all workers and hosts, and reveal nothing of which accounts exist (P22)."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_a_restored_database_is_reported_until_all_is_sent_again(till: Till, bac
     bring(till, *range(1, 8), incarnation=renewed)
     assert troubles(canteen) == []
     assert ping(till, renewed, "1/7")["behind"] == []
-    assert db.session.execute(select(TabletAhead)).all() == [], "what has come is forgotten"
+    assert db.session.execute(select(TabletAhead)).all() == [], "what has arrived is forgotten"
 
 
 def test_what_a_restore_to_before_an_epoch_lost_is_named_too(till: Till) -> None:
@@ -188,7 +188,7 @@ def test_an_earlier_pages_epoch_keeps_a_lost_end(till: Till) -> None:
 
 
 def test_the_desk_tells_of_a_tablet_that_knows_more(app: Flask, till: Till, canteen: Canteen) -> None:
-    """Above the page that it opens with, in the list and on the tablet's page, to whoever sees that tablet."""
+    """On the desk's front page, in the list and on the tablet's page, to everyone who may see that tablet."""
     desk, other = Browser(app.test_client()), Browser(app.test_client())
     for browser, login, node in ((desk, "ming", "east"), (other, "fang", "west")):
         a_person(login, ("manager", "canteen", node))

@@ -1,4 +1,4 @@
-"""The demo city at a tenth of its size: what it must hold, on both databases."""
+"""The demo city at a tenth of its size: what it must contain, on both databases."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ FORM = {
 
 @dataclass(frozen=True)
 class Thing:
-    """What stands in an address, and the canteens or areas that it belongs to."""
+    """A value in an address, and the canteens or areas that it belongs to."""
 
     value: str
     canteens: frozenset[str] = frozenset()
@@ -130,7 +130,7 @@ def declared_lost(tablet: str) -> LostNumbers:
 
 
 def things(session: Session) -> dict[str, list[Thing]]:
-    """By the beginning of an address: what may stand in its hole."""
+    """Return by the beginning of an address the values that may fill its hole."""
     of = dict(session.execute(select(Contract.id, Contract.canteen_id)).all())
     claims = {one.id: one for one in session.execute(select(Claim)).scalars()}
 

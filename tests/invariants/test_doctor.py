@@ -1,4 +1,4 @@
-"""`canteen doctor` tells how an installation stands, and ends with 1 and a sentence for whatever is not sound."""
+"""`canteen doctor` reports an installation's state, and ends with 1 and a sentence for each fault."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_a_database_that_is_not_there_is_a_sentence_and_no_trace(
 
 
 def test_secrets_that_are_missing_in_production_are_named(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clock, "forbid_moving", lambda: None)  # it would hold for the tests that follow
+    monkeypatch.setattr(clock, "forbid_moving", lambda: None)  # it would apply to the tests that follow
     monkeypatch.setenv("CANTEEN_PRODUCTION", "1")
 
     assert "the secret identity is missing" in trouble(doctor())

@@ -1,4 +1,4 @@
-"""ID numbers that are planted everywhere come to light nowhere: not in logs, pages, addresses or the database (P28)."""
+"""ID numbers that are planted everywhere are found nowhere: not in logs, pages, addresses or the database (P28)."""
 
 from __future__ import annotations
 

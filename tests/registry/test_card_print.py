@@ -59,7 +59,7 @@ def test_a_long_name_is_set_in_lines_that_an_old_eye_reads():
 
 
 def ink(face: Face) -> int:
-    """Dark dots where the name stands."""
+    """Count the dark dots in the name's place."""
     with pypdfium2.PdfDocument(card_print.sheet([face], brand="")) as document:
         picture = document[0].render(scale=DOTS).to_pil().convert("L")
     box = [mm / 25.4 * 200 for mm in (card_print.MARGINS[0] + 4, card_print.MARGINS[1] + 12, 70, 42)]

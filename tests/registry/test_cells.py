@@ -1,4 +1,4 @@
-"""What a cell can hold and what an empty one means, in every template; what the file shows is read or reported."""
+"""The values a cell can have and what an empty one means, in every template; what the file shows is read or reported."""
 
 from __future__ import annotations
 

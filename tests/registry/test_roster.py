@@ -440,7 +440,7 @@ def killed_before_the_flip(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-# --- what is stated against what holds ---
+# --- what is stated against what is valid ---
 
 
 def test_differences_come_to_nothing_once_applied():

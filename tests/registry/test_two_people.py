@@ -1,4 +1,4 @@
-"""What may raise a benefit is asked for by one person and holds once another confirmed it."""
+"""A change that may raise a benefit is asked for by one person and takes effect once another confirmed it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests from elsewhere change nothing (P24), headers stand on every answer, production refuses what is unsafe."""
+"""Requests from elsewhere change nothing (P24), every answer has the headers, production refuses what is unsafe."""
 
 from __future__ import annotations
 
