@@ -37,7 +37,7 @@ from canteen.clock import Span
 from canteen.config import Config
 from canteen.db import db, transaction, upgrade
 from canteen.demo import areas, city
-from canteen.demo.draw import uid
+from canteen.demo.randomness import uid
 from canteen.demo.sites import SITES
 from canteen.demo.tills import checkout_body, due_of
 from canteen.places import MealWindow

@@ -10,8 +10,8 @@ from canteen import clock
 from canteen.config import Config
 from canteen.db import db
 from canteen.demo import database, greeting
-from canteen.demo.build import Size
-from canteen.demo.build import build as build_city
+from canteen.demo.builder import Size
+from canteen.demo.builder import build as build_city
 from canteen.demo.volume import add as add_volume
 
 SEED = 2026

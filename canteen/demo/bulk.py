@@ -19,7 +19,7 @@ from sqlalchemy import Connection, func, insert, select
 from canteen import clock
 from canteen.db import Base
 from canteen.demo import sites
-from canteen.demo.draw import uid
+from canteen.demo.randomness import uid
 from canteen.ledger.models import Period, Transfer
 from canteen.policy.case import Diner, Meal
 from canteen.pos import envelope, pricing

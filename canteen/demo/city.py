@@ -20,8 +20,8 @@ from canteen.auth.models import Tablet
 from canteen.db import Base, batches, db, transaction
 from canteen.demo import areas, sites
 from canteen.demo.areas import Place
-from canteen.demo.draw import source
 from canteen.demo.elders import Somebody
+from canteen.demo.randomness import source
 from canteen.demo.sites import SITES, Site
 from canteen.places import (
     Area,

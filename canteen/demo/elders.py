@@ -13,7 +13,7 @@ from datetime import date, timedelta
 
 from canteen.demo import areas, names
 from canteen.demo.areas import Place
-from canteen.demo.draw import source, uid, weighted
+from canteen.demo.randomness import source, uid, weighted
 from canteen.registry.documents import check_digit
 
 # People of 60 and more in China by five years of age, in thousands, and women in a hundred of them: 第七次全国人口普查

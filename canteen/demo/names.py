@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from canteen.demo.draw import weighted
+from canteen.demo.randomness import weighted
 
 # Common surnames of the north-east with rough weights; Manchu (关 佟 那) and Korean (朴 金 崔) families among them.
 SURNAMES = {

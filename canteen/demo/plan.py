@@ -13,8 +13,8 @@ from datetime import date, datetime, timedelta
 
 from canteen import clock
 from canteen.demo import areas
-from canteen.demo.draw import shuffled, source, weighted
 from canteen.demo.elders import Somebody
+from canteen.demo.randomness import shuffled, source, weighted
 from canteen.demo.sites import SITES, Site
 
 PERIODS = {"breakfast": 0.06, "lunch": 1.0, "dinner": 0.22}

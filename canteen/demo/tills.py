@@ -13,7 +13,7 @@ from typing import Any
 from canteen import clock
 from canteen.auth.models import Tablet
 from canteen.db import db
-from canteen.demo.draw import uid
+from canteen.demo.randomness import uid
 from canteen.policy import quote as engine
 from canteen.pos import envelope, records, scan_quotes
 from canteen.pos.scan_quotes import Answer, Asked, Quoted

@@ -23,7 +23,7 @@ from canteen.clock import Span
 from canteen.db import transaction
 from canteen.demo import sites
 from canteen.demo.bulk import CANTEEN, CASHIER, CONTRACT, TABLET, Counters, Rows, record_ids, rows_of, write
-from canteen.demo.draw import source, uid
+from canteen.demo.randomness import source, uid
 from canteen.ledger import periods
 from canteen.ledger.models import Account
 from canteen.places import Canteen, Contract, MealWindow

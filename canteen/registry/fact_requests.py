@@ -20,7 +20,7 @@ from canteen.auth.change_requests import Kind, Overtaken, RequestLine, Shown
 from canteen.auth.guard import Permission
 from canteen.auth.models import ChangeRequest
 from canteen.db import Uid, batches
-from canteen.registry import benefit_gains, elders, show
+from canteen.registry import benefit_gains, elders, fact_lines
 from canteen.registry import facts as dated
 from canteen.registry.elders import NewElder, NewFact
 from canteen.registry.facts import Fact
@@ -181,7 +181,7 @@ def shown(session: Session, lines: Sequence[RequestLine]) -> list[Shown]:
     every = [fact for facts in known.values() for fact in facts]
     asked = {id(line): facts_of(line) for line in lines}
     new = [fact for facts in asked.values() for fact in benefit_gains.as_facts((), facts)]
-    names, people, ate = show.names_of(session, [*every, *new]), _people(session, ids), _meals(session, ids)
+    names, people, ate = fact_lines.names_of(session, [*every, *new]), _people(session, ids), _meals(session, ids)
     found = []
     for line, elder_id in zip(lines, ids, strict=True):
         name, masked = people.get(elder_id, ("", ""))
@@ -208,7 +208,7 @@ def _in_words(
             continue
         turns = benefit_gains.changes(known, facts, kind)
         day, earlier, later = turns[0] if turns else (facts[0].from_day, [], [])
-        word = show.KIND_WORDS[kind]
+        word = fact_lines.KIND_WORDS[kind]
         before.append(f"{word}：{_values(earlier, names)}")
         after.append(f"{word}：{_values(later, names)}{_until(later, day, facts)}")
         days.append(day)
@@ -241,7 +241,7 @@ def _merge_in_words(
 
 
 def _values(facts: Sequence[Fact], names: dict[str, str]) -> str:
-    return "、".join(sorted({show.in_words(fact, names) for fact in facts})) or _NOTHING
+    return "、".join(sorted({fact_lines.in_words(fact, names) for fact in facts})) or _NOTHING
 
 
 def _people(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[str, str]]:

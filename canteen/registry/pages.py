@@ -22,11 +22,11 @@ from canteen.registry import (
     documents,
     elder_titles,
     elders,
+    fact_lines,
     fact_requests,
     identities,
     likely_same,
     lookup,
-    show,
 )
 from canteen.registry.credentials import REASONS
 from canteen.registry.documents import KINDS
@@ -320,7 +320,7 @@ def _elder_page(elder_id: uuid.UUID, refusal: Refusal | None = None, number: str
     facts = elders.facts_about(session, elder_id)
     person = elders.known(session, elder_id, today)
     identity = identities.current(session, elder_id)
-    lines = show.timeline(session, facts, today)
+    lines = fact_lines.timeline(session, facts, today)
     page = render_template(
         "registry/elder.html",
         elder_id=elder_id,
@@ -330,7 +330,7 @@ def _elder_page(elder_id: uuid.UUID, refusal: Refusal | None = None, number: str
         merged=len(person.ids) > 1,
         own={fact.id for fact in facts if fact.elder_id == elder_id},
         lines=lines,
-        standing=show.standing(lines),
+        standing=fact_lines.standing(lines),
         waiting=fact_requests.waiting_about(session, person.ids),
         checks=guard.may(Permission.ROSTER) or guard.may(Permission.SEE_AUDIT),
         cards=credentials.of_elder(session, elder_id),

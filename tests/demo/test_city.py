@@ -21,7 +21,7 @@ from canteen.commands import demo as command
 from canteen.config import Config
 from canteen.db import db
 from canteen.demo import calendar, database, elders, greeting, plants
-from canteen.demo.build import Size, build
+from canteen.demo.builder import Size, build
 from canteen.demo.database import AlreadyBuilding, NoDemoInProduction, NotADemo
 from canteen.demo.sites import SITES
 from canteen.events import breaks

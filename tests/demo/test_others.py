@@ -19,7 +19,7 @@ from canteen.auth import change_requests, people, sessions
 from canteen.auth.models import ChangeRequest, Grant, LostNumbers, Person, Tablet
 from canteen.db import db, transaction
 from canteen.demo import database
-from canteen.demo.build import Size, build
+from canteen.demo.builder import Size, build
 from canteen.demo.sites import SITES
 from canteen.places import Canteen, Contract
 from canteen.pos.models import Sale

@@ -15,12 +15,12 @@ from canteen import clock
 from canteen.auth import approvals, contacts
 from canteen.clock import Span
 from canteen.db import db, transaction
-from canteen.demo import calendar, city, elders, notice, plan, plants, settling, staff
+from canteen.demo import calendar, city, claim_moves, elders, notice, plan, plants, staff
 from canteen.demo.calendar import Story
-from canteen.demo.draw import source
 from canteen.demo.elders import Somebody
 from canteen.demo.plan import Outage, Visit
 from canteen.demo.plants import Act, Stage
+from canteen.demo.randomness import source
 from canteen.demo.sites import SITES
 from canteen.demo.tills import Rung, Till, Wish
 from canteen.settlement.models import Claim, Finding
@@ -86,7 +86,7 @@ def build(seed: int, today: date, cards: Path, size: Size, tell: Callable[[str],
         *_heard(story, machines),
         *stage.acts(),
         stage.late(_last_weekday(story.closed[0])),
-        *settling.acts(story, who),
+        *claim_moves.acts(story, who),
         *notice.acts(story, who),
     ]
     _play(sorted(timeline, key=lambda act: act.at), story, tell)
