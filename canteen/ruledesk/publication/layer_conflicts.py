@@ -26,6 +26,7 @@ from canteen.policy.rules import Rulebook
 from canteen.registry.labels import CLASSES
 from canteen.rulebooks.models import LAYERS
 from canteen.ruledesk.proposal import Joined, Layers, Proposal, on_any_day
+from canteen.ruledesk.simulation.missing_facts import words_of
 from canteen.ruledesk.simulation.usage_replay import CountedFor, UsageReplay
 
 AGES = frozenset((59, 60, 65, 70, 75, 80, 85, 90, 95, 100))
@@ -92,7 +93,7 @@ class _Spoken:
 
     @classmethod
     def of(cls, documents: Iterable[Mapping[str, Any]]) -> _Spoken:
-        found = list(_words(list(documents)))
+        found = list(words_of(list(documents)))
         ages = {n for word, value in found if word == "age" for n in _numbers(value)}
         ages |= {n for word, value in found if word == "by_age" for n in _tiers(value)}
         prices = {n for word, value in found if word in ("bill", "menu") for n in _numbers(value)}
@@ -110,17 +111,6 @@ class _Spoken:
             frozenset(n + (word == "to") for word, n in found if word in ("from", "to") and isinstance(n, int)),
             frozenset(n for word, value in found if word == "month_day" for n in _numbers(value)),
         )
-
-
-def _words(value: object) -> Iterator[tuple[str, Any]]:
-    """Yield every word of a document with its value."""
-    if isinstance(value, list):
-        for inner in value:
-            yield from _words(inner)
-    elif isinstance(value, dict):
-        for word, inner in value.items():
-            yield word, inner
-            yield from _words(inner)
 
 
 def _numbers(value: object) -> Iterator[int]:
@@ -150,7 +140,7 @@ def _shared(layers: Layers, general: Joined, joined: Joined) -> bool:
     below = [layers.document(part) for part in joined.parts if part not in general.parts]
     known = {stable_id(one) for document in above for one in document.get("allowances", ())}
     mine = {stable_id(one) for document in below for one in document.get("allowances", ())}
-    return bool(known & mine) or any(word == "used" for word, _ in _words(below))
+    return bool(known & mine) or any(word == "used" for word, _ in words_of(below))
 
 
 # --- the grid --------------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ class Needs:
 
     @classmethod
     def of(cls, document: Mapping[str, Any], session: Session) -> Needs:
-        words = list(_words(document))
+        words = list(words_of(document))
         levels = session.execute(select(ElderFact.value).where(ElderFact.kind == "level").distinct()).scalars()
         rated = {str(value).partition(":")[0].partition("=")[0] for value in levels}
         classes = set(session.execute(select(ElderFact.value).where(ElderFact.kind == "class").distinct()).scalars())
@@ -97,15 +97,15 @@ class Needs:
         return ""
 
 
-def _words(value: object) -> Iterator[tuple[str, Any]]:
+def words_of(value: object) -> Iterator[tuple[str, Any]]:
     """Yield every word of a document with its value."""
     if isinstance(value, list):
         for inner in value:
-            yield from _words(inner)
+            yield from words_of(inner)
     elif isinstance(value, dict):
         for word, inner in value.items():
             yield word, inner
-            yield from _words(inner)
+            yield from words_of(inner)
 
 
 class Households:
