@@ -136,7 +136,7 @@ def _row_name(path: str) -> str:
     return " ".join(f"{_ROWS[kind]} {int(number) + 1}" for kind, number in found) or "这份标准"
 
 
-def _said(document: Mapping[str, Any]) -> dict[str, list[prose.Row]]:
+def _said(document: Mapping[str, Any]) -> dict[str, list[prose.RuleRow]]:
     """Return each rule in words, by its place in the form."""
     return {
         f"stages-{place}-rules-{number}": list(prose.rows_of(rule, document, names()))

@@ -33,7 +33,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TimelineRow:
     """One scheme at one place."""
 
     layer: str
@@ -46,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    rows: tuple[Row, ...]
+    rows: tuple[TimelineRow, ...]
     ticks: tuple[tuple[int, str], ...]
     today: int
     height: int
@@ -90,7 +90,7 @@ class _Scale:
 
 def _row(
     found: list[tuple[Publication, int, str]], scale: _Scale, names: Mapping[str, str], today: date, y: int
-) -> Row:
+) -> TimelineRow:
     bars = []
     for place, (one, version, body) in enumerate(found):
         following = found[place + 1][0].from_day - timedelta(days=1) if place + 1 < len(found) else None
@@ -104,7 +104,7 @@ def _row(
             Bar(x, max(end - x, 6), version, one.rulebook_hash, _title(body), one.id, one.from_day, last, state)
         )
     newest = found[-1][0]
-    return Row(
+    return TimelineRow(
         newest.layer, newest.node_id, names.get(newest.node_id, newest.node_id), _title(found[-1][2]), y, tuple(bars)
     )
 

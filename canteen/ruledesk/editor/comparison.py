@@ -16,7 +16,7 @@ from canteen.policy.grammar import ALLOWANCE, FUND, RULE, RULEBOOK, SET
 from canteen.policy.shapes import Shape
 from canteen.rulebooks import yaml_writer
 from canteen.ruledesk.editor import prose
-from canteen.ruledesk.editor.prose import Names, Row
+from canteen.ruledesk.editor.prose import Names, RuleRow
 
 _FIELDS = {
     "who": "对象", "gives": "标准", "paid": "承担", "limits": "限额", "clause": "条款", "label": "柜台用语",
@@ -214,7 +214,7 @@ def _inside(group: Doc, place: str) -> Iterator[tuple[Doc, str]]:
             yield one, place
 
 
-def _rows(where: str, before: Sequence[Row], after: Sequence[Row]) -> Iterator[Difference]:
+def _rows(where: str, before: Sequence[RuleRow], after: Sequence[RuleRow]) -> Iterator[Difference]:
     if len(before) == len(after) == 1:
         yield from _changed(where, _cells(before[0]), _cells(after[0]))
     else:
@@ -229,23 +229,23 @@ def _unsaid(where: str, old: Doc, new: Doc, shown: set[str]) -> Iterator[Differe
         yield from _as_written(where, RULE, old, new, only=silent)
 
 
-def _cells(row: Row) -> dict[str, str]:
+def _cells(row: RuleRow) -> dict[str, str]:
     return {word: getattr(row, name) or "无" for name, word in _FIELDS.items()}
 
 
-def _rows_text(rows: Sequence[Row]) -> str:
+def _rows_text(rows: Sequence[RuleRow]) -> str:
     """Write whole rows: what a rule takes off means nothing without its base, cap and limits."""
     return "；".join(_row_text(row) for row in rows)
 
 
-def _row_text(row: Row) -> str:
+def _row_text(row: RuleRow) -> str:
     limits = f"限额 {row.limits}" if row.limits else ""
     return "，".join(
         part for part in (f"{row.who}：{row.gives}", f"由{row.paid or '无人'}承担", row.more, limits) if part
     )
 
 
-def _tiers(where: str, before: Sequence[Row], after: Sequence[Row]) -> Iterator[Difference]:
+def _tiers(where: str, before: Sequence[RuleRow], after: Sequence[RuleRow]) -> Iterator[Difference]:
     """Compare tiers by whom they are for, and where several are for the same, by their order."""
     was, now = _by_who(before), _by_who(after)
     for who in [*was, *(who for who in now if who not in was)]:
@@ -257,8 +257,8 @@ def _tiers(where: str, before: Sequence[Row], after: Sequence[Row]) -> Iterator[
     yield from _order(where, "档次的先后", list(was), list(now))
 
 
-def _by_who(rows: Sequence[Row]) -> dict[str, Row]:
-    found: dict[str, Row] = {}
+def _by_who(rows: Sequence[RuleRow]) -> dict[str, RuleRow]:
+    found: dict[str, RuleRow] = {}
     for row in rows:
         who, number = row.who, 1
         while who in found:

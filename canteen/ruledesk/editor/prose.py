@@ -52,7 +52,7 @@ LEFT_OUT = {"delivery": "送餐费", "goods": "餐食", "packaging": "包装费"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RuleRow:
     """One rule, or one tier of it."""
 
     id: str
@@ -74,7 +74,7 @@ class Section:
     title: str
     pick: str
     when: str
-    rows: tuple[Row, ...]
+    rows: tuple[RuleRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,12 +214,12 @@ def _sections(group: Mapping[str, Any], title: str, document: Mapping[str, Any],
             yield from _sections(one, f"{title} · {one['id']}", document, names)
 
 
-def rows_of(rule: Mapping[str, Any], document: Mapping[str, Any], names: Names) -> Iterator[Row]:
+def rows_of(rule: Mapping[str, Any], document: Mapping[str, Any], names: Names) -> Iterator[RuleRow]:
     """Return a rule's tiers, each as a row; a rule without tiers is one row."""
     who = condition(rule.get("when"), names)
     for own, tier in _steps(rule, names):
         one = {**rule, **own}
-        yield Row(
+        yield RuleRow(
             id=rule["id"],
             who="，".join(part for part in (who, tier) if part) or "所有就餐老人",
             gives=gives(one) + (f"，本档最多 {_yuan(own['most'])}" if "most" in own and own is not rule else ""),

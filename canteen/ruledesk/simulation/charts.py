@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from canteen.ruledesk.simulation.reports import Day, Row
+from canteen.ruledesk.simulation.reports import Day, TableRow
 
 WIDTH, LEFT, RIGHT, ROW = 1160, 300, 190, 62
 HEIGHT = 320
@@ -29,7 +29,7 @@ class Bars:
     height: int
 
 
-def bars(rows: Sequence[Row]) -> Bars:
+def bars(rows: Sequence[TableRow]) -> Bars:
     """Draw pairs of bars on one scale, in the order given."""
     most = max((max(row.before, row.after) for row in rows), default=0) or 1
     room = WIDTH - LEFT - RIGHT

@@ -24,7 +24,7 @@ KINDS = (("district", "按区县"), ("canteen", "按食堂"), ("age", "按年龄
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """One line: a code ('' where the name suffices) and its name, meals where they are counted, fen before and after."""
 
     code: str
@@ -39,7 +39,7 @@ class Table:
     """One table of a report."""
 
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
 
     @property
     def counted(self) -> bool:
@@ -64,7 +64,7 @@ def tables(found: Mapping[str, Any], names: Mapping[str, str]) -> list[Table]:
     with reader() as session:
         called = parties.fund_names(session)
     funds = tuple(
-        Row(fund, f"{called.get(fund, fund)}（{PAYERS[row[2]]}）", None, row[0], row[1])
+        TableRow(fund, f"{called.get(fund, fund)}（{PAYERS[row[2]]}）", None, row[0], row[1])
         for fund, row in sorted(found["funds"].items())
     )
     return [Table("按资金", funds), *(_table(kind, title, found, names) for kind, title in KINDS)]
@@ -73,7 +73,7 @@ def tables(found: Mapping[str, Any], names: Mapping[str, str]) -> list[Table]:
 def _table(kind: str, title: str, found: Mapping[str, Any], names: Mapping[str, str]) -> Table:
     words = names if kind in ("district", "canteen") else {**CLASSES, "": "无类别"}
     rows = found["by"].get(kind, {}).items()
-    return Table(title, tuple(Row("" if kind == "age" else key, words.get(key, key), *row) for key, row in rows))
+    return Table(title, tuple(TableRow("" if kind == "age" else key, words.get(key, key), *row) for key, row in rows))
 
 
 def by_day(found: Mapping[str, Any]) -> list[Day]:
