@@ -98,7 +98,7 @@ test('parts with one label are one line of the price', () => {
   assert.deepEqual(priceLines(sale), [{ label: '老年补贴', fen: -500 }, { label: '餐厅让利', fen: -100 }])
 })
 
-test('an odd hour is told in words, a usual one not', () => {
+test('an unusual hour is shown in words, a usual one not', () => {
   const usual = priced(add(EMPTY, li()), answer(quoted()), 5)
   assert.equal(notice(usual), '')
   assert.match(notice({ ...usual, quotes: { ...usual.quotes, flags: ['unheard_of', 'outside_window'] } }), /不是供餐时间/)

@@ -44,7 +44,7 @@ test('a scanner that waits before its Enter still gives its code', () => {
   assert.equal(step.scan, code.join(''))
 })
 
-test('an Enter that comes after the end of the code reaches no button either, and a later one does', () => {
+test('an Enter just after the code reaches no button, a later one does', () => {
   const { burst } = type([...code, 'Enter'], 8).at(-1)
   const again = press(burst, 'Enter', burst.last + 20)
   assert.deepEqual([again.swallow, again.scan], [true, null])

@@ -30,7 +30,7 @@ test('no two encryptions of one record are alike', async () => {
   assert.notEqual((await encrypted(clear, TO)).body, (await encrypted(clear, TO)).body)
 })
 
-test('what the screen needs of a record is told beside it, and no more', async () => {
+test('only what the screen needs of a record is stored beside it', async () => {
   const clear = await seal(NEW, MOMENT, 'checkout', BODY)
   const told = summaryOf({ envelope: clear })
   assert.deepEqual(told, {

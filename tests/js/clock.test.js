@@ -31,7 +31,7 @@ test('a clock set back after the measure does not bring back yesterday', () => {
   assert.equal(back + offset(measured, back, 60_000), NOON + 60_000)
 })
 
-test('a tablet that slept, its monotonic clock standing still, trusts its own clock again', () => {
+test('a tablet whose monotonic clock stopped in sleep trusts its own clock again', () => {
   const measured = measure(stamp(NOON), 0, 0, NOON)
   assert.equal(offset(measured, NOON + 3_600_000, 1000), 0)
 })

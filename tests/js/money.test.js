@@ -28,7 +28,7 @@ test('a keypad takes no third decimal, no second point, no fifth digit', () => {
   assert.equal(press('12.5', 'clear'), '')
 })
 
-test('the exact sum comes first, then the round sums people hand over', () => {
+test('the exact sum is offered first, then the round sums people hand over', () => {
   assert.deepEqual(suggest(700), [700, 1000, 2000, 5000])
   assert.deepEqual(suggest(1250), [1250, 1300, 1500, 2000])
   assert.deepEqual(suggest(2000), [2000, 5000, 10000])

@@ -50,7 +50,7 @@ test('the server gives the same hash to the same record', async () => {
   for (const record of cases) assert.equal(await hashOf(record), record.hash)
 })
 
-test('a row is told in words, and an answer that is not ours to mend says whom to ask', () => {
+test('a row is shown in words, and an answer only others can mend names whom to ask', () => {
   const row = { state: 'waiting', tries: 0, message: '' }
   assert.equal(stateWords(row), '待上传')
   assert.equal(stateWords({ ...row, state: 'settled' }), '已上传')

@@ -1,8 +1,8 @@
-"""Rulebooks and cases drawn at random from the grammar itself, so that a new word is tried from its first day.
+"""Draw rulebooks and cases at random from the grammar itself, so that a new word is tested from its first day.
 
-A drawn book has the right form and mostly leads somewhere: names come from small pools, so that conditions are often
-met and limits often reached; numbers stand at their edges more often than chance would have it. It need not obey
-lint: the engine answers whatever loads.
+A drawn book has the right form and is mostly meaningful: names are from small pools, so that conditions are often
+met and limits often reached; numbers are at their edges more often than by chance. It need not pass lint, because
+the engine must answer whatever loads.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Writer:
         self.names: dict[str, list[str]] = {}
 
     def of(self, shape: Shape, field: str = "", depth: int = 0) -> Any:
-        """A value of the shape."""
+        """Draw a value of the shape."""
         for kind, draw in self._ways:
             if isinstance(shape, kind):
                 return draw(self, shape, field, depth)
@@ -137,7 +137,7 @@ class Writer:
         return {name: self._field(fields[name], name, field, depth + 1) for name in fields if name in chosen}
 
     def _fit(self, names: Sequence[str], depth: int) -> list[str]:
-        """The fields to draw from: deep down none that nests further; no benefit that refers to what is not there."""
+        """Return the fields to draw from: deep down none that nests further; no benefit with a missing reference."""
         nesting = ("all", "any", "not", "by_class") if depth > 9 else ()
         return [name for name in names if name not in nesting and self._defined(name)]
 
@@ -210,7 +210,7 @@ class Writer:
 
 
 def a_scheme(rng: Random, name: str = "s") -> Doc:
-    """The document of one scheme, in force today as a rule."""
+    """Draw the document of one scheme, usually in force today."""
     writer = Writer(rng)
     for kind in ("fund", "allowance", "set"):
         writer.names[kind] = rng.sample(POOLS[kind], rng.randint(1, 3))
@@ -234,7 +234,7 @@ def _defined(writer: Writer, many: str, name: str) -> Doc:
 
 
 def _in_one_direction(rng: Random, funds: list[Doc]) -> None:
-    """Let a budget pass on to a later fund, or (seldom) stand as drawn, which may be a circle."""
+    """Let a budget pass on to a later fund, or (seldom) leave it as drawn, which may be a circle."""
     for place, fund in enumerate(funds):
         budget = fund.get("budget", {})
         if "next" in budget and rng.random() < 0.95:
@@ -246,7 +246,7 @@ def _in_one_direction(rng: Random, funds: list[Doc]) -> None:
 
 
 def a_book(rng: Random) -> bytes:
-    """The canonical bytes of a scheme, or of up to three joined."""
+    """Draw the canonical bytes of a scheme, or of up to three joined."""
     count = rng.choice([1, 1, 2, 3])
     if count == 1 and rng.random() < 0.8:
         return canonical(a_scheme(rng))
@@ -257,7 +257,7 @@ def a_book(rng: Random) -> bytes:
 
 
 def a_case(rng: Random) -> Doc:
-    """Who eats what; nothing used before."""
+    """Draw a diner and a meal, with no earlier usage."""
     case: Doc = Writer(rng).of(CASE)
     diner, meal = case["diner"], case["meal"]
     if rng.random() < 0.8:
@@ -285,7 +285,7 @@ def _a_line(rng: Random) -> Doc:
 
 
 def a_taking(rng: Random, wanted: Sequence[Wanted], day: int) -> list[Doc]:
-    """What may have been used before of what the engine asks for."""
+    """Draw earlier usage of the allowances that the engine asks for."""
     return [_taken(rng, one, day) for one in wanted if rng.random() < 0.5]
 
 
@@ -309,7 +309,7 @@ JUNK: list[Any] = [
 
 
 def spoiled(rng: Random, document: Doc) -> Doc:
-    """A copy with one place changed: a field gone, a field too many, a value of the wrong kind."""
+    """Copy a document with one place changed: a field gone, a field too many, a value of the wrong kind."""
     copied = copy.deepcopy(document)
     places = list(_places(copied))
     holder = rng.choice(places)

@@ -1,4 +1,4 @@
-"""The two engines side by side: ours, and the tablet's in one node process that answers line by line."""
+"""Run both engines: ours, and the tablet's in one node process that answers line by line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Tablet:
         self._node.communicate()
 
     def answers(self, book: bytes, cases: Sequence[str]) -> Answer:
-        """What the tablet says of a book's bytes and the texts of cases; the shape of `ours`."""
+        """Return the tablet's result for a book's bytes and the texts of cases, in the form of `ours`."""
         assert self._node.stdin is not None
         assert self._node.stdout is not None
         question = {"book": base64.b64encode(book).decode(), "cases": cases}
@@ -49,7 +49,7 @@ class Tablet:
 
 
 def ours(book: bytes, cases: Sequence[str]) -> Answer:
-    """What our engine says: a refusal by code and path, or an answer to each case."""
+    """Return our engine's result: a refusal by code and path, or an answer to each case."""
     try:
         loaded = load(book)
     except Refused as refused:

@@ -1,4 +1,4 @@
-"""Arithmetic that both engines stand on: splits, roundings, days and ages; and what a quote may use and say."""
+"""The arithmetic of both engines: splits, roundings, days and ages; and what a quote may use and say."""
 
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -43,7 +43,7 @@ def test_uses_stay_within_limits_and_belong_to_rules_that_count(
 
 
 def counting(book: Rulebook) -> set[str]:
-    """Ids of the rules that count a meal for which they give nothing."""
+    """Return ids of the rules that count a meal for which they give nothing."""
 
     def of(group: Group) -> Iterator[str]:
         for each in group.members:

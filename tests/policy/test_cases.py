@@ -1,4 +1,4 @@
-"""Published prices and prices computed by hand come out of both engines, to the fen."""
+"""Both engines give published prices and prices computed by hand, to the fen."""
 
 import json
 from collections.abc import Iterator

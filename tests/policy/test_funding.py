@@ -199,7 +199,7 @@ EXAMPLES = [(word, fragment, line) for word, fragment, lines in EXAMPLE.findall(
 
 
 def worked_of(document: dict[str, Any], place: int) -> Worked:
-    """A canteen of the handbook: numbers and codes as they stand there."""
+    """Read a canteen of the handbook, with its numbers and codes as written there."""
 
     def numbers(word: str) -> dict[str, int]:
         return {name: int(number) for name, number in document.get(word, {}).items()}

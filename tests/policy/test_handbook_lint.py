@@ -1,4 +1,4 @@
-"""Every finding of the lint stands in docs/rulebook.md with an example that has it, and is found there."""
+"""docs/rulebook.md has an example of every finding of the lint, and the lint finds it there."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the reader and the lint find in a rulebook before it may be published."""
+"""Findings of the reader and the lint in a rulebook before it may be published."""
 
 from typing import Any
 
@@ -215,7 +215,7 @@ def test_a_book_that_names_what_is_not_there_is_not_loaded(text: str) -> None:
 
 
 def mapped(limits: str, **words: str) -> dict[str, Any]:
-    """A later version with other limits."""
+    """Return a later version with other limits."""
     return dict(
         yaml_reader.read(scheme(rule("less: 3.00\nfund: city", **words), more=limits).replace("-01-01", "-07-01"))
     )
@@ -308,7 +308,7 @@ def test_the_label_of_a_rule_with_tiers_may_not_tell_a_class() -> None:
 
 @pytest.mark.parametrize(("split", "expected"), [("\n  - {fund: canteen, rest: yes}", ["label_tells_class"]), ("", [])])
 def test_a_fund_named_at_the_counter_may_not_tell_a_class(split: str, expected: list[str]) -> None:
-    """The counter hears a fund's name where a benefit has several payers."""
+    """The counter shows a fund's name where a benefit has several payers."""
     text = f"less: 3.00\nsplit:\n  - {{fund: city, {'fen: 1.00' if split else 'rest: yes'}}}{split}"
     named = scheme(rule(text)).replace("name: 市级", "name: 低保专项")
     assert "低保专项" in named

@@ -72,7 +72,7 @@ def case_of(text: str) -> str:
 
 
 def typed(value: Any, word: str = "") -> Any:
-    """Numbers and days of a case; codes and windows stay text."""
+    """Convert numbers and days of a case; codes and windows stay text."""
     if isinstance(value, dict):
         return {key: typed(inner, key) for key, inner in value.items()}
     if isinstance(value, list):

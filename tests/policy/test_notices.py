@@ -1,4 +1,4 @@
-"""Notices made up to try the language: each is written, linted and priced, in both engines, as computed by hand."""
+"""Invented notices test the language: both engines lint and price each as computed by hand."""
 
 import json
 import re
@@ -18,7 +18,7 @@ BLOCK = re.compile(r"^```(yaml|case)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 class Expected(NamedTuple):
-    """One case: what differs from the usual, the price, and where given the shares by fund and the checks."""
+    """One case: the differences from the usual, the price, and where given the shares by fund and the checks."""
 
     text: str
     due: str

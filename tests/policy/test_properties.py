@@ -1,4 +1,4 @@
-"""What is true of every quote, over drawn rulebooks and cases."""
+"""Properties of every quote, over drawn rulebooks and cases."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,7 +24,7 @@ Rounds = Callable[[int, int], int]
 
 
 def drawn(count: int, *, first: int = 0) -> Iterator[tuple[Random, Doc, Rulebook, Case]]:
-    """Schemes that load, each with cases."""
+    """Draw schemes that load, each with cases."""
     for seed in range(first, first + count):
         rng = Random(seed)
         scheme = a_scheme(rng)
@@ -142,11 +142,11 @@ def test_a_split_sums_and_is_fair_to_the_fen(seed: int) -> None:
 
 JUMPY = frozenset({"used", "bill", "excludes", "only_if", "rounding"})
 """Words by which a used-up limit may rightly end in a lower price; besides, a group of `first` and an amount that several
-rules have in common. test_steadiness.py shows each, docs/rulebook.md says why."""
+rules have in common. test_steadiness.py has an example of each, docs/rulebook.md the reason."""
 
 
 def steady(value: object) -> object:
-    """The scheme without jumps."""
+    """Return the scheme without jumps."""
     if isinstance(value, list):
         return [steady(inner) for inner in value]
     if not isinstance(value, dict):
@@ -158,7 +158,7 @@ def steady(value: object) -> object:
 
 
 def in_common(book: Rulebook) -> set[str]:
-    """Amount limits and budgets that more than one rule draws on."""
+    """Return amount limits and budgets that more than one rule draws on."""
     drawn_on = [name for rule in rules(book).values() for name in set(amounts(rule))]
     return {name for name in drawn_on if drawn_on.count(name) > 1}
 
@@ -174,7 +174,7 @@ def amounts(rule: Rule) -> Iterator[str]:
 
 
 def followed(fund: Fund) -> list[Fund]:
-    """The fund and those that its budget passes on to."""
+    """Yield the fund and those that its budget passes on to."""
     return [fund, *(followed(fund.budget.next) if fund.budget and fund.budget.next else [])]
 
 
@@ -290,7 +290,7 @@ SHOP = [{"id": "shop", "name": "让利", "payer": "concession"}, {"id": "city", 
 
 
 def a_small_book(*stages: list[Doc], **words: object) -> Rulebook:
-    """Stages of rules of which only what matters is said."""
+    """Make a book from stages of rules that give only what matters."""
     said = {"label": "助餐", "reason": "助餐", "clause": "一"}
     written = [
         {"id": f"s{n}", "title": "步", "pick": "sum", "rules": [{"id": f"r{n}.{m}", **said, **PAID_BY, **one} for m, one in enumerate(rules)]}

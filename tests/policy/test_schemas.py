@@ -1,4 +1,4 @@
-"""The JSON Schema files say what the reader takes: kept equal, and judged alike over drawn and spoiled documents."""
+"""The JSON Schema files agree with the reader, over drawn and spoiled documents."""
 
 import copy
 import json
@@ -27,13 +27,13 @@ from tests.policy.test_twin import drawn_cases
 
 
 def a_funding(rng: Random) -> dict[str, Any]:
-    """A funding scheme drawn from its grammar."""
+    """Draw a funding scheme from its grammar."""
     found: dict[str, Any] = Writer(rng).of(FUNDING)
     return found
 
 
 def a_funding_case(rng: Random) -> dict[str, Any]:
-    """A case of a funding scheme drawn from its grammar."""
+    """Draw a case of a funding scheme from its grammar."""
     found: dict[str, Any] = Writer(rng).of(FUNDING_CASE)
     return found
 
@@ -151,7 +151,7 @@ def test_schema_and_reader_agree_on_every_document(
 
 
 def holders(value: Any) -> list[Any]:
-    """Every object and list of a document."""
+    """Yield every object and list of a document."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     own = [value] if isinstance(value, (dict, list)) and value else []
     return own + [one for part in inner for one in holders(part)]

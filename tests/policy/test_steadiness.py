@@ -1,6 +1,6 @@
-"""More used before never lowers the price; here is each of the words that are excepted, with a price that falls.
+"""More earlier usage never lowers the price; each excepted word is shown here with a price that falls.
 
-docs/rulebook.md names the same words; tests/policy/test_properties.py tries all the others at random.
+docs/rulebook.md names the same words; tests/policy/test_properties.py tests all the others at random.
 """
 
 import re
@@ -36,7 +36,7 @@ RULE = "      - {{id: r{number}, label: 助餐, reason: 甲, clause: 一, {words
 
 
 def book(*stages: tuple[str, list[str]]) -> str:
-    """Stages of a pick and the words of rules."""
+    """Make a book of stages, each a pick and the words of its rules."""
     text, number = HEAD, 0
     for place, (pick, rules) in enumerate(stages):
         text += STAGE.format(number=place, pick=pick)

@@ -1,4 +1,4 @@
-"""When what was approved begins to count, and how long after a death: days counted on a paper calendar."""
+"""The first day an approval counts, and the last day after a death: counted on a paper calendar."""
 
 from collections.abc import Mapping, Sequence
 
@@ -36,7 +36,7 @@ def due(
     statuses: Sequence[str] = (),
     enrolled: Sequence[str] = (),
 ) -> int:
-    """What a 12 yuan lunch costs somebody who has all that `since` names."""
+    """Return the price of a 12 yuan lunch for a diner with everything that `since` names."""
     had = {key.partition(":")[2] for key in since if key.startswith("class:")}
     diner = Diner(
         classes=tuple(sorted(had)),

@@ -1,4 +1,4 @@
-"""The tablet's engine answers as ours does, to the byte: over drawn rulebooks and cases, spoiled ones among them."""
+"""The tablet's engine gives the same bytes as ours, over drawn rulebooks and cases, also spoiled ones."""
 
 import copy
 import json
@@ -103,7 +103,7 @@ def test_rare_characters_pass_both_engines_alike(tablet: Tablet, word: str) -> N
 
 
 def compare(tablet: Tablet, body: bytes, cases: list[Doc], seed: int) -> Doc:
-    """The common answer. Fails with the smallest book and case on which the engines differ."""
+    """Return the common answer. Fails with the smallest book and case on which the engines differ."""
     texts = [json.dumps(case) for case in cases]
     mine, theirs = ours(body, texts), tablet.answers(body, texts)
     if alike(mine, theirs):
@@ -115,14 +115,14 @@ def compare(tablet: Tablet, body: bytes, cases: list[Doc], seed: int) -> Doc:
 
 
 def alike(mine: Doc, theirs: Doc) -> bool:
-    """Refusals agree by code, and by path where the text is JSON at all: parsers stop at different places."""
+    """Compare refusals by code, and by path where the text is JSON: parsers stop at different places."""
     if mine.get("refused", [""])[0] == "not_canonical":
         return bool(theirs.get("refused", [""])[0] == "not_canonical")
     return mine == theirs
 
 
 def smallest(tablet: Tablet, book: Doc, case: Doc) -> tuple[Doc, Doc]:
-    """The book and case with everything taken away that can go while the engines still differ."""
+    """Reduce the book and case to the least on which the engines still differ."""
     found = {"book": book, "case": case}
     for _ in range(30):
         before = canonical(found)
@@ -150,7 +150,7 @@ def paths(value: Any, here: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
 
 
 def without(value: Doc, path: tuple[Any, ...]) -> Doc | None:
-    """A copy without the place at the path; None where it is gone already."""
+    """Copy a document without the place at the path; None where it is gone already."""
     copied: Any = copy.deepcopy(value)
     holder = copied
     try:

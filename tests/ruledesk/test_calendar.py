@@ -1,4 +1,4 @@
-"""The calendar: days that the regulation fixes, years that nobody entered, and days entered after they had passed."""
+"""The calendar: days that the regulation fixes, years not entered, and days entered after they had passed."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_year_not_announced_knows_the_fixed_days_and_weekdays() -> None:
 
 
 def enter_all(year: int, *, on: date) -> None:
-    """Every day of the regulation, each by itself."""
+    """Enter every day of the regulation, each by itself."""
     with clock.at(at(on)):
         for day, name in calendars.statutory(year).items():
             calendars.arrange(day, day, "holiday", name, by="p-admin")
@@ -126,7 +126,7 @@ def test_a_year_not_entered_is_lacking_from_november_on(app: Flask, session: Ses
 
 
 def front(app: Flask, day: date) -> str:
-    """The page with which the desk opens for one who writes rulebooks."""
+    """Return the first page of the desk for a writer of rulebooks."""
     with clock.at(at(day)):
         a_person(f"writer{day:%m}", ("admin", "area", world.CITY))
         browser = Browser(app.test_client())
@@ -151,7 +151,7 @@ def test_the_desk_opens_with_the_year_that_is_not_entered(app: Flask, town: Town
 
 @state
 def january(town: Town) -> Town:
-    """Meals of 2027 under a rule for working days: on New Year's Day, a Sunday and a Friday."""
+    """Sell meals of 2027 under a rule for working days: on New Year's Day, a Sunday and a Friday."""
     with transaction() as session:
         session.get_one(Contract, "k1").from_day = NEW_YEAR
     world.a_rulebook(town.session, ASKS, from_day=date(2026, 6, 1))

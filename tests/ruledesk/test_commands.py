@@ -28,7 +28,7 @@ Ran = tuple[int, str, str]
 def canteen(
     app: Flask, config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Ran]:
-    """canteen("policy", "diff", …) as the shell runs it: exit code, stdout, stderr."""
+    """Run canteen("policy", "diff", …) as the shell does: exit code, stdout, stderr."""
     monkeypatch.setenv("CANTEEN_DATABASE_URL", config.database_url)
     monkeypatch.setenv("CANTEEN_DATA", str(config.data_dir))
     monkeypatch.setenv("CANTEEN_KEYS", str(config.keys_dir))

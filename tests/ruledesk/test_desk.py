@@ -1,4 +1,4 @@
-"""The rule desk on a real session: drafts, trying, replaying, publishing by two people, the calendar of holidays."""
+"""The rule desk on a real session: drafts, previews, replays, publishing by two people, the calendar of holidays."""
 
 from __future__ import annotations
 
@@ -416,7 +416,7 @@ def test_a_finished_simulation_is_masked_and_exported(enter, session: Session) -
 
 
 def _shown(row: list[Any]) -> list[str]:
-    """A row of the workbook as the page shows it: no code, meals as whole numbers, yuan with two decimals."""
+    """Show a row of the workbook as the page does: no code, meals as whole numbers, yuan with two decimals."""
     name = row[0].isoformat() if isinstance(row[0], date) else row[0]
     cells = row[1:] if isinstance(row[1], float) else row[2:]
     meals = [f"{int(cells[0]):,}"] if cells[0] != "" else []
@@ -424,7 +424,7 @@ def _shown(row: list[Any]) -> list[str]:
 
 
 def _table(text: str, title: str) -> list[list[str]]:
-    """The body of the page's table of this caption."""
+    """Return the body of the page's table of this caption."""
     found = re.search(rf"<caption[^>]*>{title}</caption>.*?<tbody>(.*?)</tbody>", text, re.DOTALL)
     assert found
     return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", found[1], re.DOTALL)]

@@ -1,4 +1,4 @@
-"""The form, the YAML and the document of a rulebook are one thing; what the form cannot show is never lost by it."""
+"""Form, YAML and document of a rulebook agree; the form never loses what it cannot show."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_form_to_document_to_yaml_to_form_gives_the_form_again(form: Form) -> No
 
 
 def changed(text: str, form: Form) -> str:
-    """The YAML after the form was sent by a browser and saved."""
+    """Return the YAML after the form was sent by a browser and saved."""
     tree: Any = yaml_reader.tree(text)
     return yaml_patch.rewrite(text, form_changes.applied(tree, form_input.of_request(sent(form))))
 
@@ -222,7 +222,7 @@ def test_editing_a_text_to_any_tree_keeps_comments(path: Path, data: st.DataObje
 
 
 def _alter(value: Any, data: st.DataObject) -> None:
-    """Change, add or take out something somewhere."""
+    """Change, add or remove a value at a random place."""
     keys = list(value) if isinstance(value, dict) else list(range(len(value)))
     key = data.draw(st.sampled_from(keys))
     if isinstance(value[key], (dict, list)) and value[key] and data.draw(st.booleans()):

@@ -126,7 +126,7 @@ def test_facts_known_late_are_asked_for_at_the_desk(enter: Callable[[str], Brows
 def canteen(
     app: Flask, config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Ran]:
-    """canteen("notice", …) as the shell runs `canteen policy revalue notice …`: exit code, stdout, stderr."""
+    """Run `canteen policy revalue notice …` as the shell does: exit code, stdout, stderr."""
     monkeypatch.setenv("CANTEEN_DATABASE_URL", config.database_url)
     monkeypatch.setenv("CANTEEN_DATA", str(config.data_dir))
     monkeypatch.setenv("CANTEEN_KEYS", str(config.keys_dir))

@@ -1,4 +1,4 @@
-"""The timeline tells the days on which a rulebook gives something, not only those for which it was published."""
+"""The timeline shows the days on which a rulebook gives something, not only those for which it was published."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is changed in a rulebook, comparing says so, and says where."""
+"""The comparison shows every change of a rulebook, and its place."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ stages:
 
 
 def others(value: Any) -> Iterator[Any]:
-    """Values like this one and not the same."""
+    """Yield values like this one and not the same."""
     if isinstance(value, bool):
         return
     if isinstance(value, int):
@@ -103,7 +103,7 @@ def others(value: Any) -> Iterator[Any]:
 
 
 def changes(value: Any, put: Any) -> Iterator[None]:
-    """Every place in the document changed in every way, one at a time; `put` writes the place."""
+    """Change every place in the document in every way, one at a time; `put` writes the place."""
     for other in others(value):
         put(other)
         yield
@@ -114,7 +114,7 @@ def changes(value: Any, put: Any) -> Iterator[None]:
 
 
 def readable(document: dict[str, Any]) -> bool:
-    """Whether it is still a rulebook by form, so that anybody could come to compare it."""
+    """Tell whether it is still a rulebook by form, so that it can be compared at all."""
     from canteen.policy.grammar import RULEBOOK  # noqa: PLC0415 - beside its only use
 
     problems: list[Any] = []
@@ -123,7 +123,7 @@ def readable(document: dict[str, Any]) -> bool:
 
 
 def same_meaning(document: dict[str, Any]) -> bytes:
-    """The document with those lists in order whose order means nothing."""
+    """Sort the lists of the document whose order means nothing."""
 
     def ordered(value: Any, word: str = "") -> Any:
         if isinstance(value, dict):

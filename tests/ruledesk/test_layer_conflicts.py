@@ -1,4 +1,4 @@
-"""A district raises and never lowers its city's: whoever would pay more under it is found and named before publishing."""
+"""A district never lowers its city's benefits: an elder who would pay more is found before publishing."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ DAILY = "allowances:\n  - {id: test.day, unit: meal, scope: person, window: day,
 
 
 def found(session: Session, city: str, district: str, first: date = date(2026, 2, 1)) -> list[str]:
-    """What is said of a district's rulebook above which the city's stands."""
+    """Return the conflicts of a district's rulebook with its city's."""
     with clock.at(MADE):
         world.a_rulebook(session, city, from_day=first)
     session.rollback()

@@ -1,4 +1,4 @@
-"""What a clerk writes is kept whole or refused: no row is lost, nothing is submitted without its source."""
+"""A clerk's input is stored whole or refused: no row is lost, nothing is submitted without its source."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_meals_eaten_today_keep_today_s_price(town: Town) -> None:  # noqa: F811
 
 
 def at_once(app: Flask, *acts: Callable[[], object]) -> list[str]:
-    """What became of acts begun in the same moment: 'done' or the kind of refusal, sorted."""
+    """Run acts at the same moment; return 'done' or the kind of refusal of each, sorted."""
     together, outcomes = threading.Barrier(len(acts)), list[str]()
 
     def go(act: Callable[[], object]) -> None:

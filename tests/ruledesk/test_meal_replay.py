@@ -1,4 +1,4 @@
-"""A replay stands beside what was booked: voids, merged persons, households and limits begun earlier are as they were."""
+"""A replay is compared with what was booked: voids, merged persons, households and earlier limits count as then."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MORE = world.GUARDED.replace("less: 5.00", "less: 6.50")
 
 
 def limited(text: str, **words: str) -> str:
-    """The rulebook with one limit of these words on its rule."""
+    """Return the rulebook with one limit of these words on its rule."""
     allowance = ", ".join(f"{name}: {value}" for name, value in {"id": "test.cap", "unit": "meal", **words}.items())
     return f"{text}        limits: [test.cap]\nallowances:\n  - {{{allowance}}}\n"
 
