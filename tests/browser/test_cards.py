@@ -34,7 +34,7 @@ def somebody_without_a_card(shop: Shop) -> str:
         return face.code
 
 
-def test_a_blank_card_is_given_to_the_elder_at_the_counter_and_sells_at_once(shop: Shop, till: Till) -> None:
+def test_blank_card_is_bound_at_the_counter_and_sells_at_once(shop: Shop, till: Till) -> None:
     till.scan(somebody_without_a_card(shop))
     till.page.get_by_role("heading", name="这是一张空白卡").wait_for()
     till.press("dialog", NUMBER)

@@ -24,7 +24,7 @@ def other(shop: Shop, till: Till, open_till: OpenTill) -> Till:
     return other
 
 
-def test_what_another_window_had_first_is_told_at_once_and_stays_with_the_sale(shop: Shop, other: Till) -> None:
+def test_use_by_another_window_is_shown_and_stays_with_the_sale(shop: Shop, other: Till) -> None:
     other.pay()
     notice = other.page.locator("[data-slot=doneNotice]")
     expect(notice).to_contain_text(TOLD)

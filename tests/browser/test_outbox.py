@@ -72,7 +72,7 @@ def test_a_server_that_is_down_gets_the_sale_when_it_is_back(shop: Shop, serve: 
     assert shop.count("sale") == 1
 
 
-def test_a_tablet_tells_with_each_request_how_far_its_chain_has_come(shop: Shop, till: Till) -> None:
+def test_each_request_carries_the_newest_number_of_the_chain(shop: Shop, till: Till) -> None:
     with till.page.expect_request("**/api/v1/pos/quotes") as asked:
         till.scan(shop.grandma)
     till.due("7.00 元")
@@ -85,7 +85,7 @@ def test_a_tablet_tells_with_each_request_how_far_its_chain_has_come(shop: Shop,
     assert int(before[3]) < int(after[3])
 
 
-def test_without_a_line_a_new_card_cannot_be_looked_up_and_the_cashier_is_told(shop: Shop, till: Till) -> None:
+def test_offline_lookup_of_a_new_card_fails_with_a_message(shop: Shop, till: Till) -> None:
     till.cut()
     till.scan(shop.grandma)
     till.sees("网络不通")
@@ -93,7 +93,7 @@ def test_without_a_line_a_new_card_cannot_be_looked_up_and_the_cashier_is_told(s
 
 
 @BOTH
-def test_an_answer_that_is_swallowed_is_asked_for_again_and_books_once(shop: Shop, till: Till) -> None:
+def test_lost_answer_is_asked_for_again_and_books_once(shop: Shop, till: Till) -> None:
     swallowed: list[int] = []
 
     def swallow(route: Route) -> None:
@@ -122,7 +122,7 @@ def test_an_answer_of_which_only_a_part_came_is_no_answer(shop: Shop, till: Till
     till.due("7.00 元")
 
 
-def test_a_record_that_the_server_will_not_read_does_not_hold_up_the_others(shop: Shop, till: Till) -> None:
+def test_unreadable_record_does_not_block_the_others(shop: Shop, till: Till) -> None:
     paid: list[str] = []
 
     def refuse_the_first(route: Route) -> None:
@@ -174,7 +174,7 @@ def test_two_tabs_give_gapless_numbers_and_one_of_them_sends(shop: Shop, till: T
     assert shop.count("sale") == 2
 
 
-def test_two_tabs_writing_at_the_same_moment_give_each_number_once_in_one_chain(shop: Shop, till: Till) -> None:
+def test_two_tabs_at_once_use_each_number_once_in_one_chain(shop: Shop, till: Till) -> None:
     other = Till(till.page.context.new_page(), till.url)
     other.open()
     other.at_the_counter()
@@ -206,7 +206,7 @@ def test_who_leaves_or_comes_in_one_tab_leaves_or_comes_in_all(shop: Shop, till:
     assert shop.rows("SELECT cashier_id FROM sale") == shop.rows("SELECT id FROM person WHERE login = 'chen'")
 
 
-def test_a_sale_taken_back_in_one_tab_is_not_refunded_again_in_the_other(shop: Shop, till: Till) -> None:
+def test_sale_voided_in_one_tab_is_not_refunded_in_another(shop: Shop, till: Till) -> None:
     till.scan(shop.grandma)
     till.pay()
     till.sent()
@@ -259,7 +259,7 @@ def test_a_reload_keeps_the_cashier_and_what_is_not_sent(shop: Shop, till: Till)
     assert shop.count("sale") == 1
 
 
-def test_a_sale_taken_back_before_either_was_sent_reaches_the_server_as_both(shop: Shop, till: Till) -> None:
+def test_sale_voided_before_sending_arrives_with_its_void(shop: Shop, till: Till) -> None:
     till.scan(shop.grandma)
     till.due("7.00 元")
     till.cut()
@@ -277,7 +277,7 @@ def test_a_sale_taken_back_before_either_was_sent_reaches_the_server_as_both(sho
     till.due("7.00 元")
 
 
-def test_a_cashier_who_leaves_leaves_what_is_not_sent_in_the_tablet(shop: Shop, till: Till) -> None:
+def test_unsent_records_stay_on_the_tablet_after_log_out(shop: Shop, till: Till) -> None:
     till.scan(shop.grandma)
     till.due("7.00 元")
     till.cut()
@@ -310,7 +310,7 @@ def test_a_server_that_cannot_book_just_now_is_asked_again(shop: Shop, till: Til
     assert shop.count("sale") == 1
 
 
-def test_a_record_set_aside_by_the_server_is_listed_and_the_next_one_passes(shop: Shop, till: Till) -> None:
+def test_quarantined_record_is_listed_and_the_next_one_is_booked(shop: Shop, till: Till) -> None:
     def set_aside(route: Route) -> None:
         sent: Any = route.request.post_data_json
         if sent["records"][0]["number"] == 1:
@@ -372,7 +372,7 @@ class Backup:
         self.serve(self.shop.config, port=self.shop.server.port, options=("--no-scheduler",))
 
 
-def test_a_restored_server_gets_all_again_and_nobody_is_told_that_all_is_well_before(
+def test_restored_server_gets_all_again_before_all_is_well(
     shop: Shop, serve: Serve, till: Till, tmp_path: Path
 ) -> None:
     lacking = "服务器缺 3 笔，待补传"
@@ -409,7 +409,7 @@ def test_a_restored_server_gets_all_again_and_nobody_is_told_that_all_is_well_be
     assert not any("tablet" in each for each in shop.troubles())
 
 
-def test_a_tablet_let_in_after_the_backup_is_let_in_again_with_all_it_sold(
+def test_tablet_newer_than_the_backup_enrols_again_with_sales(
     shop: Shop, serve: Serve, open_till: OpenTill, tmp_path: Path
 ) -> None:
     backup = Backup.of(shop, serve, tmp_path / "backup.db")
@@ -447,7 +447,7 @@ def test_a_record_that_the_disk_refuses_is_not_called_done(shop: Shop, till: Til
     assert [row["number"] for row in till.outbox()] == [1]
 
 
-def test_a_tablet_a_day_ahead_sells_on_the_servers_day_and_is_flagged(shop: Shop, open_till: OpenTill) -> None:
+def test_tablet_a_day_ahead_sells_on_the_servers_day_flagged(shop: Shop, open_till: OpenTill) -> None:
     till, before = open_till(), clock.today()
     till.page.add_init_script("{ const now = Date.now; Date.now = () => now() + 26 * 3600_000 }")
     till.open()
@@ -497,7 +497,7 @@ def end(process: int) -> None:
 
 @BOTH
 @pytest.mark.parametrize("arrived", [False, True], ids=["before it arrived", "after it was booked"])
-def test_a_browser_killed_between_pay_and_answer_loses_nothing_and_doubles_nothing(
+def test_browser_killed_before_the_answer_books_exactly_once(
     shop: Shop, playwright: Playwright, tmp_path: Path, arrived: bool
 ) -> None:
     browser = Killable(playwright, tmp_path / "profile")

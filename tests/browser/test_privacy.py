@@ -119,7 +119,7 @@ def exported(page: Page) -> str:
     return Path(download.value.path()).read_text(encoding="utf-8")
 
 
-def test_a_tablet_that_sold_exported_and_logged_out_tells_nothing_of_who_ate(
+def test_tablet_keeps_no_trace_of_eaters_after_log_out(
     shop: Shop, card: str, playwright: Playwright, tmp_path: Path
 ) -> None:
     context = lasting(playwright, tmp_path / "profile", service_workers="allow", accept_downloads=True)
@@ -170,9 +170,7 @@ def on_the_disk(profile: Path) -> list[str]:
     ]
 
 
-def test_records_of_an_earlier_version_are_encrypted_and_are_still_the_same_records(
-    shop: Shop, card: str, till: Till
-) -> None:
+def test_records_of_an_earlier_version_are_encrypted_unchanged(shop: Shop, card: str, till: Till) -> None:
 
     def without_a_key(route: Any) -> None:
         answer = route.fetch()

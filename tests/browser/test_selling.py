@@ -29,7 +29,7 @@ BOTH = pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=
 
 
 @BOTH
-def test_a_card_before_the_camera_is_sold_a_meal_with_one_touch_and_reaches_the_server(
+def test_card_at_the_camera_sells_with_one_touch_and_is_booked(
     shop: Shop, open_till: OpenTill, camera_clip: CameraClip, tmp_path: Path
 ) -> None:
     picture = tmp_path / "card.png"
@@ -45,7 +45,7 @@ def test_a_card_before_the_camera_is_sold_a_meal_with_one_touch_and_reaches_the_
     assert shop.rows("SELECT kind, fen, given, change FROM tender") == [("cash", 700, 700, 0)]
 
 
-def test_the_price_is_told_line_by_line_with_labels_safe_for_the_counter(shop: Shop, till: Till) -> None:
+def test_price_is_shown_line_by_line_with_labels_for_the_counter(shop: Shop, till: Till) -> None:
     till.scan(shop.grandma)
     till.due("7.00 元")
     assert till.page.locator(".customer .price div").all_inner_texts() == [
@@ -77,7 +77,7 @@ def test_any_other_sum_of_cash_is_typed(shop: Shop, till: Till) -> None:
     till.sees("找零 5.00 元")
 
 
-def test_money_on_a_phone_is_one_touch_and_its_reference_is_optional(shop: Shop, till: Till) -> None:
+def test_phone_payment_is_one_touch_with_an_optional_reference(shop: Shop, till: Till) -> None:
     till.scan(shop.grandma)
     till.pay("mobile")
     till.scan(shop.grandpa)
@@ -99,7 +99,7 @@ def test_the_printed_number_is_typed_on_a_large_pad(shop: Shop, till: Till) -> N
     assert shop.rows("SELECT how_read FROM sale") == [("typed",)]
 
 
-def test_a_scanner_is_heard_and_swallowed_while_a_field_has_the_focus(shop: Shop, till: Till) -> None:
+def test_scanner_input_is_caught_while_a_field_has_the_focus(shop: Shop, till: Till) -> None:
     till.page.evaluate("document.body.prepend(Object.assign(document.createElement('input'), {id: 'field'}))")
     till.page.fill("#field", "7")
     till.page.focus("#field")
@@ -136,7 +136,7 @@ def test_the_same_card_scanned_twice_is_one_scan(shop: Shop, till: Till) -> None
     assert till.page.locator(".customer").count() == 1
 
 
-def test_a_card_scanned_while_the_one_before_is_looked_up_is_not_lost(shop: Shop, till: Till) -> None:
+def test_card_scanned_during_another_lookup_is_not_lost(shop: Shop, till: Till) -> None:
     held: list[Route] = []
     till.page.route(QUOTES, lambda route: held.append(route) if not held else route.continue_())
     till.scan(shop.grandma)
@@ -154,7 +154,7 @@ def test_a_finger_that_touches_twice_means_one_guest(till: Till) -> None:
     expect(till.page.locator(".customer")).to_have_count(1)
 
 
-def test_whoever_is_at_the_counter_stays_while_the_cashier_looks_elsewhere_or_goes_back(shop: Shop, till: Till) -> None:
+def test_customers_stay_while_the_cashier_opens_other_screens(shop: Shop, till: Till) -> None:
     till.scan(shop.grandma)
     till.due("7.00 元")
     till.page.click("nav >> text=今日记录")
@@ -174,7 +174,7 @@ def test_whoever_is_at_the_counter_stays_while_the_cashier_looks_elsewhere_or_go
     assert shop.count("sale") == 1
 
 
-def test_a_change_of_meal_that_gets_no_answer_leaves_what_was_quoted_to_be_paid(shop: Shop, till: Till) -> None:
+def test_unanswered_change_of_meal_keeps_the_earlier_quote(shop: Shop, till: Till) -> None:
     till.scan(shop.grandma)
     till.due("7.00 元")
     till.cut()
@@ -205,7 +205,7 @@ def test_a_repeat_in_the_period_is_shown_at_full_price(shop: Shop, till: Till) -
     assert till.page.evaluate("document.documentElement.dataset.sound") == "already"
 
 
-def test_on_a_day_announced_closed_a_meal_is_sold_at_full_price_and_the_cashier_is_told(shop: Shop, till: Till) -> None:
+def test_closed_day_sells_at_full_price_with_a_message(shop: Shop, till: Till) -> None:
     today = clock.today().isoformat()
     shop.run(f"INSERT INTO closure (canteen_id, from_day, to_day, reason) VALUES ('c1', '{today}', '{today}', '检修')")
     till.scan(shop.grandma)
@@ -282,7 +282,7 @@ def test_a_partner_restaurant_types_the_amount_of_its_own_till(shop: Shop, till:
         ("00000000", "卡"),
     ],
 )
-def test_what_is_no_card_of_ours_is_refused_in_words_and_with_its_own_sound(till: Till, text: str, said: str) -> None:
+def test_foreign_code_is_refused_in_words_and_with_its_own_sound(till: Till, text: str, said: str) -> None:
     till.scan(text)
     expect(till.page.locator("[data-slot=message]")).to_contain_text(said)
     assert till.page.evaluate("document.documentElement.dataset.sound") == "refused"
@@ -302,7 +302,7 @@ def test_an_own_sale_is_taken_back_alone_within_ten_minutes(shop: Shop, till: Ti
     till.due("7.00 元")
 
 
-def test_money_given_back_on_the_phone_is_not_asked_for_in_cash_too(shop: Shop, till: Till) -> None:
+def test_refund_by_phone_is_not_asked_for_in_cash_too(shop: Shop, till: Till) -> None:
     till.scan(shop.grandma)
     till.pay("mobile")
     till.page.click("text=这一单有误，作废")
@@ -312,7 +312,7 @@ def test_money_given_back_on_the_phone_is_not_asked_for_in_cash_too(shop: Shop, 
     till.sees("已作废，7.00 元已从手机退回，不要再退现金。")
 
 
-def test_another_cashiers_sale_is_taken_back_with_the_managers_pin(shop: Shop, till: Till) -> None:
+def test_void_of_another_cashiers_sale_needs_the_managers_pin(shop: Shop, till: Till) -> None:
     till.scan(shop.grandma)
     till.pay()
     till.sent()
@@ -331,7 +331,7 @@ def test_another_cashiers_sale_is_taken_back_with_the_managers_pin(shop: Shop, t
     assert shop.rows("SELECT approved_by FROM void") == [(manager,)]
 
 
-def test_a_sale_of_a_day_before_is_taken_back_with_the_managers_pin(shop: Shop, till: Till) -> None:
+def test_void_of_an_earlier_days_sale_needs_the_managers_pin(shop: Shop, till: Till) -> None:
     till.scan(shop.grandma)
     till.due("7.00 元")
     till.pay()

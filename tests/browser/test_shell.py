@@ -55,7 +55,7 @@ def test_nothing_of_the_api_is_kept_for_offline(open_till: OpenTill) -> None:
     assert [path for path in kept if path.endswith(".wasm")] != []
 
 
-def test_a_code_whose_answer_was_lost_lets_the_same_tablet_in_after_a_reload(shop: Shop, open_page: OpenPage) -> None:
+def test_enrolment_with_a_lost_answer_succeeds_after_a_reload(shop: Shop, open_page: OpenPage) -> None:
     page, code = open_page(service_workers="block"), shop.code()
 
     def swallow(route: Route) -> None:
@@ -101,7 +101,7 @@ def test_the_key_cannot_be_taken_out_of_the_tablet(till: Till) -> None:
     assert taken == [False, "InvalidAccessError"]
 
 
-def test_the_status_screen_tells_storage_line_count_and_clock_in_words(till: Till) -> None:
+def test_status_screen_shows_storage_line_count_and_clock(till: Till) -> None:
     till.page.click("text=设备状态")
     facts = till.page.locator(".facts")
     for words in ("待上传", "全部已上传", "记录保存", "长期保存", "剩余空间", "安全连接", "平板时钟"):
@@ -114,7 +114,7 @@ def test_a_camera_left_while_it_starts_is_given_back(shop: Shop, open_page: Open
     assert page.evaluate(LEFT_WHILE_STARTING) == ["ended", "ended"]
 
 
-def test_an_address_that_cannot_work_safely_says_so_and_sells_nothing(shop: Shop, open_page: OpenPage) -> None:
+def test_insecure_address_says_so_and_sells_nothing(shop: Shop, open_page: OpenPage) -> None:
     page = open_page()
     page.add_init_script("Object.defineProperty(window, 'isSecureContext', {get: () => false})")
     page.goto(f"{shop.server.url}/pos")
@@ -130,7 +130,7 @@ def test_a_browser_that_keeps_nothing_says_so_and_sells_nothing(shop: Shop, open
     assert page.locator("button:visible").count() == 0
 
 
-def test_a_revoked_tablet_is_told_hands_in_what_it_sold_and_may_be_let_in_anew(shop: Shop, open_till: OpenTill) -> None:
+def test_revoked_tablet_sends_its_sales_and_may_enrol_again(shop: Shop, open_till: OpenTill) -> None:
     till = open_till()
     till.scan(shop.grandma)
     till.due("7.00 元")
@@ -165,7 +165,7 @@ def test_a_revoked_tablet_is_told_hands_in_what_it_sold_and_may_be_let_in_anew(s
 @pytest.mark.parametrize(
     "viewport", [{"width": 1280, "height": 800}, {"width": 800, "height": 1280}], ids=["lying", "upright"]
 )
-def test_every_button_can_be_hit_and_the_usual_sale_needs_no_scrolling(
+def test_buttons_are_large_and_the_usual_sale_needs_no_scrolling(
     shop: Shop, open_till: OpenTill, viewport: dict[str, int]
 ) -> None:
     till = open_till(viewport=viewport)
@@ -194,7 +194,7 @@ async () => (await axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa',
 """
 
 
-def test_every_screen_can_be_read_by_old_eyes_and_by_screen_readers(shop: Shop, till: Till) -> None:
+def test_screens_are_legible_and_accessible_to_screen_readers(shop: Shop, till: Till) -> None:
     """Contrast of 7:1, names of buttons, headings: axe with the strictest set of rules."""
     till.page.evaluate(AXE)
 

@@ -140,7 +140,7 @@ def days(count: int, since: date = FIRST) -> Sequence[date]:
     return [since + timedelta(days=n) for n in range(count)]
 
 
-def test_a_village_point_alone_for_two_weeks_has_all_its_meals_claimable(counter_of: MakeCounter) -> None:
+def test_two_weeks_offline_at_a_village_stay_claimable(counter_of: MakeCounter) -> None:
     point = counter_of("village")
     point.elder()
     for day in days(14):
@@ -152,7 +152,7 @@ def test_a_village_point_alone_for_two_weeks_has_all_its_meals_claimable(counter
     assert (point.claimable(), point.listed()) == (28 * 500, 0)
 
 
-def test_ten_lunches_of_past_days_from_one_scan_claim_nothing_and_are_listed(counter_of: MakeCounter) -> None:
+def test_forged_past_lunches_claim_nothing_and_are_listed(counter_of: MakeCounter) -> None:
     point = counter_of("village")
     for day in days(11):
         with clock.at(at(day, 11)):
@@ -166,7 +166,7 @@ def test_ten_lunches_of_past_days_from_one_scan_claim_nothing_and_are_listed(cou
     assert (point.claimable(), point.listed()) == (0, 10)
 
 
-def test_a_forged_past_holds_no_slot_of_an_honest_meal_that_comes_later(counter_of: MakeCounter) -> None:
+def test_forged_past_sale_takes_no_slot_from_a_later_honest_meal(counter_of: MakeCounter) -> None:
     point = counter_of("village")
     with clock.at(at(FIRST, 11, 30)):
         honest = world.checkout_body(point.world, point.cards[:1])
@@ -181,7 +181,7 @@ def test_a_forged_past_holds_no_slot_of_an_honest_meal_that_comes_later(counter_
     assert str(holder) == honest["sales"][0]["id"]
 
 
-def test_a_city_canteen_offline_over_dinner_and_the_night_is_not_flagged(counter_of: MakeCounter) -> None:
+def test_canteen_offline_over_one_night_is_not_flagged(counter_of: MakeCounter) -> None:
     shop = counter_of("counter")
     with clock.at(at(FIRST, 16)):
         shop.contact()
@@ -265,7 +265,7 @@ def test_an_unstamped_sale_beside_a_stamped_one_borrows_no_day(counter_of: MakeC
 # --- who was logged in ---
 
 
-def test_a_sale_in_the_name_of_a_cashier_who_was_not_logged_in_claims_nothing(counter_of: MakeCounter) -> None:
+def test_sale_by_a_cashier_not_logged_in_claims_nothing(counter_of: MakeCounter) -> None:
     shop = counter_of("counter")
     with clock.at(at(FIRST, 7)):
         absent = a_person("zhao", ("cashier", "canteen", "c1"), pin=True)
@@ -304,7 +304,7 @@ def test_a_till_stamps_its_quotes_with_who_is_logged_in(counter_of: MakeCounter)
     assert stamp.cashier == shop.world.cashier
 
 
-def test_a_login_ends_when_the_cashier_leaves_and_when_another_comes(counter_of: MakeCounter) -> None:
+def test_login_ends_at_log_out_and_when_another_logs_in(counter_of: MakeCounter) -> None:
     shop = counter_of("counter")
     wang = shop.world.cashier
     with clock.at(at(FIRST, 7)):
@@ -322,7 +322,7 @@ def test_a_login_ends_when_the_cashier_leaves_and_when_another_comes(counter_of:
     assert {key for key, there in told.items() if there} == {(wang, 9), (zhao, 11)}
 
 
-def test_a_login_outlasts_twelve_hours_only_while_the_tablet_is_alone(counter_of: MakeCounter) -> None:
+def test_login_outlasts_twelve_hours_only_offline(counter_of: MakeCounter) -> None:
     shop = counter_of("counter")
     tablet, wang = shop.till.tablet, shop.world.cashier
     alone = contacts.on_duty(shop.session, tablet, wang, at(FIRST + timedelta(days=2), 11))

@@ -94,9 +94,7 @@ SPOILT: tuple[tuple[str, object, str], ...] = (
 )
 
 
-def test_what_cannot_be_true_waits_in_quarantine_and_the_next_record_gets_through(
-    session: Session, till: World, card: str
-) -> None:
+def test_impossible_record_is_quarantined_and_the_next_is_booked(session: Session, till: World, card: str) -> None:
     """One test over all, for each would need a database of its own."""
     with clock.at(NOON):
         body = world.checkout_body(till, [card])
@@ -108,9 +106,7 @@ def test_what_cannot_be_true_waits_in_quarantine_and_the_next_record_gets_throug
     assert claimable(session) == 500
 
 
-def test_a_payment_id_used_twice_keeps_the_first_and_sets_the_second_aside(
-    session: Session, till: World, card: str
-) -> None:
+def test_second_use_of_a_payment_id_is_quarantined(session: Session, till: World, card: str) -> None:
     with clock.at(NOON):
         body = world.checkout_body(till, [card])
         other = spoil(again(world.checkout_body(till, [None])), "payment.id", body["payment"]["id"])
@@ -118,9 +114,7 @@ def test_a_payment_id_used_twice_keeps_the_first_and_sets_the_second_aside(
     assert (first.outcome, second.outcome, second.reason) == ("created", "quarantined", "payment_taken")
 
 
-def test_an_input_that_is_not_the_quoted_one_is_named_and_changes_no_price(
-    session: Session, till: World, card: str
-) -> None:
+def test_input_other_than_quoted_is_flagged_and_changes_no_price(session: Session, till: World, card: str) -> None:
     with clock.at(NOON):
         body = world.checkout_body(till, [card])
         rich = spoil(body, "sales.0.input.diner.classes", ["tekun"])
@@ -129,9 +123,7 @@ def test_an_input_that_is_not_the_quoted_one_is_named_and_changes_no_price(
     assert claimable(session) == 500
 
 
-def test_one_stamp_replayed_for_many_sales_claims_one_meal_and_days_later_it_is_found(
-    session: Session, till: World, card: str
-) -> None:
+def test_replayed_stamp_claims_one_meal_and_late_proves_no_time(session: Session, till: World, card: str) -> None:
     with clock.at(NOON):
         body = world.checkout_body(till, [card])
         results = world.bring(till, *(world.seal(till, again(body)) for _ in range(5)))
@@ -143,7 +135,7 @@ def test_one_stamp_replayed_for_many_sales_claims_one_meal_and_days_later_it_is_
     assert (sale.service_day, sale.online, "clock" in sale.flags.split()) == (NOON.date(), False, True)
 
 
-def test_a_stamp_of_another_tablet_or_another_elder_proves_nothing(session: Session, till: World, card: str) -> None:
+def test_stamp_of_another_tablet_or_elder_proves_nothing(session: Session, till: World, card: str) -> None:
     other = world.make(session, canteen="c2", contract="k2", tablet="t2")
     second = world.a_card(session, world.an_elder(session))
     with clock.at(NOON):
@@ -172,9 +164,7 @@ def test_two_tablets_of_one_canteen_share_every_limit(session: Session, till: Wo
     assert claimable(session) == 500
 
 
-def test_a_card_that_is_another_elders_by_now_claims_nothing_for_the_first(
-    session: Session, till: World, card: str
-) -> None:
+def test_card_reassigned_to_another_elder_claims_nothing(session: Session, till: World, card: str) -> None:
     stranger = world.a_card(session, world.an_elder(session))
     with clock.at(NOON):
         body = world.checkout_body(till, [card])
@@ -183,9 +173,7 @@ def test_a_card_that_is_another_elders_by_now_claims_nothing_for_the_first(
     assert [(each.fen, each.reason) for each in result.excluded] == [(500, "card_of_another")]
 
 
-def test_a_card_replaced_between_quote_and_sale_leaves_the_meal_sold_before_it_claimable(
-    session: Session, till: World, card: str
-) -> None:
+def test_meal_sold_before_its_card_was_replaced_is_claimable(session: Session, till: World, card: str) -> None:
     with clock.at(NOON):
         body = world.checkout_body(till, [card])
     with clock.at(NOON + timedelta(minutes=5)):
@@ -212,7 +200,7 @@ WRONG = [timedelta(hours=26), timedelta(hours=-26), timedelta(days=40), timedelt
 OFFSETS = [None, 10**18, -(10**18), 40 * 86_400_000, -40 * 86_400_000]
 
 
-def test_a_forged_clock_moves_no_meal_unnoticed_and_none_into_the_future(session: Session, till: World) -> None:
+def test_forged_clock_is_flagged_and_moves_no_meal_ahead(session: Session, till: World) -> None:
     sold: list[str] = []
     with clock.at(NOON):
         unstamped = spoil(world.checkout_body(till, [None]), "sales.0.stamp", None)
@@ -234,7 +222,7 @@ def test_a_forged_clock_moves_no_meal_unnoticed_and_none_into_the_future(session
         ("9999-12-31T23:59:59-11:00", "quarantined"),
     ],
 )
-def test_a_clock_of_another_age_is_booked_where_it_can_be_and_kept_where_not(
+def test_absurd_clock_is_booked_if_possible_else_quarantined(
     session: Session, till: World, card: str, at: str, outcome: str
 ) -> None:
     with clock.at(NOON):
@@ -253,7 +241,7 @@ def void(till: World, sale: str, **options: Any) -> dict[str, Any]:
     return world.seal(till, world.void_body(sale, **options), kind="void")
 
 
-def test_a_void_before_its_sale_waits_and_is_booked_when_sent_again(session: Session, till: World, card: str) -> None:
+def test_void_before_its_sale_waits_and_is_booked_on_resend(session: Session, till: World, card: str) -> None:
     with clock.at(NOON):
         sold = world.seal(till, world.checkout_body(till, [card]))
         undone = void(till, _sale_in(sold))
@@ -285,7 +273,7 @@ def test_a_void_whose_sale_must_come_again_comes_again_with_it(
         assert [result.outcome for result in world.bring(till, sold, undone)] == ["created", "created"]
 
 
-def test_no_void_of_another_canteens_sale_nor_of_one_in_quarantine(session: Session, till: World, card: str) -> None:
+def test_void_of_a_foreign_or_quarantined_sale_is_refused(session: Session, till: World, card: str) -> None:
     other = world.make(session, canteen="c2", contract="k2", tablet="t2")
     with clock.at(NOON):
         sale = world.sell(till, card).sales[0]
@@ -296,7 +284,7 @@ def test_no_void_of_another_canteens_sale_nor_of_one_in_quarantine(session: Sess
     assert claimable(session) == 500
 
 
-def test_one_void_id_undoes_one_sale_and_an_approval_is_for_one_sale(session: Session, till: World, card: str) -> None:
+def test_void_id_and_approval_are_good_for_one_sale_only(session: Session, till: World, card: str) -> None:
     with clock.at(NOON):
         first, second = (world.sell(till, card).sales[0], world.sell(till, None).sales[0])
         body = world.void_body(first)

@@ -46,9 +46,7 @@ def count(session: Session, table: Any) -> int:
 
 
 @pytest.mark.parametrize("later", [timedelta(0), timedelta(microseconds=1), timedelta(microseconds=250_000)])
-def test_a_card_given_out_quoted_and_paid_within_a_second_is_good(
-    session: Session, till: World, later: timedelta
-) -> None:
+def test_card_issued_and_used_within_a_second_is_valid(session: Session, till: World, later: timedelta) -> None:
     bound = NOON + timedelta(microseconds=400_100)
     fresh = world.a_card(session, world.an_elder(session), at=bound)
     with clock.at(bound + later):
@@ -80,7 +78,7 @@ def test_a_meal_is_booked_with_its_shares_slot_and_transfers(session: Session, t
     assert count(session, Slot) == 1
 
 
-def test_the_second_lunch_of_a_day_is_quoted_and_sold_at_full_price(session: Session, till: World, card: str) -> None:
+def test_second_lunch_of_a_day_is_quoted_and_sold_at_full_price(session: Session, till: World, card: str) -> None:
     with clock.at(NOON):
         world.sell(till, card)
         body = world.checkout_body(till, [card])
@@ -132,9 +130,7 @@ def test_one_bad_record_does_not_block_the_ones_behind_it(session: Session, till
     assert [result.outcome for result in results] == ["quarantined", "quarantined", "refused", "created", "quarantined"]
 
 
-def test_sold_at_two_canteens_before_either_arrived_only_the_first_arrival_is_claimable(
-    session: Session, till: World, card: str
-) -> None:
+def test_of_two_offline_canteens_only_the_first_arrival_claims(session: Session, till: World, card: str) -> None:
     other = world.make(session, canteen="c2", contract="k2", tablet="t2")
     with clock.at(NOON):
         here = world.seal(till, world.checkout_body(till, [card]))
@@ -150,9 +146,7 @@ def test_sold_at_two_canteens_before_either_arrived_only_the_first_arrival_is_cl
     assert asked == 1
 
 
-def test_a_price_that_is_not_ours_is_kept_as_sold_and_claimable_only_up_to_ours(
-    session: Session, till: World, card: str
-) -> None:
+def test_price_above_our_quote_is_claimable_only_up_to_ours(session: Session, till: World, card: str) -> None:
     with clock.at(NOON):
         body = world.checkout_body(till, [card])
         quote = body["sales"][0]["quote"]
@@ -229,9 +223,7 @@ def test_a_wrong_tablet_clock_does_not_move_a_meal_made_online(
     assert sale.skew_ms == round(hours * 3_600_000)
 
 
-def test_a_card_reported_lost_stops_at_the_next_scan_and_its_later_sales_are_excluded(
-    session: Session, till: World, card: str
-) -> None:
+def test_lost_card_stops_and_its_later_sales_are_excluded(session: Session, till: World, card: str) -> None:
     with clock.at(NOON):
         record = world.checkout_body(till, [card])
     with clock.at(NOON - timedelta(hours=1)), transaction():
@@ -245,9 +237,7 @@ def test_a_card_reported_lost_stops_at_the_next_scan_and_its_later_sales_are_exc
     assert only_sale(session).due_fen == 700
 
 
-def test_limits_hang_on_the_person_after_two_entries_are_found_to_be_one(
-    session: Session, till: World, card: str
-) -> None:
+def test_limits_follow_the_person_after_a_merge(session: Session, till: World, card: str) -> None:
     twin = world.an_elder(session)
     other = world.a_card(session, twin)
     with clock.at(NOON):
@@ -262,9 +252,7 @@ def test_limits_hang_on_the_person_after_two_entries_are_found_to_be_one(
 # --- voids ---
 
 
-def test_a_void_gives_everything_back_and_the_meal_can_be_bought_again(
-    session: Session, till: World, card: str
-) -> None:
+def test_void_frees_everything_and_the_meal_can_be_sold_again(session: Session, till: World, card: str) -> None:
     with clock.at(NOON):
         sale = world.sell(till, card).sales[0]
         void = world.seal(till, world.void_body(sale), kind="void", mono=60_000)
@@ -284,7 +272,7 @@ def test_a_void_gives_everything_back_and_the_meal_can_be_bought_again(
         (60_000, "p-other", "quarantined"),
     ],
 )
-def test_a_cashier_alone_undoes_only_own_sales_of_the_last_ten_minutes(
+def test_cashier_alone_voids_only_own_sales_of_ten_minutes(
     till: World, card: str, mono: int, cashier: str, outcome: str
 ) -> None:
     with clock.at(NOON):
@@ -293,7 +281,7 @@ def test_a_cashier_alone_undoes_only_own_sales_of_the_last_ten_minutes(
         assert world.bring(till, void)[0].outcome == outcome
 
 
-def test_a_sale_is_voided_at_most_once_and_refunds_no_more_than_was_due(till: World, card: str) -> None:
+def test_sale_is_voided_once_and_refunds_at_most_its_due(till: World, card: str) -> None:
     with clock.at(NOON):
         sale = world.sell(till, card).sales[0]
         greedy = world.bring(till, world.seal(till, world.void_body(sale, fen=701), kind="void"))[0]

@@ -106,7 +106,7 @@ def _text(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def test_what_another_key_encrypted_waits_and_is_booked_when_the_key_is_back(
+def test_record_of_an_unknown_key_waits_until_the_key_is_back(
     session: Session, till: World, records: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = [encrypted(each) for each in records]

@@ -138,7 +138,7 @@ def test_a_window_ends_at_midnight_in_shanghai_to_the_second(
     assert claimable(session) == 1000
 
 
-def test_lunch_and_dinner_of_a_day_share_it_and_the_last_void_frees_it(session: Session, till: World) -> None:
+def test_meals_of_a_day_share_it_and_the_last_void_frees_it(session: Session, till: World) -> None:
     world.a_rulebook(session, book(f"id: t.days, {DAYS}: 1, scope: person, window: month"))
     card = world.a_card(session, world.an_elder(session))
     sales = []
@@ -155,7 +155,7 @@ def test_lunch_and_dinner_of_a_day_share_it_and_the_last_void_frees_it(session: 
     assert sell_at(till, card, NOON + timedelta(days=1), NOON + timedelta(days=2)) == [500, 0]
 
 
-def test_two_rules_on_one_allowance_take_it_once_and_fall_together(session: Session, till: World) -> None:
+def test_two_rules_on_one_allowance_use_it_once_or_not_at_all(session: Session, till: World) -> None:
     world.a_rulebook(session, book(f"id: t.once, {MEALS}: 1, scope: person, window: day", rules=2))
     card = world.a_card(session, world.an_elder(session))
     with clock.at(NOON):
@@ -166,7 +166,7 @@ def test_two_rules_on_one_allowance_take_it_once_and_fall_together(session: Sess
     assert len(list(session.execute(select(Slot).where(Slot.allowance == "t.once")).scalars())) == 1
 
 
-def test_two_rules_on_one_amount_draw_it_down_together_in_one_sale(session: Session, till: World) -> None:
+def test_two_rules_on_one_amount_draw_on_it_together_in_a_sale(session: Session, till: World) -> None:
     world.a_rulebook(session, book(f"id: t.sum, {FEN}: 12.00, scope: person, window: month", rules=2))
     card = world.a_card(session, world.an_elder(session))
     with clock.at(NOON):
@@ -195,7 +195,7 @@ def test_a_household_has_its_limit_together_also_in_one_checkout(session: Sessio
     assert claimable(session) == (1000 if shared_day else 500)
 
 
-def test_one_elder_ten_times_in_a_checkout_whatever_each_was_quoted(session: Session, till: World) -> None:
+def test_elder_ten_times_in_a_checkout_stays_within_the_limit(session: Session, till: World) -> None:
     world.a_rulebook(session, book(f"id: t.month, {FEN}: 12.00, scope: person, window: month"))
     card = world.a_card(session, world.an_elder(session))
     with clock.at(NOON):
@@ -208,9 +208,7 @@ def test_one_elder_ten_times_in_a_checkout_whatever_each_was_quoted(session: Ses
     assert claimable(session) == 500
 
 
-def test_an_allowance_goes_on_counting_when_its_rulebook_changes_within_the_window(
-    session: Session, till: World
-) -> None:
+def test_allowance_keeps_counting_when_the_rulebook_changes(session: Session, till: World) -> None:
     world.a_rulebook(session, book(f"id: t.month, {MEALS}: 3, scope: person, window: month"))
     tighter = book(f"id: t.month, {MEALS}: 2, scope: person, window: month", rules=1).replace(
         "less: 5.00", "less: 4.00"
@@ -227,7 +225,7 @@ def test_an_allowance_goes_on_counting_when_its_rulebook_changes_within_the_wind
 @pytest.mark.parametrize("limit", [f"{FEN}: 5.00", f"{MEALS}: 1"])
 @pytest.mark.parametrize(("in_june", "late"), [(2, 0), (1, 500)])
 @pytest.mark.parametrize("scope", ["person", "household"])
-def test_a_late_meal_has_only_what_the_next_month_did_not_spend_of_its_leavings(
+def test_late_meal_gets_only_what_the_next_month_left(
     session: Session, till: World, limit: str, in_june: int, late: int, scope: str
 ) -> None:
     """Offline in May, brought in June after June spent what May seemed to leave: one limit, never both."""
@@ -245,9 +243,7 @@ def test_a_late_meal_has_only_what_the_next_month_did_not_spend_of_its_leavings(
     assert sell_at(till, card, at(date(2026, 6, 4))) == [0]
 
 
-def test_two_entries_found_to_be_one_person_between_quote_and_sale_share_one_limit(
-    session: Session, till: World
-) -> None:
+def test_entries_merged_between_quote_and_sale_share_one_limit(session: Session, till: World) -> None:
     world.a_rulebook(session, book(f"id: t.month, {MEALS}: 2, scope: person, window: month"))
     ids = [world.an_elder(session) for _ in range(2)]
     cards = [world.a_card(session, each) for each in ids]
@@ -291,9 +287,7 @@ def test_a_budget_that_ends_shows_at_the_next_quote(
     assert drawn == [1200]
 
 
-def test_what_was_quoted_before_a_budget_ended_is_served_and_its_overshoot_excluded(
-    session: Session, till: World
-) -> None:
+def test_sale_quoted_before_a_budget_ended_excludes_its_excess(session: Session, till: World) -> None:
     world.a_rulebook(session, book(budget=budget("stop")))
     other = world.make(session, canteen="c2", contract="k2", tablet="t2")
     tills = [till, other, till]
@@ -330,7 +324,7 @@ def test_a_couple_sees_one_budget_in_one_quote(session: Session, till: World) ->
     assert list(session.execute(granted).scalars()) == [300, 500]
 
 
-def test_a_budget_warns_from_its_level_on_and_says_what_is_over_at_its_end(session: Session, till: World) -> None:
+def test_budget_warns_from_its_level_and_queues_at_its_end(session: Session, till: World) -> None:
     """80 % of 20 yuan are reached by the fourth meal; the fifth finds nothing left and is queued."""
     world.a_rulebook(session, book(budget="limit: 20.00, window: month, at_end: queue, warn: 80%"))
     checks = []
@@ -344,9 +338,7 @@ def test_a_budget_warns_from_its_level_on_and_says_what_is_over_at_its_end(sessi
 
 
 @pytest.mark.parametrize("end", ["stop", "next, next: district"])
-def test_a_budget_is_never_claimed_beyond_its_end_however_many_were_quoted_before(
-    session: Session, till: World, end: str
-) -> None:
+def test_budget_is_never_exceeded_by_sales_quoted_before_its_end(session: Session, till: World, end: str) -> None:
     """The bound: what stands open of the fund is at most its budget. What was sold beyond it is served, and excluded."""
     then = ("district",) if "next" in end else ()
     world.a_rulebook(session, book(budget=budget(end, "12.00"), then=then))
@@ -377,7 +369,7 @@ def test_a_guest_draws_on_budgets_alone(session: Session, till: World) -> None:
     assert not session.execute(select(Slot)).first()
 
 
-def test_a_merge_counts_what_both_had_and_taking_it_back_leaves_each_their_own(session: Session, till: World) -> None:
+def test_merge_counts_both_and_its_undoing_leaves_each_their_own(session: Session, till: World) -> None:
     """Two of three meals used by each entry: as one person they are over; apart again, one is left to each."""
     world.a_rulebook(session, book(f"id: t.month, {MEALS}: 3, scope: person, window: month"))
     ids = [world.an_elder(session) for _ in range(2)]
@@ -396,7 +388,7 @@ def test_a_merge_counts_what_both_had_and_taking_it_back_leaves_each_their_own(s
     assert claimable(session) == 3000
 
 
-def test_a_void_after_a_merge_gives_back_to_the_person_they_now_are(session: Session, till: World) -> None:
+def test_void_after_a_merge_gives_back_to_the_merged_person(session: Session, till: World) -> None:
     world.a_rulebook(session, book(f"id: t.month, {MEALS}: 2, scope: person, window: month"))
     ids = [world.an_elder(session, household="H1") for _ in range(2)]
     cards = [world.a_card(session, each) for each in ids]
@@ -428,7 +420,7 @@ def paid_by(payer: str, *allowances: str, budget: str = "") -> str:
         (f"id: t.month, {FEN}: 12.00, scope: fund, window: month", [500, 500, 200, 0]),
     ],
 )
-def test_what_the_canteen_or_a_donor_gives_is_limited_as_a_subsidy_is(
+def test_gifts_of_canteen_or_donor_are_limited_like_subsidies(
     session: Session, till: World, payer: str, limit: str, quoted: list[int]
 ) -> None:
     """The free meal a day that a canteen gives itself is one a day; and a void gives it back."""
@@ -448,7 +440,7 @@ def test_a_donors_budget_ends(session: Session, till: World) -> None:
     assert [sell_at(till, card, NOON)[0] for card in cards] == [500, 500, 200, 0]
 
 
-def test_an_amount_counts_the_whole_benefit_also_where_the_canteen_gives_a_part(session: Session, till: World) -> None:
+def test_amount_counts_the_benefit_with_the_canteens_part(session: Session, till: World) -> None:
     text = book(f"id: t.month, {FEN}: 12.00, scope: person, window: month")
     house = "payer: subsidy}\n  - {id: house, name: 食堂, payer: concession}"
     split = "split: [{fund: city, fen: 3.00}, {fund: house, rest: yes}]"
@@ -458,9 +450,7 @@ def test_an_amount_counts_the_whole_benefit_also_where_the_canteen_gives_a_part(
     assert session.execute(select(AmountUsed.used)).scalar_one() == 1200
 
 
-def test_a_canteens_own_gift_to_another_than_the_card_says_is_not_counted_against_the_card(
-    session: Session, till: World
-) -> None:
+def test_gift_to_another_than_the_cards_elder_is_not_counted(session: Session, till: World) -> None:
     world.a_rulebook(session, paid_by("concession", f"id: t.month, {MEALS}: 1, scope: person, window: month"))
     ids = [world.an_elder(session) for _ in range(2)]
     cards = [world.a_card(session, each) for each in ids]
@@ -471,7 +461,7 @@ def test_a_canteens_own_gift_to_another_than_the_card_says_is_not_counted_agains
         assert world.checkout_body(till, [cards[1]])["sales"][0]["quote"]["due"] == 700
 
 
-def test_a_funds_limit_counts_what_that_fund_may_claim_and_no_more(session: Session, till: World) -> None:
+def test_limit_of_a_fund_counts_only_what_that_fund_may_claim(session: Session, till: World) -> None:
     """Quoted when the city had one yuan left: the district's share does not use up what the city has since."""
     text = book(f"id: t.city, {FEN}: 4.00, scope: fund, window: month", then=["district"])
     split = "split: [{fund: city, fen: 3.00}, {fund: district, rest: yes}]"
@@ -487,9 +477,7 @@ def test_a_funds_limit_counts_what_that_fund_may_claim_and_no_more(session: Sess
     assert (used, claimable(session)) == (100, 100)
 
 
-def test_what_a_person_without_a_household_used_of_its_limit_counts_after_a_merge(
-    session: Session, till: World
-) -> None:
+def test_use_before_a_household_was_known_counts_after_a_merge(session: Session, till: World) -> None:
     limit = f"id: t.home, {MEALS}: 2, scope: household, window: month"
     world.a_rulebook(session, book(limit).replace("format: 1\n", "format: 1\nguard: none\n"))
     ids = [world.an_elder(session) for _ in range(2)]

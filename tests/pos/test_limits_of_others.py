@@ -37,7 +37,7 @@ def test_a_limit_holds_whoever_pays(session: Session, till: World, payer: str, l
     assert sell_at(till, card, *(at(date(2026, 5, day)) for day in (11, 12, 13))) == quoted
 
 
-def test_an_amount_limit_counts_the_whole_benefit_of_several_payers(session: Session, till: World) -> None:
+def test_amount_limit_counts_the_benefit_of_several_payers(session: Session, till: World) -> None:
     text = book(f"id: t.month, {FEN}: 7.00, scope: person, window: month", then=("shop",))
     text = text.replace("name: 区级, payer: subsidy", "name: 食堂, payer: concession")
     text = text.replace("fund: city", "split: [{fund: city, fen: 3.00}, {fund: shop, rest: yes}]")
@@ -105,7 +105,7 @@ stages:
 """
 
 
-def test_a_meal_at_full_price_is_counted_where_the_second_is_cheaper(session: Session, till: World) -> None:
+def test_full_price_meal_is_counted_where_the_second_is_cheaper(session: Session, till: World) -> None:
     world.a_rulebook(session, SECOND_AT_HALF)
     card = world.a_card(session, world.an_elder(session))
     with clock.at(NOON):

@@ -54,9 +54,7 @@ WAITING = text("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 @pytest.mark.parametrize("table", ["period", "elder", "sale_key", "slot"])
-def test_a_backend_ended_in_mid_sale_is_answered_later_and_leaves_nothing(
-    app: Flask, session: Session, table: str
-) -> None:
+def test_backend_ended_in_mid_sale_says_later_and_books_nothing(app: Flask, session: Session, table: str) -> None:
     till, sealed = a_sale(session)
 
     def bring() -> str:
@@ -113,7 +111,7 @@ def full_disk(engine: Engine) -> Iterator[None]:
     engine.dispose()
 
 
-def test_a_sale_for_which_no_connection_is_free_comes_again_later(app: Flask, session: Session) -> None:
+def test_sale_without_a_free_connection_is_sent_again_later(app: Flask, session: Session) -> None:
     """More threads than connections is a crowd, and nothing wrong with the record."""
     till, sealed = a_sale(session)
     tablet = session.get_one(Tablet, till.tablet)

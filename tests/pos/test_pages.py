@@ -17,7 +17,7 @@ def _listing(client: FlaskClient) -> dict[str, object]:
     return listing
 
 
-def test_the_service_worker_may_govern_all_of_pos_and_is_asked_for_each_time(client: FlaskClient) -> None:
+def test_service_worker_controls_all_of_pos_and_is_not_cached(client: FlaskClient) -> None:
     answer = client.get("/pos/sw.js")
     assert answer.headers["Service-Worker-Allowed"] == "/pos"
     assert answer.headers["Cache-Control"] == "no-cache"
@@ -50,7 +50,7 @@ def test_a_changed_file_is_a_new_version(tmp_path: Path, monkeypatch: pytest.Mon
     assert versions[0] == versions[1] != versions[2]
 
 
-def test_the_shell_runs_no_inline_script_and_asks_nothing_of_other_hosts(client: FlaskClient) -> None:
+def test_shell_has_no_inline_script_and_asks_no_other_host(client: FlaskClient) -> None:
     answer = client.get("/pos")
     policy = answer.headers["Content-Security-Policy"]
     assert "unsafe-inline" not in policy

@@ -68,7 +68,7 @@ def test_what_was_used_under_the_old_name_counts_for_the_new_one(
         assert names <= {"t.old", "guard.meal"}
 
 
-def test_a_void_under_the_new_name_gives_back_what_the_old_one_counts(session: Session, till: World) -> None:
+def test_void_under_the_new_name_frees_use_under_the_old(session: Session, till: World) -> None:
     renamed(session, "unit: meal, limit: 2, scope: person, window: week")
     card = world.a_card(session, world.an_elder(session))
     assert sell_on(till, card, MONDAY)[1] == 500

@@ -34,9 +34,7 @@ stages:
 
 
 @pytest.mark.parametrize("rulebook", [world.GUARDED, WITH_A_PRICE_OF_THE_CANTEENS_OWN])
-def test_a_second_meal_in_the_period_is_told_whatever_the_canteen_itself_takes_off(
-    app: Flask, session: Session, rulebook: str
-) -> None:
+def test_second_meal_has_its_message_despite_a_canteens_discount(app: Flask, session: Session, rulebook: str) -> None:
     till = world.make(session)
     world.a_rulebook(session, rulebook)
     card = world.a_card(session, world.an_elder(session))

@@ -124,7 +124,7 @@ class TestWhatHolds:
     def database_url(self, postgres_url: str) -> str:
         return postgres_url
 
-    def test_with_neither_lock_nor_row_every_kind_is_passed_and_either_alone_holds_all_but_a_budget(
+    def test_lock_or_row_alone_keeps_every_limit_but_a_budget(
         self, app: Flask, session: Session, canteens: list[World], config: Config, serve: Serve, rounds: Rounds
     ) -> None:
         city = City.make(session, canteens)

@@ -32,7 +32,7 @@ def send_and_hang(shot: Shot) -> socket.socket:
     return line
 
 
-def test_a_sale_committed_by_a_server_that_never_answered_is_known_when_sent_again(
+def test_sale_committed_without_an_answer_is_known_on_resend(
     app: Flask, session: Session, config: Config, serve: Serve, rounds: Callable[[int, int], int]
 ) -> None:
     till = world.make(session)

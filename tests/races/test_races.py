@@ -76,7 +76,7 @@ def open_all_day(session: Session) -> None:
     session.rollback()
 
 
-def test_one_free_meal_is_claimable_once_whatever_twenty_connections_do(
+def test_free_meal_is_claimable_once_among_twenty_connections(
     app: Flask, session: Session, canteens: list[World], hosts: list[Server], rounds: Rounds
 ) -> None:
     world.a_rulebook(session)
@@ -104,7 +104,7 @@ def test_an_amount_allowance_is_never_passed(
         assert session.execute(granted).scalar_one() == 500
 
 
-def test_the_same_record_through_two_hosts_at_once_is_booked_once(
+def test_same_record_through_two_hosts_is_booked_once(
     app: Flask, session: Session, canteens: list[World], hosts: list[Server], rounds: Rounds
 ) -> None:
     world.a_rulebook(session)
@@ -123,7 +123,7 @@ def test_the_same_record_through_two_hosts_at_once_is_booked_once(
 MONTHS = 10  # that are over, and lie within the days for which a tablet's stamped quotes are believed
 
 
-def test_a_close_among_sales_leaves_every_fen_in_exactly_one_period(
+def test_close_among_sales_leaves_every_fen_in_one_period(
     app: Flask, session: Session, hosts: list[Server], rounds: Rounds
 ) -> None:
     """Two servers book meals of a month that a third process closes: each is in that claim whole, or in the next."""

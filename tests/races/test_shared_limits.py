@@ -62,7 +62,7 @@ def open_fen(session: Session, tills: list[World]) -> int:
 
 @pytest.mark.parametrize("limit", ["unit: meal, limit: 5", "unit: fen, limit_fen: 23.00"])
 @pytest.mark.parametrize("held", [True, False])
-def test_a_household_is_granted_exactly_its_limit_by_the_lock_and_by_the_row_alone(
+def test_household_gets_its_limit_by_lock_and_by_row_alone(
     app: Flask, session: Session, tills: list[World], monkeypatch: pytest.MonkeyPatch, limit: str, held: bool
 ) -> None:
     """With the household's lock taken away, the slot's key and the conditional update refuse; the sale runs again."""
@@ -78,7 +78,7 @@ def test_a_household_is_granted_exactly_its_limit_by_the_lock_and_by_the_row_alo
 
 
 @pytest.mark.parametrize("limit", ["23.00", "100000000.00"])
-def test_a_budget_over_several_canteens_is_never_passed_and_far_from_its_end_nobody_is_cut(
+def test_budget_over_canteens_is_kept_and_cuts_nobody_early(
     app: Flask, session: Session, tills: list[World], limit: str
 ) -> None:
     world.a_rulebook(session, book(budget=f"limit: {limit}, window: month, at_end: stop"))
@@ -99,7 +99,7 @@ stages: [{id: s, title: 补贴, rules: [
 """
 
 
-def test_couples_whose_meals_draw_on_two_budgets_in_either_order_do_not_lock_each_other_out(
+def test_draws_on_two_budgets_in_either_order_do_not_deadlock(
     app: Flask, session: Session, tills: list[World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Budgets far from their end are held in common: what then counts is the order in which their rows are written."""
@@ -119,9 +119,7 @@ def test_couples_whose_meals_draw_on_two_budgets_in_either_order_do_not_lock_eac
     assert sorted(map(tuple, rows)) == [("budget.a", 500 * CROWD), ("budget.b", 500 * CROWD)]
 
 
-def test_a_merge_among_sales_of_both_entries_grants_one_meal_or_was_later(
-    app: Flask, session: Session, tills: list[World]
-) -> None:
+def test_merge_among_sales_grants_one_meal_or_comes_later(app: Flask, session: Session, tills: list[World]) -> None:
     world.a_rulebook(session, book(f"id: t.month, {'unit: meal, limit: 1'}, scope: person, window: month"))
     ids = [world.an_elder(session) for _ in range(2)]
     cards = [world.a_card(session, each) for each in ids]
@@ -151,7 +149,7 @@ def test_a_merge_among_sales_of_both_entries_grants_one_meal_or_was_later(
     assert open_fen(session, tills) == (1000 if both_before else 500)
 
 
-def test_taking_a_merge_back_waits_for_whoever_holds_the_person_they_were(app: Flask, session: Session) -> None:
+def test_undoing_a_merge_waits_for_the_lock_of_the_merged_person(app: Flask, session: Session) -> None:
     """Else a void under the one lock and a sale under the other would both count the same slot."""
     world.make(session)
     root, other = (world.an_elder(session) for _ in range(2))
@@ -174,7 +172,7 @@ def test_taking_a_merge_back_waits_for_whoever_holds_the_person_they_were(app: F
     assert elders.cluster(session, other) == (other, (other,))
 
 
-def test_a_void_waits_for_the_person_in_whose_name_the_meal_is_written(app: Flask, session: Session) -> None:
+def test_void_waits_for_the_person_its_meal_is_counted_for(app: Flask, session: Session) -> None:
     """Sold while two entries were taken for one person, voided when they are two again: it is the card's own entry."""
     till = world.make(session)
     world.a_rulebook(session)

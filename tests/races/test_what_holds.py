@@ -66,7 +66,7 @@ class Street:
         return granted
 
 
-def test_without_lock_and_key_a_meal_is_granted_twice_and_either_alone_holds(
+def test_lock_or_key_alone_refuses_a_second_grant(
     app: Flask, session: Session, canteens: list[World], config: Config, serve: Serve, rounds: Rounds
 ) -> None:
     world.a_rulebook(session, book())
