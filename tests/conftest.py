@@ -11,7 +11,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-pytest_plugins = [f"tests.rigs.{rig}" for rig in ("applications", "states", "databases", "servers", "browsers")]
+pytest_plugins = [
+    f"tests.rigs.{rig}" for rig in ("applications", "states", "databases", "programs", "servers", "browsers")
+]
 
 # A slow machine is no fault; what failed once is printed so that it can be run again.
 SLOW = [hypothesis.HealthCheck.too_slow]

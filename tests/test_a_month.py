@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -23,7 +19,7 @@ from playwright.sync_api import Page, Route, expect
 from canteen import clock, money, places
 from canteen.app import create_app
 from canteen.auth import people, reach, tablets
-from canteen.config import ROOT, Config
+from canteen.config import Config
 from canteen.db import db, owner_engine, transaction
 from canteen.errors import Refusal
 from canteen.registry.imports.roster import ROSTER
@@ -34,10 +30,10 @@ from tests import world
 from tests.browser.tills import CASHIER, PIN, RECORDS, Till
 from tests.registry.people import number
 from tests.rigs.browsers import CameraClip, OpenPage
+from tests.rigs.programs import Begin
 from tests.rigs.servers import Serve, Server
 
 pytestmark = pytest.mark.browser
-COMMAND = Path(sys.executable).parent / "canteen"
 PASSWORD = "apricot-kettle-42"
 STAFF = {
     "manager": ("陈志强", "manager", "canteen", "c1"),
@@ -56,18 +52,13 @@ class Town:
 
     config: Config
     folder: Path
+    begin: Begin
 
     def command(self, *words: str) -> Any:
         """Run `canteen …`; answers what it printed as JSON, or None."""
-        done = subprocess.run(
-            [COMMAND, *words],
-            cwd=ROOT,
-            env={**os.environ, **_environment(self.config)},
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr.decode()
-        return json.loads(done.stdout) if "--json" in words else None
+        code, out, errors = self.begin(*words).end()
+        assert code == 0, errors
+        return json.loads(out) if "--json" in words else None
 
     @contextmanager
     def inside(self) -> Any:
@@ -85,18 +76,10 @@ class Town:
         return found
 
 
-def _environment(config: Config) -> Mapping[str, str]:
-    return {
-        "CANTEEN_DATABASE_URL": config.database_url,
-        "CANTEEN_DATA": str(config.data_dir),
-        "CANTEEN_KEYS": str(config.keys_dir),
-    }
-
-
 @pytest.fixture
-def town(config: Config, tmp_path: Path) -> Town:
+def town(config: Config, tmp_path: Path, begin: Begin) -> Town:
     """A canteen whose lunch lasts all day, its staff, a published rulebook; nobody on the roster yet."""
-    town = Town(config, tmp_path)
+    town = Town(config, tmp_path, begin)
     town.command("init")
     with town.inside():
         world.make(db.session())

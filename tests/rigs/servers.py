@@ -23,6 +23,7 @@ import pytest
 from canteen.config import Config
 from tests.rigs import warm
 from tests.rigs.postgres import free_port
+from tests.rigs.programs import environment_of
 
 PATIENCE = 120  # seconds until a server that does not answer is given up
 
@@ -103,10 +104,4 @@ def server(config: Config, serve: Serve) -> Server:
 
 
 def _environment(config: Config) -> Mapping[str, str]:
-    return {
-        "CANTEEN_DATABASE_URL": config.database_url,
-        "CANTEEN_DATA": str(config.data_dir),
-        "CANTEEN_KEYS": str(config.keys_dir),
-        "CANTEEN_DEMO": str(int(config.demo)),
-        "PYTHONUNBUFFERED": "1",
-    }
+    return {**environment_of(config), "CANTEEN_DEMO": str(int(config.demo)), "PYTHONUNBUFFERED": "1"}

@@ -9,30 +9,37 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["tests.rigs.warm", "canteen.cli", "canteen.commands.serve"])
+_COMMANDS = ("serve", "period", "claims", "scheduler", "cards", "roster", "install")
+_FORKS.set_forkserver_preload(["tests.rigs.warm", "canteen.cli", *(f"canteen.commands.{name}" for name in _COMMANDS)])
 
 
-def start(words: tuple[str, ...], environment: Mapping[str, str], log: Path) -> BaseProcess:
-    """`canteen WORDS` in `environment`, in a process group of its own; what it prints goes to `log`."""
-    process = _FORKS.Process(target=_run, args=(words, dict(environment), str(log)))
+def start(
+    words: Sequence[str], environment: Mapping[str, str], out: Path, errors: Path | None = None, *, text: str = ""
+) -> BaseProcess:
+    """`canteen WORDS` in `environment`, in a process group of its own; what it prints goes to `out`.
+
+    errors   where what it prints as errors goes, if not to `out` too
+    text     a program to run instead of the command, with `words` as its arguments
+    """
+    process = _FORKS.Process(target=_run, args=(tuple(words), dict(environment), str(out), str(errors or out), text))
     process.start()
     return process
 
 
-def _run(words: tuple[str, ...], environment: dict[str, str], log: str) -> None:
+def _run(words: tuple[str, ...], environment: dict[str, str], out: str, errors: str, text: str) -> None:
     from canteen import cli, config  # noqa: PLC0415 - loaded already where this runs, and not wanted where it is asked for
 
     os.setsid()
     os.chdir(config.ROOT)
     os.environ.clear()
     os.environ.update(environment)
-    for number, kind in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
-        opened = os.open(os.devnull if number == 0 else log, kind | os.O_CREAT | os.O_APPEND)
+    for number, path, kind in ((0, os.devnull, os.O_RDONLY), (1, out, os.O_WRONLY), (2, errors, os.O_WRONLY)):
+        opened = os.open(path, kind | os.O_CREAT | os.O_APPEND)
         os.dup2(opened, number)
         os.close(opened)
     _customize(environment.get("PYTHONPATH"))
@@ -40,7 +47,10 @@ def _run(words: tuple[str, ...], environment: dict[str, str], log: str) -> None:
         "fork", force=True
     )  # as a program finds it; here a forked child would spawn its own
     sys.argv = ["canteen", *words]
-    cli.main()
+    if text:
+        exec(compile(text, "<program>", "exec"), {"__name__": "__main__"})  # noqa: S102 - the test's own
+    else:
+        cli.main()
 
 
 def _customize(folder: str | None) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -15,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen import cli, clock
-from canteen.config import ROOT, Config
+from canteen.config import Config
 from canteen.errors import Forbidden
 from canteen.ledger.models import Period
 from canteen.settlement.claims.claims import SamePerson
@@ -23,6 +21,7 @@ from canteen.settlement.claims.workflow import GapHolds
 from canteen.settlement.closing import close
 from tests import world
 from tests.auth.house import PASSWORD, a_person
+from tests.rigs.programs import Begin
 from tests.rigs.states import state
 from tests.settlement.conftest import Town, at
 from tests.settlement.test_verify import tamper
@@ -194,15 +193,15 @@ def test_a_gap_holds_the_submission_at_the_command_line_too(run: Run, staff: Tow
         (("period", "status", "k1"), 0),
     ],
 )
-def test_a_command_ends_with_0_done_1_refused_2_wrong_usage(run: Run, town: Town, words: tuple[str, ...], code: int):
+def test_a_command_ends_with_0_done_1_refused_2_wrong_usage(
+    begin: Begin, town: Town, words: tuple[str, ...], code: int
+):
     town.session.rollback()
-    done = subprocess.run(
-        [sys.executable, "-m", "canteen", *words], cwd=ROOT, check=False, capture_output=True, text=True
-    )
+    ended, _, errors = begin(*words).end()
 
-    assert done.returncode == code, done.stderr
-    assert bool(done.stderr) == (code != 0)
-    assert "Traceback" not in done.stderr
+    assert ended == code, errors
+    assert bool(errors) == (code != 0)
+    assert "Traceback" not in errors
 
 
 def test_the_scheduler_runs_what_is_due_once_and_ends(run: Run, staff: Town):

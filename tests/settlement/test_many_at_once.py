@@ -34,12 +34,12 @@ from canteen.settlement.models import (
 from tests import world
 from tests.auth.house import PASSWORD, a_person
 from tests.pos.books import book
+from tests.rigs.programs import PATIENCE, Begin, environment_of
 from tests.rigs.states import state
 from tests.settlement.conftest import MADE, Town, at
 
 JAN5 = date(2026, 1, 5)
-PATIENCE = 900  # seconds: a machine busy with other things is no fault of the close
-CLOSE = [sys.executable, "-m", "canteen", "period", "close", "k1", "2026-01", "--json"]
+CLOSE = ("period", "close", "k1", "2026-01", "--json")
 
 # A close that kills its own process at a named point, as a power cut would.
 DIES = """
@@ -60,16 +60,6 @@ with create_app().app_context():
 """
 
 
-@pytest.fixture
-def environment(config: Config) -> dict[str, str]:
-    return {
-        **os.environ,
-        "CANTEEN_DATABASE_URL": config.database_url,
-        "CANTEEN_DATA": str(config.data_dir),
-        "CANTEEN_KEYS": str(config.keys_dir),
-    }
-
-
 def count(table: type) -> int:
     db.session.rollback()
     return int(db.session.execute(select(func.count()).select_from(table)).scalar_one())
@@ -86,15 +76,12 @@ def sold(town: Town) -> Town:
     return town
 
 
-def test_eight_closes_at_once_make_one_claim(sold: Town, environment: dict[str, str]):
-    running = [
-        subprocess.Popen(CLOSE, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(8)
-    ]
+def test_eight_closes_at_once_make_one_claim(sold: Town, begin: Begin):
+    running = [begin(*CLOSE) for _ in range(8)]
     answers = []
     for process in running:
-        out, err = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, err
+        code, out, err = process.end()
+        assert code == 0, err
         answers += json.loads(out)
 
     assert {answer["claim"] for answer in answers} == {"k1-202601"}
@@ -106,9 +93,7 @@ def test_eight_closes_at_once_make_one_claim(sold: Town, environment: dict[str, 
     assert sold.claim("2026-01").fen == 4000
 
 
-def test_closes_at_once_of_two_canteens_share_out_a_budget_once(
-    app: Flask, session: Session, environment: dict[str, str]
-):
+def test_closes_at_once_of_two_canteens_share_out_a_budget_once(app: Flask, session: Session, begin: Begin):
     with clock.at(MADE):
         tills = [world.make(session, canteen=f"c{n}", contract=f"k{n}", tablet=f"t{n}") for n in (1, 2)]
         world.a_rulebook(session, book(budget="limit: 12.00, window: month, at_end: prorate"))
@@ -116,14 +101,10 @@ def test_closes_at_once_of_two_canteens_share_out_a_budget_once(
     for town in (towns[0], *towns, *towns):
         town.sell(JAN5, town.elder())
     db.session.rollback()
-    closes = [[*CLOSE[:5], town.till.contract, *CLOSE[6:]] for town in towns] * 3
-    running = [
-        subprocess.Popen(close, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for close in closes
-    ]
+    running = [begin("period", "close", town.till.contract, "2026-01", "--json") for town in towns * 3]
     for process in running:
-        _, err = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, err
+        code, _, err = process.end()
+        assert code == 0, err
 
     assert (count(Prorating), count(ProratingPart), count(ProratingBooked), count(ProratedShare)) == (1, 2, 2, 5)
     assert [town.claim("2026-01").fen for town in towns] == [720, 480]
@@ -132,36 +113,28 @@ def test_closes_at_once_of_two_canteens_share_out_a_budget_once(
 
 
 @pytest.mark.parametrize("where", ["after the flip", "while computing", "while storing"])
-def test_a_killed_close_resumes_to_the_bytes_of_a_clean_one(sold: Town, environment: dict[str, str], where: str):
-    killed = subprocess.run(
-        [sys.executable, "-c", DIES, where], env=environment, cwd=ROOT, check=False, timeout=PATIENCE
-    )
-    assert killed.returncode == -signal.SIGKILL
+def test_a_killed_close_resumes_to_the_bytes_of_a_clean_one(sold: Town, begin: Begin, where: str):
+    assert begin(where, text=DIES).end()[0] == -signal.SIGKILL
     assert (count(Claim), count(Statement), count(Finding)) == (0, 0, 0)
     clean = statement.digest(statement.body(period_close.compute(sold.period("2026-01").id)))
     sold.sell(date(2026, 2, 2), sold.cards[0])
     db.session.rollback()
 
-    resumed = subprocess.run(
-        CLOSE, env=environment, cwd=ROOT, check=True, capture_output=True, text=True, timeout=PATIENCE
-    )
+    code, out, err = begin(*CLOSE).end()
 
-    (answer,) = json.loads(resumed.stdout)
+    assert code == 0, err
+    (answer,) = json.loads(out)
     assert (answer["claim"], answer["statement"], answer["closed_now"]) == ("k1-202601", clean, False)
     assert (count(Claim), count(Statement)) == (1, 1)
     assert sold.claim("2026-01").fen == 4000
 
 
-def test_four_schedulers_at_once_close_each_period_once(sold: Town, environment: dict[str, str]):
-    command = [sys.executable, "-m", "canteen", "scheduler", "--once", "--json"]
-    running = [
-        subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(4)
-    ]
+def test_four_schedulers_at_once_close_each_period_once(sold: Town, begin: Begin):
+    running = [begin("scheduler", "--once", "--json") for _ in range(4)]
     outcomes: list[tuple[str, str]] = []
     for process in running:
-        out, err = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, err
+        code, out, err = process.end()
+        assert code == 0, err
         outcomes += json.loads(out).items()
 
     done = [key for key, outcome in outcomes if outcome == "done"]
@@ -172,34 +145,30 @@ def test_four_schedulers_at_once_close_each_period_once(sold: Town, environment:
     assert db.session.execute(flips).scalar_one() == count(Claim)
 
 
-def test_of_people_who_move_one_claim_at_once_one_does(sold: Town, environment: dict[str, str]):
+def test_of_people_who_move_one_claim_at_once_one_does(sold: Town, begin: Begin):
     makers = [f"maker{n}" for n in range(4)]
     for login in makers:
         a_person(login, ("finance", "area", world.DISTRICT))
-    subprocess.run(CLOSE, env=environment, cwd=ROOT, check=True, capture_output=True)
+    assert begin(*CLOSE).end()[0] == 0
     sold.bring(at(date(2026, 2, 6)), sold.kept)  # type: ignore[attr-defined]
     claim_id = sold.claim("2026-01").id
     workflow.move(claim_id, "submit", by="p-manager")
     workflow.move(claim_id, "review", by="p-street")
 
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-m", "canteen", "claims", "move", "k1-202601", "determine", "--as", login],
-            env={**environment, "CANTEEN_PASSWORD": PASSWORD}, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True,
-        )
-        for login in makers
-    ]  # fmt: skip
-    ends = [(process.communicate(timeout=PATIENCE)[1], process.returncode) for process in running]
+    move = ("claims", "move", "k1-202601", "determine", "--as")
+    running = [begin(*move, login, CANTEEN_PASSWORD=PASSWORD) for login in makers]
+    ends = [process.end() for process in running]
 
-    assert sorted(code for _, code in ends) == [0, 1, 1, 1]
-    assert all(err.startswith("move_not_open") for err, code in ends if code)
+    assert sorted(code for code, _, _ in ends) == [0, 1, 1, 1]
+    assert all(err.startswith("move_not_open") for code, _, err in ends if code)
     assert count(Decision) == 3
 
 
-def test_a_scheduler_closes_what_is_due_and_ends_on_sigterm(sold: Town, environment: dict[str, str]):
+def test_a_scheduler_closes_what_is_due_and_ends_on_sigterm(sold: Town, config: Config):
     command = [sys.executable, "-m", "canteen", "scheduler", "--every", "1"]
-    with subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env={**os.environ, **environment_of(config)}, cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stderr is not None
         said = next(line for line in process.stderr if "close k1/2026-01-31" in line)
         process.send_signal(signal.SIGTERM)

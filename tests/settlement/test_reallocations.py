@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import uuid
 from datetime import date, datetime
 
@@ -14,7 +11,6 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from canteen import clock, events
-from canteen.config import ROOT, Config
 from canteen.db import transaction
 from canteen.ledger import transfers
 from canteen.pos.models import AddedUse, AmountUsed, GivenUpUse, Slot
@@ -28,6 +24,7 @@ from canteen.settlement.corrections.reallocation_quote import NoRoom, NothingToG
 from canteen.settlement.models import BenefitReallocation
 from tests import world
 from tests.pos.books import book
+from tests.rigs.programs import Begin
 from tests.settlement.conftest import MADE, Town, at, fresh, people
 from tests.settlement.test_verify import tamper
 from tests.settlement.test_workflow import TO_APPROVED, go
@@ -486,28 +483,16 @@ with create_app().app_context():
 
 
 @pytest.mark.parametrize("free", [True, False])
-def test_of_reviewers_at_once_one_gives_and_the_others_are_told(town: Town, config: Config, free: bool):
+def test_of_reviewers_at_once_one_gives_and_the_others_are_told(town: Town, begin: Begin, free: bool):
     first, second = two(town)
     if free:
         town.void(str(first), at(JAN5, 14))
     town.close("2026-01")
     number = town.findings("2026-01")[0].id
     town.session.rollback()
-    environment = {
-        **os.environ,
-        "CANTEEN_DATABASE_URL": config.database_url,
-        "CANTEEN_DATA": str(config.data_dir),
-        "CANTEEN_KEYS": str(config.keys_dir),
-    }
     source = "" if free else str(first)
-    runs = [
-        subprocess.Popen(
-            [sys.executable, "-c", RUN, str(number), by, source], env=environment, cwd=ROOT, stdout=subprocess.PIPE,
-            text=True,
-        )
-        for by in ("p-street", "p-finance", "p-other")
-    ]  # fmt: skip
-    said = sorted(run.communicate(timeout=60)[0].strip() for run in runs)
+    runs = [begin(str(number), by, source, text=RUN) for by in ("p-street", "p-finance", "p-other")]
+    said = sorted(run.end()[1].strip() for run in runs)
 
     assert said == ["given", "judged_meanwhile", "judged_meanwhile"]
     assert (held(town), claimable(first, second)) == ([second], [0, 500])

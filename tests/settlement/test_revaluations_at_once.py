@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from datetime import date
 
 from sqlalchemy import func, select
 
 from canteen import clock
-from canteen.config import ROOT, Config
 from canteen.db import db
 from canteen.ledger.models import Transfer
 from canteen.pos.models import AddedUse
 from canteen.settlement.audit import trial_balance, verify
 from canteen.settlement.corrections import revaluations
 from canteen.settlement.models import RevaluedShare
+from tests.rigs.programs import Begin
 from tests.rigs.states import state
 from tests.settlement import late
 from tests.settlement.conftest import Town, at
@@ -53,22 +50,6 @@ def asked(town: Town) -> int:
     return late.asked(base + rule + LIMIT.replace("limit: 2", "limit: 10"), *JAN)
 
 
-def begin(run: int, config: Config, *, dies_at: int = 0) -> subprocess.Popen[str]:
-    environment = {
-        **os.environ,
-        "CANTEEN_DATABASE_URL": config.database_url,
-        "CANTEEN_DATA": str(config.data_dir),
-        "CANTEEN_KEYS": str(config.keys_dir),
-    }
-    return subprocess.Popen(
-        [sys.executable, "-c", RUN, str(run), str(dies_at)],
-        env=environment,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
 def again(number: int) -> int:
     with clock.at(at(late.LATER_ON)):
         return revaluations.request(number, preview=False, by="p-chief")
@@ -86,21 +67,19 @@ def sums() -> tuple[int, int, int]:
     return found
 
 
-def test_three_runs_at_once_book_each_difference_once(town: Town, asked: int, config: Config) -> None:
+def test_three_runs_at_once_book_each_difference_once(town: Town, asked: int, begin: Begin) -> None:
     runs = [late.ordered(asked), again(asked), again(asked)]
     db.session.rollback()
-    for process in [begin(run, config) for run in runs]:
-        said, _ = process.communicate(timeout=300)
-        assert said.strip() == "done"
+    for process in [begin(str(run), "0", text=RUN) for run in runs]:
+        _, said, errors = process.end()
+        assert said.strip() == "done", errors
     assert sums() == (1000, 1000, 10)
     town.close("2026-02")
     assert verified(town, "2026-02").differences == ()
 
 
-def test_a_run_killed_in_between_is_finished_by_the_next(town: Town, asked: int, config: Config) -> None:
-    process = begin(late.ordered(asked), config, dies_at=5)
-    process.communicate(timeout=300)
-    assert process.returncode == -signal.SIGKILL
+def test_a_run_killed_in_between_is_finished_by_the_next(town: Town, asked: int, begin: Begin) -> None:
+    assert begin(str(late.ordered(asked)), "5", text=RUN).end()[0] == -signal.SIGKILL
     assert sums() == (400, 400, 4), "two whole batches of two; the third was rolled back"
     late.done(again(asked))
     assert sums() == (1000, 1000, 10)
