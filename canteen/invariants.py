@@ -16,7 +16,7 @@ FACTS = (
     "event", "record", "sale_key", "sale", "sale_line", "share", "sale_use", "void", "payment", "tender",
     "quote_input", "transfer", "account", "elder", "elder_fact", "elder_identity", "elder_photo", "identity_key",
     "credential", "credential_fact", "rulebook", "publication", "joined_rulebook", "statement", "finding",
-    "finding_answer", "claim", "claim_line", "decision", "held", "held_answer", "payout", "payout_check",
+    "finding_answer", "claim", "claim_line", "decision", "withheld_meal", "withheld_answer", "payout", "payout_check",
     "publication_file", "calendar_day", "revaluation", "revaluation_order", "revalued_sale", "revalued_share",
     "added_use", "refund_given", "prorating", "prorating_part", "prorating_booked", "prorated_share", "given_up_use",
     "change_request", "change_line", "change_answer", "desk_login",

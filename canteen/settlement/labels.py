@@ -42,7 +42,7 @@ WORDS = {
     "finding.prorated": "预算按比例核减",
     "finding.day_provisional": "日期类别为暂定",
     "answer.accepted": "核实无误",
-    "answer.held": "暂缓支付",
+    "answer.withheld": "暂缓支付",
     "answer.disallowed": "核减",
     "answer.released": "放行",
     "line.meals": "当期就餐",

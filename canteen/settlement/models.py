@@ -51,7 +51,7 @@ class FindingAnswer(Base):
     __tablename__ = "finding_answer"
     __table_args__ = (
         UniqueConstraint("finding_id", "n"),
-        CheckConstraint("outcome IN ('accepted', 'held', 'disallowed')", name="outcome"),
+        CheckConstraint("outcome IN ('accepted', 'withheld', 'disallowed')", name="outcome"),
         {"sqlite_strict": True},
     )
 
@@ -138,11 +138,11 @@ class Decision(Base):
 class WithheldMeal(Base):
     """A sale's fen kept out of a claim by a reviewer, by (line, sale, fen); goes to a later claim when cleared."""
 
-    __tablename__ = "held"
+    __tablename__ = "withheld_meal"
     __table_args__ = (
         UniqueConstraint("claim_id", "sale_id", "share_n"),
         CheckConstraint("fen > 0", name="moves_money"),
-        CheckConstraint("outcome IN ('held', 'disallowed')", name="outcome"),
+        CheckConstraint("outcome IN ('withheld', 'disallowed')", name="outcome"),
         {"sqlite_strict": True},
     )
 
@@ -162,13 +162,13 @@ class WithheldMeal(Base):
 class WithheldAnswer(Base):
     """A withheld sale cleared (released to the next claim) or disallowed for good: one answer each."""
 
-    __tablename__ = "held_answer"
+    __tablename__ = "withheld_answer"
     __table_args__ = (
         CheckConstraint("outcome IN ('released', 'disallowed')", name="outcome"),
         {"sqlite_strict": True},
     )
 
-    withheld_id: Mapped[int] = mapped_column("held_id", ForeignKey("held.id"), primary_key=True)
+    withheld_id: Mapped[int] = mapped_column(ForeignKey("withheld_meal.id"), primary_key=True)
     outcome: Mapped[str]
     reason: Mapped[str]
     by: Mapped[str]

@@ -68,7 +68,7 @@ def _statements() -> None:
         text("by"),
         instant("at"),
         big("recorded"),
-        check("outcome", "outcome IN ('accepted', 'held', 'disallowed')"),
+        check("outcome", "outcome IN ('accepted', 'withheld', 'disallowed')"),
         unique("finding_id", "n"),
     )
     invariants.protect("statement", "finding", "finding_answer")
@@ -123,7 +123,7 @@ def _claims() -> None:
         check("n", "n >= 1"),
     )
     table(
-        "held",
+        "withheld_meal",
         big("id", primary_key=True),
         big("claim_id", to("claim.id")),
         big("line_n"),
@@ -136,12 +136,12 @@ def _claims() -> None:
         instant("at"),
         big("recorded"),
         check("moves_money", "fen > 0"),
-        check("outcome", "outcome IN ('held', 'disallowed')"),
+        check("outcome", "outcome IN ('withheld', 'disallowed')"),
         unique("claim_id", "sale_id", "share_n"),
     )
     table(
-        "held_answer",
-        big("held_id", to("held.id"), primary_key=True),
+        "withheld_answer",
+        big("withheld_id", to("withheld_meal.id"), primary_key=True),
         text("outcome"),
         text("reason"),
         text("by"),
@@ -149,7 +149,7 @@ def _claims() -> None:
         big("recorded"),
         check("outcome", "outcome IN ('released', 'disallowed')"),
     )
-    invariants.protect("claim", "claim_line", "decision", "held", "held_answer")
+    invariants.protect("claim", "claim_line", "decision", "withheld_meal", "withheld_answer")
     invariants.allow(
         "UPDATE (made_at)", "claim"
     )  # a row lock asks for a column; the trigger still refuses every update

@@ -52,7 +52,7 @@ ACTS = {
     "/desk/people": ("grant", "end", "password", "pin", "disable", "enable", "unlock"),
 }
 FORM = {
-    "reason": "试探是否越权", "move": "return", "outcome": "held", "role": "cashier", "node": "canteen:demo-nanhu",
+    "reason": "试探是否越权", "move": "return", "outcome": "withheld", "role": "cashier", "node": "canteen:demo-nanhu",
     "password": "abcd-efgh-99", "pin": "928374", "fen": "1", "voucher": "x", "paid_on": "2026-11-01", "epoch": "1",
 }  # fmt: skip
 

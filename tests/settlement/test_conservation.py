@@ -66,7 +66,7 @@ class Year:
                 )
                 self.attempt(lambda n=finding: review.answer(n, "accepted", reason="抽查核实", by="p-street"))
             for sale in draw.sample(self.sold, min(3, len(self.sold))):
-                outcome = draw.choice(("held", "disallowed"))
+                outcome = draw.choice(("withheld", "disallowed"))
                 self.attempt(
                     lambda s=sale, o=outcome: review.withhold(
                         claim_id, uuid.UUID(s), o, reason="抽查核实", by="p-street"

@@ -88,7 +88,7 @@ def test_periods_from_a_configured_day_are_claimed_and_paid(from_26: Town):
     ]
     with clock.at(at(date(2026, 3, 1))):
         claim_id = claims.of_number(town.session, SECOND).id
-        review.withhold(claim_id, uuid.UUID(withheld), "held", reason="需要核实", by="p-street")
+        review.withhold(claim_id, uuid.UUID(withheld), "withheld", reason="需要核实", by="p-street")
         for act, by in MOVES:
             workflow.move(claim_id, act, by=by)
         payout = payouts.enter(claim_id, voucher="2026-1", paid_on=date(2026, 3, 1), by="p-pay")

@@ -160,7 +160,7 @@ def test_six_people_take_a_claim_from_canteen_to_voucher(desk, session: Session,
 
 
 def test_a_withheld_meal_waits_until_another_releases_it(desk, session: Session, month: Town):  # noqa: ANN001
-    desk("street").post(f"/desk/meals/{month.sales[0]}/withhold", outcome="held", reason="需要核实")  # type: ignore[attr-defined]
+    desk("street").post(f"/desk/meals/{month.sales[0]}/withhold", outcome="withheld", reason="需要核实")  # type: ignore[attr-defined]
     session.rollback()
     withheld = session.execute(select(WithheldMeal.id)).scalar_one()
     assert "k1-202601 / 1" in text(desk("maker").get("/desk/withheld"))
@@ -211,7 +211,7 @@ def test_a_decision_on_an_old_amount_is_refused_with_a_sentence(desk, month: Tow
     approved_by = desk("maker")
     desk("manager").post(f"{CLAIM}/move", move="submit", seen="0", approved="1000")
     (finding,) = month.findings("2026-01")
-    desk("street").post(f"{CLAIM}/findings", finding=str(finding.id), outcome="held", reason="核对户籍", seen="0")
+    desk("street").post(f"{CLAIM}/findings", finding=str(finding.id), outcome="withheld", reason="核对户籍", seen="0")
 
     stale = desk("street").post(f"{CLAIM}/move", move="review", seen="1", approved="1000")
     assert (stale.status_code, "核定金额刚有变动" in text(stale)) == (409, True)

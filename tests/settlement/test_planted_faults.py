@@ -41,13 +41,13 @@ def february(town: Town) -> Town:
     sales = [town.sell(date(2026, 1, day), town.cards[0])[0] for day in (5, 6, 7, 8)]
     town.close("2026-01")
     claim = town.claim("2026-01").id
-    review.withhold(claim, uuid.UUID(sales[0]), "held", reason="需要核实", by="p-street")
+    review.withhold(claim, uuid.UUID(sales[0]), "withheld", reason="需要核实", by="p-street")
     review.withhold(claim, uuid.UUID(sales[1]), "disallowed", reason="无人就餐", by="p-street")
     assert decide(town, "2026-01", date(2026, 2, 6)) == "approved"
     with clock.at(at(date(2026, 2, 7))):
         payout = payouts.enter(claim, voucher="2026-1", paid_on=date(2026, 2, 7), by="p-pay")
         payouts.check(payout, "confirmed", by="p-check")
-        withheld = town.session.execute(select(WithheldMeal.id).where(WithheldMeal.outcome == "held")).scalar_one()
+        withheld = town.session.execute(select(WithheldMeal.id).where(WithheldMeal.outcome == "withheld")).scalar_one()
         town.session.rollback()
         review.clear(withheld, "released", reason="已经核实", by="p-finance")
     for sale in sales[2:]:
@@ -231,8 +231,8 @@ ALTERED = [
     ("2026-01", "transfer", "fen", first("transfer", "movement = 'meal'"), "trial_balance"),
     ("2026-01", "payout", "fen", "attempt = 1", "payouts"),
     ("2026-02", "transfer", "fen", first("transfer", "movement = 'refund'"), "money_taken"),
-    ("2026-02", "held", "fen", "outcome = 'held'", "claim_line"),
-    ("2026-02", "held", "fen", "outcome = 'disallowed'", "disallowed"),
+    ("2026-02", "withheld_meal", "fen", "outcome = 'withheld'", "claim_line"),
+    ("2026-02", "withheld_meal", "fen", "outcome = 'disallowed'", "disallowed"),
     ("2026-02", "claim_line", "fen", "kind = 'released'", "claim_line"),
     ("2026-02", "claim_line", "fen", "kind = 'released'", "statement_lines"),
     ("2026-02", "claim_line", "meals", "kind = 'released'", "line_counts"),
@@ -260,7 +260,7 @@ def test_one_unit_in_any_table_of_a_settled_month_is_named(settled: Town):
 
 
 def test_a_released_answer_taken_away_is_named(settled: Town):
-    tamper("DELETE FROM held_answer WHERE outcome = 'released'")
+    tamper("DELETE FROM withheld_answer WHERE outcome = 'released'")
 
     assert "claim_line" in codes(settled, "2026-02")
 

@@ -312,7 +312,7 @@ def test_a_withheld_meal_gets_its_budget_part_when_released(app: Flask, session:
     here.close("2026-01")
     claim = here.claim("2026-01").id
     with clock.at(at(date(2026, 2, 6))):
-        review.withhold(claim, uuid.UUID(sale), "held", reason="需要核实", by="p-street")
+        review.withhold(claim, uuid.UUID(sale), "withheld", reason="需要核实", by="p-street")
     for town, month in ((there, "2026-01"), (here, "2026-02"), (there, "2026-02"), (here, "2026-03")):
         town.close(month)
     withheld = session.execute(select(WithheldMeal.id)).scalar_one()

@@ -281,7 +281,7 @@ def test_a_meal_kept_out_of_its_claim_neither_gives_nor_receives(town: Town):
     first, _ = two(town)
     town.close("2026-01")
     with clock.at(FEB6):
-        review.withhold(town.claim("2026-01").id, first, "held", reason="待核对签名", by="p-finance")
+        review.withhold(town.claim("2026-01").id, first, "withheld", reason="待核对签名", by="p-finance")
     with pytest.raises(NotMovable):
         reallocate(town, from_=first)
 
@@ -290,7 +290,7 @@ def test_a_meal_that_was_given_the_benefit_is_not_kept_out_of_the_claim_it_is_no
     first, second = two(town)
     town.close("2026-01")
     reallocate(town, from_=first)
-    for outcome in ("held", "disallowed"):
+    for outcome in ("withheld", "disallowed"):
         with clock.at(FEB6), pytest.raises(review.NothingToWithhold):
             review.withhold(town.claim("2026-01").id, second, outcome, reason="待核对签名", by="p-finance")
     assert claimable(first, second) == [0, 500]

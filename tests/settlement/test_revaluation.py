@@ -462,7 +462,7 @@ def test_a_meal_that_a_reviewer_holds_is_left_to_that_reviewer(town: Town) -> No
     claim = town.claim("2026-01").id
     town.session.rollback()
     with clock.at(at(date(2026, 2, 8), 9)):
-        review.withhold(claim, uuid.UUID(sale), "held", reason="待核实身份", by="p-street")
+        review.withhold(claim, uuid.UUID(sale), "withheld", reason="待核实身份", by="p-street")
     _, found = late.notice(late.SIX, *JAN)
     assert found["left"] == {"judged": 1}
     assert shares(town.session) == []
@@ -513,10 +513,10 @@ def test_who_judges_a_meal_holds_its_eater_before_the_claim(town: Town, monkeypa
 
     monkeypatch.setattr(slots, "lock_persons", of_persons)
     monkeypatch.setattr(claims, "locked", of_claims)
-    review.withhold(claim, uuid.UUID(sale), "held", reason="待核实身份", by="p-street")
-    held_id = town.session.execute(select(WithheldMeal.id)).scalar_one()
+    review.withhold(claim, uuid.UUID(sale), "withheld", reason="待核实身份", by="p-street")
+    withheld_id = town.session.execute(select(WithheldMeal.id)).scalar_one()
     town.session.rollback()
-    review.clear(held_id, "released", reason="已经核对", by="p-finance")
+    review.clear(withheld_id, "released", reason="已经核对", by="p-finance")
     review.withhold(claim, uuid.UUID(another), "disallowed", reason="不是本人就餐", by="p-street")
     for act, by in (("submit", "p-manager"), ("review", "p-street"), ("determine", "p-finance")):
         workflow.move(claim, act, by=by)

@@ -192,7 +192,7 @@ def _sales(town: Town, day: date) -> list[str]:
 def test_a_withheld_and_a_disallowed_meal_verify(month: Town):
     claim_id = month.claim("2026-01").id
     withheld, struck = _sales(month, JAN5)[0], _sales(month, JAN6)[0]
-    review.withhold(claim_id, uuid.UUID(withheld), "held", reason="需要核实", by="p-street")
+    review.withhold(claim_id, uuid.UUID(withheld), "withheld", reason="需要核实", by="p-street")
     review.withhold(claim_id, uuid.UUID(struck), "disallowed", reason="无人就餐", by="p-street")
     settle(month, "2026-01", lambda: date(2026, 2, 6))
     month.void(withheld, at(date(2026, 2, 10)))

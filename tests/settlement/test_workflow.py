@@ -162,7 +162,7 @@ def test_a_review_waits_until_every_finding_is_answered(doubtful: Town):
 def test_a_withheld_meal_is_released_into_the_next_claim(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
     go(doubtful, "2026-01", *TO_REVIEW)
-    review.answer(finding.id, "held", reason="时钟需核实", by="p-street")
+    review.answer(finding.id, "withheld", reason="时钟需核实", by="p-street")
     doubtful.session.rollback()
     (withheld,) = doubtful.session.execute(select(WithheldMeal)).scalars()
     withheld_id = withheld.id
@@ -183,7 +183,7 @@ def test_a_withheld_meal_is_released_into_the_next_claim(doubtful: Town):
 
 def test_a_released_meal_is_in_one_claim_only(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
-    review.answer(finding.id, "held", reason="时钟需核实", by="p-street")
+    review.answer(finding.id, "withheld", reason="时钟需核实", by="p-street")
     withheld_id = doubtful.session.execute(select(WithheldMeal.id)).scalar_one()
     review.clear(withheld_id, "released", reason="已经核对", by="p-finance")
     doubtful.close("2026-02")
@@ -205,7 +205,7 @@ def test_a_disallowed_meal_leaves_open_at_the_approval(doubtful: Town):
 
 def test_a_withheld_meal_voided_later_nets_to_zero_next_claim(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
-    review.answer(finding.id, "held", reason="时钟需核实", by="p-street")
+    review.answer(finding.id, "withheld", reason="时钟需核实", by="p-street")
     go(doubtful, "2026-01", *TO_APPROVED)
     doubtful.void(str(finding.sale_id), at(date(2026, 2, 11)))
     doubtful.close("2026-02")
@@ -232,11 +232,11 @@ def test_withholding_needs_a_reason_and_money_in_the_claim(claimed: Town):
     claim_id = claimed.claim("2026-01").id
     sale = uuid.UUID(claimed.sales[0])  # type: ignore[attr-defined]
     with pytest.raises(NeedsReason):
-        review.withhold(claim_id, sale, "held", reason="", by="p-street")
+        review.withhold(claim_id, sale, "withheld", reason="", by="p-street")
     claimed.void(str(sale), at(date(2026, 2, 5)))
 
     with pytest.raises(review.NothingToWithhold):
-        review.withhold(claim_id, sale, "held", reason="需要核实", by="p-street")
+        review.withhold(claim_id, sale, "withheld", reason="需要核实", by="p-street")
 
 
 def test_nothing_is_held_once_the_claim_is_determined(claimed: Town):
@@ -244,7 +244,7 @@ def test_nothing_is_held_once_the_claim_is_determined(claimed: Town):
 
     with pytest.raises(MoveNotOpen):
         review.withhold(
-            claimed.claim("2026-01").id, uuid.UUID(claimed.sales[0]), "held", reason="需要核实", by="p-street"
+            claimed.claim("2026-01").id, uuid.UUID(claimed.sales[0]), "withheld", reason="需要核实", by="p-street"
         )  # type: ignore[attr-defined]
 
 
@@ -264,7 +264,7 @@ def test_an_earlier_meal_after_a_death_is_taken_back_next_claim(town: Town):
     assert (found.code, found.fen) == ("after_death", 500)
 
     with clock.at(at(date(2026, 3, 6))), pytest.raises(review.ClaimedBefore):
-        review.answer(found.id, "held", reason="先暂缓吧", by="p-street")
+        review.answer(found.id, "withheld", reason="先暂缓吧", by="p-street")
     with clock.at(at(date(2026, 3, 6))):
         review.answer(found.id, "disallowed", reason="身故后就餐", by="p-street")
     town.close("2026-03")
@@ -381,7 +381,7 @@ def test_a_pay_day_within_the_period_or_in_future_is_refused(claimed: Town, day:
 
 def test_whoever_withheld_a_meal_cannot_release_it_by_an_answer(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
-    review.answer(finding.id, "held", reason="时钟需核实", by="p-street")
+    review.answer(finding.id, "withheld", reason="时钟需核实", by="p-street")
 
     with pytest.raises(SamePerson):
         review.answer(finding.id, "accepted", reason="", by="p-street")
@@ -395,7 +395,7 @@ def test_nobody_judges_what_they_submitted_or_sold_or_reverse(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
     with pytest.raises(SamePerson):
         review.answer(finding.id, "accepted", reason="", by="p-cashier")
-    review.answer(finding.id, "held", reason="时钟需核实", by="p-street")
+    review.answer(finding.id, "withheld", reason="时钟需核实", by="p-street")
     with pytest.raises(SamePerson):
         go(doubtful, "2026-01", ("submit", "p-street"))
     go(doubtful, "2026-01", *TO_REVIEW)
@@ -406,7 +406,7 @@ def test_nobody_judges_what_they_submitted_or_sold_or_reverse(doubtful: Town):
 
 def test_an_answer_made_on_an_old_view_of_the_finding_is_refused(doubtful: Town):
     (finding,) = doubtful.findings("2026-01")
-    review.answer(finding.id, "held", reason="时钟需核实", by="p-street", seen=0)
+    review.answer(finding.id, "withheld", reason="时钟需核实", by="p-street", seen=0)
 
     with pytest.raises(review.Judged):
         review.answer(finding.id, "accepted", reason="", by="p-finance", seen=0)
@@ -417,7 +417,7 @@ def test_an_answer_made_on_an_old_view_of_the_finding_is_refused(doubtful: Town)
 def test_a_move_is_refused_when_the_amount_seen_has_changed(claimed: Town):
     claim_id = claimed.claim("2026-01").id
     go(claimed, "2026-01", *TO_REVIEW)
-    review.withhold(claim_id, uuid.UUID(claimed.sales[0]), "held", reason="需要核实", by="p-finance")  # type: ignore[attr-defined]
+    review.withhold(claim_id, uuid.UUID(claimed.sales[0]), "withheld", reason="需要核实", by="p-finance")  # type: ignore[attr-defined]
 
     with clock.at(FEB6), pytest.raises(workflow.AmountMoved):
         workflow.move(claim_id, "review", by="p-street", approved=1000)

@@ -131,7 +131,7 @@ def lines(session: Session, claim_id: int) -> list[LineStanding]:
     return [
         LineStanding(
             row.n, row.kind, row.fund, row.service_month, row.origin, row.meals, row.persons, row.fen,
-            kept[row.n, "held"], kept[row.n, "disallowed"],
+            kept[row.n, "withheld"], kept[row.n, "disallowed"],
         )
         for row in rows
     ]  # fmt: skip

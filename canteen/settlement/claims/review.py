@@ -42,7 +42,7 @@ from canteen.settlement.models import (
 )
 
 OPEN_STATES = ("draft", "returned", "submitted", "reviewed")  # a claim's meals are judged until it is determined
-OUTCOMES = ("accepted", "held", "disallowed")
+OUTCOMES = ("accepted", "withheld", "disallowed")
 
 
 class NoFinding(Missing):
@@ -101,7 +101,7 @@ def answer(finding_id: int, outcome: str, *, reason: str, by: str, seen: int | N
         if _in_claim(session, claim, sale):
             _settle_meal(session, claim, gate, sale, outcome, reason, by, number)
             _strike_differences(session, claim, sale, outcome, f"event:{number}")
-        elif outcome == "held":
+        elif outcome == "withheld":
             raise ClaimedBefore
         elif outcome == "disallowed":
             _take_back(session, claim, sale, finding)
@@ -291,7 +291,7 @@ def _settle_meal(
             continue
         if answered is not None:
             raise WithheldAnswered
-        if wanted == "held":
+        if wanted == "withheld":
             raise WithheldAnswered("这笔已核减，不能改为暂缓；如核减有误，可由另一人放行。")
         _clear(session, withheld, gate, wanted, reason, by, number)
 

@@ -68,7 +68,7 @@ def withhold(sale: uuid.UUID) -> ResponseReturnValue:
         raise NotCovered
     outcome = request.form.get("outcome", "")
     try:
-        if outcome not in {"held", "disallowed"}:
+        if outcome not in {"withheld", "disallowed"}:
             raise Invalid
         review.withhold(claim.id, sale, outcome, reason=request.form.get("reason", ""), by=g.person.id)
     except REFUSED as refusal:

@@ -148,7 +148,7 @@ def kept(claim_id: int, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[Fen, 
     found: dict[uuid.UUID, tuple[Fen, Fen, tuple[str, ...]]] = {}
     for sale, outcome, fen, reason in keyset.once(query.order_by(WithheldMeal.id)):
         withheld, disallowed, why = found.get(sale, (0, 0, ()))
-        added = (withheld + fen, disallowed) if outcome == "held" else (withheld, disallowed + fen)
+        added = (withheld + fen, disallowed) if outcome == "withheld" else (withheld, disallowed + fen)
         found[sale] = (*added, tuple(dict.fromkeys((*why, f"{say('answer', outcome)}：{reason}"))))
     return found
 

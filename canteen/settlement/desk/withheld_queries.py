@@ -37,7 +37,9 @@ def withheld_rows(session: Session, contracts: Collection[str]) -> list[Withheld
         .join(Statement, Statement.period_id == Claim.period_id)
         .join(Sale, Sale.id == WithheldMeal.sale_id)
         .outerjoin(WithheldAnswer, WithheldAnswer.withheld_id == WithheldMeal.id)
-        .where(WithheldMeal.outcome == "held", WithheldAnswer.withheld_id.is_(None), Claim.contract_id.in_(contracts))
+        .where(
+            WithheldMeal.outcome == "withheld", WithheldAnswer.withheld_id.is_(None), Claim.contract_id.in_(contracts)
+        )
         .order_by(WithheldMeal.claim_id, Sale.service_day, WithheldMeal.sale_id, WithheldMeal.id)
     )
     rows = session.execute(query).all()
