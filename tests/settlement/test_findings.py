@@ -100,7 +100,7 @@ def test_a_second_offline_lunch_is_named_with_the_first(town: Town):
 
     assert named(town) == [("excess_slot", 500)]
     (use,) = body(town.findings("2026-01")[0])["uses"]
-    assert (use["held_by"], use["fits_now"], use["asked"], use["granted"]) == ([first], False, 1, 0)
+    assert (use["used_by"], use["fits_now"], use["asked"], use["granted"]) == ([first], False, 1, 0)
 
 
 def test_an_excess_meal_that_fits_after_a_void_is_not_promoted(town: Town):
@@ -128,7 +128,7 @@ def test_a_meal_after_a_revaluation_took_its_slot_is_excess(town: Town):
     (finding,) = [one for one in town.findings("2026-02") if one.subject == f"sale:{second.sales[0]}"]
     (use,) = body(finding)["uses"]
     assert (finding.code, finding.fen) == ("excess_slot", 500)
-    assert (use["held_by"], use["fits_now"], use["beyond"]) == ([first], False, False)
+    assert (use["used_by"], use["fits_now"], use["beyond"]) == ([first], False, False)
     assert not verify.period(town.period("2026-02").id).differences
 
 
@@ -146,7 +146,7 @@ def test_a_second_canteen_gift_is_named_and_costs_funds_nothing(town: Town):
 
     assert named(town) == [("excess_slot", 0)]
     (use,) = body(town.findings("2026-01")[0])["uses"]
-    assert (use["allowance"], use["held_by"], use["asked"], use["granted"]) == ("t.gift", [lunch], 1, 0)
+    assert (use["allowance"], use["used_by"], use["asked"], use["granted"]) == ("t.gift", [lunch], 1, 0)
     assert town.claim("2026-01").fen == 1000
     assert not verify.period(town.period("2026-01").id).differences
 
@@ -242,7 +242,7 @@ def test_two_lunches_of_a_closed_month_are_named_after_a_merge(town: Town):
     (finding,) = town.findings("2026-02")
     (use,) = body(finding)["uses"]
     assert (finding.code, finding.subject, finding.fen) == ("excess_slot", f"sale:{second}", 500)
-    assert (use["beyond"], use["held_by"]) == (True, [first])
+    assert (use["beyond"], use["used_by"]) == (True, [first])
     assert town.findings("2026-03") == []
 
 

@@ -219,7 +219,7 @@ def test_a_meal_that_comes_after_the_benefit_was_given_is_excess_and_named(town:
 
     (finding,) = town.findings("2026-02")
     assert (finding.code, finding.subject, finding.fen) == ("excess_slot", f"sale:{third.sales[0]}", 500)
-    assert f'"held_by":["{second.sales[0]}"]' in finding.body
+    assert f'"used_by":["{second.sales[0]}"]' in finding.body
     assert '"fits_now":false' in finding.body
     exact(town, "2026-01", "2026-02")
 

@@ -109,7 +109,7 @@ def test_a_second_meal_is_excess_and_names_the_first_sale():
     found = named(use("s1", 16), use("s2", 32, granted=0))
 
     assert list(found) == ["s2"]
-    assert found["s2"]["held_by"] == ["s1"]
+    assert found["s2"]["used_by"] == ["s1"]
     assert found["s2"]["fits_now"] is False
     assert found["s2"]["fen"] == 500
 
@@ -129,7 +129,7 @@ def test_an_excess_meal_whose_holder_was_voided_would_fit_now():
     found = named(use("s1", 16, left=48), use("s2", 32, granted=0))
 
     assert found["s2"]["fits_now"] is True
-    assert found["s2"]["held_by"] == []
+    assert found["s2"]["used_by"] == []
 
 
 def test_of_two_excess_meals_only_the_first_fits_a_freed_slot():

@@ -125,7 +125,7 @@ def test_a_slot_freed_by_hand_is_named(month: Town):
     assert "slot" in codes(month)
 
 
-def test_a_slot_held_by_hand_is_named(month: Town):
+def test_a_slot_taken_by_hand_is_named(month: Town):
     tamper("""INSERT INTO slot (person_id, allowance, window_start, n, limited_to, unit_day, sale_id)
               SELECT person_id, allowance, window_start, 2, 2, NULL, sale_id FROM slot ORDER BY sale_id LIMIT 1""")
 

@@ -214,7 +214,7 @@ class Excess:
     use: LimitUse
     beyond: bool
     fits_now: bool
-    held_by: tuple[str, ...]
+    used_by: tuple[str, ...]
 
     def body(self) -> dict[str, object]:
         """Return the figures a reviewer judges by."""
@@ -225,7 +225,7 @@ class Excess:
             "limit": self.use.limit,
             "asked": self.use.asked,
             "granted": self.use.granted,
-            "held_by": list(self.held_by),
+            "used_by": list(self.used_by),
             "fits_now": self.fits_now,
             "beyond": self.beyond,
         }
@@ -262,12 +262,12 @@ def _replay(group: Sequence[LimitUse]) -> Iterator[Excess]:
         if use.left is None and would_be > window.limit and (use.elsewhere is None or use.asked > use.granted):
             over.append((use, beyond))
     free = window.limit - window.amount
-    holders = [use.sale for use in ordered if use.left is None and use.granted]
+    users = [use.sale for use in ordered if use.left is None and use.granted]
     for use, beyond in over:
         lacking = use.asked - use.granted
         fits = not beyond and 0 < lacking <= free
         free -= lacking if fits else 0
-        yield Excess(use, beyond, fits, tuple(sale for sale in holders if sale != use.sale))
+        yield Excess(use, beyond, fits, tuple(sale for sale in users if sale != use.sale))
 
 
 def of_uses(found: Iterable[Excess], sold: Mapping[str, SalePrice]) -> Iterator[Finding]:
@@ -366,7 +366,7 @@ def of_chain(
 ) -> Iterator[Finding]:
     """Find gaps and forks in tablets' numbers that can touch the days `first` to `last`, both included.
 
-    links   by tablet, epoch, number and hash: two neighbours are held at a time, however long the chains
+    links   by tablet, epoch, number and hash: two neighbours are kept in memory at a time, however long the chains
     starts  (tablet, epoch) -> the number from which its links are given; 1 where absent
 
     A run of missing numbers is one gap, named by its first number; it lies between the days of its neighbours.
