@@ -22,7 +22,7 @@ from canteen.settlement.claims import claims, steps, workflow
 from canteen.settlement.claims.claims import MoveNotOpen, SamePerson, reason_given
 from canteen.settlement.claims.steps import WorkflowSteps
 from canteen.settlement.closing import carry_over
-from canteen.settlement.models import Claim, Decision, Payout, PayoutCheck
+from canteen.settlement.models import Claim, Payout, PayoutCheck
 
 _VOUCHER = re.compile(r"[0-9A-Za-z\u4e00-\u9fff〔〕（）()\-_/.第号]{1,40}")
 
@@ -152,7 +152,7 @@ def check(
         if payout is None:
             raise NoPayout
         found = session.get_one(Claim, payout.claim_id)
-        period = periods.gate(session, session.get_one(Contract, found.contract_id), found.to_day)
+        gate = periods.gate(session, session.get_one(Contract, found.contract_id), found.to_day)
         claim = claims.locked(session, payout.claim_id)
         if session.get(PayoutCheck, payout_id) is not None:
             raise PayoutChecked
@@ -161,36 +161,29 @@ def check(
         done = claims.decisions(session, claim.id)
         body = {"payout": payout_id, "outcome": outcome}
         number = events.record(session, f"payout.{outcome}", f"claim:{claim.number}", by=by, body=body)
-        session.add(
-            PayoutCheck(
-                payout_id=payout_id,
-                outcome=outcome,
-                reason=reason,
-                entered_by=payout.entered_by,
-                checked_by=by,
-                checked_at=clock.now(),
-                recorded=number,
-            )
-        )
-        session.flush()  # the decision that pays is refused before it
+        _record_check(session, payout, outcome, reason, by, number)
         if outcome == "refused":
             return done[-1].to_state
         moves = [
             workflow.signed(fund, ("claimed", "paid"), fen, "pay", claim.number, f"payout:{payout_id}", month)
             for (fund, month), fen in carry_over.approved_by_fund(session, claim.id).items()
         ]
-        transfers.post(session, period, moves)
-        session.add(
-            Decision(
-                claim_id=claim.id,
-                n=len(done) + 1,
-                move="pay",
-                from_state=done[-1].to_state,
-                to_state="paid",
-                by=by,
-                reason=payout.voucher,
-                at=clock.now(),
-                recorded=number,
-            )
-        )
+        transfers.post(session, gate, moves)
+        workflow.record_decision(session, claim.id, done, "pay", "paid", by=by, reason=payout.voucher, recorded=number)
         return "paid"
+
+
+def _record_check(session: Session, payout: Payout, outcome: str, reason: str, by: str, number: int) -> None:
+    """Store the second person's check of a payout; flushed, since the database refuses a paying decision before it."""
+    session.add(
+        PayoutCheck(
+            payout_id=payout.id,
+            outcome=outcome,
+            reason=reason,
+            entered_by=payout.entered_by,
+            checked_by=by,
+            checked_at=clock.now(),
+            recorded=number,
+        )
+    )
+    session.flush()

@@ -94,17 +94,17 @@ def answer(finding_id: int, outcome: str, *, reason: str, by: str, seen: int | N
         last = _newest_answer(session, finding_id)
         if last is not None and seen is not None and last.id > seen:
             raise Judged
-        _answerable(finding, outcome)
+        _check_answerable(finding, outcome)
         number = _record_answer(session, claim, finding, 1 if last is None else last.n + 1, outcome, reason, by)
         if sale is None or (outcome == "disallowed" and _unproven(finding) and not open_shares(session, sale.id)):
             return  # no meal is concerned, or nothing of it is claimed and it stays so
         if _in_claim(session, claim, sale):
-            _settle_meal(session, claim, gate, sale, outcome, reason, by, number)
-            _strike_differences(session, claim, sale, outcome, f"event:{number}")
+            _match_latest_answer(session, claim, gate, sale, outcome, reason, by, number)
+            _disallow_differences(session, claim, sale, outcome, f"event:{number}")
         elif outcome == "withheld":
             raise ClaimedBefore
         elif outcome == "disallowed":
-            _take_back(session, claim, sale, finding)
+            _exclude(session, claim, sale, finding)
 
 
 def _lock_finding(session: Session, finding_id: int) -> tuple[Finding, Sale | None, Claim, Period]:
@@ -113,7 +113,7 @@ def _lock_finding(session: Session, finding_id: int) -> tuple[Finding, Sale | No
     if finding is None:
         raise NoFinding
     claim = session.execute(select(Claim).where(Claim.period_id == finding.period_id)).scalar_one()
-    gate = _gate(session, claim)
+    gate = _claim_gate(session, claim)
     sale = session.get_one(Sale, finding.sale_id) if finding.sale_id else None
     lock_eaters(session, [] if sale is None else [sale])
     return finding, sale, open_claim(session, claim.id), gate
@@ -136,9 +136,9 @@ def _record_answer(session: Session, claim: Claim, finding: Finding, n: int, out
     return number
 
 
-def _take_back(session: Session, claim: Claim, sale: Sale, finding: Finding) -> None:
+def _exclude(session: Session, claim: Claim, sale: Sale, finding: Finding) -> None:
     """Exclude by counter-transfers what an earlier claim includes of a disallowed meal. Raises NothingToWithhold."""
-    moves = list(_taken_back(session, sale, finding))
+    moves = list(_exclude_moves(session, sale, finding))
     moves += adjustments.struck(session, sale, finding.code, f"finding:{finding.id}")
     if not moves:
         raise NothingToWithhold
@@ -154,18 +154,18 @@ def withhold(claim_id: int, sale_id: uuid.UUID, outcome: str, *, reason: str, by
         sale = session.get(Sale, sale_id)
         if found is None or sale is None:
             raise claims.NoClaim
-        gate = _gate(session, found)
+        gate = _claim_gate(session, found)
         lock_eaters(session, [sale])
         claim = open_claim(session, claim_id)
         not_own(session, claim, sale, by)
         if not _in_claim(session, claim, sale):
             raise NothingToWithhold
-        if _kept(session, claim, sale):
+        if _withheld_of(session, claim, sale):
             raise Judged("这笔就餐刚由他人处理过，请查看最新结论后再办理。")
         body = {"sale": str(sale_id), "outcome": outcome}
         number = events.record(session, "sale.withhold", f"claim:{claim.number}", by=by, body=body)
-        _settle_meal(session, claim, gate, sale, outcome, reason.strip(), by, number)
-        _strike_differences(session, claim, sale, outcome, f"event:{number}")
+        _match_latest_answer(session, claim, gate, sale, outcome, reason.strip(), by, number)
+        _disallow_differences(session, claim, sale, outcome, f"event:{number}")
 
 
 @retried
@@ -182,13 +182,13 @@ def clear(withheld_id: int, outcome: str, *, reason: str, by: str) -> None:
         if withheld is None:
             raise NoWithheld
         found = session.get_one(Claim, withheld.claim_id)
-        gate = _gate(session, found)
+        gate = _claim_gate(session, found)
         lock_eaters(session, [session.get_one(Sale, withheld.sale_id)])
         claim = claims.locked(session, withheld.claim_id)
         body = {"withheld": withheld_id, "outcome": outcome}
         number = events.record(session, f"withheld.{outcome}", f"claim:{claim.number}", by=by, body=body)
-        _clear(session, withheld, gate, outcome, reason, by, number)
-        _strike_differences(session, found, session.get_one(Sale, withheld.sale_id), outcome, f"event:{number}")
+        _answer_withheld(session, withheld, gate, outcome, reason, by, number)
+        _disallow_differences(session, found, session.get_one(Sale, withheld.sale_id), outcome, f"event:{number}")
 
 
 def disallowed(session: Session, claim: Claim, cause: str) -> Iterator[Move]:
@@ -204,10 +204,10 @@ def disallowed(session: Session, claim: Claim, cause: str) -> Iterator[Move]:
         .order_by(WithheldMeal.id)
     ).scalars()
     for withheld in rows:
-        yield from _strike(session, withheld, cause)
+        yield from _disallow_moves(session, withheld, cause)
 
 
-def _answerable(finding: Finding, outcome: str) -> None:
+def _check_answerable(finding: Finding, outcome: str) -> None:
     """Refuse an answer that a finding of this kind cannot have. Raises Invalid."""
     if outcome != "accepted" and finding.code == "revaluation":
         raise Invalid("重估后应付上升的就餐按规定不向老人追缴，也未调整资金；确认知悉即可，需要追回的请另行办理。")
@@ -240,7 +240,7 @@ def _check_outcome(outcome: str, reason: str) -> None:
         reason_given(reason, "暂缓或核减须写明原因（至少 4 个字）。")
 
 
-def _gate(session: Session, claim: Claim) -> Period:
+def _claim_gate(session: Session, claim: Claim) -> Period:
     """Lock the open period that counter-transfers are booked to: the first of all locks."""
     return periods.gate(session, session.get_one(Contract, claim.contract_id), claim.to_day)
 
@@ -251,8 +251,10 @@ def gate_of(session: Session, claim: Claim, sale: Sale) -> Period:
 
 def lock_disallowed_meals(session: Session, claim_id: int) -> None:
     """Lock the eaters of a claim's disallowed meals, before the claim: its approval moves their money."""
-    struck = select(WithheldMeal.sale_id).where(WithheldMeal.claim_id == claim_id, WithheldMeal.outcome == "disallowed")
-    lock_eaters(session, session.execute(select(Sale).where(Sale.id.in_(struck))).scalars().all())
+    disallowed_sales = select(WithheldMeal.sale_id).where(
+        WithheldMeal.claim_id == claim_id, WithheldMeal.outcome == "disallowed"
+    )
+    lock_eaters(session, session.execute(select(Sale).where(Sale.id.in_(disallowed_sales))).scalars().all())
 
 
 def lock_eaters(session: Session, meals: Sequence[Sale]) -> None:
@@ -277,15 +279,15 @@ def _in_claim(session: Session, claim: Claim, sale: Sale) -> bool:
     return session.execute(query.limit(1)).first() is not None
 
 
-def _settle_meal(
+def _match_latest_answer(
     session: Session, claim: Claim, gate: Period, sale: Sale, outcome: str, reason: str, by: str, number: int
 ) -> None:
     """Make the withheld shares of one meal match the latest answer."""
-    kept = _kept(session, claim, sale)
-    if not kept and outcome != "accepted":
-        _keep_out(session, claim, sale, outcome, reason, by, number)
+    withheld_before = _withheld_of(session, claim, sale)
+    if not withheld_before and outcome != "accepted":
+        _withhold_shares(session, claim, sale, outcome, reason, by, number)
     wanted = "released" if outcome == "accepted" else outcome
-    for withheld in kept:
+    for withheld in withheld_before:
         answered = session.get(WithheldAnswer, withheld.id)
         if (answered.outcome if answered else withheld.outcome) == wanted:
             continue
@@ -293,10 +295,10 @@ def _settle_meal(
             raise WithheldAnswered
         if wanted == "withheld":
             raise WithheldAnswered("这笔已核减，不能改为暂缓；如核减有误，可由另一人放行。")
-        _clear(session, withheld, gate, wanted, reason, by, number)
+        _answer_withheld(session, withheld, gate, wanted, reason, by, number)
 
 
-def _kept(session: Session, claim: Claim, sale: Sale) -> list[WithheldMeal]:
+def _withheld_of(session: Session, claim: Claim, sale: Sale) -> list[WithheldMeal]:
     query = select(WithheldMeal).where(WithheldMeal.claim_id == claim.id, WithheldMeal.sale_id == sale.id)
     return list(session.execute(query.order_by(WithheldMeal.id)).scalars())
 
@@ -309,7 +311,9 @@ def not_own(session: Session, claim: Claim, sale: Sale | None, by: str) -> None:
         raise SamePerson("这笔就餐是您收银的，核实须由另一人办理。")
 
 
-def _keep_out(session: Session, claim: Claim, sale: Sale, outcome: str, reason: str, by: str, number: int) -> None:
+def _withhold_shares(
+    session: Session, claim: Claim, sale: Sale, outcome: str, reason: str, by: str, number: int
+) -> None:
     if session.get(BenefitReallocation, sale.id) is not None:  # its money is not in this claim but in a later one
         raise NothingToWithhold("这笔就餐的补贴经审核补入，计入后期申报，在本申报中不能暂缓或核减。")
     standing = open_shares(session, sale.id)
@@ -369,7 +373,7 @@ def _line_of(session: Session, claim: Claim, sale: Sale, fund: str) -> int:
     return session.execute(query).scalar_one()
 
 
-def _clear(
+def _answer_withheld(
     session: Session, withheld: WithheldMeal, gate: Period, outcome: str, reason: str, by: str, number: int
 ) -> None:
     if outcome == "released" and humans.same(session, by, {withheld.by}):
@@ -384,12 +388,12 @@ def _clear(
     )
     session.flush()
     if outcome == "disallowed":
-        transfers.post(session, gate, list(_strike(session, withheld, f"withheld:{withheld.id}")))
+        transfers.post(session, gate, list(_disallow_moves(session, withheld, f"withheld:{withheld.id}")))
     elif withheld.outcome == "disallowed":
-        transfers.post(session, gate, list(_given_back(session, withheld, reason)))
+        transfers.post(session, gate, list(_release_moves(session, withheld, reason)))
 
 
-def _given_back(session: Session, withheld: WithheldMeal, reason: str) -> Iterator[Move]:
+def _release_moves(session: Session, withheld: WithheldMeal, reason: str) -> Iterator[Move]:
     """Move disallowed -> open a meal that was disallowed and whose claim was approved without it."""
     rows = session.execute(
         with_ends(select(Transfer.fund, Transfer.service_day, net("disallowed")))
@@ -414,14 +418,14 @@ def _given_back(session: Session, withheld: WithheldMeal, reason: str) -> Iterat
             )
 
 
-def _strike_differences(session: Session, claim: Claim, sale: Sale, outcome: str, cause: str) -> None:
+def _disallow_differences(session: Session, claim: Claim, sale: Sale, outcome: str, cause: str) -> None:
     """Take out of the claim what revaluations booked of a meal that is disallowed."""
     if outcome == "disallowed":
         moves = list(adjustments.struck(session, sale, "disallowed", cause))
         transfers.post(session, gate_of(session, claim, sale), moves)
 
 
-def _strike(session: Session, withheld: WithheldMeal, cause: str) -> Iterator[Move]:
+def _disallow_moves(session: Session, withheld: WithheldMeal, cause: str) -> Iterator[Move]:
     for (fund, share_n), fen in open_shares(session, withheld.sale_id).items():
         if share_n == withheld.share_n and fen > 0:
             day = session.get_one(Sale, withheld.sale_id).service_day
@@ -439,7 +443,7 @@ def _strike(session: Session, withheld: WithheldMeal, cause: str) -> Iterator[Mo
             )
 
 
-def _taken_back(session: Session, sale: Sale, finding: Finding) -> Iterator[Move]:
+def _exclude_moves(session: Session, sale: Sale, finding: Finding) -> Iterator[Move]:
     """Move open -> excluded a meal of an earlier claim: the next claim takes it back."""
     for (fund, share_n), fen in sorted(open_shares(session, sale.id).items()):
         yield Move(

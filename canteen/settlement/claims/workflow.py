@@ -6,7 +6,7 @@ number, and an approver who submitted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 from sqlalchemy.orm import Session
@@ -100,15 +100,8 @@ def _move(
     claim_id: int, act: str, *, by: str, reason: str, workflow_steps: WorkflowSteps, at: int | None, seen: Fen | None
 ) -> str:
     with transaction() as session:
-        contract_id = session.get_one(Claim, claim_id).contract_id if session.get(Claim, claim_id) else None
-        contract = session.get(Contract, contract_id) if contract_id else None
-        if contract is None:
-            raise claims.NoClaim
-        period = _gate(session, contract, claim_id) if act == "approve" else None
-        if act == "approve":
-            review.lock_disallowed_meals(session, claim_id)
-        claim = claims.locked(session, claim_id)
-        done = claims.decisions(session, claim_id)
+        gate = _lock(session, claim_id, act)
+        claim, done = claims.locked(session, claim_id), claims.decisions(session, claim_id)
         before = done[-1].to_state if done else steps.START
         if before not in workflow_steps.sources(act) or (at is not None and at != len(done)):
             raise MoveNotOpen
@@ -121,31 +114,45 @@ def _move(
         after = workflow_steps.target(act, approved)
         body = {"n": len(done) + 1, "to": after, "approved": approved}
         number = events.record(session, f"claim.{act}", f"claim:{claim.number}", by=by, body=body)
-        if period is not None:
-            cause = f"decision:{number}"
-            moves = (
-                [] if after == "carried" else list(_approval_moves(session, claim, cause, settled=after == "settled"))
-            )
-            transfers.post(session, period, [*moves, *review.disallowed(session, claim, cause)])
-        session.add(
-            Decision(
-                claim_id=claim_id,
-                n=len(done) + 1,
-                move=act,
-                from_state=before,
-                to_state=after,
-                by=by,
-                reason=reason,
-                at=clock.now(),
-                recorded=number,
-            )
-        )
+        if gate is not None:
+            transfers.post(session, gate, list(_approval_moves(session, claim, f"decision:{number}", after)))
+        record_decision(session, claim_id, done, act, after, by=by, reason=reason, recorded=number)
         return after
 
 
-def _gate(session: Session, contract: Contract, claim_id: int) -> Period:
-    """Lock the period that the claim's own movements are booked to: the first of all locks (decision 0005)."""
-    return periods.gate(session, contract, session.get_one(Claim, claim_id).to_day)
+def _lock(session: Session, claim_id: int, act: str) -> Period | None:
+    """Lock what comes before the claim's row, and return the gate of an approval's transfers. Raises NoClaim.
+
+    Only an approval moves money: it needs the gate, the first of all locks (decision 0005), and the eaters.
+    """
+    claim = session.get(Claim, claim_id)
+    if claim is None:
+        raise claims.NoClaim
+    if act != "approve":
+        return None
+    gate = periods.gate(session, session.get_one(Contract, claim.contract_id), claim.to_day)
+    review.lock_disallowed_meals(session, claim_id)
+    return gate
+
+
+def record_decision(
+    session: Session, claim_id: int, done: Sequence[Decision], act: str, to_state: str, *, by: str, reason: str,
+    recorded: int,
+) -> None:  # fmt: skip
+    """Add the decision that follows those in `done`; `recorded` is the number of its event."""
+    session.add(
+        Decision(
+            claim_id=claim_id,
+            n=len(done) + 1,
+            move=act,
+            from_state=done[-1].to_state if done else steps.START,
+            to_state=to_state,
+            by=by,
+            reason=reason,
+            at=clock.now(),
+            recorded=recorded,
+        )
+    )
 
 
 def keep_apart(session: Session, claim_id: int, act: str, by: str, workflow_steps: WorkflowSteps) -> None:
@@ -167,12 +174,17 @@ def approved_fen(session: Session, claim: Claim) -> Fen:
     return approved
 
 
-def _approval_moves(session: Session, claim: Claim, cause: str, *, settled: bool) -> Iterator[Move]:
-    """Move open -> claimed by fund and month, reversed where a fund is below zero; on to paid when settled."""
-    for (fund, month), fen in carry_over.approved_by_fund(session, claim.id).items():
-        yield signed(fund, ("open", "claimed"), fen, "claim", claim.number, cause, month)
-        if settled:
-            yield signed(fund, ("claimed", "paid"), fen, "pay", claim.number, cause, month)
+def _approval_moves(session: Session, claim: Claim, cause: str, after: str) -> Iterator[Move]:
+    """Move an approved claim's money by fund and month, reversed where a fund is below zero, and disallowed meals.
+
+    open -> claimed, on to paid when nothing is to pay ('settled'); nothing of a total below zero ('carried').
+    """
+    if after != "carried":
+        for (fund, month), fen in carry_over.approved_by_fund(session, claim.id).items():
+            yield signed(fund, ("open", "claimed"), fen, "claim", claim.number, cause, month)
+            if after == "settled":
+                yield signed(fund, ("claimed", "paid"), fen, "pay", claim.number, cause, month)
+    yield from review.disallowed(session, claim, cause)
 
 
 def signed(fund: str, ends: tuple[str, str], fen: Fen, movement: str, reason: str, cause: str, month: str) -> Move:
