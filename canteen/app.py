@@ -25,7 +25,7 @@ from canteen.web import errors, filters, health, numbers, security, vendor
 def create_app(settings: Config | None = None) -> Flask:
     """Build the application for `settings`, or for what the environment says.
 
-    The database is not asked; who begins to work calls `startup.check`. Raises BadSetting when a setting is wrong.
+    The database is not read; a process calls `startup.check` before it works. Raises BadSetting when a setting is wrong.
     """
     settings = settings or config.from_environment()
     app = Flask("canteen", template_folder=str(ROOT / "templates"), static_folder=str(ROOT / "static"))

@@ -75,7 +75,7 @@ def record(session: Session, kind: str, subject: str, *, by: str, body: Mapping[
 
 
 def wait(session: Session) -> None:
-    """Take the chain's lock before an event is recorded: what is read from here on, nobody's act changes meanwhile.
+    """Take the chain's lock before an event is recorded, so that no other act changes what is read after it.
 
     For acts that look first and then do. The lock is the last of a transaction: persons are locked before it.
     """

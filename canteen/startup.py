@@ -54,7 +54,7 @@ def check(*, keys: bool = True) -> None:
 
     Check values of keys are kept here, once the keys have proved themselves. Outside production a secret that nothing
     depends on is made. Must run in an application context.
-    keys   False for those who only read what is not sealed
+    keys   False for a process that only reads what is not sealed
     Raises WrongSchema, WrongKeys, UnsafeStart, DatabaseAway.
     """
     settings = config.current()

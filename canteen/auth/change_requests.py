@@ -119,7 +119,7 @@ def ask(
     *,
     by: str,
 ) -> int | None:
-    """Ask for a change inside the caller's transaction and answer the request's id.
+    """Ask for a change inside the caller's transaction and return the request's id.
 
     places   nodes (kind, id) that the change touches
     Lines that an unanswered request asks for already are left out; None when none is left.

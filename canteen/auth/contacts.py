@@ -104,7 +104,7 @@ def on_duty(session: Session, tablet_id: str, person_id: str, at: datetime) -> b
     """Return whether the cashier was logged in at the tablet at `at`, five minutes more or less.
 
     A log-in ends with the next one's or when the cashier leaves. After twelve hours it goes on only for as long as
-    the tablet cannot reach us: who was logged in goes on selling.
+    the tablet cannot reach us: its cashier goes on selling.
     """
     for person, opens, since in _LOGINS.rows(session, {"tablet": tablet_id, "until": at + SLACK}):
         if person == person_id and opens and not _lapsed(session, tablet_id, since, at):

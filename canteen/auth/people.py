@@ -115,7 +115,7 @@ def create(
     by: str,
     asked: list[RequestLine] | None = None,
 ) -> str:
-    """Make an account with its first roles (role, kind of node, node) and answer its id.
+    """Make an account with its first roles (role, kind of node, node) and return its id.
 
     must_change    the password is someone else's choice and is changed at the first login
     asked          takes the roles that need a second administrator, for a request of the caller's own
@@ -165,9 +165,9 @@ def create(
 def grant(
     person_id: str, role: str, kind: str, node_id: str, *, by: str, asked: list[RequestLine] | None = None
 ) -> bool:
-    """Give a role at a node, or ask a second administrator for it; answers whether it waits.
+    """Give a role at a node, or ask a second administrator for it; return whether it waits.
 
-    Held already: nothing changes. `asked`: see `create`.
+    A role in force already changes nothing. `asked`: see `create`.
     Raises NoPerson, NotCovered, OwnAccount, Forbidden, AuditorApart.
     """
     with transaction() as session:

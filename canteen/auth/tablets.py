@@ -101,7 +101,7 @@ def make_code(canteen_id: str, name: str, *, by: str) -> NewCode:
 
 
 def enrol(code: str, public_key: bytes, former: str | None = None) -> str:
-    """Let a tablet in and answer its id. The same code with the same key again answers the same tablet.
+    """Let a tablet in and return its id. The same code with the same key again returns the same tablet.
 
     public_key    uncompressed P-256 point, 65 bytes
     former        the id that a database knew which a restore has undone: it keeps it, and so the chain of its records

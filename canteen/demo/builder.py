@@ -53,7 +53,7 @@ class Built:
 
 
 def build(seed: int, today: date, cards: Path, size: Size, tell: Callable[[str], None]) -> Built:
-    """Fill the empty database of the current application with the city as it is on the morning of `today`.
+    """Fill the empty database of the current application with the city on the morning of `today`.
 
     Same seed, day and size: same figures. Raises DemoFailed when the product answers otherwise than expected.
     """

@@ -100,9 +100,9 @@ class Made:
 
 
 def resolve(session: Session, scan: str, *, on: date) -> Resolved:
-    """Tell who a scan belongs to on a day. Raises ScanMalformed, ScanForeign, UnknownCard, BlockedCard, UnboundCard.
+    """Return the elder of a scan on a day. Raises ScanMalformed, ScanForeign, UnknownCard, BlockedCard, UnboundCard.
 
-    The card of somebody recorded as deceased reads like any stopped card: registers err, and the person may stand
+    The card of somebody recorded as deceased reads like any stopped card: registers err, and the person may be
     at the counter (ruling 12).
     """
     read = cards.read(scan)

@@ -199,7 +199,7 @@ def note(
     source: str = "desk",
     confirmed_by: str = "",
 ) -> int:
-    """Add facts about an elder as one act and answer the event's number. Raises NoElder, BadFact, FactGone.
+    """Add facts about an elder as one act and return the event's number. Raises NoElder, BadFact, FactGone.
 
     A fact that may raise a benefit is added only once a second person confirmed it: see `fact_requests`.
     """
@@ -239,7 +239,7 @@ def _checked(session: Session, elder_id: uuid.UUID, fact: NewFact) -> NewFact:
 
 
 def lock_parties(session: Session, elder_id: uuid.UUID, facts: Sequence[NewFact]) -> None:
-    """Lock the elder to whom these facts are added, and all whom a merge touches. Raises NoElder.
+    """Lock the elder of these facts, and all that a merge affects. Raises NoElder.
 
     A merge, or its undoing, waits for the sales of all it affects, since a sale names its elder.
     """

@@ -39,7 +39,7 @@ def note(
 ) -> bool:
     """Record what may be valid at once and ask for the rest; return whether anything was asked for.
 
-    within    areas that the asker answers for: somebody who answers for one of them confirms
+    within    areas that the asker answers for; the confirmer answers for one of them too
     Raises NoElder, BadFact, FactGone.
     """
     elders.lock_parties(session, elder_id, facts)
@@ -135,7 +135,7 @@ def _merge_raises(session: Session, known: Sequence[Fact], fact: NewFact) -> boo
 
 
 def perform(session: Session, request: ChangeRequest, lines: Sequence[RequestLine], by: str) -> None:
-    """Write what was asked for, in the asker's name. Raises Overtaken, and what `elders.note` raises.
+    """Write the facts asked for, in the asker's name. Raises Overtaken, and what `elders.note` raises.
 
     Of a roster's many lines, those whose facts somebody answered meanwhile are left out; the event counts them.
     """

@@ -93,7 +93,7 @@ def since(facts: Iterable[Fact], on: date) -> dict[str, date]:
 def lived_since(homes: Sequence[Fact], home: Fact, paths: Mapping[str, Sequence[str]]) -> dict[str, date]:
     """Return 'lives:220104' -> the day from which somebody who lives at `home` has lived in the area without a break.
 
-    `paths` tells the areas of each home. An area that begins with the home itself is not named.
+    `paths` gives the areas of each home. An area that begins with the home itself is not named.
     """
     found, inside, first = dict[str, date](), set(paths[home.value]), home.from_day
     while inside and (before := on_day(homes, first - ONE_DAY)):

@@ -59,7 +59,7 @@ class Fault:
 class Column:
     """One column. `read` turns the cell's folded text into a value and raises a Refusal; '' is None unless required.
 
-    `numeric` tells which digits of a number cell can mean one thing alone; any other number is refused.
+    `numeric` accepts the digits of a number cell that can mean one thing only; any other number is refused.
     """
 
     key: str

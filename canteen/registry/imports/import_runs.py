@@ -87,7 +87,7 @@ class Importer(Protocol):
 
 @runtime_checkable
 class Asking(Protocol):
-    """An importer whose rows may need a second person: what they ask for is one change request of the whole run.
+    """An importer whose rows may need a second person: their questions are one change request of the whole run.
 
     waiting   how many lines `plan` found to be asked for
     asked     the lines, whole once all is written; places: the nodes they touch
@@ -161,7 +161,7 @@ class ImportReport:
 def check(
     path: Path, kind: str, by: str, *, within: Within = None, others: bool = False, limits: Limits = USUAL
 ) -> ImportReport:
-    """Read a file through and say what applying it would do. Writes nothing.
+    """Read a file and report what applying it would do. Writes nothing.
 
     others   entries of a roster that are likely somebody known are said to be other people
     Raises BadFile and its kin, UnknownKind, WrongKeys.
@@ -184,7 +184,7 @@ def apply(
 ) -> ImportReport:
     """Write the good rows of a file, visible all at once or not at all; a file applied before changes nothing.
 
-    expect   the hash that `check` answered: another content raises Changed
+    expect   the hash from `check`: another content raises Changed
     others   entries of a roster that are likely somebody known are said to be other people; the file is read again
     Raises BadFile and its kin, UnknownKind, NothingToApply, WrongKeys.
     """
