@@ -19,7 +19,13 @@ from canteen.pos import wire_format
 
 VERSION = 1
 FIRST = "0" * 64  # what the first record of an epoch names as the one before it
-KINDS = ("checkout", "void", "count")
+BOOKED = ("checkout", "void")
+RESERVED = (
+    "count",
+    "tender_change",
+    "service_use",
+    "offline_evidence",
+)  # stored in quarantine; bodies in docs/protocol.md
 MOST_BYTES = 256 * 1024  # of one body in clear
 ENCRYPTED = "p256"  # the cipher of a body that only the server can read (canteen/pos/cipher.py)
 CIPHERS = ("none", ENCRYPTED)
@@ -51,7 +57,7 @@ _read = wire_format.record(
         "at": _AT,
         "mono": wire_format.whole(0, 2**53),
         "boot": _ID,
-        "kind": wire_format.among(KINDS),
+        "kind": wire_format.among((*BOOKED, *RESERVED)),
         "body": wire_format.text(),
         "hash": _HEX,
     }
