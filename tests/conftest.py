@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         empty = [file for file in files if file.resolve() not in filled]
         if empty:
             raise pytest.UsageError(f"no test in {', '.join(str(file) for file in empty)}")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector off the tests and the modules: walking through them again and again took a fifth of a run."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.hookimpl(trylast=True)
