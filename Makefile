@@ -11,8 +11,10 @@ JSON ?=
 T ?=
 ARGS ?=
 FULL ?=
+COVERAGE ?= 1
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal $(if $(FULL),--full)
+export PYTHONDONTWRITEBYTECODE :=  # the programs that tests start need not compile the house, each again
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name does; do \
@@ -26,12 +28,12 @@ run: ## make what is missing and serve on http://127.0.0.1:8000 (PORT changes it
 	@tools/setup
 	@tools/run $(PORT)
 
-test: ## every test, on both databases and in the browser (T=tests/... one file or folder, FULL=1 full figures)
+test: ## every test, both databases, the browser (T=tests/... one file or folder, FULL=1 full figures, COVERAGE= no figure)
 	@tools/setup dev
 	@tools/system
 ifeq ($(T),)
 	@echo "==> Tests of Python, of both databases and of the pages"
-	@$(PYTEST) -p tests.rigs.line_coverage $(ARGS)
+	@$(PYTEST) $(if $(COVERAGE),-p tests.rigs.line_coverage) $(ARGS)
 	@echo "==> Tests of JavaScript"
 	@tools/node --test "tests/js/**/*.test.js"
 else ifeq ($(suffix $(T)),.js)
