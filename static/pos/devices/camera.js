@@ -1,4 +1,4 @@
-// The camera: ten frames a second, 640 pixels wide, read by a worker. A card held before it is one scan.
+// The camera: ten frames a second, 640 pixels wide, read by a worker. A card shown to it is one scan.
 
 const WIDTH = 640
 const EVERY = 100
@@ -14,7 +14,7 @@ export class Camera extends EventTarget {
   state = 'off'
   /** What it sees, to be shown wherever a screen wants. */
   video = document.createElement('video')
-  /** @type {(text: string) => void} told of each card held before it, once */
+  /** @type {(text: string) => void} called once for each card shown to it */
   heard = () => undefined
   #canvas = document.createElement('canvas')
   /** @type {MediaStream | null} */
@@ -23,7 +23,7 @@ export class Camera extends EventTarget {
   #worker = null
   #busy = false
   /** the card before it, '' when there is none */
-  #held = ''
+  #shown = ''
   /** @type {number | null} when the first frame came that does not show it */
   #missed = null
   #lit = false
@@ -75,7 +75,7 @@ export class Camera extends EventTarget {
     this.#stream = null
     this.video.srcObject = null
     this.#lit = false
-    this.#held = ''
+    this.#shown = ''
     this.#turn(state)
   }
 
@@ -133,15 +133,15 @@ export class Camera extends EventTarget {
     this.#busy = false
     if (text === '') return this.#missing(performance.now())
     this.#missed = null
-    if (text === this.#held) return
-    this.#held = text
+    if (text === this.#shown) return
+    this.#shown = text
     this.heard(text)
   }
 
   /** @param {number} now */
   #missing(now) {
     this.#missed ??= now
-    if (now - this.#missed >= GONE) this.#held = ''
+    if (now - this.#missed >= GONE) this.#shown = ''
   }
 
   #revive() {

@@ -1,4 +1,4 @@
-// Three sounds that can be told apart in a noisy hall without looking: done, refused, already served.
+// Three sounds that can be distinguished in a noisy hall without looking: done, refused, already served.
 
 /** @typedef {'done' | 'refused' | 'already' | 'scanned'} Sound */
 

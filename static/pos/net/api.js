@@ -36,7 +36,7 @@ export class Unreachable extends Error {}
 /**
  * A way to ask that signs with the tablet's key; before enrolment nothing is signed.
  * @param {() => Device | null} device
- * @param {{heard: () => void, lost: () => void}} line  told of each answer, and of each lack of one
+ * @param {{heard: () => void, lost: () => void}} line  called at each answer, and at each lack of one
  * @param {() => Promise<string>} itself  what the tablet tells of itself beside its clock
  * @returns {Ask}
  */
@@ -44,8 +44,8 @@ export function asker(device, line, itself) {
   return async (method, path, content, patience = PATIENCE) => {
     const body = content === undefined ? '' : JSON.stringify(content)
     const known = device()
-    const told = known ? await itself() : ''
-    const signed = known ? await signature(known, { method, path, body, at: stamp(Date.now()) + told }) : {}
+    const state = known ? await itself() : ''
+    const signed = known ? await signature(known, { method, path, body, at: stamp(Date.now()) + state }) : {}
     const answer = await send(method, path, body, signed, patience).catch((error) => {
       line.lost()
       throw new Unreachable(String(error))

@@ -7,16 +7,16 @@ import { acknowledged } from '../store/acknowledged.js'
 /** @import {Contact} from '../model/types.js' */
 
 /**
- * A way to ask that tells and learns besides. What is told stands in the address, which is signed.
+ * Make a way to ask that also reports and learns. The report is in the query of the address, which is signed.
  * @param {Store} store
  * @param {() => Ask} ask
- * @param {(answer: Contact) => Promise<void>} met  told of each answer before it is used
+ * @param {(answer: Contact) => Promise<void>} met  called with each answer before it is used
  * @returns {Ask}
  */
 export function contact(store, ask, met) {
   return async (method, path, content, patience) => {
-    const told = await acknowledged(store)
-    const answer = await ask()(method, told ? `${path}?${told}` : path, content, patience)
+    const query = await acknowledged(store)
+    const answer = await ask()(method, query ? `${path}?${query}` : path, content, patience)
     await met(answer)
     return answer
   }

@@ -73,14 +73,14 @@ export class App {
     this.line = new Line({
       ask: () => this.contact,
       known: () => this.#known(),
-      refused: (error) => this.#told(error),
+      refused: (error) => this.#onError(error),
     })
     const heard = { heard: () => this.line.heard(), lost: () => this.line.lost() }
     this.ask = asker(() => this.device, heard, () => this.#itself())
     this.contact = contact(store, () => this.ask, (answer) => this.#met(answer))
     this.sender = new Sender(store, () => this.contact, () => this.now())
     this.sender.addEventListener('changed', () => this.refresh())
-    this.sender.addEventListener('failed', (event) => this.#told(/** @type {CustomEvent} */ (event).detail))
+    this.sender.addEventListener('failed', (event) => this.#onError(/** @type {CustomEvent} */ (event).detail))
     this.line.addEventListener('turned', () => this.#turned())
     this.#tabs.onmessage = ({ data }) => (data === 'device' ? location.reload() : void this.#follow())
   }
@@ -148,7 +148,7 @@ export class App {
       this.#known()
       await this.refresh()
     } catch (error) {
-      this.#told(error)
+      this.#onError(error)
     }
   }
 
@@ -168,7 +168,7 @@ export class App {
 
   /**
    * The cashier leaves; what is not yet sent stays and goes on being sent. Names stay only where a tablet locked itself.
-   * @param {string} [why]  to be told to whoever stands there
+   * @param {string} [why]  to be shown to the person at the tablet
    */
   async end(why = '') {
     this.shift = null
@@ -327,7 +327,7 @@ export class App {
   }
 
   /** @param {unknown} error */
-  #told(error) {
+  #onError(error) {
     if (error instanceof Unreachable) return
     const shut = error instanceof Refusal && SHUT.includes(error.code) ? error.message : ''
     if (shut === this.shut) return

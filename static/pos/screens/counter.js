@@ -237,20 +237,20 @@ class Till {
   }
 
   /**
-   * The card is blank: give it to the person who stands there, and go on with them.
+   * The card is blank: give it to the person present, and go on with them.
    * @param {string} scan
    * @param {Partial<Customer>} known
    */
   async #giveOut(scan, known) {
-    const told = await bindBlank(this.app, scan)
-    if (!told) return
-    say(this.root, told.text, told.kind)
-    if (told.kind === 'good') await this.#admit(known)
+    const result = await bindBlank(this.app, scan)
+    if (!result) return
+    say(this.root, result.text, result.kind)
+    if (result.kind === 'good') await this.#admit(known)
   }
 
   async #lost() {
-    const told = await reportLost(this.app)
-    if (told) say(this.root, told.text, told.kind)
+    const result = await reportLost(this.app)
+    if (result) say(this.root, result.text, result.kind)
   }
 
   #welcome() {
@@ -263,7 +263,7 @@ class Till {
   }
 
   /**
-   * Ask the price of the basket as it stands; on a refusal go back to the one that had a price.
+   * Ask the price of the basket as it is; on a refusal go back to the one that had a price.
    * @returns {Promise<boolean>}
    */
   #quote() {

@@ -40,10 +40,10 @@ export async function showLatest(app, root) {
   const row = await newest(app.store)
   if (!row) return fill(root, { latest: '' })
   const [latest] = checkouts([row])
-  const told = latest.sales.some(({ notice }) => notice !== '') ? '；有补贴不能申报，请看今日记录' : ''
-  const words = `上一单 ${hour(row.made)} ${who(latest)} ${yuan(latest.due)} 元，${stateWords(row, app.behind)}${told}`
+  const notice = latest.sales.some(({ notice }) => notice !== '') ? '；有补贴不能申报，请看今日记录' : ''
+  const words = `上一单 ${hour(row.made)} ${who(latest)} ${yuan(latest.due)} 元，${stateWords(row, app.behind)}${notice}`
   fill(root, { latest: words })
-  slot(root, 'latest').dataset.told = String(told !== '')
+  slot(root, 'latest').dataset.notice = String(notice !== '')
 }
 
 /**
@@ -52,8 +52,8 @@ export async function showLatest(app, root) {
  * @param {Shown} shown
  */
 function showNotice(root, { sales }) {
-  const told = sales.filter(({ notice }) => notice !== '')
-  const notice = told.map(({ title, notice }) => (sales.length > 1 ? `${title}：${notice}` : notice)).join('')
+  const noticed = sales.filter(({ notice }) => notice !== '')
+  const notice = noticed.map(({ title, notice }) => (sales.length > 1 ? `${title}：${notice}` : notice)).join('')
   const before = slot(root, 'doneNotice').textContent
   if (notice && notice !== before) play('already')
   fill(root, { doneNotice: notice })
