@@ -73,7 +73,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Fees:
-    """What is charged beside the food, in fen."""
+    """Charges besides the food, in fen."""
 
     delivery: int = 0
     packaging: int = 0

@@ -24,7 +24,7 @@ _WHOLE = 10_000
 EACH = ("month", "quarter", "year", "once")
 EACH_NAMES = {"month": "按月", "quarter": "按季", "year": "按年", "once": "一次性"}
 COUNTS = ("meals", "person_days", "persons", "subsidised_meals", "deliveries", "days")
-"""What is counted of a canteen: meals served, days on which each person ate, distinct persons, meals with a subsidy,
+"""Counts of a canteen: meals served, days on which each person ate, distinct persons, meals with a subsidy,
 meals delivered, days it served."""
 
 _MONEY = Fen(most=100_000_000_000)

@@ -45,7 +45,7 @@ class FundingCase:
 
 
 def is_funding_case(document: object) -> bool:
-    """Tell a case of a funding scheme from a case of a meal by its form: it has canteens and neither diner nor meal."""
+    """Tell whether a case is of a funding scheme, by its form: it has canteens and neither diner nor meal."""
     return isinstance(document, dict) and "canteens" in document and not {"diner", "meal"} & set(document)
 
 

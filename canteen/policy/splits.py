@@ -62,7 +62,7 @@ class Funding:
         self.checks: list[tuple[str, int, int]] = []
 
     def pay(self, part: SplitPart, fen: int) -> None:
-        """Let the part's fund pay, or the one that stands in for it, or nobody."""
+        """Let the part's fund pay, or the fund named instead, or nobody."""
         fund = part.fund
         refs = (*part.limits, *fund.limits) if part.limits else fund.limits
         why = self._skip_reason(fund)

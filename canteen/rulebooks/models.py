@@ -129,7 +129,7 @@ class PublicationFile(Base):
 
     publication_id: Mapped[int] = mapped_column(ForeignKey("publication.id"), primary_key=True)
     diff: Mapped[str]  # JSON: lines of Chinese
-    gate: Mapped[str]  # JSON: what was compared of closed periods
+    gate: Mapped[str]  # JSON: the comparison of closed periods
     replay: Mapped[str | None]  # JSON of the simulation
 
 
@@ -185,5 +185,5 @@ class RevaluationOrder(Base):
     at: Mapped[datetime]
     recorded: Mapped[int]
     diff: Mapped[str]  # JSON: lines of Chinese
-    gate: Mapped[str]  # JSON: what was compared
+    gate: Mapped[str]  # JSON: the comparison
     preview: Mapped[str]  # JSON: counts and amounts that were shown

@@ -54,7 +54,7 @@ class Seen:
 
 
 Gate = Callable[[RulebookVersion, str, str, date], Seen]
-"""(version, layer, node, first day) -> what was seen. Raises a Refusal where it may not be published."""
+"""(version, layer, node, first day) -> what the publisher saw. Raises a Refusal where it may not be published."""
 
 _gates: list[Gate] = []
 

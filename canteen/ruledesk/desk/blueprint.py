@@ -1,4 +1,4 @@
-"""Give what the pages of the rule desk share: the blueprint, who reaches which place, what was done just before."""
+"""Give the pages of the rule desk their blueprint, the places within reach, and the note of what was just done."""
 
 from __future__ import annotations
 

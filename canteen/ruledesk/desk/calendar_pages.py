@@ -66,7 +66,7 @@ def _calendar(refusal: Refusal | None = None) -> ResponseReturnValue:
 
 
 def _arranges() -> bool:
-    """Tell whether the caller may change the city's one calendar: whoever drafts for a city may."""
+    """Tell whether the caller may change the city's one calendar: those who draft for a city may."""
     return any(place.startswith("city/") for place, _ in reachable(Permission.RULEBOOKS))
 
 

@@ -74,7 +74,7 @@ def lowered(session: Session, proposal: Proposal, canteens: Sequence[Canteen], o
     return list(found)
 
 
-# --- what the rulebooks speak of -------------------------------------------------------------------------------------
+# --- the bounds in the rulebooks -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

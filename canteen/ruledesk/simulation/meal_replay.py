@@ -304,7 +304,7 @@ class _Texts:
         self._meals: dict[str, Meal] = {}
 
     def begin(self) -> None:
-        """Begin a stretch of months: limits start with what the books say was used since the stretch before."""
+        """Begin a day: forget the meals of the day before."""
         self._meals.clear()
 
     def read(self, body: str) -> tuple[Diner, Meal, tuple[str, str]]:

@@ -71,7 +71,7 @@ class NoRun(Missing):
 
 
 def ask_notice(digest: str, *, layer: str, node_id: str, from_day: date, to_day: date, reason: str, by: str) -> int:
-    """Ask that meals of past days be reckoned again under a version, in the place of its scheme's then version.
+    """Ask that meals of past days be revalued under a version, in the place of its scheme's then version.
 
     Raises RulebookFaulty, NotFit, NotWhollyPast, NeedsReason.
     """
@@ -91,7 +91,7 @@ def ask_notice(digest: str, *, layer: str, node_id: str, from_day: date, to_day:
 
 
 def ask_facts(elder_id: uuid.UUID, *, from_day: date, to_day: date, reason: str, by: str) -> int:
-    """Ask that one elder's meals of past days be reckoned again with the facts known when it is ordered.
+    """Ask that one elder's meals of past days be revalued with the facts known when it is ordered.
 
     Raises NoElder, NotWhollyPast, NeedsReason.
     """
