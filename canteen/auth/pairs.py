@@ -87,10 +87,10 @@ def _acting_together(session: Session) -> dict[Ids, list[tuple[str, datetime]]]:
     acts = select(Event.subject, Event.actor, Event.at).where(
         or_(and_(Event.kind.startswith("claim."), Event.kind.not_in(_NO_ACTS)), Event.kind.startswith("payout."))
     )
-    doers: dict[str, dict[str, datetime]] = {}
+    actors_by_subject: dict[str, dict[str, datetime]] = {}
     for subject, actor, at in session.execute(acts.order_by(Event.number)):
-        doers.setdefault(subject, {})[actor] = at
-    for subject, people in doers.items():
+        actors_by_subject.setdefault(subject, {})[actor] = at
+    for subject, people in actors_by_subject.items():
         for one, other in combinations(sorted(people), 2):
             found.setdefault((one, other), []).append((subject, max(people[one], people[other])))
     return found

@@ -24,7 +24,7 @@ from canteen.settlement.models import (
     WithheldMeal,
 )
 
-HELD_BY = ("open", "claimed", "disallowed", "paid", "excluded")
+IN_BALANCE = ("open", "claimed", "disallowed", "paid", "excluded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ def trial(contract_id: str) -> list[Trial]:
     sold.update(_revalued(contract_id))
     with keyset.reader() as session:
         standing = transfers.balances(session, contract_id)
-    funds = sorted({fund for fund, kind in standing if kind in HELD_BY} | sold.keys())
-    return [Trial(fund, sold[fund], {kind: standing.get((fund, kind), 0) for kind in HELD_BY}) for fund in funds]
+    funds = sorted({fund for fund, kind in standing if kind in IN_BALANCE} | sold.keys())
+    return [Trial(fund, sold[fund], {kind: standing.get((fund, kind), 0) for kind in IN_BALANCE}) for fund in funds]
 
 
 def differences(contract_id: str) -> list[Difference]:

@@ -302,7 +302,7 @@ def excess_rules(found: Iterable[Excess]) -> dict[str, frozenset[str]]:
 def of_clocks(sales: Iterable[Sold]) -> Iterator[Finding]:
     """Find sales whose tablet's clock was off by over five minutes, or whose day is contradicted or proved by no clock.
 
-    A sale that claims nothing for want of proof of its day is named for that, with what its clock told.
+    A sale that claims nothing for want of proof of its day is named for that, with what its clock showed.
     """
     for sale in sales:
         if sale.voided:

@@ -62,7 +62,7 @@ class Explanation:
 def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True, named: int | None = None) -> Explanation | None:
     """Explain a sale; None when there is no such sale.
 
-    insider  whether the reader may be told of deaths (ruling 12)
+    insider  whether the reader may read of deaths (ruling 12)
     named    the event that the names of areas and canteens are as of; None for the present
     """
     sale = session.get(Sale, sale_id)

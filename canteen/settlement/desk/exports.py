@@ -49,8 +49,8 @@ class Exported:
 def claim(claim_id: int, path: Path, *, insider: bool = True, accounts: bool = False) -> Exported:
     """Write the claim's summary, meals, meals added from or taken back to other months, review and payouts. Raises NoClaim.
 
-    insider   whether the reader may be told of deaths and classes; a canteen's own people are not (rulings 12 and 14)
-    accounts  whether the reader pays, and is told the payee's whole account number
+    insider   whether the reader may read of deaths and classes; a canteen's own people are not (rulings 12 and 14)
+    accounts  whether the reader pays, and sees the payee's whole account number
     """
     with reader() as session:
         row = session.get(Claim, claim_id)

@@ -160,7 +160,7 @@ def by_ids(
 
     named    the event that all names are as of: pages of a closed period tell what became of a meal since, under the
              names of its close; None is `upto`'s, or the present where there is none
-    insider  whether the reader may be told of deaths (ruling 12)
+    insider  whether the reader may read of deaths (ruling 12)
     """
     named = upto.cut.facts if named is None and upto is not None else named
     void_known = (Void.sale_id == Sale.id) if upto is None else and_(
