@@ -1,4 +1,4 @@
-"""canteen claims: list, export and move claims. Who acts proves it by password: a shell is nobody's right to approve."""
+"""canteen claims: list, export and move claims. Whoever acts proves it by password: access to a shell gives no right to approve."""
 
 from __future__ import annotations
 

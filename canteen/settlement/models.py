@@ -26,7 +26,7 @@ class Statement(Base):
 
 
 class Finding(Base):
-    """What a person must judge. Named once per period, code and subject."""
+    """A deviation that a person must judge, named once per period, code and subject."""
 
     __tablename__ = "finding"
     __table_args__ = (
@@ -66,7 +66,7 @@ class FindingAnswer(Base):
 
 
 class Claim(Base):
-    """What a contract's operator asks for a run of periods. Its state is that of its last decision."""
+    """The claim of a contract's operator for a run of periods. Its state is that of its last decision."""
 
     __tablename__ = "claim"
     __table_args__ = (
@@ -348,7 +348,7 @@ class ProratingPart(Base):
 
 
 class ProratingBooked(Base):
-    """That a contract's part was booked, meal by meal, at the close of this period: once."""
+    """The fact that a contract's part was booked, meal by meal, at the close of this period: once."""
 
     __tablename__ = "prorating_booked"
     __table_args__ = (
@@ -366,7 +366,7 @@ class ProratingBooked(Base):
 
 
 class ProratedShare(Base):
-    """What a meal's share lost to its fund's budget, and the period it was booked to: once a share."""
+    """The loss of a meal's share to its fund's budget, and the period that it was booked to: once a share."""
 
     __tablename__ = "prorated_share"
     __table_args__ = (

@@ -45,7 +45,7 @@ MONTHS = {"month": 1, "quarter": 3, "year": 12}
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """What was booked to a period as lost to budgets, by share, and the sales it is of."""
+    """The losses to budgets that were booked to a period, by share, and the sales concerned."""
 
     here: Mapping[ShareKey, Fen]
     sales: Sequence[Any]  # (id, record, service month, fund, fen, service day)

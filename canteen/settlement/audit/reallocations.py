@@ -41,7 +41,7 @@ class _End:
 
 @dataclass(slots=True)
 class Moved:
-    """What was moved up to a close, by share: below zero what was given up; and what of it is an adjustment here."""
+    """The benefits moved up to a close, by share, negative where given up; and which of them are adjustments here."""
 
     fen: Counter[ShareKey] = field(default_factory=Counter)
     adjusted: Counter[tuple[str, str]] = field(default_factory=Counter)  # fund, service month

@@ -31,7 +31,7 @@ from canteen.settlement.closing.requote import Quotes
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was looked at, and every difference."""
+    """The result of an audit: how much was examined, and every difference."""
 
     period_id: int
     sales: int

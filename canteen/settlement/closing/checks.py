@@ -77,7 +77,7 @@ class SalePrice:
 
 @dataclass(frozen=True, slots=True)
 class LimitUse:
-    """What a sale asked of an allowance and was granted; `left` is the arrival of its void, None while there is none."""
+    """The use of an allowance by a sale, asked and granted; `left` is the arrival of its void, None while there is none."""
 
     sale: str
     person: str

@@ -23,7 +23,7 @@ from canteen.settlement.models import BenefitReallocation
 
 
 class Budgets:
-    """What was drawn on budgets, up to a cut, by the canteen that drew: each is summed once in a close."""
+    """The draws on budgets by canteen, up to a cut-off; each budget is summed once in a close."""
 
     def __init__(self, cut: Cut) -> None:
         self._cut = cut

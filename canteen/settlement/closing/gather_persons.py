@@ -20,7 +20,7 @@ from canteen.settlement.closing.statement import Cut
 
 
 class Clusters:
-    """Which elders are known, up to a cut, to be one person (ruling 42)."""
+    """Elders known, up to a cut-off, to be one person (ruling 42)."""
 
     def __init__(self, parents: Mapping[str, str]) -> None:
         self._parents = parents

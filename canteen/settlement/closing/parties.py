@@ -49,7 +49,7 @@ class Parties:
 
 @dataclass(frozen=True, slots=True)
 class PartiesAt:
-    """Whose names are wanted, as of event `facts`; those of these funds, of all for None.
+    """A request for the names of a contract's parties as of event `facts`, and of these funds (None: of all).
 
     rulebooks  hashes of the joined rulebooks that the period's meals were sold under: what they call a fund holds
     """
@@ -109,7 +109,7 @@ def at(session: Session, asked: Sequence[PartiesAt]) -> list[Parties]:
 
 
 class Funds:
-    """What the rulebooks call each fund: of two names the one in a published rulebook wins, and of those the later."""
+    """The name of each fund in the rulebooks: of two names the one in a published rulebook wins, and of those the later."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -29,7 +29,7 @@ from canteen.settlement.closing.statement import Cut, Key
 
 @dataclass(slots=True)
 class Counts:
-    """What is counted while the sales of a period go by."""
+    """The counts that are made while a period's sales are read."""
 
     sales: int
     totals: Counter[str]

@@ -18,7 +18,7 @@ VERSION = 2  # version 1 had no names
 
 @dataclass(frozen=True, slots=True, order=True)
 class Key:
-    """What identifies a claim line; `origin` is the number of the claim (and line) that it follows, or ''."""
+    """The identity of a claim line; `origin` is the number of the claim (and line) that it follows, or ''."""
 
     kind: str
     fund: str
@@ -39,7 +39,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Where reading stops: event numbers and record ids, the last included. `before` is the cut of the period before."""
+    """The cut-off of a period: the last event and record that are read; `_before`: those of the period before."""
 
     facts: int
     records: int

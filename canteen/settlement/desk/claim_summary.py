@@ -21,7 +21,7 @@ from canteen.settlement.models import Claim, ClaimLine, Statement
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """Whose claim it is and of when."""
+    """The parties, dates and totals of a claim."""
 
     number: str
     state: str

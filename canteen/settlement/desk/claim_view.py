@@ -58,7 +58,7 @@ class MoveChoice:
 
 @dataclass(frozen=True, slots=True)
 class FindingGroup:
-    """How many findings of a code a claim has, and how many of them wait for an answer."""
+    """The number of findings of one code, and of those that wait for an answer."""
 
     code: str
     count: int

@@ -40,7 +40,7 @@ class ShownTransfer:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything the desk knows of one meal."""
+    """All that the desk shows of one meal."""
 
     sale: Sale
     record: Record

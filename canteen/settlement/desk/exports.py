@@ -39,7 +39,7 @@ SUBJECTS = {"sale": "就餐", "tablet": "平板", "payment": "收款", "budget":
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """Where the workbook was written, its SHA-256, and how many meals it lists."""
+    """The path of a written workbook, its SHA-256, and the number of meals that it lists."""
 
     path: Path
     hash: str
@@ -80,7 +80,7 @@ def record(claim_id: int, exported: Exported, *, by: str) -> None:
 
 @dataclass(slots=True)
 class Rate:
-    """How often an amount was claimed of a fund, and for how many persons."""
+    """The number of times that an amount was claimed of a fund, and of persons."""
 
     meals: int = 0
     persons: set[str] = field(default_factory=set)

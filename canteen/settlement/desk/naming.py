@@ -27,7 +27,7 @@ _WINDOW = re.compile(r"(\d{1,7})(?:/([a-z]+))?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What one joined rulebook calls its rules and limits."""
+    """The names that one joined rulebook gives its rules and limits."""
 
     labels: Mapping[str, str] = field(default_factory=dict)  # 'scheme/rule' -> what the counter says
     reasons: Mapping[str, str] = field(default_factory=dict)  # 'scheme/rule' -> what the desk says

@@ -19,7 +19,7 @@ from canteen.settlement.models import Claim, ClaimLine, Decision, Payout, Payout
 
 @dataclass(frozen=True, slots=True)
 class PaidTo:
-    """Who is paid where, as much as pages tell."""
+    """The payee and their account, as far as pages show it."""
 
     name: str
     bank: str
