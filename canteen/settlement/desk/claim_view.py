@@ -47,7 +47,7 @@ class MoveChoice:
     """A move that the reader's rights open. `blocked_by` names their own earlier act that forbids it, '' where none does.
 
     ready   whether it may be made now: no number missing, no finding unanswered
-    amount  what it would approve, shown on the button; None for a submission
+    amount  what it would approve, shown on the button; None for a submission and a return
     """
 
     move: str
@@ -126,8 +126,8 @@ def of(
             MoveChoice(
                 move,
                 blocked_by[move],
-                ready=not (missing if move == "submit" else waits_for_answers),
-                amount=None if move == "submit" else approved,
+                ready=move == "return" or not (missing if move == "submit" else waits_for_answers),
+                amount=approved if move in workflow_steps.order[1:] else None,
             )
             for move in moves
         ],
