@@ -71,7 +71,7 @@ def exact(town: Town, *months: str) -> None:
     assert not any(trial.missing for trial in trial_balance.trial(town.till.contract))
 
 
-def test_a_slot_given_back_by_a_void_is_given_to_the_excess_meal_and_the_next_claim_names_it(town: Town):
+def test_a_voids_slot_goes_to_the_excess_meal_in_the_next_claim(town: Town):
     first, second = two(town)
     town.void(str(first), at(JAN5, 14))
     town.close("2026-01")
@@ -84,7 +84,7 @@ def test_a_slot_given_back_by_a_void_is_given_to_the_excess_meal_and_the_next_cl
     exact(town, "2026-01", "2026-02")
 
 
-def test_the_benefit_moves_from_the_meal_that_holds_it_by_paired_counter_entries(town: Town):
+def test_the_benefit_moves_by_paired_counter_entries(town: Town):
     first, second = two(town)
     town.close("2026-01")
     reallocate(town, from_=first)
@@ -105,7 +105,7 @@ def test_the_benefit_moves_from_the_meal_that_holds_it_by_paired_counter_entries
     exact(town, "2026-01", "2026-02")
 
 
-def test_the_benefit_moves_between_two_canteens_each_at_its_own_claim(app: Flask, session: Session):
+def test_the_benefit_moves_between_two_canteens_claims(app: Flask, session: Session):
     """What the holder's canteen has not closed yet is less at its close; what is closed is adjusted."""
     with clock.at(MADE):
         tills = [world.make(session, canteen=f"c{n}", contract=f"k{n}", tablet=f"t{n}") for n in (1, 2)]
@@ -148,7 +148,7 @@ def test_either_meal_voided_afterwards_leaves_every_figure_exact(town: Town, gon
     assert town.claim("2026-01").fen + town.claim("2026-02").fen == (500 if gone == "giver" else 0)
 
 
-def test_a_meal_voided_in_a_later_month_takes_back_what_it_was_given(town: Town):
+def test_a_later_void_takes_the_moved_benefit_back(town: Town):
     first, second = two(town)
     town.void(str(first), at(JAN5, 14))
     town.close("2026-01")
@@ -161,7 +161,7 @@ def test_a_meal_voided_in_a_later_month_takes_back_what_it_was_given(town: Town)
     exact(town, "2026-01", "2026-02", "2026-03")
 
 
-def test_without_room_nothing_is_given_and_with_room_nothing_is_taken_from_another(town: Town):
+def test_only_free_room_is_given_without_a_donor(town: Town):
     first, second = two(town)
     town.close("2026-01")
     with pytest.raises(NoRoom):
@@ -175,7 +175,7 @@ def test_without_room_nothing_is_given_and_with_room_nothing_is_taken_from_anoth
     assert not fresh().execute(select(func.count()).select_from(BenefitReallocation)).scalar_one()
 
 
-def test_a_slot_taken_meanwhile_by_a_new_sale_is_not_given_again_but_may_be_moved(town: Town):
+def test_a_slot_taken_by_a_new_sale_can_only_be_moved(town: Town):
     kept = [town.sealed(JAN5, town.cards[0], minute=minute) for minute in (10, 20)]
     (first,) = town.sell(JAN5, town.cards[0])
     (second,) = town.bring(at(JAN5, 13), kept[0])
@@ -192,7 +192,7 @@ def test_a_slot_taken_meanwhile_by_a_new_sale_is_not_given_again_but_may_be_move
     assert town.claim("2026-02").fen == 500
 
 
-def test_a_meal_whose_room_is_free_is_given_it_and_no_other_is_made_to_give(town: Town):
+def test_with_free_room_no_other_meal_is_made_to_give(town: Town):
     month = book("id: t.two, unit: meal, limit: 2, scope: person, window: month", id_="test-two")
     world.a_rulebook(town.session, month.replace("id: city", "id: shop").replace("fund: city", "fund: shop"))
     kept = town.sealed(date(2026, 1, 8), town.cards[0])
@@ -207,7 +207,7 @@ def test_a_meal_whose_room_is_free_is_given_it_and_no_other_is_made_to_give(town
     exact(town, "2026-01", "2026-02")
 
 
-def test_a_meal_that_comes_after_the_benefit_was_given_is_excess_and_named(town: Town):
+def test_a_meal_after_the_benefit_was_given_is_excess(town: Town):
     kept = [town.sealed(JAN5, town.cards[0], minute=minute) for minute in (10, 20)]
     (first,) = town.sell(JAN5, town.cards[0])
     (second,) = town.bring(at(JAN5, 13), kept[0])
@@ -224,7 +224,7 @@ def test_a_meal_that_comes_after_the_benefit_was_given_is_excess_and_named(town:
     exact(town, "2026-01", "2026-02")
 
 
-def test_a_meal_is_given_the_benefit_once_and_gives_it_on_to_nobody(town: Town):
+def test_a_meal_receives_once_and_gives_on_to_nobody(town: Town):
     kept = town.sealed(JAN5, town.cards[0], minute=20)
     first, second = two(town)
     town.close("2026-01")
@@ -238,7 +238,7 @@ def test_a_meal_is_given_the_benefit_once_and_gives_it_on_to_nobody(town: Town):
     assert claimable(first, second, uuid.UUID(third.sales[0])) == [0, 500, 0]
 
 
-def test_nobody_moves_the_benefit_of_what_he_sold_or_submitted_and_a_reason_is_asked(town: Town):
+def test_nobody_moves_benefits_of_own_sales_or_claims(town: Town):
     first, second = two(town)
     town.close("2026-01")
     with pytest.raises(SamePerson):
@@ -252,7 +252,7 @@ def test_nobody_moves_the_benefit_of_what_he_sold_or_submitted_and_a_reason_is_a
     assert claimable(first, second) == [500, 0]
 
 
-def test_a_determined_claim_s_findings_are_not_reopened_by_a_transfer(town: Town):
+def test_a_transfer_reopens_no_determined_claims_findings(town: Town):
     first, _ = two(town)
     town.close("2026-01")
     number = town.findings("2026-01")[0].id
@@ -286,7 +286,7 @@ def test_a_meal_kept_out_of_its_claim_neither_gives_nor_receives(town: Town):
         reallocate(town, from_=first)
 
 
-def test_a_meal_that_was_given_the_benefit_is_not_kept_out_of_the_claim_it_is_not_in(town: Town):
+def test_a_receiving_meal_is_not_withheld_from_a_foreign_claim(town: Town):
     first, second = two(town)
     town.close("2026-01")
     reallocate(town, from_=first)
@@ -296,7 +296,7 @@ def test_a_meal_that_was_given_the_benefit_is_not_kept_out_of_the_claim_it_is_no
     assert claimable(first, second) == [0, 500]
 
 
-def test_what_was_given_is_struck_out_by_a_later_finding_as_an_adjustment(town: Town):
+def test_a_later_finding_strikes_a_given_benefit_as_adjustment(town: Town):
     first, second = two(town)
     town.close("2026-01")
     reallocate(town, from_=first)
@@ -315,7 +315,7 @@ def test_what_was_given_is_struck_out_by_a_later_finding_as_an_adjustment(town: 
     exact(town, "2026-01", "2026-02", "2026-03")
 
 
-def test_two_entries_merged_and_parted_again_leave_every_figure_exact(town: Town):
+def test_a_merge_undone_leaves_every_figure_exact(town: Town):
     town.elder()
     entry, other = town.elders
     with clock.at(at(date(2026, 1, 4))), transaction() as session:
@@ -385,9 +385,7 @@ def test_every_kind_of_limit_is_given_again_exactly(app: Flask, session: Session
     assert not sum(town.session.execute(select(AmountUsed.used)).scalars())
 
 
-def test_a_meal_that_leans_on_a_budget_too_draws_on_it_and_what_it_does_not_bear_is_not_given(
-    app: Flask, session: Session
-):
+def test_a_budget_bounds_what_a_receiving_meal_is_given(app: Flask, session: Session):
     with clock.at(MADE):
         town = Town(world.make(session), session)
         month = "id: t.one, unit: meal, limit: 1, scope: person, window: month"
@@ -456,7 +454,7 @@ ALTERED = {
 
 
 @pytest.mark.parametrize("what", ALTERED)
-def test_whatever_is_altered_of_a_moved_benefit_is_named_by_the_audit(town: Town, what: str):
+def test_the_audit_names_every_alteration_of_a_moved_benefit(town: Town, what: str):
     first, _ = two(town)
     town.close("2026-01")
     reallocate(town, from_=first)

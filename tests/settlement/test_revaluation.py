@@ -70,7 +70,7 @@ def balanced(town: Town) -> bool:
 # --- paid once, in the next claim ---
 
 
-def test_a_back_dated_notice_is_paid_in_the_next_claim_and_the_settled_month_stands(town: Town) -> None:
+def test_a_back_dated_notice_is_paid_in_the_next_claim(town: Town) -> None:
     town.sell(DAY, town.cards[0])
     town.close("2026-01")
     before = statements(town.session)
@@ -102,7 +102,7 @@ def test_revaluing_twice_pays_once(town: Town) -> None:
     assert other != number
 
 
-def test_a_second_notice_takes_the_place_of_the_first_whichever_runs_last(town: Town) -> None:
+def test_a_second_notice_replaces_the_first_in_any_run_order(town: Town) -> None:
     town.sell(DAY, town.cards[0])
     first, _ = late.notice(late.SIX, *JAN)
     _, found = late.notice(world.GUARDED.replace("less: 5.00", "less: 5.50"), *JAN)
@@ -116,9 +116,7 @@ def test_a_second_notice_takes_the_place_of_the_first_whichever_runs_last(town: 
     assert balanced(town)
 
 
-def test_a_run_overtaken_by_a_newer_notice_books_what_that_one_says(
-    town: Town, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_overtaken_by_a_newer_notice_books_that_one(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     town.sell(DAY, town.cards[0])
     first = late.ordered(late.asked(late.SIX, *JAN))
     count, once = RevaluationRunner.count, [late.asked(world.GUARDED.replace("less: 5.00", "less: 5.50"), *JAN)]
@@ -188,7 +186,7 @@ def test_a_notice_of_half_a_month_leaves_the_other_half(town: Town) -> None:
 # --- the elder is never asked ---
 
 
-def test_where_the_due_would_rise_nothing_is_booked_and_a_finding_names_it(town: Town) -> None:
+def test_a_rising_due_is_not_booked_but_named_by_a_finding(town: Town) -> None:
     town.sell(DAY, town.cards[0])
     town.close("2026-01")
     number, found = late.notice(late.FOUR, *JAN)
@@ -277,7 +275,7 @@ allowances:
 """
 
 
-def test_a_new_benefit_takes_only_free_slots_and_says_what_is_lacking(town: Town) -> None:
+def test_a_new_benefit_takes_only_free_slots(town: Town) -> None:
     for day in (12, 13, 14):
         town.sell(date(2026, 1, day), town.cards[0])
     town.close("2026-01")
@@ -298,7 +296,7 @@ def test_a_new_benefit_takes_only_free_slots_and_says_what_is_lacking(town: Town
 CARRIED = LIMIT.replace("unit: meal", "unit: fen").replace("limit: 2", "limit_fen: 5.00, carry: {windows: 1}")
 
 
-def test_what_the_next_month_spent_of_a_months_leavings_is_not_granted_again(town: Town) -> None:
+def test_room_spent_by_the_next_month_is_not_granted_again(town: Town) -> None:
     two = world.GUARDED.replace("less: 5.00", "less: 2.00") + CARRIED
     world.a_rulebook(town.session, two, from_day=JAN[0])
     town.sell(DAY, town.cards[0])
@@ -309,7 +307,7 @@ def test_what_the_next_month_spent_of_a_months_leavings_is_not_granted_again(tow
     assert found["lacking"] == [1, 300]
 
 
-def test_a_preview_tells_what_the_run_will_book_and_books_nothing(town: Town) -> None:
+def test_a_preview_shows_what_the_run_will_book(town: Town) -> None:
     for day in (12, 13, 14):
         town.sell(date(2026, 1, day), town.cards[0])
     rule = late.SIX[late.SIX.index("      - id: aged") :]
@@ -368,7 +366,7 @@ def test_hardship_approved_late_pays_the_difference_of_one_elder(town: Town) -> 
 # --- asked for, ordered, in force nowhere ---
 
 
-def test_a_revaluation_prices_no_meal_and_changes_nothing_of_what_held(town: Town) -> None:
+def test_a_revaluation_prices_no_meal_and_changes_no_fact(town: Town) -> None:
     town.sell(DAY, town.cards[0])
     areas = (world.CITY, world.DISTRICT, world.STREET, world.COMMUNITY)
     held = layers.in_force(town.session, "c1", areas, DAY).hash
@@ -381,7 +379,7 @@ def test_a_revaluation_prices_no_meal_and_changes_nothing_of_what_held(town: Tow
     assert balanced(town)
 
 
-def test_a_revaluation_is_ordered_by_a_second_person_after_a_preview(town: Town) -> None:
+def test_a_second_person_orders_a_revaluation_after_a_preview(town: Town) -> None:
     digest = publications.draft(late.SIX, by="p-admin")
     with clock.at(at(late.LATER_ON)):
         number = revaluations.ask_notice(
@@ -395,7 +393,7 @@ def test_a_revaluation_is_ordered_by_a_second_person_after_a_preview(town: Town)
             revaluations.request(number, preview=False, by="p-chief")
 
 
-def test_who_asked_for_a_revaluation_does_not_order_it_though_another_wrote_the_version(town: Town) -> None:
+def test_the_asker_of_a_revaluation_never_orders_it(town: Town) -> None:
     digest = publications.draft(late.SIX, by="p-admin")
     with clock.at(at(late.LATER_ON)):
         number = revaluations.ask_notice(
@@ -468,7 +466,7 @@ def test_a_meal_that_a_reviewer_holds_is_left_to_that_reviewer(town: Town) -> No
     assert shares(town.session) == []
 
 
-def test_a_difference_of_a_meal_sold_at_full_price_is_struck_out_by_a_finding(town: Town) -> None:
+def test_a_finding_strikes_the_difference_of_a_full_price_meal(town: Town) -> None:
     with clock.at(at(date(2026, 1, 3), 9)):
         none = world.GUARDED.replace("when: {age: {from: 60}}", "when: {class: [minimum_living]}")
         world.a_rulebook(town.session, none, from_day=date(2026, 1, 4))
