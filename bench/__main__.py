@@ -50,7 +50,7 @@ def _over_http(
     wanted: Sequence[str],
     report: Report,
 ) -> None:
-    """What is measured at the door of a server that runs."""
+    """Measure at the door of a running server."""
     loads = checkouts.points([int(count) for count in given.clients.split(",")], given.rate)
     with rigged(server, folder / "rig", meals, given.rounds * given.seconds) as rig:
         if "before" not in rig.contenders:
@@ -64,7 +64,7 @@ def _over_http(
 def _alone(
     server: postgres.Server, folder: Path, meals: int, rounds: int, seconds: int, wanted: Sequence[str], report: Report
 ) -> None:
-    """What is measured by programs that do one thing and end."""
+    """Measure by programs that do one thing and end."""
     parts: dict[str, Callable[[], None]] = {
         "quotes": lambda: quotes.run(rounds, report),
         "embedded": lambda: embedded.run(folder / "embedded", meals // 10, rounds, seconds, report),
@@ -81,7 +81,7 @@ def _alone(
 
 @contextmanager
 def rigged(server: postgres.Server, folder: Path, meals: int, seconds: int) -> Iterator[Rig]:
-    """The rig of checkouts and quotes, made once for both. `seconds` of each load decide how many elders there are."""
+    """Make the rig of checkouts and quotes once for both; `seconds` of each load decide the number of elders."""
     rig = Rig(server, folder, meals, elders=2_000 + seconds * 4_000)
     try:
         rig.prepare()

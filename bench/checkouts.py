@@ -38,7 +38,7 @@ class Point:
 
 
 def points(clients: Sequence[int], rate: float = RATE) -> list[Point]:
-    """A closed loop at each number of clients, then the fixed rate, couples, and a stream of events."""
+    """Return the loads: a closed loop at each number of clients, the fixed rate, couples, and a stream of events."""
     return [
         *(Point(str(count), count) for count in clients),
         Point("rate", 16, rate=rate),
@@ -77,7 +77,7 @@ def _stock(rig: Rig, one: Contender, loads: Sequence[Point], rows: Sequence[dict
 
 
 def needed(point: Point, sales_a_second: float, seconds: int) -> int:
-    """How many checkouts each till should have ready for one measurement."""
+    """Return how many checkouts each till should have ready for one measurement."""
     rate = point.rate * 1.3 if point.rate else sales_a_second * SPARE / point.diners
     return WARM + 5 + round(rate * seconds / point.clients)
 
@@ -118,7 +118,7 @@ FIGURES = ("tps", "p50", "p99", "pg_cpu_ms", "server_cpu_ms", "client_cpu_ms")
 
 
 def ratios(rows: list[dict[str, Any]], point: str) -> dict[str, Any]:
-    """The product over each base at one load, medians over rounds, and the bases themselves.
+    """Return the product over each base at one load, medians over rounds, and the bases themselves.
 
     `…_by_cpu` says by how much more or less the machine could do if only processors limited it: where others use the
     machine too, wall time and processors disagree, and processors decide.
@@ -149,7 +149,7 @@ def ratios(rows: list[dict[str, Any]], point: str) -> dict[str, Any]:
 
 
 def total_cpu(row: dict[str, Any]) -> float | None:
-    """Milliseconds of processor that one sale cost client, server and database together; None where unknown."""
+    """Return milliseconds of processor that one sale cost client, server and database together; None where unknown."""
     if row["pg_cpu_ms"] is None:
         return None
     return float(row["pg_cpu_ms"] + (row["server_cpu_ms"] or 0.0) + row["client_cpu_ms"])
@@ -165,7 +165,7 @@ def _median(rows: Sequence[dict[str, Any]], figure: str) -> float | None:
 
 
 def _bytes(rig: Rig) -> dict[str, float | None]:
-    """By how much the databases grew with each sale, indexes included."""
+    """Return by how much the databases grew with each sale, indexes included."""
     found: dict[str, float | None] = {
         name: (rig.size(one) - one.size) / one.booked for name, one in rig.contenders.items() if one.booked
     }

@@ -85,7 +85,7 @@ class Tablet:
 
 
 def requests(path: Path) -> dict[int, list[bytes]]:
-    """The requests that bench/world.py left, ready for the wire, by till."""
+    """Read the requests that bench/world.py left, ready for the wire, by till."""
     found: dict[int, list[bytes]] = {}
     for line in path.read_text().splitlines():
         one = json.loads(line)
@@ -175,7 +175,7 @@ def arrivals(rate: float, seconds: float, seed: int) -> list[float]:
 
 @contextmanager
 def _watched(tablets: Sequence[Tablet]) -> Iterator[Callable[..., list[Tablet]]]:
-    """A function that answers the tablets to which something has come, waiting for it."""
+    """Yield a function that waits for the tablets with an answer and returns them."""
     with selectors.DefaultSelector() as selector:
         for tablet in tablets:
             selector.register(tablet.socket, selectors.EVENT_READ, tablet)

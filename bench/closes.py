@@ -98,7 +98,7 @@ def _over(again: dict[str, Any]) -> float:
 
 
 def child(what: str, url: str, folder: Path, number: int) -> dict[str, Any]:
-    """One part in a process of its own: what it measured."""
+    """Return one part in a process of its own: what it measured."""
     return _child("bench.closes", what, url, str(folder), str(number))
 
 
@@ -127,7 +127,7 @@ def _close(_number: int) -> dict[str, Any]:
 
 
 def _parts(rounds: int) -> dict[str, Any]:
-    """The bare sum and the claim's sums in turn, over the closed period."""
+    """Measure the bare sum and the claim's sums in turn, over the closed period."""
     period = close.load(
         db.session.connection().exec_driver_sql("SELECT id FROM period WHERE state = 'closed'").scalar_one()
     )

@@ -34,7 +34,7 @@ NAMES = {"bare": "sqlite3, least shape", "served": "canteen serve, over HTTP", "
 
 
 def run(folder: Path, meals: int, rounds: int, seconds: int, report: Report) -> None:
-    """One writer, as on one machine; all on files of their own in the same folder, which already hold `meals` sales."""
+    """Measure one writer on one machine, each on a file of its own that already contains `meals` sales."""
     folder.mkdir(parents=True)
     tree, template = trees.product(), folder / "template.db"
     url, each = f"sqlite:///{template}", MOST * seconds
@@ -107,14 +107,14 @@ def _measure(name: str, folder: Path, template: Path, mode: str, seconds: int) -
 
 
 def figures(load: Load, server: float | None) -> dict[str, float]:
-    """tps, latencies and milliseconds of processor each: the server's and the client's where there are two."""
+    """Return tps, latencies and milliseconds of processor each: the server's and the client's where there are two."""
     took = sorted(load.took)
     cpu = (load.cpu + (server or 0.0)) * 1000 / len(took)
     return {"tps": load.tps, "p50": took[len(took) // 2], "p99": took[int(len(took) * 0.99)], "cpu_ms": cpu}
 
 
 def bare(path: Path, mode: str, seconds: float) -> Load:
-    """The least checkout by the bare library: lock, read, count, write four tables, commit."""
+    """Measure the least checkout by the bare library: lock, read, count, write four tables, commit."""
     for left in path.parent.glob(f"{path.name}*"):
         left.unlink()
     connection = sqlite3.connect(path, isolation_level=None)

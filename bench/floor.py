@@ -32,7 +32,7 @@ _local = threading.local()
 
 @app.post("/api/v1/records")
 def checkout() -> Response:
-    """The eight statements of base.pgb."""
+    """Run the eight statements of base.pgb."""
     json.loads(request.get_data())
     elder, fen = random.randint(1, 50_000), random.randint(800, 3000)
     connection = _connection()
@@ -53,7 +53,7 @@ def checkout() -> Response:
 
 @app.post("/api/v1/pos/quotes")
 def quote() -> Response:
-    """The two reads of base_quote.pgb."""
+    """Run the two reads of base_quote.pgb."""
     json.loads(request.get_data())
     elder = random.randint(1, 50_000)
     connection = _connection()
@@ -70,7 +70,7 @@ def _answer(content: dict[str, object]) -> Response:
 
 
 def _connection() -> psycopg.Connection:
-    """One for each thread, kept, with prepared statements."""
+    """Return one for each thread, kept, with prepared statements."""
     if not hasattr(_local, "connection"):
         _local.connection = psycopg.connect(os.environ["BENCH_FLOOR_DSN"], autocommit=True, prepare_threshold=0)
     found: psycopg.Connection = _local.connection

@@ -21,7 +21,7 @@ SURNAMES, GIVEN = "王李张刘陈杨赵黄周吴", "秀英桂兰玉珍淑华建
 
 
 def run(server: Server, folder: Path, rows: int, rounds: int, report: Report) -> None:
-    """The file is written once; the bare COPY is repeated, the import changes the roster and happens once."""
+    """Measure the import once, as it changes the roster, and the bare COPY of the same file repeatedly."""
     folder.mkdir(parents=True)
     server.drop(DATABASE)
     server.create(DATABASE, "template0")
@@ -72,7 +72,7 @@ def write(path: Path, rows: int, area: str) -> int:
 
 
 def number(n: int) -> str:
-    """The n-th of different resident numbers, each of somebody over sixty."""
+    """Return the n-th of different resident numbers, each of somebody over sixty."""
     born = date(1930, 1, 1) + timedelta(days=n % 12_000)
     head = f"220104{born:%Y%m%d}{n // 12_000 + 1:03d}"
     return head + ric.calc_check_digit(f"{head}0")

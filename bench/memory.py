@@ -13,6 +13,6 @@ def start() -> None:
 
 
 def peak_mb() -> int:
-    """The most memory held since `start`, in MB."""
+    """Return the peak memory since `start`, in MB."""
     line = next(line for line in (_SELF / "status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) // 1024

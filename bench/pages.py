@@ -75,7 +75,7 @@ class Counting:
 
 
 def measure(app: Flask, rounds: int) -> dict[str, Any]:
-    """Every reading route of the desk that this database can show."""
+    """Return every reading route of the desk that this database can show."""
     counting, clients = Counting(), {role: _client(app, role) for role in ROLES}
     found: dict[str, Any] = {"pages": {}, "unseen": []}
     for rule in routes.reading(app):
@@ -111,7 +111,7 @@ def _page(clients: dict[str, FlaskClient], path: str, rounds: int, counting: Cou
 
 
 def _client(app: Flask, role: str) -> FlaskClient:
-    """A browser in which somebody with this role is logged in."""
+    """Return a browser in which somebody with this role is logged in."""
     node = ("canteen", bulk.CANTEEN) if role == "manager" else ("area", areas.CITY)
     person = people.create(f"bench-{role}", role, pin="271828", grants=[(role, *node)], by="system")
     with transaction() as session:

@@ -13,7 +13,7 @@ from tests.rigs.postgres import Server, _program
 
 
 def run(server: Server, database: str, script: Path, *, clients: int, seconds: int, rate: float | None = None) -> Load:
-    """Prepared statements, no vacuum. With a `rate` latencies are counted from the instants drawn for it."""
+    """Run pgbench with prepared statements and no vacuum; with a `rate`, latency counts from the instants drawn."""
     before = _children()
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(

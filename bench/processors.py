@@ -22,7 +22,7 @@ class Stat:
 
 
 def read(text: str) -> Stat:
-    """A line of /proc/PID/stat. The second field is a name in parentheses that may hold blanks and parentheses."""
+    """Read a line of /proc/PID/stat, whose second field is a name in parentheses that may itself contain some."""
     pid, rest = text.split(" ", 1)
     fields = rest[rest.rindex(")") + 2 :].split()
     user, system, user_ended, system_ended = (int(ticks) / TICKS for ticks in fields[11:15])
@@ -52,7 +52,7 @@ def parent_of(pid: int) -> int:
 
 
 def memory_mb(root: int) -> int:
-    """The resident memory of a process just now, in MB."""
+    """Return the resident memory of a process now, in MB."""
     line = next(row for row in (PROC / str(root) / "status").read_text().splitlines() if row.startswith("VmRSS"))
     return int(line.split()[1]) // 1024
 

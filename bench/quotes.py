@@ -65,7 +65,7 @@ def _ask(rig: Rig, name: str, point: Point, seconds: int) -> dict[str, Any]:
 
 
 def run(rounds: int, report: Report) -> None:
-    """The engines alone, without HTTP or database."""
+    """Measure the engines alone, without HTTP or database."""
     layers = [books.canonical(yaml_reader.read((city.SCHEMES / f"{name}.yaml").read_text("utf-8"))) for name in SCHEMES]
     joined = books.join(layers)
     book = books.load(joined)
@@ -122,7 +122,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def _on_the_tablet(
     book: bytes, cases: Sequence[object], python: Callable[[], int], rounds: int, report: Report
 ) -> None:
-    """The same quotes by the tablet's engine, in a node of its own each round; both by the processor's time."""
+    """Measure the same quotes by the tablet's engine, a new node each round; both by processor time."""
     question = json.dumps({"book": book.decode(), "cases": cases, "seconds": 1})
     command = [ROOT / "tools" / "node", ROOT / "bench" / "policy.mjs"]
     found = [

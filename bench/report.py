@@ -68,7 +68,7 @@ def median(values: Iterable[float]) -> float:
 
 
 def ratio(rows: Sequence[dict[str, Any]], of: str, base: str, figure: str, **where: object) -> float | None:
-    """Median over rounds of one contender's figure over another's in the same round."""
+    """Return the median over rounds of one contender's figure over another's in the same round."""
     per_round: dict[tuple[int, str], float] = {
         (row["round"], row["name"]): row[figure]
         for row in rows
@@ -83,7 +83,7 @@ def ratio(rows: Sequence[dict[str, Any]], of: str, base: str, figure: str, **whe
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were taken on."""
+    """Describe the machine of the measurements."""
     return {
         "at": time.strftime("%Y-%m-%d %H:%M"),
         "cores": os.cpu_count(),

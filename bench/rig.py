@@ -88,7 +88,7 @@ class Rig:
             self.server.drop(name)
 
     def size(self, one: Contender) -> int:
-        """Bytes of a contender's database, indexes included."""
+        """Return bytes of a contender's database, indexes included."""
         with self.server.connect(one.database) as connection:
             row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
         assert row is not None
@@ -112,7 +112,7 @@ class Rig:
     # --- measuring ---
 
     def pgbench(self, script: str, clients: int, seconds: int, rate: float | None) -> dict[str, float]:
-        """The least shape by pgbench.
+        """Run the least shape by pgbench.
 
         At a fixed rate its processor time is not told: beside so few statements its connections, new each time, count.
         """
@@ -125,7 +125,7 @@ class Rig:
         self, name: str, queues: Sequence[deque[bytes]], right: bytes, seconds: int, due: Sequence[float] | None,
         each: int = 1, *, books: bool = True,
     ) -> dict[str, float]:  # fmt: skip
-        """A contender with a server, or the floor: one tablet for each queue.
+        """Load a contender with a server, or the floor: one tablet for each queue.
 
         right   what a good answer holds
         due     instants of a fixed arrival rate; None for a closed loop

@@ -59,7 +59,7 @@ class Unlisted(LookupError):
 
 
 def reading(app: Flask) -> Iterator[Rule]:
-    """The routes that answer GET, in order of their addresses. Raises Unlisted."""
+    """Yield the routes that answer GET, in order of their addresses. Raises Unlisted."""
     rules = [rule for rule in app.url_map.iter_rules() if "GET" in (rule.methods or ()) and rule.endpoint not in FILES]
     for rule in sorted(rules, key=lambda rule: rule.rule):
         if rule.arguments and rule.rule not in EXAMPLES:
@@ -81,5 +81,5 @@ def addresses(app: Flask, rule: Rule, rows: Rows, most: int) -> list[str]:
 
 
 def _shown(value: Any) -> Any:
-    """A value as an address shows it: SQLite keeps an id as 32 hex digits."""
+    """Return a value as an address shows it: SQLite keeps an id as 32 hex digits."""
     return str(uuid.UUID(value)) if isinstance(value, str) and _HEX.fullmatch(value) else value

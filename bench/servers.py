@@ -48,7 +48,7 @@ class Serving:
 
 
 def product(tree: Tree, url: str, folder: Path, workers: int = WORKERS) -> Serving:
-    """`canteen serve` of a tree, without the scheduler: it would close the month that only fills the tables."""
+    """Serve a tree by `canteen serve` without the scheduler, which would close the filled month."""
     port = free_port()
     words = ["-m", "canteen", "serve", "--port", str(port), "--no-scheduler", "--workers", str(workers)]
     environment = tree.environment | {"CANTEEN_DATABASE_URL": url, "CANTEEN_DATA": str(folder)}
@@ -56,7 +56,7 @@ def product(tree: Tree, url: str, folder: Path, workers: int = WORKERS) -> Servi
 
 
 def floor(dsn: str, folder: Path) -> Serving:
-    """The Flask views of bench/floor.py."""
+    """Serve the Flask views of bench/floor.py."""
     port = free_port()
     words = ["-m", "bench.floor", str(port), dsn, str(WORKERS), str(THREADS)]
     return _start(words, ROOT, os.environ, port, folder / "floor.log", "/")

@@ -26,11 +26,11 @@ class Tree:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What its programs are started with: `canteen` is then this tree's."""
+        """Return what its programs are started with: `canteen` is then this tree's."""
         return {**os.environ, "PYTHONPATH": str(self.root)}
 
     def program(self, command: str, url: str, folder: Path, **asked: object) -> list[str]:
-        """The command line of a command of bench/world.py."""
+        """Return the command line of a command of bench/world.py."""
         return [sys.executable, str(ROOT / "bench" / "world.py"), command, url, str(folder), json.dumps(asked)]
 
     def run(self, command: str, url: str, folder: Path, **asked: object) -> Any:
@@ -43,12 +43,12 @@ class Tree:
 
 
 def product() -> Tree:
-    """The tree that the bench itself stands in."""
+    """Return the tree that contains this bench."""
     return Tree("product", ROOT)
 
 
 def before(folder: Path) -> Tree | None:
-    """The build before in `folder`; None where this clone does not reach back to it."""
+    """Return the build before in `folder`; None where this clone does not reach back to it."""
     done = subprocess.run(["git", "-C", str(ROOT), "archive", BEFORE], capture_output=True, check=False)
     if done.returncode:
         return None

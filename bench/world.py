@@ -54,7 +54,7 @@ State = dict[str, Any]
 
 
 def settings(url: str, folder: Path) -> Config:
-    """An installation of its own for one benchmark."""
+    """Return the settings of an installation of its own for one benchmark."""
     found = config.from_environment({"CANTEEN_DATABASE_URL": url, "CANTEEN_DATA": str(folder), "CANTEEN_POOL": "4"})
     found.data_dir.mkdir(parents=True, exist_ok=True)
     return found
@@ -62,7 +62,7 @@ def settings(url: str, folder: Path) -> Config:
 
 @contextmanager
 def opened(config_: Config) -> Iterator[Flask]:
-    """The application in its context; connections are closed at the end."""
+    """Yield the application in its context; connections are closed at the end."""
     app = create_app(config_)
     with app.app_context():
         try:
@@ -73,7 +73,7 @@ def opened(config_: Config) -> Iterator[Flask]:
 
 
 def month() -> Span:
-    """The month before this one: it can be closed."""
+    """Return the month before this one, which can be closed."""
     return Span.month(clock.today().replace(day=1) - timedelta(days=1))
 
 
@@ -114,7 +114,7 @@ def make(config_: Config, elders: int, tills: int, meals: int, *, cards: bool = 
 
 
 def build_places() -> None:
-    """The demo city's places and rulebooks, in force since the month before this one."""
+    """Make the demo city's places and rulebooks, in force since the month before this one."""
     city.name_installation(1)
     city.build_places(month().first)
     city.build_rulebooks(drafter="bench-a", publisher="bench-b", first=month().first)
@@ -130,7 +130,7 @@ def tablet_id(till: int) -> str:
 
 
 def card_code(number: int) -> str:
-    """The code that stands on the n-th card."""
+    """Return the code of the n-th card."""
     head = str(10**23 + number)
     return head + str(mod_97_10.calc_check_digits(head))
 
@@ -212,7 +212,7 @@ def ask(state: State, count: int, path: Path) -> State:
 
 
 def _sealed(state: State, till: int, cards: Sequence[int]) -> dict[str, Any]:
-    """A checkout record as the tablet sends it: encrypted where this build's tablets encrypt."""
+    """Return a checkout record as the tablet sends it: encrypted where this build's tablets encrypt."""
     mine, ring = state["tills"][till], keys.keyring()
     session, now = db.session(), clock.now()
     quoting, quoted_by = _quoting(state["cashier"])
@@ -257,7 +257,7 @@ def _module(name: str) -> Any:
 
 
 def _request(state: State, till: int, path: str, content: dict[str, Any]) -> dict[str, Any]:
-    """One request: its till, path, headers and body."""
+    """Return one request: its till, path, headers and body."""
     body = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     at = clock.local(clock.now()).isoformat(timespec="milliseconds")
     signed = _key(till).sign(tablets.signed_text("POST", path, at, body.encode()), ec.ECDSA(hashes.SHA256()))

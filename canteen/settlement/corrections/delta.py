@@ -43,14 +43,14 @@ class Changed:
 
 
 def same(one: SalePrice, other: SalePrice) -> bool:
-    """Whether two quotes ask the same of the elder and of everybody who pays a part."""
+    """Return whether two quotes ask the same of the elder and of everybody who pays a part."""
     return one.figures()[1:] == other.figures()[1:] and _others(one) == _others(other)
 
 
 def changed(
     *, reference: SalePrice, new: SalePrice, wished: SalePrice, before: Mapping[str, Fen], due_before: Fen
 ) -> Changed | None:
-    """What a revaluation makes of a meal; None where it changes nothing.
+    """Return what a revaluation changes of a meal; None where it changes nothing.
 
     reference   our quote of the meal as it was known before
     new         our quote as it is known now, with the slots that are free
@@ -81,7 +81,7 @@ def _outcome(reference: SalePrice, new: SalePrice, due_before: Fen) -> str:
 
 
 def _others(priced: SalePrice) -> Counter[tuple[str, str]]:
-    """What canteens and donors pay, by payer and fund."""
+    """Return the shares of canteens and donors, by payer and fund."""
     sums: Counter[tuple[str, str]] = Counter()
     for part in priced.parts:
         if part.payer != "subsidy":

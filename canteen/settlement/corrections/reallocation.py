@@ -98,7 +98,7 @@ def reallocate(
 def _reallocate(
     finding_id: int, reason: str, by: str, from_: uuid.UUID | None, seen: int | None, within: Collection[str] | None
 ) -> None:
-    """One transaction, by the order of locks: period gates, persons by id, the claim, amounts by key, event."""
+    """Reallocate in one transaction, by the order of locks: gates, persons by id, the claim, amounts by key, event."""
     with transaction() as session:
         finding, meals = _pair(session, finding_id, from_, within)
         sale, other = meals[0], meals[1] if len(meals) > 1 else None
@@ -153,7 +153,7 @@ def _said(finding: Finding, other: Sale | None) -> str:
 
 
 def cause(number: int) -> str:
-    """What transfers and uses name as that which made them."""
+    """Return the name by which transfers and uses cite the reallocation that made them."""
     return f"event:{number}"
 
 
@@ -163,7 +163,7 @@ def cause(number: int) -> str:
 def _pair(
     session: Session, finding_id: int, from_: uuid.UUID | None, within: Collection[str] | None
 ) -> tuple[Finding, list[Sale]]:
-    """The finding and its meal, with the meal that gives it up if there is one."""
+    """Return the finding and its meal, with the meal that gives the benefit up if there is one."""
     finding = session.get(Finding, finding_id)
     if finding is None:
         raise NoFinding
@@ -181,7 +181,7 @@ def _pair(
 
 
 def _gates(session: Session, meals: Sequence[Sale]) -> dict[uuid.UUID, Period]:
-    """The open period of each meal's contract, gates held in one order."""
+    """Return the open period of each meal's contract, with the gates locked in one order."""
     ordered = sorted(meals, key=lambda meal: (meal.contract_id, meal.service_day))
     return {
         meal.id: periods.gate(session, session.get_one(Contract, meal.contract_id), meal.service_day)
@@ -208,7 +208,7 @@ def _lock_limits(session: Session, meal: ExcessMeal, meals: Sequence[Sale]) -> N
 
 
 def _may(session: Session, claim: Claim, meals: Sequence[Sale], by: str) -> None:
-    """Nobody moves the benefit of a meal that he sold, or of a claim that he submitted. Raises SamePerson."""
+    """Refuse a move by the person who sold the meal or submitted its claim. Raises SamePerson."""
     for meal in meals:
         review.not_own(session, claim, meal, by)
         theirs = claims.claim_of_sale(session, meal.id)
@@ -217,7 +217,7 @@ def _may(session: Session, claim: Claim, meals: Sequence[Sale], by: str) -> None
 
 
 def _newest(session: Session, finding_id: int, seen: int | None) -> int:
-    """How many answers the finding has. Raises Judged when one came that the page did not know of."""
+    """Return how many answers the finding has. Raises Judged when one came that the page did not know of."""
     query = select(FindingAnswer).where(FindingAnswer.finding_id == finding_id).order_by(FindingAnswer.n.desc())
     last = session.execute(query.limit(1)).scalar_one_or_none()
     if last is not None and seen is not None and last.id > seen:
@@ -226,7 +226,7 @@ def _newest(session: Session, finding_id: int, seen: int | None) -> int:
 
 
 def _movable(session: Session, meals: Sequence[Sale]) -> None:
-    """Raises where a meal is voided, unclaimable, revalued, or its money was judged by a person before."""
+    """Raise where a meal is voided, unclaimable, revalued, or its money was judged by a person before."""
     ids = [meal.id for meal in meals]
     mine = BenefitReallocation.sale_id.in_(ids) | BenefitReallocation.from_sale_id.in_(ids)
     if session.execute(select(BenefitReallocation.sale_id).where(mine).limit(1)).first():
@@ -244,7 +244,7 @@ def _movable(session: Session, meals: Sequence[Sale]) -> None:
 
 
 def _prorated(session: Session, meal: Sale) -> bool:
-    """Whether the meal draws on a budget that is shared out in proportion: what it has of it is no one meal's to give."""
+    """Return whether the meal draws on a prorated budget, whose parts are no one meal's to give."""
     drawn = slots.budgets_of(session, meal.id)
     if not drawn:
         return False
@@ -257,7 +257,7 @@ def _prorated(session: Session, meal: Sale) -> bool:
 
 
 def _free(session: Session, meal: ExcessMeal, other: Sale) -> list[SaleUse | AddedUse]:
-    """Free what the other meal holds of what this one lacks. Raises RoomLeft where it could be given without."""
+    """Return free what the other meal holds of what this one lacks. Raises RoomLeft where it could be given without."""
     repricing = Repricing(session, meal.inputs)
     full = full_limits(meal, repricing)
     if not full and given_now(session, meal, quote_now(meal, repricing)[0]):
@@ -269,7 +269,7 @@ def _free(session: Session, meal: ExcessMeal, other: Sale) -> list[SaleUse | Add
 
 
 def _held(session: Session, other: Sale, full: set[Key]) -> list[SaleUse | AddedUse]:
-    """What hangs together with the wanted limits: its uses, through the rules that draw on them. Raises NotHolding."""
+    """Return the donor's uses of the wanted limits and of limits tied to them by a rule. Raises NotHolding."""
     uses = slots.current_uses(session, other.id)
     found = [use for use in uses if (use.allowance, use.window) in full]
     if not found:
@@ -281,7 +281,7 @@ def _held(session: Session, other: Sale, full: set[Key]) -> list[SaleUse | Added
 
 
 def hanging(uses: Sequence[SaleUse | AddedUse], first: Sequence[SaleUse | AddedUse]) -> set[str]:
-    """All rules that draw on one of the first uses, or share a use with one that does."""
+    """Return all rules that draw on one of the first uses, or share a use with one that does."""
     rules = {rule for use in first for rule in use.rules.split()}
     while True:
         more = {rule for use in uses if not rules.isdisjoint(use.rules.split()) for rule in use.rules.split()} - rules
@@ -291,7 +291,7 @@ def hanging(uses: Sequence[SaleUse | AddedUse], first: Sequence[SaleUse | AddedU
 
 
 def _drawing(session: Session, other: Sale, rules: Collection[str]) -> Iterator[tuple[Share, Fen]]:
-    """The shares of a meal of which these rules of our own quote bear something, and how much."""
+    """Yield the shares of a meal of which these rules of our own quote bear something, and how much."""
     meal = read_meal(session, other)
     own = engine.quote(meal.inputs.book.book, meal.inputs.diner, meal.inputs.meal, meal.told)
     for share, borne in zip(meal.shares, lesser.borne(meal.shares, own.shares), strict=True):
@@ -300,7 +300,7 @@ def _drawing(session: Session, other: Sale, rules: Collection[str]) -> Iterator[
 
 
 def _taken_away(session: Session, other: Sale, up: Sequence[SaleUse | AddedUse], number: int) -> Iterator[Move]:
-    """open -> excluded of what draws on the uses given up."""
+    """Yield moves open -> excluded of the shares that draw on the uses given up."""
     rules = {rule for use in up for rule in use.rules.split()}
     standing = review.open_shares(session, other.id)
     for share, borne in _drawing(session, other, rules):
@@ -312,6 +312,6 @@ def _taken_away(session: Session, other: Sale, up: Sequence[SaleUse | AddedUse],
 
 
 def _moves(sale: Sale, given: dict[tuple[str, int], Fen], number: int) -> Iterator[Move]:
-    """excluded -> open."""
+    """Yield moves excluded -> open."""
     for (fund, n), fen in sorted(given.items()):
         yield Move(fund, "excluded", "open", fen, "verdict", REASON, cause(number), sale.service_day, sale.id, n)

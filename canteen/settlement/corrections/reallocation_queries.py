@@ -17,7 +17,7 @@ from canteen.settlement.models import BenefitReallocation
 
 
 def holders(session: Session, sale_id: uuid.UUID) -> list[uuid.UUID]:
-    """The meals that hold now what this meal lacks; a budget is everybody's and is held by none."""
+    """Return the meals that use now what this meal lacks; a budget is everybody's, so no meal's."""
     sale = session.get_one(Sale, sale_id)
     if sale.elder_id is None:
         return []
@@ -54,7 +54,7 @@ class MovedBenefit:
 
 
 def of_sale(session: Session, sale_id: uuid.UUID, *, named: int | None = None) -> MovedBenefit | None:
-    """What a reviewer moved to or from this meal. `named`: the event that names are as of; None for the present."""
+    """Return the benefit moved to or from this meal. `named`: the event that names are as of; None for the present."""
     mine = (BenefitReallocation.sale_id == sale_id) | (BenefitReallocation.from_sale_id == sale_id)
     row = session.execute(select(BenefitReallocation).where(mine)).scalar_one_or_none()
     if row is None:

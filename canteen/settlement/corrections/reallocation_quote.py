@@ -88,7 +88,7 @@ def full_limits(meal: ExcessMeal, repricing: Repricing) -> set[Key]:
 
 
 def given_now(session: Session, meal: ExcessMeal, quoted: Quote) -> dict[tuple[str, int], Fen]:
-    """Fen by (fund, share) that the quote bears besides what is open. Raises NothingToGive where any would sink."""
+    """Return the fen by (fund, share) that the quote bears beyond the open. Raises NothingToGive if any would sink."""
     standing = review.open_shares(session, meal.inputs.id)
     found: dict[tuple[str, int], Fen] = {}
     for share, borne in zip(meal.shares, lesser.borne(meal.shares, quoted.shares), strict=True):

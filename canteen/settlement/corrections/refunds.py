@@ -58,7 +58,7 @@ class Given:
 
 
 def owed(session: Session, canteens: Collection[str], elder: uuid.UUID | None = None) -> list[Owed]:
-    """Who is owed what at these canteens, by canteen and name."""
+    """Return who is owed what at these canteens, by canteen and name."""
     query = (
         select(
             Sale.canteen_id, Sale.elder_id, RevaluedSale.sale_id, RevaluedSale.revaluation_id, RevaluedSale.refund_fen
@@ -135,7 +135,7 @@ def give(canteen: str, elder: uuid.UUID, fen: Fen, *, by: str) -> int:
 
 
 def given(session: Session, canteens: Collection[str]) -> list[Given]:
-    """The newest hundred that were handed back."""
+    """Return the newest hundred refunds that were handed back."""
     newest = select(RefundGiven).where(RefundGiven.canteen_id.in_(canteens)).order_by(RefundGiven.recorded.desc())
     rows = session.execute(newest.limit(100)).scalars().all()
     called = names.of(session, "canteen", {row.canteen_id for row in rows})
@@ -153,7 +153,7 @@ def given(session: Session, canteens: Collection[str]) -> list[Given]:
 
 
 def _elders(session: Session, ids: Collection[uuid.UUID]) -> names.Names:
-    """All names that these elders were registered under."""
+    """Return all names that these elders were registered under."""
     query = select(ElderIdentity.elder_id, ElderIdentity.recorded, ElderIdentity.name)
     found: dict[str, list[names.Entry]] = {}
     for elder, recorded, name in session.execute(
@@ -164,7 +164,7 @@ def _elders(session: Session, ids: Collection[uuid.UUID]) -> names.Names:
 
 
 def workbook(rows: Collection[Owed], path: Path) -> None:
-    """The list to be signed: a sheet a canteen, numbers masked and as text, amounts exact, never a formula (P30)."""
+    """Write the list to be signed: a sheet a canteen, numbers masked and as text, amounts exact, no formula (P30)."""
     book = Book(path)
     by_canteen: dict[str, list[Owed]] = {}
     for row in rows:

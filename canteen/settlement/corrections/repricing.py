@@ -153,7 +153,7 @@ class Repricing:
         return max(0, request.amount - own.fen) if request.unit == "fen" else int(not own.slots)
 
     def _missing(self, requests: Iterable[LimitRequest]) -> Iterator[tuple[uuid.UUID, LimitRequest]]:
-        """Requests for what the sale does not have yet, by key, each with whom it is counted for."""
+        """Yield the requests that the sale does not have yet, by key, each with the person it is counted for."""
         for request in sorted(requests, key=lambda one: one.key):
             whom, more = pricing.counted_for(request.scope, self._ids), self._more(request)
             if whom is not None and more:

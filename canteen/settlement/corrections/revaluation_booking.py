@@ -18,7 +18,7 @@ from canteen.settlement.models import RevaluedSale, RevaluedShare
 
 
 def write(session: Session, revaluation_id: int, repriced: RepricedSale, period: Period) -> None:
-    """The facts of one difference, and its transfers."""
+    """Write the facts of one difference, and its transfers."""
     sale, changed = repriced.sale, repriced.changed
     layers.keep(session, repriced.book)
     intern(session, QuoteInput, [{"hash": repriced.input_hash, "body": repriced.input_body}])
@@ -55,6 +55,6 @@ def write(session: Session, revaluation_id: int, repriced: RepricedSale, period:
 
 
 def _move(cause: str, sale: PastSale, n: int, fund: delta.Fund) -> Move:
-    """One fund's difference; to the fund's good it is a counter-transfer."""
+    """Return one fund's difference; to the fund's good it is a counter-transfer."""
     ends = ("granted", "open") if fund.fen > 0 else ("open", "granted")
     return Move(fund.fund, *ends, abs(fund.fen), "revalue", cause, cause, sale.day, sale.id, n)

@@ -100,7 +100,7 @@ class Repricer:
     def gather(
         self, session: Session, sales: Sequence[PastSale], left: Counter[str]
     ) -> Iterator[tuple[PastSale, Before]]:
-        """What is booked of these sales; those that must be left as they are, are counted in `left` by why."""
+        """Yield the bookings of these sales; sales that must be left as they are, are counted in `left` by reason."""
         ids = [sale.id for sale in sales]
         earlier = sale_history.earlier(session, ids)
         judged = sale_history.judged_of(session, ids)
@@ -123,7 +123,7 @@ class Repricer:
             yield sale, replace(before, meal=meal, due=sale.due - earlier.refunds[sale.id])
 
     def _day_kind(self, session: Session, day: date) -> str:
-        """What kind of day it was, as known now: a calendar may be entered after its days."""
+        """Return the kind of a day as known now: a calendar may be entered after its days."""
         if day not in self._kinds:
             self._kinds[day] = calendars.kind_on(session, day, self._known_at)
         return self._kinds[day]
@@ -145,7 +145,7 @@ class Repricer:
         return "" if self._row.cause == "facts" or self._books.is_newest(self._row.id, sale.day) else "superseded"
 
     def _before(self, session: Session, asked: Case, newest: Case, book_hash: str) -> Before | None:
-        """None where the stored rulebooks cannot price the sale any more."""
+        """Return the sale as booked; None where the stored rulebooks cannot price it any more."""
         book = self._stored_book(session, book_hash)
         try:
             reference = None if book is None else engine.quote(book, newest.diner, newest.meal, newest.taken)
@@ -174,7 +174,7 @@ class Repricer:
         return self._books.at(session, (*before.meal.canteen.areas, sale.canteen), sale.day)
 
     def _diner(self, session: Session, sale: PastSale, before: Before) -> Diner:
-        """Who ate: as known when last priced, or for facts known late as known now."""
+        """Return who ate: as known when last priced, or for facts known late as known now."""
         if self._row.cause != "facts" or sale.elder is None:
             return before.diner
         return elders.as_diner(session, sale.elder, sale.day, self._known_at)
@@ -182,7 +182,7 @@ class Repricer:
     # --- one sale ---
 
     def inputs(self, session: Session, sale: PastSale, before: Before) -> SaleInputs:
-        """All that the new price depends on."""
+        """Return all that the new price depends on."""
         place = pricing.place_at(session, sale.canteen, clock.instant(sale.day, 12 * 60))
         person = elders.known(session, sale.elder, sale.day) if sale.elder else None
         book, diner = self._book_of(session, sale, before), self._diner(session, sale, before)

@@ -51,13 +51,13 @@ class RevaluationRunner:
         self.tally = Tally()
 
     def count(self) -> int:
-        """How many sales there are to look at."""
+        """Return how many sales there are to look at."""
         among = self._mine(select(func.count()).select_from(Sale))
         within = among.where(Sale.service_day >= self._row.from_day, Sale.service_day <= self._row.to_day)
         return int(keyset.once(within)[0][0])
 
     def _mine(self, query: Select[*Ts]) -> Select[*Ts]:
-        """The unvoided sales of the revaluation's places, or of its elder."""
+        """Restrict to the unvoided sales of the revaluation's places, or of its elder."""
         found = query.outerjoin(Void, Void.sale_id == Sale.id).where(Void.id.is_(None))
         if self._persons:
             return found.where(Sale.elder_id.in_(self._persons))
@@ -70,7 +70,7 @@ class RevaluationRunner:
             day += timedelta(days=1)
 
     def pages(self, day: date) -> Iterator[list[PastSale]]:
-        """The day's unvoided sales in order of arrival."""
+        """Yield the day's unvoided sales in order of arrival."""
         query = self._mine(
             select(
                 Sale.arrival, Sale.id, Sale.service_day, Sale.contract_id, Sale.canteen_id, Sale.elder_id, Sale.due_fen,
@@ -102,18 +102,18 @@ class RevaluationRunner:
     # --- a batch, under its locks or supposed ---
 
     def _gather(self, session: Session, batch: Sequence[PastSale]) -> dict[PastSale, tuple[Before, SaleInputs]]:
-        """What is booked of sales looked at before: whatever was left as it is was counted then."""
+        """Return the bookings of sales gathered before: those left as they are were counted then."""
         found = self._repricer.gather(session, batch, Counter())
         return {sale: (before, self._repricer.inputs(session, sale, before)) for sale, before in found}
 
     def _preview(self, batch: Sequence[PastSale]) -> tuple[list[RepricedSale], Counter[str]]:
-        """What would be booked; nothing is written, what would be granted of limits is remembered."""
+        """Return what would be booked; write nothing, but remember the limits that would be granted."""
         with reader() as session:
             return self._reprice(session, self._gather(session, batch))
 
     @retried_if_overtaken
     def _book(self, batch: Sequence[PastSale]) -> tuple[list[RepricedSale], Counter[str]]:
-        """One transaction, by the order of locks: period gates, persons by id, amounts by key."""
+        """Return one transaction, by the order of locks: period gates, persons by id, amounts by key."""
         with transaction() as session:
             gates = _gates(session, batch)
             locked = _lock_eaters(session, batch)
@@ -155,7 +155,7 @@ class RevaluationRunner:
 
 
 def _contracts(session: Session, row: Revaluation) -> list[str]:
-    """The contracts whose canteen lay within the place on some day; each meal is asked again by its own areas."""
+    """Return the contracts whose canteen lay within the place on some day; each meal is checked by its own areas."""
     query = select(Contract.id, places.Canteen.area_id, places.Canteen.id).join(
         places.Canteen, places.Canteen.id == Contract.canteen_id
     )

@@ -147,7 +147,7 @@ def fit(session: Session, row: Revaluation, document: dict[str, Any]) -> list[st
 
 @retried
 def order(revaluation_id: int, *, by: str, diff: str) -> int:
-    """The second person's word after the newest preview; asks for the run and answers its id.
+    """Order the run as second person, after the newest preview; return the run's id.
 
     diff  the difference in meaning that stood before the eyes, as JSON
 
@@ -193,7 +193,7 @@ def request(revaluation_id: int, *, preview: bool, by: str) -> int:
 
 
 def newest(session: Session, revaluation_id: int, *, preview: bool) -> RevaluationRun | None:
-    """The newest run or preview."""
+    """Return the newest run or preview."""
     query = select(RevaluationRun).where(
         RevaluationRun.revaluation_id == revaluation_id, RevaluationRun.preview == preview
     )
@@ -201,7 +201,7 @@ def newest(session: Session, revaluation_id: int, *, preview: bool) -> Revaluati
 
 
 def result(row: RevaluationRun | None) -> dict[str, Any] | None:
-    """What a finished one found."""
+    """Return the result of a finished run."""
     found: dict[str, Any] | None = json.loads(row.result) if row is not None and row.result else None
     return found
 
