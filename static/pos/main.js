@@ -1,4 +1,4 @@
-// The tablet's pages begin here: the store is opened, devices are tied to the screens.
+// Start of the tablet's page: opens the store and connects the devices to the screens.
 
 import { Camera } from './devices/camera.js'
 import { wakeSounds } from './devices/sounds.js'
@@ -54,7 +54,7 @@ function bindBar(app) {
 }
 
 /**
- * The way back of a tablet leads to the counter, never out of the page with somebody unpaid.
+ * Keep the back button within the page: it leads to the counter, never away from an unpaid sale.
  * @param {App} app
  */
 function stayHere(app) {
@@ -66,7 +66,7 @@ function stayHere(app) {
 }
 
 /**
- * Nobody is at the counter: the moment for a newer version.
+ * Load a newer version while nobody is at the counter.
  * @param {import('./screens/app.js').MakeScreen} make
  * @returns {import('./screens/app.js').MakeScreen}
  */

@@ -1,5 +1,5 @@
 // The shell without a network: every file of one version, or none. The server writes the list of files
-// and their common hash in front of this text. Nothing under /api/ ever comes from here.
+// and their common hash in front of this text. Nothing under /api/ is ever served from the cache.
 
 /**
  * @typedef {{version: string, page: string, files: string[]}} Shell
@@ -37,7 +37,7 @@ async function sweepOld() {
 }
 
 /**
- * Under which name a request is kept; null when it is none of ours.
+ * Return the cache key of a request; null when it is none of ours.
  * @param {Request} request
  */
 function nameOf(request) {

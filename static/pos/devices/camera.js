@@ -12,7 +12,7 @@ const GONE = 2_000 // a card that frames have not shown for so long may be scann
 export class Camera extends EventTarget {
   /** @type {CameraState} */
   state = 'off'
-  /** What it sees, to be shown wherever a screen wants. */
+  /** The picture of the camera, for any screen to show. */
   video = document.createElement('video')
   /** @type {(text: string) => void} called once for each card shown to it */
   heard = () => undefined
@@ -67,7 +67,7 @@ export class Camera extends EventTarget {
     this.#turn('on')
   }
 
-  /** @param {CameraState} [state]  what it is from now on: off, or why it gave up */
+  /** @param {CameraState} [state]  the new state: off, or why it failed */
   stop(state = 'off') {
     this.#turns += 1
     clearInterval(this.#timer)
@@ -126,7 +126,7 @@ export class Camera extends EventTarget {
   }
 
   /**
-   * A slow tablet may read a frame in seconds: only frames that do not show a card tell that it is gone.
+   * A slow tablet may read a frame in seconds: only frames without a card show that it is gone.
    * @param {string} text  '' when the frame shows no code
    */
   #seen(text) {

@@ -1,5 +1,5 @@
 // Runs in a worker: reads QR codes from frames with zxing-wasm, which is fetched from here and
-// nowhere else. The first message tells where the library lies; each later one is a frame.
+// nowhere else. The first message has the address of the library; each later one is a frame.
 
 /** @type {Promise<typeof import('zxing-wasm/reader')> | undefined} */
 let library

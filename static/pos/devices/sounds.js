@@ -15,7 +15,7 @@ const VIBRATIONS = { scanned: [30], done: [80], already: [80, 80, 80, 80, 80], r
 /** @type {AudioContext | null} */
 let context = null
 
-/** Browsers sound nothing before a first touch: call this on one. */
+/** Allow sounds: browsers play none before a first touch, so call this on one. */
 export function wakeSounds() {
   context ??= new AudioContext()
   if (context.state === 'suspended') void context.resume()

@@ -1,9 +1,9 @@
-// What the browser promises about keeping the tablet's records.
+// The browser's promise to keep the tablet's records.
 
 /** @typedef {{persisted: boolean | null, free: number | null}} Keeping */
 
 /**
- * Ask that the browser never clear this tablet's data by itself, and say what it answered.
+ * Ask the browser never to clear this tablet's data by itself; return its answer.
  * @returns {Promise<Keeping>}  null: the browser does not say
  */
 export async function askToKeep() {

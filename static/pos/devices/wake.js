@@ -1,9 +1,9 @@
-// The screen stays lit at the counter: a tablet that sleeps at noon holds up the queue.
+// Keeps the screen on at the counter: a tablet that sleeps at noon delays the queue.
 
 /** @type {WakeLockSentinel | null} */
 let held = null
 
-/** Ask that the screen stay on; browsers let go when the page is hidden, so ask again when it is seen. */
+/** Keep the screen on; browsers release the lock when the page is hidden, so ask again when it is visible. */
 export async function stayAwake() {
   if (!navigator.wakeLock || (held && !held.released)) return
   held = await navigator.wakeLock.request('screen').catch(() => null)

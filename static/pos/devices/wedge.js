@@ -1,5 +1,5 @@
-// A keyboard scanner anywhere on the page. Its keys are swallowed even when a field has the focus
-// or a Chinese input method is on; what its first keys typed before it was recognised is taken back.
+// A keyboard scanner anywhere on the page. Its keys are caught even when a field has the focus
+// or a Chinese input method is on; characters typed before it was recognised are removed.
 
 import { ended, press, QUIET, rest, SILENCE } from '../model/burst.js'
 
@@ -49,7 +49,7 @@ export function listen(heard) {
 }
 
 /**
- * The character a key stands for. Under an input method `key` is 'Process', yet the digit keys keep their place.
+ * Return the character of a key. Under an input method `key` is 'Process', yet the digit keys keep their place.
  * @param {KeyboardEvent} event
  */
 function keyOf({ key, code }) {

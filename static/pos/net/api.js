@@ -1,4 +1,4 @@
-// Asking the server. An answer is JSON, a Refusal with a Chinese sentence, or no answer at all: Unreachable.
+// Requests to the server. An answer is JSON, a Refusal with a Chinese sentence, or no answer at all: Unreachable.
 
 import { stamp } from '../model/clock.js'
 import { signature } from './keys.js'
@@ -7,7 +7,7 @@ import { signature } from './keys.js'
 
 const PATIENCE = 12_000
 
-/** The server answered that it will not; `message` is for people. */
+/** The server refused the request; `message` is for people. */
 export class Refusal extends Error {
   /**
    * @param {number} status
@@ -20,13 +20,13 @@ export class Refusal extends Error {
     this.code = code
   }
 
-  /** Whether the same question may be answered later: the fault is not in what was asked. */
+  /** Whether the same request may succeed later: the fault is not in the request. */
   get passing() {
     return this.status >= 500 || this.status === 429 || this.status === 408
   }
 }
 
-/** No answer came; whether the question arrived is unknown. */
+/** No answer arrived; the request may or may not have reached the server. */
 export class Unreachable extends Error {}
 
 /**
@@ -34,10 +34,10 @@ export class Unreachable extends Error {}
  */
 
 /**
- * A way to ask that signs with the tablet's key; before enrolment nothing is signed.
+ * Make a request function that signs with the tablet's key; before enrolment nothing is signed.
  * @param {() => Device | null} device
  * @param {{heard: () => void, lost: () => void}} line  called at each answer, and at each lack of one
- * @param {() => Promise<string>} itself  what the tablet tells of itself beside its clock
+ * @param {() => Promise<string>} itself  the state that the tablet sends beside its clock
  * @returns {Ask}
  */
 export function asker(device, line, itself) {
@@ -57,7 +57,7 @@ export function asker(device, line, itself) {
 }
 
 /**
- * Send and read the whole answer; a body cut short counts as no answer.
+ * Send a request and read the whole answer; a truncated body counts as no answer.
  * @param {string} method
  * @param {string} path
  * @param {string} body

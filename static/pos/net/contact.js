@@ -1,4 +1,4 @@
-// A contact with the server: the tablet tells what was acknowledged to it, and learns whether the server still has it.
+// A contact with the server: the tablet sends which records were acknowledged, and learns whether the server still has them.
 
 import { acknowledged } from '../store/acknowledged.js'
 

@@ -1,4 +1,4 @@
-// The tablet's key: made here, kept by the browser, never to be taken out. It signs what is sent.
+// The tablet's key: made and kept in the browser, not exportable. It signs every request.
 
 import { toBase64url } from '../model/cipher.js'
 import { sha256 } from '../model/envelope.js'
@@ -12,7 +12,7 @@ export function makeKeys() {
 }
 
 /**
- * The public half as the server keeps it: 65 bytes, an uncompressed point.
+ * Return the public key as the server stores it: 65 bytes, an uncompressed point.
  * @param {CryptoKeyPair} keys
  */
 export async function publicPoint(keys) {
@@ -20,7 +20,7 @@ export async function publicPoint(keys) {
 }
 
 /**
- * Headers that prove which tablet asks.
+ * Make the headers that prove which tablet sends the request.
  * @param {{id: string, keys: CryptoKeyPair}} device
  * @param {{method: string, path: string, body: string, at: string}} request
  * @returns {Promise<Record<string, string>>}

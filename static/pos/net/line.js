@@ -1,5 +1,5 @@
-// Whether the server can be reached: decided by asking it, never by the browser's flag, which
-// knows the router and not the line behind it.
+// Whether the server can be reached: decided by a request, never by the browser's flag, which
+// knows only the router and not the line behind it.
 
 import { measure } from '../model/clock.js'
 import { wait } from '../model/backoff.js'

@@ -24,7 +24,7 @@ export class Sender extends EventTarget {
   /**
    * @param {Store} store
    * @param {() => Ask} ask
-   * @param {() => number} now  the true time as well as the tablet can tell
+   * @param {() => number} now  the best estimate of the true time
    */
   constructor(store, ask, now) {
     super()
@@ -41,7 +41,7 @@ export class Sender extends EventTarget {
     })
   }
 
-  /** There is something to send, or the line is back: tell whichever tab sends. */
+  /** Wake the sending tab: there is something to send, or the line is back. */
   call() {
     this.#channel.postMessage('outbox')
     this.#roused()
@@ -67,7 +67,7 @@ export class Sender extends EventTarget {
   }
 
   /**
-   * The tablet's own store failed: what it holds is sent once it answers again, in this tab.
+   * The tablet's own store failed: its records are sent once it answers again, in this tab.
    * @param {unknown} error
    */
   #stumbled(error) {
@@ -78,7 +78,7 @@ export class Sender extends EventTarget {
 
   /**
    * Send some records. When the server will not read the batch, each goes alone, so that one
-   * that cannot be read does not hold up the others.
+   * that cannot be read does not block the others.
    * @param {Row[]} rows
    */
   async #send(rows) {

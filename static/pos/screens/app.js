@@ -1,4 +1,4 @@
-// What all screens share: the tablet's memory, its line to the server, and who is at the counter.
+// State shared by all screens: the tablet's memory, its line to the server, and the open shift.
 
 import { day, offset, stamp } from '../model/clock.js'
 import { behindWords } from '../model/ahead.js'
@@ -22,12 +22,12 @@ import { closeDialogs } from './dialogs.js'
 /** @import {Run} from '../model/ahead.js' */
 /** @import {Kind} from '../model/envelope.js' */
 
-/** A tablet left alone for so long asks for the PIN again. */
+/** After so long without a touch the PIN is asked again. */
 const IDLE = 15 * 60 * 1000
 const MINUTE = 60 * 1000
-/** The server's reasons not to let this tablet in. */
+/** The server's reasons to refuse this tablet. */
 const SHUT = ['tablet_revoked', 'bad_signature', 'tablet_unknown']
-/** A menu loaded so long ago is asked for again. */
+/** After so long the menu is loaded again. */
 const FRESH = 10 * MINUTE
 
 /**
@@ -45,9 +45,9 @@ export class App {
   menu = null
   /** @type {Shift | null} */
   shift = null
-  /** why the server no longer lets this tablet in; '' while it does */
+  /** why the server refuses this tablet; '' while it does not */
   shut = ''
-  /** whether the server does not know this tablet: it was restored to before the tablet was let in */
+  /** whether the server does not know this tablet: it was restored to a time before the enrolment */
   unknown = false
   /** @type {Run[]} numbers that the server acknowledged and lacks: it was restored from an older backup */
   behind = []
@@ -115,7 +115,7 @@ export class App {
     await this.refresh()
   }
 
-  /** Where a cashier's way back leads: to the counter, else to the names. */
+  /** Go back from a screen: to the counter, or without a cashier to the names. */
   async back() {
     const home = !this.device ? 'enrol' : this.shift ? 'counter' : 'who'
     if (document.body.dataset.screen !== home) await this.go(home)
@@ -167,7 +167,7 @@ export class App {
   }
 
   /**
-   * The cashier leaves; what is not yet sent stays and goes on being sent. Names stay only where a tablet locked itself.
+   * Log the cashier out. Unsent records stay and are sent on; names stay only if the tablet locked itself.
    * @param {string} [why]  to be shown to the person at the tablet
    */
   async end(why = '') {
@@ -180,7 +180,7 @@ export class App {
     await this.go('who')
   }
 
-  /** A tablet that was shut out, with nothing left to send, may be let in anew; what it sold stays kept here. */
+  /** Prepare a revoked tablet with nothing left to send for a new enrolment; its sales stay stored. */
   async forgetDevice() {
     if ((await unsent(this.store)) > 0 || this.behind.length > 0) return false
     for (const key of /** @type {const} */ (['device', 'chain', 'boot', 'shift', 'incarnation', 'names'])) {
@@ -191,7 +191,7 @@ export class App {
     return true
   }
 
-  /** The tablet has become another one, or keeps its records in another way: tabs that know it as it was begin anew. */
+  /** The tablet was enrolled anew, or stores its records in another way: reload tabs with the old state. */
   otherDevice() {
     this.#tabs.postMessage('device')
   }
@@ -210,18 +210,18 @@ export class App {
     return row
   }
 
-  /** How far the chain has come, and the monotonic clock: what proves later when a record was made without a network. */
+  /** Newest number of the chain and the monotonic clock: they prove later when an offline record was made. */
   async #itself() {
     const chain = await get(this.store, 'chain').catch(() => undefined)
     return chain ? `;${chain.epoch};${chain.number};${Math.round(performance.now())};${this.boot}` : ''
   }
 
-  /** What a record says of the tablet's clock. */
+  /** Return what a record states about the tablet's clock. */
   clock() {
     return { offset_ms: offset(this.line.measured, Date.now(), performance.now()), boot: this.boot }
   }
 
-  /** The true time as well as the tablet can tell. */
+  /** Return the best estimate of the true time. */
   now() {
     return Date.now() + (offset(this.line.measured, Date.now(), performance.now()) ?? 0)
   }
@@ -234,7 +234,7 @@ export class App {
     }
   }
 
-  /** Called now and then: lock a tablet left alone, load the new day's menu and what was changed in it. */
+  /** Called regularly: lock an unattended tablet, load the new day's menu and its changes. */
   async tick() {
     if (document.visibilityState === 'visible' && this.shift) void stayAwake()
     if (this.shift && Date.now() - this.#touched > IDLE) await this.#lock()
@@ -251,7 +251,7 @@ export class App {
     else await this.end('平板闲置已锁定，请重新输入口令。')
   }
 
-  /** One tablet, one cashier: who came or left in another tab came or left here. */
+  /** One cashier per tablet: a log-in or log-out in another tab counts here too. */
   async #follow() {
     const shift = (await get(this.store, 'shift')) ?? null
     if (!this.device || shift?.person.id === this.shift?.person.id) return
@@ -301,7 +301,7 @@ export class App {
     await this.refresh()
   }
 
-  /** The server lets this tablet in. */
+  /** The server accepts this tablet. */
   #known() {
     if (!this.shut) return
     this.shut = ''
@@ -338,11 +338,11 @@ export class App {
   }
 }
 
-/** What a browser says of a full disk: Chromium the second, when it closes the store over it. */
+/** Names of the errors on a full disk: Chromium gives the second when it closes the store. */
 const STORE_FAILS = ['QuotaExceededError', 'UnknownError', 'AbortError']
 
 /**
- * What to tell the cashier about a failure.
+ * Return the message to the cashier about a failure.
  * @param {unknown} error
  */
 export function sentence(error) {

@@ -10,7 +10,7 @@ import { askIdNumber } from './dialogs.js'
 /** @typedef {{text: string, kind: 'good' | 'bad'} | null} CardResult */
 
 /**
- * Give a blank card that was just scanned to an elder.
+ * Bind a blank card that was just scanned to an elder.
  * @param {App} app
  * @param {string} scan
  * @returns {Promise<CardResult>}  null: the cashier went back

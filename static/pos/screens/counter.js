@@ -1,4 +1,4 @@
-// The counter: scan, see who and what it costs, one touch to take the money, done.
+// The counter: scan, see the person and the price, take the money with one touch.
 
 import { add, change, customer, due, EMPTY, checkout, MOST, notice, priced, question, remove, titleOf } from '../model/basket.js'
 import { menuOf, minuteOfDay, periodAt, PERIODS } from '../model/meals.js'
@@ -38,7 +38,7 @@ export function counter(app) {
   }
 }
 
-/** @type {WeakMap<object, Till>} by shift: who was scanned stays at the counter while the cashier looks elsewhere */
+/** @type {WeakMap<object, Till>} by shift: scanned persons stay at the counter while the cashier opens other screens */
 const tills = new WeakMap()
 
 /** @param {App} app */
@@ -52,7 +52,7 @@ function tillOf(app) {
 class Till {
   /** @type {Basket} */
   basket = EMPTY
-  /** @type {string | null} whose meals are open to change */
+  /** @type {string | null} the person whose meals are being changed */
   opened = null
   /** whether the next meal touched is added rather than taken instead */
   adding = false
@@ -118,7 +118,7 @@ class Till {
     await this.#admit({ scan: found.digits, how })
   }
 
-  /** What was kept is on its way: say how far. */
+  /** Show how far the last stored record has been sent. */
   refresh() {
     void showLatest(this.app, this.root)
     if (this.done) void showDone(this.app, this.root, this.done)
@@ -126,7 +126,7 @@ class Till {
   }
 
   /**
-   * Someone changes what a person takes.
+   * Change what a person takes.
    * @param {string} key
    * @param {Partial<Customer>} changes
    */
@@ -294,7 +294,7 @@ class Till {
     }
   }
 
-  /** A card was scanned before the former person paid: what shall happen? */
+  /** Ask what to do with a card that was scanned before the former person paid. */
   async #settleFormer() {
     const { length } = this.basket.customers
     const former = names(this.basket.customers.map((_, n) => titleOf(this.basket, n)))

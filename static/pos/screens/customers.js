@@ -98,7 +98,7 @@ function showAmount(till, part, person, open) {
 }
 
 /**
- * What is on the tray; one usual meal needs no words while it is marked in the menu.
+ * Describe the tray; one usual meal needs no words while it is marked in the menu.
  * @param {HTMLElement} part
  * @param {QuotedSale} sale
  * @param {boolean} open

@@ -8,7 +8,7 @@ import { digitsPad, idPad, moneyPad, numberPad, pinPad } from './pad.js'
  */
 
 /**
- * One of several large buttons.
+ * Ask for one of several large buttons.
  * @template T
  * @param {Words} words
  * @param {{label: string, value: T}[]} choices
@@ -41,7 +41,7 @@ export function askPin(words) {
 }
 
 /**
- * An amount of at least `least` fen, as typed.
+ * Ask for an amount of at least `least` fen.
  * @param {Words} words
  * @param {(typed: string) => boolean} ready
  * @param {string} enter
@@ -54,7 +54,7 @@ export function askMoney(words, ready, enter) {
 }
 
 /**
- * The last digits of a transfer.
+ * Ask for the last digits of a transfer.
  * @returns {Promise<string | null>}
  */
 export function askReference() {
@@ -64,7 +64,7 @@ export function askReference() {
 }
 
 /**
- * The 18 characters of an ID number.
+ * Ask for the 18 characters of an ID number.
  * @param {Words} words
  * @param {string} enter
  * @returns {Promise<string | null>}
@@ -73,7 +73,7 @@ export function askIdNumber(words, enter) {
   return opened('dialog-pad', words, (dialog, answer) => slot(dialog, 'pad').append(idPad(enter, answer).element))
 }
 
-/** Close whatever question is open; answers whether there was one. */
+/** Close the open question; return whether there was one. */
 export function closeDialogs() {
   const open = [...document.querySelectorAll('dialog[open]')]
   for (const dialog of open) /** @type {HTMLDialogElement} */ (dialog).close()

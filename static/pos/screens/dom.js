@@ -1,7 +1,7 @@
 // The shell's templates, cloned and filled. No HTML is pieced together from strings.
 
 /**
- * A copy of the one element inside `<template id>`.
+ * Copy the one element inside `<template id>`.
  * @param {string} id
  * @returns {HTMLElement}
  */
@@ -13,7 +13,7 @@ export function clone(id) {
 }
 
 /**
- * The element that `root` names `name`.
+ * Return the element that `root` names `name`.
  * @param {ParentNode} root
  * @param {string} name
  * @returns {HTMLElement}
@@ -33,7 +33,7 @@ export function fill(root, texts) {
 }
 
 /**
- * Say something on the screen; nothing, with an empty text.
+ * Show a message on the screen; an empty text removes it.
  * @param {ParentNode} root
  * @param {string} text
  * @param {'bad' | 'good'} [kind]
@@ -72,7 +72,7 @@ export function each(into, items, template, filled) {
 }
 
 /**
- * Answer the touches of `root`'s buttons by the name in data-act.
+ * Handle touches of `root`'s buttons by the name in data-act.
  * @param {HTMLElement} root
  * @param {Record<string, (button: HTMLButtonElement) => unknown>} acts
  */

@@ -1,4 +1,4 @@
-// A checkout that is kept: what was taken, what to hand back, and how far its record has come.
+// A stored checkout: the money taken, the change, and how far its record has been sent.
 
 import { hour } from '../model/clock.js'
 import { show as yuan } from '../model/money.js'
@@ -11,7 +11,7 @@ import { fill, show, slot } from './dom.js'
 /** @import {Row, Shown} from '../model/rows.js' */
 
 /**
- * The panel after a sale; it stays until the next scan.
+ * Show the panel after a sale; it stays until the next scan.
  * @param {App} app
  * @param {HTMLElement} root
  * @param {Row} done
@@ -32,7 +32,7 @@ export async function showDone(app, root, done) {
 }
 
 /**
- * The checkout before, in one line: after a crash the cashier sees that it is kept and does not take money twice.
+ * Show the last checkout in one line: after a crash the cashier sees that it is stored and takes no money twice.
  * @param {App} app
  * @param {HTMLElement} root
  */
@@ -47,7 +47,7 @@ export async function showLatest(app, root) {
 }
 
 /**
- * What the server cannot claim of the sale just made, as soon as it says so.
+ * Show what cannot be claimed of the last sale, as soon as the server says so.
  * @param {HTMLElement} root
  * @param {Shown} shown
  */

@@ -1,4 +1,4 @@
-// A tablet that nobody knows: a one-time code lets it in, and its key is made.
+// Enrolment of a new tablet: by a one-time code; its key is made.
 
 import { makeKeys, publicPoint } from '../net/keys.js'
 import { newChain } from '../store/outbox.js'
@@ -41,7 +41,7 @@ export function enrol(app) {
 async function letIn(app, code) {
   const device = await get(app.store, 'device')
   if (device && app.unknown) return letInAgain(app, device, code)
-  if (device) return app.start() // let in meanwhile, in another tab
+  if (device) return app.start() // enrolled meanwhile, in another tab
   const keys = await keysToCome(app)
   const { tablet } = await app.ask('POST', '/api/v1/pos/tablets', { code, public_key: await publicPoint(keys) })
   await put(app.store, { device: { ...tablet, keys }, chain: newChain(tablet.id) })
@@ -51,7 +51,7 @@ async function letIn(app, code) {
 }
 
 /**
- * The server was restored to before it knew this tablet: it keeps key, id and numbers, and sends all again.
+ * Enrol again after the server was restored to an earlier time: key, id and numbers stay, all is sent again.
  * @param {App} app
  * @param {Device} device
  * @param {string} code
@@ -65,7 +65,7 @@ async function letInAgain(app, { id, keys }, code) {
 }
 
 /**
- * One key however often the code is tried, also after a reload: the server answers a repeated request alike.
+ * Keep one key for all attempts, also after a reload: the server gives a repeated request the same answer.
  * @param {App} app
  */
 async function keysToCome(app) {

@@ -1,4 +1,4 @@
-// A keypad for digits: PIN, printed number, amount. Hardware keys are left to the scanner.
+// A keypad for digits: PIN, printed number, amount. Hardware keys belong to the scanner.
 
 import { press as pressMoney } from '../model/money.js'
 import { clone, slot } from './dom.js'
@@ -42,7 +42,7 @@ export function pad(kind) {
 }
 
 /**
- * A pad with a decimal point in the place of the clearing key.
+ * Make a pad with a decimal point in place of the clear key.
  * @param {Omit<PadKind, 'press' | 'shown'>} kind
  */
 export function moneyPad(kind) {
@@ -51,7 +51,7 @@ export function moneyPad(kind) {
 }
 
 /**
- * The same pad with another key in the place of the clearing one.
+ * Make the same pad with another key in place of the clear key.
  * @template {{element: HTMLElement}} T
  * @param {T} made
  * @param {string} key
@@ -67,19 +67,19 @@ function swapped(made, key) {
 }
 
 /**
- * A pad for the 8-digit number printed on a card.
+ * Make a pad for the 8-digit number printed on a card.
  * @param {(digits: string) => unknown} entered
  */
 export const numberPad = (entered) => exactPad(8, '查卡', entered)
 
 /**
- * A pad for the 12-digit code that lets a tablet in.
+ * Make a pad for the 12-digit code that enrols a tablet.
  * @param {(digits: string) => unknown} entered
  */
 export const codePad = (entered) => exactPad(12, '启用', entered)
 
 /**
- * A pad for an ID number: 17 digits and a digit or X, which takes the place of the clearing key.
+ * Make a pad for an ID number: 17 digits and a digit or X, in place of the clear key.
  * @param {string} enter
  * @param {(number: string) => unknown} entered
  */
@@ -95,7 +95,7 @@ export function idPad(enter, entered) {
 }
 
 /**
- * A pad that hides what is typed.
+ * Make a pad that does not show the digits.
  * @param {(pin: string) => unknown} entered
  */
 export function pinPad(entered) {
@@ -109,7 +109,7 @@ export function pinPad(entered) {
 }
 
 /**
- * A pad for a few digits of any meaning.
+ * Make a pad for a few digits of any meaning.
  * @param {(digits: string) => unknown} entered
  */
 export function digitsPad(entered) {

@@ -1,4 +1,4 @@
-// The checkouts of a day on this tablet, today's first, and taking a sale back.
+// The checkouts of a day on this tablet, today's first, and the void of a sale.
 
 import { day, hour } from '../model/clock.js'
 import { show as yuan } from '../model/money.js'
@@ -61,10 +61,10 @@ function showRows(app, root, list) {
 }
 
 /**
- * How far each checkout is on its way, and what the server said of its sales.
+ * Show how far each checkout has been sent, and the server's messages about its sales.
  * @param {App} app
  * @param {HTMLElement} root
- * @param {Shown[]} list  as the rows stand
+ * @param {Shown[]} list  in their present state
  */
 function showStates(app, root, list) {
   for (const [n, part] of [...slot(root, 'rows').children].entries()) {

@@ -1,4 +1,4 @@
-// The state of this tablet, for whoever looks after it.
+// The state of this tablet, for the person who maintains it.
 
 import { askToKeep } from '../devices/storage.js'
 import { minute } from '../model/clock.js'
@@ -85,7 +85,7 @@ function clockWords(offset) {
 }
 
 /**
- * Unsent records, encrypted as they are kept, as a file that can be handed to the server by other means.
+ * Export unsent records, encrypted as stored, to a file that can be brought to the server by other means.
  * @param {App} app
  * @param {HTMLElement} root
  */

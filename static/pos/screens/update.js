@@ -1,6 +1,6 @@
 // A new version of the pages waits until nobody is in the middle of a sale.
 
-/** Whether a newer version has been fetched and waits. */
+/** Tell whether a newer version has been fetched and waits. */
 export async function updateWaits() {
   const registration = await navigator.serviceWorker?.getRegistration()
   return Boolean(registration?.waiting)

@@ -1,4 +1,4 @@
-// Taking a sale back: an own one within ten minutes alone, any other with a manager's PIN.
+// Void of a sale: an own one within ten minutes needs no approval, any other a manager's PIN.
 
 import { show as yuan } from '../model/money.js'
 import { uuid } from '../model/uuid.js'
@@ -21,7 +21,7 @@ const A_DAY = 24 * 3600 * 1000 // a clock may be set back that far between a sal
  * @param {App} app
  * @param {Shown} shown
  * @param {SaleShown} sale
- * @returns {Promise<{text: string, kind: 'good' | 'bad'} | null>}  what to tell; null: the cashier went back
+ * @returns {Promise<{text: string, kind: 'good' | 'bad'} | null>}  the message; null: the cashier went back
  */
 export async function takeBack(app, shown, sale) {
   const cashier = app.shift?.person.id
@@ -48,7 +48,7 @@ export async function takeBack(app, shown, sale) {
 }
 
 /**
- * Whether the sale was taken back meanwhile, in another tab.
+ * Tell whether the sale was voided meanwhile, in another tab.
  * @param {App} app
  * @param {Shown} shown
  * @param {SaleShown} sale
@@ -68,7 +68,7 @@ function handBack(kind, fen) {
 }
 
 /**
- * A manager who did not sell it stands by: name and PIN, asked of the server.
+ * Ask a manager other than the seller for name and PIN, checked by the server.
  * @param {App} app
  * @param {Shown} shown
  * @param {SaleShown} sale
@@ -87,7 +87,7 @@ async function approved(app, { cashier }, sale) {
 }
 
 /**
- * How the money goes back.
+ * Ask how the money is returned.
  * @param {string} title
  * @param {Tender['kind']} paid
  * @param {number} fen

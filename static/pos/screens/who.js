@@ -1,4 +1,4 @@
-// Who is at the counter: pick a name, type the PIN, and where there are several windows, pick one.
+// Log-in of a cashier: pick a name, type the PIN, and if there are several windows, pick one.
 
 import { unsentWords } from '../model/rows.js'
 import { unsent } from '../store/outbox.js'

@@ -1,4 +1,4 @@
-// What the server acknowledged, kept beside the outbox: it outlives the records, which are let go of after 45 days.
+// Numbers that the server acknowledged, stored beside the outbox: the records are deleted after 45 days.
 
 import { claim, raised } from '../model/ahead.js'
 import { asked } from './db.js'
@@ -8,7 +8,7 @@ import { asked } from './db.js'
 /** @import {Kept} from '../model/rows.js' */
 
 /**
- * What a contact tells the server of its acknowledgements, as a query; '' before there is a server.
+ * Write the acknowledged numbers as the query of a contact; '' before there is a server.
  * @param {Store} store
  * @returns {Promise<string>}
  */
@@ -27,7 +27,7 @@ export function acknowledged(store) {
 }
 
 /**
- * Within the transaction that takes down the server's answers: rows were acknowledged.
+ * Store the numbers of acknowledged rows, in the transaction that stores the server's answers.
  * @param {IDBObjectStore} settings
  * @param {Kept[]} rows
  */
@@ -38,7 +38,7 @@ export async function raise(settings, rows) {
 }
 
 /**
- * Within the transaction in which all is to be sent again: nothing is acknowledged any more, nor known to be lacking.
+ * Forget all acknowledged and missing numbers, in the transaction that marks all records to be sent again.
  * @param {IDBObjectStore} settings
  */
 export async function lower(settings) {
@@ -48,7 +48,7 @@ export async function lower(settings) {
 }
 
 /**
- * All numbers that were acknowledged: a server that does not know this tablet lacks them all.
+ * Return all acknowledged numbers: a server that does not know this tablet lacks them all.
  * @param {Store} store
  * @returns {Promise<Run[]>}
  */
@@ -61,7 +61,7 @@ export function everything(store) {
 }
 
 /**
- * How many records this tablet keeps of those that the server lacks.
+ * Count the records kept here that the server lacks.
  * @param {Store} store
  * @param {Run[]} behind
  * @returns {Promise<number>}

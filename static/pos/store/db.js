@@ -50,7 +50,7 @@ export async function openStore(name = 'canteen-pos') {
 }
 
 /**
- * The result of one request.
+ * Wait for the result of one request.
  * @template T
  * @param {IDBRequest<T>} request
  * @returns {Promise<T>}
@@ -63,7 +63,7 @@ export function asked(request) {
 }
 
 /**
- * Resolves only once the transaction is complete: with strict durability, on the disk.
+ * Wait until the transaction is complete: with strict durability, on the disk.
  * @template T
  * @param {IDBDatabase} db
  * @param {IDBTransactionMode} mode

@@ -1,9 +1,9 @@
 // The outbox. Every record is written here before anything else is done with it, and leaves only
-// when the server has acknowledged its number and 45 days have passed. Number, hash of the record
-// before and the record itself are one transaction: two tabs never give one number twice.
+// when the server has acknowledged its number and 45 days have passed. The number, the hash of the
+// record before and the record itself are one transaction: two tabs never use one number twice.
 //
-// Bodies are encrypted to the server's key before they are written; beside one stands only what the screen needs. Who
-// it was for is kept apart, for the day at most.
+// Bodies are encrypted to the server's key before they are written; beside it is only what the screen needs. The
+// eaters' names are stored apart, for the day at most.
 
 import { encrypted } from '../model/cipher.js'
 import { day } from '../model/clock.js'
@@ -20,12 +20,12 @@ import { asked } from './db.js'
 
 /**
  * @typedef {{day: string, of: Record<string, string[]>}} Names
- *   who the records of one day were for, by the records' numbers
+ *   names of the eaters of one day, by the records' numbers
  */
 
 const AT_ONCE = 100 // rows read at a time where all are gone through
 
-/** The record could not be written: it is not sold. */
+/** The record could not be written: nothing is sold. */
 export class NotKept extends Error {}
 
 /**
@@ -51,16 +51,16 @@ export async function append(store, kind, content, moment, note) {
 }
 
 /**
- * The chain of a tablet that has just been enrolled.
+ * Begin the chain of a tablet that has just been enrolled.
  * @param {string} tablet
  * @returns {Chain}
  */
 export const newChain = (tablet) => ({ tablet, epoch: 1, number: 0, hash: FIRST })
 
 /**
- * Give no number that was declared lost.
+ * Skip numbers that were declared lost.
  * @param {Store} store
- * @param {{epoch: number, first: number, last: number}[]} [lost]  a server of an earlier version does not tell
+ * @param {{epoch: number, first: number, last: number}[]} [lost]  a server of an earlier version does not send them
  */
 export function leaveLost(store, lost = []) {
   return store.run('readwrite', async (settings) => {
@@ -72,7 +72,7 @@ export function leaveLost(store, lost = []) {
 }
 
 /**
- * The records that the server has not acknowledged, oldest first.
+ * List the records that the server has not acknowledged, oldest first.
  * @param {Store} store
  * @returns {Promise<Row[]>}
  */
@@ -89,7 +89,7 @@ export function unsent(store) {
 }
 
 /**
- * The records made since `from`, oldest first.
+ * List the records made since `from`, oldest first.
  * @param {Store} store
  * @param {number} from
  * @returns {Promise<Row[]>}
@@ -101,7 +101,7 @@ export function since(store, from) {
 }
 
 /**
- * The checkout made last, if there is one: the last by number, since a clock may be set back between two.
+ * Find the last checkout, if there is one: by number, since a clock may be set back between two.
  * @param {Store} store
  * @returns {Promise<Row | undefined>}
  */
@@ -119,7 +119,7 @@ export function newest(store) {
 }
 
 /**
- * The row as it stands now.
+ * Read the present row.
  * @param {Store} store
  * @param {{tablet: string, epoch: number, number: number}} row
  * @returns {Promise<Row | undefined>}
@@ -133,7 +133,7 @@ export function find(store, row) {
 }
 
 /**
- * The records that a person must look at.
+ * List the records that a person must look at.
  * @param {Store} store
  * @returns {Promise<Row[]>}
  */
@@ -144,7 +144,7 @@ export function quarantined(store) {
 }
 
 /**
- * Hand in again what the server set aside: it may be able to read it now.
+ * Send quarantined records again: the server may be able to read them now.
  * @param {Store} store
  */
 export function again(store) {
@@ -157,7 +157,7 @@ export function again(store) {
 
 /**
  * Encrypt every record that is still in clear: those of an earlier version, and those made before the key was known.
- * Hashes and the chain stay as they are, so that the server takes each as the one it was.
+ * Hashes and the chain stay the same, so that the server recognises each record.
  * @param {Store} store
  * @param {() => void} begin  called once in a tablet's life, before the first: tabs that run an earlier version cannot
  *   read such records, and one that sends would stop at them
@@ -181,9 +181,9 @@ export async function encryptKept(store, begin) {
 }
 
 /**
- * Let go of who the records were for: of days gone by, or all.
+ * Delete the names of the eaters: of past days, or all.
  * @param {Store} store
- * @param {string} [today]  whose names stay
+ * @param {string} [today]  the day the day whose names stay
  */
 export function dropNames(store, today) {
   return store.run('readwrite', async (settings) => {
@@ -194,7 +194,7 @@ export function dropNames(store, today) {
 }
 
 /**
- * Take note of the server's answers; a record that it did not name stays as it is.
+ * Store the server's answers; a record that it did not name stays unchanged.
  * @param {Store} store
  * @param {Row[]} sent
  * @param {Answer[]} results
@@ -207,7 +207,7 @@ export async function settle(store, sent, results, now) {
     const rows = []
     for (const row of sent) {
       const answer = answers.get(idOf(row))
-      const held = answer && (await asked(outbox.get(keyOf(row)))) // as it stands now: it may have been encrypted meanwhile
+      const held = answer && (await asked(outbox.get(keyOf(row)))) // read again: it may have been encrypted meanwhile
       if (held) rows.push(answered(held, answer, now))
     }
     for (const row of rows) outbox.put(row)
@@ -216,7 +216,7 @@ export async function settle(store, sent, results, now) {
 }
 
 /**
- * The server would not read this record at all: say so beside it, keep it, let the others pass.
+ * Note that the server refused to read this record; it is kept, and the others are sent.
  * @param {Store} store
  * @param {Row} row
  * @param {string} message
@@ -230,7 +230,7 @@ export function mark(store, row, message) {
 }
 
 /**
- * Another installation answers, or one restored from a backup: all that is kept is sent again (P33).
+ * Mark all stored records to be sent again: another installation answers, or one restored from a backup (P33).
  * @param {Store} store
  * @param {string} incarnation
  * @returns {Promise<boolean>}  whether it changed
@@ -250,7 +250,7 @@ export function metIncarnation(store, incarnation) {
 }
 
 /**
- * Let go of what was acknowledged more than 45 days ago.
+ * Delete what was acknowledged more than 45 days ago.
  * @param {Store} store
  * @param {number} now
  */
@@ -265,7 +265,7 @@ export function sweep(store, now) {
 }
 
 /**
- * The chain's head, and the key to which the server wants records encrypted, if it has said.
+ * Read the chain's head, and the server's key for encrypting records, if it is known.
  * @param {Store} store
  * @returns {Promise<{head: Chain, to: RecordKey | undefined}>}
  */
@@ -279,7 +279,7 @@ async function chainHead(store) {
 }
 
 /**
- * Write the record and move the chain on, unless another tab has moved it since `head` was read.
+ * Write the record and advance the chain, unless another tab has advanced it since `head` was read.
  * @param {Store} store
  * @param {Chain} head
  * @param {Kept} row
@@ -302,7 +302,7 @@ function placed(store, head, row, titles) {
 }
 
 /**
- * The rows with the names that are still kept.
+ * Return the rows with the names that are still stored.
  * @param {IDBObjectStore} settings
  * @param {Kept[]} rows
  * @returns {Promise<Row[]>}
@@ -314,7 +314,7 @@ async function named(settings, rows) {
 }
 
 /**
- * The next rows after a key.
+ * Read the next rows after a key.
  * @param {Store} store
  * @param {IDBValidKey} after
  * @returns {Promise<Kept[]>}
@@ -325,7 +325,7 @@ function some(store, after) {
 }
 
 /**
- * Whether a row holds what only the server should read: a body in clear, or, from an earlier version, names.
+ * Tell whether a row contains what only the server should read: a body in clear, or, from an earlier version, names.
  * @param {Kept} row
  */
 const inClear = (row) => row.envelope.cipher === 'none' || 'titles' in row

@@ -1,4 +1,4 @@
-// What a tablet remembers besides its records: who it is, its key, the chain's head, what was loaded last.
+// Data of a tablet besides its records: its identity, its key, the chain's head, what was loaded last.
 
 import { asked } from './db.js'
 
