@@ -6,6 +6,7 @@ Areas form a dated tree (province > city > district > street > community); a fun
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -328,11 +329,18 @@ def path(session: Session, area_id: str, day: date) -> list[str]:
 
 def below(session: Session, area_id: str, day: date) -> set[str]:
     """Return `area_id` and every area under it on `day`."""
+    return below_all(session, [area_id], day)
+
+
+def below_all(session: Session, area_ids: Iterable[str], day: date) -> set[str]:
+    """Return these areas and every area under any of them on `day`."""
+    if not (waiting := list(area_ids)):
+        return set()
     children: dict[str, list[str]] = {}
     for child, parents in _parents(session, day).items():
         for parent in parents:
             children.setdefault(parent, []).append(child)
-    found, waiting = set[str](), [area_id]
+    found = set[str]()
     while waiting:
         current = waiting.pop()
         if current not in found:

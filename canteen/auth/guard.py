@@ -6,9 +6,10 @@ it. `scope(permission)` is the one function that limits every query to the calle
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 import structlog
 from flask import Flask, current_app, g, redirect, request, url_for
@@ -88,6 +89,7 @@ class Permission(StrEnum):
 
 P = Permission
 READING = frozenset({p for p in P if p.startswith("see_")} | {P.EXPORT}) - {P.SEE_ID_NUMBERS}
+READS: Final = frozenset({"GET", "HEAD"})
 _COUNTER = frozenset({P.SELL, P.VOID_OWN, P.CARD_COUNTER})
 _BUREAU = frozenset(
     {P.SEE_CLAIMS, P.SEE_SALES, P.SEE_ELDERS, P.SEE_CARDS, P.SEE_PLACES, P.SEE_RULEBOOKS, P.SEE_TABLETS, P.EXPORT}
@@ -130,6 +132,7 @@ class Scope:
     nodes: frozenset[tuple[str, str]]  # (kind, id)
     _areas: set[str] | None = field(default=None, repr=False)
     _canteens: set[str] | None = field(default=None, repr=False)
+    _contracts: set[str] | None = field(default=None, repr=False)
 
     def __bool__(self) -> bool:
         return bool(self.nodes)
@@ -137,19 +140,19 @@ class Scope:
     def areas(self, session: Session) -> set[str]:
         """Return the codes of all areas covered, from the area nodes down."""
         if self._areas is None:
-            today = clock.today()
-            self._areas = set[str]().union(*(places.below(session, area, today) for area in self._ids("area")))
+            self._areas = places.below_all(session, self._ids("area"), clock.today())
         return self._areas
 
     def canteens(self, session: Session) -> set[str]:
         """Return the ids of the canteens covered: named, in a covered area, or run today by a covered operator."""
         if self._canteens is None:
-            within = select(Canteen.id).where(Canteen.area_id.in_(self.areas(session)))
-            run = select(Contract.canteen_id).where(
-                Contract.operator_id.in_(self._ids("operator")), places.valid_on(Contract, clock.today())
-            )
-            found = set(session.execute(within).scalars()) | set(session.execute(run).scalars())
-            self._canteens = found | self._ids("canteen")
+            found = self._ids("canteen")
+            if areas := self.areas(session):
+                found |= set(session.execute(select(Canteen.id).where(Canteen.area_id.in_(areas))).scalars())
+            if operators := self._ids("operator"):
+                run = select(Contract.canteen_id).where(Contract.operator_id.in_(operators))
+                found |= set(session.execute(run.where(places.valid_on(Contract, clock.today()))).scalars())
+            self._canteens = found
         return self._canteens
 
     def within(self, session: Session) -> frozenset[str] | None:
@@ -159,11 +162,18 @@ class Scope:
 
     def contracts(self, session: Session) -> set[str]:
         """Return the ids of the contracts covered: an operator sees its own, also ended ones, never its successor's."""
-        there = self.areas(session)
-        of_places = select(Contract.id).join(Canteen, Canteen.id == Contract.canteen_id)
-        of_places = of_places.where(Canteen.area_id.in_(there) | Canteen.id.in_(self._ids("canteen")))
-        own = select(Contract.id).where(Contract.operator_id.in_(self._ids("operator")))
-        return set(session.execute(of_places).scalars()) | set(session.execute(own).scalars())
+        if self._contracts is None:
+            there, named, operators = self.areas(session), self._ids("canteen"), self._ids("operator")
+            found = set[str]()
+            if there or named:
+                of_places = select(Contract.id).join(Canteen, Canteen.id == Contract.canteen_id)
+                of_places = of_places.where(Canteen.area_id.in_(there) | Canteen.id.in_(named))
+                found |= set(session.execute(of_places).scalars())
+            if operators:
+                own = select(Contract.id).where(Contract.operator_id.in_(operators))
+                found |= set(session.execute(own).scalars())
+            self._contracts = found
+        return self._contracts
 
     def covers(self, canteen_id: str) -> bool:
         named = ("canteen", canteen_id) in self.nodes  # the cashier's case, at every quote: no look into the tree
@@ -197,8 +207,16 @@ class Scope:
 
 def live_grants(session: Session, person_id: str) -> list[Grant]:
     """Return the grants in force now, read from the table at this very request."""
-    query = select(Grant).where(Grant.person_id == person_id, Grant.ended_at.is_(None)).order_by(Grant.id)
-    return list(session.execute(query).scalars())
+    return live_grants_of(session, [person_id])[person_id]
+
+
+def live_grants_of(session: Session, person_ids: Sequence[str]) -> dict[str, list[Grant]]:
+    """Return the same of many people, by person; an empty list for who has none."""
+    found: dict[str, list[Grant]] = {person_id: [] for person_id in person_ids}
+    query = select(Grant).where(Grant.person_id.in_(person_ids), Grant.ended_at.is_(None)).order_by(Grant.id)
+    for grant in session.execute(query).scalars():
+        found[grant.person_id].append(grant)
+    return found
 
 
 def permissions_of(roles: Iterable[str]) -> frozenset[Permission]:
@@ -219,8 +237,15 @@ def scope_of(session: Session, person_id: str, permission: str) -> Scope:
 
 
 def scope(permission: str) -> Scope:
-    """Return the places where the caller of this request has a permission; empty when nowhere."""
-    return _scope(_grants(), permission)
+    """Return the places where the caller of this request has a permission; empty when nowhere.
+
+    A request that only reads looks up what a set of nodes covers once, whatever permissions it asks for.
+    """
+    where = _scope(_grants(), permission)
+    if request.method not in READS:
+        return where
+    scopes: dict[frozenset[tuple[str, str]], Scope] = g.setdefault("scopes", {})
+    return scopes.setdefault(where.nodes, where)
 
 
 def may(permission: str, canteen_id: str | None = None) -> bool:
@@ -274,7 +299,7 @@ def refuse_undoored(app: Flask) -> None:
 
 def enforce() -> ResponseReturnValue | None:
     """Find the caller and check their right, before any view, schema or body is looked at."""
-    g.person, g.tablet, g.csrf, g.grants = None, None, None, None
+    g.person, g.tablet, g.csrf, g.grants, g.scopes = None, None, None, None, {}
     if request.url_rule is None or request.endpoint is None or request.method == "OPTIONS":
         return None  # the error pages answer 404 and 405; OPTIONS lists only the methods
     door = door_of(current_app, request.endpoint, request.method if request.method != "HEAD" else "GET")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from flask import Blueprint, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -179,7 +178,9 @@ def people_list() -> ResponseReturnValue:
     session, search = db.session(), request.args.get("q", "")
     scopes, every = _looking()
     found = people.listed(session, scopes, every=every, search=search)
-    rows = [(person, _shown(session, guard.live_grants(session, person.id))) for person in found]
+    grants = guard.live_grants_of(session, [person.id for person in found])
+    shown = dict(_shown(session, [grant for some in grants.values() for grant in some]))
+    rows = [(person, [(grant, shown[grant]) for grant in grants[person.id]]) for person in found]
     full = len(found) == people.LISTED
     return render_template("auth/people.html", rows=rows, search=search, full=full, makes=_makes())
 
@@ -255,7 +256,8 @@ def _person_page(person_id: str, refusal: Refusal | None = None) -> ResponseRetu
     scopes, every = _looking()
     shown = people.seen(session, person_id, scopes, every=every)
     reach = Reach.of(session, g.person.id)
-    given = session.execute(select(Grant).where(Grant.person_id == person_id).order_by(Grant.id.desc())).scalars()
+    query = select(Grant).where(Grant.person_id == person_id).order_by(Grant.id.desc())
+    given = list(session.execute(query).scalars())
     grants = [
         (*row, reach.grants(session, row[0].role, row[0].node_kind, row[0].node_id)) for row in _shown(session, given)
     ]
@@ -322,8 +324,9 @@ def _makes() -> bool:
     return guard.may(Permission.PEOPLE) or guard.may(Permission.STAFF)
 
 
-def _shown(session: Session, grants: Any) -> list[tuple[Grant, str]]:
-    return [(grant, people.node_name(session, grant.node_kind, grant.node_id)) for grant in grants]
+def _shown(session: Session, grants: Sequence[Grant]) -> list[tuple[Grant, str]]:
+    names = people.node_names(session, {(grant.node_kind, grant.node_id) for grant in grants})
+    return [(grant, names[grant.node_kind, grant.node_id]) for grant in grants]
 
 
 def _names(session: Session, ids: Iterable[str | None]) -> dict[str, str]:

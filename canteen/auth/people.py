@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy import ColumnElement, and_, exists, false, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from canteen import clock, events
+from canteen import clock, events, places
 from canteen.auth import change_requests, guard, pins, sessions
 from canteen.auth.change_requests import RequestLine
 from canteen.auth.guard import NotCovered, Permission, Scope
@@ -24,7 +24,7 @@ from canteen.auth.models import NODES, ROLES, Grant, Person
 from canteen.auth.reach import SYSTEM, Reach
 from canteen.db import transaction
 from canteen.errors import Conflict, Forbidden, Invalid, Missing
-from canteen.places import Area, Canteen, Operator
+from canteen.places import Area, Canteen, Contract, Operator
 from canteen.web.security import settings
 
 DEMO = "demo-"  # production does not start while such an account can log in
@@ -332,27 +332,33 @@ def find(session: Session, login: str) -> Person:
 
 def working_at(session: Session, canteen_id: str, permission: Permission) -> list[Person]:
     """Return, by name, those who have a permission at a canteen, can enter by PIN, and are not shut out."""
-    roles = guard.roles_with(permission)
-    rows = session.execute(
-        select(Person.id, Grant.node_kind, Grant.node_id)
-        .join(Grant, Grant.person_id == Person.id)
-        .where(Person.disabled_at.is_(None), Person.pin_hash.is_not(None))
-        .where(Grant.ended_at.is_(None), Grant.role.in_(roles))
+    there = places.canteen(session, canteen_id)
+    today = clock.today()
+    run = select(Contract.operator_id).where(Contract.canteen_id == canteen_id, places.valid_on(Contract, today))
+    covering = or_(
+        (Grant.node_kind == "canteen") & (Grant.node_id == canteen_id),
+        (Grant.node_kind == "area") & Grant.node_id.in_(places.path(session, there.area_id, today)),
+        (Grant.node_kind == "operator") & Grant.node_id.in_(run),
     )
-    nodes: dict[tuple[str, str], set[str]] = {}
-    for person_id, kind, node_id in rows:
-        nodes.setdefault((kind, node_id), set()).add(person_id)
-    covering = [ids for node, ids in nodes.items() if canteen_id in Scope(frozenset({node})).canteens(session)]
-    found = set[str]().union(*covering)
-    return sorted(session.execute(select(Person).where(Person.id.in_(found))).scalars(), key=lambda one: one.name)
+    holding = select(Grant.person_id).where(Grant.ended_at.is_(None), Grant.role.in_(guard.roles_with(permission)))
+    able = Person.disabled_at.is_(None) & Person.pin_hash.is_not(None)
+    query = select(Person).where(able, Person.id.in_(holding.where(covering)))
+    return sorted(session.execute(query).scalars(), key=lambda one: one.name)
 
 
 def node_name(session: Session, kind: str, node_id: str) -> str:
     """Return the name of a node; its id when it is gone."""
-    if kind not in _KINDS:
-        return node_id
-    name = session.execute(select(_KINDS[kind].name).where(_KINDS[kind].id == node_id)).scalar_one_or_none()
-    return name or node_id
+    return node_names(session, [(kind, node_id)])[kind, node_id]
+
+
+def node_names(session: Session, nodes: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return the name of each of these nodes (kind, id); its id when it is gone."""
+    found = {node: node[1] for node in nodes}
+    for kind, model in _KINDS.items():
+        if ids := {node_id for of_kind, node_id in nodes if of_kind == kind}:
+            rows = session.execute(select(model.id, model.name).where(model.id.in_(ids)))
+            found |= {(kind, node_id): name for node_id, name in rows if name}
+    return found
 
 
 def _grant(session: Session, person_id: str, role: str, kind: str, node_id: str, by: str) -> bool:
