@@ -93,14 +93,15 @@ def measure(app: Flask, rounds: int) -> dict[str, Any]:
 
 def _page(clients: dict[str, FlaskClient], path: str, rounds: int, counting: Counting) -> dict[str, Any] | None:
     for role, client in clients.items():
-        if client.get(path).status_code != 200:
-            continue
+        with client.get(path, buffered=True) as answer:
+            if answer.status_code != 200:
+                continue
         took, busy, statements = list[float](), list[float](), list[int]()
         for _ in range(rounds):
             if sum(took) > LONGEST:
                 break
             counted, began, cpu = counting.count, time.perf_counter(), time.process_time()
-            client.get(path)
+            client.get(path, buffered=True).close()
             took.append((time.perf_counter() - began) * 1000)
             busy.append((time.process_time() - cpu) * 1000)
             statements.append(counting.count - counted)

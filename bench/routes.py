@@ -44,7 +44,7 @@ EXAMPLES = {
         "SELECT c.number, l.n FROM claim_line l JOIN claim c ON c.id = l.claim_id ORDER BY l.meals DESC, c.id, l.n"
     ),
     "/desk/meals/<uuid:sale>": "SELECT id FROM sale ORDER BY arrival DESC",
-    "/desk/claims/<number>/findings/<int:finding>/regrant": (
+    "/desk/claims/<number>/findings/<int:finding>/reallocation": (
         "SELECT c.number, f.id FROM finding f JOIN claim c ON c.period_id = f.period_id"
         " WHERE f.sale_id IS NOT NULL ORDER BY f.id"
     ),

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import uuid
-from collections.abc import Iterator
-from concurrent.futures import Executor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,10 +14,7 @@ from sqlalchemy import func, select
 from canteen import clock, config
 from canteen.auth.models import Person
 from canteen.commands import demo as command
-from canteen.config import Config
-from canteen.db import db
 from canteen.demo import calendar, database, elders, greeting, plants
-from canteen.demo.builder import Size, build
 from canteen.demo.database import AlreadyBuilding, NoDemoInProduction, NotADemo
 from canteen.demo.sites import SITES
 from canteen.events import breaks
@@ -35,48 +28,9 @@ from canteen.ruledesk.simulation import simulation_jobs
 from canteen.settlement.audit import verify
 from canteen.settlement.claims import claims
 from canteen.settlement.models import Claim, ClaimLine, Finding, Payout, PayoutCheck
-from tests.rigs import postgres
+from tests.demo.conftest import SEED, SIZE, TODAY, City
 
-SEED, TODAY = 11, date(2026, 11, 22)
-SIZE = Size(elders=300, meals=240)
 STORY = calendar.story(TODAY)
-
-
-@dataclass(frozen=True)
-class City:
-    config: Config
-    cards: Path
-
-    @contextmanager
-    def opened(self) -> Iterator[Any]:
-        with database.opened(self.config):
-            yield db.session()
-            db.session.rollback()
-
-
-def _made(url: str | None, folder: Path) -> City:
-    env = {"CANTEEN_DATA": str(folder)} | ({"CANTEEN_DATABASE_URL": url} if url else {})
-    settings = replace(config.from_environment(env), demo=True)
-    with database.building(settings):
-        build(SEED, TODAY, folder / "cards.pdf", SIZE, lambda _: None)
-    return City(settings, folder / "cards.pdf")
-
-
-@pytest.fixture(scope="module")
-def cities(
-    postgres_server: postgres.Server, dropping: Executor, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, City]]:
-    """The same city twice, built apart: on SQLite and on PostgreSQL."""
-    name = f"canteen_test_{os.getpid()}_demo_{uuid.uuid4().hex[:8]}"
-    postgres_server.create(name, "template0")
-    urls = {"sqlite": None, "postgres": postgres_server.url(name)}
-    yield {kind: _made(url, tmp_path_factory.mktemp(kind)) for kind, url in urls.items()}
-    dropping.submit(postgres_server.drop, name)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def city(request: pytest.FixtureRequest, cities: dict[str, City]) -> City:
-    return cities[request.param]
 
 
 def _figures(session: Any) -> dict[str, list[tuple[Any, ...]]]:

@@ -1,0 +1,117 @@
+"""How many statements each page asks of the database: what a page may cost does not grow with what it shows."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event, select, text
+from werkzeug.routing import Rule
+
+from bench import routes
+from canteen import clock
+from canteen.auth import sessions, tablets
+from canteen.auth.models import Person, Tablet
+from canteen.db import db, transaction
+from canteen.demo import database
+from tests.demo.conftest import TODAY, City
+
+LIMIT = 25
+OVER = {
+    "/desk/canteen/day": 31,
+    "/desk/claims/<number>": 38,
+    "/desk/claims/<number>/export.xlsx": 64,
+    "/desk/claims/<number>/findings/<int:finding>/reallocation": 43,
+    "/desk/claims/<number>/lines/<int:n>": 34,
+    "/desk/meals/<uuid:sale>": 38,
+    "/desk/ruledesk/drafts/<int:number>": 28,
+}
+"""Pages still over the limit, and what they ask at most: a figure here may only fall, and then leave."""
+ADDRESSES = 6  # of one route
+ROLES = ("manager-a", "street", "finance-1", "admin", "auditor", "it")
+
+
+@pytest.fixture
+def app(city_on_sqlite: City, tmp_path: Path) -> Iterator[Flask]:
+    """The city in a copy of its own: to look at a page notes when its reader was last seen."""
+    url = f"sqlite:///{shutil.copy(city_on_sqlite.config.data_dir / 'canteen.db', tmp_path)}"
+    with (
+        clock.at(clock.instant(TODAY, 9 * 60)),
+        database.opened(replace(city_on_sqlite.config, database_url=url)) as app,
+    ):
+        yield app
+
+
+@pytest.fixture
+def asked(app: Flask) -> list[str]:
+    """The statements that reach the database, as they do; that a transaction begins is none of the page's doing."""
+    found: list[str] = []
+
+    def listen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if not statement.startswith("BEGIN"):
+            found.append(statement)
+
+    event.listen(db.engine, "before_cursor_execute", listen)
+    return found
+
+
+def test_no_page_asks_the_database_more_than_25_times(
+    app: Flask, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tablet = db.session.execute(select(Tablet.id)).scalars().first()
+    monkeypatch.setattr(tablets, "verify", lambda session, *_, **__: session.get(Tablet, tablet))
+    readers, found = _readers(app), dict[str, int]()
+    for rule in routes.reading(app):
+        addresses = routes.addresses(app, rule, _rows, ADDRESSES)
+        counts = [_most(asked, reader, addresses) for reader in readers.values()]
+        if (most := max(counts)) > LIMIT or rule.rule in OVER:
+            found[rule.rule] = most
+    assert {rule: count for rule, count in found.items() if count > OVER.get(rule, LIMIT)} == {}
+    assert {rule: count for rule, count in found.items() if count <= LIMIT} == {}, "take these off the list"
+
+
+def test_a_route_with_arguments_must_be_listed(app: Flask) -> None:
+    app.url_map.add(Rule("/desk/new/<int:number>", endpoint="new", methods=["GET"]))
+    with pytest.raises(routes.Unlisted, match="/desk/new/<int:number>"):
+        list(routes.reading(app))
+
+
+def test_every_address_listed_is_of_a_route_that_there_is(app: Flask) -> None:
+    assert set(routes.EXAMPLES) <= {rule.rule for rule in routes.reading(app)}
+
+
+def _readers(app: Flask) -> dict[str, FlaskClient]:
+    """A browser for each role, logged in, and one that nobody is logged in to."""
+    found = {"": app.test_client()}
+    for role in ROLES:
+        with transaction() as session:
+            person = session.execute(select(Person.id).where(Person.login == f"demo-{role}")).scalar_one()
+            token = sessions.start(session, person)
+        found[role] = app.test_client()
+        found[role].set_cookie("desk", token)
+    return found
+
+
+def _most(asked: list[str], reader: FlaskClient, addresses: Sequence[str]) -> int:
+    """The most statements that one of these addresses took, each seen twice: the first fills what is kept."""
+    counts = [0]
+    for address in addresses:
+        for _ in range(2):
+            db.session.rollback()
+            asked.clear()
+            with reader.get(address, buffered=True) as answer:
+                assert answer.status_code < 500
+        counts.append(len(asked))
+    return max(counts)
+
+
+def _rows(statement: str) -> Sequence[Sequence[Any]]:
+    rows = [tuple(row) for row in db.session.execute(text(statement)).all()]
+    db.session.rollback()
+    return rows
