@@ -13,6 +13,7 @@ DOCS = ROOT / "docs"
 CODE = (".py", ".js", ".html", ".css")
 CITED = re.compile(r"\b(decision|ruling)s? (\d+(?:(?:, | and |, and )\d+)*)")
 PROMISE = re.compile(r"\bP(\d{1,2})\b")
+LONGEST = 60  # characters of a test's name: enough to say one rule, and a report shows it on one line
 NAMED = re.compile(r"`((?:canteen|tests|static|templates|migrations|tools|bench|docs|requirements)/[\w./-]*\w/?)`")
 
 
@@ -69,3 +70,13 @@ def test_a_citation_of_nothing_is_seen(tmp_path: Path):
     lost.write_text(" ".join(["# decision", "9999; rulings", "12, 999; P" + "77"]), encoding="utf-8")
 
     assert citations(lost) - known() == {"decision 9999", "ruling 999", "promise 77"}
+
+
+def test_every_test_is_named_in_sixty_characters():
+    long = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in tracked(".py")
+        for name in re.findall(r"^\s*(?:async )?def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        if len(name) > LONGEST
+    ]
+    assert not long
