@@ -8,7 +8,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import pytest
 from flask import Flask
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -81,22 +80,6 @@ def test_a_settled_month_s_file_is_the_same_after_every_rename(town: Town, tmp_p
 
     assert exported(claim_id, tmp_path) == before
     assert verify.period(town.claim("2026-01").period_id).differences == ()
-
-
-def test_a_month_closed_before_names_were_stated_keeps_them_too(
-    town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as old:
-        old.setattr(statement, "VERSION", 1)
-        claim_id = close_january(town)
-    stored = town.session.execute(select(Statement.body)).scalar_one()
-    assert "names" not in json.loads(stored)
-    assert statement.body(close.compute(town.claim("2026-01").period_id)) == stored
-    before = exported(claim_id, tmp_path)
-
-    rename_everything(town)
-
-    assert exported(claim_id, tmp_path) == before
 
 
 def test_the_statement_names_who_it_is_of_under_its_hash(town: Town) -> None:

@@ -14,7 +14,7 @@ FIGURES = Figures(
     contract="k1", district="220104", first=date(2026, 10, 1), last=date(2026, 10, 31), cut=Cut(9, 90, 3, 30),
     lines=statement.numbered({Key("meals", "city", "2026-10"): (2, 1, 1000)}), totals={"meals": 2}, excluded={"limit": 500},
     tenders={"cash": 1400}, sales=2, sales_hash="ab", rulebooks=("b1",), silent=("t1",),
-    findings=(Finding("clock", "sale:s1", "s1", 500, {"skew_ms": 400000}),),
+    findings=(Finding("clock", "sale:s1", "s1", 500, {"skew_ms": 400000}),), names={},
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Check verdicts older than the lesser per fund by the rule that was in force when they were given."""
+"""Check what was written of a period, one against the other: statement, claim, lines, counts and findings."""
 
 from __future__ import annotations
 
@@ -64,15 +64,13 @@ def differences(row: Period, cut: Cut, counted: Counted) -> Iterator[Difference]
 
 
 def _names(row: Period, cut: Cut, body: str) -> Iterator[Difference]:
-    """Compare the names in the statement with those in force at the cut-off; statements before version 2 carry none."""
+    """Compare the names in the statement with those in force at the cut-off."""
     stated = json.loads(body)
-    if "names" not in stated:
-        return
     asked = parties.PartiesAt(
         row.contract_id, row.district_id, cut.facts, stated["rulebooks"], stated["names"]["funds"]
     )
     with keyset.reader() as session:
-        again = parties.at(session, [asked])[0].document()
+        again = parties.at(session, asked).document()
     if again != stated["names"]:
         yield Difference("names", f"period:{row.id}", statement.canonical(stated["names"]), statement.canonical(again))
 

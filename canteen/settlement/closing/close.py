@@ -85,7 +85,6 @@ def _flip(contract_id: str, day: date, by: str) -> tuple[int, bool]:
             "to": period.to_day.isoformat(),
             "records": session.execute(select(func.coalesce(func.max(Record.id), 0))).scalar_one(),
             "silent": _silent(session, period),
-            "statement": statement.VERSION,
         }
         events.record(session, CLOSED, f"period:{period.id}", by=by, body=body)
         return period.id, True
@@ -187,14 +186,12 @@ def compute(period_id: int) -> Figures:
     )
 
 
-def _named(period: Period, cut: Cut, counts: Counts, lines: tuple[statement.Line, ...]) -> dict[str, Any] | None:
-    """Return the statement's parties and names of funds, as of the flip; None where the flip is older than that."""
-    if int(_flipped(period.id)[1].get("statement", 1)) == 1:
-        return None
+def _named(period: Period, cut: Cut, counts: Counts, lines: tuple[statement.Line, ...]) -> dict[str, Any]:
+    """Return the statement's parties and names of funds, as of the flip."""
     funds = {line.key.fund for line in lines} | set(claim_lines.funds(period))
     asked = parties.PartiesAt(period.contract_id, period.district_id, cut.facts, counts.rulebooks, funds)
     with reader() as session:
-        return parties.at(session, [asked])[0].document()
+        return parties.at(session, asked).document()
 
 
 def _arrived() -> None:

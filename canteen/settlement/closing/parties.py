@@ -1,8 +1,4 @@
-"""Read who a claim is of, who is paid and what its funds are called, as of the close.
-
-The names are in the statement, under its hash. Statements older than that get the names as they were at their
-cut, which change no more either (see `canteen.names`).
-"""
+"""Read who a claim is of, who is paid and what its funds are called, as of the close: in the statement, under its hash."""
 
 from __future__ import annotations
 
@@ -49,7 +45,7 @@ class Parties:
 
 @dataclass(frozen=True, slots=True)
 class PartiesAt:
-    """A request for the names of a contract's parties as of event `facts`, and of these funds (None: of all).
+    """A request for the names of a contract's parties as of event `facts`, and of these funds.
 
     rulebooks  hashes of the joined rulebooks that the period's meals were sold under: what they call a fund holds
     """
@@ -57,55 +53,33 @@ class PartiesAt:
     contract_id: str
     district_id: str
     facts: int
-    rulebooks: Collection[str] = ()
-    funds: Collection[str] | None = None
+    rulebooks: Collection[str]
+    funds: Collection[str]
 
 
 def of_claims(session: Session, claim_ids: Collection[int]) -> dict[int, Parties]:
     """Read the parties of each claim, as its statement names them. Leaves the read open."""
-    stated = keyset.json_of(Statement.body)
-    query = (
-        select(
-            Claim.id, Claim.contract_id, Claim.district_id, Statement.facts_at, stated["names"], stated["rulebooks"]
-        )
-        .join(Statement, Statement.period_id == Claim.period_id)
-        .where(Claim.id.in_(claim_ids))
-    )  # fmt: skip
-    rows = session.execute(query).all()
-    found = {claim: Parties(**stated_names) for claim, _, _, _, stated_names, _ in rows if stated_names}
-    older = [(row[0], PartiesAt(row[1], row[2], row[3], row[5])) for row in rows if not row[4]]
-    return found | dict(zip((claim for claim, _ in older), at(session, [asked for _, asked in older]), strict=True))
+    query = select(Claim.id, keyset.json_of(Statement.body)["names"])
+    query = query.join(Statement, Statement.period_id == Claim.period_id).where(Claim.id.in_(claim_ids))
+    return {claim: Parties(**stated) for claim, stated in session.execute(query)}
 
 
-def at(session: Session, asked: Sequence[PartiesAt]) -> list[Parties]:
-    """Read the parties as they were at an event, of each that is asked for."""
-    if not asked:
-        return []
-    query = select(Contract.id, Contract.canteen_id, Contract.operator_id, Contract.payee_id)
-    of = {row[0]: row for row in session.execute(query.where(Contract.id.in_({one.contract_id for one in asked})))}
-    canteens = names.of(session, "canteen", {canteen for _, canteen, _, _ in of.values()})
-    operators = names.of(session, "operator", {operator for _, _, operator, _ in of.values()})
-    payees = names.of(session, "payee", {payee for _, _, _, payee in of.values()})
-    districts = names.of(session, "area", {one.district_id for one in asked})
-    funds, found = Funds(session), []
-    for one in asked:
-        _, canteen, operator, payee = of[one.contract_id]
-        paid = payees.entry(payee, one.facts)
-        assert paid is not None
-        called = funds.at(one.facts) | _fund_names_of(session, one.rulebooks)
-        wanted = called if one.funds is None else {fund: called.get(fund, fund) for fund in one.funds}
-        found.append(
-            Parties(
-                canteen=canteens.at(canteen, one.facts),
-                operator=operators.at(operator, one.facts),
-                district=districts.at(one.district_id, one.facts),
-                payee=paid.name,
-                bank=paid.bank,
-                account_tail=paid.account_tail,
-                funds=dict(sorted(wanted.items())),
-            )
-        )
-    return found
+def at(session: Session, asked: PartiesAt) -> Parties:
+    """Read the parties as they were at an event."""
+    query = select(Contract.canteen_id, Contract.operator_id, Contract.payee_id)
+    canteen, operator, payee = session.execute(query.where(Contract.id == asked.contract_id)).one()
+    paid = names.of(session, "payee", [payee]).entry(payee, asked.facts)
+    assert paid is not None
+    called = Funds(session).at(asked.facts) | _fund_names_of(session, asked.rulebooks)
+    return Parties(
+        canteen=names.of(session, "canteen", [canteen]).at(canteen, asked.facts),
+        operator=names.of(session, "operator", [operator]).at(operator, asked.facts),
+        district=names.of(session, "area", [asked.district_id]).at(asked.district_id, asked.facts),
+        payee=paid.name,
+        bank=paid.bank,
+        account_tail=paid.account_tail,
+        funds={fund: called.get(fund, fund) for fund in sorted(asked.funds)},
+    )
 
 
 class Funds:

@@ -13,7 +13,7 @@ from canteen.money import Fen
 from canteen.settlement.closing.checks import Finding
 
 KINDS = ("meals", "supplement", "adjustment", "released", "carried", "revaluation")
-VERSION = 2  # version 1 had no names
+VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,7 +65,7 @@ class Figures:
     rulebooks: tuple[str, ...]
     silent: tuple[str, ...]  # tablets not heard from since the period ended
     findings: tuple[Finding, ...]
-    names: Mapping[str, Any] | None = None  # of canteen, operator, district, payee and funds; None in version 1
+    names: Mapping[str, Any]  # of canteen, operator, district, payee and funds
 
     @property
     def fen(self) -> Fen:
@@ -79,10 +79,10 @@ def canonical(value: object) -> str:
 
 def body(figures: Figures) -> str:
     """Write the statement's text, which is hashed, stored and never changed."""
-    named = {"version": 1} if figures.names is None else {"version": VERSION, "names": dict(figures.names)}
     return canonical(
         {
-            **named,
+            "version": VERSION,
+            "names": dict(figures.names),
             "contract": figures.contract,
             "district": figures.district,
             "from": figures.first.isoformat(),
