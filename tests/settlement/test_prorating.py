@@ -25,6 +25,7 @@ from canteen.settlement.desk import explanation, exports
 from canteen.settlement.models import WithheldMeal
 from tests import world
 from tests.pos.books import book
+from tests.rigs.states import state
 from tests.settlement import late
 from tests.settlement.conftest import MADE, Town, at, people
 from tests.settlement.test_closing import killed_after_the_flip
@@ -34,8 +35,8 @@ from tests.settlement.test_verify import tamper
 JAN5, JAN6, JAN7 = date(2026, 1, 5), date(2026, 1, 6), date(2026, 1, 7)
 
 
-@pytest.fixture
-def towns(app: Flask, session: Session) -> tuple[Town, Town]:
+@state
+def towns(session: Session) -> tuple[Town, Town]:
     return two(session, "limit: 12.00, window: month, at_end: prorate")
 
 
