@@ -18,16 +18,17 @@ FACTS = (
     "credential", "credential_fact", "rulebook", "publication", "joined_rulebook", "statement", "finding",
     "finding_answer", "claim", "claim_line", "decision", "withheld_meal", "withheld_answer", "payout", "payout_check",
     "publication_file", "calendar_day", "revaluation", "revaluation_order", "revalued_sale", "revalued_share",
-    "added_use", "refund_given", "prorating", "prorating_part", "prorating_booked", "prorated_share", "given_up_use",
+    "use_change", "refund_given", "prorating", "prorating_part", "prorating_booked", "prorated_share",
     "change_request", "change_line", "change_answer", "desk_login",
-    "regrant", "name_entry", "surcharge", "tablet_silence", "till_login", "key_check",
+    "benefit_reallocation", "name_entry", "surcharge", "tablet_silence", "till_login", "key_check",
 )  # fmt: skip
 # Further conditions on new rows, by the name of their trigger; the conditions are in the migrations.
 ON_INSERT = (
     "event_gapless", "period_chained", "transfer_period", "transfer_accounts", "claim_whole_periods",
     "decision_in_turn", "decision_two_people", "payout_two_people", "revaluation_two_people", "revalued_period",
     "revalued_standing", "decision_known_move", "decision_paid_by_two", "prorating_within_limit",
-    "prorated_within_share", "regrant_standing", "given_up_granted", "change_two_people", "lost_apart",
+    "prorated_within_share", "reallocation_standing", "use_change_caused",
+    "use_change_covered", "use_change_standing", "change_two_people", "lost_apart",
 )  # fmt: skip
 
 # Of tables of state: what a changed row must satisfy, and which keep all their rows; conditions in the migrations.

@@ -338,53 +338,33 @@ class SaleUse(Base):
     rules: Mapped[str]  # space-separated ids of the rules that draw on it
 
 
-class AddedUse(Base):
-    """Use that was granted after the sale (late rules or facts, or by a reviewer), out of what was free then.
+class UseChange(Base):
+    """Change of what a sale uses of a limit, made after the sale: granted (above zero) or given up (below zero).
 
-    `after_record` is the newest record then: it places the use among the arrivals of sales.
+    A revaluation and a reviewer grant what is free; only a reviewer has a meal give up. A void needs no change: it ends
+    all uses of its sale. `after_record` is the newest record then: it places the change among the arrivals of sales.
     """
 
-    __tablename__ = "added_use"
+    __tablename__ = "use_change"
     __table_args__ = (
         CheckConstraint("unit IN ('meal', 'day', 'fen')", name="unit"),
-        CheckConstraint("granted > 0", name="granted"),
-        Index("ix_added_use_window", "person_id", "allowance", "window_start"),
+        CheckConstraint("amount <> 0 AND (unit = 'fen' OR amount IN (-1, 1))", name="amount"),
+        Index("ix_use_change_window", "person_id", "allowance", "window_start"),
         {"sqlite_strict": True},
     )
 
     sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale.id"), primary_key=True)
     allowance: Mapped[str] = mapped_column(primary_key=True)
     window: Mapped[str] = mapped_column("window_start", primary_key=True)
-    cause: Mapped[str] = mapped_column(primary_key=True)
+    cause: Mapped[str] = mapped_column(primary_key=True)  # 'revaluation:7', or 'event:812' of a reallocation
     person_id: Mapped[uuid.UUID]
     unit: Mapped[str]
     limited_to: Mapped[int]
-    granted: Mapped[int]
-    n: Mapped[int | None]  # the slot taken
+    amount: Mapped[int]  # fen, or 1 slot, with its sign
+    n: Mapped[int | None]  # the slot
     rules: Mapped[str]  # space-separated ids of the rules that draw on it
     after_record: Mapped[int]
-
-
-class GivenUpUse(Base):
-    """Granted use that a reviewer moved away from a sale: it is free again, or used by the other meal.
-
-    `after_record` is the newest record then: it places the act among the arrivals of sales.
-    """
-
-    __tablename__ = "given_up_use"
-    __table_args__ = (
-        CheckConstraint("granted > 0", name="granted"),
-        Index("ix_given_up_use_window", "person_id", "allowance", "window_start"),
-        {"sqlite_strict": True},
-    )
-
-    sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale.id"), primary_key=True)
-    allowance: Mapped[str] = mapped_column(primary_key=True)
-    window: Mapped[str] = mapped_column("window_start", primary_key=True)
-    person_id: Mapped[uuid.UUID]
-    granted: Mapped[int]
-    after_record: Mapped[int]
-    recorded: Mapped[int]
+    recorded: Mapped[int | None]  # the event of a reallocation; None for a revaluation
 
 
 class Void(Base):

@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, func, select, text, tuple_, update
+from sqlalchemy import ColumnElement, Subquery, and_, bindparam, delete, func, select, text, tuple_, union_all, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
 from canteen.policy import budget_ids
-from canteen.pos.models import AddedUse, AmountUsed, GivenUpUse, Prorating, SaleUse, Slot, Void
+from canteen.pos.models import AmountUsed, Prorating, SaleUse, Slot, UseChange, Void
 from canteen.prepared import Prepared, connection_of
 from canteen.registry.models import Elder
 
@@ -174,7 +174,7 @@ def lock_budgets(session: Session, budgets: Collection[Key]) -> None:
 def budgets_of(session: Session, sale_id: uuid.UUID) -> dict[Key, int]:
     """Return the budgets that a sale drew on or asked, with their limits in fen."""
     found: dict[Key, int] = {}
-    for use in (AddedUse, SaleUse):
+    for use in (UseChange, SaleUse):
         query = select(use.allowance, use.window, use.limited_to)
         rows = session.execute(query.where(use.sale_id == sale_id, use.allowance.startswith(budget_ids.PREFIX)))
         found |= {(allowance, window): limit for allowance, window, limit in rows}
@@ -310,32 +310,87 @@ def add_unwritten(
                 usage.days[row["unit_day"]] = (row["person_id"], row["n"])
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a sale uses of one limit now: an amount in fen, or the slot `n` (amount 1), by which rules."""
+
+    sale_id: uuid.UUID
+    allowance: str
+    window: str
+    person_id: uuid.UUID
+    unit: str
+    limited_to: int
+    amount: int
+    n: int | None
+    rules: tuple[str, ...]
+
+    @property
+    def key(self) -> Key:
+        return self.allowance, self.window
+
+
+def _all_uses(condition: Callable[[type[SaleUse | UseChange]], ColumnElement[bool]]) -> Subquery:
+    """Select what sales were granted and the changes of it, with signs, that meet the condition."""
+    parts = (
+        select(
+            use.sale_id.label("sale_id"),
+            use.allowance.label("allowance"),
+            use.window.label("of_window"),
+            use.person_id.label("person_id"),
+            use.unit.label("unit"),
+            use.limited_to.label("limited_to"),
+            amount.label("amount"),
+            use.n.label("n"),
+            use.rules.label("rules"),
+        ).where(condition(use), amount != 0)
+        for use, amount in ((SaleUse, SaleUse.granted), (UseChange, UseChange.amount))
+    )
+    return union_all(*parts).subquery()
+
+
 def counted_for(session: Session, sale_id: uuid.UUID) -> tuple[set[uuid.UUID], set[uuid.UUID]]:
     """Return whom the uses of a sale are counted for: persons, and households in which it has slots.
 
     The person may differ from the eater: it is the elder that the eater was taken for at the sale.
     """
     persons, others = set[uuid.UUID](), set[uuid.UUID]()
-    for use in (SaleUse, AddedUse):
-        query = select(use.person_id, Elder.id, use.n).outerjoin(Elder, Elder.id == use.person_id)
-        for each, elder, n in session.execute(query.where(use.sale_id == sale_id, use.granted > 0)):
-            if elder is not None:
-                persons.add(each)
-            elif n is not None:
-                others.add(each)
+    uses = _all_uses(lambda use: use.sale_id == sale_id)
+    query = select(uses.c.person_id, Elder.id, uses.c.n).outerjoin(Elder, Elder.id == uses.c.person_id)
+    for each, elder, n in session.execute(query):
+        if elder is not None:
+            persons.add(each)
+        elif n is not None:
+            others.add(each)
     return persons, others
 
 
-def current_uses(session: Session, sale_id: uuid.UUID) -> list[SaleUse | AddedUse]:
-    """Return the uses granted to a sale, at its booking or later, and not given up; in a fixed order."""
-    gone = select(GivenUpUse.allowance, GivenUpUse.window).where(GivenUpUse.sale_id == sale_id)
-    given_up = {tuple(row) for row in session.execute(gone)}
-    uses = list[SaleUse | AddedUse](
-        session.execute(select(SaleUse).where(SaleUse.sale_id == sale_id, SaleUse.granted > 0)).scalars()
-    )
-    uses += session.execute(select(AddedUse).where(AddedUse.sale_id == sale_id)).scalars()
-    found = (use for use in uses if (use.allowance, use.window) not in given_up)
-    return sorted(found, key=lambda use: (use.allowance, use.window, use.person_id))
+def current_uses(session: Session, sale_id: uuid.UUID) -> list[Use]:
+    """Return what a sale was granted, at its booking or later, and has not given up; in a fixed order."""
+    together: dict[tuple[str, str, uuid.UUID, int], list[Any]] = {}
+    for row in session.execute(select(_all_uses(lambda use: use.sale_id == sale_id))):
+        together.setdefault((row.allowance, row.of_window, row.person_id, row.n or 0), []).append(row)
+    return [
+        Use(
+            sale_id, allowance, window, person, rows[0].unit, rows[0].limited_to, amount, rows[0].n,
+            tuple(dict.fromkeys(rule for row in rows for rule in row.rules.split())),
+        )
+        for (allowance, window, person, _), rows in sorted(together.items())
+        if (amount := sum(row.amount for row in rows)) > 0
+    ]  # fmt: skip
+
+
+def current_users(
+    session: Session, counted_for: Collection[uuid.UUID], key: Key, *, n: int | None = None, but: uuid.UUID
+) -> set[uuid.UUID]:
+    """Return the sales, not voided and other than `but`, that use this limit, or its slot `n`, now."""
+
+    def condition(use: type[SaleUse | UseChange]) -> ColumnElement[bool]:
+        same = and_(use.person_id.in_(counted_for), use.allowance == key[0], use.window == key[1], use.sale_id != but)
+        return same if n is None else and_(same, use.n == n)
+
+    uses = _all_uses(condition)
+    query = select(uses.c.sale_id).outerjoin(Void, Void.sale_id == uses.c.sale_id).where(Void.id.is_(None))
+    return set(session.execute(query.group_by(uses.c.sale_id).having(func.sum(uses.c.amount) > 0)).scalars())
 
 
 def release_sale(session: Session, sale_id: uuid.UUID) -> None:
@@ -345,11 +400,10 @@ def release_sale(session: Session, sale_id: uuid.UUID) -> None:
     Call it under the locks of `counted_for` and `budgets_of` this sale.
     """
     prorated = _prorated(session, budgets_of(session, sale_id))
-    uses = current_uses(session, sale_id)
-    release_uses(session, (use for use in uses if (use.allowance, use.window) not in prorated))
+    release_uses(session, (use for use in current_uses(session, sale_id) if use.key not in prorated))
 
 
-def release_uses(session: Session, uses: Iterable[SaleUse | AddedUse]) -> None:
+def release_uses(session: Session, uses: Iterable[Use]) -> None:
     """Free what these uses took, under the locks of whom they are counted for."""
     for use in uses:
         if use.unit == "fen":
@@ -360,7 +414,7 @@ def release_uses(session: Session, uses: Iterable[SaleUse | AddedUse]) -> None:
                     AmountUsed.allowance == use.allowance,
                     AmountUsed.window == use.window,
                 )
-                .values(used=AmountUsed.used - use.granted)
+                .values(used=AmountUsed.used - use.amount)
                 .execution_options(synchronize_session=False)
             )
         else:
@@ -376,7 +430,7 @@ def _prorated(session: Session, budgets: Collection[Key]) -> set[Key]:
     return {(allowance, window) for allowance, window in rows}
 
 
-def _release_slot(session: Session, use: SaleUse | AddedUse) -> None:
+def _release_slot(session: Session, use: Use) -> None:
     """Delete the slot, or hand it to another meal that uses the same day."""
     key = (
         Slot.person_id == use.person_id,
@@ -384,38 +438,8 @@ def _release_slot(session: Session, use: SaleUse | AddedUse) -> None:
         Slot.window == use.window,
         Slot.n == use.n,
     )
-    other = _another_use(session, use)
+    other = min(current_users(session, [use.person_id], use.key, n=use.n, but=use.sale_id), default=None)
     if other is not None:
         session.execute(update(Slot).where(*key).values(sale_id=other).execution_options(synchronize_session=False))
     else:
         session.execute(delete(Slot).where(*key).execution_options(synchronize_session=False))
-
-
-def given_up(use: type[SaleUse | AddedUse]) -> ColumnElement[bool]:
-    """Join a use with the record that it was given up."""
-    return and_(
-        GivenUpUse.sale_id == use.sale_id, GivenUpUse.allowance == use.allowance, GivenUpUse.window == use.window
-    )
-
-
-def _another_use(session: Session, use: SaleUse | AddedUse) -> uuid.UUID | None:
-    """Find another current use of the same slot: dinner on a day that lunch used first."""
-    found: set[uuid.UUID] = set()
-    for other in (SaleUse, AddedUse):
-        query = (
-            select(other.sale_id)
-            .outerjoin(Void, Void.sale_id == other.sale_id)
-            .outerjoin(GivenUpUse, given_up(other))
-            .where(
-                other.person_id == use.person_id,
-                other.allowance == use.allowance,
-                other.window == use.window,
-                other.n == use.n,
-                other.granted > 0,
-                other.sale_id != use.sale_id,
-                Void.id.is_(None),
-                GivenUpUse.sale_id.is_(None),
-            )
-        )
-        found |= set(session.execute(query).scalars())
-    return min(found, default=None)

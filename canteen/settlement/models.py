@@ -182,12 +182,12 @@ class BenefitReallocation(Base):
     input_hash  the whole input of our quote of the meal with that room, under the rulebook of its own quote
     """
 
-    __tablename__ = "regrant"
+    __tablename__ = "benefit_reallocation"
     __table_args__ = (
         UniqueConstraint("from_sale_id"),
         CheckConstraint("fen > 0", name="moves_money"),
         CheckConstraint("from_sale_id <> sale_id", name="two_meals"),
-        Index("ix_regrant_recorded", "recorded"),
+        Index("ix_benefit_reallocation_recorded", "recorded"),
         {"sqlite_strict": True},
     )
 

@@ -16,11 +16,23 @@ NOT_ITS_SALE = """EXISTS (SELECT 1 FROM void v WHERE v.sale_id = NEW.sale_id)
                    AND NEW.service_day >= r.from_day AND NEW.service_day <= r.to_day)"""
 # No voided meal takes part, and who received does not give on, nor the other way round.
 NOT_TO_MOVE = """EXISTS (SELECT 1 FROM void v WHERE v.sale_id = NEW.sale_id OR v.sale_id = NEW.from_sale_id)
-    OR EXISTS (SELECT 1 FROM regrant r WHERE r.from_sale_id = NEW.sale_id OR r.sale_id = NEW.from_sale_id)"""
-NOT_GRANTED = """NOT EXISTS (SELECT 1 FROM sale_use u WHERE u.sale_id = NEW.sale_id AND u.allowance = NEW.allowance
+    OR EXISTS (SELECT 1 FROM benefit_reallocation r WHERE r.from_sale_id = NEW.sale_id OR r.sale_id = NEW.from_sale_id)"""
+# A revaluation booked it, or a reviewer moved it: to the one meal by the same event that took it from the other.
+NO_CAUSE = """NOT (
+    (NEW.recorded IS NULL AND NEW.amount > 0 AND EXISTS (
+        SELECT 1 FROM revalued_sale r WHERE r.sale_id = NEW.sale_id AND NEW.cause = 'revaluation:' || r.revaluation_id))
+    OR (NEW.recorded IS NOT NULL AND NEW.cause = 'event:' || NEW.recorded AND EXISTS (
+        SELECT 1 FROM benefit_reallocation b WHERE b.recorded = NEW.recorded
+        AND ((NEW.amount > 0 AND b.sale_id = NEW.sale_id) OR (NEW.amount < 0 AND b.from_sale_id = NEW.sale_id)))))"""
+# Given up is at most what the sale was granted of this use, at its booking and since.
+MORE_THAN_GRANTED = """NEW.amount < 0 AND NEW.amount
+    + coalesce((SELECT sum(u.granted) FROM sale_use u WHERE u.sale_id = NEW.sale_id AND u.allowance = NEW.allowance
                 AND u.window_start = NEW.window_start AND u.person_id = NEW.person_id
-                AND u.granted = NEW.granted AND u.granted > 0)
-    OR EXISTS (SELECT 1 FROM void v WHERE v.sale_id = NEW.sale_id)"""
+                AND coalesce(u.n, 0) = coalesce(NEW.n, 0)), 0)
+    + coalesce((SELECT sum(c.amount) FROM use_change c WHERE c.sale_id = NEW.sale_id AND c.allowance = NEW.allowance
+                AND c.window_start = NEW.window_start AND c.person_id = NEW.person_id
+                AND coalesce(c.n, 0) = coalesce(NEW.n, 0)), 0) < 0"""
+OF_A_VOIDED_SALE = "EXISTS (SELECT 1 FROM void v WHERE v.sale_id = NEW.sale_id)"
 PAST_THE_LIMIT = """NEW.part_fen > 0 AND
     NEW.part_fen + coalesce((SELECT sum(p.part_fen) FROM prorating_part p
                              WHERE p.allowance = NEW.allowance AND p.window_start = NEW.window_start), 0)
@@ -164,9 +176,9 @@ def _differences() -> None:
 
 
 def _moved_benefits() -> None:
-    """A meal is given a benefit once, and gives up a use once."""
+    """A meal is given a benefit once and gives it up once; it gives up no more than it was granted, and for a stated cause."""
     table(
-        "added_use",
+        "use_change",
         uid("sale_id", to("sale.id"), primary_key=True),
         text("allowance", primary_key=True),
         text("window_start", primary_key=True),
@@ -174,28 +186,17 @@ def _moved_benefits() -> None:
         uid("person_id"),
         text("unit"),
         big("limited_to"),
-        big("granted"),
+        big("amount"),
         big("n", nullable=True),
         text("rules"),
         big("after_record"),
-        check("granted", "granted > 0"),
+        big("recorded", nullable=True),
+        check("amount", "amount <> 0 AND (unit = 'fen' OR amount IN (-1, 1))"),
         check("unit", "unit IN ('meal', 'day', 'fen')"),
     )
-    index("ix_added_use_window", "added_use", "person_id", "allowance", "window_start")
+    index("ix_use_change_window", "use_change", "person_id", "allowance", "window_start")
     table(
-        "given_up_use",
-        uid("sale_id", to("sale.id"), primary_key=True),
-        text("allowance", primary_key=True),
-        text("window_start", primary_key=True),
-        uid("person_id"),
-        big("granted"),
-        big("after_record"),
-        big("recorded"),
-        check("granted", "granted > 0"),
-    )
-    index("ix_given_up_use_window", "given_up_use", "person_id", "allowance", "window_start")
-    table(
-        "regrant",
+        "benefit_reallocation",
         uid("sale_id", to("sale.id"), primary_key=True),
         uid("from_sale_id", to("sale.id"), nullable=True),
         big("finding_id", to("finding.id")),
@@ -209,10 +210,12 @@ def _moved_benefits() -> None:
         check("two_meals", "from_sale_id <> sale_id"),
         unique("from_sale_id"),
     )
-    index("ix_regrant_recorded", "regrant", "recorded")
-    invariants.protect("added_use", "given_up_use", "regrant")
-    invariants.refuse_insert("given_up_granted", "given_up_use", NOT_GRANTED)
-    invariants.refuse_insert("regrant_standing", "regrant", NOT_TO_MOVE)
+    index("ix_benefit_reallocation_recorded", "benefit_reallocation", "recorded")
+    invariants.protect("use_change", "benefit_reallocation")
+    invariants.refuse_insert("use_change_caused", "use_change", NO_CAUSE)
+    invariants.refuse_insert("use_change_covered", "use_change", MORE_THAN_GRANTED)
+    invariants.refuse_insert("use_change_standing", "use_change", OF_A_VOIDED_SALE)
+    invariants.refuse_insert("reallocation_standing", "benefit_reallocation", NOT_TO_MOVE)
 
 
 def _budgets() -> None:

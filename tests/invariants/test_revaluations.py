@@ -105,12 +105,14 @@ def test_what_a_revaluation_made_is_neither_changed_nor_removed(town: Town, owne
                 VALUES ('c1', '{elder}', 1, 100, 1, 'a', '2026-02-01T00:00:00.000000Z', 1)"""
     run(owner, given)
     assert refused(partial(run, owner, given))
-    added = f"""INSERT INTO added_use (sale_id, allowance, window_start, cause, person_id, unit, limited_to, granted, rules,
+    added = f"""INSERT INTO use_change (sale_id, allowance, window_start, cause, person_id, unit, limited_to, amount, rules,
                 after_record)
-                SELECT sale_id, 'a', '1', 'x', '{elder}', 'fen', 9, 1, '', 0 FROM revalued_sale LIMIT 1"""
-    run(owner, added)
+                SELECT sale_id, 'a', '1', '{{cause}}', '{elder}', 'fen', 9, {{amount}}, '', 0 FROM revalued_sale LIMIT 1"""
+    assert refused(partial(run, owner, added.format(cause="revaluation:2", amount=1)))
+    assert refused(partial(run, owner, added.format(cause="revaluation:1", amount=-1)))
+    run(owner, added.format(cause="revaluation:1", amount=1))
     changes = {"revaluation": "reason = 'x'", "revaluation_order": "diff = 'x'", "revalued_sale": "at = at"}
-    changes |= {"revalued_share": "reason = 'x'", "refund_given": "meals = 2", "added_use": "granted = 2"}
+    changes |= {"revalued_share": "reason = 'x'", "refund_given": "meals = 2", "use_change": "amount = 2"}
     for table, change in changes.items():
         with owner.connect() as connection:
             assert connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() > 0

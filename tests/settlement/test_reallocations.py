@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from canteen import clock, events
 from canteen.db import transaction
 from canteen.ledger import transfers
-from canteen.pos.models import AddedUse, AmountUsed, GivenUpUse, Slot
+from canteen.pos.models import AmountUsed, Slot, UseChange
 from canteen.registry import elders
 from canteen.settlement.audit import trial_balance, verify
 from canteen.settlement.claims import review
@@ -446,10 +446,10 @@ def test_what_was_sold_at_full_price_has_nothing_to_be_given(town: Town):
 ALTERED = {
     "given": "UPDATE transfer SET fen = fen - 1 WHERE id = (SELECT max(id) FROM transfer WHERE reason = 'reallocated')",
     "taken": "UPDATE transfer SET fen = fen - 1 WHERE id = (SELECT min(id) FROM transfer WHERE reason = 'reallocated')",
-    "told": "UPDATE regrant SET fen = fen + 1",
-    "not given up": "DELETE FROM given_up_use",
-    "not added": "DELETE FROM added_use",
-    "slot": "UPDATE slot SET sale_id = (SELECT from_sale_id FROM regrant)",
+    "told": "UPDATE benefit_reallocation SET fen = fen + 1",
+    "not given up": "DELETE FROM use_change WHERE amount < 0",
+    "not added": "DELETE FROM use_change WHERE amount > 0",
+    "slot": "UPDATE slot SET sale_id = (SELECT from_sale_id FROM benefit_reallocation)",
 }
 
 
@@ -502,5 +502,5 @@ def test_the_facts_of_a_moved_benefit_rebuild_the_slots(town: Town):
     town.close("2026-01")
     reallocate(town, from_=first)
     town.session.rollback()
-    assert {use.sale_id for use in town.session.execute(select(GivenUpUse)).scalars()} == {first}
-    assert {use.sale_id for use in town.session.execute(select(AddedUse)).scalars()} == {second}
+    changes = town.session.execute(select(UseChange.sale_id, UseChange.amount)).all()
+    assert {tuple(change) for change in changes} == {(first, -1), (second, 1)}

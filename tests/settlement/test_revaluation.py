@@ -18,7 +18,7 @@ from canteen.config import Config
 from canteen.db import db, owner_engine, transaction
 from canteen.ledger.models import Transfer
 from canteen.pos import slots
-from canteen.pos.models import AddedUse, Slot
+from canteen.pos.models import Slot, UseChange
 from canteen.registry import elders
 from canteen.rulebooks import layers, publications
 from canteen.rulebooks.models import Publication
@@ -286,7 +286,7 @@ def test_a_new_benefit_takes_only_free_slots(town: Town) -> None:
     assert found["funds"] == {"city": [400, 0]}
     assert found["lacking"] == [1, 200]
     assert sorted(row[3:] for row in shares(town.session)) == [(0, 200), (200, 0), (200, 0)]
-    assert town.session.execute(select(func.count()).select_from(AddedUse)).scalar_one() == 2
+    assert town.session.execute(select(func.count()).select_from(UseChange)).scalar_one() == 2
     assert held(town.session) == 2
     town.session.rollback()
     town.close("2026-02")

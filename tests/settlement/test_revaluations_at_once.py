@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from canteen import clock
 from canteen.db import db
 from canteen.ledger.models import Transfer
-from canteen.pos.models import AddedUse
+from canteen.pos.models import UseChange
 from canteen.settlement.audit import trial_balance, verify
 from canteen.settlement.corrections import revaluations
 from canteen.settlement.models import RevaluedShare
@@ -61,7 +61,7 @@ def sums() -> tuple[int, int, int]:
     fen = db.session.execute(select(func.coalesce(func.sum(RevaluedShare.fen), 0))).scalar_one()
     moved = select(func.coalesce(func.sum(Transfer.fen), 0)).where(Transfer.movement == "revalue")
     booked = db.session.execute(moved).scalar_one()
-    uses = db.session.execute(select(func.count()).select_from(AddedUse).where(AddedUse.allowance == "late.month"))
+    uses = db.session.execute(select(func.count()).select_from(UseChange).where(UseChange.allowance == "late.month"))
     found = int(fen), int(booked), uses.scalar_one()
     db.session.rollback()
     return found

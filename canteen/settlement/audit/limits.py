@@ -12,8 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from canteen import keyset
 from canteen.db import db
-from canteen.pos import slots
-from canteen.pos.models import AddedUse, AmountUsed, GivenUpUse, Prorating, SaleUse, Slot, Void
+from canteen.pos.models import AmountUsed, Prorating, SaleUse, Slot, UseChange, Void
 from canteen.settlement.audit.differences import Difference
 
 Key = tuple[uuid.UUID, str, str]  # holder, allowance, window
@@ -43,9 +42,9 @@ class Slots:
 def _keys(ids: Sequence[uuid.UUID]) -> dict[str, set[Key]]:
     """Collect the keys that sales draw on, by kind of state; also slots they occupy without drawing on them."""
     found: dict[str, set[Key]] = {"slot": set(), "amount": set()}
-    for use in (SaleUse, AddedUse):
+    for use, amount in _SIGNED:
         query = select(use.person_id, use.allowance, use.window, use.unit)
-        rows = keyset.once(query.where(keyset.among(use.sale_id, ids), use.granted > 0).distinct())
+        rows = keyset.once(query.where(keyset.among(use.sale_id, ids), amount != 0).distinct())
         for holder, allowance, window, unit in rows:
             found["amount" if unit == "fen" else "slot"].add((holder, allowance, window))
     held = select(Slot.person_id, Slot.allowance, Slot.window).where(keyset.among(Slot.sale_id, ids))
@@ -59,15 +58,17 @@ def _compared(unit: str, keys: Sequence[Key]) -> Iterator[Difference]:
 
 def _slots(keys: Sequence[Key]) -> Iterator[Difference]:
     """Check that each slot named by a valid use is taken by such a use within its limit, and that no other is taken."""
-    users: dict[Key, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+    used: Counter[tuple[Key, int, str]] = Counter()
     limits: dict[Key, set[int]] = defaultdict(set)
-    for use in (SaleUse, AddedUse):
-        for holder, allowance, window, n, limit, sale, void, moved in keyset.once(
-            _granted(use, keys, use.n, use.limited_to, use.sale_id, Void.id, GivenUpUse.sale_id)
+    for use, amount in _SIGNED:
+        for holder, allowance, window, n, limit, sale, void, change in keyset.once(
+            _changes(use, keys, use.n, use.limited_to, use.sale_id, Void.id, amount)
         ):
             limits[holder, allowance, window].add(limit)  # a voided one's too: a day that another meal shares keeps it
-            if void is None and moved is None:
-                users[holder, allowance, window][n or 0].add(str(sale))
+            used[(holder, allowance, window), n or 0, str(sale)] += change if void is None else 0
+    users: dict[Key, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for key, n, name in +used:
+        users[key][n].add(name)
     columns = (Slot.person_id, Slot.allowance, Slot.window, Slot.n, Slot.limited_to, Slot.sale_id)
     there: dict[Key, dict[int, str]] = defaultdict(dict)
     for holder, allowance, window, n, limit, sale in keyset.once(select(*columns).where(_of(Slot, keys))):
@@ -89,9 +90,11 @@ def _slots(keys: Sequence[Key]) -> Iterator[Difference]:
 def _amounts(keys: Sequence[Key]) -> Iterator[Difference]:
     """Check that each amount in use equals the sum granted to valid sales."""
     expected: Counter[Key] = Counter()
-    for use in (SaleUse, AddedUse):
-        summed = _standing(use, keys, func.sum(use.granted)).group_by(use.person_id, use.allowance, use.window)
-        for holder, allowance, window, fen in keyset.once(summed):
+    for use, amount in _SIGNED:
+        kept = and_(Prorating.allowance == use.allowance, Prorating.window == use.window)
+        summed = _changes(use, keys, func.sum(amount)).outerjoin(Prorating, kept)
+        summed = summed.where(or_(Void.id.is_(None), Void.record_id > Prorating.records))
+        for holder, allowance, window, fen in keyset.once(summed.group_by(use.person_id, use.allowance, use.window)):
             expected[holder, allowance, window] += int(fen)
     query = select(AmountUsed.person_id, AmountUsed.allowance, AmountUsed.window, AmountUsed.used)
     there = {
@@ -103,21 +106,14 @@ def _amounts(keys: Sequence[Key]) -> Iterator[Difference]:
             yield Difference("amount", _named(key), str(there.get(key, 0)), str(expected[key]))
 
 
-def _standing(use: Any, keys: Sequence[Key], *columns: Any) -> Any:
-    """Select granted uses not given up, of valid sales or of limits that voids leave used (columns of `_granted`)."""
-    kept = and_(Prorating.allowance == use.allowance, Prorating.window == use.window)
-    found = _granted(use, keys, *columns).outerjoin(Prorating, kept).where(GivenUpUse.sale_id.is_(None))
-    return found.where(or_(Void.id.is_(None), Void.record_id > Prorating.records))
+_SIGNED: tuple[tuple[Any, Any], ...] = ((SaleUse, SaleUse.granted), (UseChange, UseChange.amount))
+"""What sales were granted and its changes, each with its amount: above zero what they use, below what they gave up."""
 
 
-def _granted(use: Any, keys: Sequence[Key], *columns: Any) -> Any:
-    """Select all granted uses, voided and given up ones too: (holder, allowance, window, columns)."""
-    return (
-        select(use.person_id, use.allowance, use.window, *columns)
-        .outerjoin(Void, Void.sale_id == use.sale_id)
-        .outerjoin(GivenUpUse, slots.given_up(use))
-        .where(_of(use, keys), use.granted > 0)
-    )
+def _changes(use: Any, keys: Sequence[Key], *columns: Any) -> Any:
+    """Select all uses or changes of them, of voided sales too: (holder, allowance, window, columns)."""
+    found = select(use.person_id, use.allowance, use.window, *columns).outerjoin(Void, Void.sale_id == use.sale_id)
+    return found.where(_of(use, keys))
 
 
 def _of(model: Any, keys: Sequence[Key]) -> Any:

@@ -15,7 +15,7 @@ from canteen import keyset
 from canteen.ledger.models import Account, Period, Transfer
 from canteen.money import Fen
 from canteen.pos.flags import UNCLAIMABLE
-from canteen.pos.models import GivenUpUse, Sale, SaleUse
+from canteen.pos.models import Sale, SaleUse, UseChange
 from canteen.settlement.audit import repriced
 from canteen.settlement.audit.differences import Difference, ShareKey
 from canteen.settlement.closing.requote import Quotes
@@ -100,13 +100,14 @@ def _ends(row: Period, cut: Cut, *, received: bool) -> Iterator[_End]:
 def _given_up(ids: Sequence[uuid.UUID]) -> tuple[dict[uuid.UUID, frozenset[str]], list[Difference]]:
     """Read the rules whose shares went with the uses that these sales gave up, and uses that do not fit."""
     query = (
-        select(SaleUse.sale_id, SaleUse.allowance, SaleUse.window, SaleUse.rules, GivenUpUse.sale_id)
+        select(SaleUse.sale_id, SaleUse.allowance, SaleUse.window, SaleUse.rules, UseChange.sale_id)
         .outerjoin(
-            GivenUpUse,
+            UseChange,
             and_(
-                GivenUpUse.sale_id == SaleUse.sale_id,
-                GivenUpUse.allowance == SaleUse.allowance,
-                GivenUpUse.window == SaleUse.window,
+                UseChange.sale_id == SaleUse.sale_id,
+                UseChange.allowance == SaleUse.allowance,
+                UseChange.window == SaleUse.window,
+                UseChange.amount < 0,
             ),
         )
         .where(keyset.among(SaleUse.sale_id, ids), SaleUse.granted > 0)

@@ -13,13 +13,12 @@ from canteen import keyset
 from canteen.money import Fen
 from canteen.policy import budget_ids
 from canteen.pos.checkout_rows import PLACES, arrival_of
-from canteen.pos.models import AddedUse, AmountUsed, GivenUpUse, Sale, SaleUse, Void
+from canteen.pos.models import AmountUsed, Sale, SaleUse, UseChange, Void
 from canteen.settlement.closing import budgets
 from canteen.settlement.closing.checks import LimitUse
 from canteen.settlement.closing.gather import batches
 from canteen.settlement.closing.gather_persons import Clusters
 from canteen.settlement.closing.statement import Cut
-from canteen.settlement.models import BenefitReallocation
 
 
 class Budgets:
@@ -56,24 +55,20 @@ class Budgets:
 
 def _moved_of_budget(allowance: str, window: str, cut: Cut) -> Iterator[tuple[uuid.UUID, Fen]]:
     """Sum what was added to a budget's uses up to a cut-off, less what was given up of them, of valid meals."""
-    for use, there, sign in ((GivenUpUse, GivenUpUse.recorded <= cut.facts, -1), (AddedUse, _added_before(cut), 1)):
-        query = (
-            select(use.person_id, use.granted)
-            .join(Sale, Sale.id == use.sale_id)
-            .outerjoin(BenefitReallocation, BenefitReallocation.sale_id == use.sale_id)
-            .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= cut.records))
-            .where(use.allowance == allowance, use.window == window, Void.id.is_(None), there)
-        )
-        for holder, fen in keyset.once(query):
-            yield holder, sign * int(fen)
-
-
-def _added_before(cut: Cut) -> ColumnElement[bool]:
-    """Tell whether a use was added before a cut-off: a reviewer's by its event, a revaluation's by the next records."""
-    return or_(
-        BenefitReallocation.recorded <= cut.facts,
-        and_(BenefitReallocation.sale_id.is_(None), AddedUse.after_record < cut.records),
+    query = (
+        select(UseChange.person_id, func.sum(UseChange.amount))
+        .outerjoin(Void, and_(Void.sale_id == UseChange.sale_id, Void.record_id <= cut.records))
+        .where(UseChange.allowance == allowance, UseChange.window == window, Void.id.is_(None), _changed_before(cut))
+        .group_by(UseChange.person_id)
     )
+    for holder, fen in keyset.once(query):
+        yield holder, int(fen)
+
+
+def _changed_before(cut: Cut) -> ColumnElement[bool]:
+    """Tell whether a use changed before a cut-off: by its event a reviewer's, by the next records a revaluation's."""
+    by_revaluation = and_(UseChange.recorded.is_(None), UseChange.after_record < cut.records)
+    return or_(UseChange.recorded <= cut.facts, by_revaluation)
 
 
 def uses(sale_ids: Collection[uuid.UUID], clusters: Clusters, cut: Cut, pots: Budgets) -> list[LimitUse]:
@@ -89,8 +84,8 @@ def uses(sale_ids: Collection[uuid.UUID], clusters: Clusters, cut: Cut, pots: Bu
     found: list[LimitUse] = []
     for some in batches(sorted(persons), 500):
         ids = [uuid.UUID(person) for person in some]
-        added = _added(ids, windows, cut)
-        moved = _moved(ids, windows, cut, added)
+        changed = _changed(ids, windows, cut)
+        added, moved = [row for row in changed if row.granted > 0], _moved(changed)
         query = (
             select(*_USE, Sale.service_day, Sale.arrival, Sale.own_rulebook_hash, Void.record_id.label("void_record"))
             .join(Sale, Sale.id == SaleUse.sale_id)
@@ -123,38 +118,28 @@ class _Moved:
     added: dict[tuple[str, str, str], int]
 
 
-def _added(persons: Sequence[uuid.UUID], windows: Collection[str], cut: Cut) -> Sequence[Any]:
-    """Read uses added later, each with the arrival of its void."""
+def _changed(persons: Sequence[uuid.UUID], windows: Collection[str], cut: Cut) -> Sequence[Any]:
+    """Read changes of uses after the sale, each with the arrival of the sale's void."""
     query = (
-        select(
-            *_ADDED,
-            Sale.service_day,
-            Sale.own_rulebook_hash,
-            BenefitReallocation.sale_id.label("reallocated"),
-            Void.record_id.label("void_record"),
-        )
-        .join(Sale, Sale.id == AddedUse.sale_id)
-        .outerjoin(BenefitReallocation, BenefitReallocation.sale_id == AddedUse.sale_id)
+        select(*_CHANGE, Sale.service_day, Sale.own_rulebook_hash, Void.record_id.label("void_record"))
+        .join(Sale, Sale.id == UseChange.sale_id)
         .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= cut.records))
         .where(
-            keyset.among(AddedUse.person_id, persons),
-            keyset.among(AddedUse.window, windows),
+            keyset.among(UseChange.person_id, persons),
+            keyset.among(UseChange.window, windows),
             Sale.record_id <= cut.records,
-            _added_before(cut),
+            _changed_before(cut),
         )
     )
     return keyset.once(query)
 
 
-def _moved(persons: Sequence[uuid.UUID], windows: Collection[str], cut: Cut, added: Sequence[Any]) -> _Moved:
-    gone = select(GivenUpUse.sale_id, GivenUpUse.allowance, GivenUpUse.window, GivenUpUse.after_record).where(
-        keyset.among(GivenUpUse.person_id, persons),
-        keyset.among(GivenUpUse.window, windows),
-        GivenUpUse.recorded <= cut.facts,
-    )
+def _moved(changed: Sequence[Any]) -> _Moved:
+    """Sort out what reviewers changed."""
+    by_reviewer = {(str(row.sale_id), row.allowance, row.window): row for row in changed if row.recorded is not None}
     return _Moved(
-        {(str(sale), allowance, window): after for sale, allowance, window, after in keyset.once(gone)},
-        {(str(row.sale_id), row.allowance, row.window): row.granted for row in added if row.reallocated is not None},
+        {key: row.after_record for key, row in by_reviewer.items() if row.granted < 0},
+        {key: row.granted for key, row in by_reviewer.items() if row.granted > 0},
     )
 
 
@@ -186,17 +171,19 @@ _USE = (
 )
 
 
-_ADDED = (
-    AddedUse.sale_id,
-    AddedUse.person_id,
-    AddedUse.allowance,
-    AddedUse.window,
-    AddedUse.unit,
-    AddedUse.limited_to,
-    AddedUse.granted.label("asked"),
-    AddedUse.granted,
-    AddedUse.rules,
-    arrival_of(AddedUse.after_record, PLACES - 1).label("arrival"),
+_CHANGE = (
+    UseChange.sale_id,
+    UseChange.person_id,
+    UseChange.allowance,
+    UseChange.window,
+    UseChange.unit,
+    UseChange.limited_to,
+    UseChange.amount.label("asked"),
+    UseChange.amount.label("granted"),
+    UseChange.rules,
+    UseChange.after_record,
+    UseChange.recorded,
+    arrival_of(UseChange.after_record, PLACES - 1).label("arrival"),
 )
 
 

@@ -26,7 +26,7 @@ from canteen.money import Fen, split
 from canteen.places import Canteen, Contract
 from canteen.policy import budget_ids
 from canteen.pos import pricing, slots
-from canteen.pos.models import AddedUse, AmountUsed, Prorating, Record, Sale, SaleUse, Void
+from canteen.pos.models import AmountUsed, Prorating, Record, Sale, SaleUse, UseChange, Void
 from canteen.settlement.closing import budgets
 from canteen.settlement.closing.checks import Finding
 from canteen.settlement.models import (
@@ -320,10 +320,11 @@ def asked_by_share(
 
 def _added(session: Session, key: Key) -> Fen:
     """Sum what revaluations took of the budget for valid meals: only what was free, so it is subtracted whole."""
-    query = select(func.coalesce(func.sum(AddedUse.granted), 0)).outerjoin(Void, Void.sale_id == AddedUse.sale_id)
+    query = select(func.coalesce(func.sum(UseChange.amount), 0)).outerjoin(Void, Void.sale_id == UseChange.sale_id)
+    query = query.where(UseChange.amount > 0)
     return int(
         session.execute(
-            query.where(AddedUse.allowance == key[0], AddedUse.window == key[1], Void.id.is_(None))
+            query.where(UseChange.allowance == key[0], UseChange.window == key[1], Void.id.is_(None))
         ).scalar_one()
     )
 

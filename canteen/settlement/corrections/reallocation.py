@@ -28,9 +28,9 @@ from canteen.places import Contract
 from canteen.policy import quote as engine
 from canteen.pos import lesser, slots
 from canteen.pos.flags import UNCLAIMABLE
-from canteen.pos.models import AddedUse, QuoteInput, Sale, SaleUse, Share, Void
+from canteen.pos.models import QuoteInput, Sale, Share, Void
 from canteen.pos.sale_locks import lock_sale_parties, retried_if_overtaken
-from canteen.pos.slots import Key
+from canteen.pos.slots import Key, Use
 from canteen.rulebooks.models import JoinedRulebook
 from canteen.settlement.claims import claims, review
 from canteen.settlement.claims.claims import reason_given
@@ -256,8 +256,8 @@ def _prorated(session: Session, meal: Sale) -> bool:
 # --- the meal that gives it up ---
 
 
-def _free(session: Session, meal: ExcessMeal, other: Sale) -> list[SaleUse | AddedUse]:
-    """Return free what the other meal holds of what this one lacks. Raises RoomLeft where it could be given without."""
+def _free(session: Session, meal: ExcessMeal, other: Sale) -> list[Use]:
+    """Free what the other meal uses of what this one lacks, and return it. Raises RoomLeft where it could be given without."""
     repricing = Repricing(session, meal.inputs)
     full = full_limits(meal, repricing)
     if not full and given_now(session, meal, quote_now(meal, repricing)[0]):
@@ -268,23 +268,23 @@ def _free(session: Session, meal: ExcessMeal, other: Sale) -> list[SaleUse | Add
     return up
 
 
-def _held(session: Session, other: Sale, full: set[Key]) -> list[SaleUse | AddedUse]:
+def _held(session: Session, other: Sale, full: set[Key]) -> list[Use]:
     """Return the donor's uses of the wanted limits and of limits tied to them by a rule. Raises NotHolding."""
     uses = slots.current_uses(session, other.id)
-    found = [use for use in uses if (use.allowance, use.window) in full]
+    found = [use for use in uses if use.key in full]
     if not found:
         raise NotHolding
     rules = hanging(uses, found)
     if any(share.payer != "subsidy" for share, _ in _drawing(session, other, rules)):
         raise NotMovable("这一次数由食堂让利或捐赠承担，已经给予，不能转让。")
-    return [use for use in uses if not rules.isdisjoint(use.rules.split())]
+    return [use for use in uses if not rules.isdisjoint(use.rules)]
 
 
-def hanging(uses: Sequence[SaleUse | AddedUse], first: Sequence[SaleUse | AddedUse]) -> set[str]:
+def hanging(uses: Sequence[Use], first: Sequence[Use]) -> set[str]:
     """Return all rules that draw on one of the first uses, or share a use with one that does."""
-    rules = {rule for use in first for rule in use.rules.split()}
+    rules = {rule for use in first for rule in use.rules}
     while True:
-        more = {rule for use in uses if not rules.isdisjoint(use.rules.split()) for rule in use.rules.split()} - rules
+        more = {rule for use in uses if not rules.isdisjoint(use.rules) for rule in use.rules} - rules
         if not more:
             return rules
         rules |= more
@@ -299,9 +299,9 @@ def _drawing(session: Session, other: Sale, rules: Collection[str]) -> Iterator[
             yield share, fen
 
 
-def _taken_away(session: Session, other: Sale, up: Sequence[SaleUse | AddedUse], number: int) -> Iterator[Move]:
+def _taken_away(session: Session, other: Sale, up: Sequence[Use], number: int) -> Iterator[Move]:
     """Yield moves open -> excluded of the shares that draw on the uses given up."""
-    rules = {rule for use in up for rule in use.rules.split()}
+    rules = {rule for use in up for rule in use.rules}
     standing = review.open_shares(session, other.id)
     for share, borne in _drawing(session, other, rules):
         if fen := min(standing.get((share.fund, share.n), 0), borne):

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from canteen import names
 from canteen.policy import budget_ids
 from canteen.pos import slots
-from canteen.pos.models import AddedUse, GivenUpUse, Sale, SaleUse, Void
+from canteen.pos.models import Sale, SaleUse
 from canteen.registry import elders
 from canteen.settlement.models import BenefitReallocation
 
@@ -31,15 +31,7 @@ def holders(session: Session, sale_id: uuid.UUID) -> list[uuid.UUID]:
     persons = {*elders.cluster(session, sale.elder_id)[1], *(person for person, _, _ in lacking)}
     found = set[uuid.UUID]()
     for _, allowance, window in lacking:
-        for use in (SaleUse, AddedUse):
-            query = (
-                select(use.sale_id)
-                .outerjoin(Void, Void.sale_id == use.sale_id)
-                .outerjoin(GivenUpUse, slots.given_up(use))
-                .where(use.person_id.in_(persons), use.allowance == allowance, use.window == window, use.granted > 0)
-                .where(use.sale_id != sale_id, Void.id.is_(None), GivenUpUse.sale_id.is_(None))
-            )
-            found |= set(session.execute(query).scalars())
+        found |= slots.current_users(session, persons, (allowance, window), but=sale_id)
     return sorted(found)
 
 

@@ -24,15 +24,14 @@ from canteen.policy.case import Diner, Meal
 from canteen.policy.quote import Quote
 from canteen.policy.rulebook import canonical, digest
 from canteen.pos import pricing, slots
-from canteen.pos.models import AddedUse, GivenUpUse, Record, SaleUse, Slot
+from canteen.pos.models import Record, Slot, UseChange
 from canteen.pos.pricing import Place
-from canteen.pos.slots import Key, LimitRequest, Usage
+from canteen.pos.slots import Key, LimitRequest, Usage, Use
 from canteen.registry.elders import Known
 from canteen.rulebooks.layers import InForce
 
 Listed = tuple[case.Taken, ...]
 """Usage of limits as the engine reads it, in one order, without what nobody used."""
-Uses = Collection[SaleUse | AddedUse]
 Supposed = dict[tuple[uuid.UUID, Key], list[tuple[LimitRequest, date]]]
 """What a preview would have granted so far, by whom it is counted for and limit."""
 
@@ -72,7 +71,7 @@ def lock_limits(
     *,
     most: Fen,
     names: Iterable[uuid.UUID] = (),
-    given_up: Uses = (),
+    given_up: Iterable[Use] = (),
 ) -> None:
     """Lock the households and budgets that these sales may use, after the persons. Raises RetryTransaction.
 
@@ -88,7 +87,7 @@ def lock_limits(
     slots.lock_names(session, households, budgets, most)
     drawn = [use for use in given_up if budget_ids.is_budget(use.allowance)]
     rows = {pricing.budget_uuid(sale.place.canteen.id) for sale in sales} | {use.person_id for use in drawn}
-    slots.lock_budget_rows(session, rows, budgets.keys() | {(use.allowance, use.window) for use in drawn})
+    slots.lock_budget_rows(session, rows, budgets.keys() | {use.key for use in drawn})
 
 
 class Repricing:
@@ -178,19 +177,7 @@ class Repricing:
                 draws.append((each, request, grant.granted))
             if grant.new and grant.n is not None:
                 rows.append(slots.slot_row(each, request, grant.n, self.sale.day, self.sale.id))
-            uses.append(
-                {
-                    "sale_id": self.sale.id,
-                    "allowance": request.allowance,
-                    "window": request.window,
-                    "person_id": grant.counted_for,
-                    "unit": request.unit,
-                    "limited_to": request.limited_to,
-                    "granted": grant.granted,
-                    "n": grant.n,
-                    "rules": " ".join(request.rules),
-                }
-            )
+            uses.append(_change(self.sale.id, request, grant.counted_for, grant.n, grant.granted))
         slots.write_draws(session, draws)
         return Granted(tuple(uses), tuple(rows))
 
@@ -209,35 +196,37 @@ def has_room(usage: Usage, counted_for: uuid.UUID, request: LimitRequest, day: d
 
 def _own_uses(session: Session, sale_id: uuid.UUID) -> dict[Key, _Own]:
     found: dict[Key, _Own] = defaultdict(_Own)
-    for use in (SaleUse, AddedUse):
-        query = select(use.allowance, use.window, use.unit, use.person_id, use.granted, use.n)
-        for allowance, window, unit, person, granted, n in session.execute(
-            query.where(use.sale_id == sale_id, use.granted > 0)
-        ):
-            own = found[allowance, window]
-            if unit == "fen":
-                own.fen += granted
-            elif n is not None:
-                own.slots.add((person, n))
+    for use in slots.current_uses(session, sale_id):
+        if use.unit == "fen":
+            found[use.key].fen += use.amount
+        elif use.n is not None:
+            found[use.key].slots.add((use.person_id, use.n))
     return dict(found)
 
 
-def write(session: Session, granted: Granted, *, cause: str, given_up: Uses = (), recorded: int = 0) -> None:
-    """Write what a sale was granted, and what another gave up for it by event `recorded`."""
+def write(
+    session: Session, granted: Granted, *, cause: str, given_up: Iterable[Use] = (), recorded: int | None = None
+) -> None:
+    """Write what a sale was granted, and what another gave up for it; `recorded`: the event of a reallocation."""
     newest = session.execute(select(func.coalesce(func.max(Record.id), 0))).scalar_one()
-    added = [use | {"cause": cause, "after_record": newest} for use in granted.uses]
-    gone = [
-        {
-            "sale_id": use.sale_id,
-            "allowance": use.allowance,
-            "window": use.window,
-            "person_id": use.person_id,
-            "granted": use.granted,
-            "after_record": newest,
-            "recorded": recorded,
-        }
-        for use in given_up
-    ]
-    for model, rows in ((GivenUpUse, gone), (AddedUse, added), (Slot, granted.slots)):
+    gone = [_change(use.sale_id, use, use.person_id, use.n, -use.amount) for use in given_up]
+    made = {"cause": cause, "after_record": newest, "recorded": recorded}
+    for model, rows in ((UseChange, [row | made for row in (*gone, *granted.uses)]), (Slot, list(granted.slots))):
         if rows:
-            session.execute(insert(model), list(rows))
+            session.execute(insert(model), rows)
+
+
+def _change(
+    sale_id: uuid.UUID, limit: Use | LimitRequest, counted_for: uuid.UUID, n: int | None, amount: int
+) -> dict[str, Any]:
+    return {
+        "sale_id": sale_id,
+        "allowance": limit.allowance,
+        "window": limit.window,
+        "person_id": counted_for,
+        "unit": limit.unit,
+        "limited_to": limit.limited_to,
+        "amount": amount,
+        "n": n,
+        "rules": " ".join(limit.rules),
+    }
