@@ -14,6 +14,15 @@ CODE = (".py", ".js", ".html", ".css")
 CITED = re.compile(r"\b(decision|ruling)s? (\d+(?:(?:, | and |, and )\d+)*)")
 PROMISE = re.compile(r"\bP(\d{1,2})\b")
 LONGEST = 60  # characters of a test's name: enough to say one rule, and a report shows it on one line
+PRIVATE = {  # words that this code alone gave a meaning, and the terms of the field to say instead
+    "lean": "draw on, LimitRef",
+    "leans": "draws on, LimitRef",
+    "leant": "drawn on",
+    "regrant": "reallocation, reallocate",
+    "reckon": "compute, recompute, reprice",
+    "reckoned": "computed, recomputed, repriced",
+    "barred": "unclaimable_reason, blocked_by, skip_reason",
+}
 NAMED = re.compile(r"`((?:canteen|tests|static|templates|migrations|tools|bench|docs|requirements)/[\w./-]*\w/?)`")
 
 
@@ -80,3 +89,15 @@ def test_every_test_is_named_in_sixty_characters():
         if len(name) > LONGEST
     ]
     assert not long
+
+
+def test_no_private_word_stands_for_a_term():
+    """In names as well as in prose: `LeanKey` and `to_lean` contain the word `lean`, `clean` does not."""
+    found = {
+        f"{path.relative_to(ROOT)}: {word}, say {PRIVATE[word]}"
+        for path in tracked(*CODE)
+        if path.relative_to(ROOT).parts[0] in {"canteen", "migrations", "static", "templates"}
+        for word in map(str.lower, re.findall(r"[A-Z]?[a-z]+|[A-Z]+", path.read_text(encoding="utf-8")))
+        if word in PRIVATE
+    }
+    assert not sorted(found)
