@@ -120,7 +120,7 @@ def review(session: Session, digest: str, layer: str, node_id: str, first_day: d
         before.version if before else None,
         [
             *(str(problem) for problem in problems if problem.severity != "error"),
-            *_looks_odd(session, document, layer, node_id, first_day),
+            *_likely_slips(session, document, layer, node_id, first_day),
         ],
         gate(session, Proposal(layer, node_id, document, first_day)),
         simulated.id if simulated else None,
@@ -184,7 +184,9 @@ def _out_of_range(document: dict[str, Any], first_day: date) -> list[str]:
     return []
 
 
-def _looks_odd(session: Session, document: dict[str, Any], layer: str, node_id: str, first_day: date) -> Iterator[str]:
+def _likely_slips(
+    session: Session, document: dict[str, Any], layer: str, node_id: str, first_day: date
+) -> Iterator[str]:
     """Find what may be meant but is often a slip: another version that follows, an end, another place."""
     here = (Publication.scheme == document["id"], Publication.layer == layer, Publication.node_id == node_id)
     later = select(Publication.from_day).where(*here, Publication.from_day > first_day)
