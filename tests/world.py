@@ -1,4 +1,4 @@
-"""A small world for tests: one city, a canteen, a contract, elders with cards, a tablet. Builders state what matters.
+"""A small world for tests: one city, a canteen, a contract, elders with cards, a tablet. Builders take only what matters to the test.
 
 The world is made on a day well inside its contract, so that periods before and after exist.
 """
@@ -63,7 +63,7 @@ allowances:
 
 @dataclass
 class World:
-    """Ids of what was made; `till` sells on its tablet."""
+    """Ids of the world; `till` sells on its tablet."""
 
     canteen: str = "c1"
     contract: str = "k1"
@@ -222,7 +222,7 @@ def an_elder_alone(session: Session) -> uuid.UUID:
 
 
 def a_card(session: Session, elder: uuid.UUID, *, at: datetime | None = None) -> str:
-    """A card bound to the elder; answers what a scanner reads."""
+    """Make a card bound to the elder; return its scan."""
     with clock.at(at or clock.instant(date(2026, 1, 2))), transaction():
         issued = credentials.issue(session, [elder], by="p-admin", batch="test")
     return issued[0].code
@@ -262,7 +262,7 @@ def checkout_body(
 
 
 def void_body(sale: str, *, fen: int = 700, cashier: str = "p-cashier", approval: str | None = None) -> dict[str, Any]:
-    """The body of a void by the cashier who sold it."""
+    """Make the body of a void by the cashier of the sale."""
     return {
         "id": str(uuid.uuid4()),
         "sale": sale,

@@ -51,7 +51,7 @@ class Shop:
             return tablets.make_code("c1", "一号窗口", by="p-admin").code
 
     def rows(self, sql: str) -> list[tuple[object, ...]]:
-        """What the database holds, read from outside the application."""
+        """Read the database from outside the application."""
         engine = owner_engine(self.config.database_url)
         with engine.connect() as connection:
             found = [tuple(row) for row in connection.execute(sa.text(sql))]
@@ -79,7 +79,7 @@ class Shop:
         return CliRunner(env=environment).invoke(cli.cli, words)
 
     def troubles(self) -> list[str]:
-        """What `canteen doctor` says."""
+        """Return the output of `canteen doctor`."""
         troubles: list[str] = json.loads(self.canteen("doctor", "--json").stdout)["troubles"]
         return troubles
 

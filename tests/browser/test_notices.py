@@ -1,4 +1,4 @@
-"""A meal that was subsidised at another window first: the cashier is told what cannot be claimed, and to ask nobody for money."""
+"""A meal that was subsidised at another window first: the cashier sees what cannot be claimed, and to ask for no money."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a tablet that was taken away tells: who ate is not in it, and nothing of what they are entitled to."""
+"""A stolen tablet reveals neither the eaters nor their entitlements."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ FORGOTTEN = """
 
 @pytest.fixture
 def card(shop: Shop) -> str:
-    """What a scanner reads from the card of an elder who lives on 低保 and is known by an ID number."""
+    """Return the scan of an elder with an ID number whose class is 低保."""
     with shop.inside():
         since = date(2020, 1, 1)
         new = elders.NewElder(
@@ -157,7 +157,7 @@ def test_tablet_keeps_no_trace_of_eaters_after_log_out(
 
 
 def on_the_disk(profile: Path) -> list[str]:
-    """Planted words in any file of the profile, however a browser writes text; short ones stand there by chance."""
+    """Planted words in any file of the profile, in any encoding of a browser; short words may be there by chance."""
     in_the_program = {"birth_day", f":{clock.civil(BORN)},"}
     words = [word for words in PLANTED.values() for word in words if len(word) > 4 and word not in in_the_program]
     return [
@@ -230,7 +230,7 @@ def encrypted(row: dict[str, Any]) -> bool:
 
 
 def until(till: Till, holds: Callable[[], bool]) -> None:
-    """Wait for what happens behind the screen."""
+    """Wait for background work of the page."""
     give_up = time.monotonic() + PATIENCE / 1000
     while not holds():
         assert time.monotonic() < give_up

@@ -1,4 +1,4 @@
-"""The shell: what it promises about storage, connection and being there without a network (P35, P36)."""
+"""The shell: storage, connection, and working without a network (P35, P36)."""
 
 import pytest
 from playwright.sync_api import Route, expect

@@ -1,4 +1,4 @@
-"""What a cashier does with a tablet, as steps."""
+"""Steps of a cashier at a tablet."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ class Till:
             self.page.click(f"{within} [data-key='{key}']")
 
     def scan(self, text: str) -> None:
-        """What a keyboard scanner does."""
+        """Type as a keyboard scanner does."""
         self.page.evaluate(SCANNER, [*text, "Enter"])
 
     def type_like_a_scanner(self, text: str) -> None:
-        """Real keys, to see what reaches the focused element. The page's clock stands still while they come:
+        """Press real keys, to see what reaches the focused element. The page's clock is stopped meanwhile:
         this machine may be too slow for a scanner."""
         self.page.clock.install()
         self.page.clock.pause_at(datetime.now(UTC) + timedelta(minutes=2))

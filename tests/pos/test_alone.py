@@ -1,4 +1,4 @@
-"""What tablets did while nobody heard them: an honest one's sales count, a forged past claims nothing and is listed."""
+"""Sales of tablets that were offline: honest ones count, a forged past claims nothing and is listed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Counter:
         return self.cards[-1]
 
     def contact(self) -> None:
-        """Ask for the time, as the page does by itself, and tell how far the chain is."""
+        """Ask for the time, as the page does by itself, and send the newest number of the chain."""
         self.till.report = f";1;{self.made};{self.mono()};{self.boot}" if self.tells else ""
         told = clock.local(clock.now() + self.ahead).isoformat() + self.till.report
         path = "/api/v1/pos/ping"
@@ -278,7 +278,7 @@ def test_sale_by_a_cashier_not_logged_in_claims_nothing(counter_of: MakeCounter)
 
 
 def test_a_stamp_proves_who_was_logged_in_when_log_ins_are_lost(counter_of: MakeCounter) -> None:
-    """After a restore from a backup what tablets bring again is all that is left of the day."""
+    """After a restore from a backup the records that tablets send again are all that is left of the day."""
     shop = counter_of("counter")
     with clock.at(at(FIRST, 7)):
         lost = a_person("qian", ("cashier", "canteen", "c1"), pin=True)

@@ -1,4 +1,4 @@
-"""What an outsider, or a tablet gone wrong, may send: nothing is claimed twice, nothing is lost, nothing blocks the rest."""
+"""Input of an outsider or a faulty tablet: nothing is claimed twice or lost, and nothing blocks the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ringing up does and what it never does."""
+"""Booking of a checkout: what it does and what it never does."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Eaten:
 
 
 class Model:
-    """What the limits leave, counted over a plain list of meals that stand; `into` says who was found to be whom."""
+    """Count what the limits leave over a plain list of meals not voided; `into` maps merged entries."""
 
     def __init__(self) -> None:
         self.meals: list[Eaten] = []

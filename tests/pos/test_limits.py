@@ -339,7 +339,7 @@ def test_budget_warns_from_its_level_and_queues_at_its_end(session: Session, til
 
 @pytest.mark.parametrize("end", ["stop", "next, next: district"])
 def test_budget_is_never_exceeded_by_sales_quoted_before_its_end(session: Session, till: World, end: str) -> None:
-    """The bound: what stands open of the fund is at most its budget. What was sold beyond it is served, and excluded."""
+    """The open balance of the fund is at most its budget; what was sold beyond it is served, and excluded."""
     then = ("district",) if "next" in end else ()
     world.a_rulebook(session, book(budget=budget(end, "12.00"), then=then))
     cards = [world.a_card(session, world.an_elder(session)) for _ in range(5)]

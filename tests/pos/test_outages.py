@@ -1,4 +1,4 @@
-"""A database that goes away in mid-sale: nothing half, and the tablet is told to come again."""
+"""A database that fails in mid-sale: nothing is half booked, and the tablet is asked to send again."""
 
 from __future__ import annotations
 

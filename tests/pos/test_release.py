@@ -1,4 +1,4 @@
-"""Slots and amounts always are what a rebuild from uses and voids gives, in whatever order meals are sold and undone."""
+"""Slots and amounts always equal a rebuild from uses and voids, in any order of sales and voids."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def amounts_there(session: Session) -> Amounts:
 
 
 def rebuilt(session: Session) -> tuple[list[tuple[uuid.UUID, str, str, int]], Amounts]:
-    """From the facts alone; a slot's row names a sale that stands and draws on it."""
+    """Rebuild from the facts alone; a slot's row names a sale not voided that uses it."""
     standing = (
         select(SaleUse).outerjoin(Void, Void.sale_id == SaleUse.sale_id).where(Void.id.is_(None), SaleUse.granted > 0)
     )

@@ -1,4 +1,4 @@
-"""What the counter is told of a second meal in one period."""
+"""The message to the counter about a second meal in one period."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is locked before a booked sale's money or uses are moved."""
+"""Locks taken before a booked sale's money or uses are moved."""
 
 from __future__ import annotations
 

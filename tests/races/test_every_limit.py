@@ -103,7 +103,7 @@ class City:
 
 
 def empty_the_pot() -> None:
-    """Begin the budget anew: what is drawn of it is state, and the holders of all other limits are new each time."""
+    """Begin the budget anew: what is drawn of it is state, and all other limits are counted for new ids each time."""
     with owner_engine(str(db.engine.url.render_as_string(hide_password=False))).begin() as connection:
         connection.execute(text("DELETE FROM amount_used WHERE allowance = 'budget.pot'"))
 

@@ -1,4 +1,4 @@
-"""A server killed between COMMIT and its answer: the sale stands, and the same record sent again is known."""
+"""A server killed between COMMIT and its answer: the sale is booked, and the same record sent again is known."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def volley(tills: list[World], keys: dict[str, Key], hosts: list[Server], card: 
 
 
 def claimable(session: Session, elder: uuid.UUID) -> int:
-    """Fen of an elder's subsidy shares that stand on open accounts."""
+    """Sum an elder's subsidy shares on open accounts, in fen."""
     session.rollback()
     mine = select(Sale.id).where(Sale.elder_id == elder)
     given = select(func.coalesce(func.sum(Transfer.fen), 0)).where(Transfer.sale_id.in_(mine))
@@ -62,7 +62,7 @@ def claimable(session: Session, elder: uuid.UUID) -> int:
 
 
 def open_all_day(session: Session) -> None:
-    """The servers tell the true time: a window that holds the whole day makes any hour noon."""
+    """The servers use the true time: a window of the whole day makes any hour noon."""
     with owner_engine(str(db.engine.url.render_as_string(hide_password=False))).begin() as connection:
         connection.execute(text("DELETE FROM meal_window"))
         for canteen in connection.execute(text("SELECT id FROM canteen")).scalars().all():

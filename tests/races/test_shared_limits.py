@@ -102,7 +102,7 @@ stages: [{id: s, title: 补贴, rules: [
 def test_draws_on_two_budgets_in_either_order_do_not_deadlock(
     app: Flask, session: Session, tills: list[World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Budgets far from their end are held in common: what then counts is the order in which their rows are written."""
+    """Budgets far from their end have shared locks: only the order in which their rows are written prevents a deadlock."""
     world.a_rulebook(session, PURSES)
     monkeypatch.setattr(database, "RETRIED", set[str]())  # a deadlock would be told, not tried again
     cards = [

@@ -1,4 +1,4 @@
-"""What the races rest on: without the person's lock and the slot's primary key they fail; either alone holds.
+"""Proof of the races: without both the person's lock and the slot's primary key they fail; either alone suffices.
 
 PostgreSQL: SQLite has one writer, whose lock cannot be taken away.
 """
@@ -50,7 +50,7 @@ ADD_KEY = "ALTER TABLE slot ADD CONSTRAINT pk_slot PRIMARY KEY (person_id, allow
 
 
 class Street:
-    """Canteens with their keys, and one elder after another who is sold to everywhere at once."""
+    """Canteens with their keys, and elders, each sold to at all canteens at once."""
 
     def __init__(self, session: Session, tills: list[World]) -> None:
         self.session, self.tills = session, tills

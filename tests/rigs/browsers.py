@@ -116,7 +116,7 @@ def camera_clip(tmp_path: Path) -> CameraClip:
 
 
 def patient(context: BrowserContext) -> BrowserContext:
-    """The same context, whose pages wait PATIENCE for what they are asked for."""
+    """Return the same context with PATIENCE as the time limit of its pages."""
     context.set_default_timeout(PATIENCE)
     return context
 

@@ -64,7 +64,7 @@ def _server(config: pytest.Config) -> postgres.Server:
 
 
 def _sweep(server: postgres.Server) -> None:
-    """Drop what runs left behind that were killed: made by a process of this machine that is no more."""
+    """Drop databases of killed runs: made by a process of this machine that no longer exists."""
     for name in server.names(PREFIX):
         pid = name.removeprefix(PREFIX).split("_")[0]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():

@@ -23,7 +23,7 @@ _of_workers: list[dict[str, dict[str, list[int]]]] = []
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take in what a worker counted."""
+    """Add the counts of a worker."""
     _of_workers.append(getattr(node, "workeroutput", {}).get("line_coverage", {}))
 
 
@@ -47,5 +47,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _lines() -> dict[str, dict[str, list[int]]]:
     files: dict[str, Any] = _cover.get_coverage()["files"]
     return {
-        name: {RUN: list(told["executed_lines"]), MISSED: list(told["missing_lines"])} for name, told in files.items()
+        name: {RUN: list(lines["executed_lines"]), MISSED: list(lines["missing_lines"])}
+        for name, lines in files.items()
     }

@@ -27,7 +27,7 @@ def prefix() -> str:
 
 
 def sweep() -> None:
-    """Remove what processes left behind that were killed, in memory too: a cluster that still runs there is ended."""
+    """Remove leftovers of killed processes, in memory too: a cluster that still runs there is ended."""
     for parent in {Path(tempfile.gettempdir()), MEMORY}:
         for left in parent.glob(f"{PREFIX}*"):
             pid = left.name.removeprefix(PREFIX).partition("-")[0]

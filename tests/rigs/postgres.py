@@ -59,7 +59,7 @@ class Server:
             yield connection
 
     def create(self, database: str, template: str) -> None:
-        """Copy a database: by its files where none is waited for, which takes a third of what it takes through the log."""
+        """Copy a database by its files, if nobody is connected to it: three times as fast as through the log."""
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(database), sql.Identifier(template))
         with self.connect() as connection:
             if self.fleeting and connection.info.server_version >= 150000:  # before, there was no other way
@@ -75,7 +75,7 @@ class Server:
             self.drop(name)
 
     def names(self, prefix: str) -> list[str]:
-        """The databases whose names start with `prefix`."""
+        """List the databases whose names start with `prefix`."""
         with self.connect() as connection:
             found = connection.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [prefix])
             return [str(row[0]) for row in found]
@@ -124,7 +124,7 @@ def _start(*, durable: bool) -> Server:
 
 
 def _user() -> str:
-    """Who runs the server when we are root, which it refuses to run as."""
+    """Return the user to run the server as when we are root, which PostgreSQL refuses."""
     try:
         return pwd.getpwnam("postgres").pw_name
     except KeyError:

@@ -30,7 +30,7 @@ class Program:
     errors: Path
 
     def end(self) -> tuple[int, str, str]:
-        """Wait for its end: (exit code or minus the signal, what it printed, what it printed as errors)."""
+        """Wait for its end; return (exit code or minus the signal, stdout, stderr)."""
         self.process.join(PATIENCE)
         assert self.process.exitcode is not None, f"it does not end:\n{self.errors.read_text()}"
         return self.process.exitcode, self.out.read_text(), self.errors.read_text()
@@ -58,7 +58,7 @@ def begin(config: Config, tmp_path: Path) -> Iterator[Begin]:
 
 
 def environment_of(config: Config) -> Mapping[str, str]:
-    """What tells a process of ours which installation it works on."""
+    """Return the environment that names the installation to a process."""
     return {
         "CANTEEN_DATABASE_URL": config.database_url,
         "CANTEEN_DATA": str(config.data_dir),

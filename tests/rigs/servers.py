@@ -57,7 +57,7 @@ class Server:
         if self.process.is_alive():
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.join()
-            raise AssertionError(f"the server did not end when told:\n{self.log.read_text(errors='replace')}")
+            raise AssertionError(f"the server did not end when asked to:\n{self.log.read_text(errors='replace')}")
 
     def wait(self) -> None:
         """Until it answers. Raises AssertionError with its log when it does not."""

@@ -54,6 +54,6 @@ def _run(words: tuple[str, ...], environment: dict[str, str], out: str, errors: 
 
 
 def _customize(folder: str | None) -> None:
-    """What a fresh interpreter would find on its PYTHONPATH before all else."""
+    """Return what a fresh interpreter would find first on its PYTHONPATH."""
     if folder and (script := Path(folder, "sitecustomize.py")).exists():
         exec(compile(script.read_text(), str(script), "exec"), {"__name__": "sitecustomize"})  # noqa: S102 - ours

@@ -1,4 +1,4 @@
-"""For tests alone: a server started with this folder on its PYTHONPATH lacks what WITHOUT names, `locks` unless told.
+"""For tests alone: a server started with this folder on its PYTHONPATH lacks what WITHOUT names, by default `locks`.
 
 locks   nothing is locked before it is counted
 rows    an amount is added whatever the row says
