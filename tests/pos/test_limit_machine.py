@@ -38,7 +38,7 @@ class Eaten:
     """A meal that was booked: whose card paid for it, and the fen of it that may be claimed."""
 
     sale: str
-    holder: int
+    eater: int
     day: date
     dinner: bool
     fen: int
@@ -59,7 +59,7 @@ class Model:
     def left(self, who: int, day: date, *, dinner: bool) -> int:
         """Fen that one more meal would be given."""
         given = [meal for meal in self.meals if meal.fen]
-        mine = [meal for meal in given if self.root(meal.holder) == self.root(who)]
+        mine = [meal for meal in given if self.root(meal.eater) == self.root(who)]
         week = [meal for meal in mine if meal.day.isocalendar()[:2] == day.isocalendar()[:2]]
         same = [meal for meal in mine if (meal.day, meal.dinner) == (day, dinner)]
         if same or len(week) >= IN_A_WEEK or len(given) >= OF_THE_HOME:

@@ -75,7 +75,7 @@ Amounts = dict[tuple[uuid.UUID, str, str], int]
 def slots_there(session: Session) -> list[tuple[uuid.UUID, str, str, int]]:
     session.rollback()
     rows = session.execute(select(Slot.person_id, Slot.allowance, Slot.window, Slot.n)).all()
-    return sorted((holder, allowance, window, n) for holder, allowance, window, n in rows)
+    return sorted((counted_for, allowance, window, n) for counted_for, allowance, window, n in rows)
 
 
 def amounts_there(session: Session) -> Amounts:

@@ -60,7 +60,7 @@ def subsidy_of(funds: Funds) -> int:
     return sum(fen for (_, payer), fen in funds.items() if payer == "subsidy")
 
 
-_Row: TypeAlias = tuple[Hashable, str, str]  # holder, allowance, window
+_Row: TypeAlias = tuple[Hashable, str, str]  # counted_for, allowance, window
 _Position: TypeAlias = tuple[date, int]  # a day and a place in the order of arrival
 
 
@@ -135,10 +135,10 @@ class UsageReplay:
             for use in uses:
                 self._give_back(use, who, day)
 
-    def seed(self, allowance: str, window: str, holder: uuid.UUID, taken: Taken) -> None:
+    def seed(self, allowance: str, window: str, counted_for: uuid.UUID, taken: Taken) -> None:
         """Begin with what the books counted."""
         rows = self.rows[self._kind(allowance)]
-        key: _Row = (_BUDGET if budget_ids.is_budget(allowance) else holder, allowance, window)
+        key: _Row = (_BUDGET if budget_ids.is_budget(allowance) else counted_for, allowance, window)
         had = rows.get(key) or Taken(allowance, window)
         rows[key] = Taken(allowance, window, had.count + taken.count, had.fen + taken.fen, had.days + taken.days)
 
@@ -161,14 +161,14 @@ class UsageReplay:
             self.ended.pop((use.allowance, use.window), None)
 
     def _taken(self, want: engine.Wanted, who: CountedFor) -> Taken | None:
-        holder = who.of(want.scope)
-        if holder is None:
+        counted_for = who.of(want.scope)
+        if counted_for is None:
             return None
-        return self.rows[self._kind(want.allowance)].get((holder, want.allowance, want.window))
+        return self.rows[self._kind(want.allowance)].get((counted_for, want.allowance, want.window))
 
     def _key(self, use: Use, who: CountedFor) -> _Row | None:
-        holder = who.of(use.scope)
-        return None if holder is None else (holder, use.allowance, use.window)
+        counted_for = who.of(use.scope)
+        return None if counted_for is None else (counted_for, use.allowance, use.window)
 
     def _kind(self, allowance: str) -> str:
         found = self._kinds.get(allowance)

@@ -15,7 +15,7 @@ from canteen.db import db
 from canteen.pos.models import AmountUsed, Prorating, SaleUse, Slot, UseChange, Void
 from canteen.settlement.audit.differences import Difference
 
-Key = tuple[uuid.UUID, str, str]  # holder, allowance, window
+Key = tuple[uuid.UUID, str, str]  # counted_for, allowance, window
 BATCH = 1000  # keys of three columns in one list of parameters
 
 
@@ -45,10 +45,10 @@ def _keys(ids: Sequence[uuid.UUID]) -> dict[str, set[Key]]:
     for use, amount in _SIGNED:
         query = select(use.person_id, use.allowance, use.window, use.unit)
         rows = keyset.once(query.where(keyset.among(use.sale_id, ids), amount != 0).distinct())
-        for holder, allowance, window, unit in rows:
-            found["amount" if unit == "fen" else "slot"].add((holder, allowance, window))
+        for counted_for, allowance, window, unit in rows:
+            found["amount" if unit == "fen" else "slot"].add((counted_for, allowance, window))
     held = select(Slot.person_id, Slot.allowance, Slot.window).where(keyset.among(Slot.sale_id, ids))
-    found["slot"] |= {(holder, allowance, window) for holder, allowance, window in keyset.once(held)}
+    found["slot"] |= {(counted_for, allowance, window) for counted_for, allowance, window in keyset.once(held)}
     return found
 
 
@@ -61,24 +61,26 @@ def _slots(keys: Sequence[Key]) -> Iterator[Difference]:
     used: Counter[tuple[Key, int, str]] = Counter()
     limits: dict[Key, set[int]] = defaultdict(set)
     for use, amount in _SIGNED:
-        for holder, allowance, window, n, limit, sale, void, change in keyset.once(
+        for counted_for, allowance, window, n, limit, sale, void, change in keyset.once(
             _changes(use, keys, use.n, use.limited_to, use.sale_id, Void.id, amount)
         ):
-            limits[holder, allowance, window].add(limit)  # a voided one's too: a day that another meal shares keeps it
-            used[(holder, allowance, window), n or 0, str(sale)] += change if void is None else 0
+            limits[counted_for, allowance, window].add(
+                limit
+            )  # a voided one's too: a day that another meal shares keeps it
+            used[(counted_for, allowance, window), n or 0, str(sale)] += change if void is None else 0
     users: dict[Key, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     for key, n, name in +used:
         users[key][n].add(name)
     columns = (Slot.person_id, Slot.allowance, Slot.window, Slot.n, Slot.limited_to, Slot.sale_id)
     there: dict[Key, dict[int, str]] = defaultdict(dict)
-    for holder, allowance, window, n, limit, sale in keyset.once(select(*columns).where(_of(Slot, keys))):
-        there[holder, allowance, window][n] = str(sale)
-        if limit not in limits[holder, allowance, window]:
+    for counted_for, allowance, window, n, limit, sale in keyset.once(select(*columns).where(_of(Slot, keys))):
+        there[counted_for, allowance, window][n] = str(sale)
+        if limit not in limits[counted_for, allowance, window]:
             yield Difference(
                 "slot_limit",
-                _named((holder, allowance, window)),
+                _named((counted_for, allowance, window)),
                 str(limit),
-                str(sorted(limits[holder, allowance, window])),
+                str(sorted(limits[counted_for, allowance, window])),
             )
     for key in keys:
         for n in sorted(users[key].keys() | there[key].keys()):
@@ -94,12 +96,14 @@ def _amounts(keys: Sequence[Key]) -> Iterator[Difference]:
         kept = and_(Prorating.allowance == use.allowance, Prorating.window == use.window)
         summed = _changes(use, keys, func.sum(amount)).outerjoin(Prorating, kept)
         summed = summed.where(or_(Void.id.is_(None), Void.record_id > Prorating.records))
-        for holder, allowance, window, fen in keyset.once(summed.group_by(use.person_id, use.allowance, use.window)):
-            expected[holder, allowance, window] += int(fen)
+        for counted_for, allowance, window, fen in keyset.once(
+            summed.group_by(use.person_id, use.allowance, use.window)
+        ):
+            expected[counted_for, allowance, window] += int(fen)
     query = select(AmountUsed.person_id, AmountUsed.allowance, AmountUsed.window, AmountUsed.used)
     there = {
-        (holder, allowance, window): used
-        for holder, allowance, window, used in keyset.once(query.where(_of(AmountUsed, keys)))
+        (counted_for, allowance, window): used
+        for counted_for, allowance, window, used in keyset.once(query.where(_of(AmountUsed, keys)))
     }
     for key in keys:
         if there.get(key, 0) != expected[key]:
@@ -111,7 +115,7 @@ _SIGNED: tuple[tuple[Any, Any], ...] = ((SaleUse, SaleUse.granted), (UseChange, 
 
 
 def _changes(use: Any, keys: Sequence[Key], *columns: Any) -> Any:
-    """Select all uses or changes of them, of voided sales too: (holder, allowance, window, columns)."""
+    """Select all uses or changes of them, of voided sales too: (counted_for, allowance, window, columns)."""
     found = select(use.person_id, use.allowance, use.window, *columns).outerjoin(Void, Void.sale_id == use.sale_id)
     return found.where(_of(use, keys))
 
@@ -125,10 +129,10 @@ def _of(model: Any, keys: Sequence[Key]) -> Any:
         literal(list(values), ARRAY(column.type))
         for column, values in zip(columns, zip(*keys, strict=True), strict=True)
     )
-    asked = func.unnest(*arrays).table_valued("holder", "allowance", "of_window").render_derived()
+    asked = func.unnest(*arrays).table_valued("counted_for", "allowance", "of_window").render_derived()
     return tuple_(*columns).in_(select(*asked.c))
 
 
 def _named(key: Key) -> str:
-    holder, allowance, window = key
-    return f"{allowance}/{window}/{holder}"
+    counted_for, allowance, window = key
+    return f"{allowance}/{window}/{counted_for}"

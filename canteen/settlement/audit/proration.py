@@ -90,8 +90,8 @@ def of_sales(ids: Sequence[uuid.UUID]) -> dict[ShareKey, Fen]:
 def differences(row: Period, cut: Cut, quotes: Quotes) -> Iterator[Difference]:
     """Compare the windows that ended by the period, or were booked to it, with what their meals make them."""
     ((canteen,),) = keyset.once(select(Contract.canteen_id).where(Contract.id == row.contract_id))
-    holder = pricing.budget_uuid(canteen)
-    for key, books in sorted(_windows(row, holder).items()):
+    counted_for = pricing.budget_uuid(canteen)
+    for key, books in sorted(_windows(row, counted_for).items()):
         found = keyset.once(
             select(Prorating.limit_fen, Prorating.other_fen, Prorating.asked_fen, Prorating.records).where(
                 Prorating.allowance == key[0], Prorating.window == key[1]
@@ -101,16 +101,16 @@ def differences(row: Period, cut: Cut, quotes: Quotes) -> Iterator[Difference]:
             yield Difference("prorating", _subject(key), "", "按比例核减")
             continue
         yield from _shared_out(key, *found[0])
-        yield from _of_window(row, cut, holder, key, books, found[0][3], quotes)
+        yield from _of_window(row, cut, counted_for, key, books, found[0][3], quotes)
     yield from _moved(row)
 
 
-def _windows(row: Period, holder: uuid.UUID) -> dict[Key, set[str]]:
+def _windows(row: Period, counted_for: uuid.UUID) -> dict[Key, set[str]]:
     """Find prorated windows that ended by the period and were booked to it or had meals of it, with rulebooks."""
     drawn = (
         select(SaleUse.allowance, SaleUse.window, Sale.own_rulebook_hash)
         .join(Sale, Sale.id == SaleUse.sale_id)
-        .where(SaleUse.person_id == holder, SaleUse.unit == "fen", Sale.contract_id == row.contract_id)
+        .where(SaleUse.person_id == counted_for, SaleUse.unit == "fen", Sale.contract_id == row.contract_id)
         .distinct()
     )
     uses = [use for use in keyset.once(drawn) if budget_ids.is_budget(use.allowance)]
@@ -150,7 +150,7 @@ def _shared_out(key: Key, limit: Fen, other: Fen, asked: Fen, records: int) -> I
 
 
 def _of_window(
-    row: Period, cut: Cut, holder: uuid.UUID, key: Key, books: Collection[str], records: int, quotes: Quotes
+    row: Period, cut: Cut, counted_for: uuid.UUID, key: Key, books: Collection[str], records: int, quotes: Quotes
 ) -> Iterator[Difference]:
     """Compute of the contract's meals in a window what they asked, and what each share loses."""
     fund = budget_ids.fund_of(key[0])
@@ -159,7 +159,7 @@ def _of_window(
         .join(SaleUse, SaleUse.sale_id == Sale.id)
         .outerjoin(Void, Void.sale_id == Sale.id)
         .where(
-            SaleUse.person_id == holder, SaleUse.allowance == key[0], SaleUse.window == key[1],
+            SaleUse.person_id == counted_for, SaleUse.allowance == key[0], SaleUse.window == key[1],
             Sale.contract_id == row.contract_id, Sale.own_rulebook_hash.in_(sorted(books)),
             Sale.record_id <= cut.records,
         )

@@ -28,28 +28,28 @@ class Budgets:
         self._cut = cut
         self._drawn: dict[tuple[str, str], dict[uuid.UUID, Fen]] = {}
 
-    def elsewhere(self, allowance: str, window: str, here: uuid.UUID) -> Fen | None:
-        """Return the fen that others than `here` drew, of valid meals; None for a limit that is no budget."""
+    def elsewhere(self, allowance: str, window: str, own: uuid.UUID) -> Fen | None:
+        """Return the fen that others than `own` drew, of valid meals; None for a limit that is no budget."""
         if not budget_ids.is_budget(allowance):
             return None
         key = (allowance, window)
         if key not in self._drawn:
             self._drawn[key] = self._sum(*key)
-        return sum(fen for holder, fen in self._drawn[key].items() if holder != here)
+        return sum(fen for counted_for, fen in self._drawn[key].items() if counted_for != own)
 
     def _sum(self, allowance: str, window: str) -> dict[uuid.UUID, Fen]:
-        holders = select(AmountUsed.person_id).where(AmountUsed.allowance == allowance, AmountUsed.window == window)
+        budget_rows = select(AmountUsed.person_id).where(AmountUsed.allowance == allowance, AmountUsed.window == window)
         query = (
             select(SaleUse.person_id, func.sum(SaleUse.granted))
             .join(Sale, Sale.id == SaleUse.sale_id)
             .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= self._cut.records))
-            .where(SaleUse.person_id.in_(holders), SaleUse.allowance == allowance, SaleUse.window == window)
+            .where(SaleUse.person_id.in_(budget_rows), SaleUse.allowance == allowance, SaleUse.window == window)
             .where(Sale.record_id <= self._cut.records, Void.id.is_(None))
             .group_by(SaleUse.person_id)
         )
-        drawn = {holder: int(fen) for holder, fen in keyset.once(query)}
-        for holder, fen in _moved_of_budget(allowance, window, self._cut):
-            drawn[holder] = drawn.get(holder, 0) + fen
+        drawn = {counted_for: int(fen) for counted_for, fen in keyset.once(query)}
+        for counted_for, fen in _moved_of_budget(allowance, window, self._cut):
+            drawn[counted_for] = drawn.get(counted_for, 0) + fen
         return drawn
 
 
@@ -61,8 +61,8 @@ def _moved_of_budget(allowance: str, window: str, cut: Cut) -> Iterator[tuple[uu
         .where(UseChange.allowance == allowance, UseChange.window == window, Void.id.is_(None), _changed_before(cut))
         .group_by(UseChange.person_id)
     )
-    for holder, fen in keyset.once(query):
-        yield holder, int(fen)
+    for counted_for, fen in keyset.once(query):
+        yield counted_for, int(fen)
 
 
 def _changed_before(cut: Cut) -> ColumnElement[bool]:

@@ -276,8 +276,8 @@ def _as_sold(allowance: str) -> Any:
 
 
 def _drawn_by(session: Session, key: Key) -> tuple[Any, ...]:
-    holders = [pricing.budget_uuid(canteen) for canteen in session.execute(select(Canteen.id)).scalars()]
-    return keyset.among(SaleUse.person_id, holders), SaleUse.allowance == key[0], SaleUse.window == key[1]
+    budget_rows = [pricing.budget_uuid(canteen) for canteen in session.execute(select(Canteen.id)).scalars()]
+    return keyset.among(SaleUse.person_id, budget_rows), SaleUse.allowance == key[0], SaleUse.window == key[1]
 
 
 def _asked_by_contract(session: Session, key: Key, records: int) -> Iterator[tuple[str, str, Fen]]:
