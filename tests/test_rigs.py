@@ -10,11 +10,13 @@ import sqlalchemy as sa
 from playwright.sync_api import Page
 from sqlalchemy.orm import Session
 
+from canteen import places
 from canteen.config import Config
-from canteen.db import owner_engine
+from canteen.db import owner_engine, transaction
 from tests.rigs import postgres
 from tests.rigs.browsers import CameraClip, OpenPage
 from tests.rigs.servers import Serve, Server
+from tests.rigs.states import state
 
 LOOK = """
 async () => {
@@ -40,6 +42,33 @@ def test_each_test_gets_a_migrated_database(database_url: str) -> None:
     with engine.connect() as connection:
         assert connection.execute(sa.text("SELECT count(*) FROM sale")).scalar_one() == 0
     engine.dispose()
+
+
+@state
+def one_area(session: Session) -> list[str]:
+    with transaction():
+        session.add(places.Area(id="220000", name="吉林省", level="province"))
+    return ["220000"]
+
+
+@state
+def two_areas(one_area: list[str], session: Session) -> list[str]:
+    with transaction():
+        session.add(places.Area(id="220100", name="长春市", level="city"))
+    return [*one_area, "220100"]
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_each_test_finds_a_state_as_it_was_built(session: Session, two_areas: list[str], turn: int) -> None:
+    assert session.execute(sa.select(places.Area.id).order_by(places.Area.id)).scalars().all() == two_areas
+    assert two_areas == ["220000", "220100"]
+    two_areas.append("another")
+    with transaction():
+        session.add(places.Area(id="another", name=f"{turn}", level="city"))
+
+
+def test_a_state_that_others_build_on_has_its_own_rows_alone(session: Session, one_area: list[str]) -> None:
+    assert session.execute(sa.select(places.Area.id)).scalars().all() == one_area
 
 
 def test_the_application_on_postgresql_acts_as_the_app_role(session: Session) -> None:

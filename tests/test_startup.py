@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +16,7 @@ from canteen import cli, clock, keychecks, startup
 from canteen import db as database
 from canteen.auth import pins
 from canteen.auth.models import Person
-from canteen.config import ROOT, SECRETS, Config
+from canteen.config import SECRETS, Config
 from canteen.db import DatabaseAway, WrongSchema, newest_revision, refuse_schema, transaction, upgrade
 from canteen.errors import Refusal
 from canteen.keychecks import KeyCheck, WrongKeys
@@ -28,6 +25,7 @@ from canteen.registry.imports import import_runs
 from canteen.registry.models import Elder
 from tests.invariants.test_constraints import drop_trigger, owner, refused, run
 from tests.registry.people import a_roster, an_elder, cells, some_areas
+from tests.rigs.programs import Begin, environment_of
 
 __all__ = ["owner"]
 
@@ -38,7 +36,7 @@ PROVED = ("identity", "identity-lookup", "card-wrap", "card-salt")  # by what is
 @pytest.fixture
 def canteen(app: Flask, session: Session, config: Config, monkeypatch: pytest.MonkeyPatch) -> Command:
     """canteen("roster", "check", …): the command on the test's own installation."""
-    for name, value in _environment(config).items():
+    for name, value in environment_of(config).items():
         monkeypatch.setenv(name, value)
 
     def call(*words: str) -> Result:
@@ -46,14 +44,6 @@ def canteen(app: Flask, session: Session, config: Config, monkeypatch: pytest.Mo
         return CliRunner().invoke(cli.cli, words)
 
     return call
-
-
-def _environment(config: Config) -> dict[str, str]:
-    return {
-        "CANTEEN_DATABASE_URL": config.database_url,
-        "CANTEEN_DATA": str(config.data_dir),
-        "CANTEEN_KEYS": str(config.keys_dir),
-    }
 
 
 @pytest.fixture
@@ -262,19 +252,13 @@ def test_without_a_database_nothing_begins_and_none_is_made(tmp_path: Path, monk
     assert not place.exists()
 
 
-def test_a_worker_with_other_keys_ends_with_1(app: Flask, config: Config) -> None:
+def test_a_worker_with_other_keys_ends_with_1(app: Flask, config: Config, begin: Begin) -> None:
     startup.check()
     replace(config, "identity")
 
-    ran = subprocess.run(
-        [sys.executable, "-c", "import wsgi"],
-        env={**os.environ, **_environment(config), "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (ran.returncode, ran.stdout) == (1, "")
-    assert ran.stderr.startswith("keys_wrong: 密钥与数据库不符：identity.key 不是")
+    code, out, errors = begin(text="import wsgi").end()
+    assert (code, out) == (1, "")
+    assert errors.startswith("keys_wrong: 密钥与数据库不符：identity.key 不是")
 
 
 @pytest.mark.own_app

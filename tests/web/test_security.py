@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -18,12 +15,13 @@ from canteen import clock
 from canteen.auth import people
 from canteen.auth.guard import allowed, public
 from canteen.auth.models import WebSession
-from canteen.config import ROOT, SECRETS, Config
+from canteen.config import SECRETS, Config
 from canteen.db import db, transaction
 from canteen.places import Installation
 from canteen.web import security
 from canteen.web.security import UnsafeStart
 from tests.auth.house import CITY, PASSWORD, Browser, a_person, a_till, build_city
+from tests.rigs.programs import Begin
 
 pytestmark = pytest.mark.own_app  # many tests here add routes
 
@@ -378,24 +376,11 @@ def test_production_refuses_demo_accounts_that_can_log_in(production: Config) ->
     security.refuse_unsafe(production, db.session())
 
 
-def test_the_server_itself_asks_at_its_start(production: Config) -> None:
+def test_the_server_itself_asks_at_its_start(production: Config, begin: Begin) -> None:
     """In a process of its own: production forbids this one to move its clock."""
     (production.keys_dir / "stamp.key").unlink()
-    settings = {
-        "CANTEEN_DATABASE_URL": production.database_url,
-        "CANTEEN_DATA": str(production.data_dir),
-        "CANTEEN_KEYS": str(production.keys_dir),
-        "CANTEEN_PRODUCTION": "1",
-        "PYTHONPATH": str(ROOT),
-    }
 
-    ran = subprocess.run(
-        [sys.executable, "-c", "import wsgi"],
-        env={**os.environ, **settings},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    code, _, errors = begin(text="import wsgi", CANTEEN_PRODUCTION="1").end()
 
-    assert ran.returncode == 1
-    assert "unsafe_start: 生产环境不安全，系统拒绝启动：缺少密钥文件 stamp.key" in ran.stderr
+    assert code == 1
+    assert "unsafe_start: 生产环境不安全，系统拒绝启动：缺少密钥文件 stamp.key" in errors
