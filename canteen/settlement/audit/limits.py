@@ -64,9 +64,8 @@ def _slots(keys: Sequence[Key]) -> Iterator[Difference]:
         for counted_for, allowance, window, n, limit, sale, void, change in keyset.once(
             _changes(use, keys, use.n, use.limited_to, use.sale_id, Void.id, amount)
         ):
-            limits[counted_for, allowance, window].add(
-                limit
-            )  # a voided one's too: a day that another meal shares keeps it
+            # a voided one's too: a day that another meal shares keeps it
+            limits[counted_for, allowance, window].add(limit)
             used[(counted_for, allowance, window), n or 0, str(sale)] += change if void is None else 0
     users: dict[Key, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     for key, n, name in +used:
