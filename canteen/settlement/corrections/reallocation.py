@@ -293,7 +293,7 @@ def hanging(uses: Sequence[Use], first: Sequence[Use]) -> set[str]:
 def _drawing(session: Session, other: Sale, rules: Collection[str]) -> Iterator[tuple[Share, Fen]]:
     """Yield the shares of a meal of which these rules of our own quote bear something, and how much."""
     meal = read_meal(session, other)
-    own = engine.quote(meal.inputs.book.book, meal.inputs.diner, meal.inputs.meal, meal.told)
+    own = engine.quote(meal.inputs.book.book, meal.inputs.diner, meal.inputs.meal, meal.usage)
     for share, borne in zip(meal.shares, lesser.borne(meal.shares, own.shares), strict=True):
         if fen := lesser.by_rules(borne, rules):
             yield share, fen

@@ -39,10 +39,10 @@ class NothingToGive(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class ExcessMeal:
-    """An excess meal with all that its price depends on; `told`: the usage our own quote was made with."""
+    """An excess meal with all that its price depends on; `usage`: the usage our own quote was made with."""
 
     inputs: SaleInputs
-    told: tuple[case.Taken, ...]
+    usage: tuple[case.Taken, ...]
     lacking: tuple[SaleUse, ...]
     shares: tuple[Share, ...]
 
@@ -73,7 +73,7 @@ def read_meal(session: Session, sale: Sale) -> ExcessMeal:
 
 def quote_now(meal: ExcessMeal, repricing: Repricing) -> tuple[Quote, Listed]:
     """Price the meal by its own input and rulebook, what it lacked as it is used now; return quote and usage."""
-    return repricing.quote(meal.told, {(use.allowance, use.window) for use in meal.lacking})
+    return repricing.quote(meal.usage, {(use.allowance, use.window) for use in meal.lacking})
 
 
 def full_limits(meal: ExcessMeal, repricing: Repricing) -> set[Key]:

@@ -113,13 +113,13 @@ class Repricing:
                 for request, day in supposed.get((each, key), ()):
                     slots.grant(each, request, self.usages, day)
 
-    def quote(self, told: Iterable[case.Taken], now: Collection[Key]) -> tuple[Quote, Listed]:
-        """Price the sale with the usage `told`, and that of the limits `now` as it is now; return quote and usage.
+    def quote(self, known: Iterable[case.Taken], now: Collection[Key]) -> tuple[Quote, Listed]:
+        """Price the sale with the usage `known`, and that of the limits `now` as it is now; return quote and usage.
 
         A limit that has no room for what the sale does not have yet is read as it is now too, and the sale priced once
         more: so another rule may take its place.
         """
-        sale, usage, seen, fresh = self.sale, {(one.allowance, one.window): one for one in told}, set[Key](), set(now)
+        sale, usage, seen, fresh = self.sale, {(one.allowance, one.window): one for one in known}, set[Key](), set(now)
         while True:
             seen |= fresh
             usage |= {key: self._used_by_others(key) for key in fresh}
