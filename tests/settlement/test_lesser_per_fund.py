@@ -21,7 +21,7 @@ from canteen.pos.models import Slot
 from canteen.registry import elders
 from canteen.registry.models import ElderFact
 from canteen.settlement.audit import repriced, trial_balance, verify
-from canteen.settlement.claims import review
+from canteen.settlement.claims import withheld_meals
 from canteen.settlement.closing.checks import PricedShare, SalePrice
 from canteen.settlement.corrections import reallocation
 from tests import world
@@ -176,7 +176,7 @@ def two(town: Town) -> tuple[records.Result, records.Result]:
 
 def standing(*results: records.Result) -> list[int]:
     session = fresh()
-    return [sum(review.open_shares(session, uuid.UUID(one.sales[0])).values()) for one in results]
+    return [sum(withheld_meals.open_shares(session, uuid.UUID(one.sales[0])).values()) for one in results]
 
 
 def test_what_another_rule_bears_takes_that_rules_limit(struck: Town):

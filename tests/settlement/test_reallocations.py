@@ -16,7 +16,7 @@ from canteen.ledger import transfers
 from canteen.pos.models import AmountUsed, Slot, UseChange
 from canteen.registry import elders
 from canteen.settlement.audit import trial_balance, verify
-from canteen.settlement.claims import review
+from canteen.settlement.claims import review, withheld_meals
 from canteen.settlement.claims.claims import MoveNotOpen, NeedsReason, SamePerson
 from canteen.settlement.corrections import reallocation
 from canteen.settlement.corrections.reallocation import NotHolding, NotMovable, OutOfReach, RoomLeft
@@ -60,7 +60,7 @@ def held(town: Town) -> list[uuid.UUID]:
 
 def claimable(*sales: uuid.UUID) -> list[int]:
     session = fresh()
-    return [sum(review.open_shares(session, sale).values()) for sale in sales]
+    return [sum(withheld_meals.open_shares(session, sale).values()) for sale in sales]
 
 
 def exact(town: Town, *months: str) -> None:
@@ -291,7 +291,7 @@ def test_a_receiving_meal_is_not_withheld_from_a_foreign_claim(town: Town):
     town.close("2026-01")
     reallocate(town, from_=first)
     for outcome in ("withheld", "disallowed"):
-        with clock.at(FEB6), pytest.raises(review.NothingToWithhold):
+        with clock.at(FEB6), pytest.raises(withheld_meals.NothingToWithhold):
             review.withhold(town.claim("2026-01").id, second, outcome, reason="待核对签名", by="p-finance")
     assert claimable(first, second) == [0, 500]
 

@@ -24,7 +24,7 @@ from canteen.rulebooks import layers, publications
 from canteen.rulebooks.models import Publication
 from canteen.settlement.audit import trial_balance, verify
 from canteen.settlement.audit.verify import Verified
-from canteen.settlement.claims import claims, review, workflow
+from canteen.settlement.claims import claims, review, withheld_meals, workflow
 from canteen.settlement.corrections import revaluations
 from canteen.settlement.corrections.revaluation_run import RevaluationRunner
 from canteen.settlement.models import Claim, Finding, RevaluedSale, RevaluedShare, Statement, WithheldMeal
@@ -486,7 +486,7 @@ def test_a_finding_strikes_the_difference_of_a_full_price_meal(town: Town) -> No
         number = found.id
     with clock.at(at(date(2026, 3, 5), 9)):
         review.answer(number, "disallowed", reason="不是本人就餐", by="p-street")
-        with pytest.raises(review.NothingToWithhold):
+        with pytest.raises(withheld_meals.NothingToWithhold):
             review.answer(number, "disallowed", reason="不是本人就餐", by="p-street")
     town.close("2026-03")
     assert [line[6] for line in town.lines("2026-03")] == [-600]

@@ -14,7 +14,7 @@ from canteen.db import transaction
 from canteen.ledger import transfers
 from canteen.registry.imports import contracts
 from canteen.settlement.audit import verify
-from canteen.settlement.claims import claims, payouts, review, steps, workflow
+from canteen.settlement.claims import claims, payouts, review, steps, withheld_meals, workflow
 from canteen.settlement.claims.claims import MoveNotOpen, NeedsReason, SamePerson
 from canteen.settlement.models import Decision, Finding, WithheldMeal
 from tests import world
@@ -190,7 +190,7 @@ def test_a_released_meal_is_in_one_claim_only(doubtful: Town):
     doubtful.close("2026-03")
 
     assert doubtful.lines("2026-03") == []
-    with pytest.raises(review.WithheldAnswered):
+    with pytest.raises(withheld_meals.WithheldAnswered):
         review.clear(withheld_id, "disallowed", reason="再想一想", by="p-finance")
 
 
@@ -235,7 +235,7 @@ def test_withholding_needs_a_reason_and_money_in_the_claim(claimed: Town):
         review.withhold(claim_id, sale, "withheld", reason="", by="p-street")
     claimed.void(str(sale), at(date(2026, 2, 5)))
 
-    with pytest.raises(review.NothingToWithhold):
+    with pytest.raises(withheld_meals.NothingToWithhold):
         review.withhold(claim_id, sale, "withheld", reason="需要核实", by="p-street")
 
 

@@ -21,7 +21,7 @@ from canteen.ledger.models import Period
 from canteen.ledger.transfers import Move
 from canteen.money import Fen, show
 from canteen.places import Contract
-from canteen.settlement.claims import claims, ledger_check, missing_records, review, steps
+from canteen.settlement.claims import claims, ledger_check, missing_records, review, steps, withheld_meals
 from canteen.settlement.claims.claims import MoveNotOpen, SamePerson
 from canteen.settlement.claims.steps import WorkflowSteps
 from canteen.settlement.closing import carry_over
@@ -184,7 +184,7 @@ def _approval_moves(session: Session, claim: Claim, cause: str, after: str) -> I
             yield signed(fund, ("open", "claimed"), fen, "claim", claim.number, cause, month)
             if after == "settled":
                 yield signed(fund, ("claimed", "paid"), fen, "pay", claim.number, cause, month)
-    yield from review.disallowed(session, claim, cause)
+    yield from withheld_meals.disallowed(session, claim, cause)
 
 
 def signed(fund: str, ends: tuple[str, str], fen: Fen, movement: str, reason: str, cause: str, month: str) -> Move:

@@ -32,7 +32,7 @@ from canteen.pos.models import QuoteInput, Sale, Share, Void
 from canteen.pos.sale_locks import lock_sale_parties, retried_if_overtaken
 from canteen.pos.slots import Key, Use
 from canteen.rulebooks.models import JoinedRulebook
-from canteen.settlement.claims import claims, review
+from canteen.settlement.claims import claims, review, withheld_meals
 from canteen.settlement.claims.claims import reason_given
 from canteen.settlement.claims.review import NoFinding
 from canteen.settlement.closing import budgets
@@ -302,7 +302,7 @@ def _drawing(session: Session, other: Sale, rules: Collection[str]) -> Iterator[
 def _taken_away(session: Session, other: Sale, up: Sequence[Use], number: int) -> Iterator[Move]:
     """Yield moves open -> excluded of the shares that draw on the uses given up."""
     rules = {rule for use in up for rule in use.rules}
-    standing = review.open_shares(session, other.id)
+    standing = withheld_meals.open_shares(session, other.id)
     for share, borne in _drawing(session, other, rules):
         if fen := min(standing.get((share.fund, share.n), 0), borne):
             yield Move(

@@ -22,7 +22,7 @@ from canteen.pos.slots import Key, LimitRequest, Usage
 from canteen.registry import elders
 from canteen.rulebooks import layers
 from canteen.rulebooks.layers import InForce
-from canteen.settlement.claims import review
+from canteen.settlement.claims import withheld_meals
 from canteen.settlement.corrections import sale_history
 from canteen.settlement.corrections.repricing import Granted, Listed, Repricing, SaleInputs, has_room
 
@@ -89,7 +89,7 @@ def full_limits(meal: ExcessMeal, repricing: Repricing) -> set[Key]:
 
 def given_now(session: Session, meal: ExcessMeal, quoted: Quote) -> dict[tuple[str, int], Fen]:
     """Return the fen by (fund, share) that the quote bears beyond the open. Raises NothingToGive if any would sink."""
-    standing = review.open_shares(session, meal.inputs.id)
+    standing = withheld_meals.open_shares(session, meal.inputs.id)
     found: dict[tuple[str, int], Fen] = {}
     for share, borne in zip(meal.shares, lesser.borne(meal.shares, quoted.shares), strict=True):
         more = borne.total() - standing.get((share.fund, share.n), 0) if share.payer == "subsidy" else 0

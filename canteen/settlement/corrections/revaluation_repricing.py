@@ -29,7 +29,7 @@ from canteen.rulebooks import late_notices, layers
 from canteen.rulebooks.late_notices import Books
 from canteen.rulebooks.layers import InForce
 from canteen.rulebooks.models import Revaluation
-from canteen.settlement.claims import review
+from canteen.settlement.claims import withheld_meals
 from canteen.settlement.closing import budgets
 from canteen.settlement.closing.requote import of_quote
 from canteen.settlement.corrections import delta, sale_history
@@ -105,7 +105,7 @@ class Repricer:
         earlier = sale_history.earlier(session, ids)
         judged = sale_history.judged_of(session, ids)
         voided = set(session.execute(select(Void.sale_id).where(keyset.among(Void.sale_id, ids))).scalars())
-        standing = review.standing(session, ids)
+        standing = withheld_meals.standing(session, ids)
         hashes = {sale.own[0] for sale in sales} | {key[0] for key in earlier.last.values()}
         inputs = sale_history.inputs_of(session, hashes)
         for sale in sales:

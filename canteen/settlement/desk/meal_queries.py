@@ -16,7 +16,7 @@ from canteen.ledger.queries import TARGET, to_target
 from canteen.money import Fen
 from canteen.pos.models import Record, Sale, SaleLine, Share, Tender, Void
 from canteen.registry.models import Credential, ElderFact, ElderIdentity
-from canteen.settlement.claims import review
+from canteen.settlement.claims import withheld_meals
 from canteen.settlement.closing import adjustments, close, gather, gather_persons, lines
 from canteen.settlement.closing.statement import Cut
 from canteen.settlement.labels import excluded_name, say
@@ -182,7 +182,7 @@ def by_ids(
         canteens = names.of(session, "canteen", {row.canteen_id for row in rows})
         tablets = names.of(session, "tablet", {row.tablet_id for row in rows})
         staff = names.of(session, "person", {row.cashier_id for row in rows})
-        standing = review.standing(session, ids)
+        standing = withheld_meals.standing(session, ids)
     eaters, births = _names(ids, named), _births(ids, upto)
     parts, items, tenders = _parts(ids), _items(ids), _tenders(ids)
     tails, excluded = _tails(ids), _excluded(ids, upto)
