@@ -12,11 +12,10 @@ from canteen import clock, events
 from canteen.auth import humans
 from canteen.db import transaction
 from canteen.ledger import transfers
-from canteen.registry.imports import contracts
 from canteen.settlement.audit import verify
-from canteen.settlement.claims import claims, payouts, review, steps, withheld_meals, workflow
+from canteen.settlement.claims import claims, review, steps, withheld_meals, workflow
 from canteen.settlement.claims.claims import MoveNotOpen, NeedsReason, SamePerson
-from canteen.settlement.models import Decision, Finding, WithheldMeal
+from canteen.settlement.models import Finding, WithheldMeal
 from tests import world
 from tests.rigs.states import state
 from tests.settlement.conftest import Town, at
@@ -239,7 +238,7 @@ def test_withholding_needs_a_reason_and_money_in_the_claim(claimed: Town):
         review.withhold(claim_id, sale, "withheld", reason="需要核实", by="p-street")
 
 
-def test_nothing_is_held_once_the_claim_is_determined(claimed: Town):
+def test_nothing_is_withheld_once_the_claim_is_determined(claimed: Town):
     go(claimed, "2026-01", *TO_APPROVED[:3])
 
     with pytest.raises(MoveNotOpen):
@@ -249,7 +248,6 @@ def test_nothing_is_held_once_the_claim_is_determined(claimed: Town):
 
 
 def test_an_earlier_meal_after_a_death_is_taken_back_next_claim(town: Town):
-    from canteen.db import transaction  # noqa: PLC0415
     from canteen.registry import elders  # noqa: PLC0415 - needs the application
 
     town.sell(JAN5, town.cards[0])
@@ -300,83 +298,6 @@ def test_an_empty_claim_needs_no_payment(town: Town):
 
 
 # --- payouts ---
-
-
-def enter(town: Town, by: str = "p-pay", *, day: date = date(2026, 2, 6)) -> int:
-    with clock.at(at(date(2026, 2, 7))):
-        return payouts.enter(town.claim("2026-01").id, voucher="2026-0137", paid_on=day, by=by)
-
-
-def test_a_claim_is_paid_only_after_a_second_person_s_check(claimed: Town):
-    go(claimed, "2026-01", *TO_APPROVED)
-    payout = enter(claimed)
-    assert claims.state(claimed.session, claimed.claim("2026-01").id) == "approved"
-    with clock.at(FEB6), pytest.raises(SamePerson):
-        payouts.check(payout, "confirmed", by="p-pay")
-
-    with clock.at(FEB6):
-        assert payouts.check(payout, "confirmed", by="p-check") == "paid"
-
-    assert balances(claimed) == {("city", "granted"): -1000, ("city", "paid"): 1000}
-    (last,) = claimed.session.execute(select(Decision).where(Decision.move == "pay")).scalars()
-    assert (last.by, last.reason, last.to_state) == ("p-check", "2026-0137", "paid")
-
-
-def test_the_payee_is_kept_as_it_was(claimed: Town):
-    go(claimed, "2026-01", *TO_APPROVED)
-    enter(claimed)
-
-    (one,) = payouts.of_claim(claimed.session, claimed.claim("2026-01").id)
-    assert (one.payout.payee_name, one.payout.bank, one.payout.account_tail, one.payout.fen) == (
-        "康乐餐饮",
-        "工商银行",
-        "0001",
-        1000,
-    )
-
-
-@pytest.mark.parametrize("signer", ["by", "confirmed_by"])
-def test_whoever_registered_the_payee_handles_no_payout(claimed: Town, signer: str):
-    go(claimed, "2026-01", *TO_APPROVED)
-    two = {"by": "p-maker", "confirmed_by": "p-checker"} | {signer: "p-pay"}
-    with transaction() as session:
-        body = {"contracts": ["k1"], "confirmed_by": two["confirmed_by"]}
-        events.record(session, contracts.MADE, "event:1", by=two["by"], body=body)
-    with pytest.raises(SamePerson):
-        enter(claimed)
-    payout = enter(claimed, "p-check")
-
-    with clock.at(FEB6), pytest.raises(SamePerson):
-        payouts.check(payout, "confirmed", by="p-pay")
-
-
-def test_a_second_payout_needs_the_first_to_be_refused(claimed: Town):
-    go(claimed, "2026-01", *TO_APPROVED)
-    first = enter(claimed)
-    with pytest.raises(payouts.PayoutWaits):
-        enter(claimed)
-    with clock.at(FEB6):
-        payouts.check(first, "refused", by="p-check", reason="凭证号有误")
-
-    second = enter(claimed)
-
-    with clock.at(FEB6), pytest.raises(payouts.PayoutChecked):
-        payouts.check(first, "confirmed", by="p-check")
-    with clock.at(FEB6):
-        assert payouts.check(second, "confirmed", by="p-check") == "paid"
-
-
-def test_a_claim_that_is_not_approved_is_not_paid(claimed: Town):
-    with pytest.raises(MoveNotOpen):
-        enter(claimed)
-
-
-@pytest.mark.parametrize("day", [date(2026, 1, 31), date(2026, 2, 8)])
-def test_a_pay_day_within_the_period_or_in_future_is_refused(claimed: Town, day: date):
-    go(claimed, "2026-01", *TO_APPROVED)
-
-    with pytest.raises(payouts.BadPayDay):
-        enter(claimed, day=day)
 
 
 def test_whoever_withheld_a_meal_cannot_release_it_by_an_answer(doubtful: Town):
