@@ -121,7 +121,7 @@ def test_sale_without_a_free_connection_is_sent_again_later(app: Flask, session:
     assert isinstance(pool, QueuePool)
     pool._timeout = 0.1
     with ExitStack() as held, clock.at(NOON):
-        for _ in range(pool.size()):
+        for _ in range(pool.size() + pool._max_overflow):
             held.enter_context(db.engine.connect())
         assert [result.outcome for result in records.accept([sealed], tablet)] == ["later"]
     assert rows(session) == [0] * len(HALVES)
