@@ -51,19 +51,23 @@ def city_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> City:
 
 
 @pytest.fixture(scope="session")
-def cities(
-    city_on_sqlite: City,
-    postgres_server: postgres.Server,
-    dropping: Executor,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[dict[str, City]]:
-    """The same city twice, built apart: on SQLite and on PostgreSQL."""
+def city_on_postgres(
+    postgres_server: postgres.Server, dropping: Executor, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[City]:
     name = f"canteen_test_{os.getpid()}_demo_{uuid.uuid4().hex[:8]}"
     postgres_server.create(name, "template0")
-    yield {"sqlite": city_on_sqlite, "postgres": _made(postgres_server.url(name), tmp_path_factory.mktemp("postgres"))}
+    yield _made(postgres_server.url(name), tmp_path_factory.mktemp("postgres"))
     dropping.submit(postgres_server.drop, name)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def city(request: pytest.FixtureRequest, cities: dict[str, City]) -> City:
-    return cities[request.param]
+@pytest.fixture(scope="session")
+def cities(city_on_sqlite: City, city_on_postgres: City) -> dict[str, City]:
+    """The same city twice, built apart: on SQLite and on PostgreSQL."""
+    return {"sqlite": city_on_sqlite, "postgres": city_on_postgres}
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def city(request: pytest.FixtureRequest) -> City:
+    """The city on one database after the other, so that a worker with tests of one builds only that."""
+    made: City = request.getfixturevalue(f"city_on_{request.param}")
+    return made
