@@ -64,8 +64,8 @@ def _simulate() -> dict[str, Any]:
         raise RuntimeError("the simulation did not end well")
     spent, used = time.perf_counter() - began, time.process_time()
     found = simulation_jobs.result(simulation_jobs.find(db.session(), number)) or {}
-    told = {name: found[name] for name in ("meals", "changed", "open")}
-    return {**told, "bare": bare, "seconds": spent, "cpu": used, "per_minute": round(found["meals"] / spent * 60)}
+    counts = {name: found[name] for name in ("meals", "changed", "open")}
+    return {**counts, "bare": bare, "seconds": spent, "cpu": used, "per_minute": round(found["meals"] / spent * 60)}
 
 
 if __name__ == "__main__":

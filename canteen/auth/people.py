@@ -340,9 +340,9 @@ def working_at(session: Session, canteen_id: str, permission: Permission) -> lis
         (Grant.node_kind == "area") & Grant.node_id.in_(places.path(session, there.area_id, today)),
         (Grant.node_kind == "operator") & Grant.node_id.in_(run),
     )
-    holding = select(Grant.person_id).where(Grant.ended_at.is_(None), Grant.role.in_(guard.roles_with(permission)))
+    granted = select(Grant.person_id).where(Grant.ended_at.is_(None), Grant.role.in_(guard.roles_with(permission)))
     able = Person.disabled_at.is_(None) & Person.pin_hash.is_not(None)
-    query = select(Person).where(able, Person.id.in_(holding.where(covering)))
+    query = select(Person).where(able, Person.id.in_(granted.where(covering)))
     return sorted(session.execute(query).scalars(), key=lambda one: one.name)
 
 
