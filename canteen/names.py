@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import CheckConstraint, select
+from sqlalchemy import CheckConstraint, and_, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from canteen.db import Base, batches
@@ -74,13 +74,22 @@ class Names:
 
 def of(session: Session, kind: Kind, subjects: Collection[str]) -> Names:
     """Return all names that these things ever had."""
-    found = dict[str, list[Entry]]()
+    return of_kinds(session, {kind: subjects})[kind]
+
+
+def of_kinds(session: Session, wanted: Mapping[Kind, Collection[str]]) -> dict[Kind, Names]:
+    """Return all names that things of several kinds ever had, by kind, in one statement unless they are very many."""
+    found: dict[str, dict[str, list[Entry]]] = {kind: {} for kind in wanted}
     columns = (
-        NameEntry.subject, NameEntry.recorded, NameEntry.name, NameEntry.bank, NameEntry.account_tail,
+        NameEntry.kind, NameEntry.subject, NameEntry.recorded, NameEntry.name, NameEntry.bank, NameEntry.account_tail,
         NameEntry.account_cipher,
     )  # fmt: skip
-    for part in batches(set(subjects)):
-        some = select(*columns).where(NameEntry.kind == kind, NameEntry.subject.in_(part))
-        for row in session.execute(some.order_by(NameEntry.subject, NameEntry.n)):
-            found.setdefault(row[0], []).append(Entry(row[1], row[2], row[3], row[4], row[5]))
-    return Names(found)
+    for part in batches((kind, subject) for kind, subjects in wanted.items() for subject in set(subjects)):
+        among = [
+            and_(NameEntry.kind == kind, NameEntry.subject.in_([subject for of, subject in part if of == kind]))
+            for kind in dict.fromkeys(kind for kind, _ in part)
+        ]
+        some = select(*columns).where(or_(*among)).order_by(NameEntry.kind, NameEntry.subject, NameEntry.n)
+        for row in session.execute(some):
+            found[row[0]].setdefault(row[1], []).append(Entry(row[2], row[3], row[4], row[5], row[6]))
+    return {kind: Names(found[kind]) for kind in wanted}

@@ -171,21 +171,28 @@ def by_ids(
             Sale.id, Sale.service_day, Sale.period, Sale.canteen_id, Sale.guest, Sale.list_fen, Sale.due_fen,
             Sale.surcharge_fen, Sale.mode,
             Sale.cashier_id, Sale.online, Sale.rulebook_hash, Sale.flags, Record.epoch, Record.number, Record.tablet_id,
-            Void.reason.label("void_reason"),
+            Void.reason.label("void_reason"), Credential.number.label("card_number"),
         )
         .join(Record, Record.id == Sale.record_id)
+        .outerjoin(Credential, Credential.digest == Sale.credential)
         .outerjoin(Void, void_known)
         .where(keyset.among(Sale.id, ids))
         .order_by(Sale.service_day, Sale.id)
     )  # fmt: skip
     with keyset.reader() as session:
-        canteens = names.of(session, "canteen", {row.canteen_id for row in rows})
-        tablets = names.of(session, "tablet", {row.tablet_id for row in rows})
-        staff = names.of(session, "person", {row.cashier_id for row in rows})
+        called = names.of_kinds(
+            session,
+            {
+                "canteen": {row.canteen_id for row in rows},
+                "tablet": {row.tablet_id for row in rows},
+                "person": {row.cashier_id for row in rows},
+            },
+        )
         standing = withheld_meals.standing(session, ids)
+    canteens, tablets, staff = called["canteen"], called["tablet"], called["person"]
     eaters, births = _names(ids, named), _births(ids, upto)
     parts, items, tenders = _parts(ids), _items(ids), _tenders(ids)
-    tails, excluded = _tails(ids), _excluded(ids, upto)
+    excluded = _excluded(ids, upto)
     claimable = {sale: sum(fen for _, fen in parts) for sale, parts in standing.items()}
     return [
         MealRow(
@@ -193,7 +200,7 @@ def by_ids(
             day=sale.service_day,
             period=sale.period,
             canteen=canteens.at(sale.canteen_id, named),
-            card_tail=tails.get(sale.id, ""),
+            card_tail=(sale.card_number or "")[-4:],
             name=eaters.get(sale.id, say("guest", sale.guest or "")),
             age=_age(births.get(sale.id), sale.service_day),
             items=items.get(sale.id, "仅核销"),
@@ -280,11 +287,6 @@ def _tenders(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[str, ...]]:
     for sale, kind in keyset.once(query.order_by(Sale.id, Tender.n)):
         found[sale] = tuple(dict.fromkeys((*found.get(sale, ()), kind)))
     return found
-
-
-def _tails(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
-    query = select(Sale.id, Credential.number).join(Credential, Credential.digest == Sale.credential)
-    return {sale: (number or "")[-4:] for sale, number in keyset.once(query.where(keyset.among(Sale.id, ids)))}
 
 
 def _excluded(ids: Sequence[uuid.UUID], upto: Upto | None) -> dict[uuid.UUID, tuple[str, ...]]:
