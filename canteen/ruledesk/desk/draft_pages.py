@@ -88,7 +88,7 @@ def _form_page(
     """Render the form; if `stale`, it was read from a text that changed since, so nothing is previewed."""
     document, faults = drafts.check(text)
     previewed, no_preview = (None, drafts.ChangedMeanwhile.message) if stale else _preview(row, document, asked)
-    tree = yaml_reader.tree(row.yaml)
+    tree, called = yaml_reader.tree(row.yaml), names()
     assert isinstance(tree, dict)
     page = render_template(
         "ruledesk/form.html",
@@ -98,14 +98,14 @@ def _form_page(
         faults=faults,
         wrong=_wrong(faults),
         fields=[_row_name(one.path) for one in faults],
-        said=_said(document) if document else {},
-        area_names=names(),
+        said=_said(document, called) if document else {},
+        area_names=called,
         kept={place: yaml_writer.dump(rest) for place, rest in form_changes.kept(tree).items()},
         asked=asked,
         today=clock.today(),
         preview=previewed,
         no_preview=no_preview,
-        place_name=names().get(row.node_id, row.node_id),
+        place_name=called.get(row.node_id, row.node_id),
         canteens=_canteens(),
         areas=[(one.id, one.name) for one in db.session.execute(select(Area).order_by(Area.id)).scalars()],
         canteen=request.form.get("try-canteen", ""),
@@ -136,10 +136,10 @@ def _row_name(path: str) -> str:
     return " ".join(f"{_ROWS[kind]} {int(number) + 1}" for kind, number in found) or "这份标准"
 
 
-def _said(document: Mapping[str, Any]) -> dict[str, list[prose.RuleRow]]:
-    """Return each rule in words, by its place in the form."""
+def _said(document: Mapping[str, Any], called: Mapping[str, str]) -> dict[str, list[prose.RuleRow]]:
+    """Return each rule in words, by its place in the form; `called` names areas and canteens by id."""
     return {
-        f"stages-{place}-rules-{number}": list(prose.rows_of(rule, document, names()))
+        f"stages-{place}-rules-{number}": list(prose.rows_of(rule, document, called))
         for place, stage in enumerate(document["stages"])
         for number, rule in enumerate(stage["rules"])
         if "rules" not in rule

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -95,18 +95,11 @@ def on(canteen: str, day: date, contracts: Collection[str], *, after: str | None
         totals, taken = _totals(session, here), _taken(session, here)
         voids = session.execute(select(func.count()).select_from(Void).join(Sale, Sale.id == Void.sale_id).where(here))
         gone, left = voids.scalar_one(), _left_excluded(session, here)
-    excluded = [
-        Excluded(one.meal, one.at, *left[one.meal.id][1:])
-        for one in _served([(sale, at) for sale, (at, _, _) in left.items()])
-        if not one.meal.voided
-    ]
-    times = [(sale.id, sale.estimated_at) for sale in found.rows]
-    return ServingDay(totals, gone, taken, excluded, _served(times), found.after)
-
-
-def _served(times: Sequence[tuple[uuid.UUID, datetime]]) -> list[Served]:
-    meals = {meal.id: meal for meal in meal_queries.by_ids([sale for sale, _ in times], insider=False)}
-    return [Served(meals[sale], at) for sale, at in times]
+    ids = dict.fromkeys([*left, *(sale.id for sale in found.rows)])
+    meals = {meal.id: meal for meal in meal_queries.by_ids(list(ids), insider=False)}
+    excluded = [Excluded(meals[sale], *about) for sale, about in left.items() if not meals[sale].voided]
+    served = [Served(meals[sale.id], sale.estimated_at) for sale in found.rows]
+    return ServingDay(totals, gone, taken, excluded, served, found.after)
 
 
 def _totals(session: Session, here: ColumnElement[bool]) -> list[Total]:
