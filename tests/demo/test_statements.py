@@ -24,13 +24,10 @@ from tests.demo.conftest import TODAY, City
 
 LIMIT = 25
 OVER = {
-    "/desk/canteen/day": 31,
-    "/desk/claims/<number>": 38,
-    "/desk/claims/<number>/export.xlsx": 64,
-    "/desk/claims/<number>/findings/<int:finding>/reallocation": 43,
-    "/desk/claims/<number>/lines/<int:n>": 34,
-    "/desk/meals/<uuid:sale>": 38,
-    "/desk/ruledesk/drafts/<int:number>": 28,
+    "/desk/claims/<number>": 35,
+    "/desk/claims/<number>/export.xlsx": 55,
+    "/desk/claims/<number>/findings/<int:finding>/reallocation": 35,
+    "/desk/meals/<uuid:sale>": 35,
 }
 """Pages still over the limit, and what they ask at most: a figure here may only fall, and then leave."""
 ADDRESSES = 6  # of one route

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, func, insert, select, text
+from sqlalchemy import Select, String, and_, cast, func, insert, literal, select, text
 from sqlalchemy.orm import Session
 
 from canteen import clock, events, keyset
@@ -228,26 +228,26 @@ def load(period_id: int) -> Period:
 
 def cut_of(period: Period) -> tuple[Cut, tuple[str, ...]]:
     """Return where the reading of a closed period stops, and the silent tablets. Raises PeriodNotOver while open."""
-    before = keyset.once(
-        select(Period.id)
-        .where(Period.contract_id == period.contract_id, Period.from_day < period.from_day)
+    query = (
+        select(Period.id, events.Event.number, events.Event.body)
+        .outerjoin(
+            events.Event,
+            and_(events.Event.subject == literal("period:") + cast(Period.id, String), events.Event.kind == CLOSED),
+        )
+        .where(Period.contract_id == period.contract_id, Period.from_day <= period.from_day)
         .order_by(Period.from_day.desc())
-        .limit(1)
+        .limit(2)
     )
-    facts, here = _flipped(period.id)
-    facts_before, there = _flipped(before[0][0]) if before else (0, {"records": 0})
+    (facts, here), *before = [_flipped(number, body) for _, number, body in keyset.once(query)]
+    facts_before, there = before[0] if before else (0, {"records": 0})
     return Cut(facts, int(here["records"]), facts_before, int(there["records"])), tuple(here["silent"])
 
 
-def _flipped(period_id: int) -> tuple[int, dict[str, Any]]:
-    found = keyset.once(
-        select(events.Event.number, events.Event.body).where(
-            events.Event.subject == f"period:{period_id}", events.Event.kind == CLOSED
-        )
-    )
-    if not found:
+def _flipped(number: int | None, body: str | None) -> tuple[int, dict[str, Any]]:
+    """Read the event by which a period was closed. Raises PeriodNotOver where there is none."""
+    if number is None or body is None:
         raise periods.PeriodNotOver
-    return found[0][0], json.loads(found[0][1])
+    return number, json.loads(body)
 
 
 @retried

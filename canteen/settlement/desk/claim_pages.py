@@ -13,10 +13,9 @@ from canteen.auth.guard import NotCovered, Permission, allowed, own_account
 from canteen.db import db
 from canteen.errors import Refusal
 from canteen.settlement.claims import claims, steps, workflow
-from canteen.settlement.closing import adjustments
+from canteen.settlement.closing import adjustments, parties
 from canteen.settlement.desk import (
     claim_queries,
-    claim_summary,
     claim_view,
     exports,
     line_queries,
@@ -140,11 +139,11 @@ def line_page(number: str, n: int) -> ResponseReturnValue:
     line = next((one for one in claims.lines(db.session(), claim.id) if one.n == n), None)
     if line is None:
         raise NotCovered
-    about = claim_summary.about(db.session(), claim)
+    named = parties.of_claims(db.session(), [claim.id])[claim.id]
     insider = is_insider(claim.contract_id)
     page = line_queries.line_meals(claim, line, request.args.get("after"), insider=insider)
     notices = adjustments.titles()
-    return render_template("settlement/line.html", number=number, about=about, line=line, page=page, notices=notices)
+    return render_template("settlement/line.html", number=number, named=named, line=line, page=page, notices=notices)
 
 
 @bp.get("/desk/claims/<number>/export.xlsx")

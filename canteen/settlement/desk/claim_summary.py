@@ -59,16 +59,20 @@ class About:
         ]
 
 
-def about(session: Session, claim: Claim) -> About:
-    """Read names and dates of a claim, the names as in its statement."""
+def about(session: Session, claim: Claim, state: str | None = None) -> About:
+    """Read names and dates of a claim, the names as in its statement; its state too, where the caller has not."""
     named = parties.of_claims(session, [claim.id])[claim.id]
-    query = select(Statement.body, Statement.facts_at).where(Statement.period_id == claim.period_id)
-    body, facts = session.execute(query).one()
+    query = (
+        select(Statement.body, Statement.facts_at, Canteen.name)
+        .select_from(Statement)
+        .join(Contract, Contract.id == claim.contract_id)
+        .join(Canteen, Canteen.id == Contract.canteen_id)
+    )
+    body, facts, called_now = session.execute(query.where(Statement.period_id == claim.period_id)).one()
     stated = json.loads(body)
-    canteen = session.get_one(Canteen, session.get_one(Contract, claim.contract_id).canteen_id)
     return About(
         number=claim.number,
-        state=claims.state(session, claim.id),
+        state=claims.state(session, claim.id) if state is None else state,
         canteen=named.canteen,
         operator=named.operator,
         district=named.district,
@@ -83,7 +87,7 @@ def about(session: Session, claim: Claim) -> About:
         guests=stated.get("totals", {}).get("guests", 0),
         fund_names=dict(named.funds),
         facts=facts,
-        called_now=canteen.name if canteen.name != named.canteen else "",
+        called_now=called_now if called_now != named.canteen else "",
     )
 
 

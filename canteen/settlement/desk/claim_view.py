@@ -113,7 +113,7 @@ def of(
     unsent = state in BEFORE_SUBMISSION
     missing = [_missing_run(session, gap, number) for gap in missing_records.missing(period)] if unsent else []
     return ClaimView(
-        about=claim_summary.about(session, claim),
+        about=claim_summary.about(session, claim, state),
         state=state,
         digest=claim.statement_hash,
         lines=lines,
