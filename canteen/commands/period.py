@@ -182,8 +182,6 @@ def _status(period_id: int) -> dict[str, Any]:
         "fen": claim.fen if claim else None,
     }
     over = row.to_day < clock.today()
-    db.session.expunge(row)
-    db.session.rollback()
     found["gaps"] = (
         [f"{gap.tablet}/{gap.epoch}/{gap.first}-{gap.last}" for gap in missing_records.missing(row)] if over else []
     )

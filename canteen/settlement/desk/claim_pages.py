@@ -104,7 +104,7 @@ def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnVa
     moves = _open_moves(contract_id, claims.state(session, claim.id))
     page = render_template(
         "settlement/claim.html",
-        view=claim_view.of(session, claim, viewer, workflow_config(), moves),
+        view=claim_view.of(claim, viewer, workflow_config(), moves),
         done=done_text(),
         refusal=refusal,
         typed=request.form.get("reason", "") if refusal else "",

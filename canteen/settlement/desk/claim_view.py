@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from canteen.auth import humans
 from canteen.auth.guard import Permission
+from canteen.keyset import reader
 from canteen.money import Fen
 from canteen.pos.lost_numbers import Run
 from canteen.settlement.claims import claims, missing_records, payouts, steps
@@ -99,29 +100,31 @@ class ClaimView:
     insider: bool
 
 
-def of(
-    session: Session, claim: Claim, viewer: Viewer, workflow_steps: WorkflowSteps, moves: Sequence[str]
-) -> ClaimView:
+def of(claim: Claim, viewer: Viewer, workflow_steps: WorkflowSteps, moves: Sequence[str]) -> ClaimView:
     """Read a claim and decide what `viewer` sees of it; `moves` are those that their rights open in its state."""
-    claim_id, period_id, number = claim.id, claim.period_id, claim.number
-    state = claims.state(session, claim_id)
-    lines, unanswered = claims.lines(session, claim_id), claims.unanswered(session, period_id)
-    approved = sum(line.approved for line in lines)
-    blocked_by = _blocked_by(session, claim_id, viewer.person, workflow_steps, moves)
-    waits_for_answers = unanswered if state == "submitted" else 0
-    period = close.load(claim.period_id)
+    period, notices = close.load(claim.period_id), adjustments.titles()
+    with reader() as session:
+        state = claims.state(session, claim.id)
     unsent = state in BEFORE_SUBMISSION
-    missing = [_missing_run(session, gap, number) for gap in missing_records.missing(period)] if unsent else []
+    gaps = missing_records.missing(period) if unsent else []
+    with reader() as session:
+        lines, unanswered = claims.lines(session, claim.id), claims.unanswered(session, claim.period_id)
+        blocked_by = _blocked_by(session, claim.id, viewer.person, workflow_steps, moves)
+        missing = [_missing_run(session, gap, claim.number) for gap in gaps]
+        about, history = claim_summary.about(session, claim, state), claim_queries.history(session, claim.id)
+        paid, findings = payouts.of_claim(session, claim.id), finding_queries.findings(session, claim)
+    approved = sum(line.approved for line in lines)
+    waits_for_answers = unanswered if state == "submitted" else 0
     return ClaimView(
-        about=claim_summary.about(session, claim, state),
+        about=about,
         state=state,
         digest=claim.statement_hash,
         lines=lines,
         approved=approved,
-        notices=adjustments.titles(),
-        history=claim_queries.history(session, claim_id),
-        payouts=payouts.of_claim(session, claim_id),
-        findings=_groups(finding_queries.findings(session, claim)),
+        notices=notices,
+        history=history,
+        payouts=paid,
+        findings=_groups(findings),
         moves=[
             MoveChoice(
                 move,
