@@ -262,25 +262,25 @@ def _free(session: Session, meal: ExcessMeal, other: Sale) -> list[Use]:
     full = full_limits(meal, repricing)
     if not full and given_now(session, meal, quote_now(meal, repricing)[0]):
         raise RoomLeft
-    up = _held(session, other, full)
+    up = _tied_uses(session, other, full)
     slots.release_uses(session, up)
     session.flush()
     return up
 
 
-def _held(session: Session, other: Sale, full: set[Key]) -> list[Use]:
+def _tied_uses(session: Session, other: Sale, full: set[Key]) -> list[Use]:
     """Return the donor's uses of the wanted limits and of limits tied to them by a rule. Raises NotHolding."""
     uses = slots.current_uses(session, other.id)
     found = [use for use in uses if use.key in full]
     if not found:
         raise NotHolding
-    rules = hanging(uses, found)
+    rules = _tied_rules(uses, found)
     if any(share.payer != "subsidy" for share, _ in _drawing(session, other, rules)):
         raise NotMovable("这一次数由食堂让利或捐赠承担，已经给予，不能转让。")
     return [use for use in uses if not rules.isdisjoint(use.rules)]
 
 
-def hanging(uses: Sequence[Use], first: Sequence[Use]) -> set[str]:
+def _tied_rules(uses: Sequence[Use], first: Sequence[Use]) -> set[str]:
     """Return all rules that draw on one of the first uses, or share a use with one that does."""
     rules = {rule for use in first for rule in use.rules}
     while True:
