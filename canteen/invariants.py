@@ -24,7 +24,7 @@ FACTS = (
 )  # fmt: skip
 # Further conditions on new rows, by the name of their trigger; the conditions are in the migrations.
 ON_INSERT = (
-    "event_gapless", "period_chained", "transfer_period", "transfer_accounts", "claim_whole_periods",
+    "event_gapless", "period_chained", "transfer_period", "claim_whole_periods",
     "decision_in_turn", "decision_two_people", "payout_two_people", "revaluation_two_people", "revalued_period",
     "revalued_standing", "decision_known_move", "decision_paid_by_two", "prorating_within_limit",
     "prorated_within_share", "reallocation_standing", "use_change_caused",
@@ -157,6 +157,27 @@ def refuse_insert(name: str, table: str, condition: str, *, first: str = "") -> 
     first   on PostgreSQL, a statement to run first, to take a lock; on SQLite writers wait for each other anyway
     """
     _refuse(name, f"BEFORE INSERT ON {table}", condition, first)
+
+
+def refuse_added(name: str, table: str, condition: str, *, first: str = "") -> None:
+    """Create the trigger law_{name} like `refuse_insert`, on PostgreSQL run once a statement, after its rows were added.
+
+    first   on PostgreSQL, a statement to run first, to take a lock; it sees the new rows as the table `added`
+    """
+    if not _postgresql():
+        _refuse(name, f"BEFORE INSERT ON {table}", condition)
+        return
+    _run(
+        f"""CREATE FUNCTION law_{name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {first}
+                IF EXISTS (SELECT 1 FROM added WHERE {condition.replace("NEW.", "added.")}) THEN
+                    RAISE EXCEPTION 'law: {name}' USING ERRCODE = '23001';
+                END IF;
+                RETURN NULL; END $$"""  # noqa: S608 - conditions of ours
+    )
+    _run(
+        f"""CREATE TRIGGER law_{name} AFTER INSERT ON {table} REFERENCING NEW TABLE AS added
+            FOR EACH STATEMENT EXECUTE FUNCTION law_{name}()"""
+    )
 
 
 def refuse_change(name: str, table: str, condition: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from canteen.db import Base
@@ -52,6 +52,7 @@ class Account(Base):
     __tablename__ = "account"
     __table_args__ = (
         UniqueConstraint("contract_id", "fund", "kind"),
+        UniqueConstraint("id", "contract_id", "fund"),  # for the keys of Transfer
         CheckConstraint(f"kind IN {KINDS}", name="kind"),
         {"sqlite_strict": True},
     )
@@ -65,11 +66,18 @@ class Account(Base):
 class Transfer(Base):
     """Amount moved between two accounts; never changed. A mistake is corrected by a counter-transfer (decision 0006).
 
-    Booked to the period of `service_day` if that is open, else to the earliest open one: trigger.
+    Booked to the period of `service_day` if that is open, else to the earliest open one: trigger. Both accounts are of
+    its contract and fund: keys.
     """
 
     __tablename__ = "transfer"
     __table_args__ = (
+        ForeignKeyConstraint(
+            ["source_id", "contract_id", "fund"], ["account.id", "account.contract_id", "account.fund"]
+        ),
+        ForeignKeyConstraint(
+            ["target_id", "contract_id", "fund"], ["account.id", "account.contract_id", "account.fund"]
+        ),
         CheckConstraint("fen > 0", name="moves_money"),
         CheckConstraint("source_id <> target_id", name="two_ends"),
         CheckConstraint(f"movement IN {MOVEMENTS}", name="movement"),
@@ -79,8 +87,8 @@ class Transfer(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    source_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
-    target_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    source_id: Mapped[int]
+    target_id: Mapped[int]
     fen: Mapped[int]
     movement: Mapped[str]
     sale_id: Mapped[uuid.UUID | None]
@@ -88,11 +96,11 @@ class Transfer(Base):
         int | None
     ]  # which share of the sale, from FIRST_DIFFERENCE_SHARE on a difference; null for a payment
     fund: Mapped[str]
-    contract_id: Mapped[str] = mapped_column(ForeignKey("contract.id"))
+    contract_id: Mapped[str]
     district_id: Mapped[str]
     service_month: Mapped[str]
     service_day: Mapped[date]
-    period_id: Mapped[int] = mapped_column(ForeignKey("period.id"))
+    period_id: Mapped[int]
     reason: Mapped[str]
     cause: Mapped[str]  # what made it: 'sale:<id>', 'void:<id>', 'finding:<id>', 'decision:<claim>/<n>', …
     at: Mapped[datetime]

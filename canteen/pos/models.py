@@ -27,7 +27,6 @@ class Record(Base):
         UniqueConstraint("tablet_id", "epoch", "number", "hash", "state"),
         CheckConstraint("number >= 1 AND epoch >= 1", name="number"),
         CheckConstraint("state IN ('accepted', 'quarantined')", name="state"),
-        Index("ix_record_chain", "tablet_id", "epoch", "number"),
         {"sqlite_strict": True},
     )
 
@@ -102,8 +101,8 @@ class Payment(Base):
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    record_id: Mapped[int] = mapped_column(ForeignKey("record.id"), index=True)
-    contract_id: Mapped[str] = mapped_column(ForeignKey("contract.id"))
+    record_id: Mapped[int] = mapped_column(ForeignKey("record.id"))
+    contract_id: Mapped[str]
     service_month: Mapped[str]
     district_id: Mapped[str]
     due: Mapped[int]  # sum of the sales' dues as the tablet computed it

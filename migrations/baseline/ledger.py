@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+
 from canteen import invariants
 from migrations.baseline.tables import big, check, day, index, instant, table, text, to, uid, unique
 
@@ -17,9 +19,7 @@ NOT_ITS_PERIOD = """NEW.period_id <> coalesce(
     (SELECT p.id FROM period p WHERE p.contract_id = NEW.contract_id AND p.state = 'open'
      AND p.to_day >= NEW.service_day ORDER BY p.from_day LIMIT 1), 0)"""
 # Held to the end of the transaction, so that no close passes between.
-LOCK_PERIOD = "PERFORM 1 FROM period WHERE id = NEW.period_id FOR SHARE;"
-NOT_ITS_ACCOUNTS = """2 <> (SELECT count(*) FROM account a WHERE a.id IN (NEW.source_id, NEW.target_id)
-    AND a.contract_id = NEW.contract_id AND a.fund = NEW.fund)"""
+LOCK_PERIODS = "PERFORM 1 FROM period WHERE id IN (SELECT period_id FROM added) FOR SHARE;"
 
 
 def create() -> None:
@@ -62,22 +62,23 @@ def _transfers() -> None:
             "kind IN ('granted', 'open', 'claimed', 'disallowed', 'paid', 'excluded', 'elder', 'cash', 'mobile', 'donated')",
         ),
         unique("contract_id", "fund", "kind"),
+        unique("id", "contract_id", "fund"),  # for the keys of transfer
     )
     table(
         "transfer",
         big("id", primary_key=True),
-        big("source_id", to("account.id")),
-        big("target_id", to("account.id")),
+        big("source_id"),
+        big("target_id"),
         big("fen"),
         text("movement"),
         uid("sale_id", nullable=True),
         big("share_n", nullable=True),
         text("fund"),
-        text("contract_id", to("contract.id")),
+        text("contract_id"),
         text("district_id"),
         text("service_month"),
         day("service_day"),
-        big("period_id", to("period.id")),
+        big("period_id"),
         text("reason"),
         text("cause"),
         instant("at"),
@@ -87,9 +88,14 @@ def _transfers() -> None:
         ),
         check("moves_money", "fen > 0"),
         check("two_ends", "source_id <> target_id"),
+        *(
+            sa.ForeignKeyConstraint(
+                [end, "contract_id", "fund"], [f"account.{name}" for name in ("id", "contract_id", "fund")]
+            )
+            for end in ("source_id", "target_id")
+        ),
     )
     index("ix_transfer_period", "transfer", "period_id", "movement")
     index("ix_transfer_sale", "transfer", "sale_id")
     invariants.protect("account", "transfer")
-    invariants.refuse_insert("transfer_period", "transfer", NOT_ITS_PERIOD, first=LOCK_PERIOD)
-    invariants.refuse_insert("transfer_accounts", "transfer", NOT_ITS_ACCOUNTS)
+    invariants.refuse_added("transfer_period", "transfer", NOT_ITS_PERIOD, first=LOCK_PERIODS)

@@ -23,6 +23,12 @@ def index(name: str, table_name: str, *columns: str, where: str | None = None) -
     op.create_index(name, table_name, list(columns), sqlite_where=partly, postgresql_where=partly)
 
 
+def store_plainly(table_name: str, column: str) -> None:
+    """Have PostgreSQL store the column as it is: to compress it costs more than the room it takes."""
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(f"ALTER TABLE {table_name} ALTER COLUMN {column} SET STORAGE EXTERNAL")
+
+
 def check(name: str, condition: str) -> sa.CheckConstraint:
     """The constraint ck_{table}_{name}."""
     return sa.CheckConstraint(condition, name=name)

@@ -74,7 +74,7 @@ def test_a_trigger_that_is_gone_is_named(doctor: Doctor, owner: Engine) -> None:
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 def test_a_trigger_that_is_disabled_or_written_over_is_named(doctor: Doctor, owner: Engine) -> None:
-    run(owner, "ALTER TABLE transfer DISABLE TRIGGER law_transfer_accounts")
+    run(owner, "ALTER TABLE transfer DISABLE TRIGGER law_transfer_no_change")
     run(
         owner,
         """CREATE OR REPLACE FUNCTION law_transfer_period() RETURNS trigger LANGUAGE plpgsql AS
@@ -82,7 +82,7 @@ def test_a_trigger_that_is_disabled_or_written_over_is_named(doctor: Doctor, own
     )
 
     said = trouble(doctor())
-    assert "trigger law_transfer_accounts is missing or disabled" in said
+    assert "trigger law_transfer_no_change is missing or disabled" in said
     assert "trigger law_transfer_period refuses nothing" in said
 
 
