@@ -89,7 +89,7 @@ class YearDay:
 
 
 def kind_on(session: Session, day: date, upto: int | None = None) -> DayKind:
-    """Return the kind of `day` by the bureau's table, else the default. Hot paths cache it by event head.
+    """Return the kind of `day` by the bureau's table, else the default. Hot paths keep it in memory.
 
     upto  the last event to read; None for all there are now
     """

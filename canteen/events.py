@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from threading import Lock
-from typing import Generic, TypeVar
 
-from sqlalchemy import select, text
+from sqlalchemy import bindparam, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from canteen import clock, invariants
 from canteen.db import Base
-from canteen.prepared import Prepared, database_of
-
-V = TypeVar("V")
+from canteen.prepared import Prepared
 
 FIRST = "0" * 64  # what the first event names as the one before it
 
@@ -92,29 +87,17 @@ def head(session: Session) -> tuple[int, str]:
 _NEWEST = Prepared(select(Event.number, Event.hash).order_by(Event.number.desc()).limit(1))
 
 
-class Kept(Generic[V]):
-    """Values read from the database that change by events alone, kept in this process until the next event.
+def between(session: Session, first: int, last: int) -> list[tuple[int, str, str, str, str]]:
+    """Return number, hash, kind, subject and body of the events from `first` to `last`, in their order."""
+    rows = _BETWEEN.rows(session, {"first": first, "last": last})
+    return [(number, digest, kind, subject, body) for number, digest, kind, subject, body in rows]
 
-    The head's hash is in the key, so that an event which was rolled back leaves nothing behind. Safe among threads.
-    """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._values: OrderedDict[Hashable, V] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, session: Session, at: tuple[int, str], key: Hashable, read: Callable[[], V]) -> V:
-        """Return the value of `key` at the head `at` of this session's database, computed by `read` when not cached."""
-        whole = (database_of(session), at, key)
-        with self._lock:
-            if whole in self._values:
-                return self._values[whole]
-        value = read()
-        with self._lock:
-            self._values[whole] = value
-            if len(self._values) > self._most:
-                self._values.popitem(last=False)
-        return value
+_BETWEEN = Prepared(
+    select(Event.number, Event.hash, Event.kind, Event.subject, Event.body)
+    .where(Event.number.between(bindparam("first"), bindparam("last")))
+    .order_by(Event.number)
+)
 
 
 def digest(event: Event) -> str:

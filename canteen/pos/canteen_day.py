@@ -1,17 +1,19 @@
-"""A canteen on one day, cached until the next event: places and rulebooks change only by events.
+"""A canteen on one day, cached until an event concerns it: places and rulebooks change only by events.
 
 At noon nothing of this changes, and reading it from the database at each scan would cost more than the sale itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
 from sqlalchemy.orm import Session
 
-from canteen import calendars, events, places
+from canteen import calendars, concerns, places
 from canteen.calendars import DayKind
+from canteen.memory import Head, Kept
 from canteen.places import Canteen, Contract, Window
 from canteen.pos.flags import DAY_PROVISIONAL, Flag
 from canteen.rulebooks import layers
@@ -32,12 +34,18 @@ class CanteenDay:
     notes: tuple[Flag, ...]  # noted of each meal of the day; they exclude nothing
 
 
-_kept: events.Kept[CanteenDay] = events.Kept(1024)
+_kept: Kept[CanteenDay] = Kept(1024)
 
 
-def canteen_day(session: Session, canteen_id: str, day: date, head: tuple[int, str]) -> CanteenDay:
+def canteen_day(session: Session, canteen_id: str, day: date, head: Head) -> CanteenDay:
     """Return the canteen on `day`, as known at the head of the events. Raises NoCanteen."""
-    return _kept.get(session, head, (canteen_id, day), lambda: _read(session, canteen_id, day))
+    return _kept.get(session, head, (canteen_id, day), lambda: _read(session, canteen_id, day), _concerns)
+
+
+def _concerns(found: CanteenDay) -> Iterator[str]:
+    yield concerns.PLACES
+    for node in (*found.areas, found.canteen.id):
+        yield concerns.node(node)
 
 
 def _read(session: Session, canteen_id: str, day: date) -> CanteenDay:

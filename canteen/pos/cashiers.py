@@ -7,15 +7,16 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from canteen import events
+from canteen import concerns
 from canteen.auth.guard import ROLES, Permission
 from canteen.auth.models import Grant, Person
+from canteen.memory import Kept
 from canteen.pos.flags import CASHIER_NO_RIGHT, CASHIER_UNKNOWN, FlagOrNone
 from canteen.pos.pricing import Place
 
 _SELLERS = tuple(role for role, may in ROLES.items() if Permission.SELL in may)
 _Ends = tuple[datetime | None, ...]
-_kept: events.Kept[_Ends | None] = events.Kept(2000)
+_kept: Kept[_Ends | None] = Kept(2000)
 
 
 def cashier_flag(session: Session, person_id: str, place: Place, at: datetime) -> FlagOrNone:
@@ -25,7 +26,8 @@ def cashier_flag(session: Session, person_id: str, place: Place, at: datetime) -
     """
     operator = place.contract.operator_id if place.contract else ""
     key = (person_id, place.canteen.id, operator, place.areas)
-    ends = _kept.get(session, place.head, key, lambda: _read(session, person_id, place, operator))
+    concerned = (concerns.STAFF, concerns.person(person_id))
+    ends = _kept.get(session, place.head, key, lambda: _read(session, person_id, place, operator), lambda _: concerned)
     if ends is None:
         return CASHIER_UNKNOWN
     return "" if any(end is None or end > at for end in ends) else CASHIER_NO_RIGHT

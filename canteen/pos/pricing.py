@@ -10,13 +10,14 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from canteen import clock, events
+from canteen import clock, concerns, events
 from canteen.errors import Invalid
+from canteen.memory import Head, Kept
 from canteen.money import Fen
 from canteen.places import Canteen, Contract
 from canteen.policy import carry_over, case
@@ -30,7 +31,8 @@ from canteen.pos.canteen_day import canteen_day
 from canteen.pos.flags import CLOSED_DAY, NO_CONTRACT, OUTSIDE_WINDOW, Flag
 from canteen.pos.lesser import Part
 from canteen.pos.orders import Line
-from canteen.registry import credentials, elders
+from canteen.registry import cards, credentials, elders
+from canteen.registry.credentials import BlockedCard
 from canteen.registry.elders import Known
 from canteen.rulebooks.layers import InForce
 
@@ -58,7 +60,7 @@ class Place:
     period: str
     in_window: bool
     flags: tuple[Flag, ...]
-    head: tuple[int, str]  # of the events, as all this is known
+    head: Head  # of the events, as all this is known
     day_kind: str = "workday"
     notes: tuple[Flag, ...] = ()  # noted of the sale, excluding nothing: day_provisional
 
@@ -99,19 +101,48 @@ def place_at(session: Session, canteen_id: str, at: datetime) -> Place:
     )
 
 
-_known: events.Kept[Known] = events.Kept(20_000)
-_lives: events.Kept[credentials.Life] = events.Kept(20_000)
+_known: Kept[Known] = Kept(20_000)
+_lives: Kept[credentials.Life | None] = Kept(20_000)
 
 
 def known(session: Session, elder_id: uuid.UUID, place: Place) -> Known:
     """Read what is known of an elder on the place's day; usually cached since the scan. Raises NoElder."""
-    return _known.get(session, place.head, (elder_id, place.day), lambda: elders.known(session, elder_id, place.day))
+    key = (elder_id, place.day)
+    return _known.get(session, place.head, key, lambda: elders.known(session, elder_id, place.day), _concerns_known)
+
+
+def _concerns_known(person: Known) -> tuple[str, ...]:
+    return concerns.PLACES, concerns.ELDERS, *(concerns.elder(each) for each in person.ids)
+
+
+def scanned(session: Session, scan: str, place: Place) -> tuple[Known, str]:
+    """Return whose card was scanned at the place and the card's digest.
+
+    Raises as `credentials.resolve`.
+    """
+    read = cards.read(scan)
+    lives = (_life(session, read.how, text, place) for text in credentials.texts(read))
+    life = next((each for each in lives if each), None)
+    person = known(session, credentials.owner(life), place)
+    if life is None or person.stopped:
+        raise BlockedCard
+    return person, life.digest
 
 
 def holder_of(session: Session, credential: str, place: Place, at: datetime) -> uuid.UUID | None:
     """Return the elder whose credential this was at an instant; None if it was nobody's or dead then."""
-    life = _lives.get(session, place.head, credential, lambda: credentials.life(session, credential))
-    return credentials.holder(life, at=at)
+    life = _life(session, "card", credential, place)
+    return credentials.holder(life, at=at) if life else None
+
+
+def _life(session: Session, how: str, text: str, place: Place) -> credentials.Life | None:
+    read = partial(credentials.life_of, session, how, text)
+    return _lives.get(session, place.head, (how, text), read, _concerns_life)
+
+
+def _concerns_life(life: credentials.Life | None) -> tuple[str, ...]:
+    """Name the card; a card that does not exist may be made by any event that makes cards."""
+    return (concerns.card(life.id),) if life else (concerns.CARDS,)
 
 
 def meal_of(place: Place, mode: str, lines: Sequence[Line], amount: int | None) -> Meal:

@@ -17,7 +17,7 @@ from canteen.places import MenuItem
 from canteen.pos import pricing, repeats, stamps
 from canteen.pos.orders import Line
 from canteen.pos.pricing import Place, Priced
-from canteen.registry import credentials, elder_titles
+from canteen.registry import elder_titles
 from canteen.registry.credentials import UnknownCard
 from canteen.registry.elders import Known
 from canteen.registry.titles import Title
@@ -125,8 +125,7 @@ def menu_on(session: Session, canteen_id: str, place: Place) -> list[MenuItem]:
 
 def _who(session: Session, asked: Asked, place: Place) -> tuple[Known, str] | None:
     if asked.scan is not None:
-        found = credentials.resolve(session, asked.scan, on=place.day)
-        return pricing.known(session, found.elder_id, place), found.credential_digest
+        return pricing.scanned(session, asked.scan, place)
     if asked.credential is not None:
         holder = pricing.holder_of(session, asked.credential, place, clock.now())
         if holder is None:

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from canteen import clock, events
@@ -23,8 +23,6 @@ from canteen.errors import Conflict, Invalid, Missing
 from canteen.prepared import Prepared
 from canteen.registry import cards, elders, keys
 from canteen.registry.models import CardCode, Credential, CredentialFact
-
-Life: TypeAlias = tuple[tuple[str, uuid.UUID | None, datetime], ...]
 
 BATCH_LIMIT = 5000  # cards made in one go
 REASONS: Final = {
@@ -67,6 +65,15 @@ class BatchTooLarge(Invalid):
 
 
 @dataclass(frozen=True, slots=True)
+class Life:
+    """A credential with all that was ever recorded of it, in the order recorded: (kind, elder, instant)."""
+
+    id: uuid.UUID
+    digest: str
+    facts: tuple[tuple[str, uuid.UUID | None, datetime], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Resolved:
     """Whose credential was read. `how`: 'card' for its code, 'number' for the digits printed for people."""
 
@@ -106,36 +113,42 @@ def resolve(session: Session, scan: str, *, on: date) -> Resolved:
     at the counter (ruling 12).
     """
     read = cards.read(scan)
-    digest, facts = _life_of(session, read)
-    standing = summed(facts)
-    if standing.blocked or standing.lost:
+    found = life(session, read)
+    elder_id = owner(found)
+    assert found is not None
+    if elders.is_stopped(session, elder_id, on):
         raise BlockedCard
-    if standing.elder_id is None:
-        raise UnboundCard
-    if elders.is_stopped(session, standing.elder_id, on):
-        raise BlockedCard
-    return Resolved(standing.elder_id, digest, read.how)
+    return Resolved(elder_id, found.digest, read.how)
 
 
-def life(session: Session, digest: str) -> Life:
-    """Return all that was ever recorded of a credential, in the order recorded: (kind, elder, instant)."""
-    return tuple((kind, elder, at) for kind, elder, at in _life().rows(session, {"digest": digest}))
+def life(session: Session, read: cards.Code) -> Life | None:
+    """Return the life of the credential read; None when there is no such credential."""
+    return next((found for text in texts(read) if (found := life_of(session, read.how, text))), None)
 
 
-@cache
-def _life() -> Prepared:
-    return Prepared(
-        select(CredentialFact.kind, CredentialFact.elder_id, CredentialFact.at)
-        .join(Credential, Credential.id == CredentialFact.credential_id)
-        .where(Credential.digest == bindparam("digest"))
-        .order_by(CredentialFact.id)
-    )
+def life_of(session: Session, how: str, text: str) -> Life | None:
+    """Return the life of the credential of a digest ('card') or printed number; None when there is none."""
+    rows = _facts_by(how).rows(session, {"text": text})
+    facts = tuple((kind, elder, at) for _, _, kind, elder, at in rows if kind is not None)
+    return Life(rows[0][0], rows[0][1], facts) if rows else None
 
 
 def holder(life: Life, *, at: datetime) -> uuid.UUID | None:
     """Return the holder of a credential at an instant; None when it had none, was lost or blocked then."""
-    standing = summed((kind, elder) for kind, elder, since in life if since <= at)
+    standing = summed((kind, elder) for kind, elder, since in life.facts if since <= at)
     return standing.elder_id if standing.works else None
+
+
+def owner(life: Life | None) -> uuid.UUID:
+    """Return whose credential this is now. Raises UnknownCard, BlockedCard, UnboundCard."""
+    if life is None:
+        raise UnknownCard
+    standing = summed((kind, elder) for kind, elder, _ in life.facts)
+    if standing.blocked or standing.lost:
+        raise BlockedCard
+    if standing.elder_id is None:
+        raise UnboundCard
+    return standing.elder_id
 
 
 def standing_of(session: Session, credential_id: uuid.UUID) -> Standing:
@@ -320,35 +333,27 @@ def _standings_of(session: Session, elder_ids: Sequence[uuid.UUID]) -> dict[uuid
     return found
 
 
-def _life_of(session: Session, read: cards.Code) -> tuple[str, list[tuple[str, uuid.UUID | None]]]:
-    """Return the digest and facts of the credential read, by one query. Raises UnknownCard."""
-    for text in _texts(read):
-        if rows := session.execute(_facts_by(read.how), {"text": text}).all():
-            return rows[0][0], [(kind, elder) for _, kind, elder in rows if kind is not None]
-    raise UnknownCard
-
-
 @cache
-def _facts_by(how: str) -> Select[str, str, uuid.UUID | None]:
-    """Build the query once: building it costs more than running it."""
+def _facts_by(how: str) -> Prepared:
     named = (Credential.number if how == "number" else Credential.digest) == bindparam("text")
-    return (
-        select(Credential.digest, CredentialFact.kind, CredentialFact.elder_id)
-        .outerjoin(CredentialFact, CredentialFact.credential_id == Credential.id)
+    fact = CredentialFact
+    return Prepared(
+        select(Credential.id, Credential.digest, fact.kind, fact.elder_id, fact.at)
+        .outerjoin(fact, fact.credential_id == Credential.id)
         .where(named)
-        .order_by(CredentialFact.id)
+        .order_by(fact.id)
     )
 
 
 def _find(session: Session, read: cards.Code) -> Credential:
     column = Credential.number if read.how == "number" else Credential.digest
-    found = session.execute(select(Credential).where(column.in_(_texts(read)))).scalar_one_or_none()
+    found = session.execute(select(Credential).where(column.in_(texts(read)))).scalar_one_or_none()
     if found is None:
         raise UnknownCard
     return found
 
 
-def _texts(read: cards.Code) -> list[str]:
+def texts(read: cards.Code) -> list[str]:
     """Return what the credential may be stored under: its number, or its digest by each salt in use."""
     ring = keys.keyring()
     return [read.digits] if read.how == "number" else [ring.digest(read.digits, salt) for salt in ring.salts]

@@ -1,0 +1,103 @@
+"""Which of the things that a till reads an event may have changed, so that memory survives all other events.
+
+A concern is the name of such a thing, as 'elder:5f0c…' or 'places'. What is kept in memory lists the concerns that it
+was read from. A kind of event that is not named here concerns everything: forgetting to name one costs time only.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+EVERYTHING: Final = "everything"
+PLACES: Final = "places"  # areas, canteens, contracts, opening hours, closures, kinds of days
+ELDERS: Final = "elders"  # many elders at once, or who is one person
+STAFF: Final = "staff"  # many accounts at once
+
+CARDS: Final = "cards"  # new cards; a lost one stopped for a new one reads as stopped before
+
+_NOTHING: Final = (
+    "cards.download",
+    "cards.print",
+    "change.ask",
+    "change.refuse",
+    "claim.",
+    "elder.reveal",
+    "finding.",
+    "import.accept",
+    "import.begin",
+    "incarnation.",
+    "payout.",
+    "period.",
+    "person.pin",
+    "person.unlock",
+    "refund.",
+    "revaluation.",
+    "rulebook.draft",
+    "sale.",
+    "simulation.",
+    "tablet.code",
+    "tablet.confirm_lost",
+    "tablet.declare_lost",
+    "withheld.",
+)
+_MANY: Final = {
+    "calendar.arrange": PLACES,
+    "cards.make": CARDS,
+    "elder.note_many": ELDERS,
+    "import.areas": PLACES,
+    "import.canteens": PLACES,
+    "import.closures": PLACES,
+    "import.contracts": PLACES,
+    "contract.made": PLACES,
+    "import.roster": ELDERS,
+    "import.staff": STAFF,
+}
+_ONE: Final = {"elder.": "elder", "card.": "card", "person.": "person", "tablet.": "tablet"}  # each its subject
+
+
+def elder(elder_id: object) -> str:
+    """Name what is known of one entry of the roster."""
+    return f"elder:{elder_id}"
+
+
+def card(credential_id: object) -> str:
+    """Name the life of one card."""
+    return f"card:{credential_id}"
+
+
+def person(person_id: str) -> str:
+    """Name one account and its roles."""
+    return f"person:{person_id}"
+
+
+def tablet(tablet_id: str) -> str:
+    """Name one tablet."""
+    return f"tablet:{tablet_id}"
+
+
+def node(node_id: str) -> str:
+    """Name the rulebooks published at an area or a canteen."""
+    return f"node:{node_id}"
+
+
+def of(kind: str, subject: str, body: str) -> tuple[str, ...]:
+    """Return the concerns of an event."""
+    if kind.startswith(_NOTHING):
+        return ()
+    if kind in _MANY:
+        return (_MANY[kind],)
+    if kind == "rulebook.publish":
+        return (node(str(_read(body).get("node"))),)
+    one = next((name for prefix, name in _ONE.items() if kind.startswith(prefix)), None)
+    if one is None:
+        return (EVERYTHING,)
+    if one == "elder" and '"merged"' in body:  # who is one person changes for others than its subject too
+        return (ELDERS,)
+    stopped = _read(body).get("ended", ()) if kind == "card.bind" else ()
+    return (f"{one}:{subject}", *(card(each) for each in stopped))
+
+
+def _read(body: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(body)
+    return found
