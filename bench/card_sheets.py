@@ -11,7 +11,7 @@ from qrcode.constants import ERROR_CORRECT_H
 from qrcode.main import QRCode
 from qrcode.util import QRData
 
-from bench import programs, world
+from bench import programs, signing, world
 from bench.report import Report
 from tests.rigs.postgres import Server
 
@@ -67,6 +67,6 @@ def encoding() -> float:
     began = time.process_time()
     for n in range(CODES):
         qr = QRCode(version=2, error_correction=ERROR_CORRECT_H, border=0, mask_pattern=MASK)
-        qr.add_data(QRData(world.card_code(n), mode=NUMERIC), optimize=0)
+        qr.add_data(QRData(signing.card_code(n), mode=NUMERIC), optimize=0)
         qr.make(fit=False)
     return (time.process_time() - began) / CODES

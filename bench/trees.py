@@ -19,10 +19,11 @@ BEFORE = "3900b16"
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A tree of source: `name` as the tables call it."""
+    """A tree of source: `name` as the tables call it, `world` the program in bench/ that knows its names."""
 
     name: str
     root: Path
+    world: str
 
     @property
     def environment(self) -> dict[str, str]:
@@ -30,8 +31,8 @@ class Tree:
         return {**os.environ, "PYTHONPATH": str(self.root)}
 
     def program(self, command: str, url: str, folder: Path, **asked: object) -> list[str]:
-        """Return the command line of a command of bench/world.py."""
-        return [sys.executable, str(ROOT / "bench" / "world.py"), command, url, str(folder), json.dumps(asked)]
+        """Return the command line of a command of the tree's program in bench/."""
+        return [sys.executable, str(ROOT / "bench" / self.world), command, url, str(folder), json.dumps(asked)]
 
     def run(self, command: str, url: str, folder: Path, **asked: object) -> Any:
         """Run it over this tree; what it answers. Raises CalledProcessError."""
@@ -44,7 +45,7 @@ class Tree:
 
 def product() -> Tree:
     """Return the tree that contains this bench."""
-    return Tree("product", ROOT)
+    return Tree("product", ROOT, "world.py")
 
 
 def before(folder: Path) -> Tree | None:
@@ -56,4 +57,4 @@ def before(folder: Path) -> Tree | None:
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         archive.extractall(folder, filter="data")
     (folder / "node_modules").symlink_to(ROOT / "node_modules")
-    return Tree("before", folder)
+    return Tree("before", folder, "world_before.py")

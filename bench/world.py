@@ -1,15 +1,11 @@
 """Make a canteen full of elders for the benchmarks, and what its tablets send, quoted, sealed and signed beforehand.
 
-Also a program, `python bench/world.py COMMAND URL FOLDER JSON`, that answers JSON on its last line. It imports nothing
-but `canteen`, because it runs over this tree and over the build before alike, each with its own code: what differs
-between the two is looked up by name.
+Also a program, `python bench/world.py COMMAND URL FOLDER JSON`, that answers JSON on its last line.
+bench/world_before.py does the same for the build before.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import importlib
 import json
 import random
 import sys
@@ -21,33 +17,29 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flask import Flask
 from sqlalchemy import insert, update
-from stdnum.iso7064 import mod_97_10
 
+from bench import signing
+from bench.signing import card_code, public_point, tablet_id
 from canteen import clock, config, events
 from canteen.app import create_app
-from canteen.auth import people, sessions, tablets
+from canteen.auth import people, sessions
 from canteen.auth.models import Tablet
 from canteen.clock import Span
 from canteen.config import Config
 from canteen.db import db, transaction, upgrade
-from canteen.demo import areas, city
+from canteen.demo import areas, city, volume
 from canteen.demo.randomness import uid
 from canteen.demo.sites import SITES
 from canteen.demo.tills import checkout_body, due_of
 from canteen.places import MealWindow
-from canteen.pos import envelope, records
+from canteen.pos import cipher, envelope, records, scan_quotes
 from canteen.registry import keys
 from canteen.registry.models import Credential, CredentialFact, Elder, ElderFact, ElderIdentity
 
 SINCE = date(2020, 1, 1)
 SITE = SITES[0]
-CURVE = ec.SECP256R1()
 BOOT = "bench"
 State = dict[str, Any]
 """What is kept between two sealings: the cashier, each till's session, number and last hash, the next fresh card."""
@@ -100,7 +92,7 @@ def make(config_: Config, elders: int, tills: int, meals: int, *, cards: bool = 
             for till in range(tills):
                 session.add(
                     Tablet(
-                        id=tablet_id(till), name=f"{till}", canteen_id=SITE.id, public_key=_public(till),
+                        id=tablet_id(till), name=f"{till}", canteen_id=SITE.id, public_key=public_point(till),
                         enrolled_at=clock.now(), enrolled_by="bench",
                     )
                 )  # fmt: skip
@@ -109,7 +101,7 @@ def make(config_: Config, elders: int, tills: int, meals: int, *, cards: bool = 
                 token = sessions.start(session, cashier, tablet_id(till))
                 state["tills"].append({"token": token, "number": 0, "previous": envelope.FIRST})
         if meals:
-            importlib.import_module("canteen.demo.volume").add(1, meals, month())
+            volume.add(1, meals, month())
     return state
 
 
@@ -123,16 +115,6 @@ def build_places() -> None:
 def home_area() -> str:
     """Code of the community where the elders live."""
     return next(place.code for place in areas.all_places() if place.parents == (SITE.street,))
-
-
-def tablet_id(till: int) -> str:
-    return f"bench{till:02d}"
-
-
-def card_code(number: int) -> str:
-    """Return the code of the n-th card."""
-    head = str(10**23 + number)
-    return head + str(mod_97_10.calc_check_digits(head))
 
 
 def add_elders(count: int, *, cards: bool = True) -> None:
@@ -212,18 +194,17 @@ def ask(state: State, count: int, path: Path) -> State:
 
 
 def _sealed(state: State, till: int, cards: Sequence[int]) -> dict[str, Any]:
-    """Return a checkout record as the tablet sends it: encrypted where this build's tablets encrypt."""
+    """Return a checkout record as the tablet sends it: encrypted to the server."""
     mine, ring = state["tills"][till], keys.keyring()
     session, now = db.session(), clock.now()
-    quoting, quoted_by = _quoting(state["cashier"])
     asked = [
-        quoting.Asked(
+        scan_quotes.Asked(
             scan=None, credential=ring.digest(card_code(card)), guest=None, mode="dine_in",
             items=((city.item_id(SITE, card % 5), 1),), amount=None,
         )
         for card in cards
     ]  # fmt: skip
-    quoted = quoting.quote(session, SITE.id, asked, tablet_id=tablet_id(till), **quoted_by)
+    quoted = scan_quotes.quote(session, SITE.id, asked, tablet_id=tablet_id(till), cashier=state["cashier"])
     session.rollback()
     due, mono = due_of(quoted), round(time.monotonic() * 1000)
     kind = "mobile" if due else "free"
@@ -236,53 +217,13 @@ def _sealed(state: State, till: int, cards: Sequence[int]) -> dict[str, Any]:
         at=clock.local(now), mono_ms=mono, boot=BOOT,
     )  # fmt: skip
     mine["previous"] = document["hash"]
-    if (cipher := _module("canteen.pos.cipher")) is not None:
-        key = cipher.public_key()
-        hidden = cipher.encrypted(document["body"].encode(), key, document["hash"])
-        document |= {"body": hidden, "cipher": "p256", "key": key.id}
-    return document
+    key = cipher.public_key()
+    hidden = cipher.encrypted(document["body"].encode(), key, document["hash"])
+    return document | {"body": hidden, "cipher": envelope.ENCRYPTED, "key": key.id}
 
 
-def _quoting(cashier: str) -> tuple[Any, dict[str, str]]:
-    if (now := _module("canteen.pos.scan_quotes")) is not None:
-        return now, {"cashier": cashier}
-    return importlib.import_module("canteen.pos.quoting"), {}  # the build before: its stamps name no cashier
-
-
-def _module(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError:
-        return None
-
-
-def _request(state: State, till: int, path: str, content: dict[str, Any]) -> dict[str, Any]:
-    """Return one request: its till, path, headers and body."""
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    at = clock.local(clock.now()).isoformat(timespec="milliseconds")
-    signed = _key(till).sign(tablets.signed_text("POST", path, at, body.encode()), ec.ECDSA(hashes.SHA256()))
-    raw = b"".join(part.to_bytes(32) for part in decode_dss_signature(signed))
-    headers = {
-        "X-Tablet": tablet_id(till),
-        "X-Tablet-At": at,
-        "X-Tablet-Signature": base64.urlsafe_b64encode(raw).rstrip(b"=").decode(),
-        "Cookie": f"till={state['tills'][till]['token']}",
-    }
-    return {"till": till, "path": path, "headers": headers, "body": body}
-
-
-_KEYS: dict[int, ec.EllipticCurvePrivateKey] = {}
-
-
-def _key(till: int) -> ec.EllipticCurvePrivateKey:
-    if till not in _KEYS:
-        scalar = int.from_bytes(hashlib.sha256(f"bench {till}".encode()).digest()[:31]) + 1
-        _KEYS[till] = ec.derive_private_key(scalar, CURVE)
-    return _KEYS[till]
-
-
-def _public(till: int) -> bytes:
-    return _key(till).public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+def _request(state: State, till: int, path: str, content: object) -> dict[str, Any]:
+    return signing.request(till, state["tills"][till]["token"], path, content, clock.local(clock.now()))
 
 
 # --- beside the load ---

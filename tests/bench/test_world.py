@@ -26,3 +26,14 @@ def test_cards_run_out_rather_than_feed_anybody_twice(tmp_path: Path) -> None:
 def test_a_clone_without_the_build_before_leaves_it_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trees, "ROOT", tmp_path)
     assert trees.before(tmp_path / "before") is None
+
+
+def test_the_build_before_seals_what_its_tablets_would_send(tmp_path: Path) -> None:
+    tree, path, url = trees.before(tmp_path / "before"), tmp_path / "requests.jsonl", f"sqlite:///{tmp_path / 'b.db'}"
+    if tree is None:
+        pytest.skip("this clone does not reach back to the build before")
+    tree.run("make", url, tmp_path, elders=4, tills=1, meals=0)
+    tree.run("seal", url, tmp_path, wanted=[1], path=str(path), diners=2)
+    (line,) = path.read_text().splitlines()
+    (record,) = json.loads(json.loads(line)["body"])["records"]
+    assert (record["cipher"], len(json.loads(record["body"])["sales"])) == ("none", 2)
