@@ -6,6 +6,7 @@ import zipfile
 from datetime import date
 from pathlib import Path
 
+import pytest
 from python_calamine import CalamineWorkbook
 from sqlalchemy import select
 
@@ -18,6 +19,7 @@ from canteen.registry import elders, keys
 from canteen.settlement.claims import payouts, steps, workflow
 from canteen.settlement.claims import review as claim_review
 from canteen.settlement.desk import exports
+from canteen.workbook import Book
 from tests.rigs.states import state
 from tests.settlement.conftest import Town, at
 
@@ -173,6 +175,15 @@ def test_no_cell_is_a_formula_or_a_link(month: Town, tmp_path: Path):
     assert b"<f>" not in whole
     assert b"<f " not in whole
     assert b"hyperlink" not in whole
+
+
+@pytest.mark.parametrize("text", ["<r><t>x</t></r>", "a & b < c", " 李 ", "_x0041_", "一\n二", "=1+2", "长" * 32_767])
+def test_a_cell_has_its_text_whatever_it_holds(text: str, tmp_path: Path):
+    book = Book(tmp_path / "x.xlsx")
+    book.sheet("一").row((text, None, 7))
+    book.close()
+
+    assert sheets(tmp_path / "x.xlsx")["一"] == [[text, "", 7.0]]
 
 
 def test_the_same_claim_gives_the_same_file(month: Town, tmp_path: Path):
