@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -116,18 +116,23 @@ class Other:
     reason: str
 
 
+_NOBODY: tuple[str | None, date | None] = (None, None)
+
+
 def meals(claim: Claim, *, insider: bool = True) -> Iterator[list[Claimed]]:
     """Yield all meals booked to the claim's period, by day and id, in pages, as the close saw them."""
     claim_id, period = claim.id, close.load(claim.period_id)
     cut, _ = close.cut_of(period)
-    known = gather_persons.clusters(cut)
-    for page in gather.sales(period, cut):
-        ids = [row.id for row in page]
-        eaters = {row.id: known.root(str(row.elder_id)) for row in page}
+    known, upto, eaters = gather_persons.clusters(cut), Upto(period.id, cut), Eaters(cut.facts, cut.facts)
+    query = select(Sale.service_day, Sale.id, Sale.elder_id).where(gather.belongs(period, cut))
+    for page in keyset.rows(query, (Sale.service_day, Sale.id)):
+        ids = [sale for _, sale, _ in page]
+        persons = {sale: known.root(str(elder)) for _, sale, elder in page}
         booked, out = _booked(period, ids), kept(claim_id, ids)
+        claimable = {sale: sum(fen for _, fen in parts.values()) for sale, parts in booked.items()}
         yield [
-            Claimed(meal, eaters[meal.id], booked.get(meal.id, {}), *out.get(meal.id, (0, 0, ())))
-            for meal in by_ids(ids, Upto(period.id, cut), insider=insider)
+            Claimed(meal, persons[meal.id], booked.get(meal.id, {}), *out.get(meal.id, (0, 0, ())))
+            for meal in _shown(ids, claimable, upto, eaters, insider=insider)
         ]
 
 
@@ -162,13 +167,49 @@ def by_ids(
              names of its close; None is `upto`'s, or the present where there is none
     insider  whether the reader may read of deaths (ruling 12)
     """
-    named = upto.cut.facts if named is None and upto is not None else named
+    facts = upto.cut.facts if upto is not None else None
+    with keyset.reader() as session:
+        standing = withheld_meals.standing(session, ids)
+    claimable = {sale: sum(fen for _, fen in parts) for sale, parts in standing.items()}
+    return _shown(ids, claimable, upto, Eaters(named if named is not None else facts, facts), insider=insider)
+
+
+class Eaters:
+    """Names and birthdays of elders, each read once: as of event `named`, of facts recorded up to event `facts`."""
+
+    def __init__(self, named: int | None, facts: int | None) -> None:
+        self.named, self._facts = named, facts
+        self._known: dict[uuid.UUID | None, tuple[str | None, date | None]] = {}
+
+    def of(self, elders: Iterable[uuid.UUID | None]) -> dict[uuid.UUID | None, tuple[str | None, date | None]]:
+        """Return (name, birthday) of at least these elders, None for what is not known."""
+        if unknown := [elder for elder in set(elders) if elder is not None and elder not in self._known]:
+            called, births = self._names(unknown), self._births(unknown)
+            self._known |= {elder: (called.get(elder), births.get(elder)) for elder in unknown}
+        return self._known
+
+    def _names(self, elders: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
+        query = select(ElderIdentity.elder_id, ElderIdentity.name).where(keyset.among(ElderIdentity.elder_id, elders))
+        known = query if self.named is None else query.where(ElderIdentity.recorded <= self.named)
+        return dict(keyset.bare(known.order_by(ElderIdentity.id)))
+
+    def _births(self, elders: Sequence[uuid.UUID]) -> dict[uuid.UUID, date]:
+        query = select(ElderFact.elder_id, ElderFact.value).where(
+            keyset.among(ElderFact.elder_id, elders), ElderFact.kind == "birth", ElderFact.value != ""
+        )
+        known = query if self._facts is None else query.where(ElderFact.recorded <= self._facts)
+        return {elder: date.fromisoformat(day) for elder, day in keyset.bare(known.order_by(ElderFact.recorded))}
+
+
+def _shown(
+    ids: Sequence[uuid.UUID], claimable: Mapping[uuid.UUID, Fen], upto: Upto | None, eaters: Eaters, *, insider: bool
+) -> list[MealRow]:
     void_known = (Void.sale_id == Sale.id) if upto is None else and_(
         Void.sale_id == Sale.id, Void.record_id <= upto.cut.records
     )  # fmt: skip
-    rows = keyset.once(
+    rows = keyset.bare(
         select(
-            Sale.id, Sale.service_day, Sale.period, Sale.canteen_id, Sale.guest, Sale.list_fen, Sale.due_fen,
+            Sale.id, Sale.service_day, Sale.period, Sale.canteen_id, Sale.elder_id, Sale.guest, Sale.list_fen, Sale.due_fen,
             Sale.surcharge_fen, Sale.mode,
             Sale.cashier_id, Sale.online, Sale.rulebook_hash, Sale.flags, Record.epoch, Record.number, Record.tablet_id,
             Void.reason.label("void_reason"), Credential.number.label("card_number"),
@@ -188,12 +229,10 @@ def by_ids(
                 "person": {row.cashier_id for row in rows},
             },
         )
-        standing = withheld_meals.standing(session, ids)
     canteens, tablets, staff = called["canteen"], called["tablet"], called["person"]
-    eaters, births = _names(ids, named), _births(ids, upto)
+    known, named = eaters.of(row.elder_id for row in rows), eaters.named
     parts, items, tenders = _parts(ids), _items(ids), _tenders(ids)
     excluded = _excluded(ids, upto)
-    claimable = {sale: sum(fen for _, fen in parts) for sale, parts in standing.items()}
     return [
         MealRow(
             id=sale.id,
@@ -201,8 +240,8 @@ def by_ids(
             period=sale.period,
             canteen=canteens.at(sale.canteen_id, named),
             card_tail=(sale.card_number or "")[-4:],
-            name=eaters.get(sale.id, say("guest", sale.guest or "")),
-            age=_age(births.get(sale.id), sale.service_day),
+            name=known.get(sale.elder_id, _NOBODY)[0] or say("guest", sale.guest or ""),
+            age=_age(known.get(sale.elder_id, _NOBODY)[1], sale.service_day),
             items=items.get(sale.id, "仅核销"),
             list_fen=sale.list_fen,
             due_fen=sale.due_fen,
@@ -237,33 +276,12 @@ def _age(birth: date | None, day: date) -> int | None:
     return None if birth is None else day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
 
 
-def _names(ids: Sequence[uuid.UUID], named: int | None) -> dict[uuid.UUID, str]:
-    query = (
-        select(Sale.id, ElderIdentity.name)
-        .join(ElderIdentity, ElderIdentity.elder_id == Sale.elder_id)
-        .where(keyset.among(Sale.id, ids), *([] if named is None else [ElderIdentity.recorded <= named]))
-        .order_by(ElderIdentity.id)
-    )
-    return {row[0]: row[1] for row in keyset.once(query)}
-
-
-def _births(ids: Sequence[uuid.UUID], upto: Upto | None) -> dict[uuid.UUID, date]:
-    query = (
-        select(Sale.id, ElderFact.value)
-        .join(ElderFact, ElderFact.elder_id == Sale.elder_id)
-        .where(keyset.among(Sale.id, ids), ElderFact.kind == "birth", ElderFact.value != "")
-        .where(*([] if upto is None else [ElderFact.recorded <= upto.cut.facts]))
-        .order_by(ElderFact.recorded)
-    )
-    return {row[0]: date.fromisoformat(row[1]) for row in keyset.once(query)}
-
-
 def _parts(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[ShownShare]]:
     found: dict[uuid.UUID, list[ShownShare]] = defaultdict(list)
     query = select(
         Share.sale_id, Share.n, Share.fund, Share.payer, Share.rule, Share.clause, Share.fen, Share.label, Share.reason
     ).where(keyset.among(Share.sale_id, ids))
-    for row in keyset.once(query.order_by(Share.sale_id, Share.n)):
+    for row in keyset.bare(query.order_by(Share.sale_id, Share.n)):
         sale, n, fund, payer, rule, clause, fen, label, reason = row
         found[sale].append(ShownShare(n, fund, payer, rule, clause, fen, label, reason))
     return found
@@ -272,7 +290,7 @@ def _parts(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[ShownShare]]:
 def _items(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
     found: dict[uuid.UUID, list[str]] = defaultdict(list)
     query = select(SaleLine.sale_id, SaleLine.name, SaleLine.quantity).where(keyset.among(SaleLine.sale_id, ids))
-    for sale, name, quantity in keyset.once(query.order_by(SaleLine.sale_id, SaleLine.n)):
+    for sale, name, quantity in keyset.bare(query.order_by(SaleLine.sale_id, SaleLine.n)):
         found[sale].append(name if quantity == 1 else f"{name}×{quantity}")
     return {sale: "、".join(names) for sale, names in found.items()}
 
@@ -284,7 +302,7 @@ def _tenders(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[str, ...]]:
         .where(keyset.among(Sale.id, ids))
     )
     found: dict[uuid.UUID, tuple[str, ...]] = {}
-    for sale, kind in keyset.once(query.order_by(Sale.id, Tender.n)):
+    for sale, kind in keyset.bare(query.order_by(Sale.id, Tender.n)):
         found[sale] = tuple(dict.fromkeys((*found.get(sale, ()), kind)))
     return found
 
@@ -299,7 +317,7 @@ def _excluded(ids: Sequence[uuid.UUID], upto: Upto | None) -> dict[uuid.UUID, tu
     )
     found: dict[uuid.UUID, tuple[str, ...]] = {}
     out = Counter[uuid.UUID]()
-    for sale, reason, kind, fen in keyset.once(query):
+    for sale, reason, kind, fen in keyset.bare(query):
         if sale is not None:
             out[sale] += fen if kind == "excluded" else -fen
             if kind == "excluded":
