@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -55,8 +55,16 @@ def find(session: Session, asked: str, within: Collection[str], *, limit: int = 
 
 def reached(session: Session, elder_id: uuid.UUID, within: Collection[str]) -> bool:
     """Return whether an elder may be shown to somebody who answers for these areas."""
-    query = select(Elder.id).where(Elder.id == elder_id, _known_in(within), elders.visible())
-    return session.execute(query).first() is not None
+    return bool(reached_among(session, [elder_id], within))
+
+
+def reached_among(session: Session, elder_ids: Iterable[uuid.UUID], within: Collection[str]) -> set[uuid.UUID]:
+    """Return those of these elders who may be shown to somebody who answers for these areas."""
+    found = set[uuid.UUID]()
+    for some in batches(elder_ids):
+        query = select(Elder.id).where(Elder.id.in_(some), _known_in(within), elders.visible())
+        found |= set(session.execute(query).scalars())
+    return found
 
 
 def living_in(session: Session, area: str, on: date) -> list[uuid.UUID]:

@@ -89,7 +89,7 @@ def likely_page() -> ResponseReturnValue:
     """Show entries that are likely one person, to be merged or left."""
     session, within = db.session(), _areas(db.session(), Permission.ROSTER)
     groups = likely_same.groups(session, within)
-    reached = {one.id for group in groups for one in group if lookup.reached(session, one.id, within)}
+    reached = lookup.reached_among(session, [one.id for group in groups for one in group], within)
     return render_template("registry/likely.html", groups=groups, reached=reached)
 
 

@@ -8,11 +8,12 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from canteen import clock
-from canteen.db import transaction
-from canteen.registry import elders, likely_same
+from canteen.db import db, transaction
+from canteen.registry import elders, likely_same, lookup
 from canteen.registry.elders import NewFact
 from canteen.registry.imports import import_runs
 from tests.registry.people import CITY, OTHER, STREET, a_roster, an_elder, cells, number, some_areas
@@ -86,6 +87,15 @@ def test_the_desk_lists_them_until_they_are_merged(session: Session):
         elders.note(writing, one, [NewFact("merged", str(two), clock.today())], "p-admin")
     assert listed(session) == []
     assert likely_same.twins(session, [one, two]) == {}
+
+
+def test_the_list_asks_for_all_entries_within_reach_at_once(session: Session):
+    here = [an_elder(session, order=order) for order in (103, 104, 105)]
+    asked: list[str] = []
+    event.listen(db.engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
+    assert lookup.reached_among(session, [*here, uuid.uuid4()], {STREET}) == set(here)
+    assert lookup.reached_among(session, here, {OTHER}) == set()
+    assert sum(statement.startswith("SELECT") for statement in asked) <= 2
 
 
 def test_likely_same_people_are_listed_as_known_at_the_event(session: Session):
