@@ -68,7 +68,7 @@ class Counting:
             self._one()
             return sent(form, *given)
 
-        Form.rows = rows  # type: ignore[method-assign]
+        Form.rows = rows  # type: ignore[method-assign,assignment]
 
     def _one(self, *_: Any) -> None:
         self.count += 1

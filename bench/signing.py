@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from stdnum import damm
 from stdnum.iso7064 import mod_97_10
 
 CURVE = ec.SECP256R1()
@@ -28,6 +29,12 @@ def card_code(number: int) -> str:
     """Return the code that is printed on the n-th card."""
     head = str(10**23 + number)
     return head + str(mod_97_10.calc_check_digits(head))
+
+
+def card_number(number: int) -> str:
+    """Return the number that people read on the n-th card."""
+    head = str(1_000_000 + number)
+    return head + damm.calc_check_digit(head)
 
 
 def public_point(till: int) -> bytes:

@@ -21,7 +21,7 @@ from flask import Flask
 from sqlalchemy import insert, update
 
 from bench import signing
-from bench.signing import card_code, public_point, tablet_id
+from bench.signing import card_code, card_number, public_point, tablet_id
 from canteen import clock, config, events
 from canteen.app import create_app
 from canteen.auth import people, sessions
@@ -146,7 +146,7 @@ def add_elders(count: int, *, cards: bool = True) -> None:
             digest = ring.digest(card_code(n))
             rows[Credential].append(
                 {
-                    "id": card, "kind": "card", "digest": digest, "number": None, "salt_id": ring.salt_id,
+                    "id": card, "kind": "card", "digest": digest, "number": card_number(n), "salt_id": ring.salt_id,
                     "row_key": None, "made_at": at, "recorded": recorded,
                 }
             )  # fmt: skip
