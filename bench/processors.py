@@ -51,6 +51,15 @@ def parent_of(pid: int) -> int:
     return read((PROC / str(pid) / "stat").read_text()).parent
 
 
+def peak_mb(pid: int) -> float:
+    """Return the most memory that a process has held at once so far, in MB; 0 once it has ended."""
+    try:
+        lines = (PROC / str(pid) / "status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
+
+
 def memory_mb(root: int) -> int:
     """Return the resident memory of a process now, in MB."""
     line = next(row for row in (PROC / str(root) / "status").read_text().splitlines() if row.startswith("VmRSS"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,8 @@ def test_processor_time_is_that_of_all_processes_below() -> None:
     everyone = [Stat(1, 0, 9.0, 9.0), Stat(10, 1, 1.0, 0.5), Stat(11, 10, 2.0, 0.0), Stat(12, 11, 4.0, 0.0)]
     assert processors.spent(10, everyone) == 7.5
     assert processors.spent(99, everyone) == 0.0
+
+
+def test_memory_is_read_of_one_process_and_none_of_an_ended_one() -> None:
+    assert 1 < processors.memory_mb(os.getpid()) <= processors.peak_mb(os.getpid()) + 1
+    assert processors.peak_mb(2**22 + 1) == 0.0
