@@ -77,6 +77,20 @@ def test_one_lost_number_gives_up_no_other(holes: Town):
         go(holes, "2026-01", *TO_REVIEW)
 
 
+def test_a_gap_over_the_end_of_a_month_holds_both_months(town: Town):
+    town.sell(date(2026, 1, 20), town.cards[0])
+    town.sealed(date(2026, 1, 20), None, hour=12)
+    for day in (date(2026, 1, 21), date(2026, 1, 30)):
+        town.sell(day, town.cards[0])
+    town.sealed(date(2026, 1, 31), None)
+    town.sell(FEB3, town.cards[0])
+    town.close("2026-01")
+    town.close("2026-02")
+
+    assert owed(town) == [(2, 2, None), (5, 5, None)]
+    assert owed(town, "2026-02") == [(5, 5, None)]
+
+
 def test_a_part_of_a_gap_may_be_lost_and_the_rest_holds(holes: Town):
     lost_numbers.confirm(declared(5, 5), by="p-street")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
@@ -18,7 +19,7 @@ from canteen.places import Contract
 from canteen.pos import arrivals, lost_numbers
 from canteen.pos.lost_numbers import Run
 from canteen.pos.models import Record
-from canteen.settlement.closing import gather_tablets, period_checks
+from canteen.settlement.closing import gather_tablets
 from canteen.settlement.models import Claim, Decision
 
 
@@ -47,7 +48,6 @@ class Silent:
 def missing(period: Period) -> list[Gap]:
     """Find the gaps of the period as of now, without the numbers that two people declared lost."""
     contract = _contract(period)
-    found = [finding for finding in period_checks.of_tablets(period, contract) if finding.code == "gap"]
     gone: dict[str, list[Run]] = defaultdict(list)
     waiting: dict[str, list[tuple[Run, str]]] = defaultdict(list)
     for tablet, epoch, low, high, declared, confirmed in keyset.once(
@@ -62,15 +62,13 @@ def missing(period: Period) -> list[Gap]:
             gone[tablet].append(Run(epoch, low, high))
     names = dict(keyset.once(select(Tablet.id, Tablet.name)))
     gaps: list[Gap] = []
-    for finding in found:
-        name, number, _ = finding.subject.removeprefix("tablet:").rsplit("/", 2)
-        first, last, between = finding.body["from"], finding.body["to"], finding.body["between"]
-        assert isinstance(first, int)
-        assert isinstance(last, int)
-        assert isinstance(between, list)
-        for left in lost_numbers.without(Run(int(number), first, last), gone[name]):
+    tablets = gather_tablets.tablets(contract, period.from_day, period.to_day)
+    for name, hole, between in gather_tablets.holes(tablets, contract.canteen_id, period.from_day - timedelta(days=1)):
+        if between[0] > period.to_day or between[1] < period.from_day:
+            continue
+        for left in lost_numbers.without(hole, gone[name]):
             by = next((who for run, who in waiting[name] if _meet(run, left)), None)
-            days = (between[0], between[1])
+            days = (between[0].isoformat(), between[1].isoformat())
             gaps.append(Gap(name, names.get(name, name), left.epoch, left.first, left.last, days, by))
     return gaps
 

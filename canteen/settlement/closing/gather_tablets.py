@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import date
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from datetime import date, timedelta
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, func, literal, or_, select, tuple_, union_all
 
 from canteen import clock, keyset
 from canteen.auth.models import Tablet
+from canteen.db import batches
 from canteen.places import Contract
 from canteen.pos import arrivals
+from canteen.pos.lost_numbers import Run
 from canteen.pos.models import Record, Sale
 from canteen.settlement.closing.checks import Link
 
@@ -60,6 +63,67 @@ def chains(
             )
             starts[tablet, epoch] = before or 1
     return (link for (tablet, epoch), number in starts.items() for link in _links(tablet, epoch, number, until)), starts
+
+
+def holes(tablet_ids: Sequence[str], canteen_id: str, since: date) -> list[tuple[str, Run, tuple[date, date]]]:
+    """Find as of now the runs of missing numbers, each with the first and last day of the records beside it.
+
+    Looked at are numbers from the last sale that each tablet sent in the week before `since`: a tablet's numbers go with
+    its time, so what is missing before that sale lies before its day. Where a tablet sent none, all numbers are.
+    """
+    starts = _last_sold(tablet_ids, canteen_id, since)
+    if not tablet_ids:
+        return []
+    came = union_all(
+        *(
+            select(Record.tablet_id, Record.epoch, Record.number)
+            .where(Record.tablet_id == tablet)
+            .where(tuple_(Record.epoch, Record.number) >= tuple_(*map(literal, starts.get(tablet, (0, 0)))))
+            .distinct()
+            for tablet in sorted(tablet_ids)
+        )
+    ).subquery()
+    before = func.lag(came.c.number, 1, 0).over(partition_by=(came.c.tablet_id, came.c.epoch), order_by=came.c.number)
+    steps = select(came.c.tablet_id, came.c.epoch, before.label("before"), came.c.number).subquery()
+    query = select(steps).where(steps.c.number > steps.c.before + 1)
+    found = [
+        (tablet, epoch, low, high)
+        for tablet, epoch, low, high in keyset.once(query.order_by(steps.c.tablet_id, steps.c.epoch, steps.c.number))
+        if starts.get(tablet) != (epoch, high)
+    ]
+    days = _days({(tablet, epoch, number) for tablet, epoch, *both in found for number in both if number})
+    runs = []
+    for tablet, epoch, low, high in found:
+        beside = [*days.get((tablet, epoch, low), ()), *days[tablet, epoch, high]]
+        runs.append((tablet, Run(epoch, low + 1, high - 1), (min(beside), max(beside))))
+    return runs
+
+
+def _last_sold(tablet_ids: Sequence[str], canteen_id: str, since: date) -> dict[str, tuple[int, int]]:
+    """Read (epoch, number) of the last sale at the canteen that each tablet sent in the week before `since`."""
+    found: dict[str, tuple[int, int]] = {}
+    week = Sale.arrived_at.between(clock.instant(since - timedelta(days=7)), clock.instant(since))
+    for tablet in tablet_ids:
+        query = (
+            select(Record.epoch, Record.number)
+            .join(Sale, Sale.record_id == Record.id)
+            .where(Sale.canteen_id == canteen_id, week, Record.tablet_id == tablet)
+            .order_by(Sale.arrived_at.desc())
+        )
+        for epoch, number in keyset.once(query.limit(1)):
+            found[tablet] = (epoch, number)
+    return found
+
+
+def _days(numbers: Collection[tuple[str, int, int]]) -> dict[tuple[str, int, int], list[date]]:
+    """Read the days of the records with these (tablet, epoch, number)."""
+    found: dict[tuple[str, int, int], list[date]] = defaultdict(list)
+    key = (Record.tablet_id, Record.epoch, Record.number)
+    for some in batches(sorted(numbers), 200):
+        query = select(*key, Record.tablet_at, Record.arrived_at).where(tuple_(*key).in_(some))
+        for tablet, epoch, number, at, arrived in keyset.once(query):
+            found[tablet, epoch, number].append(arrivals.stated_day(at, arrived))
+    return found
 
 
 def _until(records: int | None) -> list[ColumnElement[bool]]:
