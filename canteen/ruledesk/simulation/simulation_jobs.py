@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, and_, func, literal, select, union_all, update
 from sqlalchemy.orm import Session
 
 from canteen import clock, jobs
 from canteen.db import db, retried, transaction
 from canteen.errors import Conflict, Invalid, Missing
+from canteen.places import Contract
 from canteen.policy import rulebook as books
 from canteen.policy.canonical import Document
 from canteen.pos.models import Sale
@@ -50,8 +51,25 @@ class IsOver(Conflict):
 
 def months(session: Session) -> list[str]:
     """Return the months that have meals, newest first."""
-    found = session.execute(select(Sale.service_month).distinct()).scalars()
-    return sorted(found, reverse=True)
+    ends = [
+        select(end(Sale.service_day)).where(Sale.contract_id == Contract.id).correlate(Contract).scalar_subquery()
+        for end in (func.min, func.max)
+    ]
+    first, last = session.execute(select(func.min(ends[0]), func.max(ends[1])).select_from(Contract)).one()
+    if first is None:
+        return []
+    spans = [clock.Span.month(first)]
+    while spans[-1].last < last:
+        spans.append(clock.Span.month(spans[-1].last + timedelta(days=1)))
+    sold = [
+        select(literal(clock.month_of(span.first))).where(select(Contract.id).join(Sale, _within(span)).exists())
+        for span in spans
+    ]
+    return sorted(session.execute(union_all(*sold)).scalars(), reverse=True)
+
+
+def _within(span: clock.Span) -> ColumnElement[bool]:
+    return and_(Sale.contract_id == Contract.id, Sale.service_day.between(span.first, span.last))
 
 
 def ask(document: Document, *, layer: str, node_id: str, over: Sequence[str], by: str) -> int:
