@@ -17,6 +17,7 @@ HOW_READ = ("camera", "wedge", "typed", "none")
 TENDERS = ("cash", "mobile", "free")
 DOUBTED = text(f"(flags LIKE '%{SELF_DATED}%' OR flags LIKE '%{NOT_LOGGED_IN}%')")
 """Sales of which a person must say whether they may be claimed, since nothing proves their day or their cashier."""
+WAITING, RESOLVING = text("state = 'quarantined'"), text("resolves IS NOT NULL")  # few records
 
 
 class Record(Base):
