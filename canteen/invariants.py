@@ -26,9 +26,9 @@ FACTS = (
 ON_INSERT = (
     "event_gapless", "period_chained", "transfer_period", "claim_whole_periods",
     "decision_in_turn", "decision_two_people", "payout_two_people", "revaluation_two_people", "revalued_period",
-    "revalued_standing", "decision_known_move", "decision_paid_by_two", "prorating_within_limit",
-    "prorated_within_share", "reallocation_standing", "use_change_caused",
-    "use_change_covered", "use_change_standing", "change_two_people", "lost_apart",
+    "revalued_not_voided", "decision_known_move", "decision_paid_by_two", "prorating_within_limit",
+    "prorated_within_share", "reallocation_not_voided", "use_change_caused",
+    "use_change_covered", "use_change_not_voided", "change_two_people", "lost_apart",
 )  # fmt: skip
 
 # Of tables of state: what a changed row must satisfy, and which keep all their rows; conditions in the migrations.
@@ -60,7 +60,7 @@ def wanted(dialect: str) -> set[str]:
     return names | {f"law_{name}" for name in (*ON_INSERT, *ON_CHANGE)}
 
 
-def standing(connection: Connection) -> set[str]:
+def installed_triggers(connection: Connection) -> set[str]:
     """Return the names of the triggers of invariants that exist and are enabled."""
     if connection.dialect.name == "postgresql":
         query = """SELECT tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid

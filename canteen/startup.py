@@ -121,17 +121,17 @@ def _file_there(settings: Config) -> bool:
 
 
 def _need_keys(settings: Config) -> None:
-    standing = stand(db.session(), settings)
+    keys = compare_keys(db.session(), settings)
     db.session.rollback()
-    keychecks.refuse(standing.faults)
-    for name in standing.ours:
+    keychecks.refuse(keys.faults)
+    for name in keys.ours:
         if not settings.production:
             settings.secret(name)  # made at first use
-    keychecks.record(settings, standing.ours)
-    current_app.extensions[keychecks.UNPROVEN] = standing.unproven
+    keychecks.record(settings, keys.ours)
+    current_app.extensions[keychecks.UNPROVEN] = keys.unproven
 
 
-def stand(session: Session, settings: Config) -> Keys:
+def compare_keys(session: Session, settings: Config) -> Keys:
     """Compare the secrets in the keys folder with the database. Reads only; the schema may be older than key_check."""
     found = Keys()
     kept = keychecks.recorded(session) if inspect(session.connection()).has_table("key_check") else {}

@@ -112,7 +112,7 @@ def superuser(config: Config, app: Flask) -> Iterator[Connection]:
 
 
 def _drop_invariants(connection: Connection) -> None:
-    for name in invariants.standing(connection):
+    for name in invariants.installed_triggers(connection):
         if not name.startswith("law_event_"):
             continue
         on = "" if connection.dialect.name == "sqlite" else " ON event"

@@ -17,7 +17,7 @@ from canteen.config import Config
 from canteen.db import db
 from canteen.errors import Forbidden
 from canteen.money import show as yuan
-from canteen.settlement.claims import claims as standing
+from canteen.settlement.claims import claims as claim_reads
 from canteen.settlement.claims import steps, workflow
 from canteen.settlement.desk import exports
 from canteen.settlement.desk.blueprint import INSIDERS, PAYERS
@@ -88,7 +88,7 @@ def list_(contract: str | None, state: str | None, as_json: bool) -> None:
         query = select(Claim).order_by(Claim.from_day, Claim.number)
         if contract is not None:
             query = query.where(Claim.contract_id == contract)
-        rows = [_row(one, standing.state(session, one.id)) for one in session.execute(query).scalars()]
+        rows = [_row(one, claim_reads.state(session, one.id)) for one in session.execute(query).scalars()]
     rows = [row for row in rows if state in {None, row["state"]}]
     said = [
         f"{row['number']}  {say('state', row['state'])}  {row['meals']} 人次  {yuan(row['fen'])} 元" for row in rows
@@ -119,7 +119,7 @@ def _row(claim: Claim, state: str) -> dict[str, Any]:
 def export(number: str, path: Path, login: str, password: str, as_json: bool) -> None:
     """Write claim NUMBER with its meals to PATH (.xlsx). Who took it is recorded."""
     with installation():
-        claim = standing.of_number(db.session(), number)
+        claim = claim_reads.of_number(db.session(), number)
         claim_id, contract = claim.id, claim.contract_id
         person = as_person(login, password, guard.Permission.EXPORT, contract)
         insider, pays = (_at(person, contract, some) for some in (INSIDERS, PAYERS))
@@ -139,7 +139,7 @@ def export(number: str, path: Path, login: str, password: str, as_json: bool) ->
 def move(number: str, act: str, reason: str, login: str, password: str, as_json: bool) -> None:
     """Make one move of claim NUMBER."""
     with installation():
-        claim = standing.of_number(db.session(), number)
+        claim = claim_reads.of_number(db.session(), number)
         claim_id, contract = claim.id, claim.contract_id
         person = as_person(login, password, permission_for(act), contract)
         state = workflow.move(claim_id, act, by=person, reason=reason, workflow_steps=workflow_config())

@@ -152,9 +152,9 @@ def _schema(connection: Connection, report: Report) -> None:
     report.facts["schema"] = there
     if there != newest:
         report.troubles.append(f"the schema is at {there}, not at {newest}; run canteen init")
-    standing, wanted = invariants.standing(connection), invariants.wanted(connection.dialect.name)
-    report.facts["triggers"] = len(standing)
-    report.troubles += [f"trigger {name} is missing or disabled" for name in sorted(wanted - standing)]
+    installed, wanted = invariants.installed_triggers(connection), invariants.wanted(connection.dialect.name)
+    report.facts["triggers"] = len(installed)
+    report.troubles += [f"trigger {name} is missing or disabled" for name in sorted(wanted - installed)]
     report.troubles += [f"trigger {name} refuses nothing" for name in sorted(invariants.hollow(connection) & wanted)]
 
 
@@ -222,9 +222,9 @@ def _safe(settings: Config, _report: Report) -> None:
 
 def _keys(settings: Config, report: Report) -> None:
     """Check whether the keys folder belongs to this database."""
-    standing = startup.stand(db.session(), settings)
-    report.troubles += [f"keys_wrong: {fault}" for fault in standing.faults]
-    report.warnings += [f"the secret {name} has not proved itself yet; it does with use" for name in standing.unproven]
+    keys = startup.compare_keys(db.session(), settings)
+    report.troubles += [f"keys_wrong: {fault}" for fault in keys.faults]
+    report.warnings += [f"the secret {name} has not proved itself yet; it does with use" for name in keys.unproven]
 
 
 def _scheduler(_settings: Config, report: Report) -> None:

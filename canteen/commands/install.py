@@ -48,4 +48,4 @@ def _need_no_data(settings: Config) -> None:
     """Raise WrongKeys, or DatabaseAway when it cannot be known."""
     with installation(checked=False):
         if startup.schema(settings) is not None:
-            keychecks.refuse(startup.stand(db.session(), settings).faults)
+            keychecks.refuse(startup.compare_keys(db.session(), settings).faults)

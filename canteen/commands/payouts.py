@@ -20,7 +20,7 @@ from canteen.commands.claims import (
 from canteen.commands.period import MONTH, show
 from canteen.db import db
 from canteen.money import show as yuan
-from canteen.settlement.claims import claims as standing
+from canteen.settlement.claims import claims as claim_reads
 from canteen.settlement.claims import payouts as paying
 from canteen.settlement.labels import say
 from canteen.settlement.models import Claim, Payout
@@ -41,7 +41,7 @@ def payouts() -> None:
 def enter(number: str, voucher: str, paid_on: date, login: str, password: str, as_json: bool) -> None:
     """Enter VOUCHER, paid on PAID_ON (like 2026-11-05), for claim NUMBER."""
     with installation():
-        claim = standing.of_number(db.session(), number)
+        claim = claim_reads.of_number(db.session(), number)
         claim_id, contract = claim.id, claim.contract_id
         person = as_person(login, password, permission_for("enter"), contract)
         payout = paying.enter(claim_id, voucher=voucher, paid_on=paid_on, by=person, workflow_steps=workflow_config())

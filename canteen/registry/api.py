@@ -71,7 +71,7 @@ def lose(asked: dict[str, str]) -> dict[str, Any]:
     """Report every working card of this person lost from now on, until it is found."""
     with transaction() as session:
         elder_id = _elder(session, asked)
-        working = [card for card, standing in credentials.of_elder(session, elder_id) if standing.works]
+        working = [card for card, state in credentials.of_elder(session, elder_id) if state.works]
         for card in working:
             credentials.report(session, card.digest, "lost", g.person.id, "lost")
         return _done(session, elder_id, [card.number or "" for card in working])
@@ -86,7 +86,7 @@ def find(asked: dict[str, str]) -> dict[str, Any]:
     """Report a lost card found, in its holder's hand: it works again. One blocked for good stays blocked."""
     with transaction() as session:
         card = credentials.find(session, asked["scan"])
-        holder = credentials.standing_of(session, card.id).elder_id
+        holder = credentials.state_of(session, card.id).elder_id
         if holder is None:
             raise UnboundCard
         credentials.report(session, card.digest, "found", g.person.id, "other")

@@ -47,7 +47,7 @@ def raising_kinds(known: Sequence[Fact], new: Sequence[New], today: date, *, fre
 
 def changes(known: Sequence[Fact], new: Sequence[New], kind: str) -> list[tuple[date, list[Fact], list[Fact]]]:
     """Return the days on which a kind's valid facts change: (first day, valid until then, valid from then on)."""
-    before, after = _of(kind, dated.standing(known)), _of(kind, dated.standing([*known, *as_facts(known, new)]))
+    before, after = _of(kind, dated.unretracted(known)), _of(kind, dated.unretracted([*known, *as_facts(known, new)]))
     found = []
     for day in _turns([*before, *after]):
         earlier, later = dated.on_day(before, day), dated.on_day(after, day)

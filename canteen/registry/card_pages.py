@@ -44,15 +44,15 @@ def find_card() -> ResponseReturnValue:
     session = db.session()
     try:
         card = credentials.find(session, request.form.get("scan", ""))
-        standing = credentials.standing_of(session, card.id)
-        if standing.elder_id is None:
-            return _page(message=f"卡号 {card.number}：空白卡，{'已停用' if standing.blocked else '尚未登记给老人'}。")
+        state = credentials.state_of(session, card.id)
+        if state.elder_id is None:
+            return _page(message=f"卡号 {card.number}：空白卡，{'已停用' if state.blocked else '尚未登记给老人'}。")
         areas = guard.scope(Permission.SEE_ELDERS).areas(session)
-        if not lookup.reached(session, standing.elder_id, areas):
+        if not lookup.reached(session, state.elder_id, areas):
             raise NotCovered
     except REFUSED as refusal:
         return _page(refusal)
-    return redirect(url_for("registry.elder_page", elder_id=standing.elder_id))
+    return redirect(url_for("registry.elder_page", elder_id=state.elder_id))
 
 
 @bp.post("/desk/cards/blank")

@@ -83,8 +83,8 @@ class Resolved:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """The sum of a credential's facts."""
+class CardState:
+    """What a credential's facts add up to: whose it is, and whether it works."""
 
     elder_id: uuid.UUID | None = None
     lost: bool = False
@@ -135,24 +135,24 @@ def life_of(session: Session, how: str, text: str) -> Life | None:
 
 def holder(life: Life, *, at: datetime) -> uuid.UUID | None:
     """Return the holder of a credential at an instant; None when it had none, was lost or blocked then."""
-    standing = summed((kind, elder) for kind, elder, since in life.facts if since <= at)
-    return standing.elder_id if standing.works else None
+    state = summed((kind, elder) for kind, elder, since in life.facts if since <= at)
+    return state.elder_id if state.works else None
 
 
 def owner(life: Life | None) -> uuid.UUID:
     """Return whose credential this is now. Raises UnknownCard, BlockedCard, UnboundCard."""
     if life is None:
         raise UnknownCard
-    standing = summed((kind, elder) for kind, elder, _ in life.facts)
-    if standing.blocked or standing.lost:
+    state = summed((kind, elder) for kind, elder, _ in life.facts)
+    if state.blocked or state.lost:
         raise BlockedCard
-    if standing.elder_id is None:
+    if state.elder_id is None:
         raise UnboundCard
-    return standing.elder_id
+    return state.elder_id
 
 
-def standing_of(session: Session, credential_id: uuid.UUID) -> Standing:
-    """Return the present standing of a credential."""
+def state_of(session: Session, credential_id: uuid.UUID) -> CardState:
+    """Return the present state of a credential."""
     rows = session.execute(
         select(CredentialFact.kind, CredentialFact.elder_id)
         .where(CredentialFact.credential_id == credential_id)
@@ -161,8 +161,8 @@ def standing_of(session: Session, credential_id: uuid.UUID) -> Standing:
     return summed(rows)
 
 
-def summed(facts: Iterable[tuple[str, uuid.UUID | None]]) -> Standing:
-    """Sum facts (kind, elder), in the order recorded, to one standing."""
+def summed(facts: Iterable[tuple[str, uuid.UUID | None]]) -> CardState:
+    """Sum facts (kind, elder), in the order recorded, to one state."""
     elder_id, lost, blocked, printed = None, False, False, False
     for kind, elder in facts:
         if kind == "bound":
@@ -171,7 +171,7 @@ def summed(facts: Iterable[tuple[str, uuid.UUID | None]]) -> Standing:
             lost = kind == "lost"
         else:
             blocked, printed = blocked or kind == "blocked", printed or kind == "printed"
-    return Standing(elder_id, lost, blocked, printed)
+    return CardState(elder_id, lost, blocked, printed)
 
 
 def make(session: Session, holders: Sequence[uuid.UUID | None], *, batch: str, by: str) -> list[Made]:
@@ -200,13 +200,13 @@ def make(session: Session, holders: Sequence[uuid.UUID | None], *, batch: str, b
 def issue(session: Session, elder_ids: Sequence[uuid.UUID], by: str, *, batch: str | None = None) -> list[Made]:
     """Make a card for each of these elders without a working one; a card reported lost ends. Safe to repeat."""
     events.wait(session)  # two desks at once, or a second click
-    standings = _standings_of(session, elder_ids)
-    working = {each.elder_id for each in standings.values() if each.works}
+    states = _states_of(session, elder_ids)
+    working = {each.elder_id for each in states.values() if each.works}
     wanting = [each for each in dict.fromkeys(elder_ids) if each not in working]
     if not wanting:
         return []
     made = make(session, wanting, batch=batch or new_batch(), by=by)
-    lost = [card for card, each in standings.items() if each.elder_id in set(wanting) and not each.blocked]
+    lost = [card for card, each in states.items() if each.elder_id in set(wanting) and not each.blocked]
     recorded = session.get_one(Credential, made[0].id).recorded
     session.add_all(_fact(card, "blocked", by, recorded, reason="replaced") for card in lost)
     session.flush()
@@ -229,13 +229,13 @@ def replace(session: Session, digest: str, by: str, reason: str) -> Made:
     """
     old = by_digest(session, digest)
     events.wait(session)  # a second click finds the card ended
-    standing = standing_of(session, old.id)
-    if standing.blocked:
+    state = state_of(session, old.id)
+    if state.blocked:
         raise BlockedCard("此卡已永久停用，不能再换发。")
-    if standing.elder_id is None:
+    if state.elder_id is None:
         raise UnboundCard
     report(session, digest, "blocked", by, reason)
-    return make(session, [standing.elder_id], batch=new_batch(), by=by)[0]
+    return make(session, [state.elder_id], batch=new_batch(), by=by)[0]
 
 
 def new_batch() -> str:
@@ -250,17 +250,17 @@ def bind(session: Session, scan: str, elder_id: uuid.UUID, by: str) -> Credentia
     """
     credential = _find(session, cards.read(scan))
     elders.lock(session, elder_id)
-    standing = standing_of(session, credential.id)
-    if standing.blocked or standing.lost:
+    state = state_of(session, credential.id)
+    if state.blocked or state.lost:
         raise BlockedCard
-    if standing.elder_id == elder_id:
+    if state.elder_id == elder_id:
         return credential
-    if standing.elder_id is not None:
+    if state.elder_id is not None:
         raise CardTaken
     former = [card for card, its in of_elder(session, elder_id) if card.kind == "card" and not its.blocked]
     body = {"elder": str(elder_id), "ended": sorted(str(card.id) for card in former)}
     recorded = events.record(session, "card.bind", str(credential.id), by=by, body=body)
-    if standing_of(session, credential.id) != standing:  # the chain is locked now: another counter was first
+    if state_of(session, credential.id) != state:  # the chain is locked now: another counter was first
         raise CardTaken
     session.add(_fact(credential.id, "bound", by, recorded, elder_id=elder_id))
     session.add_all(_fact(card.id, "blocked", by, recorded, reason="replaced") for card in former)
@@ -268,26 +268,26 @@ def bind(session: Session, scan: str, elder_id: uuid.UUID, by: str) -> Credentia
     return credential
 
 
-def report(session: Session, digest: str, kind: Report, by: str, reason: str) -> Standing:
-    """Report a credential lost, found again, or blocked for good; return its standing then. Safe to repeat.
+def report(session: Session, digest: str, kind: Report, by: str, reason: str) -> CardState:
+    """Report a credential lost, found again, or blocked for good; return its state then. Safe to repeat.
 
     Raises UnknownCard. A blocked credential cannot be found again: BlockedCard.
     """
     credential = by_digest(session, digest)
-    standing = standing_of(session, credential.id)
-    if standing.blocked and kind != "blocked":
+    state = state_of(session, credential.id)
+    if state.blocked and kind != "blocked":
         raise BlockedCard("此卡已永久停用，不能再启用，请换发新卡。")
-    done = {"lost": standing.lost, "found": not standing.lost, "blocked": standing.blocked}[kind]
+    done = {"lost": state.lost, "found": not state.lost, "blocked": state.blocked}[kind]
     if done:
-        return standing
+        return state
     recorded = events.record(session, f"card.{kind}", str(credential.id), by=by, body={"reason": reason})
     session.add(_fact(credential.id, kind, by, recorded, reason=reason))
     session.flush()
-    return standing_of(session, credential.id)
+    return state_of(session, credential.id)
 
 
-def of_elder(session: Session, elder_id: uuid.UUID) -> list[tuple[Credential, Standing]]:
-    """Return the credentials last given to an elder, newest first, each with its standing."""
+def of_elder(session: Session, elder_id: uuid.UUID) -> list[tuple[Credential, CardState]]:
+    """Return the credentials last given to an elder, newest first, each with its state."""
     ever = select(CredentialFact.credential_id).where(CredentialFact.elder_id == elder_id)
     rows = session.execute(
         select(Credential, CredentialFact.kind, CredentialFact.elder_id)
@@ -299,7 +299,7 @@ def of_elder(session: Session, elder_id: uuid.UUID) -> list[tuple[Credential, St
     for credential, kind, elder in rows:
         facts.setdefault(credential, []).append((kind, elder))
     found = [(credential, summed(rows)) for credential, rows in facts.items()]
-    return [(credential, standing) for credential, standing in found if standing.elder_id == elder_id]
+    return [(credential, state) for credential, state in found if state.elder_id == elder_id]
 
 
 def by_digest(session: Session, digest: str) -> Credential:
@@ -311,13 +311,13 @@ def by_digest(session: Session, digest: str) -> Credential:
 
 
 def find(session: Session, scan: str) -> Credential:
-    """Return the credential of a scan or a typed number, whatever its standing. Raises UnknownCard and scan errors."""
+    """Return the credential of a scan or a typed number, whatever its state. Raises UnknownCard and scan errors."""
     return _find(session, cards.read(scan))
 
 
-def _standings_of(session: Session, elder_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Standing]:
-    """Return the standing of every card last given to one of these elders."""
-    found: dict[uuid.UUID, Standing] = {}
+def _states_of(session: Session, elder_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, CardState]:
+    """Return the state of every card last given to one of these elders."""
+    found: dict[uuid.UUID, CardState] = {}
     for part in batches(elder_ids):
         ever = select(CredentialFact.credential_id).where(CredentialFact.elder_id.in_(part))
         rows = session.execute(

@@ -307,7 +307,7 @@ def cluster_in(
     facts: Iterable[Fact], elder_id: uuid.UUID, known_at: int | None = None
 ) -> tuple[uuid.UUID, tuple[uuid.UUID, ...]]:
     """Return `cluster` from facts already read by `facts_about`."""
-    into = dated.merged_into(dated.standing(facts, known_at))
+    into = dated.merged_into(dated.unretracted(facts, known_at))
     root = _root(str(elder_id), into)
     same = {str(elder_id), root} | {each for each in into if _root(each, into) == root}
     return uuid.UUID(root), tuple(uuid.UUID(each) for each in sorted(same))
@@ -322,7 +322,7 @@ def known(session: Session, elder_id: uuid.UUID, on: date, known_at: int | None 
     """Return `as_diner` and the rest that a sale needs, by two short queries. Raises NoElder."""
     facts = facts_about(session, elder_id)
     root, ids = cluster_in(facts, elder_id, known_at)
-    own = [fact for fact in dated.standing(facts, known_at) if fact.elder_id in ids]
+    own = [fact for fact in dated.unretracted(facts, known_at) if fact.elder_id in ids]
     valid = dated.on_day(own, on)
     one = {fact.kind: fact for fact in valid}
     if "birth" not in one:
@@ -367,7 +367,7 @@ def stopped_in(facts: Sequence[Fact], elder_id: uuid.UUID, on: date) -> bool:
 def of_person(facts: Sequence[Fact], elder_id: uuid.UUID, on: date, known_at: int | None = None) -> list[Fact]:
     """Return the facts of a person (the whole cluster) valid on a day as known at an event."""
     _, ids = cluster_in(facts, elder_id, known_at)
-    return dated.on_day([fact for fact in dated.standing(facts, known_at) if fact.elder_id in ids], on)
+    return dated.on_day([fact for fact in dated.unretracted(facts, known_at) if fact.elder_id in ids], on)
 
 
 def _level(value: str) -> tuple[str, int]:

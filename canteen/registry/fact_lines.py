@@ -51,8 +51,8 @@ class FactLine:
 def timeline(session: Session, facts: Sequence[Fact], on: date) -> list[FactLine]:
     """Return every fact with a value, newest recorded first."""
     names, times = names_of(session, facts), _times(session, facts)
-    counts = {fact.id for fact in dated.standing(facts)}
-    valid = {fact.id for fact in dated.on_day(dated.standing(facts), on)}
+    counts = {fact.id for fact in dated.unretracted(facts)}
+    valid = {fact.id for fact in dated.on_day(dated.unretracted(facts), on)}
     lines = [
         FactLine(
             fact.id,
@@ -71,7 +71,7 @@ def timeline(session: Session, facts: Sequence[Fact], on: date) -> list[FactLine
     return sorted(lines, key=lambda line: line.id, reverse=True)
 
 
-def standing(lines: Iterable[FactLine]) -> list[tuple[str, str]]:
+def valid_facts(lines: Iterable[FactLine]) -> list[tuple[str, str]]:
     """Return the facts valid on the day as (word, values) in the order of KIND_WORDS."""
     found: dict[str, list[str]] = {}
     for line in sorted(lines, key=lambda line: (_ORDER[line.kind], line.value)):

@@ -128,7 +128,7 @@ def _merge_raises(session: Session, known: Sequence[Fact], fact: NewFact) -> boo
     if not fact.value:
         return True  # apart again, each has limits of its own
     other = _person(session, uuid.UUID(fact.value))
-    return benefit_gains.merge_raises(dated.standing(known), dated.standing(other))
+    return benefit_gains.merge_raises(dated.unretracted(known), dated.unretracted(other))
 
 
 # --- confirming ---
@@ -227,7 +227,7 @@ def _merge_in_words(
     other = _person(session, other_id)
     name, masked = _people(session, [other_id]).get(other_id, ("", ""))
     today = clock.today()
-    mine, theirs = (dated.on_day(dated.standing(facts), today) for facts in (known, other))
+    mine, theirs = (dated.on_day(dated.unretracted(facts), today) for facts in (known, other))
     both = {each.value: each for each in [*mine, *theirs] if each.kind == "class"}
     warning = ""
     for kind, word in (("birth", "出生日期"), ("sex", "性别")):

@@ -50,7 +50,7 @@ class Fact:
         return first <= on and (self.to_day is None or on <= self.to_day)
 
 
-def standing(facts: Iterable[Fact], known_at: int | None = None) -> list[Fact]:
+def unretracted(facts: Iterable[Fact], known_at: int | None = None) -> list[Fact]:
     """Return the facts that count as known at event `known_at` (None: now), in the order recorded.
 
     Later ones are looked at first, so that a retraction that was itself retracted takes nothing away.

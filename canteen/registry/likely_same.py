@@ -118,10 +118,10 @@ def _entries(session: Session, ids: Collection[uuid.UUID], known_at: int | None)
         ).all()
         known = elders.facts_of_many(session, [row[0] for row in rows])
         for elder_id, name, masked in rows:
-            standing = facts.standing(known[elder_id], known_at)
-            by_kind = _by_kind(standing)
+            unretracted = facts.unretracted(known[elder_id], known_at)
+            by_kind = _by_kind(unretracted)
             if births := by_kind.get("birth"):
-                root = facts.merged_into(standing).get(str(elder_id), str(elder_id))
+                root = facts.merged_into(unretracted).get(str(elder_id), str(elder_id))
                 areas = streets_of([*by_kind.get("hukou", ()), *by_kind.get("residence", ())])
                 found.append(RosterEntry(elder_id, root, name, masked, births[-1], areas))
     return found

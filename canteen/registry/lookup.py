@@ -77,7 +77,7 @@ def living_in(session: Session, area: str, on: date) -> list[uuid.UUID]:
     found, ids = list[uuid.UUID](), session.execute(query).scalars().all()
     for part in batches(ids):
         for elder_id, known in elders.facts_of_many(session, part).items():
-            valid = facts.on_day(facts.standing(known), on)
+            valid = facts.on_day(facts.unretracted(known), on)
             gone = any(fact.kind == "merged" or fact.value in elders.STOPPED for fact in valid)
             if not gone and any(fact.kind == "residence" and fact.value in there for fact in valid):
                 found.append(elder_id)
@@ -131,7 +131,7 @@ def _by_card(session: Session, text: str) -> list[uuid.UUID] | None:
         return []
     except Invalid:
         return None
-    holder = credentials.standing_of(session, card.id).elder_id
+    holder = credentials.state_of(session, card.id).elder_id
     return [holder] if holder else []
 
 

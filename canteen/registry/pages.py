@@ -330,7 +330,7 @@ def _elder_page(elder_id: uuid.UUID, refusal: Refusal | None = None, number: str
         merged=len(person.ids) > 1,
         own={fact.id for fact in facts if fact.elder_id == elder_id},
         lines=lines,
-        standing=fact_lines.standing(lines),
+        valid_facts=fact_lines.valid_facts(lines),
         waiting=fact_requests.waiting_about(session, person.ids),
         checks=guard.may(Permission.ROSTER) or guard.may(Permission.SEE_AUDIT),
         cards=credentials.of_elder(session, elder_id),

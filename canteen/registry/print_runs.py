@@ -125,15 +125,15 @@ def _names(session: Session, ids: list[uuid.UUID]) -> dict[uuid.UUID, str]:
     facts: dict[uuid.UUID, list[tuple[str, uuid.UUID | None]]] = {each: [] for each in ids}
     for credential_id, kind, elder_id in rows:
         facts[credential_id].append((kind, elder_id))
-    standing = {each: credentials.summed(rows) for each, rows in facts.items()}
-    holders = {one.elder_id for one in standing.values() if one.elder_id is not None}
+    states = {each: credentials.summed(rows) for each, rows in facts.items()}
+    holders = {one.elder_id for one in states.values() if one.elder_id is not None}
     newest = select(func.max(ElderIdentity.id)).where(ElderIdentity.elder_id.in_(holders))
     newest = newest.group_by(ElderIdentity.elder_id)
     named = select(ElderIdentity.elder_id, ElderIdentity.name).where(ElderIdentity.id.in_(newest))
     names = dict(session.execute(named).all())
     return {
         each: names[one.elder_id] if one.elder_id else ""
-        for each, one in standing.items()
+        for each, one in states.items()
         if not one.lost and not one.blocked
     }
 

@@ -172,7 +172,7 @@ def _differences() -> None:
     )
     invariants.protect("revalued_sale", "revalued_share", "refund_given")
     invariants.refuse_added("revalued_period", "revalued_sale", NOT_ITS_PERIOD, first=LOCK_PERIODS)
-    invariants.refuse_insert("revalued_standing", "revalued_sale", NOT_ITS_SALE)
+    invariants.refuse_insert("revalued_not_voided", "revalued_sale", NOT_ITS_SALE)
 
 
 def _moved_benefits() -> None:
@@ -214,8 +214,8 @@ def _moved_benefits() -> None:
     invariants.protect("use_change", "benefit_reallocation")
     invariants.refuse_insert("use_change_caused", "use_change", NO_CAUSE)
     invariants.refuse_insert("use_change_covered", "use_change", MORE_THAN_GRANTED)
-    invariants.refuse_insert("use_change_standing", "use_change", OF_A_VOIDED_SALE)
-    invariants.refuse_insert("reallocation_standing", "benefit_reallocation", NOT_TO_MOVE)
+    invariants.refuse_insert("use_change_not_voided", "use_change", OF_A_VOIDED_SALE)
+    invariants.refuse_insert("reallocation_not_voided", "benefit_reallocation", NOT_TO_MOVE)
 
 
 def _budgets() -> None:

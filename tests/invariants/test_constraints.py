@@ -96,7 +96,7 @@ def test_it_is_the_trigger_that_refuses_the_change(session: Session, owner: Engi
 
 def test_every_table_of_facts_carries_its_triggers(owner: Engine) -> None:
     with owner.connect() as connection:
-        assert invariants.standing(connection) == invariants.wanted(owner.dialect.name)
+        assert invariants.installed_triggers(connection) == invariants.wanted(owner.dialect.name)
 
 
 def test_sqlite_replaces_no_fact_even_without_the_pragma(sqlite_url: str) -> None:

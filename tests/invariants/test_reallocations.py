@@ -58,7 +58,7 @@ def test_a_meal_is_given_the_benefit_once_and_gives_it_up_once(town: Town, owner
 def test_a_receiver_never_gives_and_a_giver_never_receives(town: Town, owner: Engine) -> None:
     assert refused(partial(run, owner, copied(town, "third", "second")))
     assert refused(partial(run, owner, copied(town, "first")))
-    drop_trigger(owner, "law_reallocation_standing")
+    drop_trigger(owner, "law_reallocation_not_voided")
     run(owner, copied(town, "third", "second"))
 
 
@@ -99,7 +99,7 @@ def test_no_use_of_a_voided_meal_changes(town: Town, owner: Engine) -> None:
     town.void(town.named["second"].strip("'"), at(date(2026, 2, 12), 9))  # type: ignore[attr-defined]
     town.session.rollback()
     assert refused(partial(run, owner, changed(town, "second", 1)))
-    drop_trigger(owner, "law_use_change_standing")
+    drop_trigger(owner, "law_use_change_not_voided")
     run(owner, changed(town, "second", 1))
 
 

@@ -87,7 +87,7 @@ def test_no_voided_sale_and_no_day_outside_is_revalued(town: Town, owner: Engine
     town.void(town.sales[0], at(date(2026, 2, 12), 9))  # type: ignore[attr-defined]
     town.session.rollback()
     assert refused(partial(run, owner, copied()))
-    drop_trigger(owner, "law_revalued_standing")
+    drop_trigger(owner, "law_revalued_not_voided")
     run(owner, copied())
 
 

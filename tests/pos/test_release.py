@@ -85,12 +85,12 @@ def amounts_there(session: Session) -> Amounts:
 
 def rebuilt(session: Session) -> tuple[list[tuple[uuid.UUID, str, str, int]], Amounts]:
     """Rebuild from the facts alone; a slot's row names a sale not voided that uses it."""
-    standing = (
+    unvoided = (
         select(SaleUse).outerjoin(Void, Void.sale_id == SaleUse.sale_id).where(Void.id.is_(None), SaleUse.granted > 0)
     )
     amounts: Amounts = Counter()
     drawn: dict[tuple[uuid.UUID, str, str, int], set[uuid.UUID]] = defaultdict(set)
-    for use in session.execute(standing).scalars():
+    for use in session.execute(unvoided).scalars():
         if use.unit == "fen":
             amounts[use.person_id, use.allowance, use.window] += use.granted
         else:

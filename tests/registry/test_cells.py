@@ -106,7 +106,7 @@ def test_an_end_is_not_taken_away_where_another_contract_follows(session: Sessio
 
 
 def classes(session: Session) -> list[tuple[str, date | None]]:
-    known = facts.standing(elders.facts_about(session, uuid.UUID(str(the_elder(session)))))
+    known = facts.unretracted(elders.facts_about(session, uuid.UUID(str(the_elder(session)))))
     session.rollback()
     return sorted((fact.value, fact.to_day) for fact in known if fact.kind == "class")
 

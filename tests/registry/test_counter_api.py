@@ -52,12 +52,12 @@ def test_a_card_is_lost_by_id_number_and_found_by_scan(till: Till, li: uuid.UUID
         card = credentials.issue(session, [li], "system")[0]
     lost = till.call("POST", "/api/v1/pos/cards/losses", {"id_number": NUMBER})
     assert lost.json["cards"] == [card.number]
-    assert not credentials.standing_of(db.session(), card.id).works
+    assert not credentials.state_of(db.session(), card.id).works
     db.session.rollback()
     nothing_left = till.call("POST", "/api/v1/pos/cards/losses", {"id_number": NUMBER})
     assert (nothing_left.status_code, nothing_left.json["code"]) == (404, "card_unknown")
     assert till.call("POST", "/api/v1/pos/cards/findings", {"scan": card.number}).status_code == 201
-    assert credentials.standing_of(db.session(), card.id).works
+    assert credentials.state_of(db.session(), card.id).works
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_without_a_cashier_at_the_tablet_nothing_happens(till: Till, li: uuid.UU
     till.call("DELETE", "/api/v1/pos/sessions")
     answer = till.call("POST", "/api/v1/pos/cards/bindings", {"scan": card.code, "id_number": NUMBER})
     assert answer.status_code == 401
-    assert credentials.standing_of(db.session(), card.id).elder_id is None
+    assert credentials.state_of(db.session(), card.id).elder_id is None
 
 
 def test_a_blank_card_cannot_be_found(till: Till):

@@ -150,7 +150,7 @@ def test_a_replaced_card_is_blocked_and_the_new_awaits_printing(session: Session
     assert credentials.resolve(session, new.code, on=MAY).elder_id == li
     with pytest.raises(BlockedCard), transaction():
         credentials.replace(session, old.digest, "p-admin", "damaged")
-    assert [card.number for card, standing in credentials.of_elder(session, li) if standing.works] == [new.number]
+    assert [card.number for card, state in credentials.of_elder(session, li) if state.works] == [new.number]
 
 
 def test_a_batch_is_bounded(session: Session):
@@ -242,7 +242,7 @@ def test_two_desks_that_issue_or_replace_at_once_make_one_card(session: Session,
     (old,) = [card for card, _ in credentials.of_elder(session, li)]
     digest = old.digest
     assert at_once(session, app, lambda own: credentials.replace(own, digest, "p-admin", "damaged"), BlockedCard) == 1
-    assert [standing.works for _, standing in credentials.of_elder(session, li)].count(True) == 1
+    assert [state.works for _, state in credentials.of_elder(session, li)].count(True) == 1
     assert session.execute(select(func.count()).select_from(Credential)).scalar_one() == 2
 
 
@@ -254,4 +254,4 @@ def test_a_lost_card_that_was_replaced_never_works_again(session: Session):
         new = credentials.issue(session, [li], "p-admin")[0]
     with pytest.raises(BlockedCard), transaction():
         credentials.report(session, lost.digest, "found", "p-cashier", "other")
-    assert [card.number for card, standing in credentials.of_elder(session, li) if standing.works] == [new.number]
+    assert [card.number for card, state in credentials.of_elder(session, li) if state.works] == [new.number]

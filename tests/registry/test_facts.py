@@ -25,7 +25,7 @@ def fact(
 
 
 def values(known: list[Fact], on: str, known_at: int | None = None) -> list[str]:
-    return [each.value for each in facts.on_day(facts.standing(known, known_at), date.fromisoformat(on))]
+    return [each.value for each in facts.on_day(facts.unretracted(known, known_at), date.fromisoformat(on))]
 
 
 def test_a_fact_is_valid_on_both_end_days():
@@ -95,8 +95,8 @@ def test_a_retraction_that_was_retracted_takes_nothing_away():
 
 def test_a_merge_is_about_who_someone_is_whatever_the_day():
     merge = [fact(3, "merged", str(LI), "2026-06-01", of=WANG)]
-    assert facts.merged_into(facts.standing(merge)) == {str(WANG): str(LI)}
-    assert facts.merged_into(facts.standing(merge, 2)) == {}
+    assert facts.merged_into(facts.unretracted(merge)) == {str(WANG): str(LI)}
+    assert facts.merged_into(facts.unretracted(merge, 2)) == {}
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_fact_that_ends_before_it_begins_is_refused():
     ],
 )
 def test_since_when_something_was_valid_without_a_break(known: list[Fact], expected: dict[str, str]):
-    found = facts.since(facts.standing(known), date(2026, 5, 2))
+    found = facts.since(facts.unretracted(known), date(2026, 5, 2))
     assert {key: day.isoformat() for key, day in found.items()} == expected
 
 

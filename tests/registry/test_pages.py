@@ -167,7 +167,7 @@ def test_a_card_of_somebody_else_is_not_touched_from_this_page(admin: Browser):
         card = credentials.issue(session, [wang], "system")[0]
     assert admin.post(f"/desk/elders/{li}/block", card=str(card.id), reason="lost").status_code == 404
     assert credentials.find(db.session(), card.number)
-    assert not credentials.standing_of(db.session(), card.id).blocked
+    assert not credentials.state_of(db.session(), card.id).blocked
 
 
 def test_a_scan_that_is_no_blank_card_is_explained(admin: Browser):
@@ -243,7 +243,7 @@ def test_an_areas_cards_go_to_residents_without_one(admin: Browser):
     assert admin.post("/desk/cards/issue", area=EAST_STREET).location.endswith("done=made")
     assert admin.post("/desk/cards/issue", area=EAST).location.endswith("done=none")
     session = db.session()
-    assert [standing.works for _, standing in credentials.of_elder(session, li)] == [True]
+    assert [state.works for _, state in credentials.of_elder(session, li)] == [True]
     assert count(CardCode) == 1
 
 

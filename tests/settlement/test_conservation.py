@@ -110,14 +110,14 @@ def sums(session: Session) -> dict[str, int]:
             waiting += row.fen * ((to_kind == "open") - (from_kind == "open"))
         if row.movement == "void" and from_kind == "disallowed":
             struck += row.fen
-    standing = transfers.balances(session, "k1")
+    balances = transfers.balances(session, "k1")
     session.rollback()
     return {
         "sold": int(session.execute(sold).scalar_one()),
         "claimed": int(session.execute(claimed).scalar_one()) - struck,
-        "excluded": sum(fen for (_, kind), fen in standing.items() if kind == "excluded"),
+        "excluded": sum(fen for (_, kind), fen in balances.items() if kind == "excluded"),
         "waiting": waiting,
-        "all": sum(standing.values()),
+        "all": sum(balances.values()),
     }
 
 

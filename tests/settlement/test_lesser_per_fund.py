@@ -174,7 +174,7 @@ def two(town: Town) -> tuple[records.Result, records.Result]:
     return holder, excess
 
 
-def standing(*results: records.Result) -> list[int]:
+def open_fen(*results: records.Result) -> list[int]:
     session = fresh()
     return [sum(withheld_meals.open_shares(session, uuid.UUID(one.sales[0])).values()) for one in results]
 
@@ -185,7 +185,7 @@ def test_what_another_rule_bears_takes_that_rules_limit(struck: Town):
 
     held = {(str(slot.sale_id), slot.allowance) for slot in struck.session.execute(select(Slot)).scalars()}
     assert held == {(holder.sales[0], "t.day"), (holder.sales[0], "guard.meal")}
-    assert standing(holder, excess) == [300, 0]
+    assert open_fen(holder, excess) == [300, 0]
     struck.close("2026-01")
     assert struck.claim("2026-01").fen == 300
     exact(struck, "2026-01")
@@ -202,7 +202,7 @@ def test_a_benefit_borne_by_another_rule_is_moved_whole(struck: Town):
     with clock.at(at(date(2026, 2, 6))):
         reallocation.reallocate(number, reason="两餐核对签名", by="p-street", from_=uuid.UUID(holder.sales[0]))
 
-    assert standing(holder, excess) == [0, 300]
+    assert open_fen(holder, excess) == [0, 300]
     struck.close("2026-02")
     assert struck.claim("2026-02").fen == 0
     exact(struck, "2026-01")

@@ -435,11 +435,11 @@ def test_no_order_of_events_claims_more_than_the_budget(app: Flask, session: Ses
 
     months = ("2026-01", "2026-02", "2026-03")
     for of in [(month,) for month in months] if window == "month" else [months]:
-        assert standing(*towns, of=of) <= limit
+        assert claimed_fen(*towns, of=of) <= limit
     agree(*towns, months=("2026-01", "2026-02", "2026-03", "2026-04"))
 
 
-def standing(*towns: Town, of: tuple[str, ...]) -> int:
+def claimed_fen(*towns: Town, of: tuple[str, ...]) -> int:
     """What all claims hold of meals of these months."""
     lines = [
         line for town in towns for month in ("2026-01", "2026-02", "2026-03", "2026-04") for line in town.lines(month)

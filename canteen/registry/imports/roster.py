@@ -425,7 +425,7 @@ def _present(session: Session, macs: set[str]) -> dict[str, _Present]:
         session.expunge(row)
     for elder_id, known in elders.facts_of_many(session, list(by_elder)).items():
         present = found[by_elder[elder_id]]
-        found[by_elder[elder_id]] = replace(present, facts=facts.standing(known))
+        found[by_elder[elder_id]] = replace(present, facts=facts.unretracted(known))
     asked = change_requests.asked_about(session, fact_requests.KIND, [str(elder_id) for elder_id in by_elder])
     for elder_id, mac in by_elder.items():
         for _, line in asked.get(str(elder_id), ()):

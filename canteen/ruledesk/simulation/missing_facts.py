@@ -124,5 +124,5 @@ class Households:
     def of(self, person: uuid.UUID, on: date) -> str:
         """Return the household's code; '' where none is known for that day."""
         found = self._facts.get(person)
-        valid = facts.on_day(facts.standing(found), on) if found else []
+        valid = facts.on_day(facts.unretracted(found), on) if found else []
         return valid[0].value if valid else ""

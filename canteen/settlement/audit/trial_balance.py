@@ -33,11 +33,11 @@ class Trial:
 
     fund: str
     sold: Fen
-    standing: dict[str, Fen]
+    balances: dict[str, Fen]
 
     @property
     def missing(self) -> Fen:
-        return self.sold - sum(self.standing.values())
+        return self.sold - sum(self.balances.values())
 
 
 def trial(contract_id: str) -> list[Trial]:
@@ -63,16 +63,16 @@ def trial(contract_id: str) -> list[Trial]:
             sold[fund] += int(fen)
     sold.update(_revalued(contract_id))
     with keyset.reader() as session:
-        standing = transfers.balances(session, contract_id)
-    funds = sorted({fund for fund, kind in standing if kind in IN_BALANCE} | sold.keys())
-    return [Trial(fund, sold[fund], {kind: standing.get((fund, kind), 0) for kind in IN_BALANCE}) for fund in funds]
+        balances = transfers.balances(session, contract_id)
+    funds = sorted({fund for fund, kind in balances if kind in IN_BALANCE} | sold.keys())
+    return [Trial(fund, sold[fund], {kind: balances.get((fund, kind), 0) for kind in IN_BALANCE}) for fund in funds]
 
 
 def differences(contract_id: str) -> list[Difference]:
     """Compare the accounts with what sales, decisions and payouts make them."""
     rows = trial(contract_id)
     found = [
-        Difference("trial_balance", row.fund, str(sum(row.standing.values())), str(row.sold))
+        Difference("trial_balance", row.fund, str(sum(row.balances.values())), str(row.sold))
         for row in rows
         if row.missing
     ]
@@ -84,7 +84,7 @@ def differences(contract_id: str) -> list[Difference]:
             ("paid", paid[row.fund]),
             ("disallowed", struck[row.fund]),
         ):
-            there = row.standing[kind]
+            there = row.balances[kind]
             found += [Difference(kind, row.fund, str(there), str(expected))] if there != expected else []
     vouchers = sum(
         row[0]

@@ -49,7 +49,7 @@ def reason_given(text: str, message: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class LineStanding:
+class LineAmounts:
     """A line with what was kept out of it: claimed = approved + withheld + disallowed."""
 
     n: int
@@ -119,7 +119,7 @@ def judges(session: Session, claim_id: int) -> set[str]:
     return {by for query in (answers, kept) for by in session.execute(query.distinct()).scalars()}
 
 
-def lines(session: Session, claim_id: int) -> list[LineStanding]:
+def lines(session: Session, claim_id: int) -> list[LineAmounts]:
     """Return the lines of a claim with what is withheld and disallowed of each."""
     kept: dict[tuple[int, str], Fen] = defaultdict(int)
     out = select(WithheldMeal.line_n, WithheldMeal.outcome, func.sum(WithheldMeal.fen)).where(
@@ -129,7 +129,7 @@ def lines(session: Session, claim_id: int) -> list[LineStanding]:
         kept[n, outcome] = int(fen)
     rows = session.execute(select(ClaimLine).where(ClaimLine.claim_id == claim_id).order_by(ClaimLine.n)).scalars()
     return [
-        LineStanding(
+        LineAmounts(
             row.n, row.kind, row.fund, row.service_month, row.origin, row.meals, row.persons, row.fen,
             kept[row.n, "withheld"], kept[row.n, "disallowed"],
         )

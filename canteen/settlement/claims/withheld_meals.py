@@ -62,10 +62,10 @@ def _withhold_shares(
 ) -> None:
     if session.get(BenefitReallocation, sale.id) is not None:  # its money is not in this claim but in a later one
         raise NothingToWithhold("这笔就餐的补贴经审核补入，计入后期申报，在本申报中不能暂缓或核减。")
-    standing = open_shares(session, sale.id)
-    if not standing or session.execute(select(Void.id).where(Void.sale_id == sale.id)).first():
+    open_fen = open_shares(session, sale.id)
+    if not open_fen or session.execute(select(Void.id).where(Void.sale_id == sale.id)).first():
         raise NothingToWithhold
-    for (fund, share_n), fen in sorted(standing.items()):
+    for (fund, share_n), fen in sorted(open_fen.items()):
         session.add(
             WithheldMeal(
                 claim_id=claim.id,
@@ -121,10 +121,12 @@ def disallowed(session: Session, claim: Claim, cause: str) -> Iterator[Move]:
 
 def open_shares(session: Session, sale_id: uuid.UUID) -> dict[tuple[str, int], Fen]:
     """Return the fen of a sale's shares that are in `open`, by (fund, share)."""
-    return dict(standing(session, [sale_id]).get(sale_id, ()))
+    return dict(open_by_share(session, [sale_id]).get(sale_id, ()))
 
 
-def standing(session: Session, sale_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[tuple[tuple[str, int], Fen]]]:
+def open_by_share(
+    session: Session, sale_ids: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, list[tuple[tuple[str, int], Fen]]]:
     """Return of each sale as sold its ((fund, share), fen) in `open`; approvals move sums, so they do not show here."""
     rows = session.execute(
         with_ends(select(Transfer.sale_id, Transfer.fund, Transfer.share_n, net("open")))

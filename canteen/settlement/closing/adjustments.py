@@ -105,7 +105,7 @@ def findings(period: Period) -> Iterator[Finding]:
         yield Finding("revaluation", f"sale:{sale}/R{number}", str(sale), fen, body)
 
 
-def standing(session: Session, sale_id: uuid.UUID) -> list[tuple[str, int, Fen]]:
+def open_differences(session: Session, sale_id: uuid.UUID) -> list[tuple[str, int, Fen]]:
     """Return (fund, share, fen) of a sale's differences in `open`; below zero where one favours the fund."""
     rows = session.execute(
         with_ends(select(Transfer.fund, Transfer.share_n, net("open")))
@@ -124,7 +124,7 @@ def any_of(session: Session, sale_id: uuid.UUID) -> bool:
 
 def struck(session: Session, sale: Sale, reason: str, cause: str) -> Iterator[Move]:
     """Move a sale's differences out of `open` when the sale itself is disallowed, each with its sign."""
-    for fund, share_n, fen in standing(session, sale.id):
+    for fund, share_n, fen in open_differences(session, sale.id):
         ends = ("open", "excluded") if fen > 0 else ("excluded", "open")
         yield Move(fund, *ends, abs(fen), "verdict", reason, cause, sale.service_day, sale.id, share_n)
 

@@ -342,7 +342,7 @@ def of_deaths(sales: Iterable[Sold], deaths: Mapping[str, date]) -> Iterator[Fin
 def of_likely(sales: Iterable[Sold], twins: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
     """Find meals that somebody who is likely the same person ate too, under another entry of the roster.
 
-    twins  sale -> the standing sales of the same day and meal to entries of the same name, birth date and street
+    twins  sale -> the unvoided sales of the same day and meal to entries of the same name, birth date and street
     """
     for sale in sales:
         if sale.id in twins and not sale.voided:

@@ -45,7 +45,7 @@ class Clusters:
 
 def clusters(cut: Cut) -> Clusters:
     """Read merges as recorded up to the cut-off."""
-    return Clusters(dated.merged_into(dated.standing(facts_of("merged"), cut.facts)))
+    return Clusters(dated.merged_into(dated.unretracted(facts_of("merged"), cut.facts)))
 
 
 def facts_of(kind: str, elders: Collection[uuid.UUID] | None = None) -> list[dated.Fact]:
@@ -71,7 +71,7 @@ def deaths(elders: Collection[str], known: Clusters, cut: Cut) -> dict[str, date
     asked = {member for elder in elders for member in known.members(elder)}
     days: dict[str, date] = {}
     for some in batches(sorted(asked), 500):
-        for fact in dated.standing(facts_of("status", [uuid.UUID(elder) for elder in some]), cut.facts):
+        for fact in dated.unretracted(facts_of("status", [uuid.UUID(elder) for elder in some]), cut.facts):
             if fact.value == "deceased":
                 root = known.root(str(fact.elder_id))
                 days[root] = min(days.get(root, date.max), fact.from_day)

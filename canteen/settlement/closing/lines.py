@@ -50,8 +50,8 @@ def booked(
     return sums, _before(period, person) if first < period.from_day else {}
 
 
-def standing(period: Period, sale_ids: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, Key]]:
-    """Return which of these sales, served in the period's own days, have money in which line."""
+def of_sales(period: Period, sale_ids: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, Key]]:
+    """Return (sale, line) for each line in which one of these sales, served in the period's own days, has money."""
     accounts = _accounts(period.contract_id, "open")
     signed = func.sum(signed_at(accounts))
     query = (

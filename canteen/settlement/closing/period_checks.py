@@ -108,9 +108,9 @@ def of_tablets(period: Period, contract: Contract, records: int | None = None) -
 
 def _count(counts: Counts, period: Period, sales: list[Sold], known: gather_persons.Clusters) -> None:
     """Count meals and persons of a page; two entries known to be one person count as one (人数)."""
-    standing = [sale for sale in sales if not sale.voided]
+    unvoided = [sale for sale in sales if not sale.voided]
     counts.sales += len(sales)
-    for sale in standing:
+    for sale in unvoided:
         if sale.elder:
             counts.totals["meals"] += 1
             counts.persons.add(known.root(sale.elder))
@@ -124,6 +124,6 @@ def _count(counts: Counts, period: Period, sales: list[Sold], known: gather_pers
     if counts.persons:
         counts.totals["persons"] = len(counts.persons)
     elders = {sale.id: known.root(sale.elder) for sale in sales if sale.elder}
-    for sale_id, key in claim_lines.standing(period, [uuid.UUID(sale) for sale in elders]):
+    for sale_id, key in claim_lines.of_sales(period, [uuid.UUID(sale) for sale in elders]):
         counts.line_meals[key] += 1
         counts.line_persons.setdefault(key, set()).add(elders[str(sale_id)])

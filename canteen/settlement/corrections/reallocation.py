@@ -302,9 +302,9 @@ def _drawing(session: Session, other: Sale, rules: Collection[str]) -> Iterator[
 def _taken_away(session: Session, other: Sale, up: Sequence[Use], number: int) -> Iterator[Move]:
     """Yield moves open -> excluded of the shares that draw on the uses given up."""
     rules = {rule for use in up for rule in use.rules}
-    standing = withheld_meals.open_shares(session, other.id)
+    open_fen = withheld_meals.open_shares(session, other.id)
     for share, borne in _drawing(session, other, rules):
-        if fen := min(standing.get((share.fund, share.n), 0), borne):
+        if fen := min(open_fen.get((share.fund, share.n), 0), borne):
             yield Move(
                 share.fund, "open", "excluded", fen, "verdict", REASON, cause(number), other.service_day, other.id,
                 share.n,

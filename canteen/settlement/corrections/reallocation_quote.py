@@ -89,10 +89,10 @@ def full_limits(meal: ExcessMeal, repricing: Repricing) -> set[Key]:
 
 def given_now(session: Session, meal: ExcessMeal, quoted: Quote) -> dict[tuple[str, int], Fen]:
     """Return the fen by (fund, share) that the quote bears beyond the open. Raises NothingToGive if any would sink."""
-    standing = withheld_meals.open_shares(session, meal.inputs.id)
+    open_fen = withheld_meals.open_shares(session, meal.inputs.id)
     found: dict[tuple[str, int], Fen] = {}
     for share, borne in zip(meal.shares, lesser.borne(meal.shares, quoted.shares), strict=True):
-        more = borne.total() - standing.get((share.fund, share.n), 0) if share.payer == "subsidy" else 0
+        more = borne.total() - open_fen.get((share.fund, share.n), 0) if share.payer == "subsidy" else 0
         if more < 0:
             raise NothingToGive("补入后本餐的另一项补贴会减少，不能直接补入；请按当日标准另行办理。")
         if more:

@@ -105,7 +105,7 @@ class Repricer:
         earlier = sale_history.earlier(session, ids)
         judged = sale_history.judged_of(session, ids)
         voided = set(session.execute(select(Void.sale_id).where(keyset.among(Void.sale_id, ids))).scalars())
-        standing = withheld_meals.standing(session, ids)
+        open_fen = withheld_meals.open_by_share(session, ids)
         hashes = {sale.own[0] for sale in sales} | {key[0] for key in earlier.last.values()}
         inputs = sale_history.inputs_of(session, hashes)
         for sale in sales:
@@ -115,7 +115,7 @@ class Repricer:
                 left[why] += 1
                 continue
             assert before is not None
-            for (fund, _), fen in standing.get(sale.id, ()):
+            for (fund, _), fen in open_fen.get(sale.id, ()):
                 before.booked[fund] = before.booked.get(fund, 0) + fen
             for fund, fen in earlier.booked.get(sale.id, {}).items():
                 before.booked[fund] = before.booked.get(fund, 0) + fen

@@ -103,18 +103,18 @@ def on(canteen: str, day: date, contracts: Collection[str], *, after: str | None
 
 
 def _totals(session: Session, here: ColumnElement[bool]) -> list[Total]:
-    standing = here & Sale.id.not_in(select(Void.sale_id))
+    unvoided = here & Sale.id.not_in(select(Void.sale_id))
     subsidies: dict[str, Fen] = dict(
         session.execute(
             select(Sale.period, func.sum(Share.fen))
             .join(Share, Share.sale_id == Sale.id)
-            .where(standing, Share.payer == "subsidy")
+            .where(unvoided, Share.payer == "subsidy")
             .group_by(Sale.period)
         ).all()
     )
     rows = session.execute(
         select(Sale.period, func.count(), func.sum(Sale.list_fen), func.sum(Sale.due_fen))
-        .where(standing)
+        .where(unvoided)
         .group_by(Sale.period)
     ).all()
     found = {

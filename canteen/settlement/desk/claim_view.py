@@ -14,7 +14,7 @@ from canteen.keyset import reader
 from canteen.money import Fen
 from canteen.pos.lost_numbers import Run
 from canteen.settlement.claims import claims, missing_records, payouts, steps
-from canteen.settlement.claims.claims import LineStanding
+from canteen.settlement.claims.claims import LineAmounts
 from canteen.settlement.claims.missing_records import Gap, Silent
 from canteen.settlement.claims.payouts import PayoutStatus
 from canteen.settlement.claims.steps import WorkflowSteps
@@ -81,7 +81,7 @@ class ClaimView:
     about: About
     state: str
     digest: str
-    lines: list[LineStanding]
+    lines: list[LineAmounts]
     approved: Fen
     notices: Mapping[str, str]
     history: list[Step]

@@ -57,14 +57,14 @@ def claim(claim_id: int, path: Path, *, insider: bool = True, accounts: bool = F
         if row is None:
             raise claims.NoClaim
         about, funds = claim_summary.about(session, row), claim_summary.funds(session, row)
-        standing, findings = claims.lines(session, claim_id), finding_queries.findings(session, row)
+        lines, findings = claims.lines(session, claim_id), finding_queries.findings(session, row)
     book = Book(path)
     summary = book.sheet("结算汇总", (14, 18, 12, 26, 10, 10, 14, 12, 12, 14))
     rates, meals = _meals(book, row, about, insider=insider)
-    _summary(summary, about, standing, rates, funds)
+    _summary(summary, about, lines, rates, funds)
     _others(book, row, about)
     _findings(book, findings, insider=insider)
-    forms.review(book, row, about, standing)
+    forms.review(book, row, about, lines)
     forms.payment(book, row, about, accounts=accounts)
     book.close()
     return Exported(path, _hash(path), meals)
@@ -134,7 +134,7 @@ def _meal_row(n: int, one: Claimed, funds: Sequence[str], *, insider: bool, adde
 
 
 def _summary(
-    sheet: Sheet, about: claim_summary.About, lines: Sequence[claims.LineStanding], rates: Rates, funds: Sequence[str]
+    sheet: Sheet, about: claim_summary.About, lines: Sequence[claims.LineAmounts], rates: Rates, funds: Sequence[str]
 ) -> None:
     sheet.title("老年助餐补贴月结算汇总表")
     for name, value in about.heading():

@@ -23,7 +23,7 @@ from canteen.settlement.models import Claim, WithheldMeal
 from canteen.workbook import Book, yuan
 
 
-def review(book: Book, row: Claim, about: claim_summary.About, lines: Sequence[claims.LineStanding]) -> None:
+def review(book: Book, row: Claim, about: claim_summary.About, lines: Sequence[claims.LineAmounts]) -> None:
     """Write what was claimed and determined by line, each withheld meal with its reason, each step with its person."""
     with reader() as session:
         kept, history = _kept(session, row.id), claim_queries.history(session, row.id)

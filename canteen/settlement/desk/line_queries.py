@@ -13,7 +13,7 @@ from canteen.ledger.models import FIRST_DIFFERENCE_SHARE, Period, Transfer
 from canteen.ledger.queries import account_ids, signed_at, touching
 from canteen.money import Fen
 from canteen.pos.models import Sale
-from canteen.settlement.claims.claims import LineStanding
+from canteen.settlement.claims.claims import LineAmounts
 from canteen.settlement.closing import adjustments, close, gather
 from canteen.settlement.closing import lines as claim_lines
 from canteen.settlement.closing.statement import Key
@@ -34,7 +34,7 @@ class LineMeals:
     ]  # of each meal kept out of the claim: withheld, disallowed, why
 
 
-def line_meals(claim: Claim, line: LineStanding, after: str | None, *, insider: bool = True) -> LineMeals:
+def line_meals(claim: Claim, line: LineAmounts, after: str | None, *, insider: bool = True) -> LineMeals:
     """Read one page of the meals behind a line, by day and id; a carried line has none of its own."""
     if line.kind in {"meals", "supplement"}:
         found = _of_period(claim, line, after)
@@ -58,7 +58,7 @@ def line_meals(claim: Claim, line: LineStanding, after: str | None, *, insider: 
 Ref = tuple[date, uuid.UUID, Fen]
 
 
-def _of_period(claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
+def _of_period(claim: Claim, line: LineAmounts, after: str | None) -> list[Ref]:
     accounts = [row[0] for row in keyset.once(account_ids(claim.contract_id, "open", fund=line.fund))]
     net = (
         select(func.sum(signed_at(accounts)))
@@ -113,13 +113,13 @@ def _past(found: list[Ref], after: str | None) -> list[Ref]:
     return ordered if start is None else [one for one in ordered if one[:2] > start]
 
 
-def _taken_back(claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
+def _taken_back(claim: Claim, line: LineAmounts, after: str | None) -> list[Ref]:
     key = Key(line.kind, line.fund, line.service_month, line.origin)
     period = close.load(claim.period_id)
     return _past([(day, sale, fen) for of, sale, day, fen in claim_lines.late(period) if of == key and fen], after)
 
 
-def _revalued(claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
+def _revalued(claim: Claim, line: LineAmounts, after: str | None) -> list[Ref]:
     key = Key(line.kind, line.fund, line.service_month, line.origin)
     period = close.load(claim.period_id)
     return _past(
@@ -127,7 +127,7 @@ def _revalued(claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
     )
 
 
-def _released(claim: Claim, line: LineStanding, after: str | None) -> list[Ref]:
+def _released(claim: Claim, line: LineAmounts, after: str | None) -> list[Ref]:
     number, _, n = line.origin.rpartition("/")
     rows = keyset.once(
         select(Sale.service_day, Sale.id, func.sum(WithheldMeal.fen))

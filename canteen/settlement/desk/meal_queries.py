@@ -169,8 +169,8 @@ def by_ids(
     """
     facts = upto.cut.facts if upto is not None else None
     with keyset.reader() as session:
-        standing = withheld_meals.standing(session, ids)
-    claimable = {sale: sum(fen for _, fen in parts) for sale, parts in standing.items()}
+        open_fen = withheld_meals.open_by_share(session, ids)
+    claimable = {sale: sum(fen for _, fen in parts) for sale, parts in open_fen.items()}
     return _shown(ids, claimable, upto, Eaters(named if named is not None else facts, facts), insider=insider)
 
 

@@ -47,9 +47,9 @@ export function recent(app) {
  * @param {Shown[]} list
  */
 function showRows(app, root, list) {
-  const standing = list.flatMap(({ sales }) => sales).filter(({ voided }) => !voided)
-  const total = standing.reduce((sum, { due }) => sum + due, 0)
-  fill(root, { sum: `共 ${standing.length} 份，实收 ${yuan(total)} 元。` })
+  const unvoided = list.flatMap(({ sales }) => sales).filter(({ voided }) => !voided)
+  const total = unvoided.reduce((sum, { due }) => sum + due, 0)
+  fill(root, { sum: `共 ${unvoided.length} 份，实收 ${yuan(total)} 元。` })
   each(slot(root, 'rows'), list, 'part-record', (part, shown) => {
     fill(part, {
       at: hour(shown.row.made),
