@@ -38,7 +38,7 @@ def show(*, as_json: bool) -> None:
                 "epoch": each.run.epoch,
                 "first": each.run.first,
                 "last": each.run.last,
-                "lacking": each.lacking,
+                "missing": each.missing,
                 "since": filters.at(each.since),
                 "renewed": each.renewed,
                 "revoked": each.revoked,
@@ -49,7 +49,7 @@ def show(*, as_json: bool) -> None:
         return
     click.echo(current)
     for each in found:
-        click.echo(f"{each}: {each.lacking} lacking, known since {filters.at(each.since)}")
+        click.echo(f"{each}: {each.missing} missing, known since {filters.at(each.since)}")
 
 
 @incarnation.command()
@@ -80,7 +80,7 @@ def messages() -> tuple[list[str], list[str]]:
             f"the database is older than what tablets know; run canteen incarnation renew: {_names(calling)}"
         )
     if coming := [each for each in found if each.renewed and not each.revoked]:
-        troubles.append(f"tablets have not sent again what this incarnation lacks: {_names(coming)}")
+        troubles.append(f"tablets have not sent again what is missing in this incarnation: {_names(coming)}")
     if gone := [each for each in found if each.revoked]:
         warnings.append(f"revoked tablets were acknowledged what the database does not hold: {_names(gone)}")
     return troubles, warnings
@@ -93,4 +93,4 @@ def _subjects(found: Sequence[Ahead]) -> list[str]:
 
 def _names(found: Sequence[Ahead]) -> str:
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return "; ".join(f"{each}, {each.lacking} lacking" for each in found[:SHOWN]) + more
+    return "; ".join(f"{each}, {each.missing} missing" for each in found[:SHOWN]) + more

@@ -154,8 +154,8 @@ def _lines(number: int, found: dict[str, Any], *, preview: bool) -> list[str]:
     lines = [f"revaluation R{number}: {what}: {found['meals']} meals, {found['changed']} with a difference"]
     lines += [f"  {fund}  +{money.show(row[0])} {money.show(row[1])}" for fund, row in found["funds"].items()]
     lines.append(f"refunds {money.show(found['refund'])} to {found['elders']} elders")
-    if found["lacking"][0]:
-        lines.append(f"no free slot: {found['lacking'][0]} meals, {money.show(found['lacking'][1])}")
+    if found["over_limit"][0]:
+        lines.append(f"no free slot: {found['over_limit'][0]} meals, {money.show(found['over_limit'][1])}")
     lines += [f"  to be judged, {why}: {count}" for why, count in found["findings"].items()]
     return lines + [f"  left, {why}: {count}" for why, count in found["left"].items()]
 

@@ -59,7 +59,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """A tablet that is ahead of the database: `lacking` numbers of `run` are missing, known since `since` (UTC).
+    """A tablet that is ahead of the database: `missing` numbers of `run` never arrived, known since `since` (UTC).
 
     renewed  the incarnation was renewed after that, so the tablet sends them again at its next contact
     """
@@ -69,7 +69,7 @@ class Ahead:
     canteen: str
     revoked: bool
     run: Run
-    lacking: int
+    missing: int
     since: datetime
     renewed: bool
 
@@ -95,7 +95,7 @@ def hear(tablet: Tablet, said: Mapping[str, str]) -> Heard:
             noted = _noted(session, tablet_id)
     if noted:
         _forget_what_came(tablet_id, noted)
-    behind = [run for run, by in noted.values() if by == current and _lacking(session, tablet_id, run)]
+    behind = [run for run, by in noted.values() if by == current and _count_missing(session, tablet_id, run)]
     return Heard(current, behind)
 
 
@@ -107,9 +107,9 @@ def tablets_ahead(session: Session) -> list[Ahead]:
     found = []
     for row, tablet in session.execute(query).all():
         run = Run(row.epoch, row.held + 1, row.acknowledged)
-        if lacking := _lacking(session, tablet.id, run):
+        if missing := _count_missing(session, tablet.id, run):
             known = (tablet.id, tablet.name, tablet.canteen_id, tablet.revoked_at is not None)
-            found.append(Ahead(*known, run, lacking, row.since, row.incarnation != current))
+            found.append(Ahead(*known, run, missing, row.since, row.incarnation != current))
     return found
 
 
@@ -178,7 +178,7 @@ def _note(tablet_id: str, runs: Iterable[Run], current: str) -> None:
 
 
 def _forget_what_came(tablet_id: str, noted: Mapping[int, tuple[Run, str]]) -> None:
-    whole = [epoch for epoch, (run, _) in noted.items() if not _lacking(db.session(), tablet_id, run)]
+    whole = [epoch for epoch, (run, _) in noted.items() if not _count_missing(db.session(), tablet_id, run)]
     if whole:
         with transaction() as session:
             rows = (TabletAhead.tablet_id == tablet_id) & TabletAhead.epoch.in_(whole)
@@ -186,7 +186,7 @@ def _forget_what_came(tablet_id: str, noted: Mapping[int, tuple[Run, str]]) -> N
         _log.info("database.caught_up", tablet=tablet_id, epochs=whole)
 
 
-def _lacking(session: Session, tablet_id: str, run: Run) -> int:
+def _count_missing(session: Session, tablet_id: str, run: Run) -> int:
     """Count the numbers of `run` that are missing, without those that two people declared lost."""
     left = list(
         lost_numbers.without(

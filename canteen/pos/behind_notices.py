@@ -31,13 +31,13 @@ def tablets_ahead() -> dict[str, list[str]]:
 def _sentence(each: Ahead) -> str:
     run = each.run
     numbers = f"第 {run.epoch} 段第 {run.first}" + (f"–{run.last}" if run.last != run.first else "") + " 号"
-    lacking = f"服务器缺这台平板已上传的 {each.lacking} 条记录（{numbers}），数据库可能是由较早的备份恢复的。"
+    missing = f"服务器缺这台平板已上传的 {each.missing} 条记录（{numbers}），数据库可能是由较早的备份恢复的。"
     if each.revoked:
-        return lacking + "平板已停用，不会补传，请按缺号登记遗失。"
+        return missing + "平板已停用，不会补传，请按缺号登记遗失。"
     if each.renewed:
-        return lacking + "平板下次联网时自动补传；平板已损坏的，请按缺号登记遗失。"
+        return missing + "平板下次联网时自动补传；平板已损坏的，请按缺号登记遗失。"
     return (
-        lacking + "请系统运维运行 canteen incarnation renew，平板随后自动补传。补传前请勿清除平板数据，可以照常收银。"
+        missing + "请系统运维运行 canteen incarnation renew，平板随后自动补传。补传前请勿清除平板数据，可以照常收银。"
     )
 
 

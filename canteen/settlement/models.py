@@ -305,14 +305,14 @@ class RevaluedSale(Base):
 
 
 class RevaluedShare(Base):
-    """The difference of one fund: its new value less all that was booked before; `lacking_fen` found no free slot."""
+    """The difference of one fund: its new value less all that was booked before; `over_limit_fen` is what the limits left no room for."""
 
     __tablename__ = "revalued_share"
     __table_args__ = (
         ForeignKeyConstraint(["revaluation_id", "sale_id"], ["revalued_sale.revaluation_id", "revalued_sale.sale_id"]),
         UniqueConstraint("revaluation_id", "sale_id", "fund"),
         CheckConstraint("fen = 0 OR fen = new_fen - before_fen", name="difference"),
-        CheckConstraint("before_fen >= 0 AND new_fen >= 0 AND lacking_fen >= 0", name="amounts"),
+        CheckConstraint("before_fen >= 0 AND new_fen >= 0 AND over_limit_fen >= 0", name="amounts"),
         CheckConstraint("share_n >= 1000", name="share_n"),
         Index("ix_revalued_share_contract", "contract_id"),
         {"sqlite_strict": True},
@@ -326,8 +326,8 @@ class RevaluedShare(Base):
     before_fen: Mapped[int]
     new_fen: Mapped[int]
     fen: Mapped[int]  # as booked: 0 where nothing was
-    lacking_fen: Mapped[int]
-    reason: Mapped[str]  # why some is lacking, or ''
+    over_limit_fen: Mapped[int]
+    reason: Mapped[str]  # why some is over a limit, or ''
 
 
 class ProratingPart(Base):

@@ -146,9 +146,9 @@ def _differences() -> None:
         big("before_fen"),
         big("new_fen"),
         big("fen"),
-        big("lacking_fen"),
+        big("over_limit_fen"),
         text("reason"),
-        check("amounts", "before_fen >= 0 AND new_fen >= 0 AND lacking_fen >= 0"),
+        check("amounts", "before_fen >= 0 AND new_fen >= 0 AND over_limit_fen >= 0"),
         check("difference", "fen = 0 OR fen = new_fen - before_fen"),
         check("share_n", "share_n >= 1000"),
         sa.ForeignKeyConstraint(

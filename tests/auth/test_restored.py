@@ -136,7 +136,7 @@ def test_a_restored_database_is_reported_until_all_is_sent_again(till: Till, bac
     assert ping(till, acknowledged="1/6")["behind"] == [run(4, 6)]
     [said] = troubles(canteen)
     assert "older than what tablets know; run canteen incarnation renew" in said
-    assert f"({till.tablet}) 1/4-6, 3 lacking" in said
+    assert f"({till.tablet}) 1/4-6, 3 missing" in said
     assert till.client.get("/healthz").json == {"status": "ok", "troubles": ["database_behind_tablets"]}
 
     assert bring(till, 7, acknowledged="1/6")["behind"] == [run(4, 6)]  # the counter sells on
@@ -199,13 +199,13 @@ def test_the_desk_tells_of_a_tablet_that_knows_more(app: Flask, till: Till, cant
         browser.log_in(login)
     page = f"/desk/tablets/{till.tablet}"
     front = desk.get("/desk", follow_redirects=True).request.path
-    lacking = "服务器缺这台平板已上传的 4 条记录（第 1 段第 2–5 号）"
-    assert [lacking in desk.get(path).text for path in (page, "/desk/tablets")] == [False, False]
+    missing = "服务器缺这台平板已上传的 4 条记录（第 1 段第 2–5 号）"
+    assert [missing in desk.get(path).text for path in (page, "/desk/tablets")] == [False, False]
     bring(till, 1)
     ping(till, acknowledged="1/5")
 
     for path in (page, "/desk/tablets"):
-        assert lacking in desk.get(path).text
+        assert missing in desk.get(path).text
         assert "canteen incarnation renew" in desk.get(path).text
     assert "服务器的数据比 1 台平板旧" in desk.get(front).text
     assert "服务器" not in other.get("/desk/tablets").text
@@ -323,7 +323,7 @@ def test_serve_names_the_tablets_when_it_starts_and_serves_on(
     said = canteen("serve", "--no-scheduler", "--port", str(free_port()))
 
     assert served == ["127.0.0.1"], said.output
-    assert f"run canteen incarnation renew: 一号窗口 ({till.tablet}) 1/1-3, 3 lacking" in said.stderr
+    assert f"run canteen incarnation renew: 一号窗口 ({till.tablet}) 1/1-3, 3 missing" in said.stderr
 
 
 def test_a_tablet_let_in_after_the_backup_keeps_its_id_and_chain(till: Till, app: Flask, backup: Backup) -> None:

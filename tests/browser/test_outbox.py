@@ -375,7 +375,7 @@ class Backup:
 def test_restored_server_gets_all_again_before_all_is_well(
     shop: Shop, serve: Serve, till: Till, tmp_path: Path
 ) -> None:
-    lacking = "服务器缺 3 笔，待补传"
+    missing = "服务器缺 3 笔，待补传"
     bar, notice = till.page.locator("#bar [data-slot=unsent]"), till.page.locator("#notice")
     sell(till, shop.grandma)
     till.sent()
@@ -386,15 +386,15 @@ def test_restored_server_gets_all_again_before_all_is_well(
     backup.restore()
 
     upload_now(till)
-    expect(bar).to_have_text(lacking)
+    expect(bar).to_have_text(missing)
     expect(notice).to_contain_text("缺本机已上传的 3 笔，请告诉管理员")
     expect(till.page.locator("body")).not_to_contain_text("全部已上传")
     till.open()
     till.at_the_counter()
-    expect(bar).to_have_text(lacking)
+    expect(bar).to_have_text(missing)
     sell(till, shop.grandma, due="12.00 元")
     expect(till.page.locator("[data-slot=done][data-state=settled][data-number='5']")).to_be_visible()
-    expect(bar).to_have_text(lacking)  # what was sold since hides nothing
+    expect(bar).to_have_text(missing)  # what was sold since hides nothing
     till.page.click("nav >> text=今日记录")
     expect(till.page.get_by_text("服务器缺这一笔，待补传")).to_have_count(3)
     assert shop.rows("SELECT number FROM record ORDER BY number") == [(1,), (5,)]

@@ -102,8 +102,8 @@ WORSE: dict[str, Change] = {
     st.sets(st.sampled_from(sorted(WORSE))),
     st.sampled_from(sorted(WORSE)),
 )
-def test_less_evidence_never_makes_a_doubted_day_believed(start: Evidence, lacking: set[str], more: str) -> None:
-    for name in sorted(lacking):
+def test_less_evidence_never_makes_a_doubted_day_believed(start: Evidence, absent: set[str], more: str) -> None:
+    for name in sorted(absent):
         start = WORSE[name](start)
     if doubt(start):
         assert doubt(WORSE[more](start))

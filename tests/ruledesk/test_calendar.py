@@ -116,7 +116,7 @@ def test_a_passed_day_that_was_known_in_time_is_not_changed(app: Flask, session:
                 calendars.arrange(day, day, "makeup", "", by="p-admin")
 
 
-def test_a_year_not_entered_is_lacking_from_november_on(app: Flask, session: Session) -> None:
+def test_a_year_not_entered_is_missing_from_november_on(app: Flask, session: Session) -> None:
     assert calendars.missing_years(session, date(2026, 10, 31)) == []
     assert calendars.missing_years(session, date(2026, 11, 1)) == [2027]
     assert calendars.missing_years(session, date(2027, 3, 1)) == [2027]

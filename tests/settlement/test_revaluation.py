@@ -49,10 +49,10 @@ def verified(town: Town, month: str) -> Verified:
 
 
 def shares(session: Session) -> list[tuple[str, int, int, int, int]]:
-    """(fund, before, new, fen, lacking) of all differences."""
+    """(fund, before, new, fen, over_limit) of all differences."""
     session.rollback()
     rows = session.execute(select(RevaluedShare).order_by(RevaluedShare.sale_id, RevaluedShare.share_n)).scalars()
-    return [(row.fund, row.before_fen, row.new_fen, row.fen, row.lacking_fen) for row in rows]
+    return [(row.fund, row.before_fen, row.new_fen, row.fen, row.over_limit_fen) for row in rows]
 
 
 def outcomes(session: Session) -> list[tuple[str, int, int, int]]:
@@ -284,7 +284,7 @@ def test_a_new_benefit_takes_only_free_slots(town: Town) -> None:
     text_ = world.GUARDED.replace("    title: 补贴\n", "    title: 补贴\n    pick: sum\n") + extra + LIMIT
     _, found = late.notice(text_, *JAN)
     assert found["funds"] == {"city": [400, 0]}
-    assert found["lacking"] == [1, 200]
+    assert found["over_limit"] == [1, 200]
     assert sorted(row[3:] for row in shares(town.session)) == [(0, 200), (200, 0), (200, 0)]
     assert town.session.execute(select(func.count()).select_from(UseChange)).scalar_one() == 2
     assert held(town.session) == 2
@@ -304,7 +304,7 @@ def test_room_spent_by_the_next_month_is_not_granted_again(town: Town) -> None:
         town.sell(date(2026, 2, day), town.cards[0])
     _, found = late.notice(two.replace("less: 2.00", "less: 5.00"), *JAN)
     assert found["funds"] == {}
-    assert found["lacking"] == [1, 300]
+    assert found["over_limit"] == [1, 300]
 
 
 def test_a_preview_shows_what_the_run_will_book(town: Town) -> None:

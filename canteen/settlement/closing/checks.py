@@ -264,9 +264,9 @@ def _replay(group: Sequence[LimitUse]) -> Iterator[Excess]:
     free = window.limit - window.amount
     users = [use.sale for use in ordered if use.left is None and use.granted]
     for use, beyond in over:
-        lacking = use.asked - use.granted
-        fits = not beyond and 0 < lacking <= free
-        free -= lacking if fits else 0
+        ungranted = use.asked - use.granted
+        fits = not beyond and 0 < ungranted <= free
+        free -= ungranted if fits else 0
         yield Excess(use, beyond, fits, tuple(sale for sale in users if sale != use.sale))
 
 

@@ -19,13 +19,13 @@ BOOKED, DUE_RISES, OTHER_PAYER = "booked", "due_rises", "other_payer"
 
 @dataclass(frozen=True, slots=True)
 class Fund:
-    """One fund's part. `fen` is what is booked: 0 or new - before; `lacking` found no free slot."""
+    """One fund's part. `fen` is what is booked: 0 or new - before; `over_limit` is what the limits left no room for."""
 
     fund: str
     before: Fen
     new: Fen
     fen: Fen
-    lacking: Fen
+    over_limit: Fen
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +59,18 @@ def changed(
     due_before  what the elder has paid, less refunds due already
     """
     values = new.by_fund()
-    lacking = {fund: fen - values.get(fund, 0) for fund, fen in wished.by_fund().items()}
-    short = {fund: fen for fund, fen in lacking.items() if fen > 0}
+    beyond = {fund: fen - values.get(fund, 0) for fund, fen in wished.by_fund().items()}
+    over_limit = {fund: fen for fund, fen in beyond.items() if fen > 0}
     if same(new, reference):
-        funds = tuple(Fund(fund, before.get(fund, 0), before.get(fund, 0), 0, fen) for fund, fen in short.items())
-        return Changed(BOOKED, due_before, due_before, funds) if short else None
+        funds = tuple(Fund(fund, before.get(fund, 0), before.get(fund, 0), 0, fen) for fund, fen in over_limit.items())
+        return Changed(BOOKED, due_before, due_before, funds) if over_limit else None
     outcome = _outcome(reference, new, due_before)
     found = []
-    for fund in sorted({fund for fund, fen in before.items() if fen} | values.keys() | short.keys()):
+    for fund in sorted({fund for fund, fen in before.items() if fen} | values.keys() | over_limit.keys()):
         had, value = before.get(fund, 0), values.get(fund, 0)
         fen = value - had if outcome == BOOKED else 0
-        if had != value or fund in short:
-            found.append(Fund(fund, had, value, fen, short.get(fund, 0)))
+        if had != value or fund in over_limit:
+            found.append(Fund(fund, had, value, fen, over_limit.get(fund, 0)))
     return Changed(outcome, due_before, new.due_fen, tuple(found))
 
 

@@ -1,4 +1,4 @@
-"""Read which meals hold what an excess meal lacks, and what a reviewer has moved. Reads only."""
+"""Read which meals use the limits not granted to an excess meal, and what a reviewer has moved. Reads only."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from canteen.settlement.models import BenefitReallocation
 
 
 def holders(session: Session, sale_id: uuid.UUID) -> list[uuid.UUID]:
-    """Return the meals that use now what this meal lacks; a budget is everybody's, so no meal's."""
+    """Return the meals that use now the limits not granted to this one; a budget is everybody's, so no meal's."""
     sale = session.get_one(Sale, sale_id)
     if sale.elder_id is None:
         return []
-    lacking = session.execute(
+    ungranted = session.execute(
         select(SaleUse.person_id, SaleUse.allowance, SaleUse.window).where(
             SaleUse.sale_id == sale_id,
             SaleUse.granted < SaleUse.asked,
             SaleUse.allowance.not_like(budget_ids.PREFIX + "%"),
         )
     ).all()
-    persons = {*elders.cluster(session, sale.elder_id)[1], *(person for person, _, _ in lacking)}
+    persons = {*elders.cluster(session, sale.elder_id)[1], *(person for person, _, _ in ungranted)}
     found = set[uuid.UUID]()
-    for _, allowance, window in lacking:
+    for _, allowance, window in ungranted:
         found |= slots.current_users(session, persons, (allowance, window), but=sale_id)
     return sorted(found)
 

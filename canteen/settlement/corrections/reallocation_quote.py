@@ -43,7 +43,7 @@ class ExcessMeal:
 
     inputs: SaleInputs
     usage: tuple[case.Taken, ...]
-    lacking: tuple[SaleUse, ...]
+    ungranted: tuple[SaleUse, ...]
     shares: tuple[Share, ...]
 
 
@@ -64,22 +64,22 @@ def read_meal(session: Session, sale: Sale) -> ExcessMeal:
         pricing.place_at(session, sale.canteen_id, clock.instant(sale.service_day, 12 * 60)),
         elders.known(session, sale.elder_id, sale.service_day),
     )
-    lacking = select(SaleUse).where(SaleUse.sale_id == sale.id, SaleUse.granted < SaleUse.asked)
+    ungranted = select(SaleUse).where(SaleUse.sale_id == sale.id, SaleUse.granted < SaleUse.asked)
     shares = select(Share).where(Share.sale_id == sale.id).order_by(Share.n)
     return ExcessMeal(
-        inputs, asked.taken, tuple(session.execute(lacking).scalars()), tuple(session.execute(shares).scalars())
+        inputs, asked.taken, tuple(session.execute(ungranted).scalars()), tuple(session.execute(shares).scalars())
     )
 
 
 def quote_now(meal: ExcessMeal, repricing: Repricing) -> tuple[Quote, Listed]:
-    """Price the meal by its own input and rulebook, what it lacked as it is used now; return quote and usage."""
-    return repricing.quote(meal.usage, {(use.allowance, use.window) for use in meal.lacking})
+    """Price the meal by its own input and rulebook, the limits not granted to it as used now; return quote and usage."""
+    return repricing.quote(meal.usage, {(use.allowance, use.window) for use in meal.ungranted})
 
 
 def full_limits(meal: ExcessMeal, repricing: Repricing) -> set[Key]:
-    """Limits that the meal lacks and that have no room at all now."""
+    """Return the limits not granted to the meal that have no room at all now."""
     found = set[Key]()
-    for use in meal.lacking:
+    for use in meal.ungranted:
         key = (use.allowance, use.window)
         least = LimitRequest(*key, use.unit, use.limited_to, 1, ())
         if not has_room(repricing.usages.get(key, Usage()), use.person_id, least, meal.inputs.day):

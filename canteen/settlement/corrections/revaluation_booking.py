@@ -41,8 +41,8 @@ def write(session: Session, revaluation_id: int, repriced: RepricedSale, period:
             "before_fen": fund.before,
             "new_fen": fund.new,
             "fen": fund.fen,
-            "lacking_fen": fund.lacking,
-            "reason": "used_up" if fund.lacking else "",
+            "over_limit_fen": fund.over_limit,
+            "reason": "used_up" if fund.over_limit else "",
         }
         for n, fund in numbered
     ]

@@ -22,7 +22,7 @@ class Tally:
     refund: int = 0
     elders: set[uuid.UUID] = field(default_factory=set)
     findings: Counter[str] = field(default_factory=Counter)
-    lacking: list[int] = field(default_factory=lambda: [0, 0])  # meals, fen
+    over_limit: list[int] = field(default_factory=lambda: [0, 0])  # meals, fen
     left: Counter[str] = field(default_factory=Counter)  # why meals were left as they are
 
     def add(self, repriced: RepricedSale) -> None:
@@ -36,9 +36,9 @@ class Tally:
             row = self.funds.setdefault(fund.fund, [0, 0])
             row[fund.fen < 0] += fund.fen
             canteen[fund.fund] = canteen.get(fund.fund, 0) + fund.fen
-        if short := sum(fund.lacking for fund in changed.funds):
-            self.lacking[0] += 1
-            self.lacking[1] += short
+        if beyond := sum(fund.over_limit for fund in changed.funds):
+            self.over_limit[0] += 1
+            self.over_limit[1] += beyond
         if changed.refund and repriced.sale.elder:
             self.refund += changed.refund
             canteen[""] += changed.refund
@@ -54,6 +54,6 @@ class Tally:
             "refund": self.refund,
             "elders": len(self.elders),
             "findings": dict(sorted(self.findings.items())),
-            "lacking": self.lacking,
+            "over_limit": self.over_limit,
             "left": dict(sorted(self.left.items())),
         }
