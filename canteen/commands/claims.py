@@ -35,9 +35,9 @@ def as_person(login: str, password: str, permission: str, contract_id: str) -> s
         raise logins.WrongPassword
     logins.confirm_password(person_id, password, device=DEVICE)
     scope = guard.scope_of(db.session(), person_id, permission)
-    held = contract_id in scope.contracts(db.session())
+    allowed = contract_id in scope.contracts(db.session())
     db.session.rollback()
-    if not held:
+    if not allowed:
         raise Forbidden
     return person_id
 
@@ -45,9 +45,9 @@ def as_person(login: str, password: str, permission: str, contract_id: str) -> s
 def _at(person_id: str, contract_id: str, permissions: Iterable[str]) -> bool:
     """Tell whether a person has one of the permissions at a contract."""
     session = db.session()
-    held = any(contract_id in guard.scope_of(session, person_id, one).contracts(session) for one in permissions)
+    allowed = any(contract_id in guard.scope_of(session, person_id, one).contracts(session) for one in permissions)
     session.rollback()
-    return held
+    return allowed
 
 
 def permission_for(act: str) -> str:

@@ -34,7 +34,7 @@ _log = structlog.get_logger()
 _OWN = (Record.tablet_id == bindparam("tablet")) & (Record.epoch == bindparam("epoch")) & (Record.reason != FOREIGN)
 _HIGHEST = Prepared(select(Record.number).where(_OWN).order_by(Record.number.desc()).limit(1))
 _NOTED = Prepared(
-    select(TabletAhead.epoch, TabletAhead.held, TabletAhead.acknowledged, TabletAhead.incarnation)
+    select(TabletAhead.epoch, TabletAhead.received, TabletAhead.acknowledged, TabletAhead.incarnation)
     .where(TabletAhead.tablet_id == bindparam("tablet"))
     .order_by(TabletAhead.epoch)
 )
@@ -106,7 +106,7 @@ def tablets_ahead(session: Session) -> list[Ahead]:
     query = query.order_by(Tablet.canteen_id, Tablet.name, Tablet.id, TabletAhead.epoch)
     found = []
     for row, tablet in session.execute(query).all():
-        run = Run(row.epoch, row.held + 1, row.acknowledged)
+        run = Run(row.epoch, row.received + 1, row.acknowledged)
         if missing := _count_missing(session, tablet.id, run):
             known = (tablet.id, tablet.name, tablet.canteen_id, tablet.revoked_at is not None)
             found.append(Ahead(*known, run, missing, row.since, row.incarnation != current))
@@ -139,15 +139,15 @@ def _beyond(session: Session, tablet_id: str, acknowledged: Mapping[int, int]) -
     """Yield the runs of `acknowledged` that are missing in the database."""
     for epoch, number in acknowledged.items():
         highest = _HIGHEST.rows(session, {"tablet": tablet_id, "epoch": epoch})
-        held = highest[0][0] if highest else 0
-        if number > held:
-            yield Run(epoch, held + 1, number)
+        received = highest[0][0] if highest else 0
+        if number > received:
+            yield Run(epoch, received + 1, number)
 
 
 def _noted(session: Session, tablet_id: str) -> dict[int, tuple[Run, str]]:
     """Read the known missing run of each epoch of a tablet, and the incarnation that acknowledged it."""
     rows = _NOTED.rows(session, {"tablet": tablet_id})
-    return {epoch: (Run(epoch, held + 1, acknowledged), by) for epoch, held, acknowledged, by in rows}
+    return {epoch: (Run(epoch, received + 1, acknowledged), by) for epoch, received, acknowledged, by in rows}
 
 
 def _covers(noted: Mapping[int, tuple[Run, str]], run: Run, current: str) -> bool:
@@ -164,16 +164,21 @@ def _note(tablet_id: str, runs: Iterable[Run], current: str) -> None:
         for run in runs:
             row = there.get(run.epoch)
             if row is not None:
-                row.held = min(row.held, run.first - 1)
+                row.received = min(row.received, run.first - 1)
                 row.acknowledged = max(row.acknowledged, run.last)
                 if row.incarnation != current:
                     row.incarnation, row.since = current, clock.now()
             elif len(there) < MOST_EPOCHS:
-                values = {"held": run.first - 1, "acknowledged": run.last, "incarnation": current, "since": clock.now()}
+                values = {
+                    "received": run.first - 1,
+                    "acknowledged": run.last,
+                    "incarnation": current,
+                    "since": clock.now(),
+                }
                 there[run.epoch] = TabletAhead(tablet_id=tablet_id, epoch=run.epoch, **values)
                 session.add(there[run.epoch])
             _log.warning(
-                "database.behind", tablet=tablet_id, epoch=run.epoch, held=run.first - 1, acknowledged=run.last
+                "database.behind", tablet=tablet_id, epoch=run.epoch, received=run.first - 1, acknowledged=run.last
             )
 
 

@@ -59,13 +59,13 @@ class TabletAhead(Base):
 
     __tablename__ = "tablet_ahead"
     __table_args__ = (
-        CheckConstraint("epoch >= 1 AND held >= 0 AND acknowledged > held", name="numbers"),
+        CheckConstraint("epoch >= 1 AND received >= 0 AND acknowledged > received", name="numbers"),
         {"sqlite_strict": True},
     )
 
     tablet_id: Mapped[str] = mapped_column(ForeignKey("tablet.id"), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    held: Mapped[int]  # highest number here when the tablet stated a higher one
+    received: Mapped[int]  # highest number here when the tablet stated a higher one
     acknowledged: Mapped[int]  # highest number that the tablet stated
     incarnation: Mapped[str]  # which acknowledged it
     since: Mapped[datetime]

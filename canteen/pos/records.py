@@ -89,12 +89,12 @@ def accept(batch: Sequence[object], tablet: Tablet) -> list[Result]:
     db.session.rollback()  # what was read to let the tablet in holds up no writer
     results: list[Result] = []
     for document in batch:
-        held_up = any(result.outcome == "later" for result in results)
-        results.append(_accept_one(document, *whose, held_up=held_up))
+        some_later = any(result.outcome == "later" for result in results)
+        results.append(_accept_one(document, *whose, some_later=some_later))
     return results
 
 
-def _accept_one(document: object, tablet_id: str, canteen_id: str, revoked: bool, *, held_up: bool) -> Result:
+def _accept_one(document: object, tablet_id: str, canteen_id: str, revoked: bool, *, some_later: bool) -> Result:
     try:
         sent = envelope.read(document)
     except envelope.EnvelopeMalformed as refusal:
@@ -104,7 +104,7 @@ def _accept_one(document: object, tablet_id: str, canteen_id: str, revoked: bool
         arrival = replace(arrival, envelope=cipher.opened(sent))
         return _quarantine(arrival, TabletRevoked()) if revoked else _book_surely(arrival)
     except Refusal as refusal:
-        waits = held_up and isinstance(refusal, voids.SaleUnknown)  # its sale may be one of those that come again
+        waits = some_later and isinstance(refusal, voids.SaleUnknown)  # its sale may be one of those that come again
         return _later(arrival) if waits else _quarantine(arrival, refusal)
     except Exception as error:  # noqa: BLE001 - whatever a record does to us, those behind it must get through (P5)
         db.session.rollback()

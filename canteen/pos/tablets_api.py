@@ -287,8 +287,8 @@ def _points(session: Session, canteen_id: str) -> list[ServingPoint]:
 
 
 def _menu(session: Session, canteen_id: str, day: date) -> list[MenuItem]:
-    held = places.valid_on(MenuItem, day)
-    query = select(MenuItem).where(MenuItem.canteen_id == canteen_id, held).order_by(MenuItem.position, MenuItem.id)
+    valid = places.valid_on(MenuItem, day)
+    query = select(MenuItem).where(MenuItem.canteen_id == canteen_id, valid).order_by(MenuItem.position, MenuItem.id)
     return list(session.execute(query).scalars())
 
 

@@ -89,11 +89,11 @@ def _tablets() -> None:
         "tablet_ahead",
         text("tablet_id", to("tablet.id"), primary_key=True),
         big("epoch", primary_key=True),
-        big("held"),
+        big("received"),
         big("acknowledged"),
         text("incarnation"),
         instant("since"),
-        check("numbers", "epoch >= 1 AND held >= 0 AND acknowledged > held"),
+        check("numbers", "epoch >= 1 AND received >= 0 AND acknowledged > received"),
     )
     table(
         "tablet_silence",

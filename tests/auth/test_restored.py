@@ -306,9 +306,9 @@ def test_every_running_host_tells_the_new_incarnation_at_once(
     assert ping(till)["incarnation"] == ping(other)["incarnation"] == renewed
 
 
-@pytest.mark.parametrize(("held", "acknowledged"), [(5, 5), (6, 5), (-1, 5)])
-def test_the_database_keeps_no_claim_that_claims_nothing(till: Till, held: int, acknowledged: int) -> None:
-    row = {"tablet_id": till.tablet, "epoch": 1, "held": held, "acknowledged": acknowledged}
+@pytest.mark.parametrize(("received", "acknowledged"), [(5, 5), (6, 5), (-1, 5)])
+def test_the_database_keeps_no_claim_that_claims_nothing(till: Till, received: int, acknowledged: int) -> None:
+    row = {"tablet_id": till.tablet, "epoch": 1, "received": received, "acknowledged": acknowledged}
     with pytest.raises(IntegrityError), transaction() as session:
         session.execute(insert(TabletAhead).values(**row, incarnation="x", since=clock.now()))
 

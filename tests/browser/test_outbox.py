@@ -147,7 +147,7 @@ def test_unreadable_record_does_not_block_the_others(shop: Shop, till: Till) -> 
     till.page.click("text=今日记录")
     till.sees("待上传，服务器未接收：记录无法识别")
     till.page.click("nav >> text=设备状态")
-    expect(till.page.locator(".held li")).to_have_text(re.compile("第 1/1 号.*李奶奶.*服务器未接收"))
+    expect(till.page.locator(".unaccepted li")).to_have_text(re.compile("第 1/1 号.*李奶奶.*服务器未接收"))
     till.page.unroute(RECORDS)
     till.sent()
     assert shop.count("sale") == 2
@@ -328,7 +328,7 @@ def test_quarantined_record_is_listed_and_the_next_one_is_booked(shop: Shop, til
     till.pay()
     till.sent()
     till.page.click("text=设备状态")
-    expect(till.page.locator(".held li")).to_have_text(re.compile("第 1/1 号.*李奶奶.*签名有误"))
+    expect(till.page.locator(".unaccepted li")).to_have_text(re.compile("第 1/1 号.*李奶奶.*签名有误"))
     assert [row["state"] for row in till.outbox()] == ["quarantined", "settled"]
 
 

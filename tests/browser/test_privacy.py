@@ -42,22 +42,22 @@ async () => {
     request.onsuccess = () => resolve(request.result)
     request.onerror = () => reject(request.error)
   })
-  const held = { local: { ...localStorage }, session: { ...sessionStorage }, stores: {}, caches: {} }
+  const kept = { local: { ...localStorage }, session: { ...sessionStorage }, stores: {}, caches: {} }
   for (const { name } of await indexedDB.databases()) {
     const db = await asked(indexedDB.open(name))
     for (const store of db.objectStoreNames) {
       const rows = db.transaction(store).objectStore(store)
-      held.stores[`${name}/${store}`] = [await asked(rows.getAllKeys()), await asked(rows.getAll())]
+      kept.stores[`${name}/${store}`] = [await asked(rows.getAllKeys()), await asked(rows.getAll())]
     }
     db.close()
   }
   for (const name of await caches.keys()) {
     const cache = await caches.open(name)
     for (const request of await cache.keys()) {
-      held.caches[request.url] = request.url.includes('/static/') ? '' : await (await cache.match(request)).text()
+      kept.caches[request.url] = request.url.includes('/static/') ? '' : await (await cache.match(request)).text()
     }
   }
-  return JSON.stringify(held)
+  return JSON.stringify(kept)
 }
 """
 

@@ -137,13 +137,13 @@ def test_the_same_card_scanned_twice_is_one_scan(shop: Shop, till: Till) -> None
 
 
 def test_card_scanned_during_another_lookup_is_not_lost(shop: Shop, till: Till) -> None:
-    held: list[Route] = []
-    till.page.route(QUOTES, lambda route: held.append(route) if not held else route.continue_())
+    pending: list[Route] = []
+    till.page.route(QUOTES, lambda route: pending.append(route) if not pending else route.continue_())
     till.scan(shop.grandma)
     till.sees("正在查卡")
     till.scan(shop.grandpa)
     expect(till.page.locator("dialog")).to_have_count(0)
-    held[0].continue_()
+    pending[0].continue_()
     till.page.click("dialog >> text=两人一起付")
     till.due("14.00 元")
 

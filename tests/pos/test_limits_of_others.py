@@ -117,5 +117,5 @@ def test_full_price_meal_is_counted_where_the_second_is_cheaper(session: Session
     with clock.at(NOON):
         world.bring(till, world.seal(till, world.void_body(first, fen=1200), kind="void"))
     session.rollback()
-    held = select(func.count()).select_from(Slot).where(Slot.allowance == "t.meals")
-    assert session.execute(held).scalar_one() == 2
+    in_use = select(func.count()).select_from(Slot).where(Slot.allowance == "t.meals")
+    assert session.execute(in_use).scalar_one() == 2

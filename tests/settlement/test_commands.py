@@ -17,7 +17,7 @@ from canteen.config import Config
 from canteen.errors import Forbidden
 from canteen.ledger.models import Period
 from canteen.settlement.claims.claims import SamePerson
-from canteen.settlement.claims.workflow import GapHolds
+from canteen.settlement.claims.workflow import GapOpen
 from canteen.settlement.closing import close
 from tests import world
 from tests.auth.house import PASSWORD, a_person
@@ -175,12 +175,12 @@ def test_two_accounts_tied_to_one_human_are_kept_apart(run: Run, staff: Town):
     assert isinstance(run("claims", "move", "k1-202601", "approve", "--as", "chief").exception, SamePerson)
 
 
-def test_a_gap_holds_the_submission_at_the_command_line_too(run: Run, staff: Town):
+def test_a_gap_stops_the_submission_at_the_command_line_too(run: Run, staff: Town):
     staff.sealed(date(2026, 1, 7), None)
     staff.sell(date(2026, 1, 8), None)
     run("period", "close", "k1", "2026-01")
 
-    assert isinstance(run("claims", "move", "k1-202601", "submit", "--as", "manager").exception, GapHolds)
+    assert isinstance(run("claims", "move", "k1-202601", "submit", "--as", "manager").exception, GapOpen)
 
 
 @pytest.mark.parametrize(

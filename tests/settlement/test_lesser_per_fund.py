@@ -183,8 +183,8 @@ def test_what_another_rule_bears_takes_that_rules_limit(struck: Town):
     """Else the next meal would be claimed under it too."""
     holder, excess = two(struck)
 
-    held = {(str(slot.sale_id), slot.allowance) for slot in struck.session.execute(select(Slot)).scalars()}
-    assert held == {(holder.sales[0], "t.day"), (holder.sales[0], "guard.meal")}
+    in_use = {(str(slot.sale_id), slot.allowance) for slot in struck.session.execute(select(Slot)).scalars()}
+    assert in_use == {(holder.sales[0], "t.day"), (holder.sales[0], "guard.meal")}
     assert open_fen(holder, excess) == [300, 0]
     struck.close("2026-01")
     assert struck.claim("2026-01").fen == 300

@@ -74,7 +74,7 @@ class Machine:
             for number in named:
                 finding = town.session.get_one(Finding, number)
                 assert finding.sale_id is not None
-                ways = [None, *reallocation_queries.holders(town.session, finding.sale_id)]
+                ways = [None, *reallocation_queries.donors(town.session, finding.sale_id)]
                 town.session.rollback()
                 self.lot.shuffle(ways)
                 self.moved += any(self._give(number, way, month) for way in ways)

@@ -19,7 +19,7 @@ from canteen.settlement.audit import trial_balance, verify
 from canteen.settlement.claims import review, withheld_meals
 from canteen.settlement.claims.claims import MoveNotOpen, NeedsReason, SamePerson
 from canteen.settlement.corrections import reallocation
-from canteen.settlement.corrections.reallocation import NotHolding, NotMovable, OutOfReach, RoomLeft
+from canteen.settlement.corrections.reallocation import NothingToGiveUp, NotMovable, OutOfReach, RoomLeft
 from canteen.settlement.corrections.reallocation_quote import NoRoom, NothingToGive
 from canteen.settlement.models import BenefitReallocation
 from tests import world
@@ -52,7 +52,7 @@ def reallocate(
         reallocation.reallocate(number, reason=WHY, by=by, **options)  # type: ignore[arg-type]
 
 
-def held(town: Town) -> list[uuid.UUID]:
+def slot_users(town: Town) -> list[uuid.UUID]:
     """The sales that hold slots."""
     town.session.rollback()
     return sorted(set(town.session.execute(select(Slot.sale_id)).scalars()))
@@ -76,7 +76,7 @@ def test_a_voids_slot_goes_to_the_excess_meal_in_the_next_claim(town: Town):
     town.void(str(first), at(JAN5, 14))
     town.close("2026-01")
     reallocate(town)
-    assert (held(town), claimable(first, second)) == ([second], [0, 500])
+    assert (slot_users(town), claimable(first, second)) == ([second], [0, 500])
 
     town.close("2026-02")
     assert town.claim("2026-01").fen == 0
@@ -89,7 +89,7 @@ def test_the_benefit_moves_by_paired_counter_entries(town: Town):
     town.close("2026-01")
     reallocate(town, from_=first)
 
-    assert (held(town), claimable(first, second)) == ([second], [0, 500])
+    assert (slot_users(town), claimable(first, second)) == ([second], [0, 500])
     row = fresh().execute(select(BenefitReallocation)).scalar_one()
     assert (row.sale_id, row.from_sale_id, row.fen, row.by) == (second, first, 500, "p-street")
     event = town.session.get_one(events.Event, row.recorded)
@@ -126,7 +126,7 @@ def test_the_benefit_moves_between_two_canteens_claims(app: Flask, session: Sess
     assert there.claim("2026-01").fen == 0
     here.close("2026-02")
     assert here.lines("2026-02") == [("adjustment", "city", "2026-01", "k1-202601", 1, 1, 500)]
-    assert held(here) == [second]
+    assert slot_users(here) == [second]
     exact(here, "2026-01", "2026-02")
     exact(there, "2026-01")
 
@@ -141,7 +141,7 @@ def test_either_meal_voided_afterwards_leaves_every_figure_exact(town: Town, gon
     if gone != "given":
         town.void(str(first), FEB10)
 
-    assert held(town) == ([second] if gone == "giver" else [])
+    assert slot_users(town) == ([second] if gone == "giver" else [])
     assert claimable(first, second) == [0, 500 if gone == "giver" else 0]
     town.close("2026-02")
     exact(town, "2026-01", "2026-02")
@@ -166,12 +166,12 @@ def test_only_free_room_is_given_without_a_donor(town: Town):
     town.close("2026-01")
     with pytest.raises(NoRoom):
         reallocate(town)
-    with pytest.raises(NotHolding):
+    with pytest.raises(NothingToGiveUp):
         reallocate(town, from_=second)
     town.void(str(first), FEB6)
     with pytest.raises(NotMovable):
         reallocate(town, from_=first)
-    assert (held(town), claimable(first, second)) == ([], [0, 0])
+    assert (slot_users(town), claimable(first, second)) == ([], [0, 0])
     assert not fresh().execute(select(func.count()).select_from(BenefitReallocation)).scalar_one()
 
 
@@ -186,7 +186,7 @@ def test_a_slot_taken_by_a_new_sale_can_only_be_moved(town: Town):
         reallocate(town)
     reallocate(town, from_=uuid.UUID(third.sales[0]))
 
-    assert held(town) == [uuid.UUID(second.sales[0])]
+    assert slot_users(town) == [uuid.UUID(second.sales[0])]
     town.close("2026-02")
     exact(town, "2026-01", "2026-02")
     assert town.claim("2026-02").fen == 500
@@ -329,7 +329,7 @@ def test_a_merge_undone_leaves_every_figure_exact(town: Town):
     part(town, other)
     town.void(second.sales[0], FEB10)
 
-    assert held(town) == []
+    assert slot_users(town) == []
     town.close("2026-02")
     exact(town, "2026-01", "2026-02")
 
@@ -381,7 +381,7 @@ def test_every_kind_of_limit_is_given_again_exactly(app: Flask, session: Session
     town.close("2026-03")
     exact(town, "2026-01", "2026-02", "2026-03")
     town.session.rollback()
-    assert held(town) == []
+    assert slot_users(town) == []
     assert not sum(town.session.execute(select(AmountUsed.used)).scalars())
 
 
@@ -493,7 +493,7 @@ def test_of_reviewers_at_once_one_gives_and_the_others_are_told(town: Town, begi
     said = sorted(run.end()[1].strip() for run in runs)
 
     assert said == ["given", "judged_meanwhile", "judged_meanwhile"]
-    assert (held(town), claimable(first, second)) == ([second], [0, 500])
+    assert (slot_users(town), claimable(first, second)) == ([second], [0, 500])
     exact(town, "2026-01")
 
 

@@ -262,7 +262,7 @@ def test_a_void_in_the_same_period_leaves_nothing(town: Town) -> None:
 # --- limits ---
 
 
-def held(session: Session) -> int:
+def slots_used(session: Session) -> int:
     """Slots taken of the limit that came late."""
     session.rollback()
     return session.execute(select(func.count()).where(Slot.allowance == "late.month")).scalar_one()
@@ -287,7 +287,7 @@ def test_a_new_benefit_takes_only_free_slots(town: Town) -> None:
     assert found["over_limit"] == [1, 200]
     assert sorted(row[3:] for row in shares(town.session)) == [(0, 200), (200, 0), (200, 0)]
     assert town.session.execute(select(func.count()).select_from(UseChange)).scalar_one() == 2
-    assert held(town.session) == 2
+    assert slots_used(town.session) == 2
     town.session.rollback()
     town.close("2026-02")
     assert verified(town, "2026-02").differences == ()
@@ -322,9 +322,9 @@ def test_a_preview_shows_what_the_run_will_book(town: Town) -> None:
 def test_a_void_gives_an_added_slot_back(town: Town) -> None:
     (sale,) = town.sell(DAY, town.cards[0])
     late.notice(late.SIX + LIMIT, *JAN)
-    assert held(town.session) == 1
+    assert slots_used(town.session) == 1
     town.void(sale, at(date(2026, 2, 11), 9))
-    assert held(town.session) == 0
+    assert slots_used(town.session) == 0
 
 
 # --- facts known late ---
@@ -369,9 +369,9 @@ def test_hardship_approved_late_pays_the_difference_of_one_elder(town: Town) -> 
 def test_a_revaluation_prices_no_meal_and_changes_no_fact(town: Town) -> None:
     town.sell(DAY, town.cards[0])
     areas = (world.CITY, world.DISTRICT, world.STREET, world.COMMUNITY)
-    held = layers.in_force(town.session, "c1", areas, DAY).hash
+    in_force = layers.in_force(town.session, "c1", areas, DAY).hash
     late.notice(late.SIX, *JAN)
-    assert layers.in_force(town.session, "c1", areas, DAY).hash == held
+    assert layers.in_force(town.session, "c1", areas, DAY).hash == in_force
     assert town.session.execute(select(func.count()).select_from(Publication)).scalar_one() == 1
     town.session.rollback()
     kept = town.sealed(date(2026, 1, 20), town.cards[0])

@@ -120,14 +120,14 @@ def test_a_return_needs_a_meaningful_printable_reason(claimed: Town, reason: str
         workflow.move(claimed.claim("2026-01").id, "return", by="p-street", reason=reason)
 
 
-def test_a_gap_holds_the_submission_until_it_is_filled(town: Town):
+def test_a_gap_stops_the_submission_until_it_is_filled(town: Town):
     town.sell(JAN5, town.cards[0])
     kept = town.sealed(JAN5, None, hour=12)
     town.sell(JAN6, town.cards[0])
     town.close("2026-01")
 
     assert [f.code for f in town.findings("2026-01")] == ["gap"]
-    with pytest.raises(workflow.GapHolds):
+    with pytest.raises(workflow.GapOpen):
         go(town, "2026-01", *TO_REVIEW)
     town.bring(at(date(2026, 2, 6), 8), kept)
     assert go(town, "2026-01", *TO_REVIEW) == "submitted"

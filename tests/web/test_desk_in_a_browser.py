@@ -51,7 +51,7 @@ def desk(sqlite_url: str, tmp_path: Path, serve: Serve) -> str:
         till = Till(app.test_client())
         till.tablet = tablets.enrol(tablets.make_code("east", "一号窗口", by="system").code, till.public_key)
         with transaction() as session:
-            row = {"epoch": 1, "held": 0, "acknowledged": 9, "incarnation": "x", "since": clock.now()}
+            row = {"epoch": 1, "received": 0, "acknowledged": 9, "incarnation": "x", "since": clock.now()}
             session.add(TabletAhead(tablet_id=till.tablet, **row))
         lost_numbers.declare(till.tablet, lost_numbers.Run(1, 1, 3), "平板进水，无法开机", by="id-wang")
         tablets.make_code("east", "二号窗口", by="system")

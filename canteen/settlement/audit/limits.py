@@ -47,8 +47,8 @@ def _keys(ids: Sequence[uuid.UUID]) -> dict[str, set[Key]]:
         rows = keyset.once(query.where(keyset.among(use.sale_id, ids), amount != 0).distinct())
         for counted_for, allowance, window, unit in rows:
             found["amount" if unit == "fen" else "slot"].add((counted_for, allowance, window))
-    held = select(Slot.person_id, Slot.allowance, Slot.window).where(keyset.among(Slot.sale_id, ids))
-    found["slot"] |= {(counted_for, allowance, window) for counted_for, allowance, window in keyset.once(held)}
+    slots = select(Slot.person_id, Slot.allowance, Slot.window).where(keyset.among(Slot.sale_id, ids))
+    found["slot"] |= {(counted_for, allowance, window) for counted_for, allowance, window in keyset.once(slots)}
     return found
 
 
@@ -83,9 +83,9 @@ def _slots(keys: Sequence[Key]) -> Iterator[Difference]:
             )
     for key in keys:
         for n in sorted(users[key].keys() | there[key].keys()):
-            holding, sale = users[key].get(n, set()), there[key].get(n, "")
-            if sale not in holding:
-                yield Difference("slot", f"{_named(key)}/{n}", sale, " ".join(sorted(holding)))
+            named, sale = users[key].get(n, set()), there[key].get(n, "")
+            if sale not in named:
+                yield Difference("slot", f"{_named(key)}/{n}", sale, " ".join(sorted(named)))
 
 
 def _amounts(keys: Sequence[Key]) -> Iterator[Difference]:

@@ -159,8 +159,8 @@ def _transfers(row: Period, found: Mapping[uuid.UUID, _Sale], lines: Counter[Lin
         moved[sale, share_n][movement] += sign * int(fen)
         share = found[sale].shares.get(share_n)
         if period_id == row.id and "open" in (from_kind, to_kind) and share is not None:
-            held = share.fen if movement == "revalue" else -share.fen
-            lines["revaluation", share.fund, found[sale].month] += held
+            signed = share.fen if movement == "revalue" else -share.fen
+            lines["revaluation", share.fund, found[sale].month] += signed
     for number, sale_row in found.items():
         for share_n, share in sale_row.shares.items():
             there = moved.pop((number, share_n), Counter())

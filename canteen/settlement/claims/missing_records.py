@@ -1,6 +1,6 @@
 """Find what tablets still owe a period: missing numbers, and tablets not heard from since it ended.
 
-A gap holds the submission of the claim, never the close: until the numbers come, or two people declare them lost.
+A gap stops the submission of the claim, never the close: until the numbers come, or two people declare them lost.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ from canteen.settlement.labels import say
 from canteen.settlement.models import Claim, Decision
 
 
-class GapHolds(Conflict):
-    code = "gap_holds_submission"
+class GapOpen(Conflict):
+    code = "gap_open"
     message = "还有平板流水缺号，补齐或由两人确认遗失后才能申报。"
 
 
@@ -69,7 +69,7 @@ def move(
     at        the number of decisions that the person saw: somebody else's move in between is a conflict
     approved  the amount that the person saw, likewise: a meal withheld in between changes it
 
-    Raises MoveNotOpen, AmountMoved, SamePerson, NeedsReason, GapHolds (submit), Unjudged (the first move after submit),
+    Raises MoveNotOpen, AmountMoved, SamePerson, NeedsReason, GapOpen (submit), Unjudged (the first move after submit),
     NotAsLogged (approve), ApprovedTooMuch.
     """
     if act == "return":
@@ -92,7 +92,7 @@ def _nothing_missing(claim_id: int) -> None:
     missing = missing_records.missing(period)
     if missing:
         named = "；".join(f"{gap.tablet_name} 第 {gap.first}–{gap.last} 号" for gap in missing[:5])
-        raise GapHolds(f"平板流水缺号（{named}），补齐或由两人确认遗失后才能申报。")
+        raise GapOpen(f"平板流水缺号（{named}），补齐或由两人确认遗失后才能申报。")
 
 
 @retried

@@ -95,13 +95,13 @@ def _period_of(session: Session, contract_id: str, day: date) -> Period:
     contract = session.get(Contract, contract_id)
     if contract is None or day < contract.from_day:
         raise NoContract
-    holding = select(Period).where(Period.contract_id == contract_id, Period.from_day <= day, Period.to_day >= day)
-    found = session.execute(holding).scalar_one_or_none()
+    on_day = select(Period).where(Period.contract_id == contract_id, Period.from_day <= day, Period.to_day >= day)
+    found = session.execute(on_day).scalar_one_or_none()
     if found is None:
         if day >= clock.today():
             raise periods.PeriodNotOver
         periods.gate(session, contract, day)
-        found = session.execute(holding).scalar_one()
+        found = session.execute(on_day).scalar_one()
     return found
 
 

@@ -58,8 +58,8 @@ class RoomLeft(Conflict):
     message = "享受次数或额度已经空出，可直接补入，不必由另一餐转出。"
 
 
-class NotHolding(Conflict):
-    code = "not_holding"
+class NothingToGiveUp(Conflict):
+    code = "nothing_to_give_up"
     message = "所选的就餐没有占用这一次数（可能已撤单或已转出），请刷新后重新选择。"
 
 
@@ -69,7 +69,7 @@ class NotMovable(Conflict):
 
 
 class OutOfReach(Forbidden):
-    code = "holder_out_of_reach"
+    code = "donor_out_of_reach"
     message = "占用这一次数的就餐属于您辖区以外的食堂，须由上级审核人员办理。"
 
 
@@ -88,7 +88,7 @@ def reallocate(
     seen    the newest answer that the person's page knew of: a later one to this finding is a conflict
     within  contracts at which the person may judge; None for all
 
-    Raises NoFinding, Invalid, NeedsReason, MoveNotOpen, SamePerson, Judged, NoRoom, RoomLeft, NotHolding,
+    Raises NoFinding, Invalid, NeedsReason, MoveNotOpen, SamePerson, Judged, NoRoom, RoomLeft, NothingToGiveUp,
     NothingToGive, NotMovable, OutOfReach.
     """
     _reallocate(finding_id, reason_given(reason, "请写明补入或转让的依据（至少 4 个字）。"), by, from_, seen, within)
@@ -174,7 +174,7 @@ def _pair(
         return finding, [sale]
     other = session.get(Sale, from_)
     if other is None or other.id == sale.id:
-        raise NotHolding
+        raise NothingToGiveUp
     if within is not None and other.contract_id not in within:
         raise OutOfReach
     return finding, [sale, other]
@@ -269,11 +269,11 @@ def _free(session: Session, meal: ExcessMeal, other: Sale) -> list[Use]:
 
 
 def _tied_uses(session: Session, other: Sale, full: set[Key]) -> list[Use]:
-    """Return the donor's uses of the wanted limits and of limits tied to them by a rule. Raises NotHolding."""
+    """Return the donor's uses of the wanted limits and of limits tied to them by a rule. Raises NothingToGiveUp."""
     uses = slots.current_uses(session, other.id)
     found = [use for use in uses if use.key in full]
     if not found:
-        raise NotHolding
+        raise NothingToGiveUp
     rules = _tied_rules(uses, found)
     if any(share.payer != "subsidy" for share, _ in _drawing(session, other, rules)):
         raise NotMovable("这一次数由食堂让利或捐赠承担，已经给予，不能转让。")

@@ -16,7 +16,7 @@ from canteen.registry import elders
 from canteen.settlement.models import BenefitReallocation
 
 
-def holders(session: Session, sale_id: uuid.UUID) -> list[uuid.UUID]:
+def donors(session: Session, sale_id: uuid.UUID) -> list[uuid.UUID]:
     """Return the meals that use now the limits not granted to this one; a budget is everybody's, so no meal's."""
     sale = session.get_one(Sale, sale_id)
     if sale.elder_id is None:

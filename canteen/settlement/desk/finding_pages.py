@@ -106,10 +106,10 @@ def _reallocation_page(number: str, finding: int, refusal: Refusal | None = None
     sale = found.sale
     assert sale is not None
     reallocated = reallocation_queries.of_sale(session, sale)
-    holding = [] if reallocated else reallocation_queries.holders(session, sale)
+    donors = [] if reallocated else reallocation_queries.donors(session, sale)
     within = {
         meal: contract
-        for meal, contract in claim_queries.contracts_of_sales(session, holding)
+        for meal, contract in claim_queries.contracts_of_sales(session, donors)
         if contract in judging_contracts()
     }
     (meal,) = meal_queries.by_ids([sale], named=about.facts)
@@ -120,7 +120,7 @@ def _reallocation_page(number: str, finding: int, refusal: Refusal | None = None
         found=found,
         meal=meal,
         others=meal_queries.by_ids(sorted(within)),
-        beyond_reach=len(holding) - len(within),
+        beyond_reach=len(donors) - len(within),
         reallocated=reallocated,
         open=open_,
         refusal=refusal,

@@ -39,9 +39,9 @@ export function status(app) {
 async function refresh(app, root) {
   const facts = await factsOf(app)
   each(slot(root, 'facts'), facts, 'part-price', (row, [label, fen]) => fill(row, { label, fen }))
-  const held = [...(await quarantined(app.store)), ...(await waiting(app.store)).filter(({ message }) => message)]
-  show(root, 'held', held.length > 0)
-  each(slot(root, 'heldRows'), held, 'part-item', (item, row) => {
+  const unaccepted = [...(await quarantined(app.store)), ...(await waiting(app.store)).filter(({ message }) => message)]
+  show(root, 'unaccepted', unaccepted.length > 0)
+  each(slot(root, 'unacceptedRows'), unaccepted, 'part-item', (item, row) => {
     const which = [`第 ${row.epoch}/${row.number} 号`, minute(row.made), names(row.titles)].filter(Boolean).join('，')
     item.textContent = `${which}：${stateWords(row, app.behind)}`
   })

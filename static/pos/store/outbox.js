@@ -127,8 +127,8 @@ export function newest(store) {
 export function find(store, row) {
   return store.run('readonly', async (settings, outbox) => {
     /** @type {Kept | undefined} */
-    const held = await asked(outbox.get(keyOf(row)))
-    return held && (await named(settings, [held]))[0]
+    const stored = await asked(outbox.get(keyOf(row)))
+    return stored && (await named(settings, [stored]))[0]
   })
 }
 
@@ -207,8 +207,8 @@ export async function settle(store, sent, results, now) {
     const rows = []
     for (const row of sent) {
       const answer = answers.get(idOf(row))
-      const held = answer && (await asked(outbox.get(keyOf(row)))) // read again: it may have been encrypted meanwhile
-      if (held) rows.push(answered(held, answer, now))
+      const stored = answer && (await asked(outbox.get(keyOf(row)))) // read again: it may have been encrypted meanwhile
+      if (stored) rows.push(answered(stored, answer, now))
     }
     for (const row of rows) outbox.put(row)
     await raise(settings, rows)
@@ -224,8 +224,8 @@ export async function settle(store, sent, results, now) {
 export function mark(store, row, message) {
   return store.run('readwrite', async (_, outbox) => {
     /** @type {Kept | undefined} */
-    const held = await asked(outbox.get(keyOf(row)))
-    if (held?.state === 'waiting') outbox.put({ ...held, tries: held.tries + 1, message })
+    const stored = await asked(outbox.get(keyOf(row)))
+    if (stored?.state === 'waiting') outbox.put({ ...stored, tries: stored.tries + 1, message })
   })
 }
 
@@ -339,10 +339,10 @@ async function encryptOne(store, row, to) {
   const envelope = row.envelope.cipher === 'none' ? await encrypted(row.envelope, to) : row.envelope
   const told = summaryOf(row)
   await store.run('readwrite', async (_, outbox) => {
-    const held = await asked(outbox.get(keyOf(row)))
-    if (!held) return
-    delete held.titles
-    outbox.put({ ...held, told, envelope })
+    const stored = await asked(outbox.get(keyOf(row)))
+    if (!stored) return
+    delete stored.titles
+    outbox.put({ ...stored, told, envelope })
   })
 }
 
@@ -352,9 +352,9 @@ async function encryptOne(store, row, to) {
  * @returns {Promise<Row>}
  */
 async function readBack(store, row) {
-  const held = await find(store, row)
-  if (held?.envelope.hash !== row.envelope.hash) throw new NotKept('the record could not be read back')
-  return held
+  const stored = await find(store, row)
+  if (stored?.envelope.hash !== row.envelope.hash) throw new NotKept('the record could not be read back')
+  return stored
 }
 
 /** @param {{tablet: string, epoch: number, number: number}} row */
