@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from canteen.db import Base
 
 KINDS = ("granted", "open", "claimed", "disallowed", "paid", "excluded", "elder", "cash", "mobile", "donated")
-MOVEMENTS = ("meal", "verdict", "void", "payment", "refund", "claim", "disallow", "pay", "hold", "revalue")
+MOVEMENTS = ("meal", "verdict", "void", "payment", "refund", "claim", "disallow", "pay", "revalue")
 FIRST_DIFFERENCE_SHARE = 1000  # a sale's own shares have lower numbers, differences of revaluations higher ones
 
 

@@ -84,7 +84,7 @@ def _transfers() -> None:
         instant("at"),
         check(
             "movement",
-            "movement IN ('meal', 'verdict', 'void', 'payment', 'refund', 'claim', 'disallow', 'pay', 'hold', 'revalue')",
+            "movement IN ('meal', 'verdict', 'void', 'payment', 'refund', 'claim', 'disallow', 'pay', 'revalue')",
         ),
         check("moves_money", "fen > 0"),
         check("two_ends", "source_id <> target_id"),
