@@ -60,7 +60,7 @@ def run(rig: Rig, loads: Sequence[Point], rounds: int, seconds: int, report: Rep
                 found = _measure(rig, name, point, seconds, number)
                 rows.append({"round": number, "name": name, "point": point.name, **found})
                 print(f"  round {number + 1} {point.name} {name}: {found['tps']:.0f} a second", flush=True)
-    tell(report, "checkout", f"Checkout on PostgreSQL, {rig.meals} sales in the tables", loads, rows, rounds, seconds)
+    add_to(report, "checkout", f"Checkout on PostgreSQL, {rig.meals} sales in the tables", loads, rows, rounds, seconds)
     report.figures("checkout", {"bytes_per_sale": _bytes(rig)})
 
 
@@ -96,7 +96,7 @@ def _measure(rig: Rig, name: str, point: Point, seconds: int, number: int) -> di
         return rig.over_http(name, [one.ready[till] for till in point.tills], CREATED, seconds, due, point.diners)
 
 
-def tell(
+def add_to(
     report: Report, part: str, title: str, loads: Sequence[Point], rows: list[dict[str, Any]], rounds: int, seconds: int
 ) -> None:
     """Print a table of all loads and contenders, and keep the ratios of each load."""

@@ -51,7 +51,7 @@ def served(rig: Rig, loads: Sequence[Point], rounds: int, seconds: int, report: 
                 {"round": number, "name": name, "point": point.name, **_ask(rig, name, point, seconds)}
                 for name in names[at:] + names[:at]
             ]
-    checkouts.tell(report, "quotes", "Quote over HTTP", asked, rows, rounds, seconds)
+    checkouts.add_to(report, "quotes", "Quote over HTTP", asked, rows, rounds, seconds)
 
 
 def _ask(rig: Rig, name: str, point: Point, seconds: int) -> dict[str, Any]:

@@ -114,7 +114,7 @@ class Rig:
     def pgbench(self, script: str, clients: int, seconds: int, rate: float | None) -> dict[str, float]:
         """Run the least shape by pgbench.
 
-        At a fixed rate its processor time is not told: beside so few statements its connections, new each time, count.
+        At a fixed rate its processor time is not reported: beside so few statements its connections, new each time, count.
         """
         self._checkpoint("least")
         before = self._database_cpu()

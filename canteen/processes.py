@@ -51,11 +51,11 @@ class Watched:
     """A child process that is started again whenever it ends, after a pause, until it is stopped; each restart is reported.
 
     command  its standard input is the pipe by which it sees us end
-    tell     what became of it, a sentence in Chinese
+    report   what became of it, a sentence in Chinese
     """
 
-    def __init__(self, command: Sequence[str], tell: Callable[[str], None]) -> None:
-        self._command, self._tell = command, tell
+    def __init__(self, command: Sequence[str], report: Callable[[str], None]) -> None:
+        self._command, self._report = command, report
         self._stopping = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
         self._changing = threading.Lock()
@@ -85,7 +85,7 @@ class Watched:
             if self._stopping.is_set():
                 return
             pause = PAUSES[0] if time.monotonic() - began > STEADY else pause
-            self._tell(f"定时任务进程意外退出（{ended}），{pause:.0f} 秒后重新启动。")
+            self._report(f"定时任务进程意外退出（{ended}），{pause:.0f} 秒后重新启动。")
             self._stopping.wait(pause)
             pause = min(2 * pause, PAUSES[1])
 

@@ -45,16 +45,16 @@ def build_anew(
     cards = greeting.cards_of(config)
     side = cards.with_name(f".{cards.name}.building")  # the cards of the existing city work until the new one does
     with database.building(config, anew=anew):
-        built = build_city(seed, today, side, size, _tell)
+        built = build_city(seed, today, side, size, _report)
         if volume:
-            _tell(f"Adding a month of {volume} meals")
+            _report(f"Adding a month of {volume} meals")
             add_volume(seed, volume, built.story.closed[2])
     side.replace(cards)
-    _tell(
+    _report(
         f"Built in {built.seconds:.0f} s: {built.elders} elders, {built.checkouts} checkouts, "
         f"{built.claims} claims, {built.findings} findings"
     )
 
 
-def _tell(text: str) -> None:
+def _report(text: str) -> None:
     click.echo(f"    {text}", err=True)

@@ -57,7 +57,7 @@ def notice(version: str, place: str, first: datetime, last: datetime, reason: st
             _version(version).hash, layer=layer, node_id=node, from_day=first.date(), to_day=last.date(),
             reason=reason, by=person,
         )  # fmt: skip
-        _tell(number, revaluations.request(number, preview=True, by=person), as_json)
+        _run(number, revaluations.request(number, preview=True, by=person), as_json)
 
 
 @revalue.command("facts")
@@ -74,7 +74,7 @@ def facts(elder: uuid.UUID, first: datetime, last: datetime, reason: str, by: st
         _need_elder(person, elder, Permission.ROSTER)
         days: tuple[date, date] = (first.date(), last.date())
         number = revaluations.ask_facts(elder, from_day=days[0], to_day=days[1], reason=reason, by=person)
-        _tell(number, revaluations.request(number, preview=True, by=person), as_json)
+        _run(number, revaluations.request(number, preview=True, by=person), as_json)
 
 
 @revalue.command("confirm")
@@ -87,7 +87,7 @@ def confirm(number: int, by: str, as_json: bool) -> None:
         row, person = find(db.session(), number), _person(by)
         _need(person, row)
         diff = json.dumps(_differences(row), ensure_ascii=False)
-        _tell(number, revaluations.order(number, by=person, diff=diff), as_json)
+        _run(number, revaluations.order(number, by=person, diff=diff), as_json)
 
 
 @revalue.command("run")
@@ -99,7 +99,7 @@ def run(number: int, by: str, as_json: bool) -> None:
     with installation():
         row, person = find(db.session(), number), _person(by)
         _need(person, row)
-        _tell(number, revaluations.request(number, preview=False, by=person), as_json)
+        _run(number, revaluations.request(number, preview=False, by=person), as_json)
 
 
 @revalue.command("list")
@@ -129,8 +129,8 @@ def list_(as_json: bool) -> None:
         click.echo(f"R{one['revaluation']}  {one['from']}..{one['to']}  {state}  {one['title']}")
 
 
-def _tell(number: int, run_id: int, as_json: bool) -> None:
-    """Do the run unless a scheduler was quicker, and tell what it found."""
+def _run(number: int, run_id: int, as_json: bool) -> None:
+    """Do the run unless a scheduler was quicker, and print what it found."""
     outcome = revaluations.run(run_id, jobs.holder_name())
     if outcome == "not_ours":
         click.echo(f"revaluation R{number}: running elsewhere")

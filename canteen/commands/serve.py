@@ -64,7 +64,7 @@ def _serve(
     settings = config.from_environment()
     with installation():
         pass  # asked here: a worker that refuses to begin could only be started again and again
-    beside = processes.Watched([sys.executable, "-m", "canteen", "scheduler", "--tied"], _tell) if scheduler else None
+    beside = processes.Watched([sys.executable, "-m", "canteen", "scheduler", "--tied"], _report) if scheduler else None
     if beside is not None:
         beside.start()
     address = f"{'https' if certificate else 'http'}://{host}:{port}"
@@ -89,14 +89,14 @@ def _serve(
     try:
         server.serve()
     except SystemExit:
-        _tell("网页服务进程接连意外退出，服务已停止。请查看上面的日志，排除原因后重新启动。")
+        _report("网页服务进程接连意外退出，服务已停止。请查看上面的日志，排除原因后重新启动。")
         raise
     finally:
         if beside is not None:
             beside.stop()
 
 
-def _tell(said: str) -> None:
+def _report(said: str) -> None:
     click.echo(f"{clock.local(clock.now()):%Y-%m-%d %H:%M:%S} canteen.serve {said}", err=True)
 
 

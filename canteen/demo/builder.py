@@ -52,7 +52,7 @@ class Built:
     seconds: float
 
 
-def build(seed: int, today: date, cards: Path, size: Size, tell: Callable[[str], None]) -> Built:
+def build(seed: int, today: date, cards: Path, size: Size, report: Callable[[str], None]) -> Built:
     """Fill the empty database of the current application with the city on the morning of `today`.
 
     Same seed, day and size: same figures. Raises DemoFailed when the product answers otherwise than expected.
@@ -62,14 +62,14 @@ def build(seed: int, today: date, cards: Path, size: Size, tell: Callable[[str],
     people = elders.draw(seed, today, size.elders, elders.homes([site.street for site in SITES]))
     roles = plants.cast(people, today)
     with clock.at(story.made_at):
-        tell("Setting up places, accounts, rulebooks and the roster")
+        report("Setting up places, accounts, rulebooks and the roster")
         city.name_installation(seed)
         city.build_places(story.first)
         who = staff.build()
         city.build_rulebooks(drafter=who["demo-admin"], publisher=who["demo-admin-2"], first=story.first)
         city.build_elders(people, by=who["demo-admin"], checker=who["demo-admin-2"])
         machines = city.build_tablets(seed, by=who["demo-it"])
-        tell("Making cards")
+        report("Making cards")
         shown = _shown(people, roles, today)
         digests = city.issue_cards(people, shown, by=who["demo-admin"])
         printed = city.print_cards(cards, by=who["demo-admin"])
@@ -89,7 +89,7 @@ def build(seed: int, today: date, cards: Path, size: Size, tell: Callable[[str],
         *claim_moves.acts(story, who),
         *notice.acts(story, who),
     ]
-    _play(sorted(timeline, key=lambda act: act.at), story, tell)
+    _play(sorted(timeline, key=lambda act: act.at), story, report)
     claims, findings = _counted()
     return Built(story, len(people), len(visits), claims, findings, cards, printed, time.monotonic() - began)
 
@@ -244,7 +244,7 @@ class _Acting:
         return [Wish(digest, city.item_id(visit.site, dish)) for digest, dish in zip(who, visit.dishes, strict=True)]
 
 
-def _play(timeline: Sequence[Act], story: Story, tell: Callable[[str], None]) -> None:
+def _play(timeline: Sequence[Act], story: Story, report: Callable[[str], None]) -> None:
     """Do every act at its time. Raises RuntimeError for what lies past the story's last day."""
     over = clock.instant(story.last, 24 * 60)
     month = ""
@@ -253,7 +253,7 @@ def _play(timeline: Sequence[Act], story: Story, tell: Callable[[str], None]) ->
             raise RuntimeError(f"an act after the last day: {act.at}")
         if (now := clock.month_of(clock.business_day(act.at))) != month:
             month = now
-            tell(f"Serving {month}")
+            report(f"Serving {month}")
         with clock.at(act.at):
             act.run()
 

@@ -1,4 +1,4 @@
-"""Which months the demo tells: three that are closed and what has run since. Pure."""
+"""Choose the months of the demo: three that are closed, and the one that runs. Pure."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from canteen.web import nav
 def register(app: Flask) -> None:
     """Show the notices on the tablets' pages and the desk's first page."""
     app.jinja_env.globals["tablets_ahead"] = tablets_ahead
-    nav.tell("behind", _behind)
+    nav.add_notices("behind", _behind)
 
 
 def tablets_ahead() -> dict[str, list[str]]:

@@ -96,7 +96,7 @@ def _of_silence(sale: Evidence, since: Sequence[Silence]) -> FlagOrNone:
     alone = since[0]
     before = alone.before
     if before is None or alone.number is None or alone.skew_ms is None:
-        return flags.DATED_UNTOLD
+        return flags.DATED_UNREPORTED
     elapsed = timedelta(milliseconds=max(0, sale.mono_ms - before.mono_ms))
     if before.boot != sale.boot or sale.mono_ms < before.mono_ms or alone.from_at + elapsed > sale.stated + SLACK:
         return flags.DATED_RESTARTED

@@ -35,7 +35,7 @@ DATED_LONG_AGO: Final = Flag("dated_long_ago")  # stamped, but more than a year 
 DATED_UNMEASURED: Final = Flag("dated_unmeasured")  # the tablet's clock was not measured in that page load
 DATED_TOO_LONG: Final = Flag("dated_too_long")  # alone for longer than the canteen may be
 DATED_IN_CONTACT: Final = Flag("dated_in_contact")  # the tablet was heard at that time, and did not bring it
-DATED_UNTOLD: Final = Flag("dated_untold")  # at a contact the tablet sent no state of itself
+DATED_UNREPORTED: Final = Flag("dated_unreported")  # at a contact the tablet sent no state of itself
 DATED_RESTARTED: Final = Flag("dated_restarted")  # not the measured page load, or its monotonic clock does not agree
 DATED_NUMBERS: Final = Flag("dated_numbers")  # numbered before that time, or after the first contact that followed
 DATED_CLOCK_SET: Final = Flag("dated_clock_set")  # the tablet's clock was set meanwhile
@@ -56,7 +56,7 @@ NOT_THEIRS: Final = RELEASABLE | {CARD_DEAD, CARD_OF_ANOTHER}
 
 DATED: Final = frozenset(
     {
-        DATED_OTHERWISE, DATED_LONG_AGO, DATED_UNMEASURED, DATED_TOO_LONG, DATED_IN_CONTACT, DATED_UNTOLD,
+        DATED_OTHERWISE, DATED_LONG_AGO, DATED_UNMEASURED, DATED_TOO_LONG, DATED_IN_CONTACT, DATED_UNREPORTED,
         DATED_RESTARTED, DATED_NUMBERS, DATED_CLOCK_SET, DATED_GAP, DATED_LATER_CONTACT,
     }
 )  # fmt: skip

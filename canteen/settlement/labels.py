@@ -102,7 +102,7 @@ WORDS = {
     "flag.dated_unmeasured": "平板时钟未与服务器核对",
     "flag.dated_too_long": "断网超过食堂允许的天数",
     "flag.dated_in_contact": "没有这台平板当时断网的记录",
-    "flag.dated_untold": "平板程序未报告流水号，请更新平板",
+    "flag.dated_unreported": "平板程序未报告流水号，请更新平板",
     "flag.dated_restarted": "断网期间平板重启，时间无法核对",
     "flag.dated_numbers": "流水号与所记时间不符",
     "flag.dated_clock_set": "断网期间平板时钟被调整",

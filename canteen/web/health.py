@@ -35,7 +35,7 @@ SECONDS = Histogram(
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-@public("balancers ask it; it tells only whether we can serve")
+@public("balancers ask it; it says only whether we can serve")
 def healthz() -> tuple[dict[str, Any], int]:
     """Answer 200 when the database answers, else 503; with the codes of troubles in spite of which we serve.
 

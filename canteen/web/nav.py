@@ -29,11 +29,11 @@ class Notice:
 
 
 _entries: dict[str, MenuEntry] = {}
-_tellers: dict[str, Callable[[], Iterable[Notice]]] = {}
+_notices: dict[str, Callable[[], Iterable[Notice]]] = {}
 
 
 def add(endpoint: str, label: str, *, position: int, count: Callable[[str], int] | None = None) -> None:
-    """Put a page into the menu; naming it again replaces it. `count` tells how much waits there for a person id."""
+    """Put a page into the menu; naming it again replaces it. `count` returns how much waits there for a person id."""
     _entries[endpoint] = MenuEntry(position, endpoint, label, count)
 
 
@@ -42,11 +42,11 @@ def entries() -> list[MenuEntry]:
     return [entry for entry in sorted(_entries.values()) if entry.endpoint in current_app.view_functions]
 
 
-def tell(name: str, teller: Callable[[], Iterable[Notice]]) -> None:
-    """Let `teller` say what the present caller must know; naming it again replaces it."""
-    _tellers[name] = teller
+def add_notices(name: str, notices_of: Callable[[], Iterable[Notice]]) -> None:
+    """Show on every page what `notices_of` returns for the present caller; naming it again replaces it."""
+    _notices[name] = notices_of
 
 
 def notices() -> list[Notice]:
     """Return all notices for the present caller."""
-    return [notice for _, teller in sorted(_tellers.items()) for notice in teller()]
+    return [notice for _, notices_of in sorted(_notices.items()) for notice in notices_of()]

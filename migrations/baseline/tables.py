@@ -1,6 +1,6 @@
 """How the baseline writes a table: a column is NOT NULL unless it says otherwise, names follow the convention of canteen.db.
 
-What a column, a key or a table means is told by its model; here stands what the database holds and refuses.
+What a column, a key or a table means is said by its model; this file says what the database stores and refuses.
 """
 
 from __future__ import annotations

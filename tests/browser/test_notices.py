@@ -39,7 +39,7 @@ def test_use_by_another_window_is_shown_and_stays_with_the_sale(shop: Shop, othe
     assert shop.rows("SELECT sum(fen) FROM transfer WHERE movement = 'verdict'") == [(500,)]
 
 
-def test_a_late_answer_and_a_repeated_one_are_told_as_well(shop: Shop, other: Till) -> None:
+def test_a_late_answer_and_a_repeated_one_are_shown_as_well(shop: Shop, other: Till) -> None:
     other.cut()
     other.pay()
     other.unsent(1)

@@ -315,8 +315,8 @@ def test_quarantined_record_is_listed_and_the_next_one_is_booked(shop: Shop, til
         sent: Any = route.request.post_data_json
         if sent["records"][0]["number"] == 1:
             kept = route.fetch()
-            told = {"outcome": "quarantined", "reason": "hash", "message": "签名有误"}
-            route.fulfill(response=kept, json={**kept.json(), "results": [{**kept.json()["results"][0], **told}]})
+            refused = {"outcome": "quarantined", "reason": "hash", "message": "签名有误"}
+            route.fulfill(response=kept, json={**kept.json(), "results": [{**kept.json()["results"][0], **refused}]})
         else:
             route.continue_()
 

@@ -69,7 +69,7 @@ OF_AN_EARLIER_VERSION = """
     const tx = opening.result.transaction('outbox', 'readwrite')
     const rows = tx.objectStore('outbox')
     rows.getAll().onsuccess = ({ target }) => {
-      for (const { told, notices, ...row } of target.result) rows.put({ ...row, titles: ['周奶奶'] })
+      for (const { summary, notices, ...row } of target.result) rows.put({ ...row, titles: ['周奶奶'] })
     }
     tx.oncomplete = () => { opening.result.close(); resolve() }
     tx.onabort = () => reject(tx.error)

@@ -369,7 +369,7 @@ def test_who_sold_it_is_not_asked_to_approve_its_void(shop: Shop, till: Till) ->
     expect(till.page.locator("dialog .choice")).to_have_count(0)
 
 
-def test_a_wrong_pin_is_told_and_lets_nobody_in(shop: Shop, till: Till) -> None:
+def test_a_wrong_pin_is_reported_and_lets_nobody_in(shop: Shop, till: Till) -> None:
     till.page.click("text=交班")
     till.page.click(f".choice:has-text('{CASHIER}')")
     till.press("#screen", "246801")

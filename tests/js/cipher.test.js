@@ -32,11 +32,11 @@ test('no two encryptions of one record are alike', async () => {
 
 test('only what the screen needs of a record is stored beside it', async () => {
   const clear = await seal(NEW, MOMENT, 'checkout', BODY)
-  const told = summaryOf({ envelope: clear })
-  assert.deepEqual(told, {
+  const summary = summaryOf({ envelope: clear })
+  assert.deepEqual(summary, {
     sales: [{ id: 's1', due: 700, food: '一荤一素 × 2' }], due: 700, kind: 'cash', change: 300, cashier: 'p1', undoes: '',
   })
-  const row = { ...clear, envelope: await encrypted(clear, TO), told, made: 1, titles: [] }
+  const row = { ...clear, envelope: await encrypted(clear, TO), summary, made: 1, titles: [] }
   const [shown] = checkouts([row])
   assert.deepEqual(shown.sales, [{ id: 's1', title: '一荤一素 × 2', due: 700, voided: false, notice: '' }])
 })

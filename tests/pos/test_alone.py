@@ -49,7 +49,7 @@ class Counter:
     made: int = 0
     waiting: list[Body] = field(default_factory=list)
     ahead: timedelta = timedelta(0)  # of the tablet's clock
-    tells: bool = True
+    reports: bool = True
 
     def __post_init__(self) -> None:
         self.loaded = at(FIRST, 8)
@@ -71,10 +71,10 @@ class Counter:
 
     def contact(self) -> None:
         """Ask for the time, as the page does by itself, and send the newest number of the chain."""
-        self.till.report = f";1;{self.made};{self.mono()};{self.boot}" if self.tells else ""
-        told = clock.local(clock.now() + self.ahead).isoformat() + self.till.report
+        self.till.report = f";1;{self.made};{self.mono()};{self.boot}" if self.reports else ""
+        stated = clock.local(clock.now() + self.ahead).isoformat() + self.till.report
         path = "/api/v1/pos/ping"
-        assert self.till.client.get(path, headers=self.till.sign("GET", path, at=told)).status_code == 200
+        assert self.till.client.get(path, headers=self.till.sign("GET", path, at=stated)).status_code == 200
 
     def mono(self) -> int:
         return max(0, round((clock.now() - self.loaded).total_seconds() * 1000))
@@ -89,14 +89,14 @@ class Counter:
             sale["stamp"] = None
         body |= {"clock": {"offset_ms": offset, "boot": self.boot}, **changes}
         with clock.at(when):
-            told = clock.local((says or when) + self.ahead)
-            self.waiting.append(self.sealed(body, told))
+            stated = clock.local((says or when) + self.ahead)
+            self.waiting.append(self.sealed(body, stated))
 
-    def sealed(self, body: Body, told: datetime) -> Body:
+    def sealed(self, body: Body, stated: datetime) -> Body:
         self.made += 1
         made = envelope.seal(
             body, kind="checkout", tablet=self.world.tablet, epoch=1, number=self.made, previous=self.world.previous,
-            at=told, mono_ms=self.mono(), boot=self.boot,
+            at=stated, mono_ms=self.mono(), boot=self.boot,
         )  # fmt: skip
         self.world.previous = made["hash"]
         return json.loads(json.dumps(made))  # type: ignore[no-any-return]
@@ -193,7 +193,7 @@ def test_canteen_offline_over_one_night_is_not_flagged(counter_of: MakeCounter) 
 
 def test_a_few_hours_offline_on_one_day_ask_for_no_evidence(counter_of: MakeCounter) -> None:
     shop = counter_of("counter")
-    shop.tells = False
+    shop.reports = False
     shop.sell(at(FIRST, 11, 30))
     shop.boot = "page-2"
     shop.sell(at(FIRST, 11, 40), shop.elder())
@@ -215,9 +215,9 @@ BROKEN: dict[str, str] = {
     "unmeasured": "dated_unmeasured",
     "clock set": "dated_clock_set",
     "record lost": "dated_gap",
-    "tells nothing": "dated_untold",
+    "reports nothing": "dated_unreported",
     "kept back": "dated_later_contact",
-    "kept back and told too late": "dated_numbers",
+    "kept back and reported too late": "dated_numbers",
 }
 
 
@@ -227,9 +227,9 @@ def test_what_breaks_the_evidence_leaves_the_meal_to_a_reviewer(counter_of: Make
     back = FIRST + timedelta(days=3)
     if how == "restarted":
         point.boot, point.loaded = "page-2", at(FIRST, 9)
-    if how == "tells nothing":
-        point.tells = False
-    if how == "kept back and told too late":
+    if how == "reports nothing":
+        point.reports = False
+    if how == "kept back and reported too late":
         with clock.at(at(FIRST + timedelta(days=2), 8)):
             point.contact()
     point.sell(at(FIRST, 11, 20), point.elder())
@@ -298,8 +298,8 @@ def test_a_till_stamps_its_quotes_with_who_is_logged_in(counter_of: MakeCounter)
     shop = counter_of("counter")
     asked = {"canteen": "c1", "sales": [{"scan": shop.cards[0], "lines": [{"item": "c1-set-a", "quantity": 1}]}]}
     with clock.at(at(FIRST, 11, 30)):
-        told = shop.till.call("POST", "/api/v1/pos/quotes", asked).json["sales"][0]["stamp"]
-        stamp = stamps.read(told, tablet=shop.till.tablet)
+        stated = shop.till.call("POST", "/api/v1/pos/quotes", asked).json["sales"][0]["stamp"]
+        stamp = stamps.read(stated, tablet=shop.till.tablet)
     assert stamp is not None
     assert stamp.cashier == shop.world.cashier
 
@@ -313,13 +313,13 @@ def test_login_ends_at_log_out_and_when_another_logs_in(counter_of: MakeCounter)
         shop.till.log_in(zhao)
     with clock.at(at(FIRST, 14)):
         shop.till.call("DELETE", "/api/v1/pos/sessions")
-    told = {
+    stated = {
         (person, hour): contacts.on_duty(shop.session, shop.till.tablet, person, at(FIRST, hour, 30))
         for person in (wang, zhao)
         for hour in (7, 9, 11, 15)
     }
     shop.session.rollback()
-    assert {key for key, there in told.items() if there} == {(wang, 9), (zhao, 11)}
+    assert {key for key, there in stated.items() if there} == {(wang, 9), (zhao, 11)}
 
 
 def test_login_outlasts_twelve_hours_only_offline(counter_of: MakeCounter) -> None:
@@ -353,7 +353,7 @@ def test_a_void_alone_needs_the_cashiers_own_login(counter_of: MakeCounter) -> N
 # --- when tablets were heard ---
 
 
-def test_a_silence_is_kept_with_what_was_told_before_and_after(counter_of: MakeCounter) -> None:
+def test_a_silence_is_kept_with_the_reports_before_and_after_it(counter_of: MakeCounter) -> None:
     shop = counter_of("counter")
     shop.made = 4
     with clock.at(at(FIRST, 8, 2)):

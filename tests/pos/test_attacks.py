@@ -100,8 +100,8 @@ def test_impossible_record_is_quarantined_and_the_next_is_booked(session: Sessio
         body = world.checkout_body(till, [card])
         sealed = [world.seal(till, spoil(again(body), path, value)) for path, value, _ in SPOILT]
         *results, good = world.bring(till, *sealed, world.seal(till, body))
-    told = {path: (result.outcome, result.reason) for (path, _, _), result in zip(SPOILT, results, strict=True)}
-    assert told == {path: ("quarantined", reason) for path, _, reason in SPOILT}
+    answered = {path: (result.outcome, result.reason) for (path, _, _), result in zip(SPOILT, results, strict=True)}
+    assert answered == {path: ("quarantined", reason) for path, _, reason in SPOILT}
     assert good.outcome == "created"
     assert claimable(session) == 500
 

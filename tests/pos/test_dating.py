@@ -53,8 +53,8 @@ CASES: dict[str, tuple[Evidence, str]] = {
     "longer alone than the canteen may be": (replace(HONEST, days=9), "dated_too_long"),
     "the tablet was heard all the time": (replace(HONEST, silences=()), "dated_in_contact"),
     "before the tablet was alone": (replace(HONEST, stated=LEFT - HOUR), "dated_in_contact"),
-    "an older page that tells nothing": (silence(before=None), "dated_untold"),
-    "told nothing when it came back": (silence(number=None, epoch=None), "dated_untold"),
+    "an older page that reports nothing": (silence(before=None), "dated_unreported"),
+    "reported nothing when it came back": (silence(number=None, epoch=None), "dated_unreported"),
     "started again meanwhile": (replace(HONEST, boot="other"), "dated_restarted"),
     "a monotonic clock that ran backwards": (replace(HONEST, mono_ms=59_000), "dated_restarted"),
     "a monotonic clock further on than the time stated": (replace(HONEST, mono_ms=9 * 3_600_000), "dated_restarted"),
@@ -89,7 +89,7 @@ WORSE: dict[str, Change] = {
     "came later": lambda one: replace(one, arrived=one.arrived + 2 * HOUR),
     "a gap": lambda one: replace(one, chained=one.number),
     "no silence": lambda one: replace(one, silences=()),
-    "told nothing": lambda one: replace(one, silences=tuple(replace(each, before=None) for each in one.silences)),
+    "reported nothing": lambda one: replace(one, silences=tuple(replace(each, before=None) for each in one.silences)),
     "not there at the contact": lambda one: replace(
         one, silences=tuple(replace(each, number=one.number - 1) for each in one.silences)
     ),

@@ -43,7 +43,7 @@ def test_each_flag_has_its_chinese_word(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", sorted(flags.CLAIMS_NOTHING))
-def test_each_reason_to_claim_nothing_is_told_to_the_canteen(code: str) -> None:
+def test_each_reason_to_claim_nothing_is_shown_to_the_canteen(code: str) -> None:
     assert notices.what(code) != notices.OTHER
     assert WORDS[f"excluded.{code}"]
     assert (code in notices.WAITS) == (code in flags.RELEASABLE)

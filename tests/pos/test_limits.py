@@ -278,8 +278,8 @@ def test_a_budget_that_ends_shows_at_the_next_quote(
     session: Session, till: World, end: str, then: tuple[str, ...], quoted: list[int], funds: dict[str, int]
 ) -> None:
     world.a_rulebook(session, book(budget=budget(end), then=then))
-    told = [sell_at(till, world.a_card(session, world.an_elder(session)), NOON)[0] for _ in range(4)]
-    assert told == quoted
+    answered = [sell_at(till, world.a_card(session, world.an_elder(session)), NOON)[0] for _ in range(4)]
+    assert answered == quoted
     session.rollback()
     opened = {fund: fen for (fund, kind), fen in transfers.balances(session, "k1").items() if kind == "open" and fen}
     assert opened == funds

@@ -65,7 +65,7 @@ allowances:
         ("meal", "person", "ever", "享受次数已用完，这一份不再享受。"),
     ],
 )
-def test_a_limit_that_is_used_up_is_told_by_the_time_it_counts(
+def test_a_limit_that_is_used_up_is_named_by_the_time_it_counts(
     app: Flask, session: Session, unit: str, scope: str, window: str, said: str
 ) -> None:
     limit = "limit_fen: 5.00" if unit == "fen" else "limit: 1"

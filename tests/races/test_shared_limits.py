@@ -104,7 +104,7 @@ def test_draws_on_two_budgets_in_either_order_do_not_deadlock(
 ) -> None:
     """Budgets far from their end have shared locks: only the order in which their rows are written prevents a deadlock."""
     world.a_rulebook(session, PURSES)
-    monkeypatch.setattr(database, "RETRIED", set[str]())  # a deadlock would be told, not tried again
+    monkeypatch.setattr(database, "RETRIED", set[str]())  # a deadlock would be raised, not tried again
     cards = [
         [world.a_card(session, world.an_elder(session, classes=classes)) for classes in (["dibao"], [])]
         for _ in range(CROWD)

@@ -48,8 +48,8 @@ def begin(config: Config, tmp_path: Path) -> Iterator[Begin]:
 
     def start(*words: str, text: str = "", **environment: str) -> Program:
         out, errors = (tmp_path / f"program-{next(numbers)}.txt" for _ in range(2))
-        told = {**os.environ, **environment_of(config), **environment}
-        begun.append(Program(warm.start(words, told, out, errors, text=text), out, errors))
+        variables = {**os.environ, **environment_of(config), **environment}
+        begun.append(Program(warm.start(words, variables, out, errors, text=text), out, errors))
         return begun[-1]
 
     yield start

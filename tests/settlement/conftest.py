@@ -30,7 +30,7 @@ RULES = world.GUARDED.replace(
 
 
 def at(day: date, hour: int = 11, minute: int = 30) -> datetime:
-    """An instant of `day` in Shanghai; lunch unless told."""
+    """An instant of `day` in Shanghai; lunch unless given."""
     return clock.instant(day, hour * 60 + minute)
 
 
@@ -86,7 +86,7 @@ class Town:
             return world.bring(self.till, world.seal(self.till, body, kind="void"))[0]
 
     def close(self, month: str, *, on: date | None = None) -> period_close.Closed:
-        """Close a month on the fourth of the next, unless told."""
+        """Close a month on the fourth of the next, unless given."""
         span = clock.Span.month(date.fromisoformat(f"{month}-01"))
         when = on or date.fromordinal(span.last.toordinal() + 4)
         with clock.at(at(when, 6, 0)):

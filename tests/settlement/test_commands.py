@@ -91,7 +91,7 @@ def test_a_close_without_a_month_takes_all_due_oldest_first(run: Run, staff: Tow
     assert said(run("period", "close", "--json")) == []
 
 
-def test_a_close_that_fails_is_told_and_run_again_mends_it(run: Run, staff: Town, monkeypatch: pytest.MonkeyPatch):
+def test_a_close_that_fails_is_reported_and_run_again_mends_it(run: Run, staff: Town, monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as broken:
         broken.setattr(close.checks, "of_chain", _overflow)
         result = run("period", "close", "k1")

@@ -149,7 +149,7 @@ def test_an_empty_period_has_its_file_too(town: Town, tmp_path: Path):
     assert ["应付", "0.0"] in [[str(row[0]), str(row[6])] for row in found["结算汇总"]]
 
 
-def test_the_whole_account_is_told_only_to_those_who_pay(month: Town, tmp_path: Path):
+def test_the_whole_account_is_shown_only_to_those_who_pay(month: Town, tmp_path: Path):
     with transaction() as session:
         (payee,) = session.execute(select(Payee)).scalars()
         payee.account_cipher = keys.keyring().identity.seal(b"622202000000110001", f"payee.account {payee.id}")

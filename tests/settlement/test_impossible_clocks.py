@@ -1,4 +1,4 @@
-"""A record whose clock tells no possible time is kept in quarantine and stops no page, no close and no later period."""
+"""A record whose clock shows no possible time is kept in quarantine and stops no page, no close and no later period."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def test_a_database_stuck_on_a_record_recovers_at_the_next_tick(
     assert (town.claim("2026-01").fen, town.claim("2026-02").fen) == (500, 500)
 
 
-def test_a_closed_period_without_a_claim_is_told_at_the_desk(app: Flask, town: Town, monkeypatch: pytest.MonkeyPatch):
+def test_a_closed_period_without_a_claim_is_named_at_the_desk(app: Flask, town: Town, monkeypatch: pytest.MonkeyPatch):
     a_person("manager", ("manager", "canteen", "c1"))
     a_person("elsewhere", ("finance", "area", world.OTHER_DISTRICT))
     with monkeypatch.context() as broken:

@@ -119,7 +119,7 @@ def test_without_its_trigger_a_new_name_would_be_lost(town: Town, owner: Any, se
     assert names.of(session, "canteen", ["c1"]).at("c1") == "康乐食堂"
 
 
-def test_names_are_told_as_of_any_event(town: Town, session: Session) -> None:
+def test_names_are_shown_as_of_any_event(town: Town, session: Session) -> None:
     first = world.event(session)
     with transaction():
         session.get_one(Canteen, "c1").name = "二号"
@@ -147,7 +147,7 @@ def test_pages_of_a_closed_month_show_old_and_present_names(app: Flask, town: To
     town.session.rollback()
     pages = (*(number + one for one in PAGES), "/desk/claims", f"/desk/meals/{sale}")
 
-    with clock.at(at(date(2026, 2, 21))):  # no other period is over: those are told by their present names
+    with clock.at(at(date(2026, 2, 21))):  # no other period is over: those show their present names
         desk.log_in("maker")
         shown = {page: desk.get(page).text for page in pages}
         paid = desk.get("/desk/payouts").text

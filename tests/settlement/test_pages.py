@@ -257,7 +257,7 @@ def test_a_canteen_never_reads_of_a_death_behind_an_earlier_meal(desk, month: To
     assert "身故" not in desk("manager").get(f"/desk/meals/{sale}").text
 
 
-def test_a_canteen_s_own_people_are_not_told_of_deaths(desk, month: Town):  # noqa: ANN001
+def test_a_canteen_s_own_people_do_not_see_deaths(desk, month: Town):  # noqa: ANN001
     for page in (CLAIM, f"{CLAIM}/findings", f"/desk/meals/{month.sales[1]}"):  # type: ignore[attr-defined]
         assert "身故" not in desk("manager").get(page).text
         assert "身故" in desk("street").get(page).text

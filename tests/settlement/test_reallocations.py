@@ -446,7 +446,7 @@ def test_what_was_sold_at_full_price_has_nothing_to_be_given(town: Town):
 ALTERED = {
     "given": "UPDATE transfer SET fen = fen - 1 WHERE id = (SELECT max(id) FROM transfer WHERE reason = 'reallocated')",
     "taken": "UPDATE transfer SET fen = fen - 1 WHERE id = (SELECT min(id) FROM transfer WHERE reason = 'reallocated')",
-    "told": "UPDATE benefit_reallocation SET fen = fen + 1",
+    "booked": "UPDATE benefit_reallocation SET fen = fen + 1",
     "not given up": "DELETE FROM use_change WHERE amount < 0",
     "not added": "DELETE FROM use_change WHERE amount > 0",
     "slot": "UPDATE slot SET sale_id = (SELECT from_sale_id FROM benefit_reallocation)",
@@ -481,7 +481,7 @@ with create_app().app_context():
 
 
 @pytest.mark.parametrize("free", [True, False])
-def test_of_reviewers_at_once_one_gives_and_the_others_are_told(town: Town, begin: Begin, free: bool):
+def test_of_reviewers_at_once_one_gives_the_others_are_refused(town: Town, begin: Begin, free: bool):
     first, second = two(town)
     if free:
         town.void(str(first), at(JAN5, 14))

@@ -192,7 +192,7 @@ def test_a_clock_more_than_five_minutes_off_is_named(skew_ms: int, expected: lis
     assert codes(checks.of_clocks([sold(skew_ms=skew_ms)])) == expected
 
 
-def test_a_tablet_that_told_another_day_is_named():
+def test_a_tablet_that_stated_another_day_is_named():
     assert codes(checks.of_clocks([sold(tablet_day=date(2026, 10, 15))])) == ["clock"]
 
 

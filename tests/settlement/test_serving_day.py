@@ -100,7 +100,7 @@ def test_a_long_day_goes_on_on_the_next_page(day: Town, monkeypatch: pytest.Monk
     assert len({one.meal.id for one in (*first.meals, *rest.meals)}) == 4
 
 
-def test_a_late_or_repeated_record_is_told_what_it_lost(town: Town) -> None:
+def test_a_late_or_repeated_record_is_answered_what_it_lost(town: Town) -> None:
     first, second = (town.sealed(JAN5, town.cards[0], minute=minute) for minute in (30, 31))
     town.bring(at(JAN5, 11, 32), first)
     results = [town.bring(when, second)[0] for when in (at(date(2026, 1, 6), 9), at(date(2026, 1, 7), 9))]

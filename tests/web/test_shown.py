@@ -1,4 +1,4 @@
-"""How values are written for people, how lists are cut into pages, what health and metrics tell."""
+"""How values are written for people, how lists are cut into pages, what health and metrics report."""
 
 from __future__ import annotations
 

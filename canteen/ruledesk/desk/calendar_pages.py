@@ -34,7 +34,7 @@ def _calendar_lacks() -> Iterator[nav.Notice]:
         yield nav.Notice("bad" if asking else "warn", text, "ruledesk.calendar", "录入节假日")
 
 
-nav.tell("calendar", _calendar_lacks)
+nav.add_notices("calendar", _calendar_lacks)
 
 
 @bp.get("/desk/calendar")

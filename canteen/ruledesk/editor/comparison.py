@@ -107,20 +107,22 @@ def _changed(where: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iter
             yield Difference(where, name, old.get(name, ""), new.get(name, ""))
 
 
-def _listed(kind: str, word: str, shape: Shape, old: Doc, new: Doc, tell: Callable[[Any], str]) -> Iterator[Difference]:
+def _listed(
+    kind: str, word: str, shape: Shape, old: Doc, new: Doc, in_words: Callable[[Any], str]
+) -> Iterator[Difference]:
     """Compare funds, limits and sets by id."""
     was, now = ({one["id"]: one for one in each.get(kind, ())} for each in (old, new))
     for name in [*was, *(name for name in now if name not in was)]:
         one, other = was.get(name), now.get(name)
-        before, after = (_called(each, tell) if each else "" for each in (one, other))
+        before, after = (_called(each, in_words) if each else "" for each in (one, other))
         if before != after:
             yield Difference(f"{word} {name}", word, before, after)
         elif one and other:
             yield from _as_written(f"{word} {name}", shape, one, other)
 
 
-def _called(one: Doc, tell: Callable[[Any], str]) -> str:
-    return f"{one['name']}（{tell(one)}）" if "name" in one else tell(one)
+def _called(one: Doc, in_words: Callable[[Any], str]) -> str:
+    return f"{one['name']}（{in_words(one)}）" if "name" in one else in_words(one)
 
 
 def _goods(one: Doc) -> str:

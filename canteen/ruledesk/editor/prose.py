@@ -18,7 +18,7 @@ Names = Mapping[str, str]
 """Names of areas and canteens by code; a code without one is shown as it is."""
 
 Tell: TypeAlias = Callable[[Any], str]
-TellWith: TypeAlias = Callable[[Any, Names], str]
+SayWith: TypeAlias = Callable[[Any, Names], str]
 
 PICKS = {"best": "就高不就低", "sum": "叠加享受", "first": "按顺序取第一项", "chain": "逐项折上折"}
 PAYERS = {"subsidy": "补贴资金", "concession": "餐厅让利", "donation": "捐助"}
@@ -362,8 +362,8 @@ def _word(word: str, value: Any, names: Names) -> str:
         return joined if word == "all" else f"（{joined}）"
     if word == "not":
         return f"不是（{condition(value, names)}）"
-    tell = _WORDS.get(word)
-    return tell(value, names) if tell else f"{word}：{value}"
+    say = _WORDS.get(word)
+    return say(value, names) if say else f"{word}：{value}"
 
 
 def age(span: Mapping[str, Any]) -> str:
@@ -378,12 +378,12 @@ def _range(span: Mapping[str, Any]) -> str:
     return low + (f" {span['below']} 以下（不含）" if "below" in span else "")
 
 
-def _listed(words: Mapping[str, str], before: str = "", after: str = "") -> TellWith:
-    def tell(value: list[Any], names: Names) -> str:
+def _listed(words: Mapping[str, str], before: str = "", after: str = "") -> SayWith:
+    def say(value: list[Any], names: Names) -> str:
         labels = sorted(words.get(str(one)) or names.get(str(one), str(one)) for one in value)
         return before + "、".join(labels) + after
 
-    return tell
+    return say
 
 
 def _bill(value: Mapping[str, Any], _names: Names) -> str:
@@ -413,7 +413,7 @@ def _ordered(value: Mapping[str, Any], _names: Names) -> str:
     return f"{when}{value['time'] // 60:02d}:{value['time'] % 60:02d} 前预订"
 
 
-_WORDS: Mapping[str, TellWith] = {
+_WORDS: Mapping[str, SayWith] = {
     "age": lambda value, _names: age(value),
     "hukou": _listed({}, "户籍在"),
     "lives": _listed({}, "居住在"),

@@ -163,7 +163,7 @@ def by_ids(
 ) -> list[MealRow]:
     """Read these meals, by day and id: as of now, or as a close saw them.
 
-    named    the event that all names are as of: pages of a closed period tell what became of a meal since, under the
+    named    the event that all names are as of: pages of a closed period show what became of a meal since, under the
              names of its close; None is `upto`'s, or the present where there is none
     insider  whether the reader may read of deaths (ruling 12)
     """

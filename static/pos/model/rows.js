@@ -11,9 +11,9 @@ import { lacks } from './ahead.js'
  *   waiting      not yet acknowledged by the server: it stays, whatever happens
  *   settled      the server has it booked
  *   quarantined  the server has it stored, and a person must look at it
- * @typedef {{tablet: string, epoch: number, number: number, state: State, envelope: Envelope, told?: RecordSummary,
+ * @typedef {{tablet: string, epoch: number, number: number, state: State, envelope: Envelope, summary?: RecordSummary,
  *   made: number, tries: number, settled: number | null, reason: string, message: string, notices?: Notice[]}} Kept
- *   told     what the screen needs of the record once its body is encrypted
+ *   summary  what the screen needs of the record once its body is encrypted
  *   notices  what the server said of its sales
  * @typedef {Kept & {titles: string[]}} Row
  *   titles  who it was for, as the screen said it: kept for the day at most, and not in the row
@@ -103,12 +103,12 @@ function shown(row, voided) {
 }
 
 /**
- * Return what the screen needs of a record: stored beside it (`told`) before its body is encrypted, else read from it.
- * @param {{told?: RecordSummary, envelope: {kind: string, body: string}}} row
+ * Return what the screen needs of a record: stored beside it (`summary`) before its body is encrypted, else read from it.
+ * @param {{summary?: RecordSummary, envelope: {kind: string, body: string}}} row
  * @returns {RecordSummary}
  */
-export function summaryOf({ told, envelope }) {
-  if (told) return told
+export function summaryOf({ summary, envelope }) {
+  if (summary) return summary
   const { sales = [], payment, cashier = '', sale = '' } = JSON.parse(envelope.body)
   const tender = payment?.tenders[0]
   return {

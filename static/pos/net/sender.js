@@ -90,7 +90,7 @@ export class Sender extends EventTarget {
       else if (rows.length === 1) await mark(this.store, rows[0], error.message)
       else for (const row of rows) await this.#send([row])
     }
-    this.#tell()
+    this.#notify()
   }
 
   /** @param {Row[]} rows */
@@ -113,7 +113,7 @@ export class Sender extends EventTarget {
     this.dispatchEvent(new CustomEvent('failed', { detail: error }))
   }
 
-  #tell() {
+  #notify() {
     this.#channel.postMessage('outbox')
     this.dispatchEvent(new Event('changed'))
   }

@@ -43,9 +43,9 @@ export async function append(store, kind, content, moment, note) {
     const { head, to } = await chainHead(store)
     const clear = await seal(head, moment, kind, content)
     const { tablet, epoch, number } = clear
-    const [envelope, told] = [to ? await encrypted(clear, to) : clear, summaryOf({ envelope: clear })]
+    const [envelope, summary] = [to ? await encrypted(clear, to) : clear, summaryOf({ envelope: clear })]
     /** @type {Kept} */
-    const row = { tablet, epoch, number, state: 'waiting', envelope, told, tries: 0, settled: null, reason: '', message: '', made: note.made }
+    const row = { tablet, epoch, number, state: 'waiting', envelope, summary, tries: 0, settled: null, reason: '', message: '', made: note.made }
     if (await placed(store, head, row, note.titles)) return readBack(store, row)
   }
 }
@@ -337,12 +337,12 @@ const inClear = (row) => row.envelope.cipher === 'none' || 'titles' in row
  */
 async function encryptOne(store, row, to) {
   const envelope = row.envelope.cipher === 'none' ? await encrypted(row.envelope, to) : row.envelope
-  const told = summaryOf(row)
+  const summary = summaryOf(row)
   await store.run('readwrite', async (_, outbox) => {
     const stored = await asked(outbox.get(keyOf(row)))
     if (!stored) return
     delete stored.titles
-    outbox.put({ ...stored, told, envelope })
+    outbox.put({ ...stored, summary, envelope })
   })
 }
 
