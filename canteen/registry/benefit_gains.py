@@ -1,4 +1,4 @@
-"""Which new facts may raise what somebody is given, now or on past days. Pure: facts in, facts out.
+"""Which new facts may raise what somebody is given, now or on past days. Facts in, facts out; reads no database.
 
 A fact that may raise one is asked for and confirmed by a second person; one that only ends or lowers is valid at once.
 """

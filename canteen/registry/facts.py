@@ -1,4 +1,4 @@
-"""The state that dated facts give on a day, as known at an event. Pure: facts in, facts out.
+"""The state that dated facts give on a day, as known at an event. Facts in, facts out; reads no database.
 
 A fact counts when it was recorded up to `known_at` and no fact that itself counts retracts it. It is valid on the days
 from `from_day` to `to_day`, both included. Of a single-valued kind the one with the latest `from_day` counts, then

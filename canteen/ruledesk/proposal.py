@@ -1,6 +1,6 @@
 """The layers that would be in force if a rulebook were published: the present ones, with one replaced.
 
-Publications are read once, then all is pure: publications are few, meals are many.
+Publications are read once, and nothing after them: publications are few, meals are many.
 """
 
 from __future__ import annotations
