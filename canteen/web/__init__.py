@@ -1,1 +1,1 @@
-"""The shared web layer: doors, errors, security headers, filters, paging, days of forms, health."""
+"""The shared web layer: doors, errors, security headers, filters, days of forms, health."""

@@ -98,6 +98,9 @@ def test_a_long_day_goes_on_on_the_next_page(day: Town, monkeypatch: pytest.Monk
     rest = canteen_day.on("c1", JAN5, {"k1"}, after=first.after)
     assert (len(first.meals), len(rest.meals), rest.after) == (3, 1, None)
     assert len({one.meal.id for one in (*first.meals, *rest.meals)}) == 4
+    assert [canteen_day.on("c1", JAN5, {"k1"}, after=other).meals for other in ("nonsense", "1~2", "")] == [
+        first.meals
+    ] * 3
 
 
 def test_a_late_or_repeated_record_is_answered_what_it_lost(town: Town) -> None:

@@ -8,16 +8,11 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from canteen.app import create_app
-from canteen.db import db, transaction
-from canteen.places import Operator
-from canteen.web import filters, paging
+from canteen.web import filters
 from tests.auth.house import CITY, Browser, a_person, build_city
 from tests.rigs.applications import config_for
-from tests.rigs.states import state
 
 # --- filters ---
 
@@ -48,50 +43,6 @@ def test_a_label_goes_by_kind_then_code_then_the_code_itself() -> None:
     assert filters.label("dinner", "soup") == "晚餐"
     assert filters.label("nobody named this") == "nobody named this"
     assert filters.label(None) == ""
-
-
-# --- pages ---
-
-
-@state
-def operators(session: Session) -> list[str]:
-    names = [f"operator {n:02d}" for n in range(7)]
-    with transaction() as writing:
-        writing.add_all(Operator(id=str(n), name=name, credit_code=None) for n, name in enumerate(names))
-    return names
-
-
-def test_pages_together_contain_every_row_once(operators: list[str]) -> None:
-    found, after = list[str](), None
-    for _ in range(10):
-        page = paging.page(
-            db.session(),
-            select(Operator),
-            [Operator.name, Operator.id],
-            lambda row: (row.name, row.id),
-            after=after,
-            size=3,
-        )
-        found += [row.name for row in page.rows]
-        if (after := page.after) is None:
-            break
-
-    assert found == operators
-
-
-@pytest.mark.parametrize("after", ["nonsense", "a~b~c", "", None])
-def test_a_key_that_cannot_be_read_starts_anew(operators: list[str], after: str | None) -> None:
-    page = paging.page(
-        db.session(),
-        select(Operator),
-        [Operator.name, Operator.id],
-        lambda row: (row.name, row.id),
-        after=after,
-        read=[str, str],
-        size=2,
-    )
-
-    assert [row.name for row in page.rows] == operators[:2]
 
 
 # --- health, metrics, the description of the API ---

@@ -19,7 +19,6 @@ from canteen.pos.models import Sale, Share, Tender, Void
 from canteen.settlement.desk import meal_queries
 from canteen.settlement.desk.meal_queries import MealRow
 from canteen.web.numbers import whole
-from canteen.web.paging import page
 
 SIZE = 50  # meals on a page
 
@@ -80,26 +79,24 @@ def canteens(session: Session, contracts: Collection[str]) -> list[tuple[str, st
 
 
 def on(canteen: str, day: date, contracts: Collection[str], *, after: str | None) -> ServingDay:
-    """Read what was sold at a canteen on a service day under the given contracts; its meals a page at a time."""
+    """Read what was sold at a canteen on a service day under the given contracts; its meals a page at a time.
+
+    after   what the page before answered; anything else starts anew
+    """
     here = and_(Sale.canteen_id == canteen, Sale.service_day == day, Sale.contract_id.in_(contracts))
     with reader() as session:
-        found = page(
-            session,
-            select(Sale).where(here),
-            [Sale.__table__.c.arrival],
-            lambda sale: [sale.arrival],
-            after=after,
-            read=[whole],
-            size=SIZE,
-        )
+        query = select(Sale).where(here, Sale.arrival > whole(after or "")).order_by(Sale.arrival).limit(SIZE + 1)
+        found = session.execute(query).scalars().all()
         totals, taken = _totals(session, here), _taken(session, here)
         voids = session.execute(select(func.count()).select_from(Void).join(Sale, Sale.id == Void.sale_id).where(here))
         gone, left = voids.scalar_one(), _left_excluded(session, here)
-    ids = dict.fromkeys([*left, *(sale.id for sale in found.rows)])
+    sales = found[:SIZE]
+    ids = dict.fromkeys([*left, *(sale.id for sale in sales)])
     meals = {meal.id: meal for meal in meal_queries.by_ids(list(ids), insider=False)}
     excluded = [Excluded(meals[sale], *about) for sale, about in left.items() if not meals[sale].voided]
-    served = [Served(meals[sale.id], sale.estimated_at) for sale in found.rows]
-    return ServingDay(totals, gone, taken, excluded, served, found.after)
+    served = [Served(meals[sale.id], sale.estimated_at) for sale in sales]
+    more = str(sales[-1].arrival) if len(found) > SIZE else None
+    return ServingDay(totals, gone, taken, excluded, served, more)
 
 
 def _totals(session: Session, here: ColumnElement[bool]) -> list[Total]:
