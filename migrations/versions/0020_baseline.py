@@ -3,7 +3,7 @@
 Keys carry service month and district from the start, so that monthly partitions and one database per
 district stay a migration (decision 0008).
 
-Revision: 0001
+Revision: 0020, beyond the migrations of development: a database at one of those is not taken for this
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from migrations.baseline import (
     settlement,
 )
 
-revision = "0001"
+revision = "0020"
 down_revision = None
 branch_labels = None
 depends_on = None
