@@ -28,16 +28,16 @@ run: ## make what is missing and serve on http://127.0.0.1:8000 (PORT changes it
 	@tools/setup
 	@tools/run $(PORT)
 
-test: ## every test, both databases, the browser (T=tests/... one file or folder, FULL=1 full figures, COVERAGE= no figure)
+test: ## every test, both databases, the browser (T=tests/... one file or folder, tests/js too, FULL=1 full figures, COVERAGE= no figure)
 	@tools/setup dev
 	@tools/system
 ifeq ($(T),)
 	@echo "==> Tests of Python, of both databases and of the pages"
 	@$(PYTEST) $(if $(COVERAGE),-p tests.rigs.line_coverage) $(ARGS)
 	@echo "==> Tests of JavaScript"
-	@tools/node --test "tests/js/**/*.test.js"
-else ifeq ($(suffix $(T)),.js)
-	@tools/node --test "$(T)"
+	@tools/javascript_tests tests/js
+else ifneq ($(filter %.js tests/js tests/js/,$(T)),)
+	@tools/javascript_tests $(T)
 else
 	@$(PYTEST) $(T) $(ARGS)
 endif
