@@ -88,6 +88,12 @@ def test_every_test_is_named_in_sixty_characters():
         for name in re.findall(r"^\s*(?:async )?def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
         if len(name) > LONGEST
     ]
+    long += [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in tracked(".test.js")
+        for _, name in re.findall(r"""\btest\(\s*(['"`])(.*?)\1""", path.read_text(encoding="utf-8"))
+        if len(name) > LONGEST
+    ]
     assert not long
 
 

@@ -42,7 +42,7 @@ test('any change asks for a new price', () => {
   assert.equal(due(remove(paid, 'sale-1')), null)
 })
 
-test('the scan is asked once, afterwards the credential it was known by', () => {
+test('a scan is asked once, afterwards its credential', () => {
   const first = add(EMPTY, li())
   const asked = (basket) => [question(basket, 'c1').sales[0].scan, question(basket, 'c1').sales[0].credential]
   assert.deepEqual(asked(first), ['1'.repeat(26), null])
@@ -57,7 +57,7 @@ test('an amount from another till goes without lines', () => {
   assert.equal('lines' in sale, false)
 })
 
-test('an elder who is only looked up, with no amount yet, cannot be sold to', () => {
+test('an elder looked up, with no amount yet, cannot be sold to', () => {
   const person = customer('sale-1', { scan: '1', how: 'camera', amount: 0 })
   const found = { ...quoted({ dueFen: 0 }), lines: [], amount: 0 }
   assert.equal(due(priced(add(EMPTY, person), answer(found), 5)), null)

@@ -15,7 +15,7 @@ function type(keys, every) {
 
 const code = [...'12345678901234567890123456']
 
-test('a scanner that ends with Enter gives its code, and Enter reaches no button', () => {
+test("a scanner's Enter gives its code and reaches no button", () => {
   const last = type([...code, 'Enter'], 8).at(-1)
   assert.equal(last.scan, code.join(''))
   assert.equal(last.swallow, true)
@@ -26,7 +26,7 @@ test('a scanner may end with Tab, or with silence', () => {
   assert.equal(rest(type(code, 8).at(-1).burst), code.join(''))
 })
 
-test('keys are swallowed from the fourth on, when what was typed is taken back once', () => {
+test('keys are swallowed from the fourth on, those before removed', () => {
   const steps = type(code, 10)
   assert.deepEqual(steps.slice(0, 5).map(({ swallow }) => swallow), [false, false, false, true, true])
   assert.equal(steps.filter(({ undo }) => undo).length, 1)
@@ -44,7 +44,7 @@ test('a scanner that waits before its Enter still gives its code', () => {
   assert.equal(step.scan, code.join(''))
 })
 
-test('an Enter just after the code reaches no button, a later one does', () => {
+test('an Enter just after the code reaches no button, a later does', () => {
   const { burst } = type([...code, 'Enter'], 8).at(-1)
   const again = press(burst, 'Enter', burst.last + 20)
   assert.deepEqual([again.swallow, again.scan], [true, null])
@@ -63,7 +63,7 @@ test('a few fast keys are no code', () => {
   assert.equal(type([...'1234', 'Enter'], 5).at(-1).scan, null)
 })
 
-test('shift and the other keys without a character do not break a burst', () => {
+test('shift and other keys without a character break no burst', () => {
   const keys = code.flatMap((key) => ['Shift', key])
   assert.equal(rest(type(keys, 5).at(-1).burst), code.join(''))
 })

@@ -16,7 +16,7 @@ const BODY = {
   cashier: 'p1',
 }
 
-test('an encrypted record keeps its hash and place, and shows nothing of its body', async () => {
+test('an encrypted record keeps hash and place and hides its body', async () => {
   const clear = await seal(NEW, MOMENT, 'checkout', BODY)
   const record = await encrypted(clear, TO)
   assert.deepEqual({ ...record, cipher: 'none', key: null, body: clear.body }, clear)

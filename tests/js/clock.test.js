@@ -5,7 +5,7 @@ import { day, hour, measure, offset, stamp } from '../../static/pos/model/clock.
 
 const NOON = Date.parse('2026-11-22T12:00:00+08:00')
 
-test('times are written in Asia/Shanghai wherever the tablet thinks it is', () => {
+test('times are in Asia/Shanghai wherever the tablet thinks it is', () => {
   assert.equal(stamp(Date.parse('2026-11-22T03:40:03.123Z')), '2026-11-22T11:40:03.123+08:00')
   assert.equal(day(Date.parse('2026-11-22T16:00:00Z')), '2026-11-23')
   assert.equal(hour(Date.parse('2026-11-22T15:59:59.999Z')), '23:59')
@@ -25,13 +25,13 @@ test('the server time is taken for the middle of the exchange', () => {
   assert.equal(offset(measured, NOON + 200, 400), 0)
 })
 
-test('a clock set back after the measure does not bring back yesterday', () => {
+test('a clock set back after the measure brings back no yesterday', () => {
   const measured = measure(stamp(NOON), 0, 0, NOON)
   const back = NOON - 86_400_000
   assert.equal(back + offset(measured, back, 60_000), NOON + 60_000)
 })
 
-test('a tablet whose monotonic clock stopped in sleep trusts its own clock again', () => {
+test('after a sleep of the monotonic clock the own clock counts', () => {
   const measured = measure(stamp(NOON), 0, 0, NOON)
   assert.equal(offset(measured, NOON + 3_600_000, 1000), 0)
 })

@@ -17,7 +17,7 @@ test('a keypad text is read to the fen, without floats', () => {
   for (let fen = 0; fen < 100_000; fen += 7) assert.equal(read(show(fen)), fen)
 })
 
-test('a keypad takes no third decimal, no second point, no fifth digit', () => {
+test('a keypad takes no third decimal, second point or fifth digit', () => {
   const typed = (keys) => [...keys].reduce(press, '')
   assert.equal(typed('12.345'), '12.34')
   assert.equal(typed('1..5'), '1.5')
@@ -28,7 +28,7 @@ test('a keypad takes no third decimal, no second point, no fifth digit', () => {
   assert.equal(press('12.5', 'clear'), '')
 })
 
-test('the exact sum is offered first, then the round sums people hand over', () => {
+test('the exact sum is offered first, then sums people hand over', () => {
   assert.deepEqual(suggest(700), [700, 1000, 2000, 5000])
   assert.deepEqual(suggest(1250), [1250, 1300, 1500, 2000])
   assert.deepEqual(suggest(2000), [2000, 5000, 10000])
@@ -36,7 +36,7 @@ test('the exact sum is offered first, then the round sums people hand over', () 
   assert.deepEqual(suggest(0), [])
 })
 
-test('every suggestion covers what is due, and none is offered twice', () => {
+test('every suggestion covers what is due, none is offered twice', () => {
   for (let due = 1; due < 12_000; due += 13) {
     const sums = suggest(due)
     assert.equal(sums[0], due)

@@ -32,7 +32,7 @@ function byFund(shares) {
 
 test('there are cases', () => assert.ok(cases.length > 50))
 
-test('a document has one text: sorted keys, no spaces, short escapes', () => {
+test("a document's text has sorted keys, no spaces, short escapes", () => {
   assert.equal(canonical({ b: [1, -0, null, true], a: '\n"\\\u0001é\u2028', 10: 1, 9: 2 }),
     '{"10":1,"9":2,"a":"\\n\\"\\\\\\u0001é\u2028","b":[1,0,null,true]}')
 })

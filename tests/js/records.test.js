@@ -13,7 +13,7 @@ const MOMENT = { at: '2026-11-22T11:40:03.123+08:00', mono: 12345, boot: 'boot-1
 
 const lost = (epoch, first, last) => ({ epoch, first, last })
 
-test('a chain that would give lost numbers again counts anew in the next epoch', () => {
+test('a chain that would reuse lost numbers begins the next epoch', () => {
   const chain = { tablet: 't1', epoch: 2, number: 36, hash: 'abc' }
   const anew = (epoch) => ({ tablet: 't1', epoch, number: 0, hash: FIRST })
   assert.deepEqual(beyondLost(chain, [lost(2, 37, 38)]), anew(3))
@@ -21,14 +21,14 @@ test('a chain that would give lost numbers again counts anew in the next epoch',
   assert.deepEqual(beyondLost(chain, [lost(4, 1, 5), lost(2, 50, 50)]), anew(5), 'beyond every epoch that was used')
 })
 
-test('a loss behind the chain, or in another epoch, leaves the chain as it is', () => {
+test('a loss behind the chain or in another epoch changes nothing', () => {
   const chain = { tablet: 't1', epoch: 2, number: 36, hash: 'abc' }
   for (const runs of [[], [lost(2, 4, 6)], [lost(2, 36, 36)], [lost(1, 37, 90)], [lost(3, 1, 9)]]) {
     assert.equal(beyondLost(chain, runs), chain)
   }
 })
 
-test('records are numbered without gaps, each naming the hash of the one before', async () => {
+test('records are numbered without gaps, each with the hash before', async () => {
   const first = await seal(NEW, MOMENT, 'checkout', { a: 1 })
   const second = await seal({ ...first }, MOMENT, 'void', { b: 2 })
   assert.deepEqual([first.number, second.number], [1, 2])
@@ -50,7 +50,7 @@ test('the server gives the same hash to the same record', async () => {
   for (const record of cases) assert.equal(await hashOf(record), record.hash)
 })
 
-test('a row is shown in words, and an answer only others can mend names whom to ask', () => {
+test('an answer that only others can mend names whom to ask', () => {
   const row = { state: 'waiting', tries: 0, message: '' }
   assert.equal(stateWords(row), '待上传')
   assert.equal(stateWords({ ...row, state: 'settled' }), '已上传')
@@ -63,7 +63,7 @@ test('a few are named, of many the first', () => {
   assert.deepEqual([['甲'], ['甲', '乙', '丙'], ['甲', '乙', '丙', '丁']].map(names), ['甲', '甲、乙、丙', '甲等 4 人'])
 })
 
-test('a voided sale is shown as such beside the one it was bought with', () => {
+test('a voided sale is shown as such beside its companion', () => {
   const sold = rowOf(1, 'checkout', {
     sales: [{ id: 's1', quote: { due: 700 } }, { id: 's2', quote: { due: 500 } }],
     payment: { due: 1200, tenders: [{ kind: 'cash', change: 800 }] },
@@ -75,7 +75,7 @@ test('a voided sale is shown as such beside the one it was bought with', () => {
   assert.deepEqual([shown.due, shown.kind, shown.change, shown.cashier], [1200, 'cash', 800, 'p1'])
 })
 
-test('an own sale is taken back alone within ten minutes and not after', () => {
+test('an own sale is voided alone within ten minutes and not after', () => {
   const sale = { cashier: 'p1', made: 1_000_000 }
   assert.equal(mayAlone(sale, 'p1', 1_000_000 + 600_000), true)
   assert.equal(mayAlone(sale, 'p1', 1_000_000 + 600_001), false)
@@ -83,14 +83,14 @@ test('an own sale is taken back alone within ten minutes and not after', () => {
   assert.equal(mayAlone(sale, 'p1', 999_999), false, 'a clock set back wins nothing')
 })
 
-test('a void gives back what was due, and nothing where nothing was', () => {
+test('a void gives back what was due, nothing where nothing was', () => {
   const what = { id: 'v1', sale: 's1', cashier: 'p1', reason: '点错餐', fen: 700, kind: 'cash' }
   assert.deepEqual(voidBody(what).refund, { kind: 'cash', fen: 700 })
   assert.deepEqual(voidBody({ ...what, fen: 0 }).refund, { kind: 'free', fen: 0 })
   assert.deepEqual([voidBody(what).approved_by, voidBody(what).approval], [null, null])
 })
 
-test('the period is the window that contains the minute, else the nearest', () => {
+test('the period is the window around the minute, else the nearest', () => {
   const windows = [
     { period: 'lunch', starts: 660, ends: 780, grace: 15 },
     { period: 'dinner', starts: 1020, ends: 1110, grace: 15 },
@@ -101,7 +101,7 @@ test('the period is the window that contains the minute, else the nearest', () =
   assert.equal(minuteOfDay(Date.parse('2026-11-22T16:00:00Z')), 0)
 })
 
-test('only the meals of the period are offered, in the order of the menu', () => {
+test("only meals of the period are offered, in the menu's order", () => {
   const menu = [{ id: 'b', period: 'lunch' }, { id: 'c', period: 'dinner' }, { id: 'a', period: 'lunch' }]
   assert.deepEqual(menuOf(menu, 'lunch').map(({ id }) => id), ['b', 'a'])
   assert.deepEqual(menuOf(menu, 'breakfast'), menu, 'a meal that was eaten can be sold though no menu foresaw it')

@@ -29,7 +29,7 @@ test('the printed number is read, with the blanks people type', () => {
   assert.deepEqual(read('1234-5678\n'), { kind: 'number', digits: '12345678' })
 })
 
-test('full-width digits and what input methods leave between them are folded', () => {
+test('full-width digits and what lies between them are folded', () => {
   const wide = [...card].map((digit) => String.fromCodePoint(digit.codePointAt(0) + 0xfee0)).join('')
   assert.deepEqual(read(wide), { kind: 'card', digits: card })
   const noisy = `\ufeff${[...card].join("'")}\u200b\u3000\r`
