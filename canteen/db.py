@@ -1,6 +1,7 @@
 """The database: column types that mean the same on SQLite and PostgreSQL, and transaction().
 
-Lock order inside a transaction, always: period gate, persons by id, amounts by key, event.
+Lock order inside a transaction, always: period gates, persons by id, the claim's row, households and budgets by key, event.
+A guest's sale is locked like a household, but before a claim's row (`docs/architecture.md`, "Order of locks").
 Writers on SQLite take the lock at BEGIN IMMEDIATE; PostgreSQL runs READ COMMITTED with row locks.
 """
 

@@ -1,4 +1,4 @@
-"""SQL for the balance of accounts of one kind: the only place that decides the sign of a transfer.
+"""SQL for the balance of accounts of one kind, and the sign of a transfer in it; the audit decides it a second time.
 
 By kind, over any contracts: join both ends with `with_ends`, then sum `net(kind)` or select `signed(kind)`.
 By account, where one contract's few accounts are known: `signed_at` and `touching` need no join.
