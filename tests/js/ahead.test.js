@@ -18,7 +18,7 @@ test('what waits or a former tablet numbered is not acknowledged', () => {
   assert.deepEqual(raised(NONE, [row(1, 9, 'waiting'), { ...row(1, 9), tablet: 't0' }]), NONE)
 })
 
-test('a contact reports incarnation and numbers, newest epoch first', () => {
+test('a contact reports incarnation and numbers, newest first', () => {
   assert.equal(claim('abc', NONE), 'incarnation=abc&acknowledged=')
   assert.equal(claim('a&b', { tablet: 't1', epochs: { 1: 38, 2: 8, 10: 1 } }), 'incarnation=a%26b&acknowledged=10/1,2/8,1/38')
   const many = Object.fromEntries(Array.from({ length: 20 }, (_, n) => [n + 1, 5]))
