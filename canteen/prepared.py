@@ -131,6 +131,7 @@ def _dumped(value: Any) -> bytes | None:
 
 _LOADERS: dict[int, Loader] = {
     16: lambda text: text == b"t",
+    17: lambda text: bytes.fromhex(text[2:].decode()),
     20: int,
     23: int,
     25: bytes.decode,
@@ -140,7 +141,7 @@ _LOADERS: dict[int, Loader] = {
     1700: int,  # a sum of whole numbers
     2950: lambda text: uuid.UUID(text.decode()),
 }
-"""By the type's number in pg_type: bool, bigint, integer, text, varchar, date, timestamptz, numeric, uuid."""
+"""By the type's number in pg_type: bool, bytea, bigint, integer, text, varchar, date, timestamptz, numeric, uuid."""
 
 
 def _loaded(result: pq.abc.PGresult, loaders: Sequence[Loader]) -> list[tuple[Any, ...]]:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from canteen import clock
 from canteen.auth.models import Tablet, TabletSilence, TillLogin
 from canteen.db import Instant, transaction
-from canteen.prepared import Prepared
+from canteen.prepared import Prepared, database_of
 
 TOUCH = timedelta(seconds=60)  # how stale `seen_at` may be
 SILENCE = timedelta(minutes=3)  # a tablet asks for the time every quarter of a minute
@@ -44,21 +44,24 @@ def read(header: str) -> tuple[str, TabletReport | None]:
     return found[1], TabletReport(int(found[2]), int(found[3]), int(found[4]), found[5])
 
 
-def note(tablet: Tablet, report: TabletReport | None, skew_ms: int | None) -> None:
+_heard: dict[tuple[str, str], datetime] = {}  # by database and tablet: `seen_at` as this process knows it, or earlier
+
+
+def note(session: Session, tablet_id: str, report: TabletReport | None, skew_ms: int | None) -> None:
     """Note that a tablet is heard, at most once a minute; and the silence before, if there was one."""
-    now, seen = clock.now(), tablet.seen_at
-    if seen is not None and now - seen <= TOUCH:
+    key, now = (database_of(session), tablet_id), clock.now()
+    if key in _heard and now - _heard[key] <= TOUCH:
         return
-    tablet_id, silence = tablet.id, None
+    ((seen, *before),) = _SEEN.rows(session, {"tablet": tablet_id})
+    if seen is not None and now - seen <= TOUCH:
+        _heard[key] = seen
+        return
+    silence = None
     if seen is not None and now - seen > SILENCE:
         silence = {
             "tablet_id": tablet_id,
             "from_at": seen,
-            "epoch": tablet.epoch,
-            "number": tablet.number,
-            "mono_ms": tablet.mono_ms,
-            "boot": tablet.boot,
-            "skew_ms": tablet.skew_ms,
+            **dict(zip(("epoch", "number", "mono_ms", "boot", "skew_ms"), before, strict=True)),
             "until_at": now,
             "until_epoch": report.epoch if report else None,
             "until_number": report.number if report else None,
@@ -72,13 +75,21 @@ def note(tablet: Tablet, report: TabletReport | None, skew_ms: int | None) -> No
         "mono_ms": report.mono_ms if report else None,
         "boot": report.boot if report else None,
     }
-    with transaction() as session:
+    with transaction():
         as_read = Tablet.seen_at.is_(None) if seen is None else Tablet.seen_at == seen
         first = session.execute(
             update(Tablet).where(Tablet.id == tablet_id, as_read).values(news).returning(Tablet.id)
         ).first()
         if first is not None and silence is not None:  # of several requests at once one notes it; the rest wait for it
             session.execute(insert(TabletSilence), silence)
+    _heard[key] = now
+
+
+_SEEN = Prepared(
+    select(Tablet.seen_at, Tablet.epoch, Tablet.number, Tablet.mono_ms, Tablet.boot, Tablet.skew_ms).where(
+        Tablet.id == bindparam("tablet")
+    )
+)
 
 
 def silences(session: Session, tablet_id: str, since: datetime) -> list[TabletSilence]:

@@ -17,7 +17,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from canteen import clock, places
+from canteen import clock, events, places
 from canteen.auth import sessions, tablets
 from canteen.auth.models import Grant
 from canteen.auth.sessions import Caller
@@ -274,10 +274,7 @@ def _grants() -> list[tuple[str, str, str]]:
     caller: Caller | None = g.get("person")
     if caller is None:
         return []
-    if g.get("grants") is None:
-        g.grants = [(each.role, each.node_kind, each.node_id) for each in live_grants(db.session(), caller.id)]
-    grants: list[tuple[str, str, str]] = g.grants
-    return grants
+    return list(caller.grants)
 
 
 # --- at every request ---
@@ -299,7 +296,7 @@ def refuse_undoored(app: Flask) -> None:
 
 def enforce() -> ResponseReturnValue | None:
     """Find the caller and check their right, before any view, schema or body is looked at."""
-    g.person, g.tablet, g.csrf, g.grants, g.scopes = None, None, None, None, {}
+    g.person, g.tablet, g.csrf, g.scopes = None, None, None, {}
     if request.url_rule is None or request.endpoint is None or request.method == "OPTIONS":
         return None  # the error pages answer 404 and 405; OPTIONS lists only the methods
     door = door_of(current_app, request.endpoint, request.method if request.method != "HEAD" else "GET")
@@ -333,9 +330,11 @@ def front_notices() -> list[nav.Notice]:
 def _identify(door: Door) -> None:
     session = db.session()
     if door.tablet:
-        g.tablet = tablets.verify(session, request, revoked=door.revoked)
-        g.person = sessions.find(session, security.cookie("till"), tablet_id=g.tablet.id)
-        tablets.touch(g.tablet, request.headers.get("X-Tablet-At", ""))
+        g.head = events.head(session)
+        g.tablet = tablets.verify(session, g.head, request, revoked=door.revoked)
+        if not door.revoked:  # what a revoked tablet may bring names its cashiers by itself
+            g.person = sessions.find(session, security.cookie("till"), tablet_id=g.tablet.id)
+        tablets.touch(session, g.tablet.id, request.headers.get("X-Tablet-At", ""))
         return
     if (token := security.cookie("desk")) is not None:
         g.person = sessions.find(session, token)

@@ -10,7 +10,8 @@ from sqlalchemy import select
 from canteen import clock, keychecks
 from canteen.auth import guard, pins, sessions
 from canteen.auth.guard import Permission
-from canteen.auth.models import Person, Tablet
+from canteen.auth.models import Person
+from canteen.auth.tablets import KnownTablet
 from canteen.db import db, transaction
 from canteen.errors import Forbidden
 
@@ -55,7 +56,7 @@ def by_password(login: str, password: str, *, device: str) -> Entered:
         return Entered(known[0], known[1], sessions.start(session, known[0]))
 
 
-def by_pin(person_id: str, pin: str, tablet: Tablet, permission: Permission, *, opens: bool = True) -> Entered:
+def by_pin(person_id: str, pin: str, tablet: KnownTablet, permission: Permission, *, opens: bool = True) -> Entered:
     """Prove by PIN that it is someone with `permission` at the tablet's canteen; open a till login if `opens`.
 
     Raises WrongPin, Locked.

@@ -12,14 +12,15 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Update, delete, select, update
+from sqlalchemy import Update, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as BaseResponse
 
 from canteen import clock
 from canteen.auth import contacts
-from canteen.auth.models import DeskLogin, Person, WebSession
+from canteen.auth.models import DeskLogin, Grant, Person, WebSession
 from canteen.db import transaction
+from canteen.prepared import Prepared
 from canteen.web import security
 
 IDLE = timedelta(minutes=15)  # desk; a tablet locks its own screen
@@ -41,6 +42,7 @@ class Caller:
     csrf: str
     tablet_id: str | None
     seen_at: datetime
+    grants: tuple[tuple[str, str, str], ...]  # in force now: role, kind of node, node
 
 
 def start(session: Session, person_id: str, tablet_id: str | None = None) -> str:
@@ -70,26 +72,31 @@ def find(session: Session, token: str | None, *, tablet_id: str | None = None) -
     """
     if not token or len(token) > 128:
         return None
-    row = session.execute(
-        select(WebSession, Person)
-        .join(Person, Person.id == WebSession.person_id)
-        .where(WebSession.id == _digest(token), WebSession.ended_at.is_(None))
-    ).first()
-    if row is None:
+    rows = _FOUND.rows(session, {"id": _digest(token)})
+    if not rows:
         return None
-    login, person = row
-    if login.tablet_id != tablet_id or not _alive(login, person, clock.now()):
+    of_tablet, made_at, seen_at, disabled_at, changed_at, *who = rows[0][:-3]
+    person_id, login, name, must_change, session_id, csrf = who
+    if of_tablet != tablet_id or disabled_at is not None or made_at < changed_at:
         return None
-    return Caller(
-        id=person.id,
-        login=person.login,
-        name=person.name,
-        must_change=person.must_change,
-        session_id=login.id,
-        csrf=login.csrf,
-        tablet_id=login.tablet_id,
-        seen_at=login.seen_at,
+    now = clock.now()
+    if now - made_at > LONGEST or (of_tablet is None and now - seen_at > IDLE):
+        return None
+    grants = tuple(row[-3:] for row in rows if row[-1] is not None)
+    return Caller(person_id, login, name, must_change, session_id, csrf, of_tablet, seen_at, grants)
+
+
+_FOUND = Prepared(
+    select(
+        WebSession.tablet_id, WebSession.made_at, WebSession.seen_at, Person.disabled_at, Person.changed_at,
+        Person.id, Person.login, Person.name, Person.must_change, WebSession.id, WebSession.csrf,
+        Grant.role, Grant.node_kind, Grant.node_id,
     )
+    .join(Person, Person.id == WebSession.person_id)
+    .outerjoin(Grant, (Grant.person_id == Person.id) & Grant.ended_at.is_(None))
+    .where(WebSession.id == bindparam("id"), WebSession.ended_at.is_(None))
+    .order_by(Grant.id)
+)  # fmt: skip
 
 
 def touch(caller: Caller) -> None:
@@ -149,13 +156,6 @@ def note_browser(response: BaseResponse, person_id: str) -> None:
 
 def _device_seal(name: str, login: str) -> str:
     return security.keyed("known device", name, login.casefold())
-
-
-def _alive(login: WebSession, person: Person, now: datetime) -> bool:
-    idle = login.tablet_id is None and now - login.seen_at > IDLE
-    return not (
-        idle or now - login.made_at > LONGEST or person.disabled_at is not None or login.made_at < person.changed_at
-    )
 
 
 def _ending() -> Update:

@@ -15,14 +15,16 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from flask import Request
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from canteen import clock, events, places
+from canteen import clock, concerns, events, places
 from canteen.auth import contacts, sessions
 from canteen.auth.models import EnrolmentCode, Tablet
 from canteen.db import transaction
 from canteen.errors import Forbidden, Invalid, Missing
+from canteen.memory import Head, Kept
+from canteen.prepared import Prepared
 from canteen.web.errors import LoginNeeded
 
 CODE_DIGITS = 12
@@ -60,6 +62,17 @@ class TabletUnknown(LoginNeeded):
 class TabletRevoked(LoginNeeded):
     code = "tablet_revoked"
     message = "这台平板已被停用，请联系管理员。"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTablet:
+    """A tablet as its requests need it; changed by its enrolment and its revocation alone."""
+
+    id: str
+    name: str
+    canteen_id: str
+    key: ec.EllipticCurvePublicKey
+    revoked_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +185,10 @@ def signed_text(method: str, path: str, at: str, body: bytes) -> bytes:
     return f"{method}\n{path}\n{at}\n{hashlib.sha256(body).hexdigest()}".encode()
 
 
-def verify(session: Session, request: Request, *, revoked: bool = False) -> Tablet:
+def verify(session: Session, head: Head, request: Request, *, revoked: bool = False) -> KnownTablet:
     """Return the tablet whose key signed this request.
 
+    head    the newest event, read at this request: a revocation counts at once
     Raises BadSignature, TabletUnknown, and, unless `revoked` ones are allowed, TabletRevoked.
 
     Its clock may be wrong by days, so its time is not judged here; a request sent again reads or repeats, no more.
@@ -182,20 +196,37 @@ def verify(session: Session, request: Request, *, revoked: bool = False) -> Tabl
     tablet_id, at = request.headers.get("X-Tablet", ""), request.headers.get("X-Tablet-At", "")
     if not 0 < len(tablet_id) <= 64 or len(at) > LONGEST_REPORT:
         raise BadSignature
-    tablet = session.get(Tablet, tablet_id)
-    if tablet is None:
-        raise TabletUnknown
+    concerned = (concerns.tablet(tablet_id),)
+    tablet = _kept.get(session, head, tablet_id, lambda: _read(session, tablet_id), lambda _: concerned)
     path = request.path + (f"?{request.query_string.decode('latin-1')}" if request.query_string else "")
     signature = request.headers.get("X-Tablet-Signature", "")
-    if not signature_fits(tablet.public_key, signature, signed_text(request.method, path, at, request.get_data())):
+    if not _fits(tablet.key, signature, signed_text(request.method, path, at, request.get_data())):
         raise BadSignature
     if tablet.revoked_at is not None and not revoked:
         raise TabletRevoked
     return tablet
 
 
+_kept: Kept[KnownTablet] = Kept(20_000)
+_TABLET = Prepared(
+    select(Tablet.name, Tablet.canteen_id, Tablet.public_key, Tablet.revoked_at).where(Tablet.id == bindparam("tablet"))
+)
+
+
+def _read(session: Session, tablet_id: str) -> KnownTablet:
+    rows = _TABLET.rows(session, {"tablet": tablet_id})
+    if not rows:
+        raise TabletUnknown
+    name, canteen_id, public_key, revoked_at = rows[0]
+    return KnownTablet(tablet_id, name, canteen_id, _point(public_key), revoked_at)
+
+
 def signature_fits(public_key: bytes, signature: str, signed: bytes) -> bool:
     """Return whether `signature` (base64url of r and s, 32 bytes each) over `signed` was made by the key's owner."""
+    return _fits(_point(public_key), signature, signed)
+
+
+def _fits(key: ec.EllipticCurvePublicKey, signature: str, signed: bytes) -> bool:
     try:
         raw = base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4))
     except (binascii.Error, ValueError):
@@ -204,16 +235,16 @@ def signature_fits(public_key: bytes, signature: str, signed: bytes) -> bool:
         return False
     der = encode_dss_signature(int.from_bytes(raw[:32]), int.from_bytes(raw[32:]))
     try:
-        _point(public_key).verify(der, signed, ec.ECDSA(hashes.SHA256()))
+        key.verify(der, signed, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:
         return False
     return True
 
 
-def touch(tablet: Tablet, header: str) -> None:
+def touch(session: Session, tablet_id: str, header: str) -> None:
     """Note when the tablet was heard, how far its clock is off and what it reported, at most once a minute."""
     at, report = contacts.read(header)
-    contacts.note(tablet, report, _skew(at, clock.now()))
+    contacts.note(session, tablet_id, report, _skew(at, clock.now()))
 
 
 def _skew(at: str, now: datetime) -> int | None:

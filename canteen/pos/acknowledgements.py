@@ -11,14 +11,17 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import structlog
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import bindparam, delete, func, literal, select, true
 from sqlalchemy.orm import Session
 
 from canteen import clock
 from canteen.auth.models import Tablet
+from canteen.auth.tablets import KnownTablet
 from canteen.db import db, transaction
+from canteen.places import Installation
 from canteen.pos import incarnation, lost_numbers
 from canteen.pos.models import Record, TabletAhead
 from canteen.prepared import Prepared
@@ -32,12 +35,17 @@ _SAID = re.compile(rf"[0-9]{{1,10}}/[0-9]{{1,16}}(?:,[0-9]{{1,10}}/[0-9]{{1,16}}
 _log = structlog.get_logger()
 
 _OWN = (Record.tablet_id == bindparam("tablet")) & (Record.epoch == bindparam("epoch")) & (Record.reason != FOREIGN)
-_HIGHEST = Prepared(select(Record.number).where(_OWN).order_by(Record.number.desc()).limit(1))
-_NOTED = Prepared(
-    select(TabletAhead.epoch, TabletAhead.received, TabletAhead.acknowledged, TabletAhead.incarnation)
-    .where(TabletAhead.tablet_id == bindparam("tablet"))
+_HIGHEST = select(Record.number).where(_OWN).order_by(Record.number.desc()).limit(1).scalar_subquery()
+_ONE = select(literal(1).label("n")).subquery()
+_AHEAD = (TabletAhead.epoch, TabletAhead.received, TabletAhead.acknowledged, TabletAhead.incarnation)
+_STATE = Prepared(
+    select(Installation.incarnation, _HIGHEST, *_AHEAD)
+    .select_from(
+        _ONE.outerjoin(Installation, true()).outerjoin(TabletAhead, TabletAhead.tablet_id == bindparam("tablet"))
+    )
     .order_by(TabletAhead.epoch)
 )
+"""The incarnation, the highest number of an epoch, and the rows of `tablet_ahead`, in one statement: asked at each contact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +85,28 @@ class Ahead:
         return f"{self.name} ({self.tablet}) {self.run.epoch}/{self.run.first}-{self.run.last}"
 
 
-def hear(tablet: Tablet, said: Mapping[str, str]) -> Heard:
+def hear(tablet: Tablet | KnownTablet, said: Mapping[str, str]) -> Heard:
     """Record what a tablet says was acknowledged to it, and return the runs that are missing here.
 
     said    `incarnation`, and `acknowledged` as 'epoch/number,epoch/number'. What cannot be read, or was
             acknowledged by another incarnation, is ignored: no statement of a tablet may stop a sale.
     """
-    session, tablet_id = db.session(), tablet.id
-    current = incarnation.current(session)
+    session, acknowledged = db.session(), _read(said)
+    epoch = max(acknowledged, default=0)
+    rows = _STATE.rows(session, {"tablet": tablet.id, "epoch": epoch})
+    current, highest = rows[0][0] or "", rows[0][1] or 0
     if tablet.revoked_at is not None:
         return Heard(current, None)
-    noted = _noted(session, tablet_id)
+    noted = _runs(row[2:] for row in rows if row[2] is not None)
     if current and said.get("incarnation") == current:
-        more = [run for run in _beyond(session, tablet_id, _read(said)) if not _covers(noted, run, current)]
+        beyond = _beyond(session, tablet.id, acknowledged, {epoch: highest})
+        more = [run for run in beyond if not _covers(noted, run, current)]
         if more:
-            _note(tablet_id, more, current)
-            noted = _noted(session, tablet_id)
+            _note(tablet.id, more, current)
+            noted = _noted(session, tablet.id)
     if noted:
-        _forget_what_came(tablet_id, noted)
-    behind = [run for run, by in noted.values() if by == current and _count_missing(session, tablet_id, run)]
+        _forget_what_came(tablet.id, noted)
+    behind = [run for run, by in noted.values() if by == current and _count_missing(session, tablet.id, run)]
     return Heard(current, behind)
 
 
@@ -135,18 +146,26 @@ def _read(said: Mapping[str, str]) -> dict[int, int]:
     return acknowledged
 
 
-def _beyond(session: Session, tablet_id: str, acknowledged: Mapping[int, int]) -> Iterable[Run]:
-    """Yield the runs of `acknowledged` that are missing in the database."""
+def _beyond(
+    session: Session, tablet_id: str, acknowledged: Mapping[int, int], highest: Mapping[int, int]
+) -> Iterable[Run]:
+    """Yield the runs of `acknowledged` that are missing in the database; of some epochs the highest number is known."""
     for epoch, number in acknowledged.items():
-        highest = _HIGHEST.rows(session, {"tablet": tablet_id, "epoch": epoch})
-        received = highest[0][0] if highest else 0
+        received = highest.get(epoch)
+        if received is None:
+            rows = _STATE.rows(session, {"tablet": tablet_id, "epoch": epoch})
+            received = rows[0][1] or 0
         if number > received:
             yield Run(epoch, received + 1, number)
 
 
 def _noted(session: Session, tablet_id: str) -> dict[int, tuple[Run, str]]:
     """Read the known missing run of each epoch of a tablet, and the incarnation that acknowledged it."""
-    rows = _NOTED.rows(session, {"tablet": tablet_id})
+    rows = _STATE.rows(session, {"tablet": tablet_id, "epoch": 0})
+    return _runs(row[2:] for row in rows if row[2] is not None)
+
+
+def _runs(rows: Iterable[tuple[Any, ...]]) -> dict[int, tuple[Run, str]]:
     return {epoch: (Run(epoch, received + 1, acknowledged), by) for epoch, received, acknowledged, by in rows}
 
 

@@ -11,7 +11,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from canteen import clock, places
 from canteen.auth.guard import Permission, allowed, even_revoked, tablet_signed
-from canteen.auth.models import Tablet
+from canteen.auth.tablets import KnownTablet
 from canteen.db import db
 from canteen.policy.quote import quote_doc
 from canteen.pos import acknowledgements, notices, pricing, records, scan_quotes
@@ -80,7 +80,8 @@ def quotes(asked: dict[str, Any]) -> dict[str, Any]:
         )
         for sale in asked["sales"]
     ]
-    return _quoted(scan_quotes.quote(session, canteen_id, wanted, tablet_id=g.tablet.id, cashier=g.person.id))
+    who = {"tablet_id": g.tablet.id, "cashier": g.person.id}
+    return _quoted(scan_quotes.quote(session, canteen_id, wanted, **who, head=g.head))
 
 
 @bp.post("/records")
@@ -90,9 +91,9 @@ def quotes(asked: dict[str, Any]) -> dict[str, Any]:
 @bp.response(200)
 def bring(batch: dict[str, Any]) -> dict[str, Any]:
     """Book records in their order; one answer each. The same record may be brought again for ever."""
-    tablet: Tablet = g.tablet
+    tablet: KnownTablet = g.tablet
     heard = acknowledgements.hear(tablet, request.args)  # before booking: what comes now would hide what is missing
-    results = records.accept(batch["records"], tablet)
+    results = records.accept(batch["records"], tablet, g.head)
     return {
         **asdict(heard),
         "at": clock.now().isoformat(),
@@ -116,7 +117,7 @@ def _notices(result: records.Result) -> dict[str, str]:
     return notices.sentences((each.sale, each.fen, each.reason) for each in result.excluded)
 
 
-def _own(tablet: Tablet, canteen_id: str) -> str:
+def _own(tablet: KnownTablet, canteen_id: str) -> str:
     """Refuse a canteen other than the tablet's own as if it did not exist."""
     if canteen_id != tablet.canteen_id:
         raise places.NoCanteen

@@ -10,18 +10,20 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from canteen import clock
+from canteen.memory import Head
 from canteen.pos.envelope import Envelope
 from canteen.pos.models import Record
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One envelope with its tablet, the tablet's canteen, and the instant of arrival."""
+    """One envelope with its tablet, the tablet's canteen, the instant of arrival, and the newest event if it is known."""
 
     envelope: Envelope
     tablet_id: str
     canteen_id: str
     at: datetime
+    head: Head | None = None
 
 
 def keep(session: Session, arrival: Arrival, *, state: str = "accepted", reason: str = "") -> int:

@@ -62,7 +62,7 @@ def ring_up(session: Session, order: Checkout, arrival: Arrival) -> Booked:
     given = [stamps.read(sale.stamp, tablet=arrival.tablet_id) for sale in order.sales]
     stamped = [s if s and _fits(s, sale) else None for sale, s in zip(order.sales, given, strict=True)]
     times = [service_time.of(sale, order, arrival, stamp) for sale, stamp in zip(order.sales, stamped, strict=True)]
-    place = pricing.place_at(session, order.sales[0].canteen, times[0].scanned_at)
+    place = pricing.place_at(session, order.sales[0].canteen, times[0].scanned_at, arrival.head)
     contract = place.contract or places.last_contract(session, place.canteen.id, place.day)
     persons = _persons(session, order, place)
     unproven = evidence.flags(session, order, arrival, place, times, stamped)

@@ -31,9 +31,10 @@ from canteen.pos.canteen_day import canteen_day
 from canteen.pos.flags import CLOSED_DAY, NO_CONTRACT, OUTSIDE_WINDOW, Flag
 from canteen.pos.lesser import Part
 from canteen.pos.orders import Line
-from canteen.registry import cards, credentials, elders
+from canteen.registry import cards, credentials, elder_titles, elders
 from canteen.registry.credentials import BlockedCard
 from canteen.registry.elders import Known
+from canteen.registry.titles import Title
 from canteen.rulebooks.layers import InForce
 
 _LATER = uuid.UUID("5f0c1f52-6c0e-4a0c-8b43-0f7f6f1f9a2d")  # for this are counted slots that later windows used up
@@ -75,9 +76,12 @@ class Priced:
     body: str
 
 
-def place_at(session: Session, canteen_id: str, at: datetime) -> Place:
-    """Find day, period and rules of a meal scanned at `at`; flags outside_window, closed_day, no_contract. Raises NoCanteen."""
-    head = events.head(session)
+def place_at(session: Session, canteen_id: str, at: datetime, head: Head | None = None) -> Place:
+    """Find day, period and rules of a meal scanned at `at`; flags outside_window, closed_day, no_contract. Raises NoCanteen.
+
+    head    the newest event, if it was read just now
+    """
+    head = head or events.head(session)
     found = canteen_day(session, canteen_id, clock.business_day(at), head)
     day = clock.business_day(at, turns_at=found.canteen.day_turns_at)
     if day != clock.business_day(at):
@@ -102,6 +106,7 @@ def place_at(session: Session, canteen_id: str, at: datetime) -> Place:
 
 
 _known: Kept[Known] = Kept(20_000)
+_titles: Kept[Title] = Kept(20_000)
 _lives: Kept[credentials.Life | None] = Kept(20_000)
 
 
@@ -109,6 +114,13 @@ def known(session: Session, elder_id: uuid.UUID, place: Place) -> Known:
     """Read what is known of an elder on the place's day; usually cached since the scan. Raises NoElder."""
     key = (elder_id, place.day)
     return _known.get(session, place.head, key, lambda: elders.known(session, elder_id, place.day), _concerns_known)
+
+
+def title(session: Session, person: Known, place: Place) -> Title:
+    """Return how to address a person at the counter."""
+    key = (person.root, place.day)
+    read = partial(elder_titles.title, session, person.root, place.day, person)
+    return _titles.get(session, place.head, key, read, lambda _: _concerns_known(person))
 
 
 def _concerns_known(person: Known) -> tuple[str, ...]:

@@ -15,10 +15,11 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from canteen import clock
 from canteen.auth.models import Tablet
-from canteen.auth.tablets import TabletRevoked
+from canteen.auth.tablets import KnownTablet, TabletRevoked
 from canteen.db import db, is_away, retried, transaction
 from canteen.errors import Conflict, Refusal
 from canteen.ledger import transfers
+from canteen.memory import Head
 from canteen.pos import arrivals, checkout, cipher, envelope, orders, slots, voids
 from canteen.pos.arrivals import Arrival
 
@@ -80,8 +81,10 @@ class Result:
     message: str | None = None
 
 
-def accept(batch: Sequence[object], tablet: Tablet) -> list[Result]:
+def accept(batch: Sequence[object], tablet: Tablet | KnownTablet, head: Head | None = None) -> list[Result]:
     """Book a tablet's records in the order given and return one result each. Never raises for the content of a record.
+
+    head    the newest event, if it was read just now
 
     Records of a revoked tablet wait in quarantine: its present owner may not book, and no meal served before is lost.
     """
@@ -90,16 +93,18 @@ def accept(batch: Sequence[object], tablet: Tablet) -> list[Result]:
     results: list[Result] = []
     for document in batch:
         some_later = any(result.outcome == "later" for result in results)
-        results.append(_accept_one(document, *whose, some_later=some_later))
+        results.append(_accept_one(document, *whose, head, some_later=some_later))
     return results
 
 
-def _accept_one(document: object, tablet_id: str, canteen_id: str, revoked: bool, *, some_later: bool) -> Result:
+def _accept_one(
+    document: object, tablet_id: str, canteen_id: str, revoked: bool, head: Head | None, *, some_later: bool
+) -> Result:
     try:
         sent = envelope.read(document)
     except envelope.EnvelopeMalformed as refusal:
         return Result(_named(document), "refused", reason=refusal.code, message=refusal.message)
-    arrival = Arrival(sent, tablet_id, canteen_id, clock.now())
+    arrival = Arrival(sent, tablet_id, canteen_id, clock.now(), head)
     try:
         arrival = replace(arrival, envelope=cipher.opened(sent))
         return _quarantine(arrival, TabletRevoked()) if revoked else _book_surely(arrival)
@@ -140,6 +145,7 @@ def _book_surely(arrival: Arrival) -> Result:
             return _book(arrival)
         except slots.RetryTransaction:
             transfers.forget()
+            arrival = replace(arrival, head=None)
         except IntegrityError as error:
             db.session.rollback()
             transfers.forget()

@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session
 
-from canteen import clock, places
+from canteen import clock
 from canteen.errors import Invalid
+from canteen.memory import Head
 from canteen.money import Fen
 from canteen.places import MenuItem
 from canteen.pos import pricing, repeats, stamps
 from canteen.pos.orders import Line
 from canteen.pos.pricing import Place, Priced
+from canteen.prepared import Prepared
 from canteen.registry import elder_titles
 from canteen.registry.credentials import UnknownCard
 from canteen.registry.elders import Known
@@ -68,16 +70,23 @@ class Quoted:
 
 
 def quote(
-    session: Session, canteen_id: str, asked: Sequence[Asked], *, tablet_id: str, cashier: str | None = None
+    session: Session,
+    canteen_id: str,
+    asked: Sequence[Asked],
+    *,
+    tablet_id: str,
+    cashier: str | None = None,
+    head: Head | None = None,
 ) -> Quoted:
     """Quote a checkout as if sold now, the sales in their order; a person's second meal sees the first.
 
     cashier  who is logged in at the tablet and asks: the stamps prove it
+    head     the newest event, if it was read just now
 
     Raises NoCanteen, ScanMalformed, ScanForeign, UnknownCard, BlockedCard, UnboundCard, ItemUnknown, CannotPrice.
     """
     at = stamps.instant(clock.now())
-    place = pricing.place_at(session, canteen_id, at)
+    place = pricing.place_at(session, canteen_id, at, head)
     menu = {item.id: item for item in menu_on(session, canteen_id, place)}
     supposed: pricing.Supposed = []
     answers = []
@@ -91,7 +100,7 @@ def quote(
         usages = pricing.with_supposed(usages, supposed, ids, place.day)
         priced = pricing.price(place.book, pricing.diner_of(known, each.guest or "guest"), meal, usages)
         stamp = _stamp(tablet_id, cashier, at, place, known, digest, priced)
-        title = elder_titles.title(session, known.root, place.day) if known is not None else None
+        title = pricing.title(session, known, place) if known is not None else None
         answers.append(
             Answer(
                 known.id if known else None,
@@ -112,15 +121,31 @@ def quote(
     return Quoted(at, place, tuple(answers))
 
 
-def menu_on(session: Session, canteen_id: str, place: Place) -> list[MenuItem]:
-    """List the menu of the place's day, all periods, in its order."""
-    return list(
-        session.execute(
-            select(MenuItem)
-            .where(MenuItem.canteen_id == canteen_id, places.valid_on(MenuItem, place.day))
-            .order_by(MenuItem.position, MenuItem.id)
-        ).scalars()
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An item of the menu with its price on a day; `tags` name the item sets that rules speak of."""
+
+    id: str
+    name: str
+    fen: Fen
+    tags: tuple[str, ...]
+
+
+_MENU = Prepared(
+    select(MenuItem.id, MenuItem.name, MenuItem.fen, MenuItem.tags)
+    .where(
+        MenuItem.canteen_id == bindparam("canteen"),
+        MenuItem.from_day <= bindparam("day"),
+        or_(MenuItem.to_day.is_(None), MenuItem.to_day >= bindparam("day")),
     )
+    .order_by(MenuItem.position, MenuItem.id)
+)
+
+
+def menu_on(session: Session, canteen_id: str, place: Place) -> list[Offer]:
+    """List the menu of the place's day, all periods, in its order. No event tells of a change: it is read each time."""
+    rows = _MENU.rows(session, {"canteen": canteen_id, "day": place.day})
+    return [Offer(item, name, fen, tuple(tags.split())) for item, name, fen, tags in rows]
 
 
 def _who(session: Session, asked: Asked, place: Place) -> tuple[Known, str] | None:
@@ -134,11 +159,11 @@ def _who(session: Session, asked: Asked, place: Place) -> tuple[Known, str] | No
     return None
 
 
-def _line(menu: dict[str, MenuItem], item_id: str, quantity: int) -> Line:
+def _line(menu: dict[str, Offer], item_id: str, quantity: int) -> Line:
     item = menu.get(item_id)
     if item is None:
         raise ItemUnknown
-    return Line(item.id, item.name, item.fen, quantity, tuple(item.tags.split()))
+    return Line(item.id, item.name, item.fen, quantity, item.tags)
 
 
 def _stamp(

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import event, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from canteen import clock, events, memory, places, prepared
+from canteen import clock, events, memory, places
 from canteen.auth.models import Grant
 from canteen.db import db, transaction
 from canteen.pos import cashiers, pricing, scan_quotes
@@ -50,25 +50,6 @@ def house(session: Session) -> House:
 def _noon(app: Flask) -> Any:
     with clock.at(NOON):
         yield
-
-
-@pytest.fixture
-def asked(app: Flask, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The statements that reach the database."""
-    found: list[str] = []
-    plain = prepared.Form.rows
-
-    def rows(form: prepared.Form, *given: Any) -> Any:
-        found.append(form.sql.decode())
-        return plain(form, *given)
-
-    def listen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if not statement.startswith("BEGIN"):
-            found.append(statement)
-
-    monkeypatch.setattr(prepared.Form, "rows", rows)
-    event.listen(db.engine, "before_cursor_execute", listen)
-    return found
 
 
 def quote(house: House, n: int = 0) -> Quoted:

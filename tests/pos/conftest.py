@@ -1,0 +1,31 @@
+"""Counting what a till asks of the database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import event
+
+from canteen import prepared
+from canteen.db import db
+
+
+@pytest.fixture
+def asked(app: Flask, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that reach the database, as they do; that a transaction begins is not among them."""
+    found: list[str] = []
+    plain = prepared.Form.rows
+
+    def rows(form: prepared.Form, *given: Any) -> Any:
+        found.append(form.sql.decode())
+        return plain(form, *given)
+
+    def listen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if not statement.startswith("BEGIN"):
+            found.append(statement)
+
+    monkeypatch.setattr(prepared.Form, "rows", rows)
+    event.listen(db.engine, "before_cursor_execute", listen)
+    return found
