@@ -32,10 +32,11 @@ from canteen.registry.credentials import REASONS
 from canteen.registry.documents import KINDS
 from canteen.registry.elders import NewElder, NewFact
 from canteen.registry.facts import BadFact
-from canteen.registry.imports.columns import BadCell, day, whole
+from canteen.registry.imports.columns import EARLIEST, LATEST, whole
 from canteen.registry.imports.roster import CARE
 from canteen.registry.labels import CLASSES, SEXES, STATUSES
 from canteen.web import filters, nav
+from canteen.web.days import required_day
 from canteen.web.errors import status_of
 
 bp = Blueprint("registry", __name__)
@@ -293,10 +294,11 @@ def _need(session: Session, elder_id: uuid.UUID, permission: Permission) -> None
 
 
 def _day(name: str) -> date:
-    try:
-        return day(request.form.get(name, "").strip())
-    except BadCell as error:
-        raise BadFact("请填写日期，如 2026-01-05。") from error
+    refusal = BadFact("请填写日期，如 2026-01-05。")
+    found = required_day(request.form.get(name, "").strip(), refusal)
+    if not EARLIEST <= found <= LATEST:
+        raise refusal
+    return found
 
 
 def _new_page(refusal: Refusal | None = None) -> ResponseReturnValue:

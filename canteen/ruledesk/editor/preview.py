@@ -15,6 +15,7 @@ from canteen.policy import quote as engine
 from canteen.policy.quote import Quote
 from canteen.rulebooks.models import LAYERS
 from canteen.ruledesk.proposal import Layers, Proposal, on_any_day
+from canteen.web.days import required_day
 
 
 class BadPreview(Invalid):
@@ -53,9 +54,9 @@ def preview_meal(session: Session, proposal: Proposal, canteen: Canteen | None, 
     """Quote one meal of an invented elder at a canteen, on the day asked for, else on `on`. Raises BadPreview."""
     try:
         years, fen = int(asked.age), money.yuan(asked.price)
-        on = date.fromisoformat(asked.day) if asked.day else on
     except ValueError as error:
         raise BadPreview from error
+    on = required_day(asked.day, BadPreview()) if asked.day else on
     if not 0 <= years <= 150 or not 0 < fen <= 1_000_000 or not 2000 <= on.year < 2100:
         raise BadPreview
     day = clock.civil(on)
