@@ -18,7 +18,7 @@ from canteen.pos.flags import FlagOrNone
 GRACE = timedelta(minutes=15)  # from the meal to the arrival: a sale on its way over midnight
 STAMP_LIFE = timedelta(days=400)  # the accounts of the year before are settled by then
 SLACK = timedelta(minutes=1)  # how often contacts are noted
-STEP_MS = 300_000  # a clock that differs by more from one contact to the next was set
+STEP_MS = 300_000  # between two contacts: a clock that moved by more was set, though it may never be off by SKEW_NOTED
 PASSING = timedelta(minutes=10)  # a contact so short may have ended before all was brought
 BRINGING = timedelta(hours=1)  # from the first contact to the last record of what waited
 

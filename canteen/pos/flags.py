@@ -6,6 +6,7 @@ period all use these sets; codes written by the counter have the type `Flag`, ma
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final, Literal, NewType
 
 Flag = NewType("Flag", str)
@@ -21,7 +22,7 @@ CARD_OF_ANOTHER: Final = Flag("card_of_another")
 SELF_DATED: Final = Flag("self_dated")
 NOT_LOGGED_IN: Final = Flag("cashier_not_logged_in")
 
-CLOCK: Final = Flag("clock")  # off by more than five minutes
+CLOCK: Final = Flag("clock")  # off by more than SKEW_NOTED
 CLOCK_DAY: Final = Flag("clock_day")  # the tablet's clock shows another day, or nothing proves the day
 CLOCK_UNMEASURED: Final = Flag("clock_unmeasured")
 DAY_PROVISIONAL: Final = Flag("day_provisional")  # a rule asks the kind of day, and the year's calendar is not entered
@@ -41,6 +42,9 @@ DATED_NUMBERS: Final = Flag("dated_numbers")  # numbered before that time, or af
 DATED_CLOCK_SET: Final = Flag("dated_clock_set")  # the tablet's clock was set meanwhile
 DATED_GAP: Final = Flag("dated_gap")  # records before it are missing, or it follows none
 DATED_LATER_CONTACT: Final = Flag("dated_later_contact")  # not brought at the first contact afterwards
+
+SKEW_NOTED: Final = timedelta(minutes=5)
+"""A tablet's clock that is off by more is flagged at the counter and named at the close (ruling 4)."""
 
 UNCLAIMABLE: Final = frozenset({NO_CONTRACT, OUTSIDE_WINDOW, CLOSED_DAY, NO_CREDENTIAL, CARD_DEAD, CARD_OF_ANOTHER})
 """Flags for which no subsidy of the sale may ever be claimed."""

@@ -12,13 +12,12 @@ from datetime import datetime, timedelta
 from canteen import clock
 from canteen.places import Window
 from canteen.pos.arrivals import Arrival
-from canteen.pos.flags import CLOCK, CLOCK_DAY, CLOCK_UNMEASURED, Flag
+from canteen.pos.flags import CLOCK, CLOCK_DAY, CLOCK_UNMEASURED, SKEW_NOTED, Flag
 from canteen.pos.orders import Checkout, SaleOrder
 from canteen.pos.stamps import Stamp
 
 ONLINE_WITHIN = timedelta(minutes=15)  # from the quote to the arrival
 LONGEST_SCAN = timedelta(minutes=30)  # from the quote to the payment, by the tablet's monotonic clock
-SKEW_NOTED = timedelta(minutes=5)  # ruling 4
 
 
 @dataclass(frozen=True, slots=True)

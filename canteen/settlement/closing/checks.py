@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from itertools import groupby
 
 from canteen.money import Fen
 from canteen.pos import flags
 
-SKEW_MS = 300_000  # a clock off by more than five minutes is named (ruling 4)
 SELLER = (flags.CASHIER_UNKNOWN, flags.CASHIER_NO_RIGHT, flags.NOT_LOGGED_IN)
 CODES = (
     "price_differs",
@@ -311,7 +310,9 @@ def of_clocks(sales: Iterable[Sold]) -> Iterator[Finding]:
         if flags.SELF_DATED in sale.flags:
             body |= {"arrived": sale.arrived.isoformat() if sale.arrived else "", "flags": list(sale.flags)}
             yield Finding("self_dated", f"sale:{sale.id}", sale.id, sale.priced.subsidy(), body)
-        elif abs(sale.skew_ms) > SKEW_MS or sale.tablet_day != sale.day or _unsure(sale):
+        elif (
+            timedelta(milliseconds=abs(sale.skew_ms)) > flags.SKEW_NOTED or sale.tablet_day != sale.day or _unsure(sale)
+        ):
             yield Finding("clock", f"sale:{sale.id}", sale.id, sale.priced.subsidy(), body)
 
 
