@@ -73,7 +73,8 @@ def ring_up(session: Session, order: Checkout, arrival: Arrival) -> Booked:
     if before := _before(session, order, place):
         return before
     eaten = [_eaten(sale, place, persons) for sale in order.sales]
-    pricing.lock_limits(session, place, eaten)
+    meals = ((place.book, pricing.diner_of(person), meal, person) for person, meal in eaten)
+    pricing.lock_limits(session, meals, most=sum(meal.list_fen for _, meal in eaten))
 
     judged = verdicts.judge_all(session, order, times, place, eaten, unproven)
     layers.keep(session, place.book)

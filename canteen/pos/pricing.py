@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import lru_cache, partial
@@ -212,17 +212,29 @@ def counted_for(scope: str, ids: CountedIds) -> uuid.UUID | None:
     return found[0] if found else None
 
 
-def lock_limits(session: Session, place: Place, eaten: Sequence[tuple[Known | None, Meal]]) -> None:
-    """Lock the households and budgets that these meals may use, after the persons. Raises RetryTransaction."""
-    households, budgets = set[uuid.UUID](), dict[slots.Key, int]()
-    for person, meal in eaten:
-        theirs, pots = shared_limits(place.book, diner_of(person), meal, person)
+Eaten = tuple[InForce, Diner, Meal, Known | None]
+"""A meal under its rules, and who ate it; None for a guest."""
+
+
+def lock_limits(
+    session: Session, meals: Iterable[Eaten], *, most: Fen, names: Iterable[uuid.UUID] = ()
+) -> set[slots.Key]:
+    """Lock the households and budgets that these meals may use, after the persons; return the budgets.
+
+    most      fen that all of them may draw at most
+    names     further households, and guests' sales, to be locked
+    Raises RetryTransaction.
+    """
+    households, budgets = set(names), dict[slots.Key, Fen]()
+    for meal in meals:
+        theirs, pots = _shared_limits(*meal)
         households |= theirs
         budgets |= pots
-    slots.lock_names(session, households, budgets, sum(meal.list_fen for _, meal in eaten))
+    slots.lock_names(session, households, budgets, most)
+    return set(budgets)
 
 
-def shared_limits(
+def _shared_limits(
     book: InForce, diner: Diner, meal: Meal, person: Known | None
 ) -> tuple[set[uuid.UUID], dict[slots.Key, Fen]]:
     """Return the households and the budgets, with their limits, that a meal may use: they have no person's row to lock."""

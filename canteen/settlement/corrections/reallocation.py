@@ -47,7 +47,7 @@ from canteen.settlement.corrections.reallocation_quote import (
     quote_now,
     read_meal,
 )
-from canteen.settlement.corrections.repricing import Repricing, lock_limits, write
+from canteen.settlement.corrections.repricing import Repricing, lock_for_repricing, write
 from canteen.settlement.models import BenefitReallocation, Claim, Finding, FindingAnswer, RevaluedSale
 
 REASON = "reallocated"  # of both transfers
@@ -198,7 +198,7 @@ def _lock_persons(session: Session, meals: Sequence[Sale]) -> None:
 
 def _lock_limits(session: Session, meal: ExcessMeal, meals: Sequence[Sale]) -> None:
     """Lock what the meal may use, and what the one that gives it up has; after the persons. Raises RetryTransaction."""
-    lock_limits(
+    lock_for_repricing(
         session,
         [meal.inputs],
         most=meals[0].list_fen,

@@ -65,7 +65,7 @@ class _Own:
     slots: set[tuple[uuid.UUID, int]] = field(default_factory=set)
 
 
-def lock_limits(
+def lock_for_repricing(
     session: Session,
     sales: Collection[SaleInputs],
     *,
@@ -73,21 +73,16 @@ def lock_limits(
     names: Iterable[uuid.UUID] = (),
     given_up: Iterable[Use] = (),
 ) -> None:
-    """Lock the households and budgets that these sales may use, after the persons. Raises RetryTransaction.
+    """Lock what these sales may use, and then the budget rows on which they may draw more than once.
 
-    most      fen that all of them may draw at most
-    names     further households, and guests' sales, to be locked
-    given_up  uses that another sale may give up: the budgets among them are locked too
+    given_up   uses that another sale may give up: the budgets among them are locked too
+    Otherwise as `pricing.lock_limits`.
     """
-    households, budgets = set(names), dict[Key, int]()
-    for sale in sales:
-        theirs, pots = pricing.shared_limits(sale.book, sale.diner, sale.meal, sale.person)
-        households |= theirs
-        budgets |= pots
-    slots.lock_names(session, households, budgets, most)
+    meals = ((sale.book, sale.diner, sale.meal, sale.person) for sale in sales)
+    budgets = pricing.lock_limits(session, meals, most=most, names=names)
     drawn = [use for use in given_up if budget_ids.is_budget(use.allowance)]
     rows = {pricing.budget_uuid(sale.place.canteen.id) for sale in sales} | {use.person_id for use in drawn}
-    slots.lock_budget_rows(session, rows, budgets.keys() | {use.key for use in drawn})
+    slots.lock_budget_rows(session, rows, budgets | {use.key for use in drawn})
 
 
 class Repricing:

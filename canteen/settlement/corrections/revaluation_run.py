@@ -134,7 +134,7 @@ class RevaluationRunner:
 
     def _lock_limits(self, session: Session, gathered: Mapping[PastSale, tuple[Before, SaleInputs]]) -> None:
         """Lock households, budgets and guests' sales; after the persons."""
-        repricing.lock_limits(
+        repricing.lock_for_repricing(
             session,
             [inputs for _, inputs in gathered.values()],
             most=sum(before.reference.list for before, _ in gathered.values()),
