@@ -108,7 +108,9 @@ def publish(version: str, place: str, from_day: datetime, by: str, check: bool, 
         layer, node = _place(place)
         person = _publisher(by, layer, node)
         digest = _version(version).hash
-        seen = gate.review(db.session(), digest, layer, node, first, names())
+        known = names()
+        db.session.rollback()  # the review may take minutes: this read ends before it
+        seen = gate.review(digest, layer, node, first, known)
         number = None if check else rulebooks.publish(digest, layer=layer, node_id=node, from_day=first, by=person)
         if check:
             gate.refuse_unfit(seen.gate)

@@ -72,15 +72,14 @@ def take() -> ResponseReturnValue:
     guard.require(NEEDS[kind])
     others = request.form.get("others") == "yes"
     try:
-        within = _within(db.session(), NEEDS[kind])
+        within, by = _within(db.session(), NEEDS[kind]), g.person.id
+        db.session.rollback()  # reading the file takes long: this request's read ends before it
         with _uploaded() as (path, name):
             if applying:
                 expect = request.form.get("expect") or None
-                report = import_runs.apply(
-                    path, kind, g.person.id, name=name, within=within, expect=expect, others=others
-                )
+                report = import_runs.apply(path, kind, by, name=name, within=within, expect=expect, others=others)
             else:
-                report = import_runs.check(path, kind, g.person.id, within=within, others=others)
+                report = import_runs.check(path, kind, by, within=within, others=others)
     except (Invalid, Conflict) as refusal:
         return _answer(kind, refusal=refusal)
     return _answer(kind, report=report, applied=applying)
@@ -120,9 +119,7 @@ def _kind(asked: str) -> str:
 
 def _within(session: Session, permission: Permission) -> frozenset[str] | None:
     """Return the areas that the caller answers for; None for everywhere."""
-    within = guard.scope(permission).within(session)
-    session.rollback()
-    return within
+    return guard.scope(permission).within(session)
 
 
 def _answer(

@@ -53,8 +53,8 @@ class Seen:
     replay: str | None
 
 
-Gate = Callable[[RulebookVersion, str, str, date], Seen]
-"""(version, layer, node, first day) -> what the publisher saw. Raises a Refusal where it may not be published."""
+Gate = Callable[[str, str, str, date], Seen]
+"""(hash of the version, layer, node, first day) -> what the publisher saw. Raises a Refusal where it may not be published."""
 
 _gates: list[Gate] = []
 
@@ -117,7 +117,8 @@ def publish(digest: str, *, layer: str, node_id: str, from_day: date, by: str) -
     if humans.same(db.session(), by, {version.drafted_by}):
         raise SamePerson
     newest = db.session.execute(_NEWEST).scalar()
-    seen = _gates[0](version, layer, node_id, from_day)
+    db.session.rollback()  # the gate may take minutes: this read ends before it
+    seen = _gates[0](digest, layer, node_id, from_day)
     with transaction() as session:
         version = session.get_one(RulebookVersion, digest)
         recorded = events.record(

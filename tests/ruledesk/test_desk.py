@@ -226,7 +226,7 @@ def test_the_gate_finds_changed_days_of_closed_periods(town: Town) -> None:
     town.close("2026-01")
     proposal = Proposal("city", world.CITY, yaml_reader.read(MORE), date(2026, 1, 6))
     with clock.at(at(date(2026, 2, 10))):
-        gate = desk.gate(town.session, proposal)
+        gate = desk.gate(proposal)
     assert (gate.passes, len(gate.changed), gate.differing) == (False, 26, 4)
 
 

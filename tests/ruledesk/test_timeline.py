@@ -41,6 +41,6 @@ def test_a_trial_ends_on_its_last_day_and_revives_nothing(town: Town) -> None:  
     assert third == (date(2026, 7, 1), None, "ahead")
     assert first < date(2026, 2, 28)
     with clock.at(at(FEB10)):
-        said = "；".join(review(town.session, trial, "city", world.CITY, date(2026, 3, 2), names()).warnings)
+        said = "；".join(review(trial, "city", world.CITY, date(2026, 3, 2), names()).warnings)
     assert "2026-07-01 起已发布了这项标准的另一版，本版只到 2026-06-30 为止" in said
     assert "本版到 2026-05-31 为止，以后没有这项标准" in said

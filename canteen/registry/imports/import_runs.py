@@ -22,6 +22,7 @@ from canteen.auth import change_requests
 from canteen.auth.change_requests import RequestLine
 from canteen.db import db, retried, transaction
 from canteen.errors import Conflict, Invalid, Missing
+from canteen.keyset import reader
 from canteen.registry.imports import tables
 from canteen.registry.imports.areas import Areas
 from canteen.registry.imports.bounds import USUAL, Limits
@@ -166,7 +167,8 @@ def check(
     others   entries of a roster that are likely somebody known are said to be other people
     Raises BadFile and its kin, UnknownKind, WrongKeys.
     """
-    keychecks.require(db.session())
+    with reader() as session:
+        keychecks.require(session)
     with tables.opened(path, limits) as table:
         return _noticed(_looked_through(_answered(table, others=others), kind, by, within), table)
 
@@ -188,7 +190,8 @@ def apply(
     others   entries of a roster that are likely somebody known are said to be other people; the file is read again
     Raises BadFile and its kin, UnknownKind, NothingToApply, WrongKeys.
     """
-    keychecks.require(db.session())
+    with reader() as session:
+        keychecks.require(session)
     with tables.opened(path, limits) as table:
         if expect is not None and expect.removesuffix(OTHERS) != table.hash:
             raise Changed

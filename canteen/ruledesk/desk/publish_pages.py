@@ -36,7 +36,9 @@ def _publish_page(digest: str, refusal: Refusal | None = None) -> ResponseReturn
     tomorrow = date.fromordinal(clock.today().toordinal() + 1)
     begins = clock.day_of(document_of(drafts.version(db.session(), digest))["from"])
     first = read_day(sent.get("from", "")) or max(tomorrow, begins)
-    seen = gate.review(db.session(), digest, layer, node, first, names())
+    known = names()
+    db.session.rollback()  # the review may take minutes: this request's read ends before it
+    seen = gate.review(digest, layer, node, first, known)
     version = drafts.version(db.session(), digest)
     page = render_template(
         "ruledesk/publish.html",
@@ -44,7 +46,7 @@ def _publish_page(digest: str, refusal: Refusal | None = None) -> ResponseReturn
         title=document_of(version)["title"],
         review=seen,
         place=f"{layer}/{node}",
-        place_name=names().get(node, node),
+        place_name=known.get(node, node),
         same=humans.same(db.session(), g.person.id, {version.drafted_by}),
         drafter=db.session.execute(select(Person.name).where(Person.id == version.drafted_by)).scalar()
         or version.drafted_by,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -89,7 +89,6 @@ class Gate:
 class Review:
     """All that a publisher should see before publishing."""
 
-    version: RulebookVersion
     document: Document
     layer: str
     node_id: str
@@ -101,8 +100,20 @@ class Review:
     simulation: int | None
 
 
-def review(session: Session, digest: str, layer: str, node_id: str, first_day: date, names: Names) -> Review:
-    """Check a publication before it is made. Raises NoDraft, WrongPlace."""
+def review(digest: str, layer: str, node_id: str, first_day: date, names: Names) -> Review:
+    """Check a publication before it is made, by short reads of its own. Raises NoDraft, WrongPlace.
+
+    It may take minutes, so the caller ends its own read first: on SQLite an open read holds up the tills.
+    """
+    with keyset.reader() as session:
+        found = _reviewed(session, digest, layer, node_id, first_day, names)
+    replayed = gate(Proposal(layer, node_id, found.document, first_day))
+    replayed.problems += found.gate.problems
+    return replace(found, gate=replayed)
+
+
+def _reviewed(session: Session, digest: str, layer: str, node_id: str, first_day: date, names: Names) -> Review:
+    """Return the review as far as it needs no replay."""
     version = drafts.version(session, digest)
     document = _document(version)
     _refuse_wrong_place(session, layer, node_id)
@@ -110,8 +121,8 @@ def review(session: Session, digest: str, layer: str, node_id: str, first_day: d
     old = _document(before) if before else None
     problems = [*books.lint(document), *(books.lint_versions(old, document) if old else ())]
     simulated = simulation_jobs.newest(session, digest, layer, node_id)
-    found = Review(
-        version,
+    faults = [str(problem) for problem in problems if problem.severity == "error"]
+    return Review(
         document,
         layer,
         node_id,
@@ -122,40 +133,44 @@ def review(session: Session, digest: str, layer: str, node_id: str, first_day: d
             *(str(problem) for problem in problems if problem.severity != "error"),
             *_likely_slips(session, document, layer, node_id, first_day),
         ],
-        gate(session, Proposal(layer, node_id, document, first_day)),
+        Gate(problems=[*faults, *_out_of_range(document, first_day)]),
         simulated.id if simulated else None,
     )
-    found.gate.problems += [str(problem) for problem in problems if problem.severity == "error"]
-    found.gate.problems += _out_of_range(document, first_day)
-    return found
 
 
 @publications.guarded_by
-def look(version: RulebookVersion, layer: str, node_id: str, first_day: date) -> Seen:
-    """Check a publication at the gate; return what is stored beside it.
+def look(digest: str, layer: str, node_id: str, first_day: date) -> Seen:
+    """Check a publication at the gate, by short reads of its own; return what is stored beside it.
 
-    Raises BackDated, PublishedThatDay, NotFit, PastChanges, WrongPlace. Where nothing was ever booked, a first
+    Raises NoDraft, BackDated, PublishedThatDay, NotFit, PastChanges, WrongPlace. Where nothing was ever booked, a first
     publication may begin on a day that is past; today's meals too are priced by what was in force when they were eaten.
     """
-    session = db.session()
+    with keyset.reader() as session:
+        _refuse_dated(session, drafts.version(session, digest).scheme, layer, node_id, first_day)
+        known = _names(session)
+    seen = review(digest, layer, node_id, first_day, known)
+    refuse_unfit(seen.gate)
+    with keyset.reader() as session:
+        simulated = simulation_jobs.newest(session, digest, layer, node_id)
+    return Seen(
+        json.dumps([one.doc for one in seen.differences], ensure_ascii=False),
+        json.dumps(asdict(seen.gate), ensure_ascii=False),
+        simulated.result if simulated else None,
+    )
+
+
+def _refuse_dated(session: Session, scheme: str, layer: str, node_id: str, first_day: date) -> None:
+    """Refuse a first day on which meals were eaten, or another version begins. Raises BackDated, PublishedThatDay."""
     today = clock.today()
     if first_day < today and publications.booked_at(session, layer, node_id):
         raise BackDated
     if first_day <= today and _ate(session, layer, node_id, today):
         raise BackDated
     same = select(Publication.id).where(
-        Publication.scheme == version.scheme, Publication.layer == layer, Publication.node_id == node_id
+        Publication.scheme == scheme, Publication.layer == layer, Publication.node_id == node_id
     )
     if session.execute(same.where(Publication.from_day == first_day)).first():
         raise PublishedThatDay
-    seen = review(session, version.hash, layer, node_id, first_day, names())
-    refuse_unfit(seen.gate)
-    simulated = simulation_jobs.newest(session, version.hash, layer, node_id)
-    return Seen(
-        json.dumps([one.doc for one in seen.differences], ensure_ascii=False),
-        json.dumps(asdict(seen.gate), ensure_ascii=False),
-        simulated.result if simulated else None,
-    )
 
 
 def _ate(session: Session, layer: str, node_id: str, day: date) -> bool:
@@ -167,7 +182,10 @@ def _ate(session: Session, layer: str, node_id: str, day: date) -> bool:
 
 def names() -> dict[str, str]:
     """Return names of every area and canteen."""
-    session = db.session()
+    return _names(db.session())
+
+
+def _names(session: Session) -> dict[str, str]:
     found = dict(session.execute(select(Area.id, Area.name)).all())
     return found | dict(session.execute(select(Canteen.id, Canteen.name)).all())
 
@@ -202,7 +220,8 @@ def _likely_slips(
     else:
         within = places.path(session, node_id, first_day)
     if place is not None and place not in within:
-        yield f"标准写明适用于 {names().get(place, place)}，却要发布到 {names().get(node_id, node_id)}"
+        known = _names(session)
+        yield f"标准写明适用于 {known.get(place, place)}，却要发布到 {known.get(node_id, node_id)}"
 
 
 def refuse_unfit(gate: Gate) -> None:
@@ -250,30 +269,27 @@ def _refuse_wrong_place(session: Session, layer: str, node_id: str) -> None:
 # --- closed periods --------------------------------------------------------------------------------------------------
 
 
-def gate(session: Session, proposal: Proposal) -> Gate:
+def gate(proposal: Proposal) -> Gate:
     """Compare what is in force on every day of every closed period with and without the publication.
 
-    Replays all meals of the newest closed period, and checks that the layers do not conflict.
+    Replays all meals of the newest closed period, and checks that the layers do not conflict; by short reads of its own.
     """
-    found = Gate()
-    before, after = Layers(session), Layers(session, proposal)
-    here = covered(session, proposal.layer, proposal.node_id, proposal.first_day or clock.today())
-    found.canteens = len(here)
+    found, on = Gate(), proposal.first_day or clock.today()
     newest: Period | None = None
     conflicts: dict[str, None] = {}
-    for canteen in here:
-        for period in _closed(session, canteen.id):
-            found.periods += 1
-            newest = period if newest is None or period.to_day > newest.to_day else newest
-            _days(session, found, canteen, period, before, after)
-        nodes = (*places.path(session, canteen.area_id, proposal.first_day or clock.today()), canteen.id)
-        problems = after.conflicts(nodes, proposal.first_day or clock.today())
-        conflicts |= {str(problem): None for problem in problems if problem.severity == "error"}
-    found.problems += [
-        *conflicts,
-        *layer_conflicts.lowered(session, proposal, here, proposal.first_day or clock.today()),
-    ]
-    session.rollback()
+    with keyset.reader() as session:
+        before, after = Layers(session), Layers(session, proposal)
+        here = covered(session, proposal.layer, proposal.node_id, on)
+        found.canteens = len(here)
+        for canteen in here:
+            for period in _closed(session, canteen.id):
+                found.periods += 1
+                newest = period if newest is None or period.to_day > newest.to_day else newest
+                _days(session, found, canteen, period, before, after)
+            nodes = (*places.path(session, canteen.area_id, on), canteen.id)
+            problems = after.conflicts(nodes, on)
+            conflicts |= {str(problem): None for problem in problems if problem.severity == "error"}
+        found.problems += [*conflicts, *layer_conflicts.lowered(session, proposal, here, on)]
     if newest is not None:
         _replay(found, newest, [canteen.id for canteen in here], before, after)
     return found

@@ -19,7 +19,6 @@ from sqlalchemy import ColumnElement, func, or_, select
 
 from canteen import clock, events, keyset, places
 from canteen.clock import Span
-from canteen.db import db
 from canteen.ledger.models import Transfer
 from canteen.ledger.queries import net, with_ends
 from canteen.places import Contract
@@ -87,17 +86,16 @@ def _days(span: Span) -> Iterator[date]:
 
 class _Replay:
     def __init__(self, document: dict[str, Any], layer: str, node_id: str, spans: Sequence[Span]) -> None:
-        session = db.session()
         self.spans = spans
         moved = on_any_day(document, clock.civil(spans[0].first))
-        self.layers = Layers(session, Proposal(layer, node_id, moved))
-        self.areas = {one.id: one.area_id for one in covered(session, layer, node_id, spans[-1].last)}
-        rows = list(session.execute(select(Contract.id, Contract.canteen_id)))
+        with keyset.reader() as session:
+            self.layers = Layers(session, Proposal(layer, node_id, moved))
+            self.areas = {one.id: one.area_id for one in covered(session, layer, node_id, spans[-1].last)}
+            rows = list(session.execute(select(Contract.id, Contract.canteen_id)))
+            self.needs = Needs.of(document, session)
+            head = events.head(session)[0]
         self.contracts = [number for number, canteen in rows if canteen in self.areas]
         self.elsewhere = [number for number, canteen in rows if canteen not in self.areas]
-        self.needs = Needs.of(document, session)
-        head = events.head(session)[0]
-        session.rollback()
         self.usage, self.totals, self.texts = UsageReplay(), Totals(), _Texts()
         merged = gather_persons.clusters(Cut(head, 0, 0, 0)).roots()
         self.roots = {uuid.UUID(one): uuid.UUID(root) for one, root in merged.items()}
@@ -138,9 +136,8 @@ class _Replay:
 
     def _nodes(self, on: date) -> set[tuple[str, ...]]:
         """Return the areas of every canteen that the proposal counts at, with the canteen itself."""
-        session = db.session()
-        paths = {area: tuple(places.path(session, area, on)) for area in set(self.areas.values())}
-        session.rollback()
+        with keyset.reader() as session:
+            paths = {area: tuple(places.path(session, area, on)) for area in set(self.areas.values())}
         return {(*paths[area], canteen) for canteen, area in self.areas.items()}
 
     def _seed(self, first: date, names: set[str], known: set[str], carried: set[str]) -> None:

@@ -14,7 +14,7 @@ from types import FrameType
 from apscheduler.schedulers.blocking import BlockingScheduler
 from flask import Flask
 
-from canteen import clock, heartbeats, jobs
+from canteen import clock, heartbeats, jobs, keyset
 from canteen.config import Config
 from canteen.db import db, is_away
 from canteen.errors import Refusal
@@ -50,14 +50,10 @@ def due_at(last_day: date, config: Config) -> datetime:
 def waiting(config: Config) -> list[tuple[str, date]]:
     """List (contract, last day) of the closes that should have happened by now, oldest first; killed ones too."""
     now = clock.now()
-    over = [
-        (contract, last) for contract, last in close.due(db.session(), clock.today()) if due_at(last, config) <= now
-    ]
-    unfinished = close.unfinished(db.session())
-    killed = [
-        (period.contract_id, period.to_day) for number in unfinished if (period := db.session.get(Period, number))
-    ]
-    db.session.rollback()
+    with keyset.reader() as session:
+        over = [(contract, last) for contract, last in close.due(session, clock.today()) if due_at(last, config) <= now]
+        unfinished = [session.get_one(Period, number) for number in close.unfinished(session)]
+        killed = [(period.contract_id, period.to_day) for period in unfinished]
     return [*killed, *over]
 
 
