@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -15,16 +16,32 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen import clock
+from canteen.pos import sale_rows, slots
+from canteen.pos import voids as void_bookings
+from canteen.pos.models import Payment
 from canteen.settlement.audit import proration as audited
 from canteen.settlement.audit import trial_balance
-from canteen.settlement.claims import payouts, review, workflow
-from canteen.settlement.closing import adjustments, budgets, carry_over, period_checks, proration
+from canteen.settlement.claims import payouts, review, withheld_meals, workflow
+from canteen.settlement.closing import (
+    adjustments,
+    budgets,
+    carry_over,
+    checks,
+    close,
+    period_checks,
+    proration,
+    statement,
+)
 from canteen.settlement.closing import lines as claim_lines
+from canteen.settlement.corrections import reallocation
 from canteen.settlement.models import WithheldMeal
+from tests import world
 from tests.rigs.states import state
 from tests.settlement import late
 from tests.settlement.conftest import Town, at
 from tests.settlement.test_prorating import meals, two
+from tests.settlement.test_reallocations import reallocate
+from tests.settlement.test_reallocations import two as two_lunches
 from tests.settlement.test_verify import MOVES, codes, tamper
 
 MONTHS = ("2026-01", "2026-02", "2026-03")
@@ -215,6 +232,121 @@ def test_the_audit_shares_a_budget_out_as_the_close_does(asked: list[int], room:
     assert audited._parts(room, asked) == proration.parts(room, asked)
     assert audited._reductions(part, shares, taken) == proration.reductions(part, shares, taken)
     assert audited._beyond(room, shares) == proration.beyond(room, shares)
+
+
+# --- a till, a reviewer or the close books something wrong ---
+
+Wrong = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""Takes the right function; answers the one with a fault."""
+
+
+def less(movement: str) -> Wrong:
+    """A fen is missing of each move of a kind."""
+    return lambda right: (
+        lambda *asked: [replace(move, fen=move.fen - (move.movement == movement)) for move in right(*asked)]
+    )
+
+
+def a_fen_less(right: Callable[..., dict[Any, int]]) -> Callable[..., dict[Any, int]]:
+    return lambda *asked: {key: fen - 1 for key, fen in right(*asked).items()}
+
+
+def nothing(_: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *_, **__: []
+
+
+def sells(town: Town) -> None:
+    town.sell(date(2026, 1, 5), town.cards[0])
+    town.close("2026-01")
+
+
+def voids(town: Town) -> None:
+    (sale,) = town.sell(date(2026, 1, 5), town.cards[0])
+    town.void(sale, at(date(2026, 1, 5), 12))
+    town.sell(date(2026, 1, 5), town.cards[0], hour=12)
+    town.close("2026-01")
+
+
+def draws_amounts(town: Town) -> None:
+    with clock.at(at(date(2026, 1, 3), 8)):
+        book = world.LIMITED.replace("id: test-city", "id: test-limited")
+        world.a_rulebook(town.session, book, from_day=date(2026, 1, 5))
+    sells(town)
+
+
+def strikes_out_and_pays(town: Town) -> None:
+    (struck,) = town.sell(date(2026, 1, 5), town.cards[0])
+    town.sell(date(2026, 1, 6), town.cards[0])
+    town.close("2026-01")
+    claim = town.claim("2026-01").id
+    review.withhold(claim, uuid.UUID(struck), "disallowed", reason="无人就餐", by="p-street")
+    decide(town, "2026-01", date(2026, 2, 6))
+    with clock.at(at(date(2026, 2, 7))):
+        payout = payouts.enter(claim, voucher="2026-1", paid_on=date(2026, 2, 7), by="p-pay")
+        payouts.check(payout, "confirmed", by="p-check")
+
+
+def moves_a_benefit(town: Town) -> None:
+    holder, _ = two_lunches(town)
+    town.close("2026-01")
+    reallocate(town, from_=holder)
+    town.close("2026-02")
+
+
+def another_payee(right: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    return lambda *asked: right(*asked) | {"payee": "另一家"}
+
+
+@pytest.mark.parametrize(
+    ("acts", "module", "name", "wrong", "named"),
+    [
+        (sells, sale_rows, "_moves", less("meal"), {"transfer", "trial_balance"}),
+        (sells, sale_rows, "_moves", less("payment"), {"money_taken"}),
+        (voids, void_bookings, "_moves", less("void"), {"transfer", "trial_balance"}),
+        (voids, void_bookings, "_moves", less("refund"), {"money_taken"}),
+        (voids, slots, "_release_slot", nothing, {"slot"}),
+        (sells, slots, "slot_row", lambda right: lambda *asked: right(*asked) | {"limited_to": 9}, {"slot_limit"}),
+        (draws_amounts, slots, "_add_amount", lambda right: lambda *asked: right(*asked[:-1], asked[-1] - 1), {"amount"}),
+        (strikes_out_and_pays, withheld_meals, "disallowed", less("disallow"), {"disallowed"}),
+        (strikes_out_and_pays, carry_over, "approved_by_fund", a_fen_less, {"paid"}),
+        (moves_a_benefit, reallocation, "given_now", a_fen_less, {"reallocation"}),
+        (moves_a_benefit, reallocation, "_moves", less("verdict"), {"transfer"}),
+        (moves_a_benefit, reallocation, "_taken_away", nothing, {"transfer"}),
+        (sells, close, "_named", another_payee, {"names"}),
+        (sells, statement, "sales_hash", lambda _: lambda hashes: (len(list(hashes)), "~"), {"sales_hash"}),
+        (sells, statement, "digest", lambda right: lambda text: right(text + "~"), {"statement_hash"}),
+    ],
+)  # fmt: skip
+def test_what_code_booked_wrongly_is_named(
+    town: Town,
+    monkeypatch: pytest.MonkeyPatch,
+    acts: Callable[[Town], None],
+    module: Any,
+    name: str,
+    wrong: Wrong,
+    named: set[str],
+):
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(module, name, wrong(getattr(module, name)))
+        acts(town)
+
+    assert named <= codes(town, "2026-02" if acts is moves_a_benefit else "2026-01")
+
+
+def test_a_payment_that_no_finding_names_is_named(town: Town, monkeypatch: pytest.MonkeyPatch):
+    right = sale_rows.of_checkout
+
+    def a_fen_too_much(*asked: Any) -> Any:
+        made = right(*asked)
+        made.tables[Payment][0]["fen"] += 1
+        return made
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(sale_rows, "of_checkout", a_fen_too_much)
+        meanwhile.setattr(checks, "of_payments", nothing(checks.of_payments))
+        sells(town)
+
+    assert codes(town) == {"payment"}
 
 
 # --- one table differs from the others ---
