@@ -26,6 +26,7 @@ from canteen.pos.arrivals import Arrival
 _log = structlog.get_logger()
 
 MOST_RECORDS = 100  # in one batch
+# Not db.retried_when: here each error has its own number of tries, and the last of them its own answer to the tablet.
 TRIES = 4  # where a unique row came first and the second look should find it
 TRIES_IN_A_CROWD = 40  # where each failure means that somebody else was served
 
