@@ -16,6 +16,7 @@ from canteen.commands.period import show
 from canteen.config import Config
 from canteen.db import db
 from canteen.errors import Forbidden
+from canteen.keyset import reader
 from canteen.money import show as yuan
 from canteen.settlement.claims import claims as claim_reads
 from canteen.settlement.claims import steps, workflow
@@ -44,10 +45,8 @@ def as_person(login: str, password: str, permission: str, contract_id: str) -> s
 
 def _at(person_id: str, contract_id: str, permissions: Iterable[str]) -> bool:
     """Tell whether a person has one of the permissions at a contract."""
-    session = db.session()
-    allowed = any(contract_id in guard.scope_of(session, person_id, one).contracts(session) for one in permissions)
-    session.rollback()
-    return allowed
+    with reader() as session:
+        return any(contract_id in guard.scope_of(session, person_id, one).contracts(session) for one in permissions)
 
 
 def permission_for(act: str) -> str:

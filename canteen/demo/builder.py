@@ -11,10 +11,10 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from canteen import clock
+from canteen import clock, keyset
 from canteen.auth import approvals, contacts
 from canteen.clock import Span
-from canteen.db import db, transaction
+from canteen.db import transaction
 from canteen.demo import calendar, city, claim_moves, elders, notice, plan, plants, staff
 from canteen.demo.calendar import Story
 from canteen.demo.elders import Somebody
@@ -259,10 +259,4 @@ def _play(timeline: Sequence[Act], story: Story, report: Callable[[str], None]) 
 
 
 def _counted() -> tuple[int, int]:
-    session = db.session()
-    found = (
-        len(session.execute(select(Claim.id)).all()),
-        len(session.execute(select(Finding.id)).all()),
-    )
-    session.rollback()
-    return found
+    return len(keyset.once(select(Claim.id))), len(keyset.once(select(Finding.id)))

@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import insert, select, update
 
-from canteen import clock, events, policy
+from canteen import clock, events, keyset, policy
 from canteen.auth import change_requests
 from canteen.auth.change_requests import RequestLine
 from canteen.auth.models import Tablet
-from canteen.db import Base, batches, db, transaction
+from canteen.db import Base, batches, transaction
 from canteen.demo import areas, sites
 from canteen.demo.areas import Place
 from canteen.demo.elders import Somebody
@@ -247,23 +247,19 @@ def issue_cards(people: Sequence[Somebody], shown: Sequence[uuid.UUID], *, by: s
         credentials.issue(session, shown, by, batch=PRINTED_BATCH)
         for part in batches(rest, credentials.BATCH_LIMIT):
             credentials.issue(session, part, by, batch=WAITING_BATCH)
-    session = db.session()
-    rows = session.execute(
+    bound = (
         select(CredentialFact.elder_id, Credential.digest)
         .join(Credential, Credential.id == CredentialFact.credential_id)
         .where(CredentialFact.kind == "bound")
     )
-    found = {elder: digest for elder, digest in rows if elder is not None}
-    session.rollback()
-    return found
+    return {elder: digest for elder, digest in keyset.once(bound) if elder is not None}
 
 
 def print_cards(path: Path, *, by: str) -> int:
     """Write the cards of the shown batch as one PDF and answer how many; their codes are destroyed, as always."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    session = db.session()
-    faces = list(print_runs.faces(session, PRINTED_BATCH))
-    session.rollback()
+    with keyset.reader() as session:
+        faces = list(print_runs.faces(session, PRINTED_BATCH))
     path.write_bytes(sheet(faces, brand=BRAND))
     with transaction() as writing:
         print_runs.printed(writing, PRINTED_BATCH, by)

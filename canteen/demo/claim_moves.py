@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
-from canteen import clock
+from canteen import clock, keyset
 from canteen.clock import Span
 from canteen.db import db
 from canteen.demo.calendar import Story
@@ -88,8 +88,5 @@ def _move(site: Site, month: Span, act: str, by: str, reason: str = "") -> Calla
 
 def claim_of(site: Site, month: Span) -> int:
     """Return the id of a canteen's claim of a month."""
-    session = db.session()
-    query = select(Claim.id).where(Claim.contract_id == site.contract, Claim.from_day == month.first)
-    found: int = session.execute(query).scalar_one()
-    session.rollback()
+    ((found,),) = keyset.once(select(Claim.id).where(Claim.contract_id == site.contract, Claim.from_day == month.first))
     return found

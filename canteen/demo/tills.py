@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from canteen import clock
+from canteen import clock, keyset
 from canteen.auth.models import Tablet
-from canteen.db import db
 from canteen.demo.randomness import uid
 from canteen.policy import quote as engine
 from canteen.pos import envelope, records, scan_quotes
@@ -176,11 +175,8 @@ class Till:
             )
             for wish in wishes
         ]
-        session = db.session()
-        with clock.at(at):
-            quoted = scan_quotes.quote(session, self.canteen, asked, tablet_id=self.tablet)
-        session.rollback()
-        return quoted
+        with clock.at(at), keyset.reader() as session:
+            return scan_quotes.quote(session, self.canteen, asked, tablet_id=self.tablet)
 
     def _body(self, quoted: Quoted, pays: str, how: str, at: datetime) -> Document:
         ids = [uid(self.rng) for _ in (*quoted.answers, "payment")]
