@@ -120,7 +120,7 @@ def test_a_void_before_a_killed_close_resumes_changes_no_byte(town: Town, monkey
     sale = town.sell(JAN6, town.cards[0])[0]
     town.close("2026-01")
     with clock.at(at(FEB3, 9)), transaction() as session:
-        number = events.record(session, "elder.facts", "x", by="p-admin")
+        number = events.record(session, "elder.facts", str(town.elders[0]), by="p-admin")
         elders.add_fact(session, town.elders[0], "status", "deceased", JAN5, None, "民政", number)
     killed_after_the_flip(town, "2026-02", monkeypatch)
     clean = statement.body(close.compute(town.period("2026-02").id))

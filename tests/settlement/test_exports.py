@@ -106,7 +106,7 @@ def test_a_paid_month_s_file_is_unchanged_by_later_corrections(month: Town, tmp_
     sale = month.session.execute(select(Sale.id).where(Sale.service_day == JAN5)).scalar_one()
     month.void(str(sale), at(date(2026, 2, 5)))
     with clock.at(at(date(2026, 2, 6))), transaction() as session:
-        number = events.record(session, "elder.facts", "x", by="p-admin")
+        number = events.record(session, "elder.facts", str(month.elders[0]), by="p-admin")
         elders.add_fact(session, month.elders[0], "birth", "1930-01-01", date(1930, 1, 1), None, "民政", number)
     month.close("2026-02")
 

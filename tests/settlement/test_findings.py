@@ -30,7 +30,7 @@ def fact(
     town: Town, day: date, kind: str, value: str, from_day: date = date(1930, 1, 1), *, of: uuid.UUID | None = None
 ) -> None:
     with clock.at(at(day, 9)), transaction() as session:
-        number = events.record(session, "elder.facts", "x", by="p-admin")
+        number = events.record(session, "elder.facts", str(of or town.elders[0]), by="p-admin", body={"facts": [kind]})
         elders.add_fact(session, of or town.elders[0], kind, value, from_day, None, "社区", number)
 
 
@@ -184,10 +184,10 @@ def test_a_meal_dated_after_the_day_of_death_is_named(town: Town, died: date, ex
 def test_a_death_recorded_by_mistake_and_answered_is_not_named(town: Town):
     town.sell(JAN6, town.cards[0])
     with clock.at(at(JAN6)), transaction() as session:
-        number = events.record(session, "elder.facts", "x", by="p-admin")
+        number = events.record(session, "elder.facts", str(town.elders[0]), by="p-admin")
         wrong = elders.add_fact(session, town.elders[0], "status", "deceased", JAN5, None, "民政", number).id
     with clock.at(at(JAN6, 15)), transaction() as session:
-        number = events.record(session, "elder.facts", "x", by="p-admin")
+        number = events.record(session, "elder.facts", str(town.elders[0]), by="p-admin")
         elders.add_fact(session, town.elders[0], "status", "", JAN5, None, "本人到场", number, retracts=wrong)
 
     assert named(town) == []
@@ -207,7 +207,7 @@ def test_a_death_confirmed_after_the_close_is_named_in_the_next(town: Town):
 
 def status(town: Town, day: date, value: str, *, answers: int | None = None) -> int:
     with clock.at(at(day, 9)), transaction() as session:
-        number = events.record(session, "elder.facts", "x", by="p-admin")
+        number = events.record(session, "elder.facts", str(town.elders[0]), by="p-admin")
         return elders.add_fact(session, town.elders[0], "status", value, JAN5, None, "民政", number, answers).id
 
 

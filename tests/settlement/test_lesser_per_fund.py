@@ -126,7 +126,7 @@ def strike(town: Town, on: date) -> None:
     number = town.session.execute(query).scalar_one()
     town.session.rollback()
     with clock.at(at(on, 9)), transaction() as session:
-        event = events.record(session, "elder.facts", "x", by="p-admin")
+        event = events.record(session, "elder.facts", str(town.elders[0]), by="p-admin")
         elders.add_fact(session, town.elders[0], "class", "", date(2020, 1, 1), None, "民政", event, retracts=number)
 
 

@@ -45,7 +45,7 @@ def month(town: Town) -> Town:
         a_person(login, grant)
     town.sales = [town.sell(JAN5, town.cards[0])[0], town.sell(JAN6, town.cards[0])[0]]  # type: ignore[attr-defined]
     with clock.at(at(date(2026, 1, 20))), transaction() as session:
-        number = events.record(session, "elder.facts", "x", by="p-admin")
+        number = events.record(session, "elder.facts", str(town.elders[0]), by="p-admin")
         elders.add_fact(session, town.elders[0], "status", "deceased", JAN5, None, "民政", number)
     town.close("2026-01")
     return town
@@ -245,7 +245,7 @@ def test_a_canteen_never_reads_of_a_death_behind_an_earlier_meal(desk, month: To
     approved(desk, month)
     sale = month.sales[0]  # type: ignore[attr-defined]
     with clock.at(at(date(2026, 2, 8))), transaction() as session:
-        number = events.record(session, "elder.facts", "x", by="p-admin")
+        number = events.record(session, "elder.facts", str(month.elders[0]), by="p-admin")
         elders.add_fact(session, month.elders[0], "status", "deceased", date(2026, 1, 4), None, "民政", number)
     month.close("2026-02")
     found = next(one for one in month.findings("2026-02") if str(one.sale_id) == sale)

@@ -301,7 +301,7 @@ def test_a_later_finding_strikes_a_given_benefit_as_adjustment(town: Town):
     town.close("2026-01")
     reallocate(town, from_=first)
     with clock.at(FEB10), transaction() as session:
-        number = events.record(session, "elder.facts", "x", by="p-admin")
+        number = events.record(session, "elder.facts", str(town.elders[0]), by="p-admin")
         elders.add_fact(session, town.elders[0], "status", "deceased", date(2026, 1, 4), None, "社区", number)
     town.close("2026-02")
     named = [one.id for one in town.findings("2026-02") if one.subject == f"sale:{second}"]
@@ -319,7 +319,7 @@ def test_a_merge_undone_leaves_every_figure_exact(town: Town):
     town.elder()
     entry, other = town.elders
     with clock.at(at(date(2026, 1, 4))), transaction() as session:
-        number = events.record(session, "elder.facts", "x", by="p-admin")
+        number = events.record(session, "elder.facts", str(other), by="p-admin", body={"facts": ["merged"]})
         elders.add_fact(session, other, "merged", str(entry), date(1930, 1, 1), None, "社区", number)
     kept = town.sealed(JAN5, town.cards[1], minute=10)
     (first,) = town.sell(JAN5, town.cards[0])
@@ -342,7 +342,7 @@ def part(town: Town, other: uuid.UUID) -> None:
     number = town.session.execute(merged).scalar_one()
     town.session.rollback()
     with clock.at(FEB6), transaction() as session:
-        event = events.record(session, "elder.facts", "x", by="p-admin")
+        event = events.record(session, "elder.facts", str(other), by="p-admin", body={"facts": ["merged"]})
         elders.add_fact(session, other, "merged", "", date(1930, 1, 1), None, "社区", event, retracts=number)
 
 

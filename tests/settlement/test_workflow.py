@@ -255,7 +255,7 @@ def test_an_earlier_meal_after_a_death_is_taken_back_next_claim(town: Town):
     town.close("2026-01")
     go(town, "2026-01", *TO_APPROVED)
     with clock.at(at(date(2026, 2, 8))), transaction() as session:
-        number = events.record(session, "elder.facts", "x", by="p-admin")
+        number = events.record(session, "elder.facts", str(town.elders[0]), by="p-admin")
         elders.add_fact(session, town.elders[0], "status", "deceased", JAN5, None, "民政", number)
     town.close("2026-02")
     (found,) = town.findings("2026-02")
