@@ -170,6 +170,13 @@ class Base(DeclarativeBase):
     }
 
 
+class View(DeclarativeBase):
+    """A view of the database, mapped for reading like a table; the database refuses writes to it."""
+
+    metadata: ClassVar[MetaData] = MetaData()
+    type_annotation_map: ClassVar[dict[Any, Any]] = Base.type_annotation_map
+
+
 class _Session(DeclarativeBase):
     """The class Flask-SQLAlchemy copies to make its own base; our tables derive from `Base` and share this metadata."""
 

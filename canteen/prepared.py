@@ -52,7 +52,7 @@ class Prepared:
         form = self._forms.get(lengths)
         if form is None:
             form = self._forms[lengths] = Form(self._statement, values)
-        return form.rows(connection, values)
+        return form.run(connection, form.in_order(values))
 
 
 def connection_of(session: Session) -> Connection:
@@ -70,34 +70,27 @@ def database_of(session: Session) -> str:
     return name
 
 
-class Form:
-    """A statement as PostgreSQL reads it, for lists of certain lengths."""
+class Numbered:
+    """A statement as PostgreSQL reads it, with $1, $2 …; for that database only."""
 
-    def __init__(self, statement: Executable, example: Values) -> None:
-        assert isinstance(statement, ClauseElement)
-        compiled = statement.compile(dialect=_DIALECT)
-        expanded = compiled.construct_expanded_state(dict(example))  # type: ignore[attr-defined]
-        parts = {each: (name, n) for name, some in expanded.parameter_expansion.items() for n, each in enumerate(some)}
-        self.sql = expanded.statement.encode()
-        self._order = [parts.get(name, (name, None)) for name in expanded.positiontup or ()]
-        given = {name for name, _ in self._order} & example.keys()
+    def __init__(self, sql: str) -> None:
+        self.sql = sql.encode()
         self._loaders: list[Loader] | None = None
-        self._constants = {
-            name: value for name, value in expanded.parameters.items() if name not in given | parts.keys()
-        }
 
-    def in_order(self, values: Values) -> list[Any]:
-        """Return the values in the order of $1, $2 … in `sql`."""
-        known = {**self._constants, **values}
-        return [known[key] if n is None else known[key][n] for key, n in self._order]
+    def rows(self, session: Session, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Return the rows of the statement's result; `values` in the order of $1, $2 …. Raises DBAPIError."""
+        if session.autoflush:
+            session.flush()
+        return self.run(connection_of(session), values)
 
-    def rows(self, connection: Connection, values: Values) -> list[tuple[Any, ...]]:
+    def run(self, connection: Connection, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Run it on the connection, prepared there at its first use. Raises DBAPIError."""
         raw: psycopg.Connection = connection.connection.driver_connection  # type: ignore[assignment]
         try:
             if raw.pgconn.transaction_status == _IDLE:
                 _checked(raw.pgconn.exec_(b"BEGIN"))
             name = self._prepared(raw.pgconn, connection.info.setdefault("prepared", {}))
-            arguments = [_dumped(value) for value in self.in_order(values)]
+            arguments = [_dumped(value) for value in values]
             result = _checked(raw.pgconn.exec_prepared(name, arguments))  # type: ignore[arg-type]  # None is NULL
         except psycopg.Error as error:
             _refuse(connection, raw, error)
@@ -113,6 +106,27 @@ class Form:
             _checked(server.prepare(name, self.sql))
             names[self.sql] = name
         return name
+
+
+class Form(Numbered):
+    """A statement with named parameters, for lists of certain lengths."""
+
+    def __init__(self, statement: Executable, example: Values) -> None:
+        assert isinstance(statement, ClauseElement)
+        compiled = statement.compile(dialect=_DIALECT)
+        expanded = compiled.construct_expanded_state(dict(example))  # type: ignore[attr-defined]
+        parts = {each: (name, n) for name, some in expanded.parameter_expansion.items() for n, each in enumerate(some)}
+        super().__init__(expanded.statement)
+        self._order = [parts.get(name, (name, None)) for name in expanded.positiontup or ()]
+        given = {name for name, _ in self._order} & example.keys()
+        self._constants = {
+            name: value for name, value in expanded.parameters.items() if name not in given | parts.keys()
+        }
+
+    def in_order(self, values: Values) -> list[Any]:
+        """Return the values in the order of $1, $2 … in `sql`."""
+        known = {**self._constants, **values}
+        return [known[key] if n is None else known[key][n] for key, n in self._order]
 
 
 def _dumped(value: Any) -> bytes | None:

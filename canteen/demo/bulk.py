@@ -22,19 +22,14 @@ from canteen.demo import sites
 from canteen.demo.randomness import uid
 from canteen.ledger.models import Period, Transfer
 from canteen.policy.case import Diner, Meal
-from canteen.pos import envelope, pricing
+from canteen.pos import envelope, pricing, sale_rows
 from canteen.pos.checkout_rows import arrival_of
 from canteen.pos.models import (
-    Payment,
     QuoteInput,
     Record,
     Sale,
-    SaleKey,
-    SaleLine,
     SaleUse,
-    Share,
     Slot,
-    Tender,
 )
 from canteen.pos.orders import Line
 from canteen.pos.pricing import Place, Priced
@@ -77,7 +72,7 @@ def rows_of(
         sale = uid(rng)
         record = _record(rows, counters, sale, at)
         _sale(rows, sale, record, elder, place, line, priced, book, at)
-        _payment(rows, uid(rng), sale, record, priced.quote.due, place, period, accounts, at, rng.random() < 0.5)
+        _payment(rows, uid(rng), priced.quote.due, place, period, accounts, at, rng.random() < 0.5)
         _shares(rows, sale, elder, priced, place, period, accounts, at)
     return rows
 
@@ -137,10 +132,10 @@ def _sale(
 ) -> None:
     month = clock.month_of(place.day)
     content = hashlib.sha256(sale.bytes).hexdigest()
-    rows[SaleKey].append({"sale_id": sale, "content_hash": content, "service_month": month})
     rows[Sale].append(
         {
             "id": sale,
+            "content_hash": content,
             "service_month": month,
             "district_id": place.canteen.district_id,
             "record_id": record,
@@ -172,18 +167,10 @@ def _sale(
             "own_input_hash": priced.hash,
             "known_at": place.head[0],
             "explanation": pricing.explain(priced.quote),
+            "lines": sale_rows.in_json([sale_rows.line_row(line)]),
+            "shares": sale_rows.in_json([sale_rows.share_row(share) for share in priced.quote.shares]),
+            "surcharges": sale_rows.in_json([surcharge._asdict() for surcharge in priced.quote.surcharges]),
             "flags": "",
-        }
-    )
-    rows[SaleLine].append(
-        {
-            "sale_id": sale,
-            "n": 1,
-            "item_id": line.item,
-            "name": line.name,
-            "fen": line.fen,
-            "quantity": line.quantity,
-            "tags": " ".join(line.tags),
         }
     )
 
@@ -191,8 +178,6 @@ def _sale(
 def _payment(
     rows: Rows,
     payment: uuid.UUID,
-    sale: uuid.UUID,
-    record: int,
     due: int,
     place: Place,
     period: Period,
@@ -202,20 +187,13 @@ def _payment(
 ) -> None:
     rows[Sale][-1]["payment_id"] = payment
     kind = "free" if due == 0 else "cash" if cash else "mobile"
-    rows[Payment].append(
-        {
-            "id": payment,
-            "record_id": record,
-            "contract_id": CONTRACT,
-            "service_month": clock.month_of(place.day),
-            "district_id": place.canteen.district_id,
-            "due": due,
-            "fen": due,
-        }
-    )
-    rows[Tender].append(
-        {"payment_id": payment, "n": 1, "kind": kind, "fen": due, "given": due, "change": 0, "reference": ""}
-    )
+    tender = {"kind": kind, "fen": due, "given": due, "change": 0, "reference": ""}
+    rows[Record][-1] |= {
+        "payment_id": payment,
+        "payment_due": due,
+        "payment_fen": due,
+        "tenders": sale_rows.in_json([tender]),
+    }
     if due:
         ends = (accounts["", "elder"], accounts["", kind])
         _transfer(rows, ends, due, "payment", "", f"payment:{payment}", "paid", place, period, at)
@@ -232,22 +210,6 @@ def _shares(
     at: datetime,
 ) -> None:
     for n, share in enumerate(priced.quote.shares, 1):
-        rows[Share].append(
-            {
-                "sale_id": sale,
-                "n": n,
-                "service_month": clock.month_of(place.day),
-                "district_id": place.canteen.district_id,
-                "fund": share.fund,
-                "payer": share.payer,
-                "rule": share.rule,
-                "clause": share.clause,
-                "stage": share.stage,
-                "fen": share.fen,
-                "label": share.label,
-                "reason": share.reason,
-            }
-        )
         if share.payer == "concession":
             continue
         target = "open" if share.payer == "subsidy" else "donated"
@@ -319,7 +281,7 @@ def _transfer(
 
 # --- writing ---
 
-ORDER = (QuoteInput, Record, SaleKey, Payment, Tender, Sale, SaleLine, Share, SaleUse, Slot, Transfer)
+ORDER = (QuoteInput, Record, Sale, SaleUse, Slot, Transfer)
 
 
 def write(connection: Connection, rows: Rows) -> None:

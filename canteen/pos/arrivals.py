@@ -55,6 +55,10 @@ def row(arrival: Arrival) -> dict[str, Any]:
         "state": "accepted",
         "reason": "",
         "resolves": None,
+        "payment_id": None,
+        "payment_due": None,
+        "payment_fen": None,
+        "tenders": None,
     }
 
 

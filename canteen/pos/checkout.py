@@ -20,7 +20,7 @@ from canteen.money import Fen
 from canteen.policy.case import Meal
 from canteen.pos import checkout_rows, evidence, pricing, sale_rows, service_time, slots, stamps, verdicts
 from canteen.pos.arrivals import Arrival
-from canteen.pos.models import SaleKey
+from canteen.pos.models import Sale
 from canteen.pos.orders import Checkout, SaleOrder
 from canteen.pos.pricing import Place
 from canteen.prepared import Prepared
@@ -106,8 +106,8 @@ def _persons(session: Session, order: Checkout, place: Place) -> dict[uuid.UUID,
 
 _HEAD = select(func.coalesce(func.max(events.Event.number), 0).label("head")).subquery()
 _HEAD_AND_KEYS = Prepared(
-    select(_HEAD.c.head, SaleKey.sale_id, SaleKey.content_hash).select_from(
-        _HEAD.outerjoin(SaleKey, SaleKey.sale_id.in_(bindparam("ids", expanding=True)))
+    select(_HEAD.c.head, Sale.id, Sale.content_hash).select_from(
+        _HEAD.outerjoin(Sale, Sale.id.in_(bindparam("ids", expanding=True)))
     )
 )
 

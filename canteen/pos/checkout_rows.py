@@ -1,15 +1,14 @@
 """Writing of a checkout: every row of every table, on PostgreSQL in one statement.
 
-There the rows are sent as JSON and one data-modifying statement inserts them all: the round trips, not the
-disk, are what a sale costs (measured: `make bench`). On SQLite there are no round trips, and each table has its own.
+There the statement inserts them all, each value a parameter of its own; checkouts with the same number of rows share
+it. On SQLite there are no round trips, and each table has its own.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from sqlalchemy import Insert, insert, inspect, text
@@ -17,25 +16,11 @@ from sqlalchemy.orm import Session
 
 from canteen.db import Base, intern
 from canteen.ledger.models import Transfer
-from canteen.pos.models import (
-    Payment,
-    QuoteInput,
-    Record,
-    Sale,
-    SaleKey,
-    SaleLine,
-    SaleUse,
-    Share,
-    Slot,
-    Surcharge,
-    Tender,
-)
-from canteen.prepared import Prepared, connection_of
+from canteen.pos.models import QuoteInput, Record, Sale, SaleUse, Slot
+from canteen.prepared import Numbered, connection_of
 
 Row = Mapping[str, Any]
-ORDER: tuple[type[Base], ...] = (
-    SaleKey, QuoteInput, Payment, Tender, Sale, SaleLine, Share, Surcharge, SaleUse, Slot, Transfer,
-)  # fmt: skip
+ORDER: tuple[type[Base], ...] = (QuoteInput, Sale, SaleUse, Slot, Transfer)
 """In the order in which they refer to one another."""
 INTERNED = (QuoteInput,)
 PLACES = 16  # at most so many sales in a record; see `arrival_of`
@@ -56,22 +41,22 @@ def is_first(arrival: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The rows of one checkout by table. Payments and sales name no record yet; a sale's `arrival` is its place in it."""
+    """The rows of one checkout by table. Sales name no record yet; their `arrival` is their place in it."""
 
     record: Row
     tables: Mapping[type[Base], Sequence[Row]]
 
 
-_SAME_WAITING = """SELECT q.id FROM record q WHERE q.tablet_id = x.tablet_id AND q.epoch = x.epoch
-    AND q.number = x.number AND q.hash = x.hash AND q.state = 'quarantined'"""
-_WAITING = text(_SAME_WAITING.replace("x.", ":"))  # the same record, kept when it could not be booked
+_WAITING = text(
+    """SELECT q.id FROM record q WHERE q.tablet_id = :tablet_id AND q.epoch = :epoch AND q.number = :number
+    AND q.hash = :hash AND q.state = 'quarantined'"""
+)  # the same record, kept when it could not be booked
 
 
 def write(session: Session, rows: Checked) -> None:
     """Insert the record and everything that belongs to it. If a constraint refuses one row, nothing is inserted."""
     if connection_of(session).dialect.name == "postgresql":
-        tables = {model.__tablename__: _json(model, rows.tables.get(model, ())) for model in ORDER}
-        _statement().rows(session, {"record": _json(Record, [rows.record]), **tables})
+        _statement(tuple(len(rows.tables.get(model, ())) for model in ORDER)).rows(session, list(_values(rows)))
         return
     record = {**rows.record, "resolves": session.execute(_WAITING, dict(rows.record)).scalar_one_or_none()}
     connection = session.connection()
@@ -88,10 +73,7 @@ def _numbered(model: type[Base], row: Row, record_id: int) -> dict[str, Any]:
     """Return the row by column name, with the record's id in the columns that need it."""
     if model is Sale:
         return {**row, "record_id": record_id, "arrival": arrival_of(record_id, row["arrival"])}
-    if model is Payment:
-        return {**row, "record_id": record_id}
-    names = _columns(model)
-    return {names[key]: value for key, value in row.items()}
+    return {column: row[key] for key, column in _columns(model)}
 
 
 @cache
@@ -102,41 +84,47 @@ def _insert(model: type[Base]) -> Insert:
 
 
 @cache
-def _statement() -> Prepared:
-    """Build the statement once: a part for each table, all seeing the new record's id."""
-    parts = [f"new_record AS (INSERT INTO record {_selected(Record)} RETURNING id)"]
+def _columns(model: type[Base]) -> tuple[tuple[str, str], ...]:
+    """Return (attribute, column) of the values that are given: not those that the database or the record gives."""
+    left_out = {Record: ("id", "resolves"), Transfer: ("id",), Sale: ("record_id",)}.get(model, ())
+    columns = ((attribute.key, attribute.columns[0].name) for attribute in inspect(model).column_attrs)
+    return tuple((key, column) for key, column in columns if key not in left_out)
+
+
+def _values(rows: Checked) -> Iterator[Any]:
+    """Yield the values in the order of $1, $2 … in the statement."""
+    for key, _ in _columns(Record):
+        yield rows.record[key]
     for model in ORDER:
+        keys = [key for key, _ in _columns(model)]
+        for row in rows.tables.get(model, ()):
+            for key in keys:
+                yield row[key]
+
+
+@lru_cache(maxsize=200)
+def _statement(counts: tuple[int, ...]) -> Numbered:
+    """Build the statement for so many rows of each table: a part for each table, all seeing the new record's id."""
+    at = {column: f"${n}" for n, (_, column) in enumerate(_columns(Record), 1)}
+    same = " AND ".join(f"q.{name} = {at[name]}" for name in ("tablet_id", "epoch", "number", "hash"))
+    waiting = f"(SELECT q.id FROM record q WHERE {same} AND q.state = 'quarantined')"  # noqa: S608 - our own names
+    columns, given = ", ".join(f'"{name}"' for name in at), ", ".join(at.values())
+    parts = [f"new_record AS (INSERT INTO record ({columns}, resolves) VALUES ({given}, {waiting}) RETURNING id)"]  # noqa: S608 - our own names
+    number = len(at)
+    for model, count in zip(ORDER, counts, strict=True):
+        if not count:
+            continue
+        names = [column for _, column in _columns(model)]
+        values = []
+        for _ in range(count):
+            each = {name: f"${number + n}" for n, name in enumerate(names, 1)}
+            number += len(names)
+            if model is Sale:
+                each["arrival"] = f"(SELECT id FROM new_record) * {PLACES} + {each['arrival']}"  # noqa: S608 - our own names
+                each["record_id"] = "(SELECT id FROM new_record)"
+            values.append(f"({', '.join(each.values())})")
+        into = ", ".join(f'"{name}"' for name in each)
         ending = " ON CONFLICT DO NOTHING" if model in INTERNED else ""
-        parts.append(f"new_{model.__tablename__} AS (INSERT INTO {model.__tablename__} {_selected(model)}{ending})")
-    return Prepared(text("WITH " + ",\n".join(parts) + "\nSELECT id FROM new_record"))
-
-
-def _selected(model: type[Base]) -> str:
-    """Build '(columns) SELECT … FROM rows given as JSON', with the record's id in the columns that need it."""
-    table = model.__tablename__
-    names = [name for name in _columns(model).values() if not (name == "id" and model in (Record, Transfer))]
-    of_record = {"record_id": "new_record.id", "arrival": f"new_record.id * {PLACES} + x.arrival"}
-    refers = model in (Payment, Sale)
-    given = of_record if refers else {"resolves": f"({_SAME_WAITING})"} if model is Record else {}
-    values = [given.get(name, f'x."{name}"') for name in names]
-    columns = ", ".join(f'"{name}"' for name in names)
-    # named with its schema: `record` alone is a type of PostgreSQL's own
-    source = f'json_populate_recordset(CAST(NULL AS public."{table}"), CAST(:{table} AS json)) x'
-    return f"({columns}) SELECT {', '.join(values)} FROM {source}{', new_record' if refers else ''}"  # noqa: S608 - our own names
-
-
-@cache
-def _columns(model: type[Base]) -> dict[str, str]:
-    """Map attribute names to column names."""
-    return {attribute.key: attribute.columns[0].name for attribute in inspect(model).column_attrs}
-
-
-def _json(model: type[Base], rows: Sequence[Row]) -> str:
-    names = _columns(model)
-    plain = [{names[key]: value for key, value in row.items()} for row in rows]
-    return json.dumps(plain, default=_text, ensure_ascii=False)
-
-
-def _text(value: object) -> str:
-    """Write days, instants and ids as PostgreSQL reads them; bytes in its hex form."""
-    return "\\x" + value.hex() if isinstance(value, bytes) else str(value)
+        table = model.__tablename__
+        parts.append(f"new_{table} AS (INSERT INTO {table} ({into}) VALUES {', '.join(values)}{ending})")  # noqa: S608 - our own names
+    return Numbered("WITH " + ",\n".join(parts) + "\nSELECT id FROM new_record")

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from canteen.db import Base
+from canteen.db import Base, View
 from canteen.places import MEALS
 from canteen.pos.flags import NOT_LOGGED_IN, SELF_DATED
 
@@ -18,6 +18,8 @@ TENDERS = ("cash", "mobile", "free")
 DOUBTED = text(f"(flags LIKE '%{SELF_DATED}%' OR flags LIKE '%{NOT_LOGGED_IN}%')")
 """Sales of which a person must say whether they may be claimed, since nothing proves their day or their cashier."""
 WAITING, RESOLVING = text("state = 'quarantined'"), text("resolves IS NOT NULL")  # few records
+WHOLE_PAYMENT = """(payment_id IS NULL AND payment_due IS NULL AND payment_fen IS NULL AND tenders IS NULL)
+    OR (payment_id IS NOT NULL AND payment_due IS NOT NULL AND payment_fen >= 0 AND tenders IS NOT NULL)"""
 
 
 class Record(Base):
@@ -28,6 +30,7 @@ class Record(Base):
         UniqueConstraint("tablet_id", "epoch", "number", "hash", "state"),
         CheckConstraint("number >= 1 AND epoch >= 1", name="number"),
         CheckConstraint("state IN ('accepted', 'quarantined')", name="state"),
+        CheckConstraint(WHOLE_PAYMENT, name="payment"),
         {"sqlite_strict": True},
     )
 
@@ -49,6 +52,10 @@ class Record(Base):
     state: Mapped[str]
     reason: Mapped[str] = mapped_column(default="")  # why quarantined: a stable code
     resolves: Mapped[int | None] = mapped_column(ForeignKey("record.id"))  # a quarantined one accepted later
+    payment_id: Mapped[uuid.UUID | None] = mapped_column(unique=True)  # the payment over the sales of a checkout
+    payment_due: Mapped[int | None]
+    payment_fen: Mapped[int | None]
+    tenders: Mapped[str | None] = mapped_column(deferred=True)  # JSON, read as Tender; its trigger checks each
 
 
 class TabletAhead(Base):
@@ -71,17 +78,6 @@ class TabletAhead(Base):
     since: Mapped[datetime]
 
 
-class SaleKey(Base):
-    """Idempotency key of a sale; never deleted or partitioned. Same id with another hash is a conflict (P1, P2)."""
-
-    __tablename__ = "sale_key"
-    __table_args__ = {"sqlite_strict": True}
-
-    sale_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    content_hash: Mapped[str]
-    service_month: Mapped[str]
-
-
 class QuoteInput(Base):
     """The whole input of a quote (diner, meal, taken) as canonical JSON, interned by hash."""
 
@@ -92,45 +88,12 @@ class QuoteInput(Base):
     body: Mapped[str]
 
 
-class Payment(Base):
-    """One payment over the sales of one checkout."""
-
-    __tablename__ = "payment"
-    __table_args__ = (
-        CheckConstraint("fen >= 0", name="amount"),
-        {"sqlite_strict": True},
-    )
-
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    record_id: Mapped[int] = mapped_column(ForeignKey("record.id"))
-    contract_id: Mapped[str]
-    service_month: Mapped[str]
-    district_id: Mapped[str]
-    due: Mapped[int]  # sum of the sales' dues as the tablet computed it
-    fen: Mapped[int]  # sum of the tenders
-
-
-class Tender(Base):
-    """How a part of a payment was given; change is cash handed back."""
-
-    __tablename__ = "tender"
-    __table_args__ = (
-        CheckConstraint(f"kind IN {TENDERS}", name="kind"),
-        CheckConstraint("fen >= 0 AND given >= fen AND change = given - fen", name="change"),
-        {"sqlite_strict": True},
-    )
-
-    payment_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("payment.id"), primary_key=True)
-    n: Mapped[int] = mapped_column(primary_key=True)
-    kind: Mapped[str]
-    fen: Mapped[int]
-    given: Mapped[int]
-    change: Mapped[int]
-    reference: Mapped[str] = mapped_column(default="")
-
-
 class Sale(Base):
-    """A meal eaten, as it happened. What of it may be claimed is a verdict: transfers, not columns."""
+    """A meal eaten, as it happened. What of it may be claimed is a verdict: transfers, not columns.
+
+    Its id is the idempotency key, taken once for ever: the same id with another content hash is a conflict (P1, P2).
+    What was on the tray and whatever changed the price are lists in JSON, read as SaleLine, Share and Surcharge.
+    """
 
     __tablename__ = "sale"
     __table_args__ = (
@@ -150,11 +113,12 @@ class Sale(Base):
         {"sqlite_strict": True},
     )
 
-    id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale_key.sale_id"), primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    content_hash: Mapped[str]
     service_month: Mapped[str]
     district_id: Mapped[str]
     record_id: Mapped[int] = mapped_column(ForeignKey("record.id"), index=True)
-    payment_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("payment.id"))
+    payment_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("record.payment_id"))
     arrival: Mapped[int] = mapped_column(
         index=True
     )  # order over the whole city: checkout_rows.arrival_of(record_id, place)
@@ -184,65 +148,10 @@ class Sale(Base):
     own_input_hash: Mapped[str] = mapped_column(ForeignKey("quote_input.hash"))
     known_at: Mapped[int]  # event number our own quote's facts were read at
     explanation: Mapped[str]
+    lines: Mapped[str] = mapped_column(deferred=True)
+    shares: Mapped[str] = mapped_column(deferred=True)
+    surcharges: Mapped[str] = mapped_column(deferred=True)
     flags: Mapped[str] = mapped_column(default="")  # space-separated codes noted on arrival: clock, outside_window …
-
-
-class SaleLine(Base):
-    """Item on the tray, with name and price as they were then."""
-
-    __tablename__ = "sale_line"
-    __table_args__ = (
-        CheckConstraint("fen >= 0 AND quantity >= 1", name="amounts"),
-        {"sqlite_strict": True},
-    )
-
-    sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale.id"), primary_key=True)
-    n: Mapped[int] = mapped_column(primary_key=True)
-    item_id: Mapped[str]
-    name: Mapped[str]
-    fen: Mapped[int]  # for one
-    quantity: Mapped[int]
-    tags: Mapped[str]
-
-
-class Share(Base):
-    """Part of a sale's price with its payer, rule and clause, as sold."""
-
-    __tablename__ = "share"
-    __table_args__ = (
-        CheckConstraint("fen > 0", name="moves_money"),
-        CheckConstraint("payer IN ('subsidy', 'concession', 'donation')", name="payer"),
-        {"sqlite_strict": True},
-    )
-
-    sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale.id"), primary_key=True)
-    n: Mapped[int] = mapped_column(primary_key=True)
-    service_month: Mapped[str]
-    district_id: Mapped[str]
-    fund: Mapped[str]
-    payer: Mapped[str]
-    rule: Mapped[str]
-    clause: Mapped[str]
-    stage: Mapped[str]
-    fen: Mapped[int]
-    label: Mapped[str]
-    reason: Mapped[str]
-
-
-class Surcharge(Base):
-    """Amount that a price list added to the menu's price of a sale, with rule and clause, as sold."""
-
-    __tablename__ = "surcharge"
-    __table_args__ = (CheckConstraint("fen > 0", name="moves_money"), {"sqlite_strict": True})
-
-    sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale.id"), primary_key=True)
-    n: Mapped[int] = mapped_column(primary_key=True)
-    rule: Mapped[str]
-    clause: Mapped[str]
-    stage: Mapped[str]
-    fen: Mapped[int]
-    label: Mapped[str]
-    reason: Mapped[str]
 
 
 class Slot(Base):
@@ -265,7 +174,7 @@ class Slot(Base):
     n: Mapped[int] = mapped_column(primary_key=True)
     limited_to: Mapped[int]
     unit_day: Mapped[date | None]  # for a unit of days: the civil day that uses this number
-    sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale_key.sale_id"))
+    sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale.id"))
 
 
 class AmountUsed(Base):
@@ -388,3 +297,79 @@ class Void(Base):
     refund_kind: Mapped[str]
     tablet_at: Mapped[datetime]
     arrived_at: Mapped[datetime]
+
+
+# --- views: what stands in the rows of records and sales, as rows of its own; nobody can write to them ---
+
+
+class Payment(View):
+    """One payment over the sales of one checkout."""
+
+    __tablename__ = "payment"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    record_id: Mapped[int]
+    due: Mapped[int]  # sum of the sales' dues as the tablet computed it
+    fen: Mapped[int]  # sum of the tenders
+
+
+class Tender(View):
+    """How a part of a payment was given; change is cash handed back."""
+
+    __tablename__ = "tender"
+
+    payment_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    fen: Mapped[int]
+    given: Mapped[int]
+    change: Mapped[int]
+    reference: Mapped[str]
+
+
+class SaleLine(View):
+    """Item on the tray, with name and price as they were then."""
+
+    __tablename__ = "sale_line"
+
+    sale_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(primary_key=True)
+    item_id: Mapped[str]
+    name: Mapped[str]
+    fen: Mapped[int]  # for one
+    quantity: Mapped[int]
+    tags: Mapped[str]
+
+
+class Share(View):
+    """Part of a sale's price with its payer, rule and clause, as sold."""
+
+    __tablename__ = "share"
+
+    sale_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(primary_key=True)
+    service_month: Mapped[str]
+    district_id: Mapped[str]
+    fund: Mapped[str]
+    payer: Mapped[str]
+    rule: Mapped[str]
+    clause: Mapped[str]
+    stage: Mapped[str]
+    fen: Mapped[int]
+    label: Mapped[str]
+    reason: Mapped[str]
+
+
+class Surcharge(View):
+    """Amount that a price list added to the menu's price of a sale, with rule and clause, as sold."""
+
+    __tablename__ = "surcharge"
+
+    sale_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(primary_key=True)
+    rule: Mapped[str]
+    clause: Mapped[str]
+    stage: Mapped[str]
+    fen: Mapped[int]
+    label: Mapped[str]
+    reason: Mapped[str]

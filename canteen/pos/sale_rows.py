@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,14 +14,14 @@ from canteen.db import Base
 from canteen.ledger import transfers
 from canteen.ledger.models import Period, Transfer
 from canteen.ledger.transfers import Move
+from canteen.policy.outcome import Share
 from canteen.pos import arrivals, pricing
 from canteen.pos.arrivals import Arrival
 from canteen.pos.checkout_rows import Checked, Row
-from canteen.pos.models import Payment, QuoteInput, Sale, SaleKey, SaleLine, SaleUse, Slot, Surcharge, Tender
-from canteen.pos.models import Share as ShareRow
-from canteen.pos.orders import Checkout, SaleOrder
+from canteen.pos.models import QuoteInput, Sale, SaleUse, Slot
+from canteen.pos.orders import Checkout, Line
 from canteen.pos.pricing import Place
-from canteen.pos.verdicts import Judged, Verdict
+from canteen.pos.verdicts import Judged
 
 
 def of_checkout(
@@ -34,30 +34,32 @@ def of_checkout(
 ) -> Checked:
     """Make all rows of this checkout, by table."""
     keys = {"service_month": clock.month_of(place.day), "district_id": place.canteen.district_id}
-    month = {"service_month": keys["service_month"]}
     inputs = {hash_: body for j in judged for hash_, body in ((j.own.hash, j.own.body), j.sold_input)}
-    payment = {"id": order.payment_id, "contract_id": period.contract_id, "due": order.due, "fen": order.paid, **keys}
+    payment = {
+        "payment_id": order.payment_id,
+        "payment_due": order.due,
+        "payment_fen": order.paid,
+        "tenders": in_json([asdict(tender) for tender in order.tenders]),
+    }
     tables: dict[type[Base], Sequence[Row]] = {
-        SaleKey: [{"sale_id": j.order.id, "content_hash": j.order.content_hash, **month} for j in judged],
         QuoteInput: [{"hash": hash_, "body": body} for hash_, body in sorted(inputs.items())],
-        Payment: [payment],
-        Tender: [{"payment_id": order.payment_id, "n": n, **asdict(t)} for n, t in enumerate(order.tenders, 1)],
         Sale: [_sale(n, j, order, arrival, place, period.contract_id) | keys for n, j in enumerate(judged)],
-        SaleLine: [row for j in judged for row in _lines(j.order)],
-        ShareRow: [_share(j.order.id, verdict) | keys for j in judged for verdict in j.verdicts],
-        Surcharge: [
-            {"sale_id": j.order.id, "n": n, **s._asdict()} for j in judged for n, s in enumerate(j.sold.surcharges, 1)
-        ],
         SaleUse: [use for j in judged for use in j.uses],
         Slot: [slot for j in judged for slot in j.slots],
         Transfer: transfers.rows(session, period, list(_moves(order, judged, place))),
     }
-    return Checked(arrivals.row(arrival), tables)
+    return Checked({**arrivals.row(arrival), **payment}, tables)
+
+
+def in_json(elements: Sequence[Mapping[str, Any]]) -> str:
+    """Write a list that a row holds. Numbers in the order given: views read the elements as rows."""
+    return json.dumps(elements, ensure_ascii=False)
 
 
 def _sale(n: int, j: Judged, order: Checkout, arrival: Arrival, place: Place, contract_id: str) -> dict[str, Any]:
     return {
         "id": j.order.id,
+        "content_hash": j.order.content_hash,
         "payment_id": order.payment_id,
         "arrival": n,
         "contract_id": contract_id,
@@ -86,28 +88,27 @@ def _sale(n: int, j: Judged, order: Checkout, arrival: Arrival, place: Place, co
         "own_input_hash": j.own.hash,
         "known_at": place.head[0],
         "explanation": pricing.explain(j.sold),
+        "lines": in_json([line_row(line) for line in j.order.lines]),
+        "shares": in_json([share_row(verdict.share) for verdict in j.verdicts]),
+        "surcharges": in_json([surcharge._asdict() for surcharge in j.sold.surcharges]),
         "flags": " ".join(j.flags),
     }
 
 
-def _lines(sale: SaleOrder) -> Iterator[dict[str, Any]]:
-    for n, line in enumerate(sale.lines, 1):
-        yield {
-            "sale_id": sale.id,
-            "n": n,
-            "item_id": line.item,
-            "name": line.name,
-            "fen": line.fen,
-            "quantity": line.quantity,
-            "tags": " ".join(line.tags),
-        }
-
-
-def _share(sale_id: uuid.UUID, verdict: Verdict) -> dict[str, Any]:
-    share = verdict.share
+def line_row(line: Line) -> dict[str, Any]:
+    """Make the element of `sale.lines` for an item on the tray."""
     return {
-        "sale_id": sale_id,
-        "n": verdict.n,
+        "item_id": line.item,
+        "name": line.name,
+        "fen": line.fen,
+        "quantity": line.quantity,
+        "tags": " ".join(line.tags),
+    }
+
+
+def share_row(share: Share) -> dict[str, Any]:
+    """Make the element of `sale.shares` for a share as sold."""
+    return {
         "fund": share.fund,
         "payer": share.payer,
         "rule": share.rule,

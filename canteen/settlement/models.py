@@ -371,13 +371,12 @@ class ProratedShare(Base):
     __tablename__ = "prorated_share"
     __table_args__ = (
         ForeignKeyConstraint(["allowance", "window_start"], ["prorating.allowance", "prorating.window_start"]),
-        ForeignKeyConstraint(["sale_id", "share_n"], ["share.sale_id", "share.n"]),
         CheckConstraint("fen > 0", name="moves_money"),
         Index("ix_prorated_share_period", "period_id"),
         {"sqlite_strict": True},
     )
 
-    sale_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale.id"), primary_key=True)
     share_n: Mapped[int] = mapped_column(primary_key=True)
     allowance: Mapped[str]
     window: Mapped[str] = mapped_column("window_start")

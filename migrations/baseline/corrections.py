@@ -255,7 +255,7 @@ def _budgets() -> None:
     )
     table(
         "prorated_share",
-        uid("sale_id", primary_key=True),
+        uid("sale_id", to("sale.id"), primary_key=True),
         big("share_n", primary_key=True),
         text("allowance"),
         text("window_start"),
@@ -263,7 +263,6 @@ def _budgets() -> None:
         big("fen"),
         check("moves_money", "fen > 0"),
         sa.ForeignKeyConstraint(["allowance", "window_start"], ["prorating.allowance", "prorating.window_start"]),
-        sa.ForeignKeyConstraint(["sale_id", "share_n"], ["share.sale_id", "share.n"]),
     )
     index("ix_prorated_share_period", "prorated_share", "period_id")
     invariants.protect("prorating", "prorating_part", "prorating_booked", "prorated_share")

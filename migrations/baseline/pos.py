@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from canteen import invariants
-from migrations.baseline import tables
+from migrations.baseline import lists, tables
 from migrations.baseline.tables import big, blob, check, day, flag, index, instant, table, text, to, uid, unique
 
 LOST_OVERLAPS = """EXISTS (SELECT 1 FROM lost_numbers o WHERE o.tablet_id = NEW.tablet_id AND o.epoch = NEW.epoch
     AND o.first_number <= NEW.last_number AND o.last_number >= NEW.first_number)"""
 DECLARED = ("id", "tablet_id", "epoch", "first_number", "last_number", "reason", "declared_by", "declared_at")
 DOUBTED = "(flags LIKE '%self_dated%' OR flags LIKE '%cashier_not_logged_in%')"
+
+# What the lists hold; a name that ends with ' #' is a whole number.
+TENDER = ("kind", "fen #", "given #", "change #", "reference")
+RIGHT_TENDER = """{kind} IN ('cash', 'mobile', 'free') AND {fen} >= 0 AND {given} >= {fen}
+    AND {change} = {given} - {fen}"""
+LINE = ("item_id", "name", "fen #", "quantity #", "tags")
+SURCHARGE = ("rule", "clause", "stage", "fen #", "label", "reason")
+SHARE = ("fund", "payer", *SURCHARGE)
 
 
 def create() -> None:
@@ -39,11 +47,21 @@ def _records() -> None:
         text("state"),
         text("reason"),
         big("resolves", to("record.id"), nullable=True),
+        uid("payment_id", nullable=True),
+        big("payment_due", nullable=True),
+        big("payment_fen", nullable=True),
+        text("tenders", nullable=True),
         check("number", "number >= 1 AND epoch >= 1"),
         check("state", "state IN ('accepted', 'quarantined')"),
+        check(
+            "payment",
+            """(payment_id IS NULL AND payment_due IS NULL AND payment_fen IS NULL AND tenders IS NULL)
+    OR (payment_id IS NOT NULL AND payment_due IS NOT NULL AND payment_fen >= 0 AND tenders IS NOT NULL)""",
+        ),
+        unique("payment_id"),
         unique("tablet_id", "epoch", "number", "hash", "state"),
     )
-    tables.store_plainly("record", "body")
+    tables.store_cheaply("record", "body")
     table(
         "lost_numbers",
         big("id", primary_key=True),
@@ -61,6 +79,13 @@ def _records() -> None:
         unique("tablet_id", "epoch", "first_number"),
     )
     invariants.protect("record")
+    invariants.refuse_insert("record_tenders", "record", lists.wrong("tenders", TENDER, RIGHT_TENDER))
+    invariants.view(
+        "payment",
+        """SELECT payment_id AS id, id AS record_id, payment_due AS due, payment_fen AS fen
+           FROM record WHERE payment_id IS NOT NULL""",
+    )
+    invariants.view("tender", lists.rows_of("record", "tenders", TENDER, payment_id="payment_id"))
     invariants.allow("INSERT, UPDATE", "lost_numbers")
     invariants.refuse_insert("lost_apart", "lost_numbers", LOST_OVERLAPS)
     altered = " OR ".join(f"NEW.{column} <> OLD.{column}" for column in DECLARED)
@@ -70,46 +95,18 @@ def _records() -> None:
 
 def _sales() -> None:
     table(
-        "sale_key",
-        uid("sale_id", primary_key=True),
-        text("content_hash"),
-        text("service_month"),
-    )
-    table(
         "quote_input",
         text("hash", primary_key=True),
         text("body"),
     )
     table(
-        "payment",
-        uid("id", primary_key=True),
-        big("record_id", to("record.id")),
-        text("contract_id"),
-        text("service_month"),
-        text("district_id"),
-        big("due"),
-        big("fen"),
-        check("amount", "fen >= 0"),
-    )
-    table(
-        "tender",
-        uid("payment_id", to("payment.id"), primary_key=True),
-        big("n", primary_key=True),
-        text("kind"),
-        big("fen"),
-        big("given"),
-        big("change"),
-        text("reference"),
-        check("change", "fen >= 0 AND given >= fen AND change = given - fen"),
-        check("kind", "kind IN ('cash', 'mobile', 'free')"),
-    )
-    table(
         "sale",
-        uid("id", to("sale_key.sale_id"), primary_key=True),
+        uid("id", primary_key=True),
+        text("content_hash"),
         text("service_month"),
         text("district_id"),
         big("record_id", to("record.id")),
-        uid("payment_id", to("payment.id")),
+        uid("payment_id", to("record.payment_id")),
         big("arrival"),
         text("contract_id", to("contract.id")),
         text("canteen_id", to("canteen.id")),
@@ -137,6 +134,9 @@ def _sales() -> None:
         text("own_input_hash", to("quote_input.hash")),
         big("known_at"),
         text("explanation"),
+        text("lines"),
+        text("shares"),
+        text("surcharges"),
         text("flags"),
         check("elder_or_guest", "(elder_id IS NULL) <> (guest IS NULL)"),
         check("how_read", "how_read IN ('camera', 'wedge', 'typed', 'none')"),
@@ -155,46 +155,6 @@ def _sales() -> None:
     index("ix_sale_record_id", "sale", "record_id")
     index("ix_sale_doubted", "sale", "contract_id", "service_day", where=DOUBTED)
     table(
-        "sale_line",
-        uid("sale_id", to("sale.id"), primary_key=True),
-        big("n", primary_key=True),
-        text("item_id"),
-        text("name"),
-        big("fen"),
-        big("quantity"),
-        text("tags"),
-        check("amounts", "fen >= 0 AND quantity >= 1"),
-    )
-    table(
-        "share",
-        uid("sale_id", to("sale.id"), primary_key=True),
-        big("n", primary_key=True),
-        text("service_month"),
-        text("district_id"),
-        text("fund"),
-        text("payer"),
-        text("rule"),
-        text("clause"),
-        text("stage"),
-        big("fen"),
-        text("label"),
-        text("reason"),
-        check("moves_money", "fen > 0"),
-        check("payer", "payer IN ('subsidy', 'concession', 'donation')"),
-    )
-    table(
-        "surcharge",
-        uid("sale_id", to("sale.id"), primary_key=True),
-        big("n", primary_key=True),
-        text("rule"),
-        text("clause"),
-        text("stage"),
-        big("fen"),
-        text("label"),
-        text("reason"),
-        check("moves_money", "fen > 0"),
-    )
-    table(
         "void",
         uid("id", primary_key=True),
         uid("sale_id", to("sale.id")),
@@ -211,9 +171,17 @@ def _sales() -> None:
         unique("sale_id"),
     )
     index("ix_void_record_id", "void", "record_id")
-    invariants.protect(
-        "sale_key", "quote_input", "payment", "tender", "sale", "sale_line", "share", "surcharge", "void"
+    invariants.protect("quote_input", "sale", "void")
+    wrong = (
+        lists.wrong("lines", LINE, "{fen} >= 0 AND {quantity} >= 1"),
+        lists.wrong("shares", SHARE, "{fen} > 0 AND {payer} IN ('subsidy', 'concession', 'donation')"),
+        lists.wrong("surcharges", SURCHARGE, "{fen} > 0"),
     )
+    invariants.refuse_insert("sale_lists", "sale", " OR ".join(wrong))
+    of_month = {"service_month": "service_month", "district_id": "district_id"}
+    invariants.view("sale_line", lists.rows_of("sale", "lines", LINE, sale_id="id"))
+    invariants.view("share", lists.rows_of("sale", "shares", SHARE, sale_id="id", **of_month))
+    invariants.view("surcharge", lists.rows_of("sale", "surcharges", SURCHARGE, sale_id="id"))
 
 
 def _limits() -> None:
@@ -242,7 +210,7 @@ def _limits() -> None:
         big("n", primary_key=True),
         big("limited_to"),
         day("unit_day", nullable=True),
-        uid("sale_id", to("sale_key.sale_id")),
+        uid("sale_id", to("sale.id")),
         check("within_limit", "n >= 1 AND n <= limited_to"),
     )
     index("ix_slot_sale", "slot", "sale_id")

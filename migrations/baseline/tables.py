@@ -23,10 +23,17 @@ def index(name: str, table_name: str, *columns: str, where: str | None = None) -
     op.create_index(name, table_name, list(columns), sqlite_where=partly, postgresql_where=partly)
 
 
-def store_plainly(table_name: str, column: str) -> None:
-    """Have PostgreSQL store the column as it is: to compress it costs more than the room it takes."""
+def store_cheaply(table_name: str, column: str) -> None:
+    """Have PostgreSQL compress the column with LZ4; where it was built without, store it as it is.
+
+    What it does by itself, PGLZ, costs more of a sale's time than the room is worth.
+    """
     if op.get_bind().dialect.name == "postgresql":
-        op.execute(f"ALTER TABLE {table_name} ALTER COLUMN {column} SET STORAGE EXTERNAL")
+        change = f"ALTER TABLE {table_name} ALTER COLUMN {column} SET"
+        op.execute(
+            f"""DO $$ BEGIN {change} COMPRESSION lz4;
+                EXCEPTION WHEN feature_not_supported THEN {change} STORAGE EXTERNAL; END $$"""
+        )
 
 
 def check(name: str, condition: str) -> sa.CheckConstraint:

@@ -304,26 +304,81 @@ def test_an_amount_used_never_passes_its_limit(owner: Engine, session: Session) 
 
 
 def test_a_sale_id_is_taken_once_for_ever(owner: Engine, sold: str) -> None:
-    again = f"INSERT INTO sale_key (sale_id, content_hash, service_month) VALUES ('{sold}', 'other', '2026-06')"
+    again = copy_of(owner, sold, content_hash="'other'")
     if owner.dialect.name == "sqlite":
-        drop_trigger(owner, "law_sale_key_no_replace")
+        drop_trigger(owner, "law_sale_no_replace")
     assert refused(partial(run, owner, again))
     if owner.dialect.name == "postgresql":  # on SQLite the table would go with its rows
-        drop_constraint(owner, "sale_key", "pk_sale_key")
+        drop_constraint(owner, "sale", "pk_sale")
         run(owner, again)
+
+
+def copy_of(engine: Engine, sale: str, **given: str) -> str:
+    """Write the statement that copies a row of `sale` with other values in the columns given."""
+    with engine.connect() as connection:
+        columns = [column["name"] for column in inspect(connection).get_columns("sale")]
+    values = ", ".join(given.get(name, f'"{name}"') for name in columns)
+    names = ", ".join(f'"{name}"' for name in columns)
+    return f"INSERT INTO sale ({names}) SELECT {values} FROM sale WHERE id = '{sale}'"
+
+
+OTHER = "'00000000-0000-4000-8000-000000000009'"
+SHARE_OF = """'[{{"fund": "city", "payer": "{}", "rule": "r", "clause": "", "stage": "", "fen": {}, "label": "", "reason": ""}}]'"""
+LINE_OF = """'[{{"item_id": "i", "name": "n", "fen": {}, "quantity": {}, "tags": ""}}]'"""
+
+
+@pytest.mark.parametrize(
+    ("column", "wrong", "right"),
+    [
+        ("shares", SHARE_OF.format("subsidy", 0), SHARE_OF.format("subsidy", 1)),
+        ("shares", SHARE_OF.format("subsidy", '"x"'), SHARE_OF.format("donation", 1)),
+        ("shares", SHARE_OF.format("elder", 1), SHARE_OF.format("concession", 1)),
+        ("shares", "'[{}]'", "'[]'"),
+        ("surcharges", SHARE_OF.format("subsidy", -1), SHARE_OF.format("subsidy", 1)),
+        ("lines", LINE_OF.format(-1, 1), LINE_OF.format(0, 1)),
+        ("lines", LINE_OF.format(1, 0), LINE_OF.format(1, 1)),
+    ],
+)
+def test_what_a_sale_lists_has_whole_amounts(owner: Engine, sold: str, column: str, wrong: str, right: str) -> None:
+    again = copy_of(owner, sold, id=OTHER, **{column: wrong})
+    with pytest.raises(DBAPIError):
+        run(owner, again)
+    drop_trigger(owner, "law_sale_lists")
+    run(owner, again)
+    run(owner, copy_of(owner, sold, id=OTHER.replace("9'", "8'"), **{column: right}))
+
+
+@pytest.mark.parametrize(("given", "change", "kind"), [(499, -1, "cash"), (600, 0, "cash"), (500, 0, "debt")])
+def test_a_tender_gives_what_is_due_and_its_change(
+    owner: Engine, sold: str, given: int, change: int, kind: str
+) -> None:
+    assert sold
+    with owner.connect() as connection:
+        columns = [each["name"] for each in inspect(connection).get_columns("record") if each["name"] != "id"]
+    tender = f"""'[{{"kind": "{kind}", "fen": 500, "given": {given}, "change": {change}, "reference": ""}}]'"""
+    new = {"number": "99", "payment_id": OTHER, "tenders": tender}
+    names = ", ".join(f'"{name}"' for name in columns)
+    values = ", ".join(new.get(name, f'"{name}"') for name in columns)
+    again = f"INSERT INTO record ({names}) SELECT {values} FROM record"
+    assert refused(partial(run, owner, again))
+    drop_trigger(owner, "law_record_tenders")
+    run(owner, again)
+
+
+@pytest.mark.parametrize("view", ["payment", "tender", "sale_line", "share", "surcharge"])
+def test_nobody_writes_through_a_view(owner: Engine, sold: str, view: str) -> None:
+    assert sold
+    with owner.connect() as connection:
+        assert connection.execute(text(f"SELECT count(*) FROM {view}")).scalar_one() == 1 - (view == "surcharge")
+    column = "due" if view == "payment" else "fen"
+    for statement in (f"UPDATE {view} SET {column} = 7", f"DELETE FROM {view}"):
+        with pytest.raises(DBAPIError):
+            run(owner, statement)
 
 
 @pytest.mark.parametrize(("due", "added"), [("list_fen + 1", "0"), ("401", "400 - list_fen"), ("399", "400")])
 def test_a_sale_costs_no_more_than_its_price_and_surcharge(owner: Engine, sold: str, due: str, added: str) -> None:
-    other = "00000000-0000-4000-8000-000000000009"
-    with owner.connect() as connection:
-        columns = [column["name"] for column in inspect(connection).get_columns("sale")]
-    given = {"id": f"'{other}'", "due_fen": due, "surcharge_fen": added}
-    values = ", ".join(given.get(name, f'"{name}"') for name in columns)
-    key = f"INSERT INTO sale_key (sale_id, content_hash, service_month) VALUES ('{other}', 'x', '2026-05')"
-    run(owner, key)
-    names = ", ".join(f'"{name}"' for name in columns)
-    row = f"INSERT INTO sale ({names}) SELECT {values} FROM sale WHERE id = '{sold}'"
+    row = copy_of(owner, sold, id=OTHER, due_fen=due, surcharge_fen=added)
     assert refused(partial(run, owner, row))
     if owner.dialect.name == "postgresql":  # on SQLite the table would go with its rows
         drop_constraint(owner, "sale", "ck_sale_money")
@@ -345,8 +400,7 @@ def test_a_sale_is_voided_once(owner: Engine, sold: str) -> None:
 
 def test_no_share_sale_or_record_is_changed_or_removed(owner: Engine, sold: str) -> None:
     assert sold
-    changes = {"sale": "due_fen = 0", "share": "fen = 1", "record": "state = 'quarantined'", "sale_use": "granted = 0"}
-    changes |= {"payment": "fen = 0", "tender": "fen = 0", "sale_line": "fen = 0", "sale_key": "content_hash = 'x'"}
+    changes = {"sale": "due_fen = 0", "record": "state = 'quarantined'", "sale_use": "granted = 0"}
     changes |= {"quote_input": "body = 'x'", "joined_rulebook": "body = 'x'", "elder_fact": "value = 'x'"}
     changes |= {"credential_fact": "reason = 'x'", "publication": "node_id = 'x'", "rulebook": "body = 'x'"}
     for table, change in changes.items():

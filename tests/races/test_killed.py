@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from canteen.config import Config
-from canteen.pos.models import Sale, SaleKey, Slot
+from canteen.pos.models import Sale, Slot
 from tests import world
 from tests.races.rig import Key, Shot
 from tests.races.test_races import claimable, open_all_day
@@ -43,10 +43,10 @@ def test_sale_committed_without_an_answer_is_known_on_resend(
         server = serve(config, options=("--no-scheduler", "--workers", "1"))
         elder = world.an_elder(session)
         record = world.seal(till, world.checkout_body(till, [world.a_card(session, elder)]))
-        sales = session.execute(select(func.count()).select_from(SaleKey)).scalar_one()
+        sales = session.execute(select(func.count()).select_from(Sale)).scalar_one()
         session.rollback()
         line = send_and_hang(Shot(server.url, key, [record]))
-        while session.execute(select(func.count()).select_from(SaleKey)).scalar_one() == sales:
+        while session.execute(select(func.count()).select_from(Sale)).scalar_one() == sales:
             session.rollback()
             patience.wait(0.002)
         server.kill()

@@ -119,9 +119,9 @@ def test_a_month_with_a_surcharge_adds_up(month: Town):
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE surcharge SET fen = fen + 1",
+        "UPDATE sale SET surcharges = replace(surcharges, ': 400', ': 401') WHERE surcharges <> '[]'",
         "UPDATE sale SET surcharge_fen = surcharge_fen + 1 WHERE surcharge_fen > 0",
-        "DELETE FROM surcharge",
+        "UPDATE sale SET surcharges = '[]' WHERE surcharges <> '[]'",
     ],
 )
 def test_an_altered_surcharge_is_named(month: Town, statement: str):

@@ -18,7 +18,7 @@ from canteen import clock, keyset
 from canteen.db import db
 from canteen.ledger.models import Period
 from canteen.places import Canteen, Contract
-from canteen.pos.models import Payment, Sale, SaleKey, Share, Tender, Void
+from canteen.pos.models import Payment, Sale, Share, Tender, Void
 from canteen.settlement.closing.checks import Paid, PricedShare, SalePrice, Sold
 from canteen.settlement.closing.statement import Cut
 
@@ -152,10 +152,10 @@ def tenders(payment_ids: Sequence[uuid.UUID]) -> dict[str, int]:
 
 def content_hashes(period: Period, cut: Cut) -> Iterator[str]:
     """Yield the content hashes of the period's sales, sorted; PostgreSQL sorts and streams, SQLite is read in pages."""
-    query = select(Sale.service_day, Sale.id, SaleKey.content_hash).join(SaleKey, SaleKey.sale_id == Sale.id)
+    query = select(Sale.service_day, Sale.id, Sale.content_hash)
     query = query.where(belongs(period, cut))
     if db.engine.dialect.name == "postgresql":
-        in_order = query.order_by(SaleKey.content_hash.collate("C")).execution_options(yield_per=5000)
+        in_order = query.order_by(Sale.content_hash.collate("C")).execution_options(yield_per=5000)
         with keyset.reader() as session:
             for row in session.execute(in_order):
                 yield row[2]
