@@ -14,7 +14,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 BEFORE = "3900b16"
-"""The build before the checkout became one lean write; what is measured beside it runs in the same environment."""
+"""The build before a checkout became one statement; what is compared with it runs in the same environment."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def check(*, keys: bool = True) -> None:
         db.session.rollback()
 
 
-def again() -> None:
+def recheck() -> None:
     """Check what may have changed under a running process: schema and keys. Raises as `check` does; writes nothing."""
     try:
         refuse_schema(revision_of(db.session.connection()))

@@ -129,7 +129,7 @@ def enrol(code: str, public_key: bytes, former: str | None = None) -> str:
         if row is None:
             raise CodeRefused
         if row.tablet_id is not None:
-            return _again(session, row.tablet_id, public_key)
+            return _enrolled_before(session, row.tablet_id, public_key)
         if row.expires_at < clock.now():
             raise CodeRefused
         if former is not None and session.get(Tablet, former) is not None:
@@ -170,14 +170,14 @@ def revoke(tablet_id: str, *, by: str, reason: str) -> None:
             events.record(session, "tablet.revoke", tablet_id, by=by, body={"reason": reason})
 
 
-def _again(session: Session, tablet_id: str, public_key: bytes) -> str:
+def _enrolled_before(session: Session, tablet_id: str, public_key: bytes) -> str:
     tablet = session.get(Tablet, tablet_id)
     if tablet is None or tablet.public_key != public_key or tablet.revoked_at is not None:
         raise CodeRefused
     return tablet.id
 
 
-# --- knowing again ---
+# --- requests of enrolled tablets ---
 
 
 def signed_text(method: str, path: str, at: str, body: bytes) -> bytes:

@@ -27,7 +27,7 @@ def scheduler(*, once: bool, every: int, tied: bool, as_json: bool) -> None:
         if tied:
             processes.end_with(sys.stdin.fileno())
         with installation() as app:
-            schedule.run(app, every=every, first=startup.again)
+            schedule.run(app, every=every, first=startup.recheck)
         return
     with installation() as app:
         holder = jobs.holder_name()

@@ -123,7 +123,7 @@ def _day(rng: random.Random, day: date, site: Site, count: int, waiting: dict[So
         left -= len(visit.diners) + visit.guests
         found.append(visit)
         if visit.diners and left > 0 and rng.random() < REPEATS and not visit.void:
-            found.append(_again(rng, visit))
+            found.append(_second_visit(rng, visit))
             left -= 1
     return found
 
@@ -158,8 +158,8 @@ def _visit(rng: random.Random, day: date, site: Site, waiting: dict[Somebody, fl
     )
 
 
-def _again(rng: random.Random, visit: Visit) -> Visit:
-    """Return the first diner of a visit once more in the same period: seen at the scan, so at full price."""
+def _second_visit(rng: random.Random, visit: Visit) -> Visit:
+    """Return a second visit of the first diner in the same meal period: the scan shows it, so it is at full price."""
     return Visit(
         at=visit.at + timedelta(minutes=12, seconds=rng.randrange(60)),
         site=visit.site,

@@ -220,13 +220,13 @@ def _enrolled(codes: list[str], terms: Terms) -> Condition:
     approval = terms.approval
 
     def matches(bill: Bill) -> bool:
-        here = [_here(code, bill) for code in codes]
-        return any(code in bill.diner.enrolled and _begun("enrolled", code, bill, approval) for code in here)
+        wanted = [_place_id(code, bill) for code in codes]
+        return any(code in bill.diner.enrolled and _begun("enrolled", code, bill, approval) for code in wanted)
 
     return matches
 
 
-def _here(code: str, bill: Bill) -> str:
+def _place_id(code: str, bill: Bill) -> str:
     if not code.startswith("@"):
         return code
     return bill.meal.canteen.id if code == "@canteen" else code_at(code[1:], bill.meal.canteen.areas)

@@ -71,11 +71,11 @@ class _Book:
 def rules_in(members: Sequence[dict[str, Any]], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield every rule with its path."""
     for place, member in enumerate(members):
-        here = f"{path}[{place}]"
+        where = f"{path}[{place}]"
         if "rules" in member:
-            yield from rules_in(member["rules"], f"{here}.rules")
+            yield from rules_in(member["rules"], f"{where}.rules")
         else:
-            yield here, member
+            yield where, member
 
 
 def steps_of(rule: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -172,13 +172,13 @@ def _references(value: object, path: str) -> Iterator[tuple[str, str, str]]:
             yield from _references(inner, f"{path}[{place}]")
     elif isinstance(value, dict):
         for word, inner in value.items():
-            here = f"{path}.{word}" if path else word
+            where = f"{path}.{word}" if path else word
             kind = _REFERRING.get(word)
             names = inner if isinstance(inner, list) else [inner]
             if kind is not None and all(isinstance(name, str) for name in names):
-                yield from ((here, kind, name) for name in names)
+                yield from ((where, kind, name) for name in names)
             else:
-                yield from _references(inner, here)
+                yield from _references(inner, where)
 
 
 _REFERRING = {

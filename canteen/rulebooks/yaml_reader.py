@@ -111,15 +111,15 @@ def located(problem: Problem, tree: object, lines: dict[str, int], file: str = "
 
 def clause_of(path: str, tree: object) -> str:
     """Return the clause of the rule, tier or line that a path leads into; '' where there is none."""
-    found, here = "", tree
+    found, node = "", tree
     for name in re.findall(r"[^.\[\]]+", path):
-        if isinstance(here, dict):
-            here = here.get(name)
-        elif isinstance(here, list) and name.isdigit() and int(name) < len(here):
-            here = here[int(name)]
+        if isinstance(node, dict):
+            node = node.get(name)
+        elif isinstance(node, list) and name.isdigit() and int(name) < len(node):
+            node = node[int(name)]
         else:
             break
-        clause = here.get("clause") if isinstance(here, dict) else None
+        clause = node.get("clause") if isinstance(node, dict) else None
         found = clause if isinstance(clause, str) else found
     return found
 

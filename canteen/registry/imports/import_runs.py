@@ -250,7 +250,7 @@ def _unfinished(session: Session, kind: str, file_hash: str) -> bool:
 def _looked_through(table: Table, kind: str, by: str, within: Within) -> ImportReport:
     session = db.session()
     if (before := _applied(session, kind, table.hash)) is not None:
-        return _again(ImportReport(kind, table.hash), before)
+        return _already_applied(ImportReport(kind, table.hash), before)
     report, importer = ImportReport(kind, table.hash), _importer(session, table, kind, within, by)
     for rows in _chunks(importer, table):
         _count(report, rows, importer.plan(session, rows))
@@ -265,7 +265,7 @@ def _at_once(table: Table, kind: str, by: str, name: str, within: Within) -> Imp
         events.wait(session)  # of two files at once, the second is judged by what the first left
         report, importer = ImportReport(kind, table.hash), _importer(session, table, kind, within, by)
         if (before := _applied(session, kind, table.hash)) is not None:
-            return _again(report, before)
+            return _already_applied(report, before)
         run = ImportRun(id=str(uuid.uuid4()), kind=kind, file_hash=table.hash, file_name=name[:200], by=by)
         recorded = events.record(session, f"import.{kind}", run.id, by=by, body={"file": table.hash})
         for rows in _chunks(importer, table):
@@ -352,7 +352,7 @@ def _flipped(importer: Roster, ready: Ready, report: ImportReport, flip: _Flip) 
     with transaction() as session:
         events.wait(session)
         if (before := _applied(session, report.kind, report.file_hash)) is not None:
-            return _again(ImportReport(report.kind, report.file_hash), before)
+            return _already_applied(ImportReport(report.kind, report.file_hash), before)
         if importer.overtaken(session, ready, flip.head, flip.staged):
             return None
         run_id, begun = flip.run
@@ -429,7 +429,7 @@ def _applied(session: Session, kind: str, file_hash: str) -> ImportRun | None:
     return session.execute(query.where(ImportRun.state == "applied").limit(1)).scalar_one_or_none()
 
 
-def _again(report: ImportReport, before: ImportRun) -> ImportReport:
+def _already_applied(report: ImportReport, before: ImportRun) -> ImportReport:
     report.already, report.run = True, before.id
     report.rows, report.bad = before.rows, before.bad_rows
     report.same = before.rows - before.bad_rows

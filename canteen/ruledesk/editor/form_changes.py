@@ -133,11 +133,13 @@ def kept(tree: Tree) -> dict[str, Tree]:
     found[""] |= {"age": age} if isinstance(age, dict) and set(age) - {"reckoning"} else {}
     for name, kind in (("funds", FUNDS), ("allowances", LIMITS), ("stages", STAGES)):
         for place, each in enumerate(tree.get(name, [])):
-            here = f"{'limits' if name == 'allowances' else name}-{place}"
-            found[here] = _unshown(kind, each, place)
+            anchor = f"{'limits' if name == 'allowances' else name}-{place}"
+            found[anchor] = _unshown(kind, each, place)
             if kind is STAGES:
                 rules = each.get("rules", [])
-                found |= {f"{here}-rules-{number}": _unshown(RULES, rule, number) for number, rule in enumerate(rules)}
+                found |= {
+                    f"{anchor}-rules-{number}": _unshown(RULES, rule, number) for number, rule in enumerate(rules)
+                }
     return {place: rest for place, rest in found.items() if rest}
 
 

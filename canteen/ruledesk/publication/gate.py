@@ -175,8 +175,8 @@ def _refuse_dated(session: Session, scheme: str, layer: str, node_id: str, first
 
 def _ate(session: Session, layer: str, node_id: str, day: date) -> bool:
     """Tell whether a meal of that day was booked at a canteen that the place covers."""
-    here = [canteen.id for canteen in covered(session, layer, node_id, day)]
-    meals = select(Sale.id).where(Sale.service_day == day, Sale.canteen_id.in_(here))
+    within = [canteen.id for canteen in covered(session, layer, node_id, day)]
+    meals = select(Sale.id).where(Sale.service_day == day, Sale.canteen_id.in_(within))
     return session.execute(meals.limit(1)).first() is not None
 
 
@@ -206,8 +206,8 @@ def _likely_slips(
     session: Session, document: dict[str, Any], layer: str, node_id: str, first_day: date
 ) -> Iterator[str]:
     """Find what may be meant but is often a slip: another version that follows, an end, another place."""
-    here = (Publication.scheme == document["id"], Publication.layer == layer, Publication.node_id == node_id)
-    later = select(Publication.from_day).where(*here, Publication.from_day > first_day)
+    same = (Publication.scheme == document["id"], Publication.layer == layer, Publication.node_id == node_id)
+    later = select(Publication.from_day).where(*same, Publication.from_day > first_day)
     for day in session.execute(later.order_by(Publication.from_day).limit(1)).scalars():
         last = day - timedelta(days=1)
         yield f"{day.isoformat()} 起已发布了这项标准的另一版，本版只到 {last.isoformat()} 为止"
@@ -279,9 +279,9 @@ def gate(proposal: Proposal) -> Gate:
     conflicts: dict[str, None] = {}
     with keyset.reader() as session:
         before, after = Layers(session), Layers(session, proposal)
-        here = covered(session, proposal.layer, proposal.node_id, on)
-        found.canteens = len(here)
-        for canteen in here:
+        canteens = covered(session, proposal.layer, proposal.node_id, on)
+        found.canteens = len(canteens)
+        for canteen in canteens:
             for period in _closed(session, canteen.id):
                 found.periods += 1
                 newest = period if newest is None or period.to_day > newest.to_day else newest
@@ -289,9 +289,9 @@ def gate(proposal: Proposal) -> Gate:
             nodes = (*places.path(session, canteen.area_id, on), canteen.id)
             problems = after.conflicts(nodes, on)
             conflicts |= {str(problem): None for problem in problems if problem.severity == "error"}
-        found.problems += [*conflicts, *layer_conflicts.lowered(session, proposal, here, on)]
+        found.problems += [*conflicts, *layer_conflicts.lowered(session, proposal, canteens, on)]
     if newest is not None:
-        _replay(found, newest, [canteen.id for canteen in here], before, after)
+        _replay(found, newest, [canteen.id for canteen in canteens], before, after)
     return found
 
 

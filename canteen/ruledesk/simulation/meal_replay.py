@@ -178,12 +178,12 @@ class _Replay:
             .outerjoin(Void, Void.sale_id == Sale.id)
             .where(Sale.service_day == day)
         )  # fmt: skip
-        here: ColumnElement[bool] = Sale.contract_id.in_(self.contracts)
+        wanted: ColumnElement[bool] = Sale.contract_id.in_(self.contracts)
         if self.elsewhere:
             eaters = self._of_months(select(Sale.elder_id).where(Sale.elder_id.is_not(None))).scalar_subquery()
             theirs = or_(Sale.elder_id.in_(eaters), Sale.elder_id.in_(self.roots))
-            here = or_(here, Sale.contract_id.in_(self.elsewhere) & theirs)
-        return keyset.rows(query.where(here), [Sale.arrival], page=PAGE)
+            wanted = or_(wanted, Sale.contract_id.in_(self.elsewhere) & theirs)
+        return keyset.rows(query.where(wanted), [Sale.arrival], page=PAGE)
 
     def page(self, rows: Sequence[Any]) -> int:
         """Replay a page of meals; return how many of them count."""
@@ -194,9 +194,9 @@ class _Replay:
         return len(inside)
 
     def _meal(self, sale: Any, booked: _Booked) -> None:
-        here = sale.canteen_id in self.areas
+        inside = sale.canteen_id in self.areas
         person = None if sale.elder_id is None else self._person(sale.elder_id)
-        if not here and person not in self.persons:
+        if not inside and person not in self.persons:
             return
         self.usage.pass_by((sale.service_day, sale.arrival))
         diner, meal, texts = self.texts.read(sale.body)
@@ -209,7 +209,7 @@ class _Replay:
             why = self.needs.after(after.uses, book, meal.day, since, household=known)
         if after is not None and not why:
             self._use(sale, after, who, meal)
-        if not here:
+        if not inside:
             return
         if sale.void_record is not None:
             self.totals.voided += 1

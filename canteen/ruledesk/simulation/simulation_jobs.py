@@ -136,7 +136,7 @@ def run(simulation_id: int, holder: str) -> str:
     said = ["done"]
 
     def work(lease: jobs.Lease) -> None:
-        said[0] = _work(simulation_id, lease)
+        said[0] = _replay(simulation_id, lease)
 
     outcome = jobs.run_once(JOB, str(simulation_id), work, holder, LEASE)
     if outcome == "failed":
@@ -144,7 +144,7 @@ def run(simulation_id: int, holder: str) -> str:
     return said[0] if outcome == "done" else outcome
 
 
-def _work(simulation_id: int, lease: jobs.Lease) -> str:
+def _replay(simulation_id: int, lease: jobs.Lease) -> str:
     row = find(db.session(), simulation_id)
     document, layer, node, wanted = json.loads(row.body), row.layer, row.node_id, row.months.split()
     db.session.rollback()

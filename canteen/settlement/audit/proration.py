@@ -47,7 +47,7 @@ MONTHS = {"month": 1, "quarter": 3, "year": 12}
 class Lost:
     """The losses to budgets that were booked to a period, by share, and the sales concerned."""
 
-    here: Mapping[ShareKey, Fen]
+    by_share: Mapping[ShareKey, Fen]
     sales: Sequence[Any]  # (id, record, service month, fund, fen, service day)
     first: Any
 
@@ -126,8 +126,8 @@ def _windows(row: Period, counted_for: uuid.UUID) -> dict[Key, set[str]]:
         .where(Transfer.period_id == row.id, Transfer.movement.in_(("meal", "verdict")), SaleUse.unit == "fen")
     )
     booked = select(ProratingBooked.allowance, ProratingBooked.window).where(ProratingBooked.period_id == row.id)
-    here = {tuple(found) for query in (of_meals, booked) for found in keyset.once(query.distinct())}
-    return {key: books for key, books in over.items() if key in here}
+    touched = {tuple(found) for query in (of_meals, booked) for found in keyset.once(query.distinct())}
+    return {key: books for key, books in over.items() if key in touched}
 
 
 def _shared_out(key: Key, limit: Fen, other: Fen, asked: Fen, records: int) -> Iterator[Difference]:
@@ -227,7 +227,7 @@ def _moved(row: Period) -> Iterator[Difference]:
         )
         if sale is not None and n is not None
     }
-    facts = lost(row).here
+    facts = lost(row).by_share
     for sale, n in sorted(moved.keys() | facts.keys()):
         if moved.get((sale, n), 0) != facts.get((sale, n), 0):
             yield Difference("transfer", f"sale:{sale}/{n}", str(moved.get((sale, n), 0)), str(facts.get((sale, n), 0)))

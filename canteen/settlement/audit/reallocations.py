@@ -51,7 +51,7 @@ class Moved:
 def moved(row: Period, cut: Cut, quotes: Quotes) -> Moved:
     """Compute everything that reviewers moved of the contract's meals up to the period's close."""
     found = Moved()
-    here: dict[tuple[uuid.UUID, int, str], Fen] = {}
+    adjustments: dict[tuple[uuid.UUID, int, str], Fen] = {}
     ends = [*_ends(row, cut, received=True), *_ends(row, cut, received=False)]
     for at in range(0, len(ends), keyset.PAGE):
         page = ends[at : at + keyset.PAGE]
@@ -74,10 +74,10 @@ def moved(row: Period, cut: Cut, quotes: Quotes) -> Moved:
                     continue
                 found.fen[end.sale, n] += fen
                 if end.day >= row.from_day or end.recorded > cut.facts_before:
-                    here[end.sale, n, name] = fen
+                    adjustments[end.sale, n, name] = fen
                     if end.day < row.from_day and end.record_id <= cut.records_before:
                         found.adjusted[part.fund, meal.month] += fen
-    found.wrong += _transfers(row, here)
+    found.wrong += _transfers(row, adjustments)
     return found
 
 

@@ -60,7 +60,7 @@ def period(period_id: int) -> Verified:
         found += slots.differences([meal.id for meal in meals])
         payments = [sale.payment_id for sale in page if is_first(sale.arrival)]
         found += bookings.of_payments(payments, row.id, taken)
-        claim_lines.add_meals(lines, counted, row, page, repriced.less(meals, lost.here), cut, moved.fen)
+        claim_lines.add_meals(lines, counted, row, page, repriced.less(meals, lost.by_share), cut, moved.fen)
     found += proration.differences(row, cut, quotes)
     lines.update(lost.adjusted(cut))
     claim_lines.add_taken_back(lines, row, cut, quotes, moved.fen)

@@ -326,9 +326,9 @@ def _unsure(sale: Sold) -> bool:
 def of_sellers(sales: Iterable[Sold]) -> Iterator[Finding]:
     """Find sales rung up by somebody unknown, without the right to sell at that canteen, or not logged in there."""
     for sale in sales:
-        odd = [flag for flag in SELLER if flag in sale.flags]
-        if odd and not sale.voided:
-            yield Finding("seller", f"sale:{sale.id}", sale.id, sale.priced.subsidy(), {"flags": odd})
+        seller_flags = [flag for flag in SELLER if flag in sale.flags]
+        if seller_flags and not sale.voided:
+            yield Finding("seller", f"sale:{sale.id}", sale.id, sale.priced.subsidy(), {"flags": seller_flags})
 
 
 def of_deaths(sales: Iterable[Sold], deaths: Mapping[str, date]) -> Iterator[Finding]:
@@ -377,25 +377,25 @@ def of_chain(
         before: list[Link] = []
         expected = starts.get((tablet, epoch), 1)
         for number, same in groupby(chain, key=lambda link: link.number):
-            here = list(same)
-            days = [link.day for link in (*before, *here)]
+            same_number = list(same)
+            days = [link.day for link in (*before, *same_number)]
             touches = min(days) <= last and max(days) >= first
             if number > expected and touches:
                 body = {"from": expected, "to": number - 1, "between": [min(days).isoformat(), max(days).isoformat()]}
                 yield Finding("gap", f"tablet:{tablet}/{epoch}/{expected}", None, 0, body)
-            if fork := _fork(before if number == expected else [], here):
-                touching = [link.day for link in here if first <= link.day <= last]
+            if fork := _fork(before if number == expected else [], same_number):
+                touching = [link.day for link in same_number if first <= link.day <= last]
                 if touching:
                     yield Finding("fork", f"tablet:{tablet}/{epoch}/{number}", None, 0, {"why": fork})
-            before, expected = here, number + 1
+            before, expected = same_number, number + 1
 
 
-def _fork(before: Sequence[Link], here: Sequence[Link]) -> str:
-    """Say why `here` forks: two records with one number, or one that follows no record before it."""
-    if len(here) > 1:
+def _fork(before: Sequence[Link], same_number: Sequence[Link]) -> str:
+    """Say why `same_number` forks: two records with one number, or one that follows no record before it."""
+    if len(same_number) > 1:
         return "two_records"
     known = {link.hash for link in before}
-    return "not_following" if known and here[0].previous not in known else ""
+    return "not_following" if known and same_number[0].previous not in known else ""
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:

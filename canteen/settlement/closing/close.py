@@ -238,9 +238,9 @@ def cut_of(period: Period) -> tuple[Cut, tuple[str, ...]]:
         .order_by(Period.from_day.desc())
         .limit(2)
     )
-    (facts, here), *before = [_flipped(number, body) for _, number, body in keyset.once(query)]
-    facts_before, there = before[0] if before else (0, {"records": 0})
-    return Cut(facts, int(here["records"]), facts_before, int(there["records"])), tuple(here["silent"])
+    (facts, last), *before = [_flipped(number, body) for _, number, body in keyset.once(query)]
+    facts_before, earlier = before[0] if before else (0, {"records": 0})
+    return Cut(facts, int(last["records"]), facts_before, int(earlier["records"])), tuple(last["silent"])
 
 
 def _flipped(number: int | None, body: str | None) -> tuple[int, dict[str, Any]]:

@@ -396,7 +396,7 @@ def findings(period: Period) -> Iterator[Finding]:
     lost = {(allowance, window): (int(fen), meals) for allowance, window, fen, meals in keyset.once(query)}
     if not lost:
         return
-    parts_here = {
+    own_parts = {
         (allowance, window): (asked, part)
         for allowance, window, asked, part in keyset.once(
             select(
@@ -410,14 +410,14 @@ def findings(period: Period) -> Iterator[Finding]:
     for allowance, window, limit, other, asked in keyset.once(found):
         key = (allowance, window)
         fen, meals = lost[key]
-        here, part = parts_here.get(key, (0, 0))
+        own, part = own_parts.get(key, (0, 0))
         body = {
             "fund": budget_ids.fund_of(allowance),
             "from": clock.day_of(int(window)).isoformat(),
             "limit": limit,
             "other": other,
             "asked": asked,
-            "here": here,
+            "here": own,
             "part": part,
             "meals": meals,
         }

@@ -216,13 +216,13 @@ def tick(holder: str) -> dict[str, str]:
 
 def run(run_id: int, holder: str) -> str:
     """Do one run if it is ours to do: 'done', 'failed', 'overtaken' or 'not_ours'."""
-    outcome = jobs.run_once(JOB, str(run_id), lambda lease: _work(run_id, lease), holder)
+    outcome = jobs.run_once(JOB, str(run_id), lambda lease: _run_leased(run_id, lease), holder)
     if outcome == "failed":
         _change(run_id, state="failed", finished_at=clock.now(), error="重估没有完成，请联系系统运维查看日志后再运行。")
     return outcome
 
 
-def _work(run_id: int, lease: jobs.Lease) -> None:
+def _run_leased(run_id: int, lease: jobs.Lease) -> None:
     with reader() as session:
         asked = session.get(RevaluationRun, run_id)
         if asked is None:

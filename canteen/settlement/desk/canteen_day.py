@@ -83,13 +83,15 @@ def on(canteen: str, day: date, contracts: Collection[str], *, after: str | None
 
     after   what the page before answered; anything else starts anew
     """
-    here = and_(Sale.canteen_id == canteen, Sale.service_day == day, Sale.contract_id.in_(contracts))
+    of_day = and_(Sale.canteen_id == canteen, Sale.service_day == day, Sale.contract_id.in_(contracts))
     with reader() as session:
-        query = select(Sale).where(here, Sale.arrival > whole(after or "")).order_by(Sale.arrival).limit(SIZE + 1)
+        query = select(Sale).where(of_day, Sale.arrival > whole(after or "")).order_by(Sale.arrival).limit(SIZE + 1)
         found = session.execute(query).scalars().all()
-        totals, taken = _totals(session, here), _taken(session, here)
-        voids = session.execute(select(func.count()).select_from(Void).join(Sale, Sale.id == Void.sale_id).where(here))
-        gone, left = voids.scalar_one(), _left_excluded(session, here)
+        totals, taken = _totals(session, of_day), _taken(session, of_day)
+        voids = session.execute(
+            select(func.count()).select_from(Void).join(Sale, Sale.id == Void.sale_id).where(of_day)
+        )
+        gone, left = voids.scalar_one(), _left_excluded(session, of_day)
     sales = found[:SIZE]
     ids = dict.fromkeys([*left, *(sale.id for sale in sales)])
     meals = {meal.id: meal for meal in meal_queries.by_ids(list(ids), insider=False)}
@@ -99,8 +101,8 @@ def on(canteen: str, day: date, contracts: Collection[str], *, after: str | None
     return ServingDay(totals, gone, taken, excluded, served, more)
 
 
-def _totals(session: Session, here: ColumnElement[bool]) -> list[Total]:
-    unvoided = here & Sale.id.not_in(select(Void.sale_id))
+def _totals(session: Session, of_day: ColumnElement[bool]) -> list[Total]:
+    unvoided = of_day & Sale.id.not_in(select(Void.sale_id))
     subsidies: dict[str, Fen] = dict(
         session.execute(
             select(Sale.period, func.sum(Share.fen))
@@ -121,9 +123,9 @@ def _totals(session: Session, here: ColumnElement[bool]) -> list[Total]:
     return [found[period] for period in ("breakfast", "lunch", "dinner") if period in found]
 
 
-def _taken(session: Session, here: ColumnElement[bool]) -> list[Taken]:
-    paid = select(Tender.kind, func.sum(Tender.fen)).where(Tender.payment_id.in_(select(Sale.payment_id).where(here)))
-    back = select(Void.refund_kind, func.sum(Void.refund_fen)).join(Sale, Sale.id == Void.sale_id).where(here)
+def _taken(session: Session, of_day: ColumnElement[bool]) -> list[Taken]:
+    paid = select(Tender.kind, func.sum(Tender.fen)).where(Tender.payment_id.in_(select(Sale.payment_id).where(of_day)))
+    back = select(Void.refund_kind, func.sum(Void.refund_fen)).join(Sale, Sale.id == Void.sale_id).where(of_day)
     given = _by_kind(session, paid.group_by(Tender.kind))
     refunded = _by_kind(session, back.group_by(Void.refund_kind))
     return [
@@ -138,13 +140,13 @@ def _by_kind(session: Session, query: Select[str, int]) -> dict[str, Fen]:
 
 
 def _left_excluded(
-    session: Session, here: ColumnElement[bool]
+    session: Session, of_day: ColumnElement[bool]
 ) -> dict[uuid.UUID, tuple[datetime, Fen, tuple[str, ...]]]:
     """Read meals with something that may not be claimed: when eaten, how much, and why."""
     moved = select(Sale.id, Sale.estimated_at, Transfer.reason, signed("excluded"))
     rows = session.execute(
         with_ends(moved.join(Sale, Sale.id == Transfer.sale_id))
-        .where(here, of_kind("excluded"))
+        .where(of_day, of_kind("excluded"))
         .order_by(Sale.arrival, Transfer.id)
     )
     fen: dict[uuid.UUID, Fen] = {}
