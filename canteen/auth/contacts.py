@@ -126,7 +126,7 @@ def on_duty(session: Session, tablet_id: str, person_id: str, at: datetime) -> b
 
 
 def _lapsed(session: Session, tablet_id: str, since: datetime, at: datetime) -> bool:
-    """Return whether the tablet was heard again after the log-in had ended by its length."""
+    """Return whether the tablet contacted the server after the log-in had reached its maximum length, but before `at`."""
     ends = since + LONGEST + SLACK
     if at <= ends:
         return False

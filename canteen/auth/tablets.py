@@ -117,7 +117,8 @@ def enrol(code: str, public_key: bytes, former: str | None = None) -> str:
     """Let a tablet in and return its id. The same code with the same key again returns the same tablet.
 
     public_key    uncompressed P-256 point, 65 bytes
-    former        the id that a database knew which a restore has undone: it keeps it, and so the chain of its records
+    former        the id that the tablet had before the database was restored from a backup: it keeps the id, so its
+                  records continue their chain
     Raises CodeRefused, also for a former id that is known, and BadKey.
     """
     _point(public_key)

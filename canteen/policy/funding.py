@@ -197,7 +197,7 @@ def lint(scheme: object) -> list[Problem]:
 
 
 def _twice(parts: Sequence[Mapping[str, Any]], key: str, path: str) -> list[Problem]:
-    """Find pairs of which only the first would ever count, or that would be taken for one."""
+    """Report each entry whose id was used before: only the first of the same id would be read."""
     found, seen = list[Problem](), set[str]()
     for place, part in enumerate(parts):
         if part[key] in seen:

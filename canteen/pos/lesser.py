@@ -1,4 +1,4 @@
-"""How much of a meal as sold our own quote bears: for each fund the lesser of the two, whichever rules gave it. PURE."""
+"""Limit a sale's shares to the server's own quote: of each fund the lesser of the two sums is claimable. PURE."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Whose batches somebody may print: those whose every holder is known in `within`, and blank cards of one's own making."""
+    """The batches that a person may print: all holders live or are registered in `within`, or blank cards made `by` them."""
 
     within: Collection[str]
     by: str
@@ -116,7 +116,7 @@ def _page(session: Session, batch: str, after: str) -> list[tuple[Credential, Ca
 
 
 def _names(session: Session, ids: list[uuid.UUID]) -> dict[uuid.UUID, str]:
-    """Name of the holder by card, '' for a blank one; cards that are lost or blocked are missing."""
+    """Return the holder's name by card, '' for a blank card; lost and blocked cards are left out."""
     rows = session.execute(
         select(CredentialFact.credential_id, CredentialFact.kind, CredentialFact.elder_id)
         .where(CredentialFact.credential_id.in_(ids))

@@ -1,7 +1,7 @@
 """Draft a version and publish it: by two people, through one gate, from a day on, never into a closed period (P23).
 
-There is one way to publish. The gate decides what may be published by more than rulebooks know (closed periods, meals,
-the other layers); `ruledesk.publication.gate` registers it here, and without it nothing can be published.
+There is one way to publish. A gate checks each publication against closed periods, meals and the other layers, which
+this package may not import; `ruledesk.publication.gate` registers it. Without a gate nothing can be published.
 """
 
 from __future__ import annotations

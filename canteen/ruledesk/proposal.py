@@ -90,11 +90,11 @@ class Layers:
         return self._join(self.parts(nodes, on))
 
     def above(self, nodes: tuple[str, ...], on: date, layer: str) -> Joined:
-        """Return what the more general layers alone would give there."""
+        """Return the joined rulebook of the layers more general than `layer`, at a canteen on a day."""
         return self._join(self._in_force(nodes, on, LAYERS.index(layer)))
 
     def through(self, nodes: tuple[str, ...], on: date, layer: str) -> Joined:
-        """Return what this layer and the more general ones would give there."""
+        """Return the joined rulebook of `layer` and the more general ones, at a canteen on a day."""
         return self._join(self._in_force(nodes, on, LAYERS.index(layer) + 1))
 
     def document(self, part: str) -> dict[str, Any]:

@@ -177,7 +177,7 @@ class WithheldAnswer(Base):
 
 
 class BenefitReallocation(Base):
-    """The benefit given by a reviewer to an excess meal: into a room that is free again, or moved from another meal.
+    """The benefit given by a reviewer to an excess meal: from a limit that is free again, or moved from another meal.
 
     input_hash  the whole input of our quote of the meal with that room, under the rulebook of its own quote
     """

@@ -110,7 +110,7 @@ def _amounts(keys: Sequence[Key]) -> Iterator[Difference]:
 
 
 _SIGNED: tuple[tuple[Any, Any], ...] = ((SaleUse, SaleUse.granted), (UseChange, UseChange.amount))
-"""What sales were granted and its changes, each with its amount: above zero what they use, below what they gave up."""
+"""Grants of sales and their changes, each with its amount: above zero for a use, below zero for one given up."""
 
 
 def _changes(use: Any, keys: Sequence[Key], *columns: Any) -> Any:

@@ -1,9 +1,9 @@
 """Check a claim against the ledger (CLAIM_NE_LOG): its lines, its total and its statement against sums of transfers.
 
-Cheap beside `period verify`: sums only. It is asked before an approval, so that no claim is paid whose rows or
-transfers were changed after the close. It calls the same functions that made the lines (`closing/lines.py`,
-`carry_over.py`, `adjustments.py`): what it looks for is a later change, which they show just as well. A fault in those
-functions is found by `period verify`, which computes every line by itself (docs/architecture.md).
+Called before an approval, so that a claim whose rows or transfers were changed after the close is never paid. It only
+compares sums, so it is much cheaper than `period verify`. It calls the functions that made the lines at the close
+(`closing/lines.py`, `carry_over.py`, `adjustments.py`), so it finds later changes but no fault in those functions;
+`period verify` finds such faults, because it computes every line by code of its own (docs/architecture.md).
 """
 
 from __future__ import annotations

@@ -54,9 +54,9 @@ def parts(room: Fen, asked: Sequence[Fen]) -> list[Fen]:
 
 
 def reductions(part: Fen, asked: Mapping[ShareKey, Fen], taken_back: Mapping[uuid.UUID, Fen]) -> dict[ShareKey, Fen]:
-    """Compute what each share loses where all have `part` together: by (sale, share), those that lose nothing left out.
+    """Return the fen that each share loses, by (sale, share), if all shares together get `part`; only those that lose.
 
-    taken_back  what revaluations took back of a sale: that is lost already
+    taken_back  fen of each sale that revaluations took back; they count towards its loss
     """
     left, found = Counter(taken_back), dict[ShareKey, Fen]()
     ordered = sorted(asked)

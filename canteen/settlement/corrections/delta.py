@@ -1,4 +1,4 @@
-"""What a price known late makes of a meal: fund by fund, new value less all that was booked before. PURE.
+"""Compute what a meal's new price changes, by fund: the new value less all that was booked before. PURE.
 
 The elder is never asked for money afterwards. Where the due would rise, nothing is booked and a person judges
 (ruling 20); where it falls or stays, each fund's difference is booked with its sign, and what the elder overpaid
@@ -30,7 +30,7 @@ class Fund:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What becomes of a meal: `refund` is what the elder overpaid."""
+    """The changes of one meal; `refund` is what the elder overpaid."""
 
     outcome: str
     due_before: Fen
@@ -43,14 +43,14 @@ class Changed:
 
 
 def same(one: SalePrice, other: SalePrice) -> bool:
-    """Return whether two quotes ask the same of the elder and of everybody who pays a part."""
+    """Return whether the elder and every other payer pay the same by both quotes."""
     return one.figures()[1:] == other.figures()[1:] and _others(one) == _others(other)
 
 
 def changed(
     *, reference: SalePrice, new: SalePrice, wished: SalePrice, before: Mapping[str, Fen], due_before: Fen
 ) -> Changed | None:
-    """Return what a revaluation changes of a meal; None where it changes nothing.
+    """Return what a revaluation changes of a meal; None if nothing.
 
     reference   our quote of the meal as it was known before
     new         our quote as it is known now, with the slots that are free

@@ -1,11 +1,12 @@
-"""A reviewer gives an excess meal the benefit: into a room that is free again, or from the meal that holds it (ruling 5).
+"""Let a reviewer give an excess meal its benefit, from a limit that is free again or from another meal (ruling 5).
 
-In the same way a meal of which nothing proved the day or the cashier is released: it was excluded whole and held nothing.
+A meal whose day or cashier was not proven is released in the same way: it was excluded whole and used no limit.
 
-Machines never promote. Under the person's lock the meal is priced once more with what is free *now*, takes it by an
-added use, and as much as our quote and its sale both bear goes from `excluded` to `open`; a meal that gives it up has
-its part go the other way and its uses freed in the same transaction. Both are booked to the earliest open period, so
-that the next claim names them as adjustments. Once a meal, and who received does not give on: by law.
+This happens only by a reviewer's decision, never by itself. Under the lock of the person the meal is priced again with
+what is free *now*. The limits it needs are granted to it as added uses, and the amount that both the new quote and the
+sale contain moves from `excluded` to `open`. If another meal gives the benefit up, its amount moves from `open` to
+`excluded` and its uses are freed in the same transaction. Both are booked to the earliest open period, so the next claim
+lists them as adjustments. The database refuses a second reallocation of a meal, and one from a meal that received one.
 """
 
 from __future__ import annotations
@@ -197,7 +198,7 @@ def _lock_persons(session: Session, meals: Sequence[Sale]) -> None:
 
 
 def _lock_limits(session: Session, meal: ExcessMeal, meals: Sequence[Sale]) -> None:
-    """Lock what the meal may use, and what the one that gives it up has; after the persons. Raises RetryTransaction."""
+    """Lock the limits the meal may use and the donor's uses; the persons are locked first. Raises RetryTransaction."""
     lock_for_repricing(
         session,
         [meal.inputs],
@@ -226,7 +227,7 @@ def _newest(session: Session, finding_id: int, seen: int | None) -> int:
 
 
 def _movable(session: Session, meals: Sequence[Sale]) -> None:
-    """Raise where a meal is voided, unclaimable, revalued, or its money was judged by a person before."""
+    """Raise NotMovable or Judged if a meal is voided, unclaimable, revalued, prorated, or was judged before."""
     ids = [meal.id for meal in meals]
     mine = BenefitReallocation.sale_id.in_(ids) | BenefitReallocation.from_sale_id.in_(ids)
     if session.execute(select(BenefitReallocation.sale_id).where(mine).limit(1)).first():
@@ -244,7 +245,7 @@ def _movable(session: Session, meals: Sequence[Sale]) -> None:
 
 
 def _prorated(session: Session, meal: Sale) -> bool:
-    """Return whether the meal draws on a prorated budget, whose parts are no one meal's to give."""
+    """Return whether the meal draws on a prorated budget, which is shared by all meals and so cannot be moved."""
     drawn = slots.budgets_of(session, meal.id)
     if not drawn:
         return False
@@ -257,7 +258,7 @@ def _prorated(session: Session, meal: Sale) -> bool:
 
 
 def _free(session: Session, meal: ExcessMeal, other: Sale) -> list[Use]:
-    """Free what the other meal uses of what this one lacks, and return it. Raises RoomLeft where it could be given without."""
+    """Free the other meal's uses of the limits this meal needs, and return them. Raises RoomLeft if it needs none freed."""
     repricing = Repricing(session, meal.inputs)
     full = full_limits(meal, repricing)
     if not full and given_now(session, meal, quote_now(meal, repricing)[0]):

@@ -17,7 +17,7 @@ from canteen.settlement.models import BenefitReallocation
 
 
 def donors(session: Session, sale_id: uuid.UUID) -> list[uuid.UUID]:
-    """Return the meals that use now the limits not granted to this one; a budget is everybody's, so no meal's."""
+    """Return the meals that now use the limits not granted to this one, budgets left out: those are shared by all."""
     sale = session.get_one(Sale, sale_id)
     if sale.elder_id is None:
         return []
@@ -37,7 +37,7 @@ def donors(session: Session, sale_id: uuid.UUID) -> list[uuid.UUID]:
 
 @dataclass(frozen=True, slots=True)
 class MovedBenefit:
-    """What became of a meal's benefit: received, or given up; the other meal, why, by whom."""
+    """A benefit that a meal received or gave up, with the other meal, the reason and the reviewer."""
 
     received: bool
     other: uuid.UUID | None

@@ -72,12 +72,12 @@ def read_meal(session: Session, sale: Sale) -> ExcessMeal:
 
 
 def quote_now(meal: ExcessMeal, repricing: Repricing) -> tuple[Quote, Listed]:
-    """Price the meal by its own input and rulebook, the limits not granted to it as used now; return quote and usage."""
+    """Price the meal by its stored input and rulebook, with today's usage of the limits not granted; return both."""
     return repricing.quote(meal.usage, {(use.allowance, use.window) for use in meal.ungranted})
 
 
 def full_limits(meal: ExcessMeal, repricing: Repricing) -> set[Key]:
-    """Return the limits not granted to the meal that have no room at all now."""
+    """Return the limits that were not granted to the meal and are still used up now."""
     found = set[Key]()
     for use in meal.ungranted:
         key = (use.allowance, use.window)
@@ -88,7 +88,7 @@ def full_limits(meal: ExcessMeal, repricing: Repricing) -> set[Key]:
 
 
 def given_now(session: Session, meal: ExcessMeal, quoted: Quote) -> dict[tuple[str, int], Fen]:
-    """Return the fen by (fund, share) that the quote bears beyond the open. Raises NothingToGive if any would sink."""
+    """Return the fen by (fund, share) that the quote adds to `open`. Raises NothingToGive if a share would fall."""
     open_fen = withheld_meals.open_shares(session, meal.inputs.id)
     found: dict[tuple[str, int], Fen] = {}
     for share, borne in zip(meal.shares, lesser.borne(meal.shares, quoted.shares), strict=True):
@@ -101,7 +101,7 @@ def given_now(session: Session, meal: ExcessMeal, quoted: Quote) -> dict[tuple[s
 
 
 def grant_now(session: Session, meal: ExcessMeal, repricing: Repricing, quoted: Quote) -> Granted:
-    """Grant what the shares depend on besides what the meal has. Raises NoRoom unless all of it is free."""
+    """Grant the further uses of limits that the shares need. Raises NoRoom unless all of them are free."""
     requests = pricing.requests_for(quoted, meal.shares, lesser.borne(meal.shares, quoted.shares))
     if not all(repricing.fits(request) for request in requests):
         raise NoRoom

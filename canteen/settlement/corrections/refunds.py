@@ -35,7 +35,7 @@ class OwedOtherwise(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """What an elder is owed at a canteen. Below zero: a meal was voided after its refund was given."""
+    """The sum owed to an elder at a canteen; below zero if a meal was voided after its refund was given."""
 
     canteen: str
     canteen_name: str
@@ -49,7 +49,7 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What was handed back, under the names of that moment."""
+    """A refund handed back, under the names of that moment."""
 
     row: RefundGiven
     canteen_name: str

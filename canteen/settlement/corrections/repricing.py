@@ -33,7 +33,7 @@ from canteen.rulebooks.layers import InForce
 Listed = tuple[case.Taken, ...]
 """Usage of limits as the engine reads it, in one order, without what nobody used."""
 Supposed = dict[tuple[uuid.UUID, Key], list[tuple[LimitRequest, date]]]
-"""What a preview would have granted so far, by whom it is counted for and limit."""
+"""Uses that a preview would have granted so far, by subject of the limit and limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Granted:
 
 @dataclass(slots=True)
 class _Own:
-    """What a sale has of one limit: fen, and slots as (counted for, number)."""
+    """The uses of one limit by a sale: fen, and slots as (counted for, number)."""
 
     fen: Fen = 0
     slots: set[tuple[uuid.UUID, int]] = field(default_factory=set)

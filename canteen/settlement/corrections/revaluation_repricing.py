@@ -1,6 +1,6 @@
 """Find the past sales that a revaluation changes, and price each again (decision 0013; rulings 18 and 19).
 
-A benefit that is new takes only what is still free of a limit, first meal first, and none is given back.
+A new benefit takes only what is still free of a limit, earlier meals first; uses granted before are never freed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class PastSale:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What is booked of a sale: our newest quote, fen by fund that may be claimed, what the elder has paid."""
+    """A sale as booked so far: the newest quote, the claimable fen by fund, and what the elder has paid."""
 
     asked: Case
     meal: CaseMeal  # as sold, on the kind of day that is known now
@@ -66,7 +66,7 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class RepricedSale:
-    """A sale priced again: what becomes of it, the whole input, and what it was granted of limits besides."""
+    """A sale priced again: what changes, the input and rulebook of the quote, and the added uses of limits."""
 
     sale: PastSale
     changed: Changed
@@ -131,7 +131,7 @@ class Repricer:
     def _skip_reason(
         self, sale: PastSale, before: Before | None, earlier: Earlier, judged: set[uuid.UUID], voided: set[uuid.UUID]
     ) -> str:
-        """Why a sale is left as it is, or ''."""
+        """Return why the sale is left unchanged, or '' if it is to be priced again."""
         if (self._row.id, sale.id) in earlier.done:
             return "done"
         if sale.id in voided:
@@ -162,7 +162,7 @@ class Repricer:
         return self._stored[digest]
 
     def is_touched(self, session: Session, sale: PastSale, before: Before) -> bool:
-        """Tell whether the sale must be priced under the locks: its price, or what it asks of a limit, is another."""
+        """Return whether the price changed or the sale asks more of a limit, so it must be priced under the locks."""
         book, diner = self._book_of(session, sale, before), self._diner(session, sale, before)
         new = engine.quote(book.book, diner, before.meal, before.asked.taken)
         if not delta.same(of_quote(new), of_quote(before.reference)):
@@ -225,14 +225,14 @@ class Repricer:
         return RepricedSale(sale, changed, inputs.book, *repricing.document(listed), granted)
 
     def _asked_then(self, session: Session, sale: PastSale, before: Before) -> set[Key]:
-        """Limits that our quote of then asked: the stored input tells what was used of them."""
+        """Return the limits that the original quote asked; their usage of that time is in the stored input."""
         book = self._stored_book(session, sale.own[1])
         wanted = engine.wanted(book, before.asked.diner, before.asked.meal) if book else []
         return {(want.allowance, want.window) for want in wanted}
 
 
 def _beyond(book: InForce, requests: Sequence[slots.LimitRequest], changed: Changed, usages: slots.Usages) -> bool:
-    """Tell whether the meal would get more of a budget that is shared out at its end than is free of it."""
+    """Return whether the meal would get more of a prorated budget than is left of it."""
     for request in requests:
         if request.scope == "budget" and budgets.prorated_by(book.body, request.allowance):
             used = usages.get(request.key, slots.Usage()).fen

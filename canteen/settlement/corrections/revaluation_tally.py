@@ -26,7 +26,7 @@ class Tally:
     left: Counter[str] = field(default_factory=Counter)  # why meals were left as they are
 
     def add(self, repriced: RepricedSale) -> None:
-        """Add what one sale changes."""
+        """Add the changes of one sale."""
         changed, canteen = repriced.changed, self.canteens.setdefault(repriced.sale.canteen, {"": 0})
         if changed.outcome != BOOKED:
             self.findings[changed.outcome] += 1
@@ -45,7 +45,7 @@ class Tally:
             self.elders.add(repriced.sale.elder)
 
     def doc(self) -> dict[str, Any]:
-        """As JSON, for pages and commands."""
+        """Return the sums as JSON values, for pages and commands."""
         return {
             "meals": self.meals,
             "changed": self.changed,

@@ -122,7 +122,7 @@ def _keep(session: Session, row: Revaluation) -> int:
 
 
 def fit(session: Session, row: Revaluation, document: dict[str, Any]) -> list[str]:
-    """Why a version cannot stand for these days at this place: the gate of a notice, as sentences."""
+    """Return the reasons, as sentences, that a version cannot apply to these days at this place; none if it can."""
     found = [str(problem) for problem in books.lint(document) if problem.severity == "error"]
     begins, ends = clock.day_of(document["from"]), document.get("to")
     if row.from_day < begins or (ends is not None and clock.day_of(ends) < row.to_day):
@@ -149,7 +149,7 @@ def fit(session: Session, row: Revaluation, document: dict[str, Any]) -> list[st
 def order(revaluation_id: int, *, by: str, diff: str) -> int:
     """Order the run as second person, after the newest preview; return the run's id.
 
-    diff  the difference in meaning that stood before the eyes, as JSON
+    diff  the differences in meaning that the second person was shown, as JSON
 
     Raises NoRevaluation, SamePerson, OrderedBefore, NoPreview.
     """
@@ -178,7 +178,7 @@ def order(revaluation_id: int, *, by: str, diff: str) -> int:
 
 
 def request(revaluation_id: int, *, preview: bool, by: str) -> int:
-    """Ask for a run, or a preview that books nothing; answers its id. Raises NoRevaluation, NotOrdered."""
+    """Request a run, or a preview that books nothing, and return its id. Raises NoRevaluation, NotOrdered."""
     with transaction() as session:
         find(session, revaluation_id)
         if not preview and session.get(RevaluationOrder, revaluation_id) is None:
@@ -207,7 +207,7 @@ def result(row: RevaluationRun | None) -> dict[str, Any] | None:
 
 
 def tick(holder: str) -> dict[str, str]:
-    """Do what is waited for, oldest first; one that a killed process left goes on when its lease is over."""
+    """Do the waiting runs, oldest first; a run left by a killed process goes on when its lease has ended."""
     query = select(RevaluationRun.id).where(RevaluationRun.state.in_(("waiting", "running")))
     waiting = [number for (number,) in keyset.once(query.order_by(RevaluationRun.id))]
     outcomes = {f"{JOB}/{number}": run(number, holder) for number in waiting}

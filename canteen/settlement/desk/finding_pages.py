@@ -94,7 +94,7 @@ def answer(number: str) -> ResponseReturnValue:
 @bp.get("/desk/claims/<number>/findings/<int:finding>/reallocation")
 @allowed(*JUDGES)
 def reallocation_page(number: str, finding: int) -> ResponseReturnValue:
-    """Show an excess meal beside the meals that have the benefit it lacks, for a reviewer to reallocate it."""
+    """Show an excess meal beside the meals that use its limits, so that a reviewer can reallocate the benefit."""
     return _reallocation_page(number, finding)
 
 
