@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session
 from canteen import clock
 from canteen.pos import sale_rows, slots
 from canteen.pos import voids as void_bookings
-from canteen.pos.models import Payment
 from canteen.settlement.audit import proration as audited
 from canteen.settlement.audit import trial_balance
 from canteen.settlement.claims import payouts, review, withheld_meals, workflow
@@ -338,7 +337,7 @@ def test_a_payment_that_no_finding_names_is_named(town: Town, monkeypatch: pytes
 
     def a_fen_too_much(*asked: Any) -> Any:
         made = right(*asked)
-        made.tables[Payment][0]["fen"] += 1
+        made.record["payment_fen"] += 1
         return made
 
     with monkeypatch.context() as meanwhile:
