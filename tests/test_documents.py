@@ -74,6 +74,36 @@ def test_a_document_names_only_what_is_there(path: Path):
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def modules_named(text: str) -> set[str]:
+    """Return the modules that a page of architecture names: by path, or by file in a section or row of their folder."""
+    named, section, room = set[str](), "", ""
+    for line in text.splitlines():
+        if line.startswith("#"):
+            folder = re.search(r"`((?:canteen|static)/[\w/]*)`", line)
+            section, room = folder[1] if folder else "", ""
+        if found := re.match(r"\| (?:`([\w/]+/)`|[^|]*[^|\s][^|]*) \|", line):
+            room = found[1] or ""
+        named |= {section + room + name for name in re.findall(r"`(\w+\.(?:py|js))`", line)}
+        named |= set(re.findall(r"`((?:canteen|static)/[\w/]+\.(?:py|js))`", line))
+    return named
+
+
+def test_the_page_of_architecture_names_every_module():
+    named = modules_named((DOCS / "architecture.md").read_text(encoding="utf-8"))
+    there = {str(path.relative_to(ROOT)) for path in tracked(".py", ".js") if not path.name.startswith("__")}
+    wanted = {name for name in there if name.startswith(("canteen/", "static/pos/"))}
+    assert sorted(wanted - named) == []
+    rooms = {name for name in named if name.count("/") > 1 and not (ROOT / name).exists()}
+    assert sorted(rooms) == []
+
+
+def test_a_module_counts_as_named_only_in_its_own_room():
+    page = "## Rooms: `canteen/a/`\n| `b/` | `c.py` |\n| | `d.py` |\n| – | `e.py` |\n## Others\n`canteen/f.py`, `g.py`"
+
+    assert modules_named(page) >= {"canteen/a/b/c.py", "canteen/a/b/d.py", "canteen/a/e.py", "canteen/f.py"}
+    assert not {"canteen/g.py", "canteen/a/g.py"} & modules_named(page)
+
+
 def test_a_citation_of_nothing_is_seen(tmp_path: Path):
     lost = tmp_path / "code.py"
     lost.write_text(" ".join(["# decision", "9999; rulings", "12, 999; P" + "77"]), encoding="utf-8")
