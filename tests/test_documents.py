@@ -21,6 +21,14 @@ PRIVATE = {  # words that this code alone gave a meaning, and the terms of the f
     "regrant": "reallocation, reallocate",
     "reckon": "compute, recompute, reprice",
     "reckoned": "computed, recomputed, repriced",
+    "leaning": "drawing on",
+    "regranting": "reallocating",
+    "reckons": "computes, recomputes, reprices",
+    "told": "reported, shown, said",
+    "untold": "not reported",
+    "lacking": "missing, without",
+    "worlds": "states",
+    "laws": "invariants, constraints",
     "barred": "unclaimable_reason, blocked_by, skip_reason",
 }
 NAMED = re.compile(r"`((?:canteen|tests|static|templates|migrations|tools|bench|docs|requirements)/[\w./-]*\w/?)`")
