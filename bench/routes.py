@@ -17,6 +17,7 @@ _ARGUMENT = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 _HEX = re.compile(r"[0-9a-f]{32}")
 Rows = Callable[[str], Sequence[Sequence[Any]]]
 CLAIMS = "SELECT number FROM claim ORDER BY made_at DESC, id DESC"
+EXPORTS = "SELECT c.number, e.id FROM claim_export e JOIN claim c ON c.id = e.claim_id ORDER BY e.id DESC"
 TABLETS = "SELECT id FROM tablet ORDER BY id"
 VERSIONS = "SELECT hash FROM rulebook ORDER BY hash"
 DRAFTS = "SELECT id FROM rulebook_draft ORDER BY id DESC"
@@ -39,6 +40,8 @@ EXAMPLES = {
     "/desk/ruledesk/versions/<digest>/publish": VERSIONS,
     "/desk/claims/<number>": CLAIMS,
     "/desk/claims/<number>/export.xlsx": CLAIMS,
+    "/desk/claims/<number>/exports/<int:job>": EXPORTS,
+    "/desk/claims/<number>/exports/<int:job>.xlsx": EXPORTS,
     "/desk/claims/<number>/findings": CLAIMS,
     "/desk/claims/<number>/lines/<int:n>": (
         "SELECT c.number, l.n FROM claim_line l JOIN claim c ON c.id = l.claim_id ORDER BY l.meals DESC, c.id, l.n"

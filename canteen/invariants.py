@@ -42,8 +42,9 @@ CHANGED = (
     "lost_numbers", "card_code", "import_run", "job_run", "area", "area_link", "operator", "payee", "canteen",
     "meal_window", "serving_days", "closure", "serving_point", "contract", "menu_item", "installation",
     "rulebook_draft", "simulation", "revaluation_run", "scheduler_beat", "tablet_ahead",
+    "claim_export", "claim_export_part",
 )  # fmt: skip
-REMOVED = ("slot", "card_code", "attempts", "web_session", "tablet_ahead")
+REMOVED = ("slot", "card_code", "attempts", "web_session", "tablet_ahead", "claim_export_part")
 
 # Tables whose names are kept when they change, each by a trigger that adds to name_entry.
 NAMED = ("canteen", "operator", "payee", "area", "person", "tablet")

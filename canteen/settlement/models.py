@@ -5,10 +5,12 @@ from __future__ import annotations
 import uuid
 from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from canteen.db import Base
+
+EXPORTING = text("state IN ('waiting', 'running')")
 
 
 class Statement(Base):
@@ -402,3 +404,41 @@ class RefundGiven(Base):
     by: Mapped[str]
     at: Mapped[datetime]
     recorded: Mapped[int]
+
+
+class ClaimExport(Base):
+    """A claim's workbook written in the background, for readers of a kind; its file is kept for a day. State."""
+
+    __tablename__ = "claim_export"
+    __table_args__ = (
+        CheckConstraint("state IN ('waiting', 'running', 'done', 'failed', 'removed')", name="state"),
+        Index(
+            "uq_claim_export_under_way", "claim_id", "insider", "accounts", unique=True,
+            sqlite_where=EXPORTING, postgresql_where=EXPORTING,
+        ),
+        {"sqlite_strict": True},
+    )  # fmt: skip
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    claim_id: Mapped[int] = mapped_column(ForeignKey("claim.id"))
+    insider: Mapped[bool]  # with deaths and classes
+    accounts: Mapped[bool]  # with whole account numbers
+    by: Mapped[str]
+    asked_at: Mapped[datetime]
+    state: Mapped[str]
+    meals: Mapped[int]  # written so far
+    of_meals: Mapped[int]
+    finished_at: Mapped[datetime | None]
+    hash: Mapped[str]  # of the file
+    size: Mapped[int]  # bytes
+
+
+class ClaimExportPart(Base):
+    """Part of an exported file, sealed, from 0 on. State: removed after a day."""
+
+    __tablename__ = "claim_export_part"
+    __table_args__ = {"sqlite_strict": True}
+
+    export_id: Mapped[int] = mapped_column(ForeignKey("claim_export.id"), primary_key=True)
+    n: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    content: Mapped[bytes]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from canteen import invariants
-from migrations.baseline.tables import big, check, day, index, instant, table, text, to, uid, unique
+from migrations.baseline.tables import big, blob, check, day, flag, index, instant, table, text, to, uid, unique
 
 NOT_WHOLE_PERIODS = """NOT EXISTS (SELECT 1 FROM period p WHERE p.id = NEW.period_id
                 AND p.contract_id = NEW.contract_id AND p.to_day = NEW.to_day AND p.state = 'closed')
@@ -33,6 +33,7 @@ def create() -> None:
     _statements()
     _claims()
     _payouts()
+    _exports()
 
 
 def _statements() -> None:
@@ -192,3 +193,32 @@ def _payouts() -> None:
     )
     invariants.protect("payout", "payout_check")
     invariants.refuse_insert("payout_two_people", "payout_check", ENTERED_BY_ANOTHER)
+
+
+def _exports() -> None:
+    table(
+        "claim_export",
+        big("id", primary_key=True),
+        big("claim_id", to("claim.id")),
+        flag("insider"),
+        flag("accounts"),
+        text("by"),
+        instant("asked_at"),
+        text("state"),
+        big("meals"),
+        big("of_meals"),
+        instant("finished_at", nullable=True),
+        text("hash"),
+        big("size"),
+        check("state", "state IN ('waiting', 'running', 'done', 'failed', 'removed')"),
+    )
+    reader = ("claim_id", "insider", "accounts")
+    index("uq_claim_export_under_way", "claim_export", *reader, where="state IN ('waiting', 'running')", unique=True)
+    table(
+        "claim_export_part",
+        big("export_id", to("claim_export.id"), primary_key=True),
+        big("n", primary_key=True),
+        blob("content"),
+    )
+    invariants.allow("INSERT, UPDATE", "claim_export")
+    invariants.allow("INSERT, UPDATE, DELETE", "claim_export_part")

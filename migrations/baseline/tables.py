@@ -18,9 +18,9 @@ def table(name: str, *parts: sa.schema.SchemaItem) -> None:
     op.create_table(name, *parts, sqlite_strict=True)
 
 
-def index(name: str, table_name: str, *columns: str, where: str | None = None) -> None:
+def index(name: str, table_name: str, *columns: str, where: str | None = None, unique: bool = False) -> None:
     partly = None if where is None else sa.text(where)
-    op.create_index(name, table_name, list(columns), sqlite_where=partly, postgresql_where=partly)
+    op.create_index(name, table_name, list(columns), unique=unique, sqlite_where=partly, postgresql_where=partly)
 
 
 def store_cheaply(table_name: str, column: str) -> None:

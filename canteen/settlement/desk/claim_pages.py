@@ -1,11 +1,8 @@
-"""Show the claims of a month, one claim, the meals behind a line and the export; make the moves of a claim."""
+"""Show the claims of a month, one claim and the meals behind a line; make the moves of a claim."""
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
-from flask import g, redirect, render_template, request, send_file, url_for
+from flask import g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from canteen import clock
@@ -17,13 +14,11 @@ from canteen.settlement.closing import adjustments, parties
 from canteen.settlement.desk import (
     claim_queries,
     claim_view,
-    exports,
     line_queries,
     payout_queries,
 )
 from canteen.settlement.desk.blueprint import (
     JUDGES,
-    PAYERS,
     REFUSED,
     bp,
     done_text,
@@ -144,25 +139,3 @@ def line_page(number: str, n: int) -> ResponseReturnValue:
     page = line_queries.line_meals(claim, line, request.args.get("after"), insider=insider)
     notices = adjustments.titles()
     return render_template("settlement/line.html", number=number, named=named, line=line, page=page, notices=notices)
-
-
-@bp.get("/desk/claims/<number>/export.xlsx")
-@allowed(Permission.EXPORT)
-def export(number: str) -> ResponseReturnValue:
-    """Send the claim and its meals as a workbook, and record who took it."""
-    found = find(number, Permission.EXPORT)
-    claim_id, insider = found.id, is_insider(found.contract_id)
-    pays = any(found.contract_id in reach(permission) for permission in PAYERS)
-    db.session.rollback()  # writing the file takes long: this request's read ends before it
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "claim.xlsx"
-        written = exports.claim(claim_id, path, insider=insider, accounts=pays)
-        exports.record(claim_id, written, by=g.person.id)
-        file = path.open("rb")  # stays readable after the folder is gone, and is closed with the answer
-    return send_file(
-        file,
-        mimetype="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-        as_attachment=True,
-        download_name=f"结算单-{number}.xlsx",
-        max_age=0,
-    )

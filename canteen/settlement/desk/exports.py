@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,11 +46,15 @@ class Exported:
     meals: int
 
 
-def claim(claim_id: int, path: Path, *, insider: bool = True, accounts: bool = False) -> Exported:
+def claim(
+    claim_id: int, path: Path, *, insider: bool = True, accounts: bool = False,
+    go_on: Callable[[int], None] = lambda _: None,
+) -> Exported:  # fmt: skip
     """Write the claim's summary, meals, meals added from or taken back to other months, review and payouts. Raises NoClaim.
 
     insider   whether the reader may read of deaths and classes; a canteen's own people are not (rulings 12 and 14)
     accounts  whether the reader pays, and sees the payee's whole account number
+    go_on     called again and again with the number of meals written so far; what it raises ends the writing
     """
     with reader() as session:
         row = session.get(Claim, claim_id)
@@ -60,7 +64,7 @@ def claim(claim_id: int, path: Path, *, insider: bool = True, accounts: bool = F
         lines, findings = claims.lines(session, claim_id), finding_queries.findings(session, row)
     book = Book(path)
     summary = book.sheet("结算汇总", (14, 18, 12, 26, 10, 10, 14, 12, 12, 14))
-    rates, meals = _meals(book, row, about, insider=insider)
+    rates, meals = _meals(book, row, about, go_on, insider=insider)
     _summary(summary, about, lines, rates, funds)
     _others(book, row, about)
     _findings(book, findings, insider=insider)
@@ -89,7 +93,9 @@ class Rate:
 Rates = dict[tuple[str, str, str, Fen], Rate]  # by (label, fund, meal period, fen of one)
 
 
-def _meals(book: Book, row: Claim, about: claim_summary.About, *, insider: bool) -> tuple[Rates, int]:
+def _meals(
+    book: Book, row: Claim, about: claim_summary.About, go_on: Callable[[int], None], *, insider: bool
+) -> tuple[Rates, int]:
     funds = claim_summary.funds_sold(row)
     named, added = [about.fund_names.get(fund, fund) for fund in funds], claim_summary.has_surcharges(row)
     columns = (
@@ -109,6 +115,7 @@ def _meals(book: Book, row: Claim, about: claim_summary.About, *, insider: bool)
                 rate = rates[label, fund, one.meal.period, fen]
                 rate.meals += 1
                 rate.persons.add(one.elder)
+        go_on(count)
     return rates, count
 
 
