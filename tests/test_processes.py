@@ -7,11 +7,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from apscheduler.jobstores.memory import MemoryJobStore
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
@@ -152,6 +153,15 @@ def test_metrics_tell_how_long_no_scheduler_has_looked(client: FlaskClient, sess
     assert 540 <= float(age.split()[1]) < 600
 
 
+@pytest.fixture
+def sigterm() -> Iterator[None]:
+    """SIGTERM as it was, after a scheduler in this process has taken it."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("sigterm")
 def test_a_scheduler_ends_when_the_schema_is_changed_under_it(app: Flask, session: Session) -> None:
     asked: list[int] = []
 
@@ -160,9 +170,23 @@ def test_a_scheduler_ends_when_the_schema_is_changed_under_it(app: Flask, sessio
         if len(asked) > 1:
             raise WrongSchema
 
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        with pytest.raises(WrongSchema):
-            schedule.run(app, every=1, first=first)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with pytest.raises(WrongSchema):
+        schedule.run(app, every=1, first=first)
+
+
+@pytest.mark.usefixtures("sigterm")
+def test_a_scheduler_that_is_just_starting_jobs_ends_on_sigterm(
+    app: Flask, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[object] = []
+
+    def start(self: MemoryJobStore, job: object) -> None:
+        started.append(job)
+        if len(started) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        update(self, job)
+
+    update = MemoryJobStore.update_job
+    monkeypatch.setattr(MemoryJobStore, "update_job", start)
+    schedule.run(app, every=1)
+    assert started

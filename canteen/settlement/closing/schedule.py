@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from types import FrameType
@@ -110,7 +111,8 @@ def run(app: Flask, *, every: int = TICK, first: Callable[[], None] = lambda: No
         patiently(lambda: on_request(holder))
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        _stop(scheduler)
+        # The main thread, in which this runs, may be amid starting jobs: only another thread waits until it is not
+        threading.Thread(target=_stop, args=(scheduler,), name="stop scheduler").start()
 
     signal.signal(signal.SIGTERM, stop)
     patiently(lambda: heartbeats.beat(holder, begins=True))
@@ -124,7 +126,7 @@ def run(app: Flask, *, every: int = TICK, first: Callable[[], None] = lambda: No
     try:
         scheduler.start()
     except KeyboardInterrupt:
-        stop(signal.SIGINT, None)
+        _stop(scheduler)
     for refusal in refusals:
         raise refusal
 
