@@ -16,16 +16,16 @@ from canteen.db import db
 def asked(app: Flask, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The statements that reach the database, as they do; that a transaction begins is not among them."""
     found: list[str] = []
-    plain = prepared.Form.rows
+    plain = prepared.Numbered.run
 
-    def rows(form: prepared.Form, *given: Any) -> Any:
-        found.append(form.sql.decode())
-        return plain(form, *given)
+    def run(statement: prepared.Numbered, *given: Any) -> Any:
+        found.append(statement.sql.decode())
+        return plain(statement, *given)
 
     def listen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if not statement.startswith("BEGIN"):
             found.append(statement)
 
-    monkeypatch.setattr(prepared.Form, "rows", rows)
+    monkeypatch.setattr(prepared.Numbered, "run", run)
     event.listen(db.engine, "before_cursor_execute", listen)
     return found

@@ -21,7 +21,7 @@ from tests.rigs.states import state
 from tests.world import NOON, World
 
 QUOTE = 4
-CHECKOUT = {"postgresql": 8, "sqlite": 19}
+CHECKOUT = {"postgresql": 8, "sqlite": 14}
 
 
 @dataclass
