@@ -18,7 +18,7 @@ FACTS = (
     "credential", "credential_fact", "rulebook", "publication", "joined_rulebook", "statement", "finding",
     "finding_answer", "claim", "claim_line", "decision", "withheld_meal", "withheld_answer", "payout", "payout_check",
     "publication_file", "calendar_day", "revaluation", "revaluation_order", "revalued_sale", "revalued_share",
-    "use_change", "refund_given", "prorating", "prorating_part", "prorating_booked", "prorated_share",
+    "use_change", "refund_given", "proration", "proration_part", "proration_booked", "prorated_share",
     "change_request", "change_line", "change_answer", "desk_login",
     "benefit_reallocation", "name_entry", "tablet_silence", "till_login", "key_check",
 )  # fmt: skip
@@ -26,7 +26,7 @@ FACTS = (
 ON_INSERT = (
     "event_gapless", "period_chained", "transfer_period", "claim_whole_periods",
     "decision_in_turn", "decision_two_people", "payout_two_people", "revaluation_two_people", "revalued_period",
-    "revalued_not_voided", "decision_known_move", "decision_paid_by_two", "prorating_within_limit",
+    "revalued_not_voided", "decision_known_move", "decision_paid_by_two", "proration_within_limit",
     "prorated_within_share", "reallocation_not_voided", "use_change_caused",
     "use_change_covered", "use_change_not_voided", "change_two_people", "lost_apart",
     "sale_lists", "record_tenders",

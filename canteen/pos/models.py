@@ -197,13 +197,13 @@ class AmountUsed(Base):
     limited_to: Mapped[int]
 
 
-class Prorating(Base):
+class Proration(Base):
     """Total that the meals of a budget's window asked when the window was over, and the newest record read; one per window.
 
     From then on the budget counts as used to that extent, and a void gives nothing back to it.
     """
 
-    __tablename__ = "prorating"
+    __tablename__ = "proration"
     __table_args__ = (
         CheckConstraint("limit_fen >= 0 AND other_fen >= 0 AND asked_fen >= 0", name="amounts"),
         {"sqlite_strict": True},

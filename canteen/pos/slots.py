@@ -23,7 +23,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
 from canteen.policy import budget_ids
-from canteen.pos.models import AmountUsed, Prorating, SaleUse, Slot, UseChange, Void
+from canteen.pos.models import AmountUsed, Proration, SaleUse, Slot, UseChange, Void
 from canteen.prepared import Prepared, connection_of
 from canteen.registry.models import Elder
 
@@ -425,7 +425,7 @@ def _prorated(session: Session, budgets: Collection[Key]) -> set[Key]:
     """Select those of these budgets that were prorated."""
     if not budgets:
         return set()
-    key = (Prorating.allowance, Prorating.window)
+    key = (Proration.allowance, Proration.window)
     rows = session.execute(select(*key).where(tuple_(*key).in_(sorted(budgets))))
     return {(allowance, window) for allowance, window in rows}
 

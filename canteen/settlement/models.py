@@ -332,12 +332,12 @@ class RevaluedShare(Base):
     reason: Mapped[str]  # why some is over a limit, or ''
 
 
-class ProratingPart(Base):
+class ProrationPart(Base):
     """A contract's part of a prorated window: of what its meals asked, by largest remainder over all contracts."""
 
-    __tablename__ = "prorating_part"
+    __tablename__ = "proration_part"
     __table_args__ = (
-        ForeignKeyConstraint(["allowance", "window_start"], ["prorating.allowance", "prorating.window_start"]),
+        ForeignKeyConstraint(["allowance", "window_start"], ["proration.allowance", "proration.window_start"]),
         CheckConstraint("part_fen >= 0 AND part_fen <= asked_fen", name="no_more_than_asked"),
         {"sqlite_strict": True},
     )
@@ -349,14 +349,14 @@ class ProratingPart(Base):
     part_fen: Mapped[int]
 
 
-class ProratingBooked(Base):
+class ProrationBooked(Base):
     """The fact that a contract's part was booked, meal by meal, at the close of this period: once."""
 
-    __tablename__ = "prorating_booked"
+    __tablename__ = "proration_booked"
     __table_args__ = (
         ForeignKeyConstraint(
             ["allowance", "window_start", "contract_id"],
-            ["prorating_part.allowance", "prorating_part.window_start", "prorating_part.contract_id"],
+            ["proration_part.allowance", "proration_part.window_start", "proration_part.contract_id"],
         ),
         {"sqlite_strict": True},
     )
@@ -372,7 +372,7 @@ class ProratedShare(Base):
 
     __tablename__ = "prorated_share"
     __table_args__ = (
-        ForeignKeyConstraint(["allowance", "window_start"], ["prorating.allowance", "prorating.window_start"]),
+        ForeignKeyConstraint(["allowance", "window_start"], ["proration.allowance", "proration.window_start"]),
         CheckConstraint("fen > 0", name="moves_money"),
         Index("ix_prorated_share_period", "period_id"),
         {"sqlite_strict": True},

@@ -34,9 +34,9 @@ MORE_THAN_GRANTED = """NEW.amount < 0 AND NEW.amount
                 AND coalesce(c.n, 0) = coalesce(NEW.n, 0)), 0) < 0"""
 OF_A_VOIDED_SALE = "EXISTS (SELECT 1 FROM void v WHERE v.sale_id = NEW.sale_id)"
 PAST_THE_LIMIT = """NEW.part_fen > 0 AND
-    NEW.part_fen + coalesce((SELECT sum(p.part_fen) FROM prorating_part p
+    NEW.part_fen + coalesce((SELECT sum(p.part_fen) FROM proration_part p
                              WHERE p.allowance = NEW.allowance AND p.window_start = NEW.window_start), 0)
-    > (SELECT p.limit_fen - p.other_fen FROM prorating p
+    > (SELECT p.limit_fen - p.other_fen FROM proration p
        WHERE p.allowance = NEW.allowance AND p.window_start = NEW.window_start)"""
 PAST_THE_SHARE = """NEW.fen > coalesce((SELECT s.fen FROM share s WHERE s.sale_id = NEW.sale_id AND s.n = NEW.share_n), 0)
     OR NOT EXISTS (SELECT 1 FROM period p WHERE p.id = NEW.period_id AND p.state = 'open')"""
@@ -221,7 +221,7 @@ def _moved_benefits() -> None:
 def _budgets() -> None:
     """A window is shared out once, a contract booked once, a meal's share reduced once; the parts never pass the budget."""
     table(
-        "prorating",
+        "proration",
         text("allowance", primary_key=True),
         text("window_start", primary_key=True),
         big("limit_fen"),
@@ -233,24 +233,24 @@ def _budgets() -> None:
         check("amounts", "limit_fen >= 0 AND other_fen >= 0 AND asked_fen >= 0"),
     )
     table(
-        "prorating_part",
+        "proration_part",
         text("allowance", primary_key=True),
         text("window_start", primary_key=True),
         text("contract_id", to("contract.id"), primary_key=True),
         big("asked_fen"),
         big("part_fen"),
         check("no_more_than_asked", "part_fen >= 0 AND part_fen <= asked_fen"),
-        sa.ForeignKeyConstraint(["allowance", "window_start"], ["prorating.allowance", "prorating.window_start"]),
+        sa.ForeignKeyConstraint(["allowance", "window_start"], ["proration.allowance", "proration.window_start"]),
     )
     table(
-        "prorating_booked",
+        "proration_booked",
         text("allowance", primary_key=True),
         text("window_start", primary_key=True),
         text("contract_id", primary_key=True),
         big("period_id", to("period.id")),
         sa.ForeignKeyConstraint(
             ["allowance", "window_start", "contract_id"],
-            ["prorating_part.allowance", "prorating_part.window_start", "prorating_part.contract_id"],
+            ["proration_part.allowance", "proration_part.window_start", "proration_part.contract_id"],
         ),
     )
     table(
@@ -262,9 +262,9 @@ def _budgets() -> None:
         big("period_id", to("period.id")),
         big("fen"),
         check("moves_money", "fen > 0"),
-        sa.ForeignKeyConstraint(["allowance", "window_start"], ["prorating.allowance", "prorating.window_start"]),
+        sa.ForeignKeyConstraint(["allowance", "window_start"], ["proration.allowance", "proration.window_start"]),
     )
     index("ix_prorated_share_period", "prorated_share", "period_id")
-    invariants.protect("prorating", "prorating_part", "prorating_booked", "prorated_share")
-    invariants.refuse_insert("prorating_within_limit", "prorating_part", PAST_THE_LIMIT)
+    invariants.protect("proration", "proration_part", "proration_booked", "prorated_share")
+    invariants.refuse_insert("proration_within_limit", "proration_part", PAST_THE_LIMIT)
     invariants.refuse_insert("prorated_within_share", "prorated_share", PAST_THE_SHARE)

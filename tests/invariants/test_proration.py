@@ -18,11 +18,11 @@ from tests.settlement.conftest import MADE, Town
 
 __all__ = ["owner"]
 
-PART = """INSERT INTO prorating_part (allowance, window_start, contract_id, asked_fen, part_fen)
-          SELECT allowance, window_start, 'k2', 500, {fen} FROM prorating"""
+PART = """INSERT INTO proration_part (allowance, window_start, contract_id, asked_fen, part_fen)
+          SELECT allowance, window_start, 'k2', 500, {fen} FROM proration"""
 SHARE = """INSERT INTO prorated_share (sale_id, share_n, allowance, window_start, period_id, fen)
            SELECT s.sale_id, s.n, p.allowance, p.window_start, (SELECT id FROM period WHERE state = '{state}'), {fen}
-           FROM prorating p, share s WHERE s.sale_id NOT IN (SELECT sale_id FROM prorated_share)"""
+           FROM proration p, share s WHERE s.sale_id NOT IN (SELECT sale_id FROM prorated_share)"""
 
 
 @state
@@ -42,7 +42,7 @@ def town(app: Flask, session: Session) -> Town:
 
 def test_the_parts_of_a_budget_together_never_pass_it(town: Town, owner: Engine) -> None:
     assert refused(partial(run, owner, PART.format(fen=1)))
-    drop_trigger(owner, "law_prorating_within_limit")
+    drop_trigger(owner, "law_proration_within_limit")
     run(owner, PART.format(fen=1))
 
 
@@ -62,9 +62,9 @@ def test_a_share_loses_at_most_itself_and_in_an_open_period(town: Town, owner: E
 
 def test_proration_rows_are_booked_once_and_never_change(town: Town, owner: Engine) -> None:
     columns = {
-        "prorating": ("allowance, window_start, limit_fen, other_fen, asked_fen, records, recorded, at", "limit_fen"),
-        "prorating_part": ("allowance, window_start, contract_id, asked_fen, part_fen", "asked_fen"),
-        "prorating_booked": ("allowance, window_start, contract_id, period_id", "period_id"),
+        "proration": ("allowance, window_start, limit_fen, other_fen, asked_fen, records, recorded, at", "limit_fen"),
+        "proration_part": ("allowance, window_start, contract_id, asked_fen, part_fen", "asked_fen"),
+        "proration_booked": ("allowance, window_start, contract_id, period_id", "period_id"),
         "prorated_share": ("sale_id, share_n, allowance, window_start, period_id, fen", "fen"),
     }
     for table, (names, one) in columns.items():

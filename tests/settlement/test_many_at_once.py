@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from canteen import clock, events
 from canteen.config import ROOT, Config
 from canteen.db import db
-from canteen.pos.models import Prorating
+from canteen.pos.models import Proration
 from canteen.settlement.audit import verify
 from canteen.settlement.claims import workflow
 from canteen.settlement.closing import close as period_close
@@ -27,8 +27,8 @@ from canteen.settlement.models import (
     Decision,
     Finding,
     ProratedShare,
-    ProratingBooked,
-    ProratingPart,
+    ProrationBooked,
+    ProrationPart,
     Statement,
 )
 from tests import world
@@ -106,7 +106,7 @@ def test_closes_at_once_of_two_canteens_share_out_a_budget_once(app: Flask, sess
         code, _, err = process.end()
         assert code == 0, err
 
-    assert (count(Prorating), count(ProratingPart), count(ProratingBooked), count(ProratedShare)) == (1, 2, 2, 5)
+    assert (count(Proration), count(ProrationPart), count(ProrationBooked), count(ProratedShare)) == (1, 2, 2, 5)
     assert [town.claim("2026-01").fen for town in towns] == [720, 480]
     for town in towns:
         assert verify.period(town.period("2026-01").id).differences == ()

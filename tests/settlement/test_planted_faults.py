@@ -38,7 +38,7 @@ from tests import world
 from tests.rigs.states import state
 from tests.settlement import late
 from tests.settlement.conftest import Town, at
-from tests.settlement.test_prorating import meals, two
+from tests.settlement.test_proration import meals, two
 from tests.settlement.test_reallocations import reallocate
 from tests.settlement.test_reallocations import two as two_lunches
 from tests.settlement.test_verify import MOVES, codes, tamper
@@ -201,9 +201,9 @@ def test_an_approval_that_moves_too_much_is_named(town: Town, monkeypatch: pytes
     ("module", "name", "wrong", "named"),
     [
         (proration, "reductions", lambda right: lambda *asked: {k: fen - 1 for k, fen in right(*asked).items()}, "prorated"),
-        (proration, "parts", lambda _: lambda room, asked: [min(room, asked[0]), *(0 for _ in asked[1:])], "prorating_parts"),
-        (budgets, "last_day", lambda _: lambda *_: date(2026, 2, 28), "prorating"),
-        (budgets, "prorated", lambda _: lambda *_: False, "prorating"),
+        (proration, "parts", lambda _: lambda room, asked: [min(room, asked[0]), *(0 for _ in asked[1:])], "proration_parts"),
+        (budgets, "last_day", lambda _: lambda *_: date(2026, 2, 28), "proration"),
+        (budgets, "prorated", lambda _: lambda *_: False, "proration"),
     ],
 )  # fmt: skip
 def test_a_budget_shared_out_wrongly_by_the_close_is_named(

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from canteen import keyset
 from canteen.db import db
-from canteen.pos.models import AmountUsed, Prorating, SaleUse, Slot, UseChange, Void
+from canteen.pos.models import AmountUsed, Proration, SaleUse, Slot, UseChange, Void
 from canteen.settlement.audit.differences import Difference
 
 Key = tuple[uuid.UUID, str, str]  # counted_for, allowance, window
@@ -92,9 +92,9 @@ def _amounts(keys: Sequence[Key]) -> Iterator[Difference]:
     """Check that each amount in use equals the sum granted to valid sales."""
     expected: Counter[Key] = Counter()
     for use, amount in _SIGNED:
-        kept = and_(Prorating.allowance == use.allowance, Prorating.window == use.window)
-        summed = _changes(use, keys, func.sum(amount)).outerjoin(Prorating, kept)
-        summed = summed.where(or_(Void.id.is_(None), Void.record_id > Prorating.records))
+        kept = and_(Proration.allowance == use.allowance, Proration.window == use.window)
+        summed = _changes(use, keys, func.sum(amount)).outerjoin(Proration, kept)
+        summed = summed.where(or_(Void.id.is_(None), Void.record_id > Proration.records))
         for counted_for, allowance, window, fen in keyset.once(
             summed.group_by(use.person_id, use.allowance, use.window)
         ):

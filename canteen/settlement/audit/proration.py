@@ -22,7 +22,7 @@ from canteen.money import Fen
 from canteen.places import Contract
 from canteen.policy import budget_ids
 from canteen.pos import pricing
-from canteen.pos.models import Prorating, Sale, SaleUse, Void
+from canteen.pos.models import Proration, Sale, SaleUse, Void
 from canteen.rulebooks.models import JoinedRulebook
 from canteen.settlement.audit import repriced
 from canteen.settlement.audit.differences import Difference, ShareKey
@@ -30,8 +30,8 @@ from canteen.settlement.closing.requote import Quotes
 from canteen.settlement.closing.statement import Cut
 from canteen.settlement.models import (
     ProratedShare,
-    ProratingBooked,
-    ProratingPart,
+    ProrationBooked,
+    ProrationPart,
     RevaluedShare,
     WithheldAnswer,
     WithheldMeal,
@@ -93,12 +93,12 @@ def differences(row: Period, cut: Cut, quotes: Quotes) -> Iterator[Difference]:
     counted_for = pricing.budget_uuid(canteen)
     for key, books in sorted(_windows(row, counted_for).items()):
         found = keyset.once(
-            select(Prorating.limit_fen, Prorating.other_fen, Prorating.asked_fen, Prorating.records).where(
-                Prorating.allowance == key[0], Prorating.window == key[1]
+            select(Proration.limit_fen, Proration.other_fen, Proration.asked_fen, Proration.records).where(
+                Proration.allowance == key[0], Proration.window == key[1]
             )
         )
         if not found:
-            yield Difference("prorating", _subject(key), "", "按比例核减")
+            yield Difference("proration", _subject(key), "", "按比例核减")
             continue
         yield from _shared_out(key, *found[0])
         yield from _of_window(row, cut, counted_for, key, books, found[0][3], quotes)
@@ -125,7 +125,7 @@ def _windows(row: Period, counted_for: uuid.UUID) -> dict[Key, set[str]]:
         .join(Transfer, Transfer.sale_id == SaleUse.sale_id)
         .where(Transfer.period_id == row.id, Transfer.movement.in_(("meal", "verdict")), SaleUse.unit == "fen")
     )
-    booked = select(ProratingBooked.allowance, ProratingBooked.window).where(ProratingBooked.period_id == row.id)
+    booked = select(ProrationBooked.allowance, ProrationBooked.window).where(ProrationBooked.period_id == row.id)
     touched = {tuple(found) for query in (of_meals, booked) for found in keyset.once(query.distinct())}
     return {key: books for key, books in over.items() if key in touched}
 
@@ -133,20 +133,20 @@ def _windows(row: Period, counted_for: uuid.UUID) -> dict[Key, set[str]]:
 def _shared_out(key: Key, limit: Fen, other: Fen, asked: Fen, records: int) -> Iterator[Difference]:
     """Compare a window and its parts with each other and with the event of the sharing."""
     rows = keyset.once(
-        select(ProratingPart.contract_id, ProratingPart.asked_fen, ProratingPart.part_fen)
-        .where(ProratingPart.allowance == key[0], ProratingPart.window == key[1])
-        .order_by(ProratingPart.contract_id)
+        select(ProrationPart.contract_id, ProrationPart.asked_fen, ProrationPart.part_fen)
+        .where(ProrationPart.allowance == key[0], ProrationPart.window == key[1])
+        .order_by(ProrationPart.contract_id)
     )
     subject = _subject(key)
     there = {contract: [fen, part] for contract, fen, part in rows}
     again = _parts(max(0, limit - other), [fen for _, fen, _ in rows])
     expected = {contract: [fen, part] for (contract, fen, _), part in zip(rows, again, strict=True)}
     if there != expected or asked != sum(fen for _, fen, _ in rows):
-        yield Difference("prorating_parts", subject, f"{asked} {there}", str(expected))
+        yield Difference("proration_parts", subject, f"{asked} {there}", str(expected))
     said = {"limit": limit, "other": other, "asked": asked, "records": records, "parts": there}
     recorded = keyset.once(select(Event.body).where(Event.subject == subject, Event.kind == PRORATED))
     if [json.loads(body) for (body,) in recorded] != [said]:
-        yield Difference("prorating", subject, str(said), " ".join(body for (body,) in recorded))
+        yield Difference("proration", subject, str(said), " ".join(body for (body,) in recorded))
 
 
 def _of_window(
@@ -176,14 +176,14 @@ def _of_window(
             elif pays == fund and fen and (void is None or void > records):
                 asked[sale, n] = fen
     part = keyset.once(
-        select(ProratingPart.asked_fen, ProratingPart.part_fen).where(
-            ProratingPart.allowance == key[0], ProratingPart.window == key[1],
-            ProratingPart.contract_id == row.contract_id,
+        select(ProrationPart.asked_fen, ProrationPart.part_fen).where(
+            ProrationPart.allowance == key[0], ProrationPart.window == key[1],
+            ProrationPart.contract_id == row.contract_id,
         )
     )  # fmt: skip
     stated, share = part[0] if part else (0, 0)
     if stated != sum(asked.values()):
-        yield Difference("prorating_asked", _subject(key), str(stated), str(sum(asked.values())))
+        yield Difference("proration_asked", _subject(key), str(stated), str(sum(asked.values())))
     expected = _reductions(share, asked, _taken_back(fund, {sale for sale, _ in asked}))
     granted = {sale: given for sale, _, _, given in rows}
     for sale, mine in late.items():

@@ -26,13 +26,13 @@ from canteen.money import Fen, split
 from canteen.places import Canteen, Contract
 from canteen.policy import budget_ids
 from canteen.pos import pricing, slots
-from canteen.pos.models import AmountUsed, Prorating, Record, Sale, SaleUse, UseChange, Void
+from canteen.pos.models import AmountUsed, Proration, Record, Sale, SaleUse, UseChange, Void
 from canteen.settlement.closing import budgets
 from canteen.settlement.closing.checks import Finding
 from canteen.settlement.models import (
     ProratedShare,
-    ProratingBooked,
-    ProratingPart,
+    ProrationBooked,
+    ProrationPart,
     RevaluedShare,
     WithheldAnswer,
     WithheldMeal,
@@ -91,7 +91,7 @@ def book(session: Session, period: Period, *, by: str) -> None:
         return
     slots.lock_budgets(session, found)
     for key in sorted(found):
-        shared = session.get(Prorating, key, populate_existing=True) or _share_out(session, key, by)
+        shared = session.get(Proration, key, populate_existing=True) or _share_out(session, key, by)
         lost = _of_parts(session, shared, period, found[key])
         lost |= _of_late(session, shared, period, canteen, found[key])
         _write(session, shared, period, lost)
@@ -127,7 +127,7 @@ def _windows(session: Session, contract: str, canteen: str) -> list[tuple[str, s
     ]
 
 
-def _share_out(session: Session, key: Key, by: str) -> Prorating:
+def _share_out(session: Session, key: Key, by: str) -> Proration:
     """Sum what everybody asked of a window and store the contracts' parts. Under the budget's lock, once."""
     ((records,),) = session.execute(select(func.coalesce(func.max(Record.id), 0))).all()
     asked, other = Counter[str](), 0
@@ -141,7 +141,7 @@ def _share_out(session: Session, key: Key, by: str) -> Prorating:
     ).all()
     other += _added(session, key)
     contracts = sorted(contract for contract, fen in asked.items() if fen)
-    shared = Prorating(
+    shared = Proration(
         allowance=key[0], window=key[1], limit_fen=limit, other_fen=other, asked_fen=sum(asked.values()),
         records=records, recorded=0, at=clock.now(),
     )  # fmt: skip
@@ -158,7 +158,7 @@ def _share_out(session: Session, key: Key, by: str) -> Prorating:
     session.flush()
     for contract, fen in zip(contracts, found, strict=True):
         session.add(
-            ProratingPart(
+            ProrationPart(
                 allowance=key[0], window=key[1], contract_id=contract, asked_fen=asked[contract], part_fen=fen
             )
         )
@@ -167,7 +167,7 @@ def _share_out(session: Session, key: Key, by: str) -> Prorating:
     return shared
 
 
-def _use_up(session: Session, key: Key, shared: Prorating) -> None:
+def _use_up(session: Session, key: Key, shared: Proration) -> None:
     """Count the budget as used by what it was found to bear: an earlier void may have left it counted as less."""
     borne = min(shared.limit_fen, shared.other_fen + shared.asked_fen)
     missing = borne - slots.fen_drawn(session, [key]).get(key, 0)
@@ -176,14 +176,14 @@ def _use_up(session: Session, key: Key, shared: Prorating) -> None:
         session.execute(insert(AmountUsed).values(**row, limited_to=shared.limit_fen))
 
 
-def _of_parts(session: Session, shared: Prorating, period: Period, books: Collection[str]) -> dict[ShareKey, Fen]:
+def _of_parts(session: Session, shared: Proration, period: Period, books: Collection[str]) -> dict[ShareKey, Fen]:
     """Compute what the contract's meals lose by its part: all at its first close, later those released again."""
     key = (shared.allowance, shared.window)
-    part = session.get(ProratingPart, (*key, period.contract_id))
+    part = session.get(ProrationPart, (*key, period.contract_id))
     if part is None:
         return {}
     waiting, let_in = kept_out(session, key, period.contract_id)
-    booked = session.get(ProratingBooked, (*key, period.contract_id)) is not None
+    booked = session.get(ProrationBooked, (*key, period.contract_id)) is not None
     if booked and not let_in:
         return {}
     asked = asked_by_share(session, key, period.contract_id, books, shared.records)
@@ -191,7 +191,7 @@ def _of_parts(session: Session, shared: Prorating, period: Period, books: Collec
     left = gone(session, {sale for sale, _ in lost})
     if not booked:
         session.add(
-            ProratingBooked(allowance=key[0], window=key[1], contract_id=period.contract_id, period_id=period.id)
+            ProrationBooked(allowance=key[0], window=key[1], contract_id=period.contract_id, period_id=period.id)
         )
         session.flush()
     return {
@@ -202,7 +202,7 @@ def _of_parts(session: Session, shared: Prorating, period: Period, books: Collec
 
 
 def _of_late(
-    session: Session, shared: Prorating, period: Period, canteen: str, books: Collection[str]
+    session: Session, shared: Proration, period: Period, canteen: str, books: Collection[str]
 ) -> dict[ShareKey, Fen]:
     """Compute what meals lose that arrived after the window was shared out and are booked to the period."""
     query = (
@@ -235,7 +235,7 @@ def _of_late(
     }
 
 
-def _write(session: Session, shared: Prorating, period: Period, lost: Mapping[ShareKey, Fen]) -> None:
+def _write(session: Session, shared: Proration, period: Period, lost: Mapping[ShareKey, Fen]) -> None:
     if not lost:
         return
     days = dict[uuid.UUID, Any]()
@@ -257,7 +257,7 @@ def _write(session: Session, shared: Prorating, period: Period, lost: Mapping[Sh
             for (sale, n), fen in sorted(lost.items())
         ],
     )
-    fund, cause = budget_ids.fund_of(shared.allowance), f"prorating:{shared.allowance}/{shared.window}"
+    fund, cause = budget_ids.fund_of(shared.allowance), f"proration:{shared.allowance}/{shared.window}"
     moves = [
         Move(fund, "open", "excluded", fen, "verdict", REASON, cause, days[sale], sale, n)
         for (sale, n), fen in sorted(lost.items())
@@ -400,13 +400,13 @@ def findings(period: Period) -> Iterator[Finding]:
         (allowance, window): (asked, part)
         for allowance, window, asked, part in keyset.once(
             select(
-                ProratingPart.allowance, ProratingPart.window, ProratingPart.asked_fen, ProratingPart.part_fen
-            ).where(ProratingPart.contract_id == period.contract_id)
+                ProrationPart.allowance, ProrationPart.window, ProrationPart.asked_fen, ProrationPart.part_fen
+            ).where(ProrationPart.contract_id == period.contract_id)
         )
     }
     found = select(
-        Prorating.allowance, Prorating.window, Prorating.limit_fen, Prorating.other_fen, Prorating.asked_fen
-    ).where(tuple_(Prorating.allowance, Prorating.window).in_(sorted(lost)))
+        Proration.allowance, Proration.window, Proration.limit_fen, Proration.other_fen, Proration.asked_fen
+    ).where(tuple_(Proration.allowance, Proration.window).in_(sorted(lost)))
     for allowance, window, limit, other, asked in keyset.once(found):
         key = (allowance, window)
         fen, meals = lost[key]

@@ -329,11 +329,11 @@ def test_a_withheld_meal_gets_its_budget_part_when_released(app: Flask, session:
 @pytest.mark.parametrize(
     ("statement_", "named"),
     [
-        ("UPDATE prorating SET limit_fen = limit_fen + 1", "prorating"),
-        ("UPDATE prorating SET asked_fen = asked_fen + 1", "prorating_parts"),
-        ("UPDATE prorating_part SET part_fen = part_fen + 1 WHERE contract_id = 'k1'", "prorating_parts"),
-        ("UPDATE prorating_part SET part_fen = part_fen + 1 WHERE contract_id = 'k2'", "prorating_parts"),
-        ("UPDATE prorating_part SET asked_fen = asked_fen + 1 WHERE contract_id = 'k1'", "prorating_asked"),
+        ("UPDATE proration SET limit_fen = limit_fen + 1", "proration"),
+        ("UPDATE proration SET asked_fen = asked_fen + 1", "proration_parts"),
+        ("UPDATE proration_part SET part_fen = part_fen + 1 WHERE contract_id = 'k1'", "proration_parts"),
+        ("UPDATE proration_part SET part_fen = part_fen + 1 WHERE contract_id = 'k2'", "proration_parts"),
+        ("UPDATE proration_part SET asked_fen = asked_fen + 1 WHERE contract_id = 'k1'", "proration_asked"),
         ("UPDATE prorated_share SET fen = fen - 1 WHERE sale_id = (SELECT min(sale_id) FROM prorated_share WHERE period_id = (SELECT id FROM period WHERE contract_id = 'k1' AND state = 'closed'))", "prorated"),
         ("DELETE FROM prorated_share WHERE sale_id = (SELECT min(sale_id) FROM prorated_share WHERE period_id = (SELECT id FROM period WHERE contract_id = 'k1' AND state = 'closed'))", "prorated"),
         ("UPDATE transfer SET fen = fen - 1 WHERE id = (SELECT min(id) FROM transfer WHERE reason = 'prorated' AND contract_id = 'k1')", "transfer"),
