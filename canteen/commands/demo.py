@@ -9,7 +9,7 @@ import click
 from canteen import clock
 from canteen.config import Config
 from canteen.db import db
-from canteen.demo import database, greeting
+from canteen.demo import access_data, database
 from canteen.demo.builder import Size
 from canteen.demo.builder import build as build_city
 from canteen.demo.volume import add as add_volume
@@ -30,10 +30,10 @@ def demo(*, force: bool, seed: int, today: datetime | None, elders: int, meals: 
     if force or not database.stands(config):
         day = today.date() if today else clock.today()
         build_anew(config, seed, day, Size(elders, meals), volume, anew=force)
-    for line in greeting.who(config):
+    for line in access_data.who(config):
         click.echo(line)
     with database.opened(config):
-        for line in greeting.some_cards(db.session()):
+        for line in access_data.some_cards(db.session()):
             click.echo(line)
     click.echo(f"打开演示：CANTEEN_DEMO=1 CANTEEN_DATA={config.data_dir} canteen serve")
 
@@ -42,7 +42,7 @@ def build_anew(
     config: Config, seed: int, today: date, size: Size, volume: int | None = None, *, anew: bool = False
 ) -> None:
     """Build the city and its cards; both take their places only when both are whole."""
-    cards = greeting.cards_of(config)
+    cards = access_data.cards_of(config)
     side = cards.with_name(f".{cards.name}.building")  # the cards of the existing city work until the new one does
     with database.building(config, anew=anew):
         built = build_city(seed, today, side, size, _report)

@@ -16,7 +16,7 @@ from granian.constants import Interfaces
 
 from canteen import clock, config, processes
 from canteen.commands import incarnation, installation
-from canteen.demo import greeting
+from canteen.demo import access_data
 from canteen.errors import Conflict
 
 ENDING = 5.0  # seconds
@@ -148,5 +148,5 @@ def _warn() -> None:
 def _welcome(address: str) -> None:
     """Say how to get into the demo city; a code for a tablet lives an hour, so each start makes one."""
     with installation():
-        for line in greeting.tablet(address):
+        for line in access_data.tablet(address):
             click.echo(line, err=True)

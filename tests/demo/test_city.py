@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from canteen import clock, config
 from canteen.auth.models import Person
 from canteen.commands import demo as command
-from canteen.demo import calendar, database, elders, greeting, plants
+from canteen.demo import access_data, calendar, database, elders, plants
 from canteen.demo.database import AlreadyBuilding, NoDemoInProduction, NotADemo
 from canteen.demo.sites import SITES
 from canteen.events import breaks
@@ -167,12 +167,12 @@ def test_a_failed_rebuild_leaves_the_printed_cards(tmp_path: Path, monkeypatch: 
         raise RuntimeError("power cut")
 
     settings = replace(config.from_environment({"CANTEEN_DATA": str(tmp_path)}), demo=True)
-    greeting.cards_of(settings).parent.mkdir()
-    greeting.cards_of(settings).write_bytes(b"whole")
+    access_data.cards_of(settings).parent.mkdir()
+    access_data.cards_of(settings).write_bytes(b"whole")
     monkeypatch.setattr(command, "build_city", fail)
     with pytest.raises(RuntimeError, match="power cut"):
         command.build_anew(settings, SEED, TODAY, SIZE)
-    assert greeting.cards_of(settings).read_bytes() == b"whole"
+    assert access_data.cards_of(settings).read_bytes() == b"whole"
 
 
 def test_a_database_that_is_no_demo_is_never_built_over(sqlite_url: str, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from canteen.policy import quote as engine
 from canteen.pos.models import Payment, QuoteInput, Record, Sale, SaleLine, SaleUse, Surcharge, Tender, Void
 from canteen.rulebooks import layers
 from canteen.settlement.corrections import reallocation_queries
-from canteen.settlement.desk import naming
+from canteen.settlement.desk import display_names
 from canteen.settlement.labels import excluded_name, say
 from canteen.settlement.models import Claim, Finding, WithheldAnswer, WithheldMeal
 
@@ -47,7 +47,7 @@ class Explanation:
     lines: list[SaleLine]
     surcharges: list[Surcharge]
     own: engine.Quote | None
-    names: naming.Names
+    names: display_names.Names
     facts: list[tuple[str, str]]
     uses: list[SaleUse]
     moves: list[ShownTransfer]
@@ -69,7 +69,7 @@ def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True, named: int
     if sale is None:
         return None
     asked = _asked(session, sale.own_input_hash)
-    book = naming.of_book(session, sale.own_rulebook_hash)
+    book = display_names.of_book(session, sale.own_rulebook_hash)
     return Explanation(
         sale=sale,
         record=session.get_one(Record, sale.record_id),
@@ -128,7 +128,7 @@ def _own(session: Session, asked: case.Case | None, book_hash: str) -> engine.Qu
 
 
 def _facts(
-    session: Session, asked: case.Case | None, day: date, book: naming.Names, named: int | None
+    session: Session, asked: case.Case | None, day: date, book: display_names.Names, named: int | None
 ) -> list[tuple[str, str]]:
     """Describe the diner as the rules saw them on the day."""
     if asked is None or asked.diner.kind != "elder":
@@ -142,9 +142,9 @@ def _facts(
     facts += [
         ("户籍地", _area_names(session, diner.hukou, named)),
         ("居住地", _area_names(session, diner.residence, named)),
-        ("人员类别", naming.classes(diner.classes)),
+        ("人员类别", display_names.classes(diner.classes)),
         ("评定等级", "、".join(f"{scale} {level}" for scale, level in sorted(diner.levels.items()))),
-        ("人员状态", naming.statuses(diner.statuses)),
+        ("人员状态", display_names.statuses(diner.statuses)),
         ("领取待遇", "、".join(diner.benefits)),
     ]
     taken = [
@@ -162,7 +162,7 @@ def _area_names(session: Session, codes: tuple[str, ...], named: int | None) -> 
     return " / ".join(areas.at(code, named) for code in codes)
 
 
-def _why(row: Transfer, book: naming.Names, *, insider: bool) -> str:
+def _why(row: Transfer, book: display_names.Names, *, insider: bool) -> str:
     if row.movement == "revalue":
         return f"重估 R{row.cause.rpartition(':')[2]}"
     if row.movement == "verdict":
@@ -170,7 +170,9 @@ def _why(row: Transfer, book: naming.Names, *, insider: bool) -> str:
     return {"payment": "收款"}.get(row.movement) or book.labels.get(row.reason, row.reason)
 
 
-def _shown_transfers(session: Session, sale_id: uuid.UUID, book: naming.Names, *, insider: bool) -> list[ShownTransfer]:
+def _shown_transfers(
+    session: Session, sale_id: uuid.UUID, book: display_names.Names, *, insider: bool
+) -> list[ShownTransfer]:
     rows = session.execute(
         with_ends(select(Transfer, SOURCE.kind, TARGET.kind)).where(Transfer.sale_id == sale_id).order_by(Transfer.id)
     )
