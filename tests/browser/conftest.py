@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -16,14 +15,15 @@ from playwright.sync_api import Page
 from sqlalchemy.orm import Session
 
 from canteen import cli, clock, places
-from canteen.app import create_app
 from canteen.auth import people, reach, tablets
 from canteen.config import Config
-from canteen.db import db, owner_engine, transaction
+from canteen.db import owner_engine, transaction
 from tests import world
 from tests.browser.tills import CASHIER, MANAGER, PIN, Till
-from tests.rigs.browsers import OpenPage
+from tests.rigs.applications import running
+from tests.rigs.browsers import LendPage, OpenPage
 from tests.rigs.servers import Serve, Server
+from tests.rigs.states import state
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,8 @@ class Shop:
     @contextmanager
     def inside(self) -> Iterator[None]:
         """Within the application, beside the server."""
-        app = create_app(self.config)
-        with app.app_context():
+        with running(self.config):
             yield
-            db.session.remove()
-            db.engine.dispose()
 
     def code(self) -> str:
         """A fresh one-time code that lets a tablet in."""
@@ -95,26 +92,18 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def shop(config: Config, serve: Serve, profile: str) -> Iterator[Shop]:
-    app = create_app(config)
-    with app.app_context():
-        session = db.session()
-        grandma, grandpa, number = _furnish(session, profile)
-        db.session.remove()
-        db.engine.dispose()
+def shop(furnished: Furnished, config: Config, serve: Serve) -> Iterator[Shop]:
     server = serve(config, options=("--no-scheduler",))
-    yield Shop(config, server, grandma, grandpa, number)
+    yield Shop(config, server, *furnished)
     server.kill()
 
 
-@pytest.fixture
-def profile() -> str:
-    """The kind of canteen; a test may ask for another."""
-    return "counter"
+Furnished = tuple[str, str, str]  # the scans of two cards, and the number printed on the first
 
 
-def _furnish(session: Session, profile: str) -> tuple[str, str, str]:
-    world.make(session, profile=profile)
+@state
+def furnished(session: Session) -> Furnished:
+    world.make(session)
     whole_day = {"starts": 0, "ends": 1440, "grace": 0, "from_day": date(2021, 1, 1)}
     with transaction():
         session.merge(places.Installation(id=1, incarnation="first", demo=False, made_at=clock.now()))
@@ -134,14 +123,17 @@ OpenTill = Callable[..., Till]
 
 
 @pytest.fixture
-def open_till(shop: Shop, open_page: OpenPage) -> OpenTill:
-    """open_till(camera=clip, **context): a tablet let in, with a cashier at the counter."""
+def open_till(shop: Shop, open_page: OpenPage, lend_page: LendPage) -> OpenTill:
+    """open_till(own=False, camera=clip, **context): a tablet let in, with a cashier at the counter.
 
-    def open_one(*, camera: Path | None = None, **context: object) -> Till:
+    own   in a browser's context of its own, as it is whenever the context is not the usual one
+    """
+
+    def open_one(*, own: bool = False, **context: object) -> Till:
         # Playwright sees every request only where no service worker stands between
-        till = Till(open_page(camera=camera, **{"service_workers": "block", **context}), shop.server.url)
-        till.let_in(shop.code())
-        till.log_in()
+        page = open_page(**{"service_workers": "block", **context}) if own or context else lend_page()
+        till = Till(page, shop.server.url)
+        till.begin(shop.code())
         return till
 
     return open_one

@@ -99,7 +99,8 @@ def test_the_printed_number_is_typed_on_a_large_pad(shop: Shop, till: Till) -> N
     assert shop.rows("SELECT how_read FROM sale") == [("typed",)]
 
 
-def test_scanner_input_is_caught_while_a_field_has_the_focus(shop: Shop, till: Till) -> None:
+def test_scanner_input_is_caught_while_a_field_has_the_focus(shop: Shop, open_till: OpenTill) -> None:
+    till = open_till(own=True)  # its clock is stopped
     till.page.evaluate("document.body.prepend(Object.assign(document.createElement('input'), {id: 'field'}))")
     till.page.fill("#field", "7")
     till.page.focus("#field")
@@ -108,7 +109,8 @@ def test_scanner_input_is_caught_while_a_field_has_the_focus(shop: Shop, till: T
     till.due("7.00 元")
 
 
-def test_a_scanner_presses_no_button_that_has_the_focus(shop: Shop, till: Till) -> None:
+def test_a_scanner_presses_no_button_that_has_the_focus(shop: Shop, open_till: OpenTill) -> None:
+    till = open_till(own=True)  # its clock is stopped
     till.page.focus("[data-act=type]")
     till.type_like_a_scanner(shop.grandma)
     till.due("7.00 元")
@@ -261,8 +263,9 @@ def test_another_meal_is_one_touch_and_more_of_it_are_counted(shop: Shop, till: 
     assert shop.rows("SELECT name, quantity FROM sale_line ORDER BY n") == [("两荤一素", 1), ("蛋花汤", 1)]
 
 
-@pytest.mark.parametrize("profile", ["partner"])
-def test_a_partner_restaurant_types_the_amount_of_its_own_till(shop: Shop, till: Till) -> None:
+def test_a_partner_restaurant_types_the_amount_of_its_own_till(shop: Shop, open_till: OpenTill) -> None:
+    shop.run("UPDATE canteen SET profile = 'partner'")
+    till = open_till()
     till.scan(shop.grandma)
     till.sees("李奶奶")
     expect(till.page.locator(".tender")).to_have_count(0)

@@ -27,6 +27,27 @@ OUTBOX = """
 })
 """
 
+# What the screens of enrolment and log-in do, by the page's own modules, in one step
+BEGIN = """
+async ({ code, cashier, pin }) => {
+  const names = ['net/keys', 'net/api', 'store/db', 'store/outbox', 'store/settings']
+  const modules = await Promise.all(names.map((name) => import(`/static/pos/${name}.js`)))
+  const { makeKeys, publicPoint, asker, openStore, newChain, put } = Object.assign({}, ...modules)
+  await new Promise((resolve) => (indexedDB.deleteDatabase('canteen-pos').onsuccess = resolve)) // of a server that is gone
+  const [store, keys] = await Promise.all([openStore(), makeKeys()])
+  let device = null
+  const ask = asker(() => device, { heard() {}, lost() {} }, async () => '')
+  const { tablet } = await ask('POST', '/api/v1/pos/tablets', { code, public_key: await publicPoint(keys) })
+  device = { ...tablet, keys }
+  const boot = await ask('GET', '/api/v1/pos/boot')
+  const { id } = boot.cashiers.find(({ name }) => name === cashier)
+  const { person, manager } = await ask('POST', '/api/v1/pos/sessions', { person: id, pin })
+  const shift = { person, manager, point: boot.points[0] ?? null, seen: Date.now() }
+  await put(store, { device, chain: newChain(tablet.id), boot, shift })
+  store.close()
+}
+"""
+
 # The keys come 5 ms apart by their own time stamps, as the device made them, however late the page hears of them
 SCANNER = """
 (keys) => {
@@ -62,6 +83,13 @@ class Till:
         self.page.click("#screen .primary")
         self.at_the_counter()
 
+    def begin(self, code: str) -> None:
+        """Open at the counter, enrolled and logged in without a touch of the screen."""
+        self.page.goto(f"{self.url}/static/icon.svg")  # of the same origin, and no page of the till yet
+        self.page.evaluate(BEGIN, {"code": code, "cashier": CASHIER, "pin": PIN})
+        self.open()
+        self.at_the_counter()
+
     def at_the_counter(self) -> None:
         expect(self.page.locator(".counter")).to_be_visible()
 
@@ -75,8 +103,8 @@ class Till:
         self.page.evaluate(SCANNER, [*text, "Enter"])
 
     def type_like_a_scanner(self, text: str) -> None:
-        """Press real keys, to see what reaches the focused element. The page's clock is stopped meanwhile:
-        this machine may be too slow for a scanner."""
+        """Press real keys, to see what reaches the focused element. The clock of the page's context is
+        stopped meanwhile: this machine may be too slow for a scanner."""
         self.page.clock.install()
         self.page.clock.pause_at(datetime.now(UTC) + timedelta(minutes=2))
         self.page.keyboard.type(f"{text}\n")

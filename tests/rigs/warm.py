@@ -6,6 +6,7 @@ What it cannot show is that the `canteen` command itself starts; a test that is 
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -34,6 +35,7 @@ def start(
 def _run(words: tuple[str, ...], environment: dict[str, str], out: str, errors: str, text: str) -> None:
     from canteen import cli, config  # noqa: PLC0415 - loaded already where this runs, and not wanted where it is asked for
 
+    gc.freeze()  # of what was loaded before, nothing is garbage; to look through it would copy all its memory
     os.setsid()
     os.chdir(config.ROOT)
     os.environ.clear()
