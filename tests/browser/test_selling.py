@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import qrcode
-from playwright.sync_api import Route, expect
+from playwright.sync_api import expect
 
 from canteen import clock
 from tests.browser.conftest import OpenTill, Shop
-from tests.browser.tills import CASHIER, MANAGER, PIN, QUOTES, Till
+from tests.browser.tills import CASHIER, MANAGER, PIN, Till
 from tests.rigs.browsers import CameraClip
 
 pytestmark = pytest.mark.browser
@@ -24,6 +24,16 @@ A_DAY_PASSES = """
     change.oncomplete = () => { opening.result.close(); resolve() }
   }
 })
+"""
+DELAY_QUOTES = """
+() => {
+  const { fetch } = window
+  const released = new Promise((resolve) => (window.release = resolve))
+  window.fetch = async (path, options) => {
+    if (path.includes('/pos/quotes')) await released
+    return fetch(path, options)
+  }
+}
 """
 BOTH = pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
 
@@ -139,13 +149,12 @@ def test_the_same_card_scanned_twice_is_one_scan(shop: Shop, till: Till) -> None
 
 
 def test_card_scanned_during_another_lookup_is_not_lost(shop: Shop, till: Till) -> None:
-    pending: list[Route] = []
-    till.page.route(QUOTES, lambda route: pending.append(route) if not pending else route.continue_())
+    till.page.evaluate(DELAY_QUOTES)
     till.scan(shop.grandma)
     till.sees("正在查卡")
     till.scan(shop.grandpa)
     expect(till.page.locator("dialog")).to_have_count(0)
-    pending[0].continue_()
+    till.page.evaluate("release()")
     till.page.click("dialog >> text=两人一起付")
     till.due("14.00 元")
 
