@@ -1,58 +1,13 @@
 """A cashier's day at the counter, on a real server, in a real browser."""
 
-from pathlib import Path
-
 import pytest
-import qrcode
 from playwright.sync_api import expect
 
 from canteen import clock
 from tests.browser.conftest import OpenTill, Shop
-from tests.browser.tills import CASHIER, MANAGER, PIN, Till
-from tests.rigs.browsers import CameraClip
+from tests.browser.tills import CASHIER, Till
 
 pytestmark = pytest.mark.browser
-A_DAY_PASSES = """
-() => new Promise((resolve) => {
-  const opening = indexedDB.open('canteen-pos')
-  opening.onsuccess = () => {
-    const change = opening.result.transaction('outbox', 'readwrite')
-    const rows = change.objectStore('outbox').getAll()
-    rows.onsuccess = () => {
-      for (const row of rows.result) change.objectStore('outbox').put({ ...row, made: row.made - 24 * 3600_000 })
-    }
-    change.oncomplete = () => { opening.result.close(); resolve() }
-  }
-})
-"""
-DELAY_QUOTES = """
-() => {
-  const { fetch } = window
-  const released = new Promise((resolve) => (window.release = resolve))
-  window.fetch = async (path, options) => {
-    if (path.includes('/pos/quotes')) await released
-    return fetch(path, options)
-  }
-}
-"""
-BOTH = pytest.mark.parametrize("database_url", ["sqlite", "postgres"], indirect=True)
-
-
-@BOTH
-def test_card_at_the_camera_sells_with_one_touch_and_is_booked(
-    shop: Shop, open_till: OpenTill, camera_clip: CameraClip, tmp_path: Path
-) -> None:
-    picture = tmp_path / "card.png"
-    with picture.open("wb") as out:
-        qrcode.make(shop.grandma, version=2, error_correction=qrcode.constants.ERROR_CORRECT_H, border=8).save(out)
-    till = open_till(camera=camera_clip(picture))
-    till.sees("李奶奶")
-    till.due("7.00 元")
-    till.pay("cash")
-    till.sees("李奶奶 已完成")
-    till.sent()
-    assert shop.rows("SELECT how_read, list_fen, due_fen, flags FROM sale") == [("camera", 1200, 700, "")]
-    assert shop.rows("SELECT kind, fen, given, change FROM tender") == [("cash", 700, 700, 0)]
 
 
 def test_price_is_shown_line_by_line_with_labels_for_the_counter(shop: Shop, till: Till) -> None:
@@ -99,66 +54,6 @@ def test_phone_payment_is_one_touch_with_an_optional_reference(shop: Shop, till:
     assert shop.rows("SELECT kind, reference FROM tender ORDER BY reference") == [("mobile", ""), ("mobile", "8812")]
 
 
-def test_the_printed_number_is_typed_on_a_large_pad(shop: Shop, till: Till) -> None:
-    till.page.click("button:has-text('输入卡号')")
-    till.press("dialog", shop.number)
-    till.page.click("dialog .primary")
-    till.due("7.00 元")
-    till.pay()
-    till.sent()
-    assert shop.rows("SELECT how_read FROM sale") == [("typed",)]
-
-
-def test_scanner_input_is_caught_while_a_field_has_the_focus(shop: Shop, open_till: OpenTill) -> None:
-    till = open_till(own=True)  # its clock is stopped
-    till.page.evaluate("document.body.prepend(Object.assign(document.createElement('input'), {id: 'field'}))")
-    till.page.fill("#field", "7")
-    till.page.focus("#field")
-    till.type_like_a_scanner(shop.grandma)
-    assert till.page.input_value("#field") == "7"
-    till.due("7.00 元")
-
-
-def test_a_scanner_presses_no_button_that_has_the_focus(shop: Shop, open_till: OpenTill) -> None:
-    till = open_till(own=True)  # its clock is stopped
-    till.page.focus("[data-act=type]")
-    till.type_like_a_scanner(shop.grandma)
-    till.due("7.00 元")
-    assert till.page.locator("dialog[open]").count() == 0
-
-
-def test_a_scanner_is_heard_while_a_chinese_input_method_is_on(shop: Shop, till: Till) -> None:
-    till.page.evaluate(
-        """(digits) => {
-          for (const digit of digits) {
-            const event = { key: 'Process', code: `Digit${digit}`, keyCode: 229, bubbles: true, cancelable: true }
-            document.body.dispatchEvent(new KeyboardEvent('keydown', event))
-          }
-        }""",
-        shop.grandma,
-    )
-    till.due("7.00 元")
-
-
-def test_the_same_card_scanned_twice_is_one_scan(shop: Shop, till: Till) -> None:
-    till.scan(shop.grandma)
-    till.due("7.00 元")
-    till.scan(shop.grandma)
-    till.due("7.00 元")
-    assert till.page.locator(".customer").count() == 1
-
-
-def test_card_scanned_during_another_lookup_is_not_lost(shop: Shop, till: Till) -> None:
-    till.page.evaluate(DELAY_QUOTES)
-    till.scan(shop.grandma)
-    till.sees("正在查卡")
-    till.scan(shop.grandpa)
-    expect(till.page.locator("dialog")).to_have_count(0)
-    till.page.evaluate("release()")
-    till.page.click("dialog >> text=两人一起付")
-    till.due("14.00 元")
-
-
 def test_a_finger_that_touches_twice_means_one_guest(till: Till) -> None:
     till.page.dblclick("text=散客（无卡）")
     till.due("12.00 元")
@@ -197,13 +92,6 @@ def test_unanswered_change_of_meal_keeps_the_earlier_quote(shop: Shop, till: Til
     till.mend()
     till.sent()
     assert shop.rows("SELECT name FROM sale_line") == [("荤素套餐",)]
-
-
-def test_a_scan_on_another_screen_leads_to_the_counter(shop: Shop, till: Till) -> None:
-    till.page.click("nav >> text=今日记录")
-    till.sees("今日记录")
-    till.scan(shop.grandma)
-    till.due("7.00 元")
 
 
 def test_a_repeat_in_the_period_is_shown_at_full_price(shop: Shop, till: Till) -> None:
@@ -284,101 +172,6 @@ def test_a_partner_restaurant_types_the_amount_of_its_own_till(shop: Shop, open_
     till.pay("mobile")
     till.sent()
     assert shop.rows("SELECT amount, list_fen, due_fen FROM sale") == [(2550, 2550, 2050)]
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("https://pay.example.com/qr/123", "这不是敬老卡的二维码"),
-        ("12345678901234567890123456", "卡码没有读全"),
-        ("00000000", "卡"),
-    ],
-)
-def test_foreign_code_is_refused_in_words_and_with_its_own_sound(till: Till, text: str, said: str) -> None:
-    till.scan(text)
-    expect(till.page.locator("[data-slot=message]")).to_contain_text(said)
-    assert till.page.evaluate("document.documentElement.dataset.sound") == "refused"
-
-
-def test_an_own_sale_is_taken_back_alone_within_ten_minutes(shop: Shop, till: Till) -> None:
-    till.scan(shop.grandma)
-    till.pay()
-    till.page.click("text=这一单有误，作废")
-    till.page.click(".sold button")
-    till.page.click("dialog >> text=扫错卡")
-    till.page.click("dialog >> text=退现金 7.00 元，确认作废")
-    till.sees("已作废，请退给顾客现金 7.00 元。")
-    till.sent()
-    assert shop.rows("SELECT reason, refund_fen, refund_kind, approved_by FROM void") == [("扫错卡", 700, "cash", None)]
-    till.scan(shop.grandma)
-    till.due("7.00 元")
-
-
-def test_refund_by_phone_is_not_asked_for_in_cash_too(shop: Shop, till: Till) -> None:
-    till.scan(shop.grandma)
-    till.pay("mobile")
-    till.page.click("text=这一单有误，作废")
-    till.page.click(".sold button")
-    till.page.click("dialog >> text=不要了")
-    till.page.click("dialog >> text=手机已退 7.00 元，确认作废")
-    till.sees("已作废，7.00 元已从手机退回，不要再退现金。")
-
-
-def test_void_of_another_cashiers_sale_needs_the_managers_pin(shop: Shop, till: Till) -> None:
-    till.scan(shop.grandma)
-    till.pay()
-    till.sent()
-    till.page.click("text=交班")
-    till.log_in(MANAGER)
-    till.page.click("text=今日记录")
-    till.page.click(".sold button")
-    till.page.click("dialog >> text=重复收款")
-    till.page.click(f"dialog .choice:has-text('{MANAGER}')")
-    till.press("dialog", PIN)
-    till.page.click("dialog .primary")
-    till.page.click("dialog >> text=确认作废")
-    till.sees("已作废")
-    till.sent()
-    manager = shop.rows("SELECT id FROM person WHERE login = 'chen'")[0][0]
-    assert shop.rows("SELECT approved_by FROM void") == [(manager,)]
-
-
-def test_void_of_an_earlier_days_sale_needs_the_managers_pin(shop: Shop, till: Till) -> None:
-    till.scan(shop.grandma)
-    till.due("7.00 元")
-    till.pay()
-    till.sent()
-    till.page.evaluate(A_DAY_PASSES)
-    till.page.click("nav >> text=今日记录")
-    till.sees("共 0 份")
-    till.page.click("text=前一天")
-    till.sees("共 1 份")
-    till.page.click(".sold button")
-    till.page.click("dialog >> text=点错餐")
-    till.page.click(f"dialog .choice:has-text('{MANAGER}')")
-    till.press("dialog", PIN)
-    till.page.click("dialog .primary")
-    till.page.click("dialog >> text=确认作废")
-    till.sees("已作废")
-    till.sees("共 0 份")
-    till.sent()
-    assert shop.count("void") == 1
-
-
-def test_who_sold_it_is_not_asked_to_approve_its_void(shop: Shop, till: Till) -> None:
-    till.page.click("text=交班")
-    till.log_in(MANAGER)
-    till.scan(shop.grandma)
-    till.due("7.00 元")
-    till.pay()
-    till.sent()
-    till.page.evaluate(A_DAY_PASSES)
-    till.page.click("nav >> text=今日记录")
-    till.page.click("text=前一天")
-    till.page.click(".sold button")
-    till.page.click("dialog >> text=点错餐")
-    expect(till.page.locator("dialog")).to_contain_text("需要另一位负责人同意")
-    expect(till.page.locator("dialog .choice")).to_have_count(0)
 
 
 def test_a_wrong_pin_is_reported_and_lets_nobody_in(shop: Shop, till: Till) -> None:
