@@ -109,7 +109,7 @@ class Worked:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class FundingGrant:
     """The fen that a line gives a canteen (0 where `passed` says why not), and the computation in words.
 
     passed  '' or a code of PASSED
@@ -136,7 +136,7 @@ def is_funding(document: object) -> bool:
     return isinstance(document, dict) and "lines" in document and "stages" not in document
 
 
-def compute(scheme: Mapping[str, Any], each: str, on: int, worked: Sequence[Worked]) -> list[Grant]:
+def compute(scheme: Mapping[str, Any], each: str, on: int, worked: Sequence[Worked]) -> list[FundingGrant]:
     """Compute what the scheme's lines of this rhythm give each canteen they are for, in the scheme's order.
 
     `on` is a day of the span. Raises Refused where the document is no funding scheme.
@@ -144,14 +144,14 @@ def compute(scheme: Mapping[str, Any], each: str, on: int, worked: Sequence[Work
     return [grant for grant in weigh(scheme, each, on, worked) if grant.passed not in _OUTSIDE]
 
 
-def weigh(scheme: Mapping[str, Any], each: str, on: int, worked: Sequence[Worked]) -> list[Grant]:
+def weigh(scheme: Mapping[str, Any], each: str, on: int, worked: Sequence[Worked]) -> list[FundingGrant]:
     """Compute for every line and canteen what is given, or why nothing is. Raises Refused as `compute` does."""
     problems: Problems = []
     FUNDING.check(scheme, "", problems)
     if problems:
         raise Refused(problems[0])
     in_force = scheme["from"] <= on <= scheme.get("to", on)
-    found = list[Grant]()
+    found = list[FundingGrant]()
     for line in scheme["lines"]:
         if not in_force:
             found += [_passed(scheme["id"], line, one, "not_in_force", WHY["not_in_force"]) for one in worked]
@@ -234,12 +234,12 @@ def funding_schema() -> Document:
 # --- one line ---------------------------------------------------------------------------------------------------
 
 
-def _line(scheme: str, line: Mapping[str, Any], worked: Sequence[Worked]) -> list[Grant]:
+def _line(scheme: str, line: Mapping[str, Any], worked: Sequence[Worked]) -> list[FundingGrant]:
     """Compute the grants of a line; a canteen that it is not for, or that falls short, gets 0 and a reason."""
     other = {one.canteen: _other(line.get("for", {}), one) for one in worked}
     short = {one.canteen: _shortfall(line.get("at_least", {}), one) for one in worked}
     dealt = _dealt(line, [one for one in worked if not other[one.canteen] and not short[one.canteen]])
-    found = list[Grant]()
+    found = list[FundingGrant]()
     for one in worked:
         if why := other[one.canteen]:
             found.append(_passed(scheme, line, one, "for", why))
@@ -252,9 +252,9 @@ def _line(scheme: str, line: Mapping[str, Any], worked: Sequence[Worked]) -> lis
     return found
 
 
-def _passed(scheme: str, line: Mapping[str, Any], one: Worked, code: str, why: str) -> Grant:
+def _passed(scheme: str, line: Mapping[str, Any], one: Worked, code: str, why: str) -> FundingGrant:
     name = f"{scheme}/{line['id']}"
-    return Grant(one.canteen, name, line["clause"], line["fund"], line["label"], 0, why, code)
+    return FundingGrant(one.canteen, name, line["clause"], line["fund"], line["label"], 0, why, code)
 
 
 def _other(wanted: Mapping[str, Sequence[str]], one: Worked) -> str:

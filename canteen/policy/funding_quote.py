@@ -10,7 +10,7 @@ from canteen import money
 from canteen.policy import days
 from canteen.policy.canonical import Document
 from canteen.policy.documents import document_schema
-from canteen.policy.funding import EACH, PASSED, Grant, weigh
+from canteen.policy.funding import EACH, PASSED, FundingGrant, weigh
 from canteen.policy.funding_case import FundingCase
 from canteen.policy.shapes import Code, Day, Fen, ListOf, OneOf, Record, Text, Whole
 
@@ -37,7 +37,7 @@ class FundingQuote:
     title: str
     day: int
     each: str
-    grants: tuple[Grant, ...]
+    grants: tuple[FundingGrant, ...]
 
     @property
     def total(self) -> int:
@@ -63,7 +63,7 @@ def funding_quote_doc(quote: FundingQuote) -> Document:
     }
 
 
-def _said(one: Grant) -> dict[str, object]:
+def _said(one: FundingGrant) -> dict[str, object]:
     names = {"canteen": one.canteen, "rule": one.line, "clause": one.clause}
     return {**names, "label": one.label, "reason": one.why}
 

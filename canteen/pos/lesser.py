@@ -9,7 +9,7 @@ from typing import Protocol
 from canteen.money import Fen
 
 
-class Part(Protocol):
+class FundShare(Protocol):
     """A share as sold or quoted."""
 
     @property
@@ -26,7 +26,7 @@ Borne = Counter[str]
 """Fen of one share as sold, by the rule of our quote that bears it: that rule's limits count it."""
 
 
-def borne(sold: Sequence[Part], ours: Iterable[Part]) -> list[Borne]:
+def borne(sold: Sequence[FundShare], ours: Iterable[FundShare]) -> list[Borne]:
     """Return what our quote bears of each share as sold.
 
     The sum over the shares of a fund is the lesser of the sold and our sum. A rule's amount goes to the share of the

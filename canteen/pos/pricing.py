@@ -20,7 +20,7 @@ from canteen.errors import Invalid
 from canteen.memory import Head, Kept
 from canteen.money import Fen
 from canteen.places import Canteen, Contract
-from canteen.policy import carry_over, case
+from canteen.policy import carried_allowances, case
 from canteen.policy import quote as engine
 from canteen.policy.case import Diner, Meal
 from canteen.policy.quote import Quote
@@ -29,7 +29,7 @@ from canteen.policy.rulebook import canonical, digest
 from canteen.pos import lesser, service_time, slots
 from canteen.pos.canteen_day import canteen_day
 from canteen.pos.flags import CLOSED_DAY, NO_CONTRACT, OUTSIDE_WINDOW, Flag
-from canteen.pos.lesser import Part
+from canteen.pos.lesser import FundShare
 from canteen.pos.orders import Line
 from canteen.registry import cards, credentials, elder_titles, elders
 from canteen.registry.credentials import BlockedCard
@@ -272,14 +272,14 @@ def usages_of(session: Session, book: InForce, diner: Diner, meal: Meal, ids: Co
 
 def later_windows(book: InForce, diner: Diner, meal: Meal) -> set[str]:
     """Return the later windows that may have used what this meal's windows left: their usage is read too."""
-    return {want.window for want in carry_over.later(book.book, diner, meal)}
+    return {want.window for want in carried_allowances.later(book.book, diner, meal)}
 
 
 def count_lent(usages: slots.Usages, book: InForce, diner: Diner, meal: Meal) -> None:
     """Count as used what later windows already used of this meal's windows: a late meal gets only the rest."""
     if not later_windows(book, diner, meal):
         return
-    for one in carry_over.lent(book.book, diner, meal, _engine_usage(usages)):
+    for one in carried_allowances.lent(book.book, diner, meal, _engine_usage(usages)):
         usage = usages.setdefault((one.allowance, one.window), slots.Usage())
         if one.unit == "fen":
             usage.fen += one.amount
@@ -340,7 +340,7 @@ def limit_requests(quote: Quote) -> list[slots.LimitRequest]:
 
 
 def requests_for(
-    quote: Quote, shares: Sequence[Part], borne: Sequence[lesser.Borne], *, counting: bool = True
+    quote: Quote, shares: Sequence[FundShare], borne: Sequence[lesser.Borne], *, counting: bool = True
 ) -> list[slots.LimitRequest]:
     """Request the limits that shares as sold depend on, as far as the quote bears them.
 

@@ -329,9 +329,9 @@ def test_an_answer_made_on_an_old_view_of_the_finding_is_refused(doubtful: Town)
     (finding,) = doubtful.findings("2026-01")
     review.answer(finding.id, "withheld", reason="时钟需核实", by="p-street", seen=0)
 
-    with pytest.raises(review.Judged):
+    with pytest.raises(review.Answered):
         review.answer(finding.id, "accepted", reason="", by="p-finance", seen=0)
-    with pytest.raises(review.Judged):
+    with pytest.raises(review.Answered):
         review.withhold(doubtful.claim("2026-01").id, finding.sale_id, "disallowed", reason="无人就餐", by="p-finance")
 
 

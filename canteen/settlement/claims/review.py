@@ -51,7 +51,7 @@ class ClaimedBefore(Conflict):
     message = "这笔就餐属于以前的申报，不能暂缓，只能核减（在下期冲减）或确认无误。"
 
 
-class Judged(Conflict):
+class Answered(Conflict):
     code = "judged_meanwhile"
     message = "这条事项刚由他人核实过，请查看最新结论后再办理。"
 
@@ -65,7 +65,7 @@ def answer(finding_id: int, outcome: str, *, reason: str, by: str, seen: int | N
 
     seen  the newest answer that the person's page knew of: a later one to this finding is a conflict
 
-    Raises NoFinding, Invalid, NeedsReason, MoveNotOpen, SamePerson, Judged, NothingToWithhold, ClaimedBefore, WithheldAnswered.
+    Raises NoFinding, Invalid, NeedsReason, MoveNotOpen, SamePerson, Answered, NothingToWithhold, ClaimedBefore, WithheldAnswered.
     """
     _check_outcome(outcome, reason)
     reason = reason.strip()
@@ -74,7 +74,7 @@ def answer(finding_id: int, outcome: str, *, reason: str, by: str, seen: int | N
         not_own(session, claim, sale, by)
         last = _newest_answer(session, finding_id)
         if last is not None and seen is not None and last.id > seen:
-            raise Judged
+            raise Answered
         _check_answerable(finding, outcome)
         number = _record_answer(session, claim, finding, 1 if last is None else last.n + 1, outcome, reason, by)
         if sale is None or (
@@ -144,7 +144,7 @@ def withhold(claim_id: int, sale_id: uuid.UUID, outcome: str, *, reason: str, by
         if not _in_claim(session, claim, sale):
             raise withheld_meals.NothingToWithhold
         if withheld_meals.of_sale(session, claim, sale):
-            raise Judged("这笔就餐刚由他人处理过，请查看最新结论后再办理。")
+            raise Answered("这笔就餐刚由他人处理过，请查看最新结论后再办理。")
         body = {"sale": str(sale_id), "outcome": outcome}
         number = events.record(session, "sale.withhold", f"claim:{claim.number}", by=by, body=body)
         withheld_meals.match_latest_answer(session, claim, gate, sale, outcome, reason.strip(), by, number)

@@ -89,7 +89,7 @@ def reallocate(
     seen    the newest answer that the person's page knew of: a later one to this finding is a conflict
     within  contracts at which the person may judge; None for all
 
-    Raises NoFinding, Invalid, NeedsReason, MoveNotOpen, SamePerson, Judged, NoRoom, RoomLeft, NothingToGiveUp,
+    Raises NoFinding, Invalid, NeedsReason, MoveNotOpen, SamePerson, Answered, NoRoom, RoomLeft, NothingToGiveUp,
     NothingToGive, NotMovable, OutOfReach.
     """
     _reallocate(finding_id, reason_given(reason, "请写明补入或转让的依据（至少 4 个字）。"), by, from_, seen, within)
@@ -218,20 +218,20 @@ def _may(session: Session, claim: Claim, meals: Sequence[Sale], by: str) -> None
 
 
 def _newest(session: Session, finding_id: int, seen: int | None) -> int:
-    """Return how many answers the finding has. Raises Judged when one came that the page did not know of."""
+    """Return how many answers the finding has. Raises Answered when one came that the page did not know of."""
     query = select(FindingAnswer).where(FindingAnswer.finding_id == finding_id).order_by(FindingAnswer.n.desc())
     last = session.execute(query.limit(1)).scalar_one_or_none()
     if last is not None and seen is not None and last.id > seen:
-        raise review.Judged
+        raise review.Answered
     return 0 if last is None else last.n
 
 
 def _movable(session: Session, meals: Sequence[Sale]) -> None:
-    """Raise NotMovable or Judged if a meal is voided, unclaimable, revalued, prorated, or was judged before."""
+    """Raise NotMovable or Answered if a meal is voided, unclaimable, revalued, prorated, or was judged before."""
     ids = [meal.id for meal in meals]
     mine = BenefitReallocation.sale_id.in_(ids) | BenefitReallocation.from_sale_id.in_(ids)
     if session.execute(select(BenefitReallocation.sale_id).where(mine).limit(1)).first():
-        raise review.Judged("这笔就餐的享受已经补入或转让过，每餐只能办理一次；请刷新后查看。")
+        raise review.Answered("这笔就餐的享受已经补入或转让过，每餐只能办理一次；请刷新后查看。")
     if session.execute(select(Void.id).where(Void.sale_id.in_(ids)).limit(1)).first():
         raise NotMovable("就餐已撤单，不能补入或转出，请刷新后查看。")
     if any(not UNCLAIMABLE.isdisjoint(meal.flags.split()) for meal in meals):

@@ -12,7 +12,7 @@ from canteen.auth import guard
 from canteen.auth.guard import NotCovered, Permission, allowed
 from canteen.db import db
 from canteen.pos import notices
-from canteen.settlement.desk import canteen_day
+from canteen.settlement.desk import day_queries
 from canteen.web import nav
 from canteen.web.days import read_day
 
@@ -26,13 +26,13 @@ def home() -> ResponseReturnValue:
     """Show a day's meals at one canteen, by default today's at the first within reach. Raises NotCovered beyond it."""
     session = db.session()
     contracts = guard.scope(Permission.SEE_SALES).contracts(session)
-    within = canteen_day.canteens(session, contracts)
+    within = day_queries.canteens(session, contracts)
     wanted = request.args.get("canteen", "")
     if wanted and wanted not in dict(within):
         raise NotCovered
     chosen = wanted or (within[0][0] if within else "")
     day = _asked_day(request.args.get("day", ""))
-    found = canteen_day.on(chosen, day, contracts, after=request.args.get("after")) if chosen else None
+    found = day_queries.on(chosen, day, contracts, after=request.args.get("after")) if chosen else None
     return render_template(
         "settlement/day.html",
         canteens=within,

@@ -35,7 +35,7 @@ class Total:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class TakenIn:
     """Money by one kind of payment: given at the counter, and handed back for voids."""
 
     kind: str
@@ -65,7 +65,7 @@ class ServingDay:
 
     totals: list[Total]
     voids: int
-    taken: list[Taken]
+    taken: list[TakenIn]
     excluded: list[Excluded]
     meals: list[Served]
     after: str | None
@@ -123,13 +123,13 @@ def _totals(session: Session, of_day: ColumnElement[bool]) -> list[Total]:
     return [found[period] for period in ("breakfast", "lunch", "dinner") if period in found]
 
 
-def _taken(session: Session, of_day: ColumnElement[bool]) -> list[Taken]:
+def _taken(session: Session, of_day: ColumnElement[bool]) -> list[TakenIn]:
     paid = select(Tender.kind, func.sum(Tender.fen)).where(Tender.payment_id.in_(select(Sale.payment_id).where(of_day)))
     back = select(Void.refund_kind, func.sum(Void.refund_fen)).join(Sale, Sale.id == Void.sale_id).where(of_day)
     given = _by_kind(session, paid.group_by(Tender.kind))
     refunded = _by_kind(session, back.group_by(Void.refund_kind))
     return [
-        Taken(kind, given.get(kind, 0), refunded.get(kind, 0))
+        TakenIn(kind, given.get(kind, 0), refunded.get(kind, 0))
         for kind in ("cash", "mobile")
         if given.get(kind) or refunded.get(kind)
     ]

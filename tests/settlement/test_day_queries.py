@@ -12,7 +12,7 @@ from flask import Flask
 from canteen import clock
 from canteen.policy import outcome
 from canteen.pos import notices
-from canteen.settlement.desk import canteen_day
+from canteen.settlement.desk import day_queries
 from tests import world
 from tests.auth.house import Browser, a_person
 from tests.rigs.states import state
@@ -87,18 +87,18 @@ def test_a_day_without_meals_says_so_and_a_wrong_day_is_today(desk: Any) -> None
 
 
 def test_a_voided_meal_is_not_among_the_excluded(day: Town) -> None:
-    excluded = canteen_day.on("c1", JAN5, {"k1"}, after=None).excluded
+    excluded = day_queries.on("c1", JAN5, {"k1"}, after=None).excluded
     day.void(str(excluded[0].meal.id), at(JAN5, 12))
-    assert canteen_day.on("c1", JAN5, {"k1"}, after=None).excluded == []
+    assert day_queries.on("c1", JAN5, {"k1"}, after=None).excluded == []
 
 
 def test_a_long_day_goes_on_on_the_next_page(day: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(canteen_day, "SIZE", 3)
-    first = canteen_day.on("c1", JAN5, {"k1"}, after=None)
-    rest = canteen_day.on("c1", JAN5, {"k1"}, after=first.after)
+    monkeypatch.setattr(day_queries, "SIZE", 3)
+    first = day_queries.on("c1", JAN5, {"k1"}, after=None)
+    rest = day_queries.on("c1", JAN5, {"k1"}, after=first.after)
     assert (len(first.meals), len(rest.meals), rest.after) == (3, 1, None)
     assert len({one.meal.id for one in (*first.meals, *rest.meals)}) == 4
-    assert [canteen_day.on("c1", JAN5, {"k1"}, after=other).meals for other in ("nonsense", "1~2", "")] == [
+    assert [day_queries.on("c1", JAN5, {"k1"}, after=other).meals for other in ("nonsense", "1~2", "")] == [
         first.meals
     ] * 3
 
