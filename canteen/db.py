@@ -209,6 +209,7 @@ def transaction() -> Iterator[Session]:
     finally:
         session.info["writing"] = False
         session.info.pop("connection", None)
+        session.info.pop("interned", None)
 
 
 def intern(session: Session, model: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:

@@ -90,14 +90,18 @@ def document(body: str) -> dict[str, Any]:
 def keep(session: Session, book: InForce) -> None:
     """Intern the joined rulebook, so that a sale which names its hash can always be priced again.
 
-    Rows are never removed, so a hash once seen in the database is not looked up again.
+    Rows are never removed, so a hash once seen in the database is not looked up again; one that this
+    transaction inserted may still be rolled back.
     """
     seen = (session.get_bind().engine.url, book.hash)
     if seen in _KEPT:
         return
+    own: set[str] = session.info.setdefault("interned", set())
     if session.execute(select(JoinedRulebook.hash).where(JoinedRulebook.hash == book.hash)).first():
-        _KEPT.add(seen)
+        if book.hash not in own:
+            _KEPT.add(seen)
         return
+    own.add(book.hash)
     intern(session, JoinedRulebook, [{"hash": book.hash, "body": book.body, "parts": json.dumps(list(book.parts))}])
 
 

@@ -21,6 +21,7 @@ from canteen.pos.scan_quotes import Asked, Quoted
 from canteen.registry import credentials, elders, identities
 from canteen.registry.credentials import BlockedCard
 from canteen.registry.elders import NewFact
+from canteen.rulebooks import layers
 from tests import world
 from tests.rigs.states import state
 from tests.world import NOON, World
@@ -243,3 +244,16 @@ def test_an_older_head_is_given_nothing_that_was_read_later(house: House) -> Non
     assert kept.get(session, newer, "key", lambda: 2, lambda _: ()) == 2
     assert kept.get(session, older, "key", lambda: 1, lambda _: ()) == 1
     assert kept.get(session, newer, "key", lambda: 3, lambda _: ()) == 3
+
+
+def test_a_rulebook_rolled_back_is_stored_again(house: House) -> None:
+    session = db.session()
+    book = pricing.place_at(session, "c1", NOON).book
+    with pytest.raises(ZeroDivisionError), transaction():  # noqa: PT012 - as a revaluation of two meals that fails
+        layers.keep(session, book)
+        layers.keep(session, book)
+        raise ZeroDivisionError
+    with transaction():
+        layers.keep(session, book)
+
+    assert layers.stored(session, book.hash).id == book.book.id
