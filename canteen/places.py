@@ -265,12 +265,13 @@ def canteen(session: Session, canteen_id: str) -> Canteen:
 
 
 def find_contract(session: Session, canteen_id: str, day: date) -> Contract | None:
-    """Return the contract under which `canteen_id` serves on `day`, if there is one."""
+    """Return the contract under which `canteen_id` serves on `day`, if there is one; as it is now in the database."""
     return session.execute(
         select(Contract)
         .where(Contract.canteen_id == canteen_id, valid_on(Contract, day))
         .order_by(Contract.from_day.desc())
         .limit(1)
+        .execution_options(populate_existing=True)
     ).scalar_one_or_none()
 
 
@@ -291,11 +292,11 @@ def last_contract(session: Session, canteen_id: str, day: date) -> Contract:
 def windows_on(session: Session, canteen_id: str, day: date) -> list[Window]:
     """Return the meal windows in force on `day`, by start; of two rows for one period the later one counts."""
     rows = session.execute(
-        select(MealWindow)
+        select(MealWindow.period, MealWindow.starts, MealWindow.ends, MealWindow.grace)
         .where(MealWindow.canteen_id == canteen_id, valid_on(MealWindow, day))
         .order_by(MealWindow.from_day)
-    ).scalars()
-    latest = {row.period: Window(row.period, row.starts, row.ends, row.grace) for row in rows}
+    )
+    latest = {row.period: Window(*row) for row in rows}
     return sorted(latest.values(), key=lambda window: window.starts)
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from canteen import calendars, concerns, places
 from canteen.calendars import DayKind
 from canteen.memory import Head, Kept
-from canteen.places import Canteen, Contract, Window
+from canteen.places import Canteen, Contract, NoCanteen, Window
 from canteen.pos.flags import DAY_PROVISIONAL, Flag
 from canteen.rulebooks import layers
 from canteen.rulebooks.layers import InForce
@@ -49,7 +49,9 @@ def _concerns(found: CanteenDay) -> Iterator[str]:
 
 
 def _read(session: Session, canteen_id: str, day: date) -> CanteenDay:
-    canteen = places.canteen(session, canteen_id)
+    canteen = session.get(Canteen, canteen_id, populate_existing=True)  # not as this session read it before the head
+    if canteen is None:
+        raise NoCanteen
     contract = places.find_contract(session, canteen_id, day)
     areas = tuple(places.path(session, canteen.area_id, day))
     book = layers.in_force(session, canteen_id, areas, day)

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from canteen import clock, events, memory, places
 from canteen.auth.models import Grant
 from canteen.db import db, transaction
-from canteen.pos import cashiers, pricing, scan_quotes
+from canteen.pos import canteen_day, cashiers, pricing, scan_quotes
 from canteen.pos.scan_quotes import Asked, Quoted
 from canteen.registry import credentials, elders, identities
 from canteen.registry.credentials import BlockedCard
@@ -244,6 +244,26 @@ def test_an_older_head_is_given_nothing_that_was_read_later(house: House) -> Non
     assert kept.get(session, newer, "key", lambda: 2, lambda _: ()) == 2
     assert kept.get(session, older, "key", lambda: 1, lambda _: ()) == 1
     assert kept.get(session, newer, "key", lambda: 3, lambda _: ()) == 3
+
+
+def test_what_a_session_read_before_the_head_is_not_kept(house: House) -> None:
+    with transaction() as session:
+        held = [session.scalars(select(model)).all() for model in (places.Canteen, places.Contract, places.MealWindow)]
+        for model, changed in (
+            (places.Canteen, {"name": "新名食堂"}),
+            (places.Contract, {"grade": "pass"}),
+            (places.MealWindow, {"grace": 7}),
+        ):
+            session.execute(update(model), changed, execution_options={"synchronize_session": False})  # by others
+        events.record(session, "import.canteens", "run", by="p-admin")
+        pricing.place_at(session, "c1", NOON)
+        assert held
+
+    place = pricing.place_at(db.session(), "c1", NOON)
+    assert place.contract is not None
+    assert (place.canteen.name, place.contract.grade) == ("新名食堂", "pass")
+    windows = canteen_day.canteen_day(db.session(), "c1", TODAY, place.head).windows
+    assert {window.grace for window in windows} == {7}
 
 
 def test_a_rulebook_rolled_back_is_stored_again(house: House) -> None:
