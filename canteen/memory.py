@@ -86,6 +86,8 @@ class Kept(Generic[V]):
         """Return the value of `key` as of `head`, the newest event of this session; computed by `read` when not kept.
 
         concerned    names the concerns that a value was read from
+
+        An act that writes asks before its first row, or after both its event and its rows: a value is kept as of `head`.
         """
         database = database_of(session)
         history = _history(session, database, head)

@@ -286,7 +286,8 @@ def reset_password(person_id: str, password: str, *, by: str, must_change: bool 
         person = _managed(session, person_id, by)
         person.password_hash = pins.hash_password(password, person.login)
         person.must_change = must_change
-        _changed(session, person, "person.password", by)
+        _changed(session, person)
+        events.record(session, "person.password", person_id, by=by)
 
 
 def reset_pin(person_id: str, pin: str, *, by: str) -> None:
@@ -294,7 +295,8 @@ def reset_pin(person_id: str, pin: str, *, by: str) -> None:
     with transaction() as session:
         person = _managed(session, person_id, by)
         person.pin_hash = pins.hash_pin(pin)
-        _changed(session, person, "person.pin", by)
+        _changed(session, person)
+        events.record(session, "person.pin", person_id, by=by)
 
 
 def unlock(person_id: str, *, by: str) -> None:
@@ -311,7 +313,8 @@ def set_own_password(session: Session, person_id: str, password: str) -> None:
     if pins.password_fits(person.password_hash, password):
         raise Invalid("新密码不能与原密码相同。")
     person.password_hash, person.must_change = pins.hash_password(password, person.login), False
-    _changed(session, person, "person.password", person_id)
+    _changed(session, person)
+    events.record(session, "person.password", person_id, by=person_id)
 
 
 def set_own_pin(session: Session, person_id: str, pin: str) -> None:
@@ -411,11 +414,10 @@ def _managed(session: Session, person_id: str, by: str, *, whole: bool = True) -
     return person
 
 
-def _changed(session: Session, person: Person, kind: str, by: str) -> None:
+def _changed(session: Session, person: Person) -> None:
     person.changed_at = clock.now()
     sessions.end_all(session, person.id)
     _unlock(session, person)
-    events.record(session, kind, person.id, by=by)
 
 
 def _unlock(session: Session, person: Person) -> None:

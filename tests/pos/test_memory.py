@@ -246,6 +246,33 @@ def test_an_older_head_is_given_nothing_that_was_read_later(house: House) -> Non
     assert kept.get(session, newer, "key", lambda: 3, lambda _: ()) == 3
 
 
+def test_a_death_noted_under_a_merged_entry_counts(house: House) -> None:
+    first, second = house.elders
+    with transaction() as session:
+        elders.note(session, second, [NewFact("merged", str(first), TODAY)], "p-admin")
+    quote(house, 0), quote(house, 1)
+    with transaction() as session:
+        elders.note(session, second, [NewFact("status", "deceased", TODAY - timedelta(days=2))], "p-admin")
+
+    for n in (0, 1):
+        with pytest.raises(BlockedCard):
+            quote(house, n)
+
+
+def test_an_undone_merge_counts_for_both(house: House) -> None:
+    first, second = house.elders
+    session = db.session()
+    with transaction():
+        elders.note(session, second, [NewFact("merged", str(first), TODAY)], "p-admin")
+    quote(house, 0), quote(house, 1)
+    merge = next(fact for fact in elders.facts_about(session, second) if fact.kind == "merged")
+    with transaction():
+        elders.note(session, second, [NewFact("merged", "", TODAY, retracts=merge.id)], "p-admin")
+
+    place = pricing.place_at(session, "c1", NOON)
+    assert [pricing.known(session, each, place).ids for each in house.elders] == [(first,), (second,)]
+
+
 def test_what_a_session_read_before_the_head_is_not_kept(house: House) -> None:
     with transaction() as session:
         held = [session.scalars(select(model)).all() for model in (places.Canteen, places.Contract, places.MealWindow)]
