@@ -290,7 +290,7 @@ def facts_about(session: Session, elder_id: uuid.UUID) -> list[Fact]:
 def facts_of_many(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Fact]]:
     """Return every fact ever recorded about each of these elders, without those recorded under merged ids."""
     found: dict[uuid.UUID, list[Fact]] = {each: [] for each in ids}
-    rows = session.execute(select(*_FACT).where(ElderFact.elder_id.in_(ids)))
+    rows = session.execute(select(*FACT_COLUMNS).where(ElderFact.elder_id.in_(ids)))
     for row in rows:
         found[row[1]].append(Fact(*row))
     return found
@@ -397,7 +397,7 @@ def _rows(session: Session, ids: Iterable[uuid.UUID]) -> list[Fact]:
     return found
 
 
-_FACT: Final = (
+FACT_COLUMNS: Final = (  # in the order of `facts.Fact`
     ElderFact.id,
     ElderFact.elder_id,
     ElderFact.kind,
@@ -415,7 +415,7 @@ _FACT: Final = (
 @cache
 def _facts_of_one() -> Prepared:
     merged_here = and_(ElderFact.kind == "merged", ElderFact.value == bindparam("text"))
-    return Prepared(select(*_FACT).where(or_(ElderFact.elder_id == bindparam("elder"), merged_here)))
+    return Prepared(select(*FACT_COLUMNS).where(or_(ElderFact.elder_id == bindparam("elder"), merged_here)))
 
 
 def _relatives(facts: Iterable[Fact]) -> set[uuid.UUID]:

@@ -14,6 +14,7 @@ from canteen.ledger.models import Period
 from canteen.pos.models import Sale, Void
 from canteen.registry import facts as dated
 from canteen.registry import likely_same
+from canteen.registry.elders import FACT_COLUMNS
 from canteen.registry.models import ElderFact
 from canteen.settlement.closing.gather import batches
 from canteen.settlement.closing.statement import Cut
@@ -50,17 +51,7 @@ def clusters(cut: Cut) -> Clusters:
 
 def facts_of(kind: str, elders: Collection[uuid.UUID] | None = None) -> list[dated.Fact]:
     """Read facts of a kind with their retractions, which are of the same kind; the registry says which count."""
-    query = select(
-        ElderFact.id,
-        ElderFact.elder_id,
-        ElderFact.kind,
-        ElderFact.value,
-        ElderFact.from_day,
-        ElderFact.to_day,
-        ElderFact.recorded,
-        ElderFact.source,
-        ElderFact.retracts,
-    ).where(ElderFact.kind == kind)
+    query = select(*FACT_COLUMNS).where(ElderFact.kind == kind)
     if elders is not None:
         query = query.where(keyset.among(ElderFact.elder_id, elders))
     return [dated.Fact(*row) for row in keyset.once(query)]
