@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-BEFORE = "3900b16"
+BEFORE = "3900b16a3cfb75dd08ec47b56d90901af3f9b6a3"
 """The build before a checkout became one statement; what is compared with it runs in the same environment."""
 
 
