@@ -108,6 +108,15 @@ class Kept(Generic[V]):
         return value
 
 
+def concerned_since(session: Session, since: Head, head: Head, concerned: Iterable[str]) -> bool:
+    """Tell whether an event after `since`, up to `head`, concerns any of these; True where that is not known for sure."""
+    history = _history(session, database_of(session), head)
+    with _lock:
+        if history.hashes.get(since[0]) != since[1]:
+            return True
+        return history.newest_of(concerned) > since[0]
+
+
 def _holds(entry: _Entry[V], history: History, head: Head) -> bool:
     """Tell whether the value is as the database is at `head`: not one read later, in a transaction still open."""
     same = entry.generation is history.generation and entry.at <= head[0] and history.hashes.get(head[0]) == head[1]

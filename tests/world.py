@@ -20,6 +20,7 @@ from canteen.auth import contacts
 from canteen.auth.models import Grant, Person, Tablet
 from canteen.db import db, transaction
 from canteen.demo import tills
+from canteen.memory import Head
 from canteen.pos import envelope, records, scan_quotes
 from canteen.pos.scan_quotes import Asked
 from canteen.registry import credentials, elders, keys
@@ -294,12 +295,12 @@ def seal(
     return sealed
 
 
-def bring(world: World, *sealed: dict[str, Any]) -> list[records.Result]:
-    """Send envelopes as the world's tablet."""
+def bring(world: World, *sealed: dict[str, Any], head: Head | None = None) -> list[records.Result]:
+    """Send envelopes as the world's tablet; `head`: the newest event when they came in."""
     session: Session = db.session()
     tablet = session.get_one(Tablet, world.tablet)
     session.rollback()
-    return records.accept([json.loads(json.dumps(each)) for each in sealed], tablet)
+    return records.accept([json.loads(json.dumps(each)) for each in sealed], tablet, head)
 
 
 def sell(world: World, *scans: str | None, **options: Any) -> records.Result:

@@ -5,7 +5,7 @@ At noon nothing of this changes, and reading it from the database at each scan w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
@@ -42,10 +42,15 @@ def canteen_day(session: Session, canteen_id: str, day: date, head: Head) -> Can
     return _kept.get(session, head, (canteen_id, day), lambda: _read(session, canteen_id, day), _concerns)
 
 
-def _concerns(found: CanteenDay) -> Iterator[str]:
+def concerns_at(areas: Iterable[str], canteen_id: str) -> Iterator[str]:
+    """Name what a canteen in these areas is read from, on whatever day."""
     yield concerns.PLACES
-    for node in (*found.areas, found.canteen.id):
+    for node in (*areas, canteen_id):
         yield concerns.node(node)
+
+
+def _concerns(found: CanteenDay) -> Iterator[str]:
+    return concerns_at(found.areas, found.canteen.id)
 
 
 def _read(session: Session, canteen_id: str, day: date) -> CanteenDay:

@@ -7,12 +7,13 @@ taken slot does not cover is excluded from the claim in the same transaction, wi
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
-from canteen import events, places
+from canteen import events, memory, places
 from canteen.errors import Conflict, Invalid
 from canteen.ledger import periods
 from canteen.ledger.models import Transfer
@@ -70,7 +71,8 @@ def ring_up(session: Session, order: Checkout, arrival: Arrival) -> Booked:
     period = periods.gate(session, contract, place.day)
     if slots.lock_persons(session, {person.root for person in persons.values()}) != {p.root for p in persons.values()}:
         raise ElderUnknown
-    if before := _before(session, order, place):
+    before, place = _before(session, order, place, persons.values())
+    if before:
         return before
     eaten = [_eaten(sale, place, persons) for sale in order.sales]
     meals = ((place.book, pricing.diner_of(person), meal, person) for person, meal in eaten)
@@ -112,18 +114,22 @@ _HEAD_AND_KEYS = Prepared(
 )
 
 
-def _before(session: Session, order: Checkout, place: Place) -> Booked | None:
-    """Return the earlier answer if these sales arrived before. Looked up after the locks: two tabs may race.
+def _before(session: Session, order: Checkout, place: Place, persons: Iterable[Known]) -> tuple[Booked | None, Place]:
+    """Return the earlier answer if these sales arrived before, and the place as known now.
 
-    Raises slots.RetryTransaction if an event was recorded since the place was read: a merge may change whom to lock.
+    Looked up after the locks: two tabs may race. Raises slots.RetryTransaction if an event recorded since the place was
+    read concerns the place or a person, since a merge may change whom to lock.
     """
     wanted = {sale.id: sale.content_hash for sale in order.sales}
     rows = _HEAD_AND_KEYS.rows(session, {"ids": list(wanted)})
     if rows[0][0] != place.head[0]:
-        raise slots.RetryTransaction
+        head = events.head(session)
+        if memory.concerned_since(session, place.head, head, pricing.concerns_of(place, persons)):
+            raise slots.RetryTransaction
+        place = replace(place, head=head)
     known = {sale: content for _, sale, content in rows if sale is not None}
     if not known:
-        return None
+        return None, place
     if known != wanted:
         raise SaleConflict
     verdicts = session.execute(
@@ -132,7 +138,8 @@ def _before(session: Session, order: Checkout, place: Place) -> Booked | None:
         .group_by(Transfer.sale_id, Transfer.share_n)
         .order_by(Transfer.sale_id)
     )
-    return Booked("have", tuple((sale, int(fen), reason) for sale, fen, reason in verdicts if sale))
+    excluded = tuple((sale, int(fen), reason) for sale, fen, reason in verdicts if sale)
+    return Booked("have", excluded), place
 
 
 def _eaten(sale: SaleOrder, place: Place, persons: dict[uuid.UUID, Known]) -> tuple[Known | None, Meal]:

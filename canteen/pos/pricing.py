@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import lru_cache, partial
@@ -27,7 +27,7 @@ from canteen.policy.quote import Quote
 from canteen.policy.refusals import Refused
 from canteen.policy.rulebook import canonical, digest
 from canteen.pos import lesser, service_time, slots
-from canteen.pos.canteen_day import canteen_day
+from canteen.pos.canteen_day import canteen_day, concerns_at
 from canteen.pos.flags import CLOSED_DAY, NO_CONTRACT, OUTSIDE_WINDOW, Flag
 from canteen.pos.lesser import FundShare
 from canteen.pos.orders import Line
@@ -121,6 +121,13 @@ def title(session: Session, person: Known, place: Place) -> Title:
     key = (person.root, place.day)
     read = partial(elder_titles.title, session, person.root, place.day, person)
     return _titles.get(session, place.head, key, read, lambda _: _concerns_known(person))
+
+
+def concerns_of(place: Place, persons: Iterable[Known]) -> Iterator[str]:
+    """Name whatever a meal of these persons at the place was read from, as `concerns` names it."""
+    yield from concerns_at(place.areas, place.canteen.id)
+    for person in persons:
+        yield from _concerns_known(person)
 
 
 def _concerns_known(person: Known) -> tuple[str, ...]:

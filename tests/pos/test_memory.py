@@ -304,3 +304,36 @@ def test_a_rulebook_rolled_back_is_stored_again(house: House) -> None:
         layers.keep(session, book)
 
     assert layers.stored(session, book.hash).id == book.book.id
+
+
+def looks(house: House, asked: list[str], between: Callable[[House], None]) -> int:
+    """How often a checkout looks again after its locks, when an event falls between its head and them."""
+    quote(house)
+    sealed = world.seal(house.till, world.checkout_body(house.till, [house.cards[0]]))
+    head = events.head(db.session())
+    between(house)
+    asked.clear()
+    assert world.bring(house.till, sealed, head=head)[0].outcome == "created"
+    return sum("max(event.number)" in each for each in asked)
+
+
+@pytest.mark.parametrize("unrelated", [a_card_for, another_elder_moves, a_rulebook_of_elsewhere])
+def test_a_checkout_goes_on_over_an_unrelated_event(
+    house: House, asked: list[str], unrelated: Callable[[House], None]
+) -> None:
+    assert looks(house, asked, unrelated) == 1
+
+
+def test_a_checkout_starts_again_after_a_merge(house: House, asked: list[str]) -> None:
+    def merged(house: House) -> None:
+        with transaction() as session:
+            elders.note(session, house.elders[1], [NewFact("merged", str(house.elders[0]), TODAY)], "p-admin")
+
+    assert looks(house, asked, merged) == 2
+
+
+def test_a_checkout_starts_again_after_a_new_rulebook(house: House, asked: list[str]) -> None:
+    def published(_: House) -> None:
+        world.a_rulebook(db.session(), world.GUARDED, layer="city", node=world.CITY, from_day=TODAY)
+
+    assert looks(house, asked, published) == 2
