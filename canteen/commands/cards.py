@@ -58,7 +58,7 @@ def blank(count: int, as_json: bool) -> None:
 @click.option("--keep-codes", is_flag=True, help="Do not confirm: the batch can be printed again.")
 @json_option
 def print_cards(batch: str | None, out: Path, keep_codes: bool, as_json: bool) -> None:
-    """Write BATCH as A4 PDF files of at most 500 cards, then destroy the codes. Without BATCH: list what waits."""
+    """Write BATCH as A4 PDF files of at most 1000 cards, then destroy the codes. Without BATCH: list what waits."""
     with installation():
         if batch is None:
             waiting = [{"batch": each.name, "cards": each.cards} for each in print_runs.waiting(db.session())]

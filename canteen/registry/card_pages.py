@@ -91,7 +91,7 @@ def issue_to_area() -> ResponseReturnValue:
 @bp.post("/desk/cards/<batch>/sheets")
 @allowed(Permission.CARDS)
 def sheets(batch: str) -> ResponseReturnValue:
-    """Send one file of at most 500 cards. It contains codes, so the download is on record and never in an address."""
+    """Send one file of at most 1000 cards. It contains codes, so the download is on record and never in an address."""
     part = request.form.get("part", "1")
     if not (part.isascii() and part.isdigit() and 1 <= int(part) <= BATCH_LIMIT):
         raise NotCovered
