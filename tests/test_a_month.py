@@ -22,7 +22,7 @@ from canteen.auth import people, reach, tablets
 from canteen.config import Config
 from canteen.db import db, owner_engine, transaction
 from canteen.errors import Refusal
-from canteen.registry.imports.roster import ROSTER
+from canteen.registry.imports.roster_columns import ROSTER
 from canteen.registry.imports.templates import separated
 from canteen.settlement.claims import payouts
 from canteen.settlement.closing import schedule

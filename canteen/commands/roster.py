@@ -11,7 +11,8 @@ from canteen.auth.reach import SYSTEM
 from canteen.commands import installation
 from canteen.db import db, transaction
 from canteen.registry.imports import import_runs, templates
-from canteen.registry.imports.import_runs import KINDS, ImportReport
+from canteen.registry.imports.import_report import ImportReport
+from canteen.registry.imports.import_runs import KINDS
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 SHOWN = 50  # bad rows printed; --json prints all that are kept
@@ -94,7 +95,8 @@ def _show(report: ImportReport, *, as_json: bool) -> None:
     for notice in report.messages():
         click.echo(f"  {notice}", err=True)
     for fault in report.faults[:SHOWN]:
-        click.echo(f"  第 {fault.row} 行 {fault.field} {fault.reason} ({fault.code})", err=True)
+        sheet = f"“{fault.sheet}”" if fault.sheet else ""
+        click.echo(f"  {sheet}第 {fault.row} 行 {fault.field} {fault.reason} ({fault.code})", err=True)
     if len(report.faults) > SHOWN:
         click.echo(f"  … {len(report.faults) - SHOWN} more, see --json", err=True)
     for login, secret in report.secrets.items():

@@ -30,6 +30,7 @@ KIND_WORDS: Final[Mapping[str, str]] = {
     "merged": "与另一登记合并",
 }
 SOURCE_WORDS: Final[Mapping[str, str]] = {"desk": "窗口登记", "import": "名册导入"}
+SCALES: Final[Mapping[str, str]] = {"care": "照护等级", "disability": "残疾等级"}
 _ORDER: Final = {kind: at for at, kind in enumerate(KIND_WORDS)}
 
 
@@ -87,7 +88,7 @@ def in_words(fact: Fact, names: Mapping[str, str]) -> str:
         return words.get(fact.value, fact.value)
     if fact.kind == "level":
         scale, _, number = fact.value.partition("=")
-        return f"{'照护等级' if scale == 'care' else scale} {number}"
+        return f"{SCALES.get(scale, scale)} {number}"
     if fact.kind == "merged":
         return f"登记号 {fact.value[:8]}"
     return names.get(fact.value, fact.value)

@@ -21,7 +21,7 @@ from canteen.db import db, transaction
 from canteen.errors import Conflict, Invalid, Refusal
 from canteen.registry.imports import import_runs, templates
 from canteen.registry.imports.bounds import USUAL, BadFile
-from canteen.registry.imports.import_runs import ImportReport
+from canteen.registry.imports.import_report import ImportReport
 from canteen.registry.models import ImportRun
 from canteen.web import nav
 from canteen.web.errors import status_of

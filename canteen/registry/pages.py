@@ -33,7 +33,7 @@ from canteen.registry.documents import KINDS
 from canteen.registry.elders import NewElder, NewFact
 from canteen.registry.facts import BadFact
 from canteen.registry.imports.columns import EARLIEST, LATEST, whole
-from canteen.registry.imports.roster import CARE
+from canteen.registry.imports.roster_columns import CARE
 from canteen.registry.labels import CLASSES, SEXES, STATUSES
 from canteen.web import filters, nav
 from canteen.web.days import required_day

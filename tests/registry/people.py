@@ -18,7 +18,7 @@ from canteen.places import Area, AreaLink
 from canteen.registry import documents, elders
 from canteen.registry.elders import NewElder, NewFact
 from canteen.registry.imports import templates
-from canteen.registry.imports.roster import ROSTER
+from canteen.registry.imports.roster_columns import ROSTER
 from tests.auth.house import password_hash
 
 CITY, DISTRICT, STREET, OTHER = "229900", "229901", "229901001", "229902"

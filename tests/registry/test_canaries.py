@@ -19,7 +19,7 @@ from canteen.db import db, transaction
 from canteen.registry import credentials, documents, elders, lookup
 from canteen.registry.elders import NewElder
 from canteen.registry.imports import templates
-from canteen.registry.imports.roster import ROSTER
+from canteen.registry.imports.roster_columns import ROSTER
 from tests.auth.house import CITY, EAST_STREET, Browser, Till, a_person, a_till
 from tests.registry.people import number
 

@@ -17,7 +17,6 @@ from canteen import clock, places
 from canteen.places import Contract
 from canteen.registry import documents, elders, facts, lookup
 from canteen.registry.imports import import_runs
-from canteen.registry.imports.bounds import BadFile
 from canteen.registry.imports.columns import Column, mobile, written_day
 from canteen.registry.imports.import_runs import KINDS
 from tests.registry.people import STREET, a_roster, cells, confirm_all, number, some_areas
@@ -153,36 +152,6 @@ def test_what_an_empty_end_means_stands_in_the_templates():
 # --- what is not seen ---
 
 HEAD = ["姓名", "证件号码", "生效日期"]
-
-
-def test_other_sheets_with_content_are_named(tmp_path: Path):
-    first, second = [HEAD, ["李秀英", number(), "2026-01-01"]], [HEAD, ["王芳", number(order=103), "2026-01-01"]]
-    sheets: tuple[tuple[str, list[list[Any]]], ...] = (
-        ("一组", first),
-        ("二组", second),
-        ("Sheet3", []),
-        ("三组", second),
-        ("填写说明", second),
-    )
-    report = import_runs.check(a_workbook(tmp_path / "s.xlsx", *sheets, hidden=("三组",)), "roster", "p-admin")
-    (message,) = report.messages()
-    assert (report.rows, "“二组”、“三组”（隐藏）没有读入" in message) == (1, True)
-    assert (
-        import_runs.check(a_workbook(tmp_path / "t.xlsx", sheets[0], sheets[2]), "roster", "p-admin").messages() == []
-    )
-
-
-def test_a_hidden_sheet_is_not_read_for_the_visible_one(tmp_path: Path):
-    path = tmp_path / "h.xlsx"
-    with xlsxwriter.Workbook(path) as book:
-        sheets = [book.add_worksheet("旧"), book.add_worksheet("新")]
-        for sheet in sheets:
-            sheet.write_row(0, 0, HEAD)
-        sheets[1].activate()
-        sheets[1].set_first_sheet()
-        sheets[0].hide()
-    with pytest.raises(BadFile, match="“旧”是隐藏的"):
-        import_runs.check(path, "roster", "p-admin")
 
 
 def test_hidden_rows_and_columns_are_read_with_a_notice(tmp_path: Path):

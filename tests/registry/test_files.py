@@ -25,8 +25,8 @@ def a_workbook(path: Path, *rows: list[object]) -> Path:
 
 def read(path: Path, limits: Limits | None = None) -> list[tuple[int, list[str]]]:
     with tables.opened(path, limits or Limits()) as table:
-        rows = list(table.read())
-        assert list(table.read()) == rows
+        rows = list(table.sheets[0].rows())
+        assert list(table.sheets[0].rows()) == rows
         return rows
 
 

@@ -13,7 +13,7 @@ from canteen.db import db, transaction
 from canteen.registry import credentials, documents, elders
 from canteen.registry.elders import NewElder
 from canteen.registry.imports import templates
-from canteen.registry.imports.roster import ROSTER
+from canteen.registry.imports.roster_columns import ROSTER
 from canteen.registry.models import Elder
 from tests.auth.house import EAST_STREET, PASSWORD, a_person
 from tests.registry.people import number

@@ -23,7 +23,8 @@ from canteen.registry.imports.bounds import BadFile
 from canteen.registry.imports.canteens import span, week
 from canteen.registry.imports.columns import BadCell
 from canteen.registry.imports.contracts import Contracts
-from canteen.registry.imports.import_runs import KINDS, ImportReport, NothingToApply
+from canteen.registry.imports.import_report import ImportReport
+from canteen.registry.imports.import_runs import KINDS, NothingToApply
 from tests.registry.people import CITY, DISTRICT, STREET, confirm_all, some_areas
 
 DAY = date(2026, 6, 1)

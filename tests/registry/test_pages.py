@@ -21,7 +21,7 @@ from canteen.events import Event
 from canteen.registry import credentials, documents, elders, lookup, print_runs
 from canteen.registry.elders import NewElder
 from canteen.registry.imports import import_runs, templates
-from canteen.registry.imports.roster import ROSTER
+from canteen.registry.imports.roster_columns import ROSTER
 from canteen.registry.models import CardCode, Elder, ElderPhoto, ImportRun
 from tests.auth.house import CITY, EAST, EAST_STREET, WEST, WEST_STREET, Browser, a_person
 from tests.registry.people import confirm_all, number

@@ -73,10 +73,10 @@ class Areas:
 
     def plan(self, session: Session, rows: Sequence[Row]) -> list[Change]:
         """Plan the rows. A row depends on those above it in the tree: below a bad one all are bad."""
-        seen = dict[str, int]()
+        seen = dict[str, str]()
         for row in rows:
-            if not row.faults and (first := seen.setdefault(row.values["id"], row.number)) != row.number:
-                row.refuse("区划代码", BadCell(f"与第 {first} 行相同，请只保留一行。"))
+            if not row.faults and (first := seen.setdefault(row.values["id"], row.place)) != row.place:
+                row.refuse("区划代码", BadCell(f"与{first}相同，请只保留一行。"))
         good, left = list[Row](), [row for row in rows if not row.faults]
         changes = list[Change]()
         while len(good) != len(left):

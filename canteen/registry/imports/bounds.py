@@ -60,14 +60,24 @@ def check_zip(path: Path, limits: Limits) -> None:
             entries = archive.infolist()
             if len(entries) > limits.entries:
                 raise FileTooLarge("表格文件内部过于复杂，请把内容复制到系统模板后再试。")
-            if "xl/workbook.xml" not in {entry.filename for entry in entries}:
-                raise BadFile("这不是 .xlsx 表格，请用系统提供的模板填写。")
+            names = {entry.filename for entry in entries}
+            if "xl/workbook.xml" not in names:
+                raise BadFile(_other_zip(names))
             _check_places(entries)
             left = limits.inflated
             for entry in entries:
                 left -= _inflate(archive, entry, left)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise BadFile from error
+
+
+def _other_zip(names: set[str]) -> str:
+    """Return what a zip is that is no .xlsx, and what to do."""
+    if "xl/workbook.bin" in names or "content.xml" in names:
+        return "这是 .xlsb 或 .ods 表格：请用 Excel 或 WPS 打开，另存为“Excel 工作簿（.xlsx）”，再上传。"
+    if "word/document.xml" in names:
+        return "这是 Word 文档，不是 .xlsx 表格：请把内容复制到系统模板后再上传。"
+    return "这是压缩包，不是 .xlsx 表格：请先解压，再逐个上传里面的表格。"
 
 
 def _check_places(entries: list[zipfile.ZipInfo]) -> None:

@@ -129,7 +129,7 @@ class Canteens:
     def __init__(self, session: Session, within: frozenset[str] | None, by: str) -> None:
         self._within = within
         self._areas = dict(session.execute(select(Area.id, Area.level)).all())
-        self._seen: dict[str, int] = {}
+        self._seen: dict[str, str] = {}
 
     def plan(self, session: Session, rows: Sequence[Row]) -> list[Change]:
         changes = []
@@ -137,8 +137,8 @@ class Canteens:
             if row.faults:
                 continue
             values = row.values
-            if (first := self._seen.setdefault(values["id"], row.number)) != row.number:
-                row.refuse("食堂编号", BadCell(f"与第 {first} 行相同，请只保留一行。"))
+            if (first := self._seen.setdefault(values["id"], row.place)) != row.place:
+                row.refuse("食堂编号", BadCell(f"与{first}相同，请只保留一行。"))
             if values["area"] not in self._areas:
                 row.refuse("所在区划代码", BadCell("区划表中没有这个代码，请先导入区划。"))
             elif self._within is not None and values["area"] not in self._within:

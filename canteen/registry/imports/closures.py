@@ -57,13 +57,13 @@ class Closures:
 
     def plan(self, session: Session, rows: Sequence[Row]) -> list[Change]:
         spans = {key: each.to_day for key, each in self._known.items()}
-        seen, changes = dict[tuple[str, date], int](), list[Change]()
+        seen, changes = dict[tuple[str, date], str](), list[Change]()
         for row in rows:
             if row.faults:
                 continue
             canteen, first, last = (row.values[key] for key in ("canteen", "from", "to"))
-            if (before := seen.setdefault((canteen, first), row.number)) != row.number:
-                row.refuse("停业起始日", BadCell(f"与第 {before} 行相同，请只保留一行。"))
+            if (before := seen.setdefault((canteen, first), row.place)) != row.place:
+                row.refuse("停业起始日", BadCell(f"与{before}相同，请只保留一行。"))
             self._check(row, spans)
             if not row.faults:
                 spans[canteen, first] = last

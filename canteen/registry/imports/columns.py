@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
 from canteen.errors import Invalid, Refusal
 from canteen.registry.imports import sheet
-from canteen.registry.imports.bounds import BadFile
 from canteen.registry.labels import code_of
 from canteen.registry.text_forms import close_up, fold, has_radicals
 
@@ -27,14 +26,26 @@ _LOST: Final = {
 EARLIEST, LATEST = date(1890, 1, 1), date(2199, 12, 31)
 
 
-class BadHeading(BadFile):
-    code = "file_heading"
-    message = "表头与模板不符，请下载模板后按列填写。"
-
-
 class BadCell(Invalid):
     code = "cell_malformed"
     message = "填写有误，请对照模板说明修改。"
+
+
+class PassedCell(Invalid):
+    """A cell that is not wholly taken over and costs the row nothing. `value`: what is taken of it; None is nothing."""
+
+    code = "cell_passed"
+
+    def __init__(self, message: str, value: str | None = None) -> None:
+        super().__init__(message)
+        self.value = value
+
+
+class DayNumber(Invalid):
+    """A number in a column of days. The code is the number cell's: the remedy alone differs."""
+
+    code = "cell_number"
+    message = "这一格是一个数字，不是日期：请选中整列，把单元格格式设为“日期”；或设为“文本”后写成 2026-01-05 的样子。"
 
 
 class NumberCell(Invalid):
@@ -44,22 +55,31 @@ class NumberCell(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with one row. Free of personal data: `reason` never repeats the cell."""
+    """One thing wrong with one row. Free of personal data: `reason` never repeats the cell. `sheet`: '' in a .csv."""
 
     row: int
     field: str
     code: str
     reason: str
+    sheet: str = ""
 
     def doc(self) -> dict[str, str | int]:
-        return {"row": self.row, "field": self.field, "code": self.code, "reason": self.reason}
+        return {
+            "sheet": self.sheet,
+            "row": self.row,
+            "field": self.field,
+            "code": self.code,
+            "reason": self.reason,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column. `read` turns the cell's folded text into a value and raises a Refusal; '' is None unless required.
 
-    `numeric` accepts the digits of a number cell that can mean one thing only; any other number is refused.
+    also     other titles of it in files from outside; of columns that are joined, from the greater area to the smaller
+    joined   several columns of a file make one cell: 街道 and 社区
+    numeric  accepts the digits of a number cell that can mean one thing only; any other number is refused
     """
 
     key: str
@@ -70,92 +90,89 @@ class Column:
     also: tuple[str, ...] = ()
     width: int = 14
     numeric: Callable[[str], bool] = field(default=lambda _: False)
+    joined: bool = False
+
+    @property
+    def dated(self) -> bool:
+        """Return whether the column holds days."""
+        return self.numeric is written_day
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A kind of file: its columns in the order of the template we hand out, and the most rows it may have."""
+    """A kind of file: its columns in the order of the template we hand out, and the most rows it may have.
+
+    further   columns that files from outside may have besides
+    """
 
     kind: str
     title: str
     columns: tuple[Column, ...]
     rows: int
+    further: tuple[Column, ...] = ()
+
+    @property
+    def every(self) -> tuple[Column, ...]:
+        """Return all columns that are understood."""
+        return self.columns + self.further
 
 
 @dataclass(slots=True)
 class Row:
-    """A row read by a template. `values` lacks what could not be read; `faults` says why."""
+    """A row read by a template. `values` lacks what could not be read; `faults` says why.
+
+    number   as the spreadsheet shows it; sheet: the sheet's name, '' in a .csv
+    several  whether rows of several sheets are read, so that a number alone is no place
+    """
 
     number: int
     values: dict[str, Any] = field(repr=False)
     faults: list[Fault]
     refolded: bool = False  # characters that look like usual ones and are others were made the usual ones
     given: frozenset[str] = frozenset()  # keys of the columns that the file has
+    sheet: str = ""
+    several: bool = False
+    remarks: list[Fault] = field(default_factory=list)  # what was not wholly taken over; the row is good all the same
+
+    @property
+    def place(self) -> str:
+        """Return where the row stands, in words that no other row of the file has."""
+        return f"“{self.sheet}”第 {self.number} 行" if self.several else f"第 {self.number} 行"
 
     def refuse(self, title: str, refusal: Refusal) -> None:
-        self.faults.append(Fault(self.number, title, refusal.code, refusal.message))
+        self.faults.append(Fault(self.number, title, refusal.code, refusal.message, self.sheet))
 
 
-def rows_of(template: Template, table: Iterator[tuple[int, list[str]]]) -> Iterator[Row]:
-    """Read a table by a template, one row at a time. Raises BadHeading, BadFile when there are no rows below it."""
-    first = next(table, None)
-    if first is None:
-        raise BadFile("文件里没有内容，请核对后再试。")
-    places = _placed(template, first[1])
-    found = False
-    for number, cells in table:
-        found = True
-        yield _read(places, number, cells)
-    if not found:
-        raise BadFile("表头下面没有数据，请填写后再试。")
-
-
-def _placed(template: Template, heading: Sequence[str]) -> list[tuple[int, Column]]:
-    """Return the position in this file of each column of the template."""
-    titles = {name: column for column in template.columns for name in (column.title, *column.also)}
-    places, seen = list[tuple[int, Column]](), set[str]()
-    for at, cell in enumerate(heading):
-        title = close_up(cell).rstrip("*")
-        if not title:
-            continue
-        column = titles.get(title)
-        if column is None:
-            raise BadHeading(f"第 {at + 1} 列的表头不在模板里，请下载“{template.title}”模板核对。")
-        if column.key in seen:
-            raise BadHeading(f"“{column.title}”出现了两列，请只保留一列。")
-        seen.add(column.key)
-        places.append((at, column))
-    if missing := [column.title for column in template.columns if column.required and column.key not in seen]:
-        raise BadHeading(f"缺少“{'”“'.join(missing)}”列，请下载“{template.title}”模板核对。")
-    return places
-
-
-def _read(places: list[tuple[int, Column]], number: int, cells: Sequence[str]) -> Row:
-    row = Row(number, {}, [], given=frozenset(column.key for _, column in places))
-    for at, column in places:
-        raw = cells[at] if at < len(cells) else ""
-        text = fold(raw)
+def read_row(row: Row, cells: Iterable[tuple[Column, str]]) -> Row:
+    """Read the cells of a row into its values and faults."""
+    for column, raw in cells:
         row.refolded = row.refolded or has_radicals(raw)
-        if text in _LOST:
-            row.refuse(column.title, BadCell(_LOST[text]))
-            continue
-        if text.startswith(sheet.NUMBER):
-            text = text.removeprefix(sheet.NUMBER)
-            if not column.numeric(text):
-                row.refuse(column.title, NumberCell())
-                continue
-        if unwrapped := _FORMULA_TEXT.fullmatch(text):
-            text = fold(unwrapped[1])
-        text = text.removeprefix("'")
-        if not text:
-            if column.required:
-                row.refuse(column.title, BadCell("此项必填，不能为空。"))
-            continue
         try:
-            row.values[column.key] = column.read(text)
+            text = _content(column, fold(raw))
+            if text:
+                row.values[column.key] = column.read(text)
+            elif column.required:
+                row.refuse(column.title, BadCell("此项必填，不能为空。"))
+        except PassedCell as passed:
+            row.remarks.append(Fault(row.number, column.title, passed.code, passed.message, row.sheet))
+            if passed.value is not None:
+                row.values[column.key] = passed.value
         except Refusal as refusal:
             row.refuse(column.title, refusal)
     return row
+
+
+def _content(column: Column, text: str) -> str:
+    """Return what a cell says. Raises BadCell where its content is not in the file, NumberCell for a number that lost some."""
+    if text in _LOST:
+        raise BadCell(_LOST[text])
+    if text.startswith(sheet.NUMBER):
+        text = text.removeprefix(sheet.NUMBER)
+        if not column.numeric(text):
+            raise DayNumber if column.dated and len(text) < len("20260105") else NumberCell
+    if unwrapped := _FORMULA_TEXT.fullmatch(text):
+        text = fold(unwrapped[1])
+    return text.removeprefix("'")
 
 
 # --- readers of cells ---
@@ -178,6 +195,14 @@ def code(cell: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,40}", cell, re.ASCII):
         raise BadCell("编号只能用字母、数字和 . _ -，最多 40 位。")
     return cell
+
+
+def area(cell: str) -> str:
+    """Read the code of an area, or its name or an address, which are looked up later."""
+    place = close_up(cell)
+    if len(place) > 100 or not place.isprintable():
+        raise BadCell("区划请填代码或名称，如 桂林街道，最多 100 个字。")
+    return place
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:

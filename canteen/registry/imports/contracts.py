@@ -131,7 +131,7 @@ class Contracts:
         return len(self.asked)
 
     def plan(self, session: Session, rows: Sequence[Row]) -> list[Change]:
-        seen, changes = dict[str, int](), list[Change]()
+        seen, changes = dict[str, str](), list[Change]()
         ids = [str(row.values["id"]) for row in rows if "id" in row.values]
         asked = {} if self._confirmed else change_requests.asked_about(session, KIND, ids)
         self._waiting = {name: values_of(found[-1][1]) for name, found in asked.items()}
@@ -140,8 +140,8 @@ class Contracts:
             if row.faults:
                 continue
             values = row.values
-            if (first := seen.setdefault(values["id"], row.number)) != row.number:
-                row.refuse("协议编号", BadCell(f"与第 {first} 行相同，请只保留一行。"))
+            if (first := seen.setdefault(values["id"], row.place)) != row.place:
+                row.refuse("协议编号", BadCell(f"与{first}相同，请只保留一行。"))
             canteen = self._canteens.get(values["canteen"])
             if canteen is None or (self._within is not None and canteen.area_id not in self._within):
                 row.refuse("食堂编号", BadCell("没有这个食堂，或不在您负责的区域内，请核对。"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol, runtime_checkable
@@ -28,17 +28,16 @@ from canteen.registry.imports.areas import Areas
 from canteen.registry.imports.bounds import USUAL, Limits
 from canteen.registry.imports.canteens import Canteens
 from canteen.registry.imports.closures import Closures
-from canteen.registry.imports.columns import Fault, Row, Template, rows_of
+from canteen.registry.imports.columns import Row, Template
 from canteen.registry.imports.contracts import Contracts
-from canteen.registry.imports.roster import LikelySame, Ready, Roster
+from canteen.registry.imports.import_report import FAULTS_KEPT, OTHERS, ImportReport
+from canteen.registry.imports.layouts import NO_ANSWERS, Answers, Layout, laid
+from canteen.registry.imports.roster import Ready, Roster
 from canteen.registry.imports.staff import Staff
-from canteen.registry.imports.tables import Table
 from canteen.registry.models import Elder, ImportRun
 
 AT_ONCE: Final = 2000  # elders that are read, judged and written in one transaction: a fraction of a second
 PASSES: Final = 3  # through a large roster, when somebody changes one of its elders meanwhile
-OTHERS: Final = "+others"  # behind a file's hash: who is likely somebody known was said to be somebody else
-FAULTS_KEPT: Final = 1000  # of a file where every row is wrong, so many are shown
 
 Within = frozenset[str] | None
 
@@ -112,65 +111,27 @@ KINDS: Final[dict[str, type[Importer]]] = {
 }
 
 
-@dataclass(slots=True)
-class ImportReport:
-    """The result of a file. `run` is the import's id once applied; `already`: this very file was applied before.
-
-    secrets   first passwords and PINs of new staff, by login: shown once, kept nowhere
-    waiting   lines that a second person must confirm; request: under this number, once applied
-    """
-
-    kind: str
-    file_hash: str
-    rows: int = 0
-    new: int = 0
-    changed: int = 0
-    same: int = 0
-    bad: int = 0
-    faults: list[Fault] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
-    refolded: int = 0
-    already: bool = False
-    run: str | None = None
-    secrets: dict[str, str] = field(default_factory=dict, repr=False)
-    waiting: int = 0
-    request: int | None = None
-
-    def doc(self) -> dict[str, Any]:
-        """Return the report as JSON for commands and for the stored run; without secrets."""
-        counts = {name: getattr(self, name) for name in ("rows", "new", "changed", "same", "bad", "waiting")}
-        faults = [fault.doc() for fault in self.faults]
-        rest = {"already": self.already, "faults": faults, "notices": self.messages()}
-        return {"kind": self.kind, "file": self.file_hash, **counts, **rest}
-
-    @property
-    def likely(self) -> bool:
-        """Return whether rows were left out as likely somebody known."""
-        return any(fault.code == LikelySame.code for fault in self.faults)
-
-    @property
-    def others(self) -> bool:
-        """Return whether the importer said that these are other people."""
-        return self.file_hash.endswith(OTHERS)
-
-    def messages(self) -> list[str]:
-        """Return what the uploader may not know: sheets not read, hidden rows, characters replaced by the usual ones."""
-        folded = f"{self.refolded} 行里有部首字（外形与汉字相同、编码不同），已改为通常的汉字。"
-        return self.notices + ([folded] if self.refolded else [])
-
-
 def check(
-    path: Path, kind: str, by: str, *, within: Within = None, others: bool = False, limits: Limits = USUAL
+    path: Path,
+    kind: str,
+    by: str,
+    *,
+    within: Within = None,
+    others: bool = False,
+    answers: Answers = NO_ANSWERS,
+    limits: Limits = USUAL,
 ) -> ImportReport:
     """Read a file and report what applying it would do. Writes nothing.
 
+    answers  what the sender's columns are
     others   entries of a roster that are likely somebody known are said to be other people
-    Raises BadFile and its kin, UnknownKind, WrongKeys.
+    Raises BadFile and its kin (UnknownColumns of a file laid out otherwise), UnknownKind, WrongKeys.
     """
     with reader() as session:
         keychecks.require(session)
     with tables.opened(path, limits) as table:
-        return _noticed(_looked_through(_answered(table, others=others), kind, by, within), table)
+        layout = laid(table, template_of(kind), answers)
+        return _noticed(_looked_through(_answered(layout, others=others), kind, by, within), layout)
 
 
 def apply(
@@ -182,6 +143,7 @@ def apply(
     within: Within = None,
     expect: str | None = None,
     others: bool = False,
+    answers: Answers = NO_ANSWERS,
     limits: Limits = USUAL,
 ) -> ImportReport:
     """Write the good rows of a file, visible all at once or not at all; a file applied before changes nothing.
@@ -193,22 +155,25 @@ def apply(
     with reader() as session:
         keychecks.require(session)
     with tables.opened(path, limits) as table:
-        if expect is not None and expect.removesuffix(OTHERS) != table.hash:
+        layout = laid(table, template_of(kind), answers)
+        if expect is not None and expect.removesuffix(OTHERS) != layout.hash:
             raise Changed
-        return _noticed(_applied_file(_answered(table, others=others), kind, by, name or path.name, within), table)
+        return _noticed(_applied_file(_answered(layout, others=others), kind, by, name or path.name, within), layout)
 
 
-def _answered(table: Table, *, others: bool) -> Table:
+def _answered(layout: Layout, *, others: bool) -> Layout:
     """Return the file with the answer given for it: another file than without, which may be applied already."""
-    return replace(table, hash=table.hash + OTHERS) if others else table
+    return replace(layout, hash=layout.hash + OTHERS) if others else layout
 
 
-def _noticed(report: ImportReport, table: Table) -> ImportReport:
-    report.notices += table.notices
+def _noticed(report: ImportReport, layout: Layout) -> ImportReport:
+    if not report.already:
+        report.notices += layout.notices()
+        report.sheets = [each.doc() for each in layout.sheets]
     return report
 
 
-def _applied_file(table: Table, kind: str, by: str, name: str, within: Within) -> ImportReport:
+def _applied_file(table: Layout, kind: str, by: str, name: str, within: Within) -> ImportReport:
     if _unfinished(db.session(), kind, table.hash):
         return _in_steps(table, by, name, within)
     report = _looked_through(table, kind, by, within)
@@ -247,7 +212,7 @@ def _unfinished(session: Session, kind: str, file_hash: str) -> bool:
     return False
 
 
-def _looked_through(table: Table, kind: str, by: str, within: Within) -> ImportReport:
+def _looked_through(table: Layout, kind: str, by: str, within: Within) -> ImportReport:
     session = db.session()
     if (before := _applied(session, kind, table.hash)) is not None:
         return _already_applied(ImportReport(kind, table.hash), before)
@@ -260,7 +225,7 @@ def _looked_through(table: Table, kind: str, by: str, within: Within) -> ImportR
 
 
 @retried
-def _at_once(table: Table, kind: str, by: str, name: str, within: Within) -> ImportReport:
+def _at_once(table: Layout, kind: str, by: str, name: str, within: Within) -> ImportReport:
     with transaction() as session:
         events.wait(session)  # of two files at once, the second is judged by what the first left
         report, importer = ImportReport(kind, table.hash), _importer(session, table, kind, within, by)
@@ -292,7 +257,7 @@ def _something(report: ImportReport) -> None:
         raise NothingToApply(details={f"row {fault.row}": fault.reason for fault in report.faults[:20]})
 
 
-def _in_steps(table: Table, by: str, name: str, within: Within) -> ImportReport:
+def _in_steps(table: Layout, by: str, name: str, within: Within) -> ImportReport:
     """Apply a large roster in short transactions, judged without locks and made visible by one flip; no till waits.
 
     New elders are staged, unseen; what changes of elders known before is made ready and written with the flip, under
@@ -371,7 +336,7 @@ def _flipped(importer: Roster, ready: Ready, report: ImportReport, flip: _Flip) 
 
 
 @retried
-def _begun(table: Table, by: str, name: str) -> tuple[str, int]:
+def _begun(table: Layout, by: str, name: str) -> tuple[str, int]:
     """Return the staged run of this file, made or found again, and the event under which its new elders are written."""
     with transaction() as session:
         events.wait(session)
@@ -399,7 +364,7 @@ def runs(session: Session, limit: int = 50) -> list[ImportRun]:
     return list(session.execute(select(ImportRun).order_by(ImportRun.at.desc(), ImportRun.id).limit(limit)).scalars())
 
 
-def _importer(session: Session, table: Table, kind: str, within: Within, by: str) -> Importer:
+def _importer(session: Session, table: Layout, kind: str, within: Within, by: str) -> Importer:
     if kind not in KINDS:
         raise UnknownKind
     importer = KINDS[kind](session, within, by)
@@ -408,8 +373,8 @@ def _importer(session: Session, table: Table, kind: str, within: Within, by: str
     return importer
 
 
-def _chunks(importer: Importer, table: Table) -> Iterator[list[Row]]:
-    rows = rows_of(importer.template, table.read())
+def _chunks(importer: Importer, table: Layout) -> Iterator[list[Row]]:
+    rows = table.rows()
     while part := list(islice(rows, importer.chunk)):
         yield part
 
@@ -421,7 +386,8 @@ def _count(report: ImportReport, rows: Sequence[Row], changes: Sequence[Any]) ->
     for row in rows:
         report.bad += bool(row.faults)
         report.refolded += row.refolded
-        report.faults += row.faults[: max(0, FAULTS_KEPT - len(report.faults))]
+        report.faults += row.faults
+        report.remarks += row.remarks
 
 
 def _applied(session: Session, kind: str, file_hash: str) -> ImportRun | None:
@@ -439,5 +405,9 @@ def _already_applied(report: ImportReport, before: ImportRun) -> ImportReport:
 def _applied_run(run: ImportRun, report: ImportReport, recorded: int) -> ImportRun:
     report.run = run.id
     run.state, run.at, run.applied_event = "applied", clock.now(), recorded
-    run.rows, run.bad_rows, run.report = report.rows, report.bad, json.dumps(report.doc(), ensure_ascii=False)
+    run.rows, run.bad_rows, run.report = (
+        report.rows,
+        report.bad,
+        json.dumps(report.doc(FAULTS_KEPT), ensure_ascii=False),
+    )
     return run

@@ -5,7 +5,6 @@ A row states what is valid from its 生效日期 on. An empty cell states nothin
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,30 +23,14 @@ from canteen.registry import benefit_gains, documents, elders, fact_requests, fa
 from canteen.registry.documents import Document
 from canteen.registry.elders import NewElder, NewFact
 from canteen.registry.facts import Fact
-from canteen.registry.imports.columns import (
-    NO_END,
-    BadCell,
-    Column,
-    Row,
-    Template,
-    code,
-    day,
-    end,
-    listed,
-    mobile,
-    one_of,
-    quantity,
-    whole,
-    written_day,
-)
-from canteen.registry.labels import CLASSES, DOCUMENTS, SEXES, STATUSES, code_of
+from canteen.registry.imports.area_names import AreaNames
+from canteen.registry.imports.columns import NO_END, BadCell, Row
+from canteen.registry.imports.roster_columns import NORMAL, ROSTER, SCALES, flag_of
+from canteen.registry.labels import CLASSES
 from canteen.registry.models import Elder, ElderFact, ElderIdentity, IdentityKey
-from canteen.registry.text_forms import close_up, name_of, phone_of
 from canteen.rulebooks.models import RulebookVersion
 
 SOURCE: Final = "import"
-CARE: Final = "care"  # the scale that 照护等级 is on
-NORMAL: Final = "normal"
 AHEAD: Final = 366  # days that a row may lie in the future
 Ready = dict[type[Any], list[dict[str, Any]]]  # rows by the table they go to
 ROUNDED: Final = "号码末三位是 000，多半被电子表格改写过，请按证件核对；确实如此的，请在“登记老人”页面单独登记。"
@@ -67,59 +50,6 @@ class LikelySame(BadCell):
 
     code = "likely_same"
     asked = "姓名、出生日期和街道都相同，只有证件号码不同，可能是同一人：请核对号码；确实是两个人的，勾选“确是不同的人”再导入。"
-
-
-def _class(cell: str) -> str:
-    found = code_of(CLASSES, cell) or (cell if re.fullmatch(r"[A-Za-z0-9._-]{1,40}", cell, re.ASCII) else None)
-    if found is None:
-        raise BadCell(f"没有这一类，可填：{'、'.join(CLASSES.values())}；没有填“无”。")
-    return found
-
-
-ROSTER: Final = Template(
-    "roster",
-    "老人名册",
-    (
-        Column("name", "姓名", name_of, "与身份证一致；少数民族姓名用“·”分隔", required=True),
-        Column("document", "证件类型", one_of(DOCUMENTS), "居民身份证（不填即是）、港澳台居民证件、外国人证件"),
-        Column(
-            "number",
-            "证件号码",
-            close_up,
-            "18 位身份证号码；本列须为文本格式",
-            required=True,
-            also=("身份证号", "身份证号码"),
-            width=24,
-            numeric=documents.looks_lost,
-        ),
-        Column("sex", "性别", one_of(SEXES), "女、男；身份证号码能判断时可不填", width=8),
-        Column("birth", "出生日期", day, "1946-03-05；身份证号码能判断时可不填", numeric=written_day),
-        Column("hukou", "户籍区划代码", code, "见“区划代码”表，填到街道或社区", width=18),
-        Column("residence", "居住区划代码", code, "见“区划代码”表，填到街道或社区", width=18),
-        Column(
-            "classes",
-            "人员类别",
-            listed(_class),
-            f"{'、'.join(CLASSES.values())}；多项用“、”分隔；没有填“无”",
-            width=20,
-        ),
-        Column(
-            "class_until",
-            "类别截止日期",
-            end,
-            "本行各类别的到期日；空着不改动已登记的到期日，新类别即长期有效；取消到期日填“无”",
-            numeric=written_day,
-        ),
-        Column("care", "照护等级", whole(0, 9), "0 至 9 的整数，按当地评估标准", width=10, numeric=quantity),
-        Column("household", "家庭编号", code, "低保等按户认定时填写，同户相同"),
-        Column("enrolled", "登记食堂", listed(code), "食堂编号；多项用“、”分隔；没有填“无”"),
-        Column("phone", "联系电话", phone_of, "本人或家属电话；座机带区号，本列须为文本格式", width=16, numeric=mobile),
-        Column("status", "状态", one_of({NORMAL: "正常", **STATUSES}), "正常、已故、入住养老机构、迁出、暂停"),
-        Column("status_from", "状态日期", day, "“状态”从哪一天起；空着即从生效日期起", numeric=written_day),
-        Column("since", "生效日期", day, "本行内容从哪一天起有效", required=True, numeric=written_day),
-    ),
-    rows=200_000,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +88,14 @@ class Roster:
     def __init__(self, session: Session, within: frozenset[str] | None, by: str) -> None:
         self._within = within
         self._areas = set(session.execute(select(Area.id)).scalars())
+        self._names = AreaNames.on(session, clock.today(), within)
         self._canteens = set(session.execute(select(Canteen.id)).scalars())
-        self._seen: dict[str, int] = {}
+        self._seen: dict[str, str] = {}
         self._spoken: dict[str, bool] = dict.fromkeys(CLASSES, True)
         self._today = clock.today()
         self.asked: list[RequestLine] = []
         self.places: set[tuple[str, str]] = set()
-        self._people: dict[likely_same.Key, list[tuple[int, frozenset[str]]]] = {}
+        self._people: dict[likely_same.Key, list[tuple[str, frozenset[str]]]] = {}
         self.likely_are_others = False
 
     @property
@@ -173,6 +104,8 @@ class Roster:
 
     def plan(self, session: Session, rows: Sequence[Row]) -> list[Change]:
         """Plan the changes of these rows; rows at fault get their faults and no change."""
+        for row in rows:
+            self._place(row)
         read = [(row, self._document(row)) for row in rows]
         ring = keys.keyring()
         macs = {id(row): ring.mac(document.key) for row, document in read if document is not None}
@@ -184,8 +117,8 @@ class Roster:
             if document is None:
                 continue
             mac = macs[id(row)]
-            if (before := self._seen.setdefault(mac, row.number)) != row.number:
-                row.refuse("证件号码", Repeated(f"与第 {before} 行是同一个证件号码，请只保留一行。"))
+            if (before := self._seen.setdefault(mac, row.place)) != row.place:
+                row.refuse("证件号码", Repeated(f"与{before}是同一个证件号码，请只保留一行。"))
             self._check(row, document, mac in present)
             self._check_likely(row, document, there, known=mac in present)
             if not all(self._is_spoken(session, each) for each in row.values.get("classes", ())):
@@ -211,8 +144,8 @@ class Roster:
             row.refuse("姓名", LikelySame(f"与名册中另一位老人{LikelySame.asked}"))
         before = self._people.setdefault(key, [])
         if twin := next((at for at, theirs in before if not streets.isdisjoint(theirs)), None):
-            row.refuse("姓名", LikelySame(f"与第 {twin} 行{LikelySame.asked}"))
-        before.append((row.number, streets))
+            row.refuse("姓名", LikelySame(f"与{twin}{LikelySame.asked}"))
+        before.append((row.place, streets))
 
     def write(self, session: Session, changes: Iterable[Change], recorded: int, by: str) -> None:
         """Write what was planned, under the import's event."""
@@ -255,6 +188,15 @@ class Roster:
             row.refuse("证件号码", refusal)
             return None
 
+    def _place(self, row: Row) -> None:
+        """Replace names of areas and addresses by codes."""
+        for key, title in (("hukou", "户籍区划代码"), ("residence", "居住区划代码")):
+            if key in row.values:
+                try:
+                    row.values[key] = self._names.code_of(row.values[key])
+                except BadCell as refusal:
+                    row.refuse(title, refusal)
+
     def _is_spoken(self, session: Session, code: str) -> bool:
         """Return whether a class is one of ours or in some rulebook: one that no rule names would help nobody."""
         if code not in self._spoken:
@@ -270,9 +212,9 @@ class Roster:
         for key, title, derived in (("birth", "出生日期", document.birth), ("sex", "性别", document.sex)):
             if derived is not None and values.get(key, derived) != derived:
                 row.refuse(title, BadCell("与身份证号码不一致，请对照证件核对。"))
-        for key, title in (("hukou", "户籍区划代码"), ("residence", "居住区划代码")):
-            if key in values and values[key] not in self._areas:
-                row.refuse(title, BadCell("区划表中没有这个代码，请对照“区划代码”表核对。"))
+        for code, word in CLASSES.items():
+            if code in values.get("classes", ()) and values.get(flag_of(code)) is False:
+                row.refuse("人员类别", BadCell(f"列出了{word}，“是否{word}”却填了否，请核对。"))
         if not set(values.get("enrolled", ())) <= self._canteens | self._areas:
             row.refuse("登记食堂", BadCell("没有这个食堂编号，请核对。"))
         if "since" in values:
@@ -282,7 +224,7 @@ class Roster:
         values = row.values
         status_from = values.get("status_from", since)
         until = values.get("class_until")
-        if until is not None and not values.get("classes"):
+        if until is not None and not _classes(values):
             row.refuse("类别截止日期", BadCell("填了截止日期，“人员类别”却空着或为“无”，请核对。"))
         elif isinstance(until, date) and until < since:
             row.refuse("类别截止日期", BadCell("早于生效日期，请核对。"))
@@ -347,10 +289,11 @@ class Roster:
         stated = [NewFact(kind, values[kind], since) for kind in ("hukou", "residence", "household") if kind in values]
         until = values.get("class_until")
         last = until if isinstance(until, date) else None
-        stated += [NewFact("class", each, since, last) for each in values.get("classes", ())]
+        stated += [NewFact("class", each, since, last) for each in _classes(values)]
         stated += [NewFact("enrolled", each, since) for each in values.get("enrolled", ())]
-        if "care" in values:
-            stated.append(NewFact("level", f"{CARE}={values['care']}", since))
+        stated += [
+            NewFact("level", f"{scale}={values[scale]}", since) for scale in SCALES if values.get(scale) is not None
+        ]
         if values.get("status", NORMAL) != NORMAL:
             stated.append(NewFact("status", values["status"], values.get("status_from", since)))
         return stated
@@ -359,6 +302,11 @@ class Roster:
 def _likely_key(row: Row, document: Document) -> likely_same.Key | None:
     name, birth = row.values.get("name"), document.birth or row.values.get("birth")
     return (name, birth.isoformat()) if name is not None and birth is not None else None
+
+
+def _classes(values: dict[str, Any]) -> list[str]:
+    """Return the classes that a row states, listed or by yes."""
+    return sorted({*values.get("classes", ()), *(code for code in CLASSES if values.get(flag_of(code)))})
 
 
 def differences(stated: Sequence[NewFact], valid: Sequence[Fact], since: date, given: dict[str, Any]) -> list[NewFact]:
@@ -396,7 +344,9 @@ def _ends(fact: Fact, given: dict[str, Any]) -> bool:
             raise BadCell("这位老人已登记停用；如系误报，请在老人页面更正，不能用名册恢复。")
         return True
     if fact.kind == "level":
-        return "care" in given and fact.value.startswith(f"{CARE}=")
+        return fact.value.partition("=")[0] in SCALES and fact.value.partition("=")[0] in given
+    if fact.kind == "class" and given.get(flag_of(fact.value)) is False:
+        return True
     column = {"class": "classes", "enrolled": "enrolled"}.get(fact.kind)
     return column is not None and column in given
 

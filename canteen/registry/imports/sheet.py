@@ -1,15 +1,16 @@
 """Reads one workbook in a process of its own, under limits of memory and time, and prints its rows as JSON lines.
 
-Run by `tables` as a script, so that what a crafted file can break is this process alone. The first line tells what the
-reader of the file would not see, the sheets besides and what is hidden. Each further line is the list of a row's cells
-as text, from the sheet's first row on; a number says that it is one. A cell whose content is not in the file says
-so, so that it never passes for one left empty.
+Run by `tables` as a script, so that what a crafted file can break is this process alone. Each sheet begins with an object
+that tells its name and what the reader of the file would not see: whether it is hidden, its hidden rows and columns.
+Each further line is the list of a row's cells as text, from the sheet's first row on; a number says that it is one. A
+cell whose content is not in the file says so, so that it never passes for one left empty.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import pathlib
 import re
 import resource
 import sys
@@ -17,9 +18,8 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-from python_calamine import CalamineWorkbook, SheetVisibleEnum
-
-TOO_MANY_ROWS, TOO_WIDE, NO_SHEET = 3, 4, 5
+TOO_MANY_ROWS, TOO_WIDE, NO_SHEET, LOCKED, NO_WORKBOOK = 3, 4, 5, 6, 7
+BESIDE = ("填写说明", "区划代码")  # sheets of our own templates
 # No spreadsheet and no CSV can contain a NUL, so these are nobody's text.
 MERGED, BROKEN, UNCOUNTED = "\0merged", "\0error", "\0formula"
 NUMBER = "\0#"  # before the digits of a cell that is a number and no text
@@ -32,60 +32,86 @@ _ERROR = re.compile(rb"""\bt=["']e["']""")
 _FORMULA = re.compile(rb"<(?:\w+:)?f\b")
 _TEXT = re.compile(rb"""\bt=["']str["']""")  # a formula whose result is a text, an empty one too
 _VALUE = re.compile(rb"<(?:\w+:)?v\b[^>/]*>[^<]")
-_FILLED = re.compile(rb"<(?:\w+:)?(?:v|is)\b[^>/]*>")
 _HIDDEN = re.compile(rb"""<(?:\w+:)?(row|col)\b[^>]*\bhidden=["'](?:1|true)["'][^>]*>""")
 _SPAN = re.compile(rb"""\b(min|max)=["'](\d{1,5})["']""")
-LOOKED_AT = 8 * 1024 * 1024  # bytes of another sheet that are searched for a first content
+_FROM_1904 = re.compile(rb"""\bdate1904=["'](?:1|true)["']""")
 
 
 def main(path: str, rows: int, columns: int, memory: int, seconds: int) -> int:
-    """Print at most `rows` rows of the first sheet. Answers 0, or why not."""
+    """Print at most `rows` rows of each sheet. Answers 0, or why not."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (memory, memory))
-    book = CalamineWorkbook.from_path(path)
-    if not book.sheet_names:
-        return NO_SHEET
-    sheet = book.get_sheet_by_index(0)
-    if sheet.end is not None and sheet.end[1] >= columns:
-        return TOO_WIDE
-    if sheet.total_height > rows:
-        return TOO_MANY_ROWS
-    before = [""] * (sheet.start[1] if sheet.start else 0)
-    lost = withheld(path, sheet.merged_cell_ranges or [], rows, columns)
-    write = sys.stdout.write
-    write(json.dumps(unseen(path, book, columns), ensure_ascii=False) + "\n")
-    for at, row in enumerate(sheet.iter_rows()):
-        cells = before + [text_of(cell) for cell in row]
-        for column, reason in lost.get(at, {}).items():
-            cells += [""] * (column + 1 - len(cells))
-            cells[column] = reason
-        write(json.dumps(cells, ensure_ascii=False))
-        write("\n")
-    return 0
+    with pathlib.Path(path).open("rb") as source:
+        old = source.read(4) == b"\xd0\xcf\x11\xe0"
+    return old_workbook(path, rows, columns) if old else workbook(path, rows, columns)
 
 
-def unseen(path: str, book: CalamineWorkbook, columns: int) -> dict[str, Any]:
-    """Return whether the first sheet is hidden, its hidden rows and columns, and the other sheets with content."""
-    sheets = [(each.name, each.visible == SheetVisibleEnum.Visible) for each in book.sheets_metadata]
-    with zipfile.ZipFile(path) as archive:
-        hidden = list(_HIDDEN.finditer(_sheet(archive, 0)))
-        others = [
-            {"name": name, "hidden": not visible}
-            for at, (name, visible) in enumerate(sheets)
-            if at and _FILLED.search(_sheet(archive, at, LOOKED_AT))
-        ]
-    rows = sum(found[1] == b"row" for found in hidden)
+def begin(name: str, *, hidden: bool, filled: bool, rows: int = 0, columns: int = 0, from_1904: bool = False) -> None:
+    about = {"sheet": name, "hidden": hidden, "filled": filled}
+    about |= {"rows": rows, "columns": columns, "from_1904": from_1904}
+    sys.stdout.write(json.dumps(about, ensure_ascii=False) + "\n")
+
+
+def put(cells: list[str]) -> None:
+    sys.stdout.write(json.dumps(cells, ensure_ascii=False) + "\n")
+
+
+# --- .xlsx ---
+
+
+def workbook(path: str, rows: int, columns: int) -> int:
+    from python_calamine import CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum  # noqa: PLC0415 - of the two, one is used
+
+    with pathlib.Path(path).open("rb") as source, zipfile.ZipFile(path) as archive:
+        book = CalamineWorkbook.from_filelike(source)
+        from_1904 = _FROM_1904.search(archive.read("xl/workbook.xml")) is not None
+        sheets = [each for each in enumerate(book.sheets_metadata) if each[1].typ == SheetTypeEnum.WorkSheet]
+        for at, about in sheets:
+            if about.name in BESIDE and len(sheets) > 1:
+                continue
+            sheet = book.get_sheet_by_name(about.name)
+            if about.visible != SheetVisibleEnum.Visible:
+                begin(about.name, hidden=True, filled=sheet.end is not None)
+                continue
+            if sheet.end is not None and sheet.end[1] >= columns:
+                return TOO_WIDE
+            if sheet.total_height > rows:
+                return TOO_MANY_ROWS
+            data = _sheet(archive, at)
+            hidden_rows, hidden_columns = concealed(data, columns)
+            begin(
+                about.name,
+                hidden=False,
+                filled=sheet.end is not None,
+                rows=hidden_rows,
+                columns=hidden_columns,
+                from_1904=from_1904,
+            )
+            before = [""] * (sheet.start[1] if sheet.start else 0)
+            lost = withheld(data, sheet.merged_cell_ranges or [], rows, columns)
+            for number, row in enumerate(sheet.iter_rows()):
+                cells = before + [text_of(cell) for cell in row]
+                for column, reason in lost.get(number, {}).items():
+                    cells += [""] * (column + 1 - len(cells))
+                    cells[column] = reason
+                put(cells)
+    return 0 if sheets else NO_SHEET
+
+
+def concealed(data: bytes, columns: int) -> tuple[int, int]:
+    """Count the hidden rows and columns of a sheet."""
+    hidden = list(_HIDDEN.finditer(data))
     spans = [dict(_SPAN.findall(found[0])) for found in hidden if found[1] == b"col"]
     wide = sum(max(0, min(int(span.get(b"max", b"0")), columns) - int(span.get(b"min", b"1")) + 1) for span in spans)
-    return {"hidden": not sheets[0][1], "name": sheets[0][0], "rows": rows, "columns": wide, "others": others}
+    return sum(found[1] == b"row" for found in hidden), wide
 
 
-def withheld(path: str, ranges: Any, rows: int, columns: int) -> dict[int, dict[int, str]]:
+def withheld(data: bytes, ranges: Any, rows: int, columns: int) -> dict[int, dict[int, str]]:
     """Return by row and column from 0 the cells whose content is not in them, and why."""
     found: dict[int, dict[int, str]] = {}
-    for row, column, reason in (*hollow(path), *covered(ranges, rows, columns)):
+    for row, column, reason in (*hollow(data), *covered(ranges, rows, columns)):
         found.setdefault(row, {})[column] = reason
     return found
 
@@ -99,10 +125,8 @@ def covered(ranges: Any, rows: int, columns: int) -> Iterator[tuple[int, int, st
                     yield row, column, MERGED
 
 
-def hollow(path: str) -> Iterator[tuple[int, int, str]]:
-    """Yield the cells of the first sheet that show an error, or a formula that no program has computed yet."""
-    with zipfile.ZipFile(path) as archive:
-        data = _sheet(archive, 0)
+def hollow(data: bytes) -> Iterator[tuple[int, int, str]]:
+    """Yield the cells of a sheet that show an error, or a formula that no program has computed yet."""
     if _ERROR.search(data) or _FORMULA.search(data):
         for cell in _CELL.finditer(data):
             reason = _lost(cell[1], cell[2] or b"")
@@ -118,7 +142,7 @@ def _lost(attributes: bytes, content: bytes) -> str:
     return "" if _VALUE.search(content) else UNCOUNTED
 
 
-def _sheet(archive: zipfile.ZipFile, at: int, most: int = -1) -> bytes:
+def _sheet(archive: zipfile.ZipFile, at: int) -> bytes:
     """Return the XML of the workbook's sheet number `at`, from 0; nothing when it cannot be found."""
     names, relation_ids = set(archive.namelist()), _SHEET.findall(archive.read("xl/workbook.xml"))
     if at >= len(relation_ids) or "xl/_rels/workbook.xml.rels" not in names:
@@ -127,8 +151,7 @@ def _sheet(archive: zipfile.ZipFile, at: int, most: int = -1) -> bytes:
         attributes = dict(re.findall(rb"""(\w+)=["']([^"']*)["']""", relation))
         name = attributes.get(b"Target", b"").decode().removeprefix("/").removeprefix("xl/")
         if attributes.get(b"Id") == relation_ids[at] and f"xl/{name}" in names:
-            with archive.open(f"xl/{name}") as entry:
-                return entry.read(most)
+            return archive.read(f"xl/{name}")
     return b""
 
 
@@ -152,6 +175,65 @@ def text_of(cell: Any) -> str:
     if isinstance(cell, dt.time):
         return cell.isoformat("minutes")
     return NUMBER + str(cell) if isinstance(cell, int) else str(cell)
+
+
+# --- .xls, by xlrd: python-calamine shows an error cell of such a file as an empty one ---
+
+
+def old_workbook(path: str, rows: int, columns: int) -> int:
+    import xlrd  # noqa: PLC0415 - of the two, one is used
+
+    with pathlib.Path(path).open("rb") as source:
+        data = source.read()
+    if "EncryptedPackage".encode("utf-16-le") in data:
+        return LOCKED
+    try:
+        book = xlrd.open_workbook(file_contents=data, formatting_info=True, logfile=sys.stderr)
+    except xlrd.XLRDError as error:
+        return LOCKED if "ncrypt" in str(error) else NO_WORKBOOK
+    for sheet in book.sheets():
+        if sheet.name in BESIDE and book.nsheets > 1:
+            continue
+        if sheet.visibility != 0:
+            begin(sheet.name, hidden=True, filled=sheet.nrows > 0)
+            continue
+        if sheet.ncols > columns and any(sheet.cell_type(row, columns) for row in range(sheet.nrows)):
+            return TOO_WIDE
+        if sheet.nrows > rows:
+            return TOO_MANY_ROWS
+        hidden_rows = sum(bool(info.hidden) for row, info in sheet.rowinfo_map.items() if row < sheet.nrows)
+        hidden_columns = sum(bool(info.hidden) for at, info in sheet.colinfo_map.items() if at < sheet.ncols)
+        begin(
+            sheet.name,
+            hidden=False,
+            filled=sheet.nrows > 0,
+            rows=hidden_rows,
+            columns=hidden_columns,
+            from_1904=bool(book.datemode),
+        )
+        ranges = [((top, left), (bottom - 1, right - 1)) for top, bottom, left, right in sheet.merged_cells]
+        lost = withheld(b"", ranges, rows, columns)
+        for row in range(sheet.nrows):
+            cells = [old_text(xlrd, book.datemode, cell) for cell in sheet.row(row)[:columns]]
+            for column, reason in lost.get(row, {}).items():
+                cells += [""] * (column + 1 - len(cells))
+                cells[column] = reason
+            put(cells)
+    return 0 if book.nsheets else NO_SHEET
+
+
+def old_text(xlrd: Any, from_1904: int, cell: Any) -> str:
+    """Return a cell of an .xls as `text_of` does."""
+    if cell.ctype == xlrd.XL_CELL_ERROR:
+        return BROKEN
+    if cell.ctype == xlrd.XL_CELL_BOOLEAN:
+        return text_of(bool(cell.value))
+    if cell.ctype == xlrd.XL_CELL_DATE:
+        try:
+            return text_of(xlrd.xldate.xldate_as_datetime(cell.value, from_1904))
+        except (ValueError, OverflowError):
+            return text_of(cell.value)
+    return text_of(cell.value)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ class Staff:
 
     def __init__(self, session: Session, within: frozenset[str] | None, by: str) -> None:
         self._reach = Reach.of(session, by)
-        self._seen: dict[tuple[str, str, str, str], int] = {}
+        self._seen: dict[tuple[str, str, str, str], str] = {}
         self._names: dict[str, str] = {}
         self._roles: dict[str, set[str]] = {}
         self.secrets: dict[str, str] = {}
@@ -118,8 +118,8 @@ class Staff:
 
     def _check(self, session: Session, row: Row, grant: tuple[str, str, str], person: Person | None) -> None:
         name = row.values["login"]
-        if (first := self._seen.setdefault((name, *grant), row.number)) != row.number:
-            row.refuse("登录名", BadCell(f"与第 {first} 行相同，请只保留一行。"))
+        if (first := self._seen.setdefault((name, *grant), row.place)) != row.place:
+            row.refuse("登录名", BadCell(f"与{first}相同，请只保留一行。"))
         if self._names.setdefault(name, person.name if person else row.values["name"]) != row.values["name"]:
             row.refuse("姓名", BadCell("这个登录名属于另一位工作人员，请换一个登录名。"))
         self._check_person(row, person)

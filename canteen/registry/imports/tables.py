@@ -1,4 +1,4 @@
-"""A file made rows of text: .xlsx through a child process, .csv in UTF-8, GB18030 or marked UTF-16."""
+"""A file made rows of text: .xlsx and .xls through a child process, .csv in UTF-8, GB18030 or marked UTF-16."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
 from canteen.registry.imports import sheet
 from canteen.registry.imports.bounds import USUAL, BadFile, FileTooLarge, Limits, check_size, check_zip
+from canteen.registry.imports.file_kinds import FileKind, kind_of
 
-BESIDE: Final = ("填写说明", "区划代码")  # sheets of our own templates
-_ZIP: Final = b"PK\x03\x04"
-_OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0"
+FURTHER: Final = 2000  # rows of titles, headings and empty ones in all sheets, beside those of people
+PART: Final = 1024 * 1024  # bytes of rows read at once
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -30,16 +31,29 @@ class TookTooLong(BadFile):
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """`read` gives the rows from the first on, each with the number that the spreadsheet shows for it.
+class SheetRows:
+    """One sheet of a file; a .csv is one without a name.
 
-    hash     SHA-256 of the file's bytes
-    notices  sentences on what the importer may not see: sheets that are not read, rows that are hidden
+    rows       give the rows from the first on, each with the number that the spreadsheet shows for it; none if hidden
+    filled     whether it has any content
+    unseen     hidden rows and hidden columns
+    from_1904  its days are counted from 1904 and not from 1900
     """
 
+    name: str
+    rows: Callable[[], Iterator[tuple[int, list[str]]]]
+    hidden: bool = False
+    filled: bool = True
+    unseen: tuple[int, int] = (0, 0)
+    from_1904: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file made rows of text. `hash`: SHA-256 of the file's bytes; `sheets`: at least one, in the file's order."""
+
     hash: str
-    read: Callable[[], Iterator[tuple[int, list[str]]]]
-    notices: tuple[str, ...] = ()
+    sheets: tuple[SheetRows, ...]
 
 
 @contextmanager
@@ -47,23 +61,20 @@ def opened(path: Path, limits: Limits = USUAL) -> Iterator[Table]:
     """Open a file's rows while the block lasts; rows without text are left out. Raises BadFile and its kin."""
     check_size(path, limits)
     with path.open("rb") as source:
-        head = source.read(8)
-        source.seek(0)
         file_hash = hashlib.file_digest(source, "sha256").hexdigest()
-    if head.startswith(_OLD_EXCEL):
-        raise BadFile("这是旧版或加密的表格，请另存为不加密的 .xlsx 后再试。")
-    if head.startswith(_ZIP):
-        check_zip(path, limits)
-        with tempfile.TemporaryFile("w+", encoding="utf-8") as rows:
-            _run_child(path, rows, limits)
-            notices = _notices(rows)
-            yield Table(file_hash, lambda: _bounded(_child_rows(rows), limits), notices)
-    else:
+    kind = kind_of(path)
+    if kind is FileKind.TEXT:
         text = _decoded(path.read_bytes())
-        yield Table(file_hash, lambda: _bounded(_csv_rows(text, limits), limits))
+        yield Table(file_hash, (SheetRows("", lambda: _bounded(_csv_rows(text, limits), limits)),))
+        return
+    if kind is FileKind.XLSX:
+        check_zip(path, limits)
+    with tempfile.TemporaryFile("w+b") as rows:
+        _run_child(path, rows, limits)
+        yield Table(file_hash, tuple(_sheets(rows, limits)))
 
 
-def _run_child(path: Path, out: IO[str], limits: Limits) -> None:
+def _run_child(path: Path, out: IO[bytes], limits: Limits) -> None:
     """Let another process read the workbook into `out`; it has no environment and cannot outgrow its limits."""
     asked = [str(n) for n in (limits.rows + 1, limits.columns, limits.memory, limits.seconds)]
     command = [sys.executable, "-I", "-X", "utf8", sheet.__file__, str(path.absolute()), *asked]
@@ -77,41 +88,52 @@ def _run_child(path: Path, out: IO[str], limits: Limits) -> None:
         raise _too_many(limits)
     if done.returncode == sheet.TOO_WIDE:
         raise BadFile(f"表格超过 {limits.columns} 列，请只保留模板中的列。")
+    if done.returncode == sheet.LOCKED:
+        raise BadFile("表格已加密，请去掉打开密码后再上传。")
+    if done.returncode == sheet.NO_WORKBOOK:
+        raise BadFile("这不是 Excel 表格，或文件已损坏：请在 Excel 或 WPS 里打开，另存为 .xlsx 后再上传。")
     if done.returncode < 0:
         raise TookTooLong
     if done.returncode != 0:
         raise BadFile
 
 
-def _notices(out: IO[str]) -> tuple[str, ...]:
-    """Return what is shown beside the rows. Raises BadFile where the sheet that would be read is hidden."""
+def _sheets(out: IO[bytes], limits: Limits) -> Iterator[SheetRows]:
+    """Yield the sheets that the child printed. Raises FileTooLarge when together they have too many rows."""
     out.seek(0)
-    unseen = json.loads(out.readline())
-    if unseen["hidden"]:
-        message = f"第一张工作表“{unseen['name']}”是隐藏的：请取消隐藏，或把要导入的表移到最前面，再上传。"
-        raise BadFile(message)
-    found = []
-    others = [each for each in unseen["others"] if each["name"] not in BESIDE]
-    if others:
-        named = "、".join(f"“{each['name']}”{'（隐藏）' if each['hidden'] else ''}" for each in others)
-        found.append(
-            f"只读第一张工作表“{unseen['name']}”；{named}没有读入：要导入的，请另存为单独的文件，或并到第一张里。"
-        )
-    hidden = [f"{unseen[kind]} {word}" for kind, word in (("rows", "行"), ("columns", "列")) if unseen[kind]]
-    if hidden:
-        found.append(f"表里有 {'、'.join(hidden)}是隐藏或筛掉的，也一并读入：不要导入的请删去。")
-    return tuple(found)
+    total = 0
+    while line := out.readline():
+        if line.startswith(b"{"):
+            about, at = json.loads(line), out.tell()
+            unseen = (about["rows"], about["columns"])
+            rows = partial(_sheet_rows, out, at, limits)
+            yield SheetRows(about["sheet"], rows, about["hidden"], about["filled"], unseen, about["from_1904"])
+            out.seek(at)
+        elif (total := total + 1) > limits.rows + FURTHER:
+            raise _too_many(limits)
 
 
-def _child_rows(out: IO[str]) -> Iterator[list[str]]:
-    out.seek(0)
-    out.readline()
-    yield from (json.loads(line) for line in out)
+def _sheet_rows(out: IO[bytes], at: int, limits: Limits) -> Iterator[tuple[int, list[str]]]:
+    return _bounded(_child_rows(out, at), limits)
+
+
+def _child_rows(out: IO[bytes], at: int) -> Iterator[list[str]]:
+    """Yield the rows printed from `at` on, up to the next sheet. Several may be read in turns."""
+    while True:
+        out.seek(at)
+        lines = out.readlines(PART)
+        at = out.tell()
+        for line in lines:
+            if line.startswith(b"{"):
+                return
+            yield json.loads(line)
+        if not lines:
+            return
 
 
 def _csv_rows(text: str, limits: Limits) -> Iterator[list[str]]:
-    first = text.split("\n", 1)[0]
-    delimiter = "\t" if "\t" in first and "," not in first else ","
+    first = "\n".join(text.split("\n", 20)[:20])  # titles may stand above the heading
+    delimiter = "\t" if first.count("\t") > first.count(",") else ","
     csv.field_size_limit(limits.cell * 8)
     try:
         yield from csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)

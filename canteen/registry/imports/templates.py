@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from canteen.places import Area
 from canteen.registry.imports.columns import Template
-from canteen.registry.imports.tables import BESIDE
+from canteen.registry.imports.sheet import BESIDE
 from canteen.registry.labels import LEVELS
 
 TEXT: Final = "@"  # a cell of this format keeps 18 digits as they are typed

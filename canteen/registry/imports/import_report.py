@@ -1,0 +1,65 @@
+"""What a file came to: counts, faults by row, what was read and what was left, for people and programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from canteen.registry.imports.columns import Fault
+from canteen.registry.imports.roster import LikelySame
+
+OTHERS: Final = "+others"  # behind a file's hash: who is likely somebody known was said to be somebody else
+FAULTS_KEPT: Final = 1000  # of a file where every row is wrong, so many stay with the run
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """The result of a file. `run` is the import's id once applied; `already`: this very file was applied before.
+
+    remarks   what was not wholly taken over of rows that are good all the same
+    sheets    each sheet of the file, read or not and why, with its columns
+    secrets   first passwords and PINs of new staff, by login: shown once, kept nowhere
+    waiting   lines that a second person must confirm; request: under this number, once applied
+    """
+
+    kind: str
+    file_hash: str
+    rows: int = 0
+    new: int = 0
+    changed: int = 0
+    same: int = 0
+    bad: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    remarks: list[Fault] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    sheets: list[dict[str, Any]] = field(default_factory=list)
+    refolded: int = 0
+    already: bool = False
+    run: str | None = None
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    waiting: int = 0
+    request: int | None = None
+
+    def doc(self, faults: int | None = None) -> dict[str, Any]:
+        """Return the report as JSON for commands and for the stored run, with so many faults; without secrets."""
+        counts = {name: getattr(self, name) for name in ("rows", "new", "changed", "same", "bad", "waiting")}
+        named = [fault.doc() for fault in self.faults[:faults]]
+        remarks = [remark.doc() for remark in self.remarks[:faults]]
+        rest = {"already": self.already, "sheets": self.sheets, "notices": self.messages()}
+        rest |= {"faults": named, "remarks": remarks}
+        return {"kind": self.kind, "file": self.file_hash, **counts, **rest}
+
+    @property
+    def likely(self) -> bool:
+        """Return whether rows were left out as likely somebody known."""
+        return any(fault.code == LikelySame.code for fault in self.faults)
+
+    @property
+    def others(self) -> bool:
+        """Return whether the importer said that these are other people."""
+        return self.file_hash.endswith(OTHERS)
+
+    def messages(self) -> list[str]:
+        """Return what the uploader may not know: sheets not read, hidden rows, characters replaced by the usual ones."""
+        folded = f"{self.refolded} 行里有部首字（外形与汉字相同、编码不同），已改为通常的汉字。"
+        return self.notices + ([folded] if self.refolded else [])
