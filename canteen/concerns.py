@@ -27,6 +27,7 @@ _NOTHING: Final = {
     "finding.reallocate",
     "import.accept",
     "import.begin",
+    "import.layout",
     "incarnation.renew",
     "period.close",
     "person.password",

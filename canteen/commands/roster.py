@@ -10,9 +10,10 @@ import click
 from canteen.auth.reach import SYSTEM
 from canteen.commands import installation
 from canteen.db import db, transaction
-from canteen.registry.imports import import_runs, templates
+from canteen.registry.imports import import_runs, known_layouts, templates
 from canteen.registry.imports.import_report import ImportReport
 from canteen.registry.imports.import_runs import KINDS
+from canteen.registry.imports.layouts import NO_ANSWERS, Answers
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 SHOWN = 50  # bad rows printed; --json prints all that are kept
@@ -20,6 +21,9 @@ SHOWN = 50  # bad rows printed; --json prints all that are kept
 kind_option = click.option("--kind", type=click.Choice(sorted(KINDS)), default="roster", show_default=True)
 others_option = click.option(
     "--others", is_flag=True, help="Who is likely somebody known (name, birth date, street) is somebody else."
+)
+map_option = click.option(
+    "--map", "map_", type=FILE, help="YAML or JSON: columns of FILE by title, what fills all rows."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
@@ -33,22 +37,24 @@ def roster() -> None:
 @click.argument("file", type=FILE)
 @kind_option
 @others_option
+@map_option
 @json_option
-def check(file: Path, kind: str, others: bool, as_json: bool) -> None:
-    """Tell what applying FILE (.xlsx or .csv) would do, and which rows are wrong. Writes nothing."""
+def check(file: Path, kind: str, others: bool, map_: Path | None, as_json: bool) -> None:
+    """Tell what applying FILE (.xlsx, .xls or .csv) would do, and which rows are wrong. Writes nothing."""
     with installation():
-        _show(import_runs.check(file, kind, SYSTEM, others=others), as_json=as_json)
+        _show(import_runs.check(file, kind, SYSTEM, others=others, answers=_answers(kind, map_)), as_json=as_json)
 
 
 @roster.command()
 @click.argument("file", type=FILE)
 @kind_option
 @others_option
+@map_option
 @json_option
-def apply(file: Path, kind: str, others: bool, as_json: bool) -> None:
+def apply(file: Path, kind: str, others: bool, map_: Path | None, as_json: bool) -> None:
     """Write the good rows of FILE, all at once. The same file a second time changes nothing."""
     with installation():
-        _show(import_runs.apply(file, kind, SYSTEM, others=others), as_json=as_json)
+        _show(import_runs.apply(file, kind, SYSTEM, others=others, answers=_answers(kind, map_)), as_json=as_json)
 
 
 @roster.command()
@@ -69,6 +75,10 @@ def accept(run: str) -> None:
     with installation(), transaction() as session:
         import_runs.accept(session, run, SYSTEM)
     click.echo(run)
+
+
+def _answers(kind: str, path: Path | None) -> Answers:
+    return known_layouts.read_map(path, import_runs.template_of(kind)) if path else NO_ANSWERS
 
 
 def _show(report: ImportReport, *, as_json: bool) -> None:
@@ -94,7 +104,7 @@ def _show(report: ImportReport, *, as_json: bool) -> None:
         click.echo(f"{report.waiting} of them will need a second person")
     for notice in report.messages():
         click.echo(f"  {notice}", err=True)
-    for fault in report.faults[:SHOWN]:
+    for fault in report.remarks[:SHOWN] + report.faults[:SHOWN]:
         sheet = f"“{fault.sheet}”" if fault.sheet else ""
         click.echo(f"  {sheet}第 {fault.row} 行 {fault.field} {fault.reason} ({fault.code})", err=True)
     if len(report.faults) > SHOWN:

@@ -7,21 +7,24 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from flask import Blueprint, Response, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from canteen import clock
 from canteen.auth import guard
 from canteen.auth.guard import NotCovered, Permission, allowed, takes
 from canteen.auth.models import Person
 from canteen.db import db, transaction
 from canteen.errors import Conflict, Invalid, Refusal
-from canteen.registry.imports import import_runs, templates
+from canteen.places import Area
+from canteen.registry.imports import import_runs, known_layouts, templates
 from canteen.registry.imports.bounds import USUAL, BadFile
 from canteen.registry.imports.import_report import ImportReport
+from canteen.registry.imports.layouts import NO_ANSWERS, Answers
 from canteen.registry.models import ImportRun
 from canteen.web import nav
 from canteen.web.errors import status_of
@@ -38,6 +41,7 @@ NEEDS: Final = {
     "staff": Permission.PEOPLE,
 }
 FAULTS_SHOWN: Final = 200
+TITLE: Final = 200  # characters of a column's title or of what fills it
 
 
 @bp.get("/desk/imports")
@@ -71,18 +75,26 @@ def take() -> ResponseReturnValue:
     kind, applying = _kind(request.form.get("kind", "")), request.form.get("act") == "apply"
     guard.require(NEEDS[kind])
     others = request.form.get("others") == "yes"
+    answers, sender = NO_ANSWERS, ""
     try:
         within, by = _within(db.session(), NEEDS[kind]), g.person.id
+        sender = _sender(within)
+        answers = _answers(db.session(), kind, sender or by)
         db.session.rollback()  # reading the file takes long: this request's read ends before it
         with _uploaded() as (path, name):
             if applying:
                 expect = request.form.get("expect") or None
-                report = import_runs.apply(path, kind, by, name=name, within=within, expect=expect, others=others)
+                report = import_runs.apply(
+                    path, kind, by, name=name, within=within, expect=expect, others=others, answers=answers
+                )
             else:
-                report = import_runs.check(path, kind, by, within=within, others=others)
+                report = import_runs.check(path, kind, by, within=within, others=others, answers=answers)
+        if applying:
+            with transaction() as session:
+                known_layouts.remember(session, kind, sender or by, answers, by)
     except (Invalid, Conflict) as refusal:
-        return _answer(kind, refusal=refusal)
-    return _answer(kind, report=report, applied=applying)
+        return _answer(kind, refusal=refusal, answers=answers, sender=sender)
+    return _answer(kind, report=report, applied=applying, answers=answers, sender=sender)
 
 
 @bp.post("/desk/imports/<run>/accept")
@@ -110,6 +122,34 @@ def _uploaded() -> Iterator[tuple[Path, str]]:
         yield Path(f"/proc/{os.getpid()}/fd/{kept.fileno()}"), sent.filename
 
 
+def _sender(within: frozenset[str] | None) -> str:
+    """Return the area that the file is said to come from, '' for none. Raises NotCovered outside the caller's areas."""
+    area = request.form.get("sender", "")
+    if area and ((within is not None and area not in within) or db.session().get(Area, area) is None):
+        raise NotCovered
+    return area
+
+
+def _answers(session: Session, kind: str, sender: str) -> Answers:
+    """Return what is known of the columns of this sender's files, and above it what the form says now."""
+    columns, fill = dict(known_layouts.remembered(session, kind, sender).columns), dict[str, str]()
+    keys = {column.key for column in import_runs.template_of(kind).every}
+    for name, said in request.form.items():
+        what, _, title = name.partition(":")
+        if what == "column" and said in keys | {known_layouts.LEAVE}:
+            columns[title[:TITLE]] = said.removeprefix(known_layouts.LEAVE)
+        elif what == "fill" and title in keys and said:
+            fill[title] = said[:TITLE]
+    return Answers(columns, fill)
+
+
+def _senders(session: Session, within: frozenset[str] | None) -> list[tuple[str, str]]:
+    """Return the districts and streets that a file may come from, with the district before a street's name."""
+    areas = select(Area).where(Area.level.in_(("district", "street"))).order_by(Area.id)
+    found = [area for area in session.execute(areas).scalars() if within is None or area.id in within]
+    return [(area.id, area.name) for area in found]
+
+
 def _kind(asked: str) -> str:
     """Return the kind asked for, or the first that the caller may import."""
     if asked in NEEDS and guard.may(NEEDS[asked]):
@@ -123,26 +163,40 @@ def _within(session: Session, permission: Permission) -> frozenset[str] | None:
 
 
 def _answer(
-    kind: str, *, report: ImportReport | None = None, refusal: Refusal | None = None, applied: bool = False
+    kind: str,
+    *,
+    report: ImportReport | None = None,
+    refusal: Refusal | None = None,
+    applied: bool = False,
+    answers: Answers = NO_ANSWERS,
+    sender: str = "",
 ) -> ResponseReturnValue:
     """Answer the result alone where the page asked for it beside its form, else the whole page."""
+    result: dict[str, Any] = {
+        "report": report,
+        "refusal": refusal,
+        "applied": applied,
+        "answers": answers,
+        "sender": sender,
+    }
     if request.headers.get("HX-Request") == "true":
-        page = render_template(
-            "registry/_import_result.html",
-            kind=kind,
-            report=report,
-            refusal=refusal,
-            applied=applied,
-            shown=FAULTS_SHOWN,
-        )
+        page = render_template("registry/_import_result.html", **_shown(kind), **result)
         return page, 200  # the browser shows a fragment only when all went well
-    return _page(kind, report=report, refusal=refusal, applied=applied)
+    return _page(kind, **result)
 
 
-def _page(
-    kind: str, *, report: ImportReport | None = None, refusal: Refusal | None = None, applied: bool = False
-) -> ResponseReturnValue:
-    session = db.session()
+def _shown(kind: str) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "template": import_runs.template_of(kind),
+        "shown": FAULTS_SHOWN,
+        "leave": known_layouts.LEAVE,
+        "today": clock.today().isoformat(),
+    }
+
+
+def _page(kind: str, **result: Any) -> ResponseReturnValue:
+    session, refusal = db.session(), result.get("refusal")
     kinds = [(each, import_runs.template_of(each).title) for each, permission in NEEDS.items() if guard.may(permission)]
     allowed_kinds = {each for each, _ in kinds}
     all_seen = {each for each in allowed_kinds if _within(session, NEEDS[each]) is None}
@@ -150,15 +204,12 @@ def _page(
     names = select(Person.id, Person.name).where(Person.id.in_({run.by for run in runs}))
     page = render_template(
         "registry/imports.html",
-        kind=kind,
-        template=import_runs.template_of(kind),
+        **_shown(kind),
+        senders=_senders(session, _within(session, NEEDS[kind])) if kind == "roster" else [],
         kinds=kinds,
         titles=dict(kinds),
         runs=runs,
         people=dict(session.execute(names).all()),
-        report=report,
-        refusal=refusal,
-        applied=applied,
-        shown=FAULTS_SHOWN,
+        **({"report": None, "refusal": None, "applied": False, "answers": NO_ANSWERS, "sender": ""} | result),
     )
     return page, status_of(refusal) if refusal else 200

@@ -43,6 +43,7 @@ DECIDED = {
     "finding.reallocate": None,
     "import.accept": None,
     "import.begin": None,
+    "import.layout": None,
     "import.roster": concerns.ELDERS,
     "import.{}": concerns.PLACES,
     "incarnation.renew": None,

@@ -19,6 +19,7 @@ from canteen.config import Config
 from canteen.errors import Refusal
 from canteen.registry import credentials
 from canteen.registry.imports.bounds import BadFile
+from canteen.registry.imports.known_layouts import BadMap
 from tests.auth.house import PASSWORD
 from tests.registry.people import STREET, a_roster, an_elder, cells, confirm_all, number, some_areas
 
@@ -137,3 +138,19 @@ def test_no_output_contains_a_number(run: Run, tmp_path: Path):
     path = a_roster(tmp_path, cells(), cells(number=number()[:17] + ("0" if number()[17] != "0" else "1")))
     for words in (("check",), ("apply", "--json")):
         assert number()[6:17] not in run("roster", words[0], str(path), *words[1:]).output
+
+
+def test_a_map_names_the_columns_of_a_streets_file(run: Run, tmp_path: Path):
+    (path := tmp_path / "街道.csv").write_text(f"称呼,证号,楼栋\n李秀英,{number()},3\n", "utf-8")
+    (said := tmp_path / "map.yaml").write_text(
+        "columns: {称呼: 姓名, 证号: number, 楼栋: 不导入}\nfill: {生效日期: 2026-01-01}\n", "utf-8"
+    )
+    assert refusal(run("roster", "check", str(path))).details == {
+        "unknown": "称呼、证号、楼栋",
+        "missing": "姓名、证件号码、生效日期",
+    }
+    found = json.loads(run("roster", "check", str(path), "--map", str(said), "--json").stdout)
+    assert (found["new"], found["sheets"][0]["columns"]["证号"]) == (1, "证件号码")
+    for wrong in ("columns: {称呼: 名号}", "[1]", "columns: 1", "fill: {'': x}", "a: [", "sheets: {}"):
+        said.write_text(wrong, "utf-8")
+        assert isinstance(refusal(run("roster", "check", str(path), "--map", str(said))), BadMap)

@@ -346,6 +346,26 @@ def test_a_roster_is_checked_then_applied_and_stands_in_the_list(admin: Browser)
     assert "以前已经导入过" in send(admin, data, act="apply").text
 
 
+def test_a_streets_columns_are_asked_for_once_and_remembered(admin: Browser):
+    def street_file(id_number: str) -> bytes:
+        return f"称呼,证号,户籍,楼栋\n李秀英,{id_number},{EAST_STREET},3\n".encode()
+
+    asked = send(admin, street_file(NUMBER), act="check", sender=EAST_STREET)
+    assert asked.status_code == 422
+    assert [f'name="column:{title}"' in asked.text for title in ("称呼", "证号", "楼栋")] == [True] * 3
+    assert 'name="fill:since"' in asked.text
+    said = {"column:称呼": "name", "column:证号": "number", "column:楼栋": "-", "fill:since": "2026-01-01"}
+    checked = send(admin, street_file(NUMBER), act="check", sender=EAST_STREET, **said)
+    assert "整份都按 2026-01-01" in checked.text
+    assert 'name="column:称呼" value="name"' in checked.text
+    assert "已导入" in send(admin, street_file(NUMBER), act="apply", sender=EAST_STREET, **said).text
+    later = send(admin, street_file(number(order=104)), act="check", sender=EAST_STREET)
+    assert 'for="column-1"' not in later.text
+    assert "缺少必填的“生效日期”列" in alert(later)
+    assert "称呼" in alert(send(admin, street_file(number(order=104)), act="check"))
+    assert send(admin, street_file(NUMBER), act="check", sender=WEST_STREET).status_code == 404
+
+
 def test_a_roster_handed_in_has_no_name_on_the_disk(admin: Browser, monkeypatch: pytest.MonkeyPatch):
     seen, checked = list[Path](), import_runs.check
 

@@ -387,7 +387,7 @@ def _count(report: ImportReport, rows: Sequence[Row], changes: Sequence[Any]) ->
         report.bad += bool(row.faults)
         report.refolded += row.refolded
         report.faults += row.faults
-        report.remarks += row.remarks
+        report.remarks += row.remarks if not row.faults else []
 
 
 def _applied(session: Session, kind: str, file_hash: str) -> ImportRun | None:

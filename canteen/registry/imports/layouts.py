@@ -30,6 +30,7 @@ _TOTAL: Final = re.compile(r"(合计|总计|小计|共计|累计|总人数)[:：
 _SIGNED: Final = re.compile(
     r"(填表|填报|制表|审核|复核|经办|负责人|领导|单位|盖章|公章|签字|签名|日期|备注|说明|注|联系人|联系电话)"
 )
+_DATA: Final = re.compile(rf"{sheet.NUMBER}|.*\d{{8}}", re.DOTALL)  # begins no title: a number, or one in a text
 _SERIAL: Final = range(61, 80_001)  # days from 1 March 1900, before which the count is wrong, up to 2119
 
 
@@ -98,6 +99,7 @@ class SheetLayout:
     heading    the number of the heading's row; lines: how many rows it takes
     places     column of the template -> positions in the file, whose texts are joined
     columns    titles in the file -> title of the template's column, '' where it is not read
+    met        titles of the heading that an answer was given for
     twice      titles of a column that another one is already -> title of the template's column
     serials    keys of columns whose every cell is the number of a day
     foot       numbers of rows that are totals, signatures or the heading again
@@ -111,6 +113,7 @@ class SheetLayout:
     places: dict[str, list[int]] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
+    met: set[str] = field(default_factory=set)
     twice: dict[str, str] = field(default_factory=dict)
     missing: list[Column] = field(default_factory=list)
     serials: set[str] = field(default_factory=set)
@@ -159,6 +162,8 @@ class Layout:
         """Return what the sender may not know of what was read; whole once the rows were."""
         several = sum(not each.why for each in self.sheets) > 1
         found = [line for each in self.sheets for line in _notices(each, several=several)]
+        titles = {column.key: column.title for column in self.template.every}
+        found += [f"文件里没有“{titles[key]}”列，整份都按 {text}。" for key, text in self.answers.fill.items()]
         if several:
             named = "、".join(f"“{each.source.name}” {each.rows} 行" for each in self.sheets if not each.why)
             found.insert(0, f"读入了几张工作表：{named}。")
@@ -168,6 +173,8 @@ class Layout:
 def laid(table: Table, template: Template, answers: Answers = NO_ANSWERS) -> Layout:
     """Find the headings of a file. Raises BadHeading, UnknownColumns, BadFile where nothing stands below them."""
     sheets = [_laid_sheet(each, template, answers) for each in table.sheets]
+    met = {title for each in sheets for title in each.met}
+    answers = Answers({title: key for title, key in answers.columns.items() if _title(title) in met}, answers.fill)
     read = [each for each in sheets if not each.why]
     if not read:
         _refuse(sheets, template)
@@ -175,6 +182,8 @@ def laid(table: Table, template: Template, answers: Answers = NO_ANSWERS) -> Lay
     twice = {title: column for each in read for title, column in each.twice.items()}
     if unknown or twice:
         raise UnknownColumns(unknown, (), template, twice)
+    fill = {key: text for key, text in answers.fill.items() if any(key not in each.places for each in read)}
+    answers = Answers(answers.columns, fill)
     layout = Layout(template, table.hash + answers.mark, sheets, answers)
     if next(layout.rows(), None) is None:
         raise BadFile("表头下面没有数据，请填写后再试。")
@@ -189,7 +198,7 @@ def _refuse(sheets: Sequence[SheetLayout], template: Template) -> None:
             raise BadFile(f"工作表{_quoted(hidden)}是隐藏的：请取消隐藏，再上传。")
         raise BadFile("文件里没有内容，请核对后再试。")
     best = max(shown, key=lambda each: len(each.places))
-    if best.columns:
+    if best.missing:
         raise UnknownColumns(best.unknown, best.missing, template, best.twice)
     raise BadHeading(f"没有找到表头：请在表格上方写明各列的名称，或下载“{template.title}”模板按列填写。")
 
@@ -200,14 +209,18 @@ def _laid_sheet(source: SheetRows, template: Template, answers: Answers) -> Shee
     top = _first(source, LOOKED_AT + 1)
     if not top:
         return SheetLayout(source, why="没有内容")
-    titles = _titles_of(template, answers)
-    found = [_headed(source, titles, top, at, lines) for at in range(len(top)) for lines in _lines(top, at)]
+    titles, answered = _titles_of(template, answers), {_title(name) for name in answers.columns}
+    heads = [at for at, (_, cells) in enumerate(top) if not any(_DATA.match(cell) for cell in cells)]
+    found = [_headed(source, titles, top, at, lines) for at in heads for lines in _lines(top, at)]
+    if not found:
+        return SheetLayout(source, why="没有认出表头")
     best = max(found, key=lambda each: (len(each.places), -each.lines))  # the first of equal ones
     if not best.places:
         best = max(found, key=lambda each: len(each.columns))
     for column in template.every:
         if column.required and column.key not in best.places and column.key not in answers.fill:
             best.missing.append(column)
+    best.met = answered.intersection(best.columns)
     if best.missing:
         named = _quoted([column.title for column in best.missing])
         best.why = f"缺少{named}列" if best.places else "没有认出表头"
