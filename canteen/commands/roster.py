@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from canteen.auth.reach import SYSTEM
 from canteen.commands import installation
 from canteen.db import db, transaction
+from canteen.errors import Missing
+from canteen.places import Area
 from canteen.registry.imports import import_runs, known_layouts, templates
 from canteen.registry.imports.import_report import ImportReport
 from canteen.registry.imports.import_runs import KINDS
@@ -22,10 +26,17 @@ kind_option = click.option("--kind", type=click.Choice(sorted(KINDS)), default="
 others_option = click.option(
     "--others", is_flag=True, help="Who is likely somebody known (name, birth date, street) is somebody else."
 )
+moved_option = click.option("--moved", is_flag=True, help="Who is known in another street than the file's is meant.")
+from_option = click.option("--from", "sender", default="", metavar="AREA", help="The area that FILE comes from.")
 map_option = click.option(
     "--map", "map_", type=FILE, help="YAML or JSON: columns of FILE by title, what fills all rows."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+class UnknownSender(Missing):
+    code = "sender_unknown"
+    message = "没有这个区划代码，请核对 --from。"
 
 
 @click.group()
@@ -37,24 +48,28 @@ def roster() -> None:
 @click.argument("file", type=FILE)
 @kind_option
 @others_option
+@moved_option
+@from_option
 @map_option
 @json_option
-def check(file: Path, kind: str, others: bool, map_: Path | None, as_json: bool) -> None:
+def check(file: Path, kind: str, map_: Path | None, as_json: bool, **said: Any) -> None:
     """Tell what applying FILE (.xlsx, .xls or .csv) would do, and which rows are wrong. Writes nothing."""
     with installation():
-        _show(import_runs.check(file, kind, SYSTEM, others=others, answers=_answers(kind, map_)), as_json=as_json)
+        _show(import_runs.check(file, kind, SYSTEM, answers=_answers(kind, map_, said)), as_json=as_json)
 
 
 @roster.command()
 @click.argument("file", type=FILE)
 @kind_option
 @others_option
+@moved_option
+@from_option
 @map_option
 @json_option
-def apply(file: Path, kind: str, others: bool, map_: Path | None, as_json: bool) -> None:
+def apply(file: Path, kind: str, map_: Path | None, as_json: bool, **said: Any) -> None:
     """Write the good rows of FILE, all at once. The same file a second time changes nothing."""
     with installation():
-        _show(import_runs.apply(file, kind, SYSTEM, others=others, answers=_answers(kind, map_)), as_json=as_json)
+        _show(import_runs.apply(file, kind, SYSTEM, answers=_answers(kind, map_, said)), as_json=as_json)
 
 
 @roster.command()
@@ -77,15 +92,25 @@ def accept(run: str) -> None:
     click.echo(run)
 
 
-def _answers(kind: str, path: Path | None) -> Answers:
-    return known_layouts.read_map(path, import_runs.template_of(kind)) if path else NO_ANSWERS
+def _answers(kind: str, path: Path | None, said: dict[str, Any]) -> Answers:
+    """Return what the options say of a file. Raises BadMap, UnknownSender."""
+    if said["sender"] and db.session().get(Area, said["sender"]) is None:
+        raise UnknownSender
+    columns = known_layouts.read_map(path, import_runs.template_of(kind)) if path else NO_ANSWERS
+    return replace(columns, **said)
 
 
 def _show(report: ImportReport, *, as_json: bool) -> None:
     if as_json:
         click.echo(
             json.dumps(
-                {**report.doc(), "run": report.run, "request": report.request, "secrets": report.secrets},
+                {
+                    **report.doc(),
+                    "changes": [line.doc() for line in report.lines],
+                    "run": report.run,
+                    "request": report.request,
+                    "secrets": report.secrets,
+                },
                 ensure_ascii=False,
             )
         )
@@ -102,6 +127,7 @@ def _show(report: ImportReport, *, as_json: bool) -> None:
         )
     elif report.waiting:
         click.echo(f"{report.waiting} of them will need a second person")
+    _show_changes(report)
     for notice in report.messages():
         click.echo(f"  {notice}", err=True)
     for fault in report.remarks[:SHOWN] + report.faults[:SHOWN]:
@@ -111,3 +137,11 @@ def _show(report: ImportReport, *, as_json: bool) -> None:
         click.echo(f"  … {len(report.faults) - SHOWN} more, see --json", err=True)
     for login, secret in report.secrets.items():
         click.echo(f"  {login}: {secret}")
+
+
+def _show_changes(report: ImportReport) -> None:
+    for line in report.changes[:SHOWN]:
+        fields = "；".join(f"{each.title} {each.before} → {each.after}" for each in line.fields)
+        click.echo(f"  {line.sheet} {line.row} {line.name} {line.number}: {fields}")
+    if len(report.changes) > SHOWN:
+        click.echo(f"  … {len(report.changes) - SHOWN} more changes, see --json")

@@ -74,7 +74,6 @@ def take() -> ResponseReturnValue:
     """Check a file, or apply it when the form says so; with the hash that the check showed, no other file passes."""
     kind, applying = _kind(request.form.get("kind", "")), request.form.get("act") == "apply"
     guard.require(NEEDS[kind])
-    others = request.form.get("others") == "yes"
     answers, sender = NO_ANSWERS, ""
     try:
         within, by = _within(db.session(), NEEDS[kind]), g.person.id
@@ -84,11 +83,9 @@ def take() -> ResponseReturnValue:
         with _uploaded() as (path, name):
             if applying:
                 expect = request.form.get("expect") or None
-                report = import_runs.apply(
-                    path, kind, by, name=name, within=within, expect=expect, others=others, answers=answers
-                )
+                report = import_runs.apply(path, kind, by, name=name, within=within, expect=expect, answers=answers)
             else:
-                report = import_runs.check(path, kind, by, within=within, others=others, answers=answers)
+                report = import_runs.check(path, kind, by, within=within, answers=answers)
         if applying:
             with transaction() as session:
                 known_layouts.remember(session, kind, sender or by, answers, by)
@@ -140,7 +137,8 @@ def _answers(session: Session, kind: str, sender: str) -> Answers:
             columns[title[:TITLE]] = said.removeprefix(known_layouts.LEAVE)
         elif what == "fill" and title in keys and said:
             fill[title] = said[:TITLE]
-    return Answers(columns, fill)
+    others, moved = (request.form.get(question) == "yes" for question in ("others", "moved"))
+    return Answers(columns, fill, sender if sender != g.person.id else "", others=others, moved=moved)
 
 
 def _senders(session: Session, within: frozenset[str] | None) -> list[tuple[str, str]]:

@@ -23,7 +23,7 @@ from canteen.registry.imports.file_kinds import OtherKind
 from canteen.registry.imports.import_report import ImportReport
 from canteen.registry.imports.layouts import Answers, BadHeading, UnknownColumns
 from canteen.registry.imports.roster_columns import grade
-from tests.registry.people import DISTRICT, SINCE, STREET, number, some_areas
+from tests.registry.people import DISTRICT, OTHER, SINCE, STREET, a_roster, cells, confirm_all, number, some_areas
 from tests.registry.test_roster import diner
 
 OLD = Path(__file__).parent / "files" / "street.xls"  # titles, an error cell, a hidden row, a total, a hidden sheet
@@ -269,3 +269,60 @@ def test_of_several_areas_the_importers_own_is_meant(session: Session, names: Ar
 @pytest.mark.parametrize(("cell", "read"), [("一级", 1), ("4", 4), ("Ⅱ级", 2), ("无", None)])
 def test_a_disability_grade_is_read_as_people_write_it(cell: str, read: int | None):
     assert grade(cell) == read
+
+
+# --- what would change ---
+
+
+def fields(report: ImportReport) -> list[tuple[int, list[tuple[str, str, str]]]]:
+    return [(line.row, [(each.title, each.before, each.after) for each in line.fields]) for line in report.changes]
+
+
+def test_changes_are_shown_field_by_field(session: Session, tmp_path: Path):
+    before = a_roster(tmp_path, cells(classes="低保", phone="13800000000"), cells(number=number(order=104)))
+    session.rollback()
+    import_runs.apply(before, "roster", "p-admin")
+    confirm_all(session)
+    row = cells(name="李秀瑛", classes="无", residence=DISTRICT, phone="13900000000", since=TODAY)
+    report = import_runs.check(a_roster(tmp_path, row, cells(number=number(order=104)), name="b.csv"), "roster", "p")
+    assert fields(report) == [
+        (
+            2,
+            [
+                ("姓名", "李秀英", "李秀瑛"),
+                ("联系电话", "13800000000", "13900000000"),
+                ("居住地", "演示街道", "演示区"),
+                ("人员类别", "低保", "无"),
+            ],
+        )
+    ]
+    assert (report.changed, report.same) == (1, 1)
+    assert "李秀英" not in json.dumps(report.doc(), ensure_ascii=False)
+
+
+def test_an_empty_class_cell_changes_no_class_and_no_only_one(session: Session, tmp_path: Path):
+    session.rollback()
+    import_runs.apply(a_roster(tmp_path, cells(classes="低保、独居")), "roster", "p-admin")
+    confirm_all(session)
+    rows = [[*HEAD, "是否低保", "是否空巢"], ["李秀英", number(), TODAY, "", ""]]
+    assert check(a_workbook(tmp_path / "a.xlsx", 一=rows)).same == 1
+    rows[1][3] = "否"
+    assert fields(check(a_workbook(tmp_path / "b.xlsx", 一=rows))) == [(2, [("人员类别", "低保、独居", "独居")])]
+
+
+def test_another_streets_person_is_changed_on_a_tick_only(session: Session, tmp_path: Path):
+    session.rollback()
+    import_runs.apply(a_roster(tmp_path, cells()), "roster", "p-admin")
+    path = a_roster(tmp_path, cells(hukou=OTHER, residence=OTHER, since=TODAY), name="b.csv")
+    (fault,) = import_runs.check(path, "roster", "p").faults
+    assert (fault.code, "“演示街道”" in fault.reason) == ("other_street", True)
+    assert import_runs.check(path, "roster", "p", answers=Answers(moved=True)).changed == 1
+    renamed = a_roster(tmp_path, cells(name="李秀瑛", hukou="", residence="", since=TODAY), name="c.csv")
+    found = {
+        sender: import_runs.check(renamed, "roster", "p", answers=Answers(sender=sender))
+        for sender in (OTHER, DISTRICT, "")
+    }
+    assert [(report.changed, report.bad) for report in found.values()] == [(0, 1), (1, 0), (1, 0)]
+    answers = Answers(sender=OTHER, moved=True)
+    checked = import_runs.check(renamed, "roster", "p", answers=Answers(sender=OTHER))
+    assert import_runs.apply(renamed, "roster", "p", expect=checked.file_hash, answers=answers).changed == 1

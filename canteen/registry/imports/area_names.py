@@ -56,6 +56,7 @@ class AreaNames:
         within: frozenset[str] | None = None,
     ) -> None:
         self._areas, self._parents, self._within = areas, parents, within
+        self.names = {code: name for code, (name, _) in areas.items()}
         self._above = {code: frozenset(self._climbed(code)) for code in areas}
         self._by_name: dict[str, list[str]] = {}
         for code, (name, level) in areas.items():
@@ -87,6 +88,10 @@ class AreaNames:
         if isinstance(found, BadCell):
             raise found
         return found
+
+    def lies_in(self, code: str, area: str) -> bool:
+        """Return whether an area is another one, or lies in it."""
+        return code == area or area in self._above.get(code, ())
 
     def _looked_up(self, text: str) -> str:
         ends = dict[str, int]()

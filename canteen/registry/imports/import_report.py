@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from canteen.registry.imports.change_lines import ChangeLine
 from canteen.registry.imports.columns import Fault
-from canteen.registry.imports.roster import LikelySame
+from canteen.registry.imports.layouts import MOVED, OTHERS
+from canteen.registry.imports.roster import LikelySame, OtherStreet
 
-OTHERS: Final = "+others"  # behind a file's hash: who is likely somebody known was said to be somebody else
 FAULTS_KEPT: Final = 1000  # of a file where every row is wrong, so many stay with the run
 
 
@@ -16,6 +17,7 @@ FAULTS_KEPT: Final = 1000  # of a file where every row is wrong, so many stay wi
 class ImportReport:
     """The result of a file. `run` is the import's id once applied; `already`: this very file was applied before.
 
+    lines     what each row would change, of a check; personal data, kept nowhere
     remarks   what was not wholly taken over of rows that are good all the same
     sheets    each sheet of the file, read or not and why, with its columns
     secrets   first passwords and PINs of new staff, by login: shown once, kept nowhere
@@ -31,6 +33,7 @@ class ImportReport:
     bad: int = 0
     faults: list[Fault] = field(default_factory=list)
     remarks: list[Fault] = field(default_factory=list)
+    lines: list[ChangeLine] = field(default_factory=list, repr=False)
     notices: list[str] = field(default_factory=list)
     sheets: list[dict[str, Any]] = field(default_factory=list)
     refolded: int = 0
@@ -57,7 +60,22 @@ class ImportReport:
     @property
     def others(self) -> bool:
         """Return whether the importer said that these are other people."""
-        return self.file_hash.endswith(OTHERS)
+        return OTHERS in self.file_hash
+
+    @property
+    def elsewhere(self) -> bool:
+        """Return whether rows were left out as people of another street."""
+        return any(fault.code == OtherStreet.code for fault in self.faults)
+
+    @property
+    def moved(self) -> bool:
+        """Return whether the importer said that people of another street are meant."""
+        return MOVED in self.file_hash
+
+    @property
+    def changes(self) -> list[ChangeLine]:
+        """Return the lines of entries known before that change."""
+        return [line for line in self.lines if line.kind == "changed"]
 
     def messages(self) -> list[str]:
         """Return what the uploader may not know: sheets not read, hidden rows, characters replaced by the usual ones."""

@@ -30,8 +30,8 @@ from canteen.registry.imports.canteens import Canteens
 from canteen.registry.imports.closures import Closures
 from canteen.registry.imports.columns import Row, Template
 from canteen.registry.imports.contracts import Contracts
-from canteen.registry.imports.import_report import FAULTS_KEPT, OTHERS, ImportReport
-from canteen.registry.imports.layouts import NO_ANSWERS, Answers, Layout, laid
+from canteen.registry.imports.import_report import FAULTS_KEPT, ImportReport
+from canteen.registry.imports.layouts import NO_ANSWERS, Answers, Layout, laid, unanswered
 from canteen.registry.imports.roster import Ready, Roster
 from canteen.registry.imports.staff import Staff
 from canteen.registry.models import Elder, ImportRun
@@ -130,8 +130,8 @@ def check(
     with reader() as session:
         keychecks.require(session)
     with tables.opened(path, limits) as table:
-        layout = laid(table, template_of(kind), answers)
-        return _noticed(_looked_through(_answered(layout, others=others), kind, by, within), layout)
+        layout = laid(table, template_of(kind), replace(answers, others=others or answers.others))
+        return _noticed(_looked_through(layout, kind, by, within), layout)
 
 
 def apply(
@@ -155,15 +155,10 @@ def apply(
     with reader() as session:
         keychecks.require(session)
     with tables.opened(path, limits) as table:
-        layout = laid(table, template_of(kind), answers)
-        if expect is not None and expect.removesuffix(OTHERS) != layout.hash:
+        layout = laid(table, template_of(kind), replace(answers, others=others or answers.others))
+        if expect is not None and unanswered(expect) != unanswered(layout.hash):
             raise Changed
-        return _noticed(_applied_file(_answered(layout, others=others), kind, by, name or path.name, within), layout)
-
-
-def _answered(layout: Layout, *, others: bool) -> Layout:
-    """Return the file with the answer given for it: another file than without, which may be applied already."""
-    return replace(layout, hash=layout.hash + OTHERS) if others else layout
+        return _noticed(_applied_file(layout, kind, by, name or path.name, within), layout)
 
 
 def _noticed(report: ImportReport, layout: Layout) -> ImportReport:
@@ -220,6 +215,7 @@ def _looked_through(table: Layout, kind: str, by: str, within: Within) -> Import
     for rows in _chunks(importer, table):
         _count(report, rows, importer.plan(session, rows))
         session.rollback()  # on SQLite no reader outlives a page of rows
+    report.lines = importer.lines if isinstance(importer, Roster) else []
     report.waiting = importer.waiting if isinstance(importer, Asking) else 0
     return report
 
@@ -268,7 +264,7 @@ def _in_steps(table: Layout, by: str, name: str, within: Within) -> ImportReport
     staged = set[uuid.UUID]()
     for _ in range(PASSES):
         report, importer = ImportReport(Roster.template.kind, table.hash), Roster(db.session(), within, by)
-        importer.likely_are_others = table.hash.endswith(OTHERS)
+        importer.answers = table.answers
         head, ready = events.head(db.session())[0], importer.ready(())
         for rows in _chunks(importer, table):
             changes = importer.plan(db.session(), rows)
@@ -369,7 +365,7 @@ def _importer(session: Session, table: Layout, kind: str, within: Within, by: st
         raise UnknownKind
     importer = KINDS[kind](session, within, by)
     if isinstance(importer, Roster):
-        importer.likely_are_others = table.hash.endswith(OTHERS)
+        importer.answers = table.answers
     return importer
 
 

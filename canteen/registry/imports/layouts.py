@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -20,6 +20,8 @@ from canteen.registry.imports.columns import Column, Row, Template, read_row
 from canteen.registry.imports.tables import SheetRows, Table
 from canteen.registry.text_forms import close_up
 
+OTHERS: Final = "+others"  # behind a file's hash: who is likely somebody known was said to be somebody else
+MOVED: Final = "+moved"  # who is known in another street was said to be meant
 LOOKED_AT: Final = 30  # filled rows of a sheet in which its heading is looked for
 LEFT_OUT: Final = frozenset(
     {"序号", "编号", "序列", "NO", "NO.", "No.", "备注", "说明", "年龄", "周岁", "民族", "出生年月"}
@@ -65,28 +67,34 @@ class UnknownColumns(BadHeading):
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """A sender's answers on the layout of a file.
+    """What the importer said of a file.
 
     columns   title in the file -> key of the template's column, '' for one that is not read
     fill      key of a column that the file lacks -> the text of every row
+    sender    the area that the file comes from, '' where it was not said
+    others    entries that are likely somebody known are other people
+    moved     people known in another street than the sender's, or the row's, are meant all the same
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     fill: Mapping[str, str] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.columns or self.fill)
+    sender: str = ""
+    others: bool = False
+    moved: bool = False
 
     @property
     def mark(self) -> str:
         """Return what stands behind a file's hash: the same file read otherwise is another one."""
-        if not self:
-            return ""
-        said = json.dumps([dict(self.columns), dict(self.fill)], ensure_ascii=False, sort_keys=True)
-        return f"+{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+        mark = ""
+        if self.columns or self.fill or self.sender:
+            said = json.dumps([dict(self.columns), dict(self.fill), self.sender], ensure_ascii=False, sort_keys=True)
+            mark = f"+{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+        return mark + (MOVED if self.moved else "") + (OTHERS if self.others else "")
 
-    def doc(self) -> dict[str, Any]:
-        return {"columns": dict(self.columns), "fill": dict(self.fill)}
+
+def unanswered(file_hash: str) -> str:
+    """Return the hash of a file as it is before questions on its people are answered."""
+    return file_hash.removesuffix(OTHERS).removesuffix(MOVED)
 
 
 NO_ANSWERS: Final = Answers()
@@ -174,7 +182,7 @@ def laid(table: Table, template: Template, answers: Answers = NO_ANSWERS) -> Lay
     """Find the headings of a file. Raises BadHeading, UnknownColumns, BadFile where nothing stands below them."""
     sheets = [_laid_sheet(each, template, answers) for each in table.sheets]
     met = {title for each in sheets for title in each.met}
-    answers = Answers({title: key for title, key in answers.columns.items() if _title(title) in met}, answers.fill)
+    columns = {title: key for title, key in answers.columns.items() if _title(title) in met}
     read = [each for each in sheets if not each.why]
     if not read:
         _refuse(sheets, template)
@@ -183,7 +191,7 @@ def laid(table: Table, template: Template, answers: Answers = NO_ANSWERS) -> Lay
     if unknown or twice:
         raise UnknownColumns(unknown, (), template, twice)
     fill = {key: text for key, text in answers.fill.items() if any(key not in each.places for each in read)}
-    answers = Answers(answers.columns, fill)
+    answers = replace(answers, columns=columns, fill=fill)
     layout = Layout(template, table.hash + answers.mark, sheets, answers)
     if next(layout.rows(), None) is None:
         raise BadFile("表头下面没有数据，请填写后再试。")

@@ -24,7 +24,9 @@ from canteen.registry.documents import Document
 from canteen.registry.elders import NewElder, NewFact
 from canteen.registry.facts import Fact
 from canteen.registry.imports.area_names import AreaNames
+from canteen.registry.imports.change_lines import NOTHING, ChangeLine, FieldChange, fields_of
 from canteen.registry.imports.columns import NO_END, BadCell, Row
+from canteen.registry.imports.layouts import NO_ANSWERS
 from canteen.registry.imports.roster_columns import NORMAL, ROSTER, SCALES, flag_of
 from canteen.registry.labels import CLASSES
 from canteen.registry.models import Elder, ElderFact, ElderIdentity, IdentityKey
@@ -32,6 +34,7 @@ from canteen.rulebooks.models import RulebookVersion
 
 SOURCE: Final = "import"
 AHEAD: Final = 366  # days that a row may lie in the future
+AREAS: Final = ("hukou", "residence")
 Ready = dict[type[Any], list[dict[str, Any]]]  # rows by the table they go to
 ROUNDED: Final = "号码末三位是 000，多半被电子表格改写过，请按证件核对；确实如此的，请在“登记老人”页面单独登记。"
 
@@ -39,6 +42,12 @@ ROUNDED: Final = "号码末三位是 000，多半被电子表格改写过，请�
 class OutsideScope(BadCell):
     code = "outside_scope"
     message = "这位老人的户籍地和居住地都不在您负责的区域内，请交由所在区县导入。"
+
+
+class OtherStreet(BadCell):
+    """Somebody known in another street than the file's: a question for the importer."""
+
+    code = "other_street"
 
 
 class Repeated(BadCell):
@@ -89,14 +98,15 @@ class Roster:
         self._within = within
         self._areas = set(session.execute(select(Area.id)).scalars())
         self._names = AreaNames.on(session, clock.today(), within)
-        self._canteens = set(session.execute(select(Canteen.id)).scalars())
+        self._canteens = dict(session.execute(select(Canteen.id, Canteen.name)).all())
         self._seen: dict[str, str] = {}
         self._spoken: dict[str, bool] = dict.fromkeys(CLASSES, True)
         self._today = clock.today()
         self.asked: list[RequestLine] = []
         self.places: set[tuple[str, str]] = set()
         self._people: dict[likely_same.Key, list[tuple[str, frozenset[str]]]] = {}
-        self.likely_are_others = False
+        self.answers = NO_ANSWERS
+        self.lines: list[ChangeLine] = []
 
     @property
     def waiting(self) -> int:
@@ -137,7 +147,7 @@ class Roster:
     ) -> None:
         """Hold back a new entry that is likely a person of the roster, or of another row, until it is answered."""
         key = _likely_key(row, document)
-        if known or key is None or self.likely_are_others:
+        if known or key is None or self.answers.others:
             return
         streets = likely_same.streets_of([row.values.get("hukou"), row.values.get("residence")])
         if any(not streets.isdisjoint(entry.streets) for entry in there.get(key, ())):
@@ -215,7 +225,7 @@ class Roster:
         for code, word in CLASSES.items():
             if code in values.get("classes", ()) and values.get(flag_of(code)) is False:
                 row.refuse("人员类别", BadCell(f"列出了{word}，“是否{word}”却填了否，请核对。"))
-        if not set(values.get("enrolled", ())) <= self._canteens | self._areas:
+        if not set(values.get("enrolled", ())) <= self._canteens.keys() | self._areas:
             row.refuse("登记食堂", BadCell("没有这个食堂编号，请核对。"))
         if "since" in values:
             self._check_days(row, values["since"])
@@ -246,6 +256,7 @@ class Roster:
         first = [NewFact("birth", birth.isoformat(), birth), NewFact("sex", sex, birth)]
         first += self._stated(row, since)
         new = NewElder(values["name"], document, birth, sex, phone=values.get("phone", ""))
+        self.lines.append(ChangeLine("new", row.sheet, row.number, new.name, document.masked))
         elder_id = uuid.uuid4()
         at_once = self._ask(elder_id, first, [], benefit_gains.raising_kinds((), first, self._today, fresh=True))
         return Change("new", elder_id, new=new, facts=tuple(at_once))
@@ -260,12 +271,23 @@ class Roster:
             if stated is not None and document.birth is None and str(stated) != current.get(key):
                 raise BadCell(f"{title}与登记的不一致；如登记有误，请在老人页面更正。")
         self._reach({current.get("hukou"), current.get("residence"), values.get("hukou"), values.get("residence")})
+        self._check_street(values, current)
         added = differences(self._stated(row, since), valid, since, row.values)
         renamed = values["name"] != present.name or values.get("phone", present.phone) != present.phone
         identity = NewElder(values["name"], document, phone=values.get("phone", present.phone)) if renamed else None
         added = [fact for fact in added if fact not in present.asked]
         kind = "changed" if added or identity else "same"
         raised = benefit_gains.raising_kinds(present.facts, added, self._today)
+        if kind == "changed":
+            pairs = (
+                ("姓名", present.name, values["name"]),
+                ("联系电话", present.phone, values.get("phone", present.phone)),
+            )
+            fields = [FieldChange(title, was or NOTHING, now) for title, was, now in pairs if was != now]
+            fields += fields_of(present.facts, added, since, self._names.names | self._canteens, raised)
+            self.lines.append(
+                ChangeLine("changed", row.sheet, row.number, present.name, document.masked, tuple(fields))
+            )
         at_once = self._ask(present.elder_id, added, present.facts, raised)
         return Change(kind, present.elder_id, facts=tuple(at_once), identity=identity)
 
@@ -282,6 +304,22 @@ class Roster:
     def _reach(self, areas: set[str | None]) -> None:
         if self._within is not None and not areas & self._within:
             raise OutsideScope
+
+    def _check_street(self, values: dict[str, Any], current: dict[str, str]) -> None:
+        """Hold back the change of somebody known in another street than the sender's, or the row's, until it is answered."""
+        known = [current[kind] for kind in AREAS if current.get(kind)]
+        if not known or self.answers.moved:
+            return
+        if sender := self.answers.sender:
+            theirs = any(self._names.lies_in(code, sender) for code in known)
+        else:
+            said = [values[kind] for kind in AREAS if kind in values]
+            theirs = not said or not likely_same.streets_of(said).isdisjoint(likely_same.streets_of(known))
+        if not theirs:
+            street = self._names.names.get(known[-1], "别的街道")
+            raise OtherStreet(
+                f"这位老人登记在“{street}”，不在这份文件的街道：确是要改的，勾选后再导入；否则请交由所在街道办理。"
+            )
 
     def _stated(self, row: Row, since: date) -> list[NewFact]:
         """Return the facts that a row states, as if nothing were known yet."""
