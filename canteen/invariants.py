@@ -24,7 +24,7 @@ FACTS = (
 )  # fmt: skip
 # Further conditions on new rows, by the name of their trigger; the conditions are in the migrations.
 ON_INSERT = (
-    "event_gapless", "period_chained", "transfer_period", "claim_whole_periods",
+    "event_gapless", "period_chained", "transfer_booked", "claim_whole_periods",
     "decision_in_turn", "decision_two_people", "payout_two_people", "revaluation_two_people", "revalued_period",
     "revalued_not_voided", "decision_known_move", "decision_paid_by_two", "proration_within_limit",
     "prorated_within_share", "reallocation_not_voided", "use_change_caused",
@@ -168,17 +168,18 @@ def refuse_insert(name: str, table: str, condition: str, *, first: str = "") -> 
     _refuse(name, f"BEFORE INSERT ON {table}", condition, first)
 
 
-def refuse_added(name: str, table: str, condition: str, *, first: str = "") -> None:
+def refuse_added(name: str, table: str, condition: str) -> None:
     """Create the trigger law_{name} like `refuse_insert`, on PostgreSQL run once a statement, after its rows were added.
 
-    first   on PostgreSQL, a statement to run first, to take a lock; it sees the new rows as the table `added`
+    condition   `{for_share}` in it, after a LIMIT, keeps the rows read locked on PostgreSQL
     """
     if not _postgresql():
-        _refuse(name, f"BEFORE INSERT ON {table}", condition)
+        _refuse(name, f"BEFORE INSERT ON {table}", condition.format(for_share=""))
         return
+    wrong = condition.format(for_share=" FOR SHARE").replace("NEW.", "added.")
     _run(
-        f"""CREATE FUNCTION law_{name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {first}
-                IF EXISTS (SELECT 1 FROM added WHERE {condition.replace("NEW.", "added.")}) THEN
+        f"""CREATE FUNCTION law_{name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                IF EXISTS (SELECT 1 FROM added WHERE {wrong}) THEN
                     RAISE EXCEPTION 'law: {name}' USING ERRCODE = '23001';
                 END IF;
                 RETURN NULL; END $$"""  # noqa: S608 - conditions of ours

@@ -166,7 +166,6 @@ def _sale(
             "sold_input_hash": priced.hash,
             "own_input_hash": priced.hash,
             "known_at": place.head[0],
-            "explanation": pricing.explain(priced.quote),
             "lines": sale_rows.in_json([sale_rows.line_row(line)]),
             "shares": sale_rows.in_json([sale_rows.share_row(share) for share in priced.quote.shares]),
             "surcharges": sale_rows.in_json([surcharge._asdict() for surcharge in priced.quote.surcharges]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from canteen.db import Base
@@ -52,7 +52,6 @@ class Account(Base):
     __tablename__ = "account"
     __table_args__ = (
         UniqueConstraint("contract_id", "fund", "kind"),
-        UniqueConstraint("id", "contract_id", "fund"),  # for the keys of Transfer
         CheckConstraint(f"kind IN {KINDS}", name="kind"),
         {"sqlite_strict": True},
     )
@@ -66,21 +65,13 @@ class Account(Base):
 class Transfer(Base):
     """Amount moved between two accounts; never changed. A mistake is corrected by a counter-transfer (decision 0006).
 
-    Booked to the period of `service_day` if that is open, else to the earliest open one: trigger. Both accounts are of
-    its contract and fund: keys.
+    Booked to the period of `service_day` if that is open, else to the earliest open one; both accounts are of its
+    contract and fund: trigger. Accounts are never removed.
     """
 
     __tablename__ = "transfer"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["source_id", "contract_id", "fund"], ["account.id", "account.contract_id", "account.fund"]
-        ),
-        ForeignKeyConstraint(
-            ["target_id", "contract_id", "fund"], ["account.id", "account.contract_id", "account.fund"]
-        ),
-        CheckConstraint("fen > 0", name="moves_money"),
-        CheckConstraint("source_id <> target_id", name="two_ends"),
-        CheckConstraint(f"movement IN {MOVEMENTS}", name="movement"),
+        CheckConstraint(f"fen > 0 AND source_id <> target_id AND movement IN {MOVEMENTS}", name="moves_money"),
         Index("ix_transfer_period", "period_id", "movement"),
         Index("ix_transfer_sale", "sale_id"),
         {"sqlite_strict": True},

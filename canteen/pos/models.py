@@ -28,8 +28,7 @@ class Record(Base):
     __tablename__ = "record"
     __table_args__ = (
         UniqueConstraint("tablet_id", "epoch", "number", "hash", "state"),
-        CheckConstraint("number >= 1 AND epoch >= 1", name="number"),
-        CheckConstraint("state IN ('accepted', 'quarantined')", name="state"),
+        CheckConstraint("number >= 1 AND epoch >= 1 AND state IN ('accepted', 'quarantined')", name="numbered"),
         CheckConstraint(WHOLE_PAYMENT, name="payment"),
         {"sqlite_strict": True},
     )
@@ -103,9 +102,7 @@ class Sale(Base):
             AND due_fen <= list_fen + surcharge_fen""",
             name="money",
         ),
-        CheckConstraint(f"period IN {MEALS}", name="period"),
-        CheckConstraint(f"mode IN {MODES}", name="mode"),
-        CheckConstraint(f"how_read IN {HOW_READ}", name="how_read"),
+        CheckConstraint(f"period IN {MEALS} AND mode IN {MODES} AND how_read IN {HOW_READ}", name="words"),
         Index("ix_sale_contract_day", "contract_id", "service_day", "id"),
         Index("ix_sale_elder_day", "elder_id", "service_day"),
         Index("ix_sale_canteen_arrival", "canteen_id", "arrived_at"),
@@ -147,7 +144,6 @@ class Sale(Base):
     sold_input_hash: Mapped[str] = mapped_column(ForeignKey("quote_input.hash"))
     own_input_hash: Mapped[str] = mapped_column(ForeignKey("quote_input.hash"))
     known_at: Mapped[int]  # event number our own quote's facts were read at
-    explanation: Mapped[str]
     lines: Mapped[str] = mapped_column(deferred=True)
     shares: Mapped[str] = mapped_column(deferred=True)
     surcharges: Mapped[str] = mapped_column(deferred=True)

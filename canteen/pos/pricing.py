@@ -387,9 +387,3 @@ def with_supposed(usages: slots.Usages, supposed: Supposed, ids: CountedIds, day
 def say(quote: Quote) -> str:
     """Write the sentence that a cashier can read aloud."""
     return engine.say(quote).counter
-
-
-@lru_cache(2000)
-def explain(quote: Quote) -> str:
-    """Write the sentence that an auditor can check."""
-    return engine.say(quote).audit

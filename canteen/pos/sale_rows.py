@@ -15,7 +15,7 @@ from canteen.ledger import transfers
 from canteen.ledger.models import Period, Transfer
 from canteen.ledger.transfers import Move
 from canteen.policy.outcome import Share
-from canteen.pos import arrivals, pricing
+from canteen.pos import arrivals
 from canteen.pos.arrivals import Arrival
 from canteen.pos.checkout_rows import Checked, Row
 from canteen.pos.models import QuoteInput, Sale, SaleUse, Slot
@@ -87,7 +87,6 @@ def _sale(n: int, j: Judged, order: Checkout, arrival: Arrival, place: Place, co
         "sold_input_hash": j.sold_input[0],
         "own_input_hash": j.own.hash,
         "known_at": place.head[0],
-        "explanation": pricing.explain(j.sold),
         "lines": in_json([line_row(line) for line in j.order.lines]),
         "shares": in_json([share_row(verdict.share) for verdict in j.verdicts]),
         "surcharges": in_json([surcharge._asdict() for surcharge in j.sold.surcharges]),

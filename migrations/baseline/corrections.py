@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from canteen import invariants
-from migrations.baseline.ledger import LOCK_PERIODS, NOT_ITS_PERIOD
+from migrations.baseline.ledger import NOT_ITS_PERIOD
 from migrations.baseline.tables import big, check, day, flag, index, instant, table, text, to, uid, unique
 
 MADE_BY_ANOTHER = "NEW.made_by <> (SELECT r.made_by FROM revaluation r WHERE r.id = NEW.revaluation_id)"
@@ -171,7 +171,7 @@ def _differences() -> None:
         check("n", "n >= 1"),
     )
     invariants.protect("revalued_sale", "revalued_share", "refund_given")
-    invariants.refuse_added("revalued_period", "revalued_sale", NOT_ITS_PERIOD, first=LOCK_PERIODS)
+    invariants.refuse_added("revalued_period", "revalued_sale", NOT_ITS_PERIOD)
     invariants.refuse_insert("revalued_not_voided", "revalued_sale", NOT_ITS_SALE)
 
 

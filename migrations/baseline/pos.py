@@ -51,8 +51,7 @@ def _records() -> None:
         big("payment_due", nullable=True),
         big("payment_fen", nullable=True),
         text("tenders", nullable=True),
-        check("number", "number >= 1 AND epoch >= 1"),
-        check("state", "state IN ('accepted', 'quarantined')"),
+        check("numbered", "number >= 1 AND epoch >= 1 AND state IN ('accepted', 'quarantined')"),
         check(
             "payment",
             """(payment_id IS NULL AND payment_due IS NULL AND payment_fen IS NULL AND tenders IS NULL)
@@ -133,20 +132,21 @@ def _sales() -> None:
         text("sold_input_hash", to("quote_input.hash")),
         text("own_input_hash", to("quote_input.hash")),
         big("known_at"),
-        text("explanation"),
         text("lines"),
         text("shares"),
         text("surcharges"),
         text("flags"),
         check("elder_or_guest", "(elder_id IS NULL) <> (guest IS NULL)"),
-        check("how_read", "how_read IN ('camera', 'wedge', 'typed', 'none')"),
-        check("mode", "mode IN ('dine_in', 'take_away', 'delivered', 'collected')"),
+        check(
+            "words",
+            """period IN ('breakfast', 'lunch', 'dinner') AND mode IN ('dine_in', 'take_away', 'delivered', 'collected')
+    AND how_read IN ('camera', 'wedge', 'typed', 'none')""",
+        ),
         check(
             "money",
             """list_fen >= 0 AND surcharge_fen >= 0 AND due_fen >= surcharge_fen
     AND due_fen <= list_fen + surcharge_fen""",
         ),
-        check("period", "period IN ('breakfast', 'lunch', 'dinner')"),
     )
     index("ix_sale_arrival", "sale", "arrival")
     index("ix_sale_canteen_arrival", "sale", "canteen_id", "arrived_at")

@@ -67,9 +67,9 @@ def test_a_sound_installation_is_reported_in_full(doctor: Doctor, config: Config
 
 
 def test_a_trigger_that_is_gone_is_named(doctor: Doctor, owner: Engine) -> None:
-    drop_trigger(owner, "law_transfer_period")
+    drop_trigger(owner, "law_transfer_booked")
 
-    assert "trigger law_transfer_period is missing" in trouble(doctor())
+    assert "trigger law_transfer_booked is missing" in trouble(doctor())
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
@@ -77,13 +77,13 @@ def test_a_trigger_that_is_disabled_or_written_over_is_named(doctor: Doctor, own
     run(owner, "ALTER TABLE transfer DISABLE TRIGGER law_transfer_no_change")
     run(
         owner,
-        """CREATE OR REPLACE FUNCTION law_transfer_period() RETURNS trigger LANGUAGE plpgsql AS
+        """CREATE OR REPLACE FUNCTION law_transfer_booked() RETURNS trigger LANGUAGE plpgsql AS
            $$ BEGIN RETURN NEW; END $$""",
     )
 
     said = trouble(doctor())
     assert "trigger law_transfer_no_change is missing or disabled" in said
-    assert "trigger law_transfer_period refuses nothing" in said
+    assert "trigger law_transfer_booked refuses nothing" in said
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
