@@ -19,6 +19,7 @@ from canteen.registry.imports.import_report import ImportReport
 from canteen.registry.imports.import_runs import KINDS
 from canteen.registry.imports.layouts import NO_ANSWERS, Answers
 
+OUT = click.Path(dir_okay=False, writable=True, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 SHOWN = 50  # bad rows printed; --json prints all that are kept
 
@@ -31,6 +32,7 @@ from_option = click.option("--from", "sender", default="", metavar="AREA", help=
 map_option = click.option(
     "--map", "map_", type=FILE, help="YAML or JSON: columns of FILE by title, what fills all rows."
 )
+wrong_option = click.option("--wrong", type=OUT, help="Write the rows at fault to this .xlsx, with the reasons.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
@@ -51,11 +53,15 @@ def roster() -> None:
 @moved_option
 @from_option
 @map_option
+@wrong_option
 @json_option
-def check(file: Path, kind: str, map_: Path | None, as_json: bool, **said: Any) -> None:
+def check(file: Path, kind: str, map_: Path | None, wrong: Path | None, as_json: bool, **said: Any) -> None:
     """Tell what applying FILE (.xlsx, .xls or .csv) would do, and which rows are wrong. Writes nothing."""
     with installation():
-        _show(import_runs.check(file, kind, SYSTEM, answers=_answers(kind, map_, said)), as_json=as_json)
+        report = import_runs.check(file, kind, SYSTEM, answers=_answers(kind, map_, said))
+    if wrong is not None and report.work_list:
+        wrong.write_bytes(report.work_list)
+    _show(report, as_json=as_json)
 
 
 @roster.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import tempfile
 from collections.abc import Iterator
@@ -176,6 +177,7 @@ def _answer(
         "applied": applied,
         "answers": answers,
         "sender": sender,
+        "work_list": base64.b64encode(report.work_list).decode() if report else "",
     }
     if request.headers.get("HX-Request") == "true":
         page = render_template("registry/_import_result.html", **_shown(kind), **result)
@@ -208,6 +210,9 @@ def _page(kind: str, **result: Any) -> ResponseReturnValue:
         titles=dict(kinds),
         runs=runs,
         people=dict(session.execute(names).all()),
-        **({"report": None, "refusal": None, "applied": False, "answers": NO_ANSWERS, "sender": ""} | result),
+        **(
+            {"report": None, "refusal": None, "applied": False, "answers": NO_ANSWERS, "sender": "", "work_list": ""}
+            | result
+        ),
     )
     return page, status_of(refusal) if refusal else 200

@@ -59,6 +59,9 @@ def test_a_file_is_checked_and_applied_without_choosing_it_again(page: Page, tmp
     heading = page.locator("#result caption").bounding_box()
     assert heading is not None
     assert heading["width"] > heading["height"]  # in one line, standing up too
+    with page.expect_download() as downloaded:
+        page.get_by_role("link", name="下载需要改正的行").click()
+    assert downloaded.value.path().read_bytes().startswith(b"PK")
     page.get_by_role("button", name="导入其余 1 行").click()
     expect(page.locator("#result")).to_contain_text("已导入，立即生效")
     assert db.session().execute(select(func.count()).select_from(Elder)).scalar_one() == 1

@@ -209,6 +209,25 @@ def test_all_faults_are_in_the_report(tmp_path: Path):
     assert json.dumps(check(a_workbook(tmp_path / "b.xlsx", 一=rows[:2])).doc())
 
 
+def test_refused_rows_come_back_as_a_file_that_is_read_again(session: Session, tmp_path: Path):
+    heading = ["老人姓名", "身份证", "生效日期", "社区", "备注"]
+    rows = [
+        ["李秀英", "1", TODAY, "演示街道", "x"],
+        ["王芳", number(order=103), TODAY, "", ""],
+        ["=1+1", "2", TODAY, "", "y"],
+    ]
+    report = check(a_workbook(tmp_path / "a.xlsx", 一=[heading, *rows]))
+    assert (report.bad, report.new) == (2, 1)
+    (back := tmp_path / "back.xlsx").write_bytes(report.work_list)
+    again = check(back)
+    assert [each["sheet"] for each in again.sheets] == ["演示街道", "未认出街道"]
+    assert [(fault.sheet, fault.row) for fault in again.faults if fault.field == "证件号码"] == [
+        ("演示街道", 2),
+        ("未认出街道", 2),
+    ]
+    assert again.sheets[0]["columns"]["问题和办法"] == ""
+
+
 # --- areas by name ---
 
 

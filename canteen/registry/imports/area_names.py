@@ -93,6 +93,11 @@ class AreaNames:
         """Return whether an area is another one, or lies in it."""
         return code == area or area in self._above.get(code, ())
 
+    def street_of(self, code: str) -> str:
+        """Return the name of the street that an area is or lies in, else its own."""
+        over = [each for each in (code, *self._above.get(code, ())) if self._areas[each][1] == "street"]
+        return self._areas[over[0] if over else code][0]
+
     def _looked_up(self, text: str) -> str:
         ends = dict[str, int]()
         for start, skipped in _starts(text):

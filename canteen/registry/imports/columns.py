@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
@@ -132,6 +132,8 @@ class Row:
     given: frozenset[str] = frozenset()  # keys of the columns that the file has
     sheet: str = ""
     several: bool = False
+    cells: Sequence[str] = field(default=(), repr=False)  # as they stood in the file
+    street: str = ""  # the name of the street that the row is about, where it was recognised
     remarks: list[Fault] = field(default_factory=list)  # what was not wholly taken over; the row is good all the same
 
     @property

@@ -10,6 +10,7 @@ from canteen.registry.imports.columns import Fault
 from canteen.registry.imports.layouts import MOVED, OTHERS
 from canteen.registry.imports.roster import LikelySame, OtherStreet
 
+LISTED: Final = 20_000  # rows at fault that are handed back as a file
 FAULTS_KEPT: Final = 1000  # of a file where every row is wrong, so many stay with the run
 
 
@@ -18,6 +19,7 @@ class ImportReport:
     """The result of a file. `run` is the import's id once applied; `already`: this very file was applied before.
 
     lines     what each row would change, of a check; personal data, kept nowhere
+    work_list an .xlsx of the rows at fault, of a check; empty where there is none, or more than LISTED
     remarks   what was not wholly taken over of rows that are good all the same
     sheets    each sheet of the file, read or not and why, with its columns
     secrets   first passwords and PINs of new staff, by login: shown once, kept nowhere
@@ -34,6 +36,7 @@ class ImportReport:
     faults: list[Fault] = field(default_factory=list)
     remarks: list[Fault] = field(default_factory=list)
     lines: list[ChangeLine] = field(default_factory=list, repr=False)
+    work_list: bytes = field(default=b"", repr=False)
     notices: list[str] = field(default_factory=list)
     sheets: list[dict[str, Any]] = field(default_factory=list)
     refolded: int = 0

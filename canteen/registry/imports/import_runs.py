@@ -23,14 +23,14 @@ from canteen.auth.change_requests import RequestLine
 from canteen.db import db, retried, transaction
 from canteen.errors import Conflict, Invalid, Missing
 from canteen.keyset import reader
-from canteen.registry.imports import tables
+from canteen.registry.imports import tables, work_list
 from canteen.registry.imports.areas import Areas
 from canteen.registry.imports.bounds import USUAL, Limits
 from canteen.registry.imports.canteens import Canteens
 from canteen.registry.imports.closures import Closures
 from canteen.registry.imports.columns import Row, Template
 from canteen.registry.imports.contracts import Contracts
-from canteen.registry.imports.import_report import FAULTS_KEPT, ImportReport
+from canteen.registry.imports.import_report import FAULTS_KEPT, LISTED, ImportReport
 from canteen.registry.imports.layouts import NO_ANSWERS, Answers, Layout, laid, unanswered
 from canteen.registry.imports.roster import Ready, Roster
 from canteen.registry.imports.staff import Staff
@@ -212,9 +212,13 @@ def _looked_through(table: Layout, kind: str, by: str, within: Within) -> Import
     if (before := _applied(session, kind, table.hash)) is not None:
         return _already_applied(ImportReport(kind, table.hash), before)
     report, importer = ImportReport(kind, table.hash), _importer(session, table, kind, within, by)
+    wrong = list[work_list.WrongRow]()
     for rows in _chunks(importer, table):
         _count(report, rows, importer.plan(session, rows))
         session.rollback()  # on SQLite no reader outlives a page of rows
+        wrong += work_list.wrong(rows) if len(wrong) <= LISTED else ()
+    if 0 < len(wrong) <= LISTED:
+        report.work_list = work_list.workbook(table, wrong)
     report.lines = importer.lines if isinstance(importer, Roster) else []
     report.waiting = importer.waiting if isinstance(importer, Asking) else 0
     return report

@@ -23,8 +23,9 @@ from canteen.registry.text_forms import close_up
 OTHERS: Final = "+others"  # behind a file's hash: who is likely somebody known was said to be somebody else
 MOVED: Final = "+moved"  # who is known in another street was said to be meant
 LOOKED_AT: Final = 30  # filled rows of a sheet in which its heading is looked for
+REASONS: Final = "问题和办法"  # the column that we add to rows that were refused
 LEFT_OUT: Final = frozenset(
-    {"序号", "编号", "序列", "NO", "NO.", "No.", "备注", "说明", "年龄", "周岁", "民族", "出生年月"}
+    {"序号", "编号", "序列", "NO", "NO.", "No.", "备注", "说明", "年龄", "周岁", "民族", "出生年月", REASONS}
 )
 """Titles that no template asks for: left out without a question, and reported."""
 
@@ -107,6 +108,7 @@ class SheetLayout:
     heading    the number of the heading's row; lines: how many rows it takes
     places     column of the template -> positions in the file, whose texts are joined
     columns    titles in the file -> title of the template's column, '' where it is not read
+    titles     title of each column of the sheet, '' where it has none
     met        titles of the heading that an answer was given for
     twice      titles of a column that another one is already -> title of the template's column
     serials    keys of columns whose every cell is the number of a day
@@ -120,6 +122,7 @@ class SheetLayout:
     lines: int = 1
     places: dict[str, list[int]] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
+    titles: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     met: set[str] = field(default_factory=set)
     twice: dict[str, str] = field(default_factory=dict)
@@ -162,7 +165,7 @@ class Layout:
                     each.foot.append(number)
                 else:
                     each.rows += 1
-                    row = Row(number, {}, [], given=given, sheet=each.source.name, several=len(read) > 1)
+                    row = Row(number, {}, [], given=given, sheet=each.source.name, several=len(read) > 1, cells=cells)
                     filled = {key: text for key, text in self.answers.fill.items() if key not in taken}
                     yield read_row(row, ((by_key[key], text) for key, text in (taken | filled).items()))
 
@@ -283,6 +286,7 @@ def _headed(
     ranked: dict[str, list[tuple[int, int]]] = {}
     for place, names in enumerate(_named(cells, top[at + 1][1] if lines == 2 else ())):
         known = next((name for name in names if name in titles), None)
+        made.titles.append(known or (names[0] if names else ""))
         if known is None:
             if names:
                 made.unknown.append(names[0])

@@ -204,6 +204,7 @@ class Roster:
             if key in row.values:
                 try:
                     row.values[key] = self._names.code_of(row.values[key])
+                    row.street = self._names.street_of(row.values[key])
                 except BadCell as refusal:
                     row.refuse(title, refusal)
 
