@@ -18,15 +18,15 @@ from canteen.db import transaction
 from canteen.demo import calendar, city, claim_moves, elders, notice, plan, plants, staff
 from canteen.demo.calendar import Story
 from canteen.demo.elders import Somebody
+from canteen.demo.past_sales import PastSales
 from canteen.demo.plan import Outage, Visit
 from canteen.demo.plants import Act, Stage
 from canteen.demo.randomness import source
 from canteen.demo.sites import SITES
-from canteen.demo.tills import Rung, Till, Wish
+from canteen.demo.tills import SENDING, Rung, Till, Wish
 from canteen.settlement.models import Claim, Finding
 
 SHOWN = 30  # cards on paper
-SEND = timedelta(seconds=27)  # after the quote: paid, stored, sent
 LATE_SITE = "demo-luxiang"
 
 
@@ -77,7 +77,8 @@ def build(seed: int, today: date, cards: Path, size: Size, report: Callable[[str
     stage = Stage(story.closed[2], roles, digests, tills, who["demo-admin"])
     down = _line_down(story)
     short = [outage for outage in plan.outages(seed, story.days()) if not down.starts < outage.ends < down.ends]
-    acting = _Acting(seed, tills, digests, [*short, down, *stage.outages()], who)
+    past = PastSales({digest: elder for elder, digest in digests.items()})
+    acting = _Acting(seed, tills, digests, [*short, down, *stage.outages()], who, past, story.closed[2].last)
     visits = plan.visits(seed, story.days(), people, size.meals, set(roles.values()))
     timeline = [
         *acting.visits(visits),
@@ -89,7 +90,7 @@ def build(seed: int, today: date, cards: Path, size: Size, report: Callable[[str
         *claim_moves.acts(story, who),
         *notice.acts(story, who),
     ]
-    _play(sorted(timeline, key=lambda act: act.at), story, report)
+    _play(sorted(timeline, key=lambda act: act.at), story, past, report)
     claims, findings = _counted()
     return Built(story, len(people), len(visits), claims, findings, cards, printed, time.monotonic() - began)
 
@@ -158,7 +159,10 @@ def _heard(story: Story, machines: Sequence[city.Machine]) -> list[Act]:
 
 
 class _Acting:
-    """Turns visits into acts at the tills, by the outages."""
+    """Turns visits into acts at the tills, by the outages.
+
+    past, until   what was usual on a day up to `until` is rung up there, many at once
+    """
 
     def __init__(
         self,
@@ -167,14 +171,17 @@ class _Acting:
         digests: dict[uuid.UUID, str],
         outages: Sequence[Outage],
         who: dict[str, str],
+        past: PastSales,
+        until: date,
     ) -> None:
         self._rng = source(seed, "acting")
         self._tills, self._digests, self._outages, self._who = tills, digests, outages, who
         self._rung: dict[Visit, Rung] = {}
+        self._past, self._until = past, until
 
     def visits(self, visits: Sequence[Visit]) -> list[Act]:
         possible = (v for v in visits if not (v.repeat and self._cut_off(v.site.id, v.till, v.at)))
-        return [Act(at, run) for visit in possible for at, run in self._visit(visit)]
+        return [act for visit in possible for act in self._visit(visit)]
 
     def ends(self) -> list[Act]:
         """Send what waited when a line is back."""
@@ -201,14 +208,15 @@ class _Acting:
 
         return [Act(at, run)]
 
-    def _visit(self, visit: Visit) -> Iterator[tuple[datetime, Callable[[], None]]]:
-        till, undone_at = (
-            self._tills[visit.site.id, visit.till],
-            visit.at + timedelta(minutes=26 if visit.approved else 3),
-        )
+    def _visit(self, visit: Visit) -> Iterator[Act]:
+        till = self._tills[visit.site.id, visit.till]
+        undone_at = visit.at + timedelta(minutes=26 if visit.approved else 3)
+        cut_off = self._cut_off(visit.site.id, visit.till, visit.at)
+        usual = not visit.repeat and not cut_off and clock.business_day(visit.at) <= self._until
 
         def ring() -> None:
-            rung = till.ring(visit.at, self._wishes(visit), pays=visit.pays, how=visit.how, mode=visit.mode)
+            counter = self._past.ring if usual else Till.ring
+            rung = counter(till, visit.at, self._wishes(visit), pays=visit.pays, how=visit.how, mode=visit.mode)
             self._rung[visit] = rung
             self._send(visit, visit.at)
 
@@ -216,13 +224,13 @@ class _Acting:
             self._void(visit, self._rung[visit], undone_at, visit.void, approved=visit.approved)
             self._send(visit, undone_at)
 
-        yield visit.at, ring
+        yield Act(visit.at, ring, waits=usual)
         if visit.void:
-            yield undone_at, undo
+            yield Act(undone_at, undo)
 
     def _send(self, visit: Visit, at: datetime) -> None:
         if not self._cut_off(visit.site.id, visit.till, at):
-            self._tills[visit.site.id, visit.till].send(at + SEND)
+            self._tills[visit.site.id, visit.till].send(at + SENDING)
 
     def _cut_off(self, site: str, till: int, at: datetime) -> bool:
         return any(outage.covers(site, till, at) for outage in self._outages)
@@ -244,7 +252,7 @@ class _Acting:
         return [Wish(digest, city.item_id(visit.site, dish)) for digest, dish in zip(who, visit.dishes, strict=True)]
 
 
-def _play(timeline: Sequence[Act], story: Story, report: Callable[[str], None]) -> None:
+def _play(timeline: Sequence[Act], story: Story, past: PastSales, report: Callable[[str], None]) -> None:
     """Do every act at its time. Raises RuntimeError for what lies past the story's last day."""
     over = clock.instant(story.last, 24 * 60)
     month = ""
@@ -254,8 +262,11 @@ def _play(timeline: Sequence[Act], story: Story, report: Callable[[str], None]) 
         if (now := clock.month_of(clock.business_day(act.at))) != month:
             month = now
             report(f"Serving {month}")
+        if not act.waits:
+            past.write()
         with clock.at(act.at):
             act.run()
+    past.write()
 
 
 def _counted() -> tuple[int, int]:

@@ -47,10 +47,14 @@ CLASS = "dibao"
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something that is done at an instant; acts are done in the order of time."""
+    """Something that is done at an instant; acts are done in the order of time.
+
+    waits   it leaves its rows to be written before the next act that does not
+    """
 
     at: datetime
     run: Callable[[], None]
+    waits: bool = False
 
 
 def cast(people: list[Somebody], today: date) -> dict[str, Somebody]:

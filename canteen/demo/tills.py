@@ -18,6 +18,7 @@ from canteen.pos import envelope, records, scan_quotes
 from canteen.pos.scan_quotes import Answer, Asked, Quoted
 
 PAYING = timedelta(seconds=25)  # from the quote to the payment
+SENDING = timedelta(seconds=27)  # from the quote until it is stored and sent
 NOTES = (1000, 2000, 5000, 10000)  # fen of the notes that elders pay with
 Document = dict[str, Any]
 Twist = Callable[[Document], None]
@@ -125,7 +126,20 @@ class Till:
         twist     changes the body before it is sealed
         outcome   what `records.accept` may answer, when it is sent
         """
-        quoted = self._quote(at, wishes, mode)
+        return self.sell(self._quote(at, wishes, mode), at, pays=pays, how=how, skew=skew, twist=twist, outcome=outcome)
+
+    def sell(
+        self,
+        quoted: Quoted,
+        at: datetime,
+        *,
+        pays: str = "cash",
+        how: str = "camera",
+        skew: timedelta = timedelta(0),
+        twist: Twist | None = None,
+        outcome: tuple[str, ...] = ("created",),
+    ) -> Rung:
+        """Take the money for what was quoted at `at`, and put the record into the outbox: see `ring`."""
         body = self._body(quoted, pays, how, at)
         if twist is not None:
             twist(body)
@@ -162,6 +176,13 @@ class Till:
                 raise DemoFailed(f"{self.tablet} {result.id}: {result.outcome} {result.reason} {result.message}")
         self.outbox.clear()
         self.expected.clear()
+
+    def taken(self) -> list[Document]:
+        """Return all that waits, and leave nothing waiting."""
+        waiting = list(self.outbox)
+        self.outbox.clear()
+        self.expected.clear()
+        return waiting
 
     def _quote(self, at: datetime, wishes: Sequence[Wish], mode: str) -> Quoted:
         asked = [

@@ -62,15 +62,15 @@ def write(session: Session, rows: Checked) -> None:
     connection = session.connection()
     record_id = connection.execute(_insert(Record), record).scalar_one()
     for model in ORDER:
-        wanted = [_numbered(model, row, record_id) for row in rows.tables.get(model, ())]
+        wanted = [numbered(model, row, record_id) for row in rows.tables.get(model, ())]
         if model in INTERNED:
             intern(session, model, wanted)
         elif wanted:
             connection.execute(_insert(model), wanted)
 
 
-def _numbered(model: type[Base], row: Row, record_id: int) -> dict[str, Any]:
-    """Return the row by column name, with the record's id in the columns that need it."""
+def numbered(model: type[Base], row: Row, record_id: int) -> dict[str, Any]:
+    """Return a row of a checkout by column name, with its record's id in the columns that need it."""
     if model is Sale:
         return {**row, "record_id": record_id, "arrival": arrival_of(record_id, row["arrival"])}
     return {column: row[key] for key, column in _columns(model)}

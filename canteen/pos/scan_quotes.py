@@ -99,7 +99,7 @@ def quote(
         usages = pricing.usages_now(session, place, known, meal)
         usages = pricing.with_supposed(usages, supposed, ids, place.day)
         priced = pricing.price(place.book, pricing.diner_of(known, each.guest or "guest"), meal, usages)
-        stamp = _stamp(tablet_id, cashier, at, place, known, digest, priced)
+        stamp = stamp_of(tablet_id, cashier, at, place, known, digest, priced)
         title = pricing.title(session, known, place) if known is not None else None
         answers.append(
             Answer(
@@ -166,7 +166,7 @@ def _line(menu: dict[str, Offer], item_id: str, quantity: int) -> Line:
     return Line(item.id, item.name, item.fen, quantity, item.tags)
 
 
-def _stamp(
+def stamp_of(
     tablet_id: str,
     cashier: str | None,
     at: datetime,
@@ -175,6 +175,7 @@ def _stamp(
     digest: str | None,
     priced: Priced,
 ) -> str:
+    """Issue the stamp on the quote of one sale: of whom, by which card (`digest`), at which price."""
     return stamps.issue(
         stamps.Stamp(
             tablet=tablet_id,

@@ -98,8 +98,27 @@ def _judge(
     for one in earlier:
         slots.add_unwritten(usages, one.slots, one.draws, mine)
     own = pricing.price(place.book, pricing.diner_of(person, sale.guest or "guest"), meal, usages)
-    sold_input = _sold_input(sale, own)
     unclaimable = _unclaimable(session, sale, times, place, person)
+    return _judged(sale, times, place, person, (sold, own), _sold_input(sale, own), usages, noted, unclaimable)
+
+
+def agreed(sale: SaleOrder, times: Times, place: Place, person: Known | None, own: Priced) -> Judged:
+    """Judge a sale at the price that we quoted, of whose limits nothing was used before: no row needs to be read."""
+    return _judged(sale, times, place, person, (own.quote, own), (own.hash, own.body), {}, (), "")
+
+
+def _judged(
+    sale: SaleOrder,
+    times: Times,
+    place: Place,
+    person: Known | None,
+    quotes: tuple[Quote, Priced],
+    sold_input: tuple[str, str],
+    usages: slots.Usages,
+    noted: Sequence[FlagOrNone],
+    unclaimable: FlagOrNone,
+) -> Judged:
+    sold, own = quotes
     blocked = next((flag for flag in noted if flag in flags.RELEASABLE), unclaimable)
     verdicts = tuple(_verdicts(sold, own.quote, blocked))
     new: list[dict[str, Any]] = []
