@@ -35,22 +35,23 @@ def tie(person_id: str, other_id: str, *, by: str) -> None:
 
 def human(session: Session, person_id: str) -> str:
     """Return one id for all accounts of a human being: the least of them."""
-    return min(_accounts(session, {person_id}))
+    return min(accounts(session, person_id))
 
 
 def same(session: Session, person_id: str, others: Collection[str]) -> bool:
     """Return whether any of `others` is an account of the same human being."""
-    return not _accounts(session, {person_id}).isdisjoint(others)
+    return not accounts(session, person_id).isdisjoint(others)
 
 
-def _accounts(session: Session, known: set[str]) -> set[str]:
+def accounts(session: Session, person_id: str) -> set[str]:
+    """Return all accounts of the human being behind one."""
     ties = [
         (subject, str(json.loads(body)["other"]))
         for subject, body in session.execute(
             select(events.Event.subject, events.Event.body).where(events.Event.kind == TIED)
         )
     ]
-    found = set(known)
+    found = {person_id}
     while True:
         more = {one for pair in ties for one in pair if not found.isdisjoint(pair)}
         if more <= found:

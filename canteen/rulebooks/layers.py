@@ -141,13 +141,19 @@ def _join(session: Session, parts: tuple[str, ...]) -> InForce:
 
 def stored(session: Session, digest: str) -> Rulebook:
     """Return the rulebook that a sale names by its joined hash. Raises NoRulebook."""
-    body = session.execute(select(JoinedRulebook.body).where(JoinedRulebook.hash == digest)).scalar_one_or_none()
+    body = stored_body(session, digest)
     if body is None:
         raise NoRulebook
-    return _load(digest, body)
+    return loaded(digest, body)
+
+
+def stored_body(session: Session, digest: str) -> str | None:
+    """Return the text of a joined rulebook; None where it is not stored."""
+    return session.execute(select(JoinedRulebook.body).where(JoinedRulebook.hash == digest)).scalar_one_or_none()
 
 
 @lru_cache(maxsize=256)
-def _load(digest: str, body: str) -> Rulebook:
+def loaded(digest: str, body: str) -> Rulebook:
+    """Return the rulebook of a stored text, which its hash names."""
     del digest
     return books.load(body.encode())

@@ -17,7 +17,7 @@ FEB6 = at(date(2026, 2, 6), 9)
 def view(town: Town, *moves: str, by: str = "p-chief2", may: bool = True) -> ClaimView:
     viewer = Viewer(by, may=lambda _permission: may, judges=may, insider=may)
     with clock.at(FEB6):
-        return claim_view.of(town.claim("2026-01"), viewer, steps.DEFAULT, moves)
+        return claim_view.of(town.claim("2026-01"), viewer, steps.DEFAULT, lambda _state: moves)
 
 
 def test_a_submission_is_not_ready_while_numbers_are_missing(town: Town):

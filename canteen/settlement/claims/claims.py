@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -99,10 +100,16 @@ def state(session: Session, claim_id: int) -> str:
 
 def actors_by_move(session: Session, claim_id: int) -> dict[str, set[str]]:
     """Return who did which act on a claim, over all its rounds, payouts included: act -> accounts."""
+    entered = session.execute(select(Payout.entered_by).where(Payout.claim_id == claim_id)).scalars()
+    return by_move(decisions(session, claim_id), entered)
+
+
+def by_move(made: Iterable[Decision], entered: Iterable[str]) -> dict[str, set[str]]:
+    """Name the accounts behind each act of a claim, of its decisions and of those who entered its payouts."""
     done: dict[str, set[str]] = defaultdict(set)
-    for decision in decisions(session, claim_id):
+    for decision in made:
         done[decision.move].add(decision.by)
-    for by in session.execute(select(Payout.entered_by).where(Payout.claim_id == claim_id)).scalars():
+    for by in entered:
         done["enter"].add(by)
     return done
 

@@ -18,19 +18,21 @@ from canteen.settlement.models import BenefitReallocation
 
 def donors(session: Session, sale_id: uuid.UUID) -> list[uuid.UUID]:
     """Return the meals that now use the limits not granted to this one, budgets left out: those are shared by all."""
-    sale = session.get_one(Sale, sale_id)
-    if sale.elder_id is None:
-        return []
     ungranted = session.execute(
-        select(SaleUse.person_id, SaleUse.allowance, SaleUse.window).where(
-            SaleUse.sale_id == sale_id,
+        select(Sale.elder_id, SaleUse.person_id, SaleUse.allowance, SaleUse.window)
+        .join(SaleUse, SaleUse.sale_id == Sale.id)
+        .where(
+            Sale.id == sale_id,
+            Sale.elder_id.is_not(None),
             SaleUse.granted < SaleUse.asked,
             SaleUse.allowance.not_like(budget_ids.PREFIX + "%"),
         )
     ).all()
-    persons = {*elders.cluster(session, sale.elder_id)[1], *(person for person, _, _ in ungranted)}
+    eaters = {elder for elder, _, _, _ in ungranted if elder is not None}
+    persons = {person for elder in eaters for person in elders.cluster(session, elder)[1]}
+    persons |= {person for _, person, _, _ in ungranted}
     found = set[uuid.UUID]()
-    for _, allowance, window in ungranted:
+    for _, _, allowance, window in ungranted:
         found |= slots.current_users(session, persons, (allowance, window), but=sale_id)
     return sorted(found)
 

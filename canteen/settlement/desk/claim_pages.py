@@ -88,7 +88,7 @@ def claim_page(number: str) -> ResponseReturnValue:
 
 
 def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnValue:
-    claim, session = find(number), db.session()
+    claim = find(number)
     contract_id = claim.contract_id
     viewer = claim_view.Viewer(
         g.person.id,
@@ -96,10 +96,9 @@ def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnVa
         judges=any(contract_id in reach(permission) for permission in JUDGES),
         insider=is_insider(contract_id),
     )
-    moves = _open_moves(contract_id, claims.state(session, claim.id))
     page = render_template(
         "settlement/claim.html",
-        view=claim_view.of(claim, viewer, workflow_config(), moves),
+        view=claim_view.of(claim, viewer, workflow_config(), lambda state: _open_moves(contract_id, state)),
         done=done_text(),
         refusal=refusal,
         typed=request.form.get("reason", "") if refusal else "",

@@ -16,7 +16,7 @@ from canteen.ledger.models import Period
 from canteen.money import Fen
 from canteen.places import Canteen, Contract
 from canteen.pos.models import Sale
-from canteen.settlement.claims import steps
+from canteen.settlement.claims import claims, steps
 from canteen.settlement.closing import close, parties
 from canteen.settlement.models import Claim, ClaimLine, Decision, Finding, FindingAnswer, Statement
 
@@ -161,7 +161,11 @@ class Step:
 
 def history(session: Session, claim_id: int) -> list[Step]:
     """Return the moves of a claim, with the names that people had when they made them."""
-    rows = session.execute(select(Decision).where(Decision.claim_id == claim_id).order_by(Decision.n)).scalars().all()
+    return steps_of(session, claims.decisions(session, claim_id))
+
+
+def steps_of(session: Session, rows: Sequence[Decision]) -> list[Step]:
+    """Put decisions into words, with the names that people had when they made them."""
     staff = names.of(session, "person", {row.by for row in rows})
     return [Step(row.n, row.move, row.to_state, staff.at(row.by, row.recorded), row.reason, row.at) for row in rows]
 

@@ -61,7 +61,6 @@ class About:
 
 def about(session: Session, claim: Claim, state: str | None = None) -> About:
     """Read names and dates of a claim, the names as in its statement; its state too, where the caller has not."""
-    named = parties.of_claims(session, [claim.id])[claim.id]
     query = (
         select(Statement.body, Statement.facts_at, Canteen.name)
         .select_from(Statement)
@@ -70,6 +69,7 @@ def about(session: Session, claim: Claim, state: str | None = None) -> About:
     )
     body, facts, called_now = session.execute(query.where(Statement.period_id == claim.period_id)).one()
     stated = json.loads(body)
+    named = parties.Parties(**stated["names"])
     return About(
         number=claim.number,
         state=claims.state(session, claim.id) if state is None else state,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,13 +11,12 @@ from canteen.auth import humans
 from canteen.auth.guard import Permission
 from canteen.keyset import reader
 from canteen.money import Fen
-from canteen.pos.lost_numbers import Run
 from canteen.settlement.claims import claims, missing_records, payouts, steps
 from canteen.settlement.claims.claims import LineAmounts
 from canteen.settlement.claims.missing_records import Gap, Silent
 from canteen.settlement.claims.payouts import PayoutStatus
 from canteen.settlement.claims.steps import WorkflowSteps
-from canteen.settlement.closing import adjustments, close
+from canteen.settlement.closing import adjustments
 from canteen.settlement.desk import claim_queries, claim_summary, finding_queries
 from canteen.settlement.desk.claim_queries import Step
 from canteen.settlement.desk.claim_summary import About
@@ -58,15 +56,6 @@ class MoveChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class FindingGroup:
-    """The number of findings of one code, and of those that wait for an answer."""
-
-    code: str
-    count: int
-    unanswered: int
-
-
-@dataclass(frozen=True, slots=True)
 class MissingRun:
     """A run of missing numbers, and the other claims whose submission waits for it."""
 
@@ -86,7 +75,7 @@ class ClaimView:
     notices: Mapping[str, str]
     history: list[Step]
     payouts: list[PayoutStatus]
-    findings: list[FindingGroup]
+    findings: list[finding_queries.FindingGroup]
     moves: list[MoveChoice]
     waits_for_answers: int  # findings that must be answered before the claim passes; 0 where it waits for none
     asks_for_answer: bool  # it was returned: whoever submits it again says what was done about the reason
@@ -100,20 +89,29 @@ class ClaimView:
     insider: bool
 
 
-def of(claim: Claim, viewer: Viewer, workflow_steps: WorkflowSteps, moves: Sequence[str]) -> ClaimView:
-    """Read a claim and decide what `viewer` sees of it; `moves` are those that their rights open in its state."""
-    period, notices = close.load(claim.period_id), adjustments.titles()
+def of(
+    claim: Claim, viewer: Viewer, workflow_steps: WorkflowSteps, open_moves: Callable[[str], Sequence[str]]
+) -> ClaimView:
+    """Read a claim and decide what `viewer` sees of it; `open_moves` names those that their rights open in a state."""
     with reader() as session:
-        state = claims.state(session, claim.id)
-    unsent = state in BEFORE_SUBMISSION
-    gaps = missing_records.missing(period) if unsent else []
+        decided = claims.decisions(session, claim.id)
+    state = decided[-1].to_state if decided else steps.START
+    moves = open_moves(state)
+    owed = missing_records.owed(claim) if state in BEFORE_SUBMISSION else missing_records.NOTHING
     with reader() as session:
-        lines, unanswered = claims.lines(session, claim.id), claims.unanswered(session, claim.period_id)
-        blocked_by = _blocked_by(session, claim.id, viewer.person, workflow_steps, moves)
-        missing = [_missing_run(session, gap, claim.number) for gap in gaps]
-        about, history = claim_summary.about(session, claim, state), claim_queries.history(session, claim.id)
-        paid, findings = payouts.of_claim(session, claim.id), finding_queries.findings(session, claim)
-    approved = sum(line.approved for line in lines)
+        lines, paid = claims.lines(session, claim.id), payouts.of_claim(session, claim.id)
+        actors = claims.by_move(decided, (one.payout.entered_by for one in paid))
+        blocked_by = _blocked_by(session, actors, viewer.person, workflow_steps, moves)
+        spans = [(gap.tablet, gap.span) for gap in owed.missing]
+        waiting = missing_records.claims_waiting_between(session, spans)
+        about, history = claim_summary.about(session, claim, state), claim_queries.steps_of(session, decided)
+        findings = finding_queries.groups(session, claim)
+    missing = [
+        MissingRun(gap, tuple(other for other in others if other != claim.number))
+        for gap, others in zip(owed.missing, waiting, strict=True)
+    ]
+    notices = adjustments.titles() if any(line.kind == "revaluation" for line in lines) else {}
+    approved, unanswered = sum(line.approved for line in lines), sum(group.unanswered for group in findings)
     waits_for_answers = unanswered if state == "submitted" else 0
     return ClaimView(
         about=about,
@@ -124,7 +122,7 @@ def of(claim: Claim, viewer: Viewer, workflow_steps: WorkflowSteps, moves: Seque
         notices=notices,
         history=history,
         payouts=paid,
-        findings=_groups(findings),
+        findings=findings,
         moves=[
             MoveChoice(
                 move,
@@ -138,8 +136,8 @@ def of(claim: Claim, viewer: Viewer, workflow_steps: WorkflowSteps, moves: Seque
         asks_for_answer=state == steps.RETURNED,
         note=FINISHED.get(state, f"目前{say('state', state)}，没有需要您办理的事项。"),
         missing=missing,
-        quarantined=missing_records.quarantined(period) if unsent else 0,
-        silent=missing_records.silent(period) if unsent else [],
+        quarantined=owed.quarantined,
+        silent=owed.silent,
         may_export=viewer.may(Permission.EXPORT),
         may_enter=state == "approved" and viewer.may(Permission.PAY_ENTER),
         may_answer=viewer.judges and unanswered > 0,
@@ -148,24 +146,16 @@ def of(claim: Claim, viewer: Viewer, workflow_steps: WorkflowSteps, moves: Seque
 
 
 def _blocked_by(
-    session: Session, claim_id: int, person: str, workflow_steps: WorkflowSteps, moves: Sequence[str]
+    session: Session,
+    actors: Mapping[str, set[str]],
+    person: str,
+    workflow_steps: WorkflowSteps,
+    moves: Sequence[str],
 ) -> dict[str, str]:
     """Name for each move the first of the person's own earlier acts that must be kept apart from it; '' for none."""
-    actors = claims.actors_by_move(session, claim_id)
+    theirs = humans.accounts(session, person) if moves else set()
 
     def made(act: str) -> bool:
-        return bool(actors.get(act)) and humans.same(session, person, actors[act])
+        return not theirs.isdisjoint(actors.get(act, ()))
 
     return {move: next(filter(made, sorted(workflow_steps.conflicting_moves(move))), "") for move in moves}
-
-
-def _missing_run(session: Session, gap: Gap, number: str) -> MissingRun:
-    waiting = missing_records.claims_waiting_for(session, gap.tablet, Run(gap.epoch, gap.first, gap.last))
-    return MissingRun(gap, tuple(other for other in waiting if other != number))
-
-
-def _groups(found: Sequence[finding_queries.FindingRow]) -> list[FindingGroup]:
-    """Count findings by code; missing numbers are sent or declared lost and so wait for no answer."""
-    counts = Counter(one.code for one in found)
-    unanswered = Counter(one.code for one in found if not one.outcome and one.code != "gap")
-    return [FindingGroup(code, counts[code], unanswered[code]) for code in sorted(counts)]

@@ -8,14 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
 from canteen import clock
 from canteen.money import show
 from canteen.policy.rulebook import GUARD
 from canteen.registry.labels import CLASSES, STATUSES
-from canteen.rulebooks.models import JoinedRulebook
 from canteen.settlement.labels import say
 
 WINDOWS = {
@@ -47,9 +43,8 @@ class Names:
         return whole.get(kind) or day.isoformat() + since.get(kind, "")
 
 
-def of_book(session: Session, digest: str) -> Names:
-    """Read the names in a stored joined rulebook; none where it is not stored."""
-    body = session.execute(select(JoinedRulebook.body).where(JoinedRulebook.hash == digest)).scalar_one_or_none()
+def of_book(body: str | None) -> Names:
+    """Read the names in the text of a joined rulebook; none where it is not stored."""
     labels, reasons = dict[str, str](), dict[str, str]()
     limits, windows = {GUARD.id: "每人每餐别 1 次"}, {GUARD.id: GUARD.window}
     for layer in json.loads(body)["layers"] if body else ():

@@ -17,7 +17,7 @@ from canteen.ledger.queries import SOURCE, TARGET, with_ends
 from canteen.money import Fen, show
 from canteen.policy import case
 from canteen.policy import quote as engine
-from canteen.pos.models import Payment, QuoteInput, Record, Sale, SaleLine, SaleUse, Surcharge, Tender, Void
+from canteen.pos.models import QuoteInput, Record, Sale, SaleUse, Void
 from canteen.rulebooks import layers
 from canteen.settlement.corrections import reallocation_queries
 from canteen.settlement.desk import display_names
@@ -43,16 +43,15 @@ class Explanation:
     """All that the desk shows of one meal."""
 
     sale: Sale
-    record: Record
-    lines: list[SaleLine]
-    surcharges: list[Surcharge]
+    lines: list[dict[str, Any]]  # as the sale's lists hold them
+    surcharges: list[dict[str, Any]]
     own: engine.Quote | None
     names: display_names.Names
     facts: list[tuple[str, str]]
     uses: list[SaleUse]
     moves: list[ShownTransfer]
-    payment: Payment
-    tenders: list[Tender]
+    payment_due: Fen  # over all sales of the checkout
+    tenders: list[dict[str, Any]]
     void: Void | None
     findings: list[tuple[Finding, str]]
     withheld: list[tuple[WithheldMeal, WithheldAnswer | None]]
@@ -68,21 +67,27 @@ def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True, named: int
     sale = session.get(Sale, sale_id)
     if sale is None:
         return None
-    asked = _asked(session, sale.own_input_hash)
-    book = display_names.of_book(session, sale.own_rulebook_hash)
+    lines, surcharges, tenders, payment_due, body, void = session.execute(
+        select(Sale.lines, Sale.surcharges, Record.tenders, Record.payment_due, QuoteInput.body, Void)
+        .join(Record, Record.id == Sale.record_id)
+        .join(QuoteInput, QuoteInput.hash == Sale.own_input_hash)
+        .outerjoin(Void, Void.sale_id == Sale.id)
+        .where(Sale.id == sale_id)
+    ).one()
+    asked, rules = _asked(body), layers.stored_body(session, sale.own_rulebook_hash)
+    book = display_names.of_book(rules)
     return Explanation(
         sale=sale,
-        record=session.get_one(Record, sale.record_id),
-        lines=_all(session, select(SaleLine).where(SaleLine.sale_id == sale_id).order_by(SaleLine.n)),
-        surcharges=_all(session, select(Surcharge).where(Surcharge.sale_id == sale_id).order_by(Surcharge.n)),
-        own=_own(session, asked, sale.own_rulebook_hash),
+        lines=json.loads(lines),
+        surcharges=json.loads(surcharges),
+        own=_own(asked, sale.own_rulebook_hash, rules),
         names=book,
         facts=_facts(session, asked, sale.service_day, book, named),
         uses=_all(session, select(SaleUse).where(SaleUse.sale_id == sale_id).order_by(SaleUse.allowance)),
         moves=_shown_transfers(session, sale_id, book, insider=insider),
-        payment=session.get_one(Payment, sale.payment_id),
-        tenders=_all(session, select(Tender).where(Tender.payment_id == sale.payment_id).order_by(Tender.n)),
-        void=session.execute(select(Void).where(Void.sale_id == sale_id)).scalar_one_or_none(),
+        payment_due=payment_due or 0,
+        tenders=json.loads(tenders or "[]"),
+        void=void,
         findings=[
             (finding, number)
             for finding, number in session.execute(
@@ -109,21 +114,20 @@ def _all(session: Session, query: Any) -> list[Any]:
     return list(session.execute(query).scalars())
 
 
-def _asked(session: Session, input_hash: str) -> case.Case | None:
-    body = session.execute(select(QuoteInput.body).where(QuoteInput.hash == input_hash)).scalar_one_or_none()
+def _asked(body: str) -> case.Case | None:
     try:
-        return None if body is None else case.read_case(json.loads(body))
+        return case.read_case(json.loads(body))
     except ValueError:
         return None
 
 
-def _own(session: Session, asked: case.Case | None, book_hash: str) -> engine.Quote | None:
+def _own(asked: case.Case | None, digest: str, rules: str | None) -> engine.Quote | None:
     """Quote the meal again from what was stored."""
-    if asked is None:
+    if asked is None or rules is None:
         return None
     try:
-        return engine.quote(layers.stored(session, book_hash), asked.diner, asked.meal, asked.taken)
-    except (layers.NoRulebook, ValueError):
+        return engine.quote(layers.loaded(digest, rules), asked.diner, asked.meal, asked.taken)
+    except ValueError:
         return None
 
 
@@ -139,9 +143,10 @@ def _facts(
         born = clock.day_of(diner.birth_day)
         age = day.year - born.year - ((day.month, day.day) < (born.month, born.day))
         facts.append(("出生日期", f"{born.isoformat()}（当日 {age} 周岁）"))
+    areas = names.of(session, "area", {*diner.hukou, *diner.residence})
     facts += [
-        ("户籍地", _area_names(session, diner.hukou, named)),
-        ("居住地", _area_names(session, diner.residence, named)),
+        ("户籍地", " / ".join(areas.at(code, named) for code in diner.hukou)),
+        ("居住地", " / ".join(areas.at(code, named) for code in diner.residence)),
         ("人员类别", display_names.classes(diner.classes)),
         ("评定等级", "、".join(f"{scale} {level}" for scale, level in sorted(diner.levels.items()))),
         ("人员状态", display_names.statuses(diner.statuses)),
@@ -155,11 +160,6 @@ def _facts(
     ]
     facts.append(("此前已用", "；".join(taken)))
     return [(name, value) for name, value in facts if value]
-
-
-def _area_names(session: Session, codes: tuple[str, ...], named: int | None) -> str:
-    areas = names.of(session, "area", codes)
-    return " / ".join(areas.at(code, named) for code in codes)
 
 
 def _why(row: Transfer, book: display_names.Names, *, insider: bool) -> str:

@@ -11,7 +11,7 @@ from canteen.auth.guard import NotCovered, Permission, allowed
 from canteen.db import db
 from canteen.errors import Invalid, Refusal
 from canteen.settlement import labels
-from canteen.settlement.claims import claims, review
+from canteen.settlement.claims import review
 from canteen.settlement.corrections import reallocation, reallocation_queries
 from canteen.settlement.desk import claim_queries, claim_summary, finding_queries, meal_queries
 from canteen.settlement.desk.blueprint import (
@@ -44,7 +44,6 @@ def findings_page(number: str) -> ResponseReturnValue:
 
 def _findings_page(number: str, refusal: Refusal | None = None) -> ResponseReturnValue:
     claim = find(number)
-    state = claims.state(db.session(), claim.id)
     judges = any(claim.contract_id in reach(permission) for permission in JUDGES)
     session = db.session()
     about, found = claim_summary.about(session, claim), finding_queries.findings(session, claim)
@@ -57,7 +56,7 @@ def _findings_page(number: str, refusal: Refusal | None = None) -> ResponseRetur
         about=about,
         findings=found,
         meals=meals,
-        judging=judges and state in review.OPEN_STATES,
+        judging=judges and about.state in review.OPEN_STATES,
         insider=is_insider(claim.contract_id),
         done=done_text(),
         refusal=refusal,
@@ -100,7 +99,6 @@ def reallocation_page(number: str, finding: int) -> ResponseReturnValue:
 
 def _reallocation_page(number: str, finding: int, refusal: Refusal | None = None) -> ResponseReturnValue:
     claim = find(number, *JUDGES)
-    open_ = claims.state(db.session(), claim.id) in review.OPEN_STATES
     session = db.session()
     about, found = claim_summary.about(session, claim), _excess(claim, finding)
     sale = found.sale
@@ -122,7 +120,7 @@ def _reallocation_page(number: str, finding: int, refusal: Refusal | None = None
         others=meal_queries.by_ids(sorted(within)),
         beyond_reach=len(donors) - len(within),
         reallocated=reallocated,
-        open=open_,
+        open=about.state in review.OPEN_STATES,
         refusal=refusal,
         form=request.form,
     )
@@ -131,7 +129,7 @@ def _reallocation_page(number: str, finding: int, refusal: Refusal | None = None
 
 def _excess(claim: Claim, finding: int) -> finding_queries.FindingRow:
     """Return the finding of an excess or unproven meal of the claim. Raises NotCovered."""
-    found = next((one for one in finding_queries.findings(db.session(), claim) if one.id == finding), None)
+    found = next(iter(finding_queries.findings(db.session(), claim, only=finding)), None)
     if found is None or found.sale is None or not review.grantable(found.code, found.body, found.fen):
         raise NotCovered
     return found

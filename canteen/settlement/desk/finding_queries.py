@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, or_, select
 from sqlalchemy.orm import Session
 
 from canteen import names
@@ -32,8 +32,33 @@ class FindingRow:
     answer: int
 
 
-def findings(session: Session, claim: Claim) -> list[FindingRow]:
-    """Read the findings of a claim's period with their newest answers, in the order of the close."""
+@dataclass(frozen=True, slots=True)
+class FindingGroup:
+    """The number of findings of one code, and of those that wait for an answer."""
+
+    code: str
+    count: int
+    unanswered: int
+
+
+def groups(session: Session, claim: Claim) -> list[FindingGroup]:
+    """Count the findings of a claim's period by code; missing numbers are sent or declared lost: no answer is awaited."""
+    answered = select(FindingAnswer.id).where(FindingAnswer.finding_id == Finding.id).exists()
+    waits = case((or_(Finding.code == "gap", answered), 0), else_=1)
+    query = (
+        select(Finding.code, func.count(), func.sum(waits))
+        .where(Finding.period_id == claim.period_id)
+        .group_by(Finding.code)
+        .order_by(Finding.code)
+    )
+    return [FindingGroup(code, count, int(waiting)) for code, count, waiting in session.execute(query)]
+
+
+def findings(session: Session, claim: Claim, *, only: int | None = None) -> list[FindingRow]:
+    """Read the findings of a claim's period with their newest answers, in the order of the close.
+
+    only  the id of the one finding to read
+    """
     newest = (
         select(FindingAnswer.finding_id, func.max(FindingAnswer.n).label("n"))
         .group_by(FindingAnswer.finding_id)
@@ -47,6 +72,7 @@ def findings(session: Session, claim: Claim) -> list[FindingRow]:
         .outerjoin(newest, newest.c.finding_id == Finding.id)
         .outerjoin(FindingAnswer, (FindingAnswer.finding_id == Finding.id) & (FindingAnswer.n == newest.c.n))
         .where(Finding.period_id == claim.period_id)
+        .where(*([] if only is None else [Finding.id == only]))
         .order_by(Finding.id)
     )  # fmt: skip
     rows = session.execute(query).all()

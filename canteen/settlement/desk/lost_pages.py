@@ -105,12 +105,13 @@ def _page(tablet_id: str, refusal: Refusal | None = None) -> ResponseReturnValue
     declared = _declared(session, list(session.execute(query).scalars()))
     said = [Run(one.row.epoch, one.row.first_number, one.row.last_number) for one in declared]
     runs = [left for run in lost_numbers.missing(session, tablet_id) for left in lost_numbers.without(run, said)]
+    waiting = missing_records.claims_waiting_for(session, [(tablet_id, run) for run in runs])
     filled = request.form if refusal else request.args
     return render_template(
         "settlement/tablet_numbers.html",
         tablet=tablet,
         canteen=session.get_one(Canteen, tablet.canteen_id),
-        missing=[(run, missing_records.claims_waiting_for(session, tablet_id, run)) for run in runs],
+        missing=list(zip(runs, waiting, strict=True)),
         declared=declared,
         filled={name: filled.get(name, "") for name in ("epoch", "first", "last", "reason")},
         may_declare=guard.may(Permission.DECLARE_LOST, tablet.canteen_id),
@@ -123,11 +124,13 @@ def _declared(session: Session, rows: Sequence[LostNumbers]) -> list[Declared]:
     tablets = {row.tablet_id: session.get_one(Tablet, row.tablet_id) for row in rows}
     ids = {row.declared_by for row in rows} | {row.confirmed_by for row in rows if row.confirmed_by}
     people = dict(session.execute(select(Person.id, Person.name).where(Person.id.in_(ids))).all())
-    found = []
+    open_ = [row for row in rows if not row.confirmed_by]
+    runs = [(row.tablet_id, Run(row.epoch, row.first_number, row.last_number)) for row in open_]
+    waiting = dict(zip((row.id for row in open_), missing_records.claims_waiting_for(session, runs), strict=True))
+    me, found = humans.accounts(session, g.person.id), []
     for row in rows:
         tablet = tablets[row.tablet_id]
-        run = Run(row.epoch, row.first_number, row.last_number)
-        mine = humans.same(session, g.person.id, {row.declared_by})
+        mine = row.declared_by in me
         found.append(
             Declared(
                 row,
@@ -135,7 +138,7 @@ def _declared(session: Session, rows: Sequence[LostNumbers]) -> list[Declared]:
                 session.get_one(Canteen, tablet.canteen_id).name,
                 people.get(row.declared_by, row.declared_by),
                 people.get(row.confirmed_by or "", row.confirmed_by or ""),
-                [] if row.confirmed_by else missing_records.claims_waiting_for(session, row.tablet_id, run),
+                waiting.get(row.id, []),
                 row.confirmed_by is None and not mine and guard.may(Permission.CONFIRM_LOST, tablet.canteen_id),
             )
         )

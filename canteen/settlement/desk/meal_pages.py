@@ -26,7 +26,8 @@ def meal_page(sale: uuid.UUID) -> ResponseReturnValue:
 
 def _meal_page(sale: uuid.UUID, refusal: Refusal | None = None) -> ResponseReturnValue:
     session = db.session()
-    contract_id = _contract_of(sale)
+    row = _within_reach(sale)  # kept, so that the explanation finds it loaded
+    contract_id = row.contract_id
     insider, claim = is_insider(contract_id), claims.claim_of_sale(session, sale)
     facts = claim_queries.facts_at(session, claim.id) if claim else None
     called = parties.of_claims(session, [claim.id])[claim.id].funds if claim else parties.fund_names(session)
@@ -50,19 +51,19 @@ def _meal_page(sale: uuid.UUID, refusal: Refusal | None = None) -> ResponseRetur
     return page, 200 if refusal is None else status_of(refusal)
 
 
-def _contract_of(sale: uuid.UUID) -> str:
-    """Return the contract of a meal within reach. Raises NotCovered as if the meal did not exist."""
+def _within_reach(sale: uuid.UUID) -> Sale:
+    """Return a meal within reach. Raises NotCovered as if it did not exist."""
     row = db.session.get(Sale, sale)
     if row is None or row.contract_id not in reach() | reach(Permission.SEE_SALES):
         raise NotCovered
-    return row.contract_id
+    return row
 
 
 @bp.post("/desk/meals/<uuid:sale>/withhold")
 @allowed(*JUDGES)
 def withhold(sale: uuid.UUID) -> ResponseReturnValue:
     """Keep one meal out of its claim."""
-    _contract_of(sale)
+    _within_reach(sale)
     claim = claims.claim_of_sale(db.session(), sale)
     if claim is None or not any(claim.contract_id in reach(permission) for permission in JUDGES):
         raise NotCovered

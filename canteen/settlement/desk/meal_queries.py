@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,12 +12,11 @@ from datetime import date
 from sqlalchemy import and_, select
 
 from canteen import keyset, names
-from canteen.ledger.models import Period, Transfer
-from canteen.ledger.queries import TARGET, to_target
+from canteen.ledger.models import FIRST_DIFFERENCE_SHARE, Period, Transfer
+from canteen.ledger.queries import TARGET, signed, to_target, with_ends
 from canteen.money import Fen
-from canteen.pos.models import Record, Sale, SaleLine, Share, Tender, Void
+from canteen.pos.models import Record, Sale, Void
 from canteen.registry.models import Credential, ElderFact, ElderIdentity
-from canteen.settlement.claims import withheld_meals
 from canteen.settlement.closing import adjustments, close, gather, gather_persons, lines
 from canteen.settlement.closing.statement import Cut
 from canteen.settlement.labels import excluded_name, say
@@ -132,7 +132,7 @@ def meals(claim: Claim, *, insider: bool = True) -> Iterator[list[Claimed]]:
         claimable = {sale: sum(fen for _, fen in parts.values()) for sale, parts in booked.items()}
         yield [
             Claimed(meal, persons[meal.id], booked.get(meal.id, {}), *out.get(meal.id, (0, 0, ())))
-            for meal in _shown(ids, claimable, upto, eaters, insider=insider)
+            for meal in _shown(ids, claimable, _excluded(ids, upto), upto, eaters, insider=insider)
         ]
 
 
@@ -158,20 +158,17 @@ def kept(claim_id: int, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[Fen, 
     return found
 
 
-def by_ids(
-    ids: Sequence[uuid.UUID], upto: Upto | None = None, *, named: int | None = None, insider: bool = True
-) -> list[MealRow]:
-    """Read these meals, by day and id: as of now, or as a close saw them.
+def by_ids(ids: Sequence[uuid.UUID], *, named: int | None = None, insider: bool = True) -> list[MealRow]:
+    """Read these meals as of now, by day and id.
 
     named    the event that all names are as of: pages of a closed period show what became of a meal since, under the
-             names of its close; None is `upto`'s, or the present where there is none
+             names of its close; None is the present
     insider  whether the reader may read of deaths (ruling 12)
     """
-    facts = upto.cut.facts if upto is not None else None
-    with keyset.reader() as session:
-        open_fen = withheld_meals.open_by_share(session, ids)
-    claimable = {sale: sum(fen for _, fen in parts) for sale, parts in open_fen.items()}
-    return _shown(ids, claimable, upto, Eaters(named if named is not None else facts, facts), insider=insider)
+    if not ids:
+        return []
+    claimable, excluded = _now(ids)
+    return _shown(ids, claimable, excluded, None, Eaters(named, None), insider=insider)
 
 
 class Eaters:
@@ -202,7 +199,13 @@ class Eaters:
 
 
 def _shown(
-    ids: Sequence[uuid.UUID], claimable: Mapping[uuid.UUID, Fen], upto: Upto | None, eaters: Eaters, *, insider: bool
+    ids: Sequence[uuid.UUID],
+    claimable: Mapping[uuid.UUID, Fen],
+    excluded: Mapping[uuid.UUID, Sequence[str]],
+    upto: Upto | None,
+    eaters: Eaters,
+    *,
+    insider: bool,
 ) -> list[MealRow]:
     void_known = (Void.sale_id == Sale.id) if upto is None else and_(
         Void.sale_id == Sale.id, Void.record_id <= upto.cut.records
@@ -211,7 +214,7 @@ def _shown(
         select(
             Sale.id, Sale.service_day, Sale.period, Sale.canteen_id, Sale.elder_id, Sale.guest, Sale.list_fen, Sale.due_fen,
             Sale.surcharge_fen, Sale.mode,
-            Sale.cashier_id, Sale.online, Sale.rulebook_hash, Sale.flags, Record.epoch, Record.number, Record.tablet_id,
+            Sale.cashier_id, Sale.online, Sale.rulebook_hash, Sale.flags, Sale.lines, Sale.shares, Record.tenders, Record.epoch, Record.number, Record.tablet_id,
             Void.reason.label("void_reason"), Credential.number.label("card_number"),
         )
         .join(Record, Record.id == Sale.record_id)
@@ -231,8 +234,6 @@ def _shown(
         )
     canteens, tablets, staff = called["canteen"], called["tablet"], called["person"]
     known, named = eaters.of(row.elder_id for row in rows), eaters.named
-    parts, items, tenders = _parts(ids), _items(ids), _tenders(ids)
-    excluded = _excluded(ids, upto)
     return [
         MealRow(
             id=sale.id,
@@ -242,13 +243,13 @@ def _shown(
             card_tail=(sale.card_number or "")[-4:],
             name=known.get(sale.elder_id, _NOBODY)[0] or say("guest", sale.guest or ""),
             age=_age(known.get(sale.elder_id, _NOBODY)[1], sale.service_day),
-            items=items.get(sale.id, "仅核销"),
+            items=_items(sale.lines) or "仅核销",
             list_fen=sale.list_fen,
             due_fen=sale.due_fen,
             surcharge_fen=sale.surcharge_fen,
-            parts=tuple(parts.get(sale.id, ())),
+            parts=_parts(sale.shares),
             claimable=claimable.get(sale.id, 0),
-            tenders=tenders.get(sale.id, ()),
+            tenders=tuple(dict.fromkeys(tender["kind"] for tender in json.loads(sale.tenders or "[]"))),
             mode=sale.mode,
             cashier=staff.at(sale.cashier_id, named),
             online=sale.online,
@@ -276,52 +277,68 @@ def _age(birth: date | None, day: date) -> int | None:
     return None if birth is None else day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
 
 
-def _parts(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[ShownShare]]:
-    found: dict[uuid.UUID, list[ShownShare]] = defaultdict(list)
-    query = select(
-        Share.sale_id, Share.n, Share.fund, Share.payer, Share.rule, Share.clause, Share.fen, Share.label, Share.reason
-    ).where(keyset.among(Share.sale_id, ids))
-    for row in keyset.bare(query.order_by(Share.sale_id, Share.n)):
-        sale, n, fund, payer, rule, clause, fen, label, reason = row
-        found[sale].append(ShownShare(n, fund, payer, rule, clause, fen, label, reason))
-    return found
+def _parts(shares: str) -> tuple[ShownShare, ...]:
+    """Read a sale's list of shares, in the order in which it was sold."""
+    return tuple(
+        ShownShare(
+            n, one["fund"], one["payer"], one["rule"], one["clause"], one["fen"], one["label"], one["reason"],
+        )
+        for n, one in enumerate(json.loads(shares), 1)
+    )  # fmt: skip
 
 
-def _items(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
-    found: dict[uuid.UUID, list[str]] = defaultdict(list)
-    query = select(SaleLine.sale_id, SaleLine.name, SaleLine.quantity).where(keyset.among(SaleLine.sale_id, ids))
-    for sale, name, quantity in keyset.bare(query.order_by(SaleLine.sale_id, SaleLine.n)):
-        found[sale].append(name if quantity == 1 else f"{name}×{quantity}")
-    return {sale: "、".join(names) for sale, names in found.items()}
-
-
-def _tenders(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[str, ...]]:
-    query = (
-        select(Sale.id, Tender.kind)
-        .join(Tender, Tender.payment_id == Sale.payment_id)
-        .where(keyset.among(Sale.id, ids))
+def _items(lines: str) -> str:
+    """Name what was on the tray; '' where nothing was rung up."""
+    return "、".join(
+        one["name"] if one["quantity"] == 1 else f"{one['name']}×{one['quantity']}" for one in json.loads(lines)
     )
-    found: dict[uuid.UUID, tuple[str, ...]] = {}
-    for sale, kind in keyset.bare(query.order_by(Sale.id, Tender.n)):
-        found[sale] = tuple(dict.fromkeys((*found.get(sale, ()), kind)))
-    return found
 
 
-def _excluded(ids: Sequence[uuid.UUID], upto: Upto | None) -> dict[uuid.UUID, tuple[str, ...]]:
-    """Read why something of a meal was excluded; nothing where all of it was let in again."""
+def _now(ids: Sequence[uuid.UUID]) -> tuple[dict[uuid.UUID, Fen], dict[uuid.UUID, tuple[str, ...]]]:
+    """Read of each meal as sold what may be claimed of it now, and why something of it was excluded.
+
+    Approvals move sums, so they do not show here.
+    """
+    query = (
+        with_ends(
+            select(
+                Transfer.sale_id, Transfer.movement, Transfer.share_n, Transfer.reason, TARGET.kind, Transfer.fen,
+                signed("open"),
+            )
+        )
+        .where(keyset.among(Transfer.sale_id, ids), Transfer.movement.in_((*lines.CLAIMABLE, "disallow")))
+        .order_by(Transfer.id)
+    )  # fmt: skip
+    claimable, verdicts = Counter[uuid.UUID](), list[tuple[uuid.UUID, str, str, Fen]]()
+    for sale, movement, share_n, reason, kind, fen, open_fen in keyset.bare(query):
+        if sale is None:
+            continue
+        if share_n is not None and share_n < FIRST_DIFFERENCE_SHARE:
+            claimable[sale] += open_fen
+        if movement == "verdict":
+            verdicts.append((sale, reason, kind, fen))
+    return claimable, _still_out(verdicts)
+
+
+def _excluded(ids: Sequence[uuid.UUID], upto: Upto) -> dict[uuid.UUID, tuple[str, ...]]:
+    """Read why something of a meal was excluded by what was booked to the period."""
     query = (
         to_target(select(Transfer.sale_id, Transfer.reason, TARGET.kind, Transfer.fen))
         .where(keyset.among(Transfer.sale_id, ids), Transfer.movement == "verdict")
-        .where(*([] if upto is None else [Transfer.period_id == upto.period_id]))
+        .where(Transfer.period_id == upto.period_id)
         .order_by(Transfer.id)
     )
+    return _still_out((sale, reason, kind, fen) for sale, reason, kind, fen in keyset.bare(query) if sale is not None)
+
+
+def _still_out(verdicts: Iterable[tuple[uuid.UUID, str, str, Fen]]) -> dict[uuid.UUID, tuple[str, ...]]:
+    """Name the reasons of verdicts by meal; nothing where all of it was let in again."""
     found: dict[uuid.UUID, tuple[str, ...]] = {}
     out = Counter[uuid.UUID]()
-    for sale, reason, kind, fen in keyset.bare(query):
-        if sale is not None:
-            out[sale] += fen if kind == "excluded" else -fen
-            if kind == "excluded":
-                found[sale] = tuple(dict.fromkeys((*found.get(sale, ()), reason)))
+    for sale, reason, kind, fen in verdicts:
+        out[sale] += fen if kind == "excluded" else -fen
+        if kind == "excluded":
+            found[sale] = tuple(dict.fromkeys((*found.get(sale, ()), reason)))
     return {sale: reasons for sale, reasons in found.items() if out[sale] > 0}
 
 
