@@ -6,9 +6,11 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -190,3 +192,23 @@ def test_a_scheduler_that_is_just_starting_jobs_ends_on_sigterm(
     monkeypatch.setattr(MemoryJobStore, "update_job", start)
     schedule.run(app, every=1)
     assert started
+
+
+@pytest.mark.usefixtures("sigterm")
+def test_no_work_that_people_asked_for_waits_for_another(
+    app: Flask, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together, met = threading.Barrier(2), threading.Event()
+
+    def meet(_holder: str) -> dict[str, str]:
+        try:
+            if not met.is_set():
+                together.wait(PATIENCE)  # a scheduler that does one work after the other never gets past this
+                met.set()
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return {}
+
+    monkeypatch.setattr(schedule, "_asked", [partial(meet), partial(meet)])
+    schedule.run(app, every=1)
+    assert met.is_set()

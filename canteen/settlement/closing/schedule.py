@@ -9,9 +9,13 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date, datetime, timedelta
+from functools import partial
 from types import FrameType
 
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers import SchedulerNotRunningError
 from apscheduler.schedulers.blocking import BlockingScheduler
 from flask import Flask
 
@@ -33,7 +37,10 @@ _asked: list[Callable[[str], dict[str, str]]] = []
 
 
 def also(work: Callable[[str], dict[str, str]]) -> None:
-    """Have the scheduler also do what people ask for at a page; `work(holder)` answers the outcome of each job."""
+    """Have the scheduler also do what people ask for at a page; `work(holder)` answers the outcome of each job.
+
+    Each work ticks by itself, one at a time: a long simulation keeps neither an export nor a close waiting.
+    """
     if work not in _asked:
         _asked.append(work)
 
@@ -90,15 +97,19 @@ def run(app: Flask, *, every: int = TICK, first: Callable[[], None] = lambda: No
     """
     config: Config = app.config["CANTEEN"]
     holder = jobs.holder_name()
-    scheduler = BlockingScheduler(timezone=clock.SHANGHAI)
+    threads = ThreadPoolExecutor(1 + len(_asked))  # one for each job, so that none waits for another
+    scheduler = BlockingScheduler(timezone=clock.SHANGHAI, executors={"default": threads})
     refusals: list[Refusal] = []
+    one_at_a_time = threading.Lock()
 
     def may_go_on() -> bool:
-        try:
-            first()
-        except Refusal as refusal:
-            refusals.append(refusal)
-            _stop(scheduler)
+        with one_at_a_time:
+            try:
+                if not refusals:
+                    first()
+            except Refusal as refusal:
+                refusals.append(refusal)
+                _stop(scheduler)
         return not refusals
 
     def patiently(work: Callable[[], object]) -> None:
@@ -106,9 +117,6 @@ def run(app: Flask, *, every: int = TICK, first: Callable[[], None] = lambda: No
 
     def beat() -> None:
         patiently(lambda: tick(config, holder))
-
-    def serve_people() -> None:
-        patiently(lambda: on_request(holder))
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         # The main thread, in which this runs, may be amid starting jobs: only another thread waits until it is not
@@ -120,9 +128,11 @@ def run(app: Flask, *, every: int = TICK, first: Callable[[], None] = lambda: No
         beat, "interval", seconds=every, next_run_time=clock.local(clock.now()), max_instances=1, coalesce=True,
         misfire_grace_time=None,
     )  # fmt: skip
-    scheduler.add_job(
-        serve_people, "interval", seconds=min(OFTEN, every), max_instances=1, coalesce=True, misfire_grace_time=None
-    )
+    for work in _asked:
+        scheduler.add_job(
+            partial(patiently, partial(work, holder)), "interval", seconds=min(OFTEN, every), max_instances=1,
+            coalesce=True, misfire_grace_time=None, name=work.__module__,
+        )  # fmt: skip
     try:
         scheduler.start()
     except KeyboardInterrupt:
@@ -132,7 +142,7 @@ def run(app: Flask, *, every: int = TICK, first: Callable[[], None] = lambda: No
 
 
 def _stop(scheduler: BlockingScheduler) -> None:
-    if scheduler.running:
+    with suppress(SchedulerNotRunningError):  # told a second time
         scheduler.shutdown(wait=False)
 
 
