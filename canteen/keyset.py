@@ -38,7 +38,7 @@ def rows(query: Select[*Ts], keys: Sequence[Any], *, page: int | None = None) ->
     size = page or PAGE
     after: tuple[Any, ...] | None = None
     while True:
-        chunk = query if after is None else query.where(_beyond(keys, after))
+        chunk = query if after is None else query.where(beyond(keys, after))
         found = once(chunk.order_by(*keys).limit(size))
         if found:
             yield found
@@ -47,10 +47,11 @@ def rows(query: Select[*Ts], keys: Sequence[Any], *, page: int | None = None) ->
         after = tuple(found[-1][: len(keys)])
 
 
-def _beyond(keys: Sequence[Any], after: tuple[Any, ...]) -> ColumnElement[bool]:
+def beyond(keys: Sequence[Any], after: tuple[Any, ...]) -> ColumnElement[bool]:
+    """Select the rows after one, in the order of `keys`, of which `after` has the values."""
     if len(keys) == 1:
-        beyond: ColumnElement[bool] = keys[0] > after[0]
-        return beyond
+        later: ColumnElement[bool] = keys[0] > after[0]
+        return later
     return tuple_(*keys) > tuple_(*(literal(value, key.type) for key, value in zip(keys, after, strict=True)))
 
 

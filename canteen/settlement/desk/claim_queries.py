@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from sqlalchemy import and_, case, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from canteen import clock, names
 from canteen.ledger.models import Period
@@ -101,12 +101,9 @@ _STATES = ("draft", "returned", "submitted", "reviewed", "determined", "approved
 
 def states_of(session: Session, claim_ids: Collection[int]) -> dict[int, str]:
     """Return the state of each claim."""
-    newest = select(Decision.claim_id, func.max(Decision.n).label("n")).group_by(Decision.claim_id).subquery()
-    query = (
-        select(Decision.claim_id, Decision.to_state)
-        .join(newest, (newest.c.claim_id == Decision.claim_id) & (newest.c.n == Decision.n))
-        .where(Decision.claim_id.in_(claim_ids))
-    )
+    other = aliased(Decision)
+    newest = select(func.max(other.n)).where(other.claim_id == Decision.claim_id).correlate(Decision).scalar_subquery()
+    query = select(Decision.claim_id, Decision.to_state).where(Decision.claim_id.in_(claim_ids), Decision.n == newest)
     known = dict(session.execute(query).all())
     return {claim_id: known.get(claim_id, steps.START) for claim_id in claim_ids}
 
@@ -121,17 +118,16 @@ def _claim_rows(session: Session, page: Sequence[Claim], states: dict[int, str])
         .group_by(ClaimLine.claim_id, ClaimLine.fund)
     ):
         funds[number][fund] = int(fen)
-    answered = select(FindingAnswer.finding_id).distinct().subquery()
+    answered = select(FindingAnswer.id).where(FindingAnswer.finding_id == Finding.id).exists()
     counts = {
         period: (int(all_), int(open_), int(gaps))
         for period, all_, open_, gaps in session.execute(
             select(
                 Finding.period_id,
                 func.count(),
-                func.sum(case((and_(answered.c.finding_id.is_(None), Finding.code != "gap"), 1), else_=0)),
+                func.sum(case((and_(~answered, Finding.code != "gap"), 1), else_=0)),
                 func.sum(case((Finding.code == "gap", 1), else_=0)),
             )
-            .outerjoin(answered, answered.c.finding_id == Finding.id)
             .where(Finding.period_id.in_([claim.period_id for claim in page]))
             .group_by(Finding.period_id)
         )
@@ -199,12 +195,6 @@ def without_statement(session: Session, contracts: Collection[str]) -> list[tupl
         .order_by(Period.from_day, Period.contract_id)
     )
     return [(period, name) for period, name in rows]
-
-
-def contracts_of(session: Session, numbers: Collection[str]) -> list[tuple[str, str]]:
-    """Return (claim number, contract) of these claims."""
-    query = select(Claim.number, Claim.contract_id).where(Claim.number.in_(numbers))
-    return [(number, contract) for number, contract in session.execute(query)]
 
 
 def contracts_of_sales(session: Session, sales: Collection[uuid.UUID]) -> list[tuple[uuid.UUID, str]]:

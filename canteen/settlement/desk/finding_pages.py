@@ -30,6 +30,8 @@ from canteen.settlement.models import Claim
 from canteen.web.errors import status_of
 from canteen.web.numbers import whole
 
+SIZE = 200  # findings on a page
+
 
 @bp.app_template_global()
 def finding_name(code: str, insider: bool) -> str:
@@ -46,7 +48,11 @@ def _findings_page(number: str, refusal: Refusal | None = None) -> ResponseRetur
     claim = find(number)
     judges = any(claim.contract_id in reach(permission) for permission in JUDGES)
     session = db.session()
-    about, found = claim_summary.about(session, claim), finding_queries.findings(session, claim)
+    after = max(whole(request.args.get("after", "")), 0)
+    about, groups = claim_summary.about(session, claim), finding_queries.groups(session, claim)
+    page_and_next = finding_queries.findings(session, claim, after=after, most=SIZE + 1)
+    found = page_and_next[:SIZE]
+    following = found[-1].id if len(page_and_next) > SIZE else None
     sales = [one.sale for one in found if one.sale]
     meals = {meal.id: meal for meal in meal_queries.by_ids(sales, named=about.facts)}
     found.sort(key=lambda one: (meals[one.sale].day if one.sale in meals else about.first, one.id))
@@ -55,6 +61,9 @@ def _findings_page(number: str, refusal: Refusal | None = None) -> ResponseRetur
         number=number,
         about=about,
         findings=found,
+        counts={group.code: group.count for group in groups},
+        after=after or None,
+        following=following,
         meals=meals,
         judging=judges and about.state in review.OPEN_STATES,
         insider=is_insider(claim.contract_id),
@@ -72,8 +81,9 @@ def _findings_page(number: str, refusal: Refusal | None = None) -> ResponseRetur
 def answer(number: str) -> ResponseReturnValue:
     """Judge the ticked findings alike, each by itself: one that cannot be answered leaves the others answered."""
     claim = find(number, *JUDGES)
-    known = {found.id: found for found in finding_queries.findings(db.session(), claim)}
-    ticked = [whole(one) for one in request.form.getlist("finding") if whole(one) in known]
+    asked = [whole(one) for one in request.form.getlist("finding")]
+    known = {found.id: found for found in finding_queries.findings(db.session(), claim, only=asked)}
+    ticked = [one for one in asked if one in known]
     outcome, reason = request.form.get("outcome", ""), request.form.get("reason", "")
     seen = signed_fen(request.form.get("seen", ""))
 
@@ -87,7 +97,8 @@ def answer(number: str) -> ResponseReturnValue:
     refusal = each_by_itself(ticked, judge, "请先勾选要处理的事项。")
     if refusal is not None:
         return _findings_page(number, refusal)
-    return redirect(url_for("settlement.findings_page", number=number, done="answered"))
+    after = request.args.get("after")
+    return redirect(url_for("settlement.findings_page", number=number, done="answered", after=after))
 
 
 @bp.get("/desk/claims/<number>/findings/<int:finding>/reallocation")
@@ -110,14 +121,15 @@ def _reallocation_page(number: str, finding: int, refusal: Refusal | None = None
         for meal, contract in claim_queries.contracts_of_sales(session, donors)
         if contract in judging_contracts()
     }
-    (meal,) = meal_queries.by_ids([sale], named=about.facts)
+    meals = {one.id: one for one in meal_queries.by_ids([sale, *sorted(within)], named={sale: about.facts})}
+    meal = meals.pop(sale)
     page = render_template(
         "settlement/reallocation.html",
         number=number,
         about=about,
         found=found,
         meal=meal,
-        others=meal_queries.by_ids(sorted(within)),
+        others=list(meals.values()),
         beyond_reach=len(donors) - len(within),
         reallocated=reallocated,
         open=about.state in review.OPEN_STATES,
@@ -129,7 +141,7 @@ def _reallocation_page(number: str, finding: int, refusal: Refusal | None = None
 
 def _excess(claim: Claim, finding: int) -> finding_queries.FindingRow:
     """Return the finding of an excess or unproven meal of the claim. Raises NotCovered."""
-    found = next(iter(finding_queries.findings(db.session(), claim, only=finding)), None)
+    found = next(iter(finding_queries.findings(db.session(), claim, only=[finding])), None)
     if found is None or found.sale is None or not review.grantable(found.code, found.body, found.fen):
         raise NotCovered
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,26 +55,31 @@ def groups(session: Session, claim: Claim) -> list[FindingGroup]:
     return [FindingGroup(code, count, int(waiting)) for code, count, waiting in session.execute(query)]
 
 
-def findings(session: Session, claim: Claim, *, only: int | None = None) -> list[FindingRow]:
+def findings(
+    session: Session, claim: Claim, *, only: Collection[int] | None = None, after: int = 0, most: int | None = None
+) -> list[FindingRow]:
     """Read the findings of a claim's period with their newest answers, in the order of the close.
 
-    only  the id of the one finding to read
+    only   ids to read of them; None for all
+    after  the id after which to begin
+    most   how many to read; None for all
     """
     newest = (
-        select(FindingAnswer.finding_id, func.max(FindingAnswer.n).label("n"))
-        .group_by(FindingAnswer.finding_id)
-        .subquery()
+        select(func.max(FindingAnswer.n))
+        .where(FindingAnswer.finding_id == Finding.id)
+        .correlate(Finding)
+        .scalar_subquery()
     )
     query = (
         select(
             Finding.id, Finding.code, Finding.subject, Finding.sale_id, Finding.fen, Finding.body,
             FindingAnswer.outcome, FindingAnswer.reason, FindingAnswer.by, FindingAnswer.recorded, FindingAnswer.id,
         )
-        .outerjoin(newest, newest.c.finding_id == Finding.id)
-        .outerjoin(FindingAnswer, (FindingAnswer.finding_id == Finding.id) & (FindingAnswer.n == newest.c.n))
+        .outerjoin(FindingAnswer, (FindingAnswer.finding_id == Finding.id) & (FindingAnswer.n == newest))
         .where(Finding.period_id == claim.period_id)
-        .where(*([] if only is None else [Finding.id == only]))
+        .where(Finding.id > after, *([] if only is None else [Finding.id.in_(only)]))
         .order_by(Finding.id)
+        .limit(most)
     )  # fmt: skip
     rows = session.execute(query).all()
     staff = names.of(session, "person", {row[7] for row in rows if row[7]})

@@ -116,14 +116,15 @@ class Other:
     reason: str
 
 
-_NOBODY: tuple[str | None, date | None] = (None, None)
+Named = int | Mapping[uuid.UUID, int] | None
+"""The event that names are as of: of all meals, by meal, or the present one."""
 
 
 def meals(claim: Claim, *, insider: bool = True) -> Iterator[list[Claimed]]:
     """Yield all meals booked to the claim's period, by day and id, in pages, as the close saw them."""
     claim_id, period = claim.id, close.load(claim.period_id)
     cut, _ = close.cut_of(period)
-    known, upto, eaters = gather_persons.clusters(cut), Upto(period.id, cut), Eaters(cut.facts, cut.facts)
+    known, upto, eaters = gather_persons.clusters(cut), Upto(period.id, cut), Eaters(cut.facts)
     query = select(Sale.service_day, Sale.id, Sale.elder_id).where(gather.belongs(period, cut))
     for page in keyset.rows(query, (Sale.service_day, Sale.id)):
         ids = [sale for _, sale, _ in page]
@@ -132,7 +133,7 @@ def meals(claim: Claim, *, insider: bool = True) -> Iterator[list[Claimed]]:
         claimable = {sale: sum(fen for _, fen in parts.values()) for sale, parts in booked.items()}
         yield [
             Claimed(meal, persons[meal.id], booked.get(meal.id, {}), *out.get(meal.id, (0, 0, ())))
-            for meal in _shown(ids, claimable, _excluded(ids, upto), upto, eaters, insider=insider)
+            for meal in _shown(ids, claimable, _excluded(ids, upto), upto, eaters, named=cut.facts, insider=insider)
         ]
 
 
@@ -158,44 +159,53 @@ def kept(claim_id: int, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[Fen, 
     return found
 
 
-def by_ids(ids: Sequence[uuid.UUID], *, named: int | None = None, insider: bool = True) -> list[MealRow]:
+def by_ids(ids: Sequence[uuid.UUID], *, named: Named = None, insider: bool = True) -> list[MealRow]:
     """Read these meals as of now, by day and id.
 
-    named    the event that all names are as of: pages of a closed period show what became of a meal since, under the
-             names of its close; None is the present
+    named    the event that names are as of, of all or by meal: pages of a closed period show what became of a meal
+             since, under the names of its close; None is the present
     insider  whether the reader may read of deaths (ruling 12)
     """
     if not ids:
         return []
     claimable, excluded = _now(ids)
-    return _shown(ids, claimable, excluded, None, Eaters(named, None), insider=insider)
+    return _shown(ids, claimable, excluded, None, Eaters(None), named=named, insider=insider)
 
 
 class Eaters:
-    """Names and birthdays of elders, each read once: as of event `named`, of facts recorded up to event `facts`."""
+    """Names and birthdays of elders, each read once; birthdays of facts recorded up to event `facts`."""
 
-    def __init__(self, named: int | None, facts: int | None) -> None:
-        self.named, self._facts = named, facts
-        self._known: dict[uuid.UUID | None, tuple[str | None, date | None]] = {}
+    def __init__(self, facts: int | None) -> None:
+        self._facts = facts
+        self._called: dict[uuid.UUID, list[tuple[int, str]]] = {}
+        self._births: dict[uuid.UUID, date] = {}
 
-    def of(self, elders: Iterable[uuid.UUID | None]) -> dict[uuid.UUID | None, tuple[str | None, date | None]]:
-        """Return (name, birthday) of at least these elders, None for what is not known."""
-        if unknown := [elder for elder in set(elders) if elder is not None and elder not in self._known]:
-            called, births = self._names(unknown), self._births(unknown)
-            self._known |= {elder: (called.get(elder), births.get(elder)) for elder in unknown}
-        return self._known
-
-    def _names(self, elders: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
-        query = select(ElderIdentity.elder_id, ElderIdentity.name).where(keyset.among(ElderIdentity.elder_id, elders))
-        known = query if self.named is None else query.where(ElderIdentity.recorded <= self.named)
-        return dict(keyset.bare(known.order_by(ElderIdentity.id)))
-
-    def _births(self, elders: Sequence[uuid.UUID]) -> dict[uuid.UUID, date]:
-        query = select(ElderFact.elder_id, ElderFact.value).where(
-            keyset.among(ElderFact.elder_id, elders), ElderFact.kind == "birth", ElderFact.value != ""
+    def read(self, elders: Iterable[uuid.UUID | None]) -> None:
+        """Read those of these elders that are not known yet."""
+        unknown = [elder for elder in set(elders) if elder is not None and elder not in self._called]
+        if not unknown:
+            return
+        self._called |= {elder: [] for elder in unknown}
+        identities = select(ElderIdentity.elder_id, ElderIdentity.recorded, ElderIdentity.name).where(
+            keyset.among(ElderIdentity.elder_id, unknown)
         )
-        known = query if self._facts is None else query.where(ElderFact.recorded <= self._facts)
-        return {elder: date.fromisoformat(day) for elder, day in keyset.bare(known.order_by(ElderFact.recorded))}
+        for elder, recorded, name in keyset.bare(identities.order_by(ElderIdentity.id)):
+            self._called[elder].append((recorded, name))
+        births = select(ElderFact.elder_id, ElderFact.value).where(
+            keyset.among(ElderFact.elder_id, unknown), ElderFact.kind == "birth", ElderFact.value != ""
+        )
+        known = births if self._facts is None else births.where(ElderFact.recorded <= self._facts)
+        for elder, day in keyset.bare(known.order_by(ElderFact.recorded)):
+            self._births[elder] = date.fromisoformat(day)
+
+    def name(self, elder: uuid.UUID | None, upto: int | None) -> str:
+        """Return the name as of event `upto`, the newest for None; '' where none is known."""
+        called = self._called.get(elder, ()) if elder is not None else ()
+        return next((name for recorded, name in reversed(called) if upto is None or recorded <= upto), "")
+
+    def birth(self, elder: uuid.UUID | None) -> date | None:
+        """Return the birthday; None where it is not known."""
+        return None if elder is None else self._births.get(elder)
 
 
 def _shown(
@@ -205,6 +215,7 @@ def _shown(
     upto: Upto | None,
     eaters: Eaters,
     *,
+    named: Named,
     insider: bool,
 ) -> list[MealRow]:
     void_known = (Void.sale_id == Sale.id) if upto is None else and_(
@@ -233,16 +244,17 @@ def _shown(
             },
         )
     canteens, tablets, staff = called["canteen"], called["tablet"], called["person"]
-    known, named = eaters.of(row.elder_id for row in rows), eaters.named
+    eaters.read(row.elder_id for row in rows)
+    facts = {row.id: named.get(row.id) if isinstance(named, Mapping) else named for row in rows}
     return [
         MealRow(
             id=sale.id,
             day=sale.service_day,
             period=sale.period,
-            canteen=canteens.at(sale.canteen_id, named),
+            canteen=canteens.at(sale.canteen_id, facts[sale.id]),
             card_tail=(sale.card_number or "")[-4:],
-            name=known.get(sale.elder_id, _NOBODY)[0] or say("guest", sale.guest or ""),
-            age=_age(known.get(sale.elder_id, _NOBODY)[1], sale.service_day),
+            name=eaters.name(sale.elder_id, facts[sale.id]) or say("guest", sale.guest or ""),
+            age=_age(eaters.birth(sale.elder_id), sale.service_day),
             items=_items(sale.lines) or "仅核销",
             list_fen=sale.list_fen,
             due_fen=sale.due_fen,
@@ -251,9 +263,9 @@ def _shown(
             claimable=claimable.get(sale.id, 0),
             tenders=tuple(dict.fromkeys(tender["kind"] for tender in json.loads(sale.tenders or "[]"))),
             mode=sale.mode,
-            cashier=staff.at(sale.cashier_id, named),
+            cashier=staff.at(sale.cashier_id, facts[sale.id]),
             online=sale.online,
-            reference=f"{tablets.at(sale.tablet_id, named)} {sale.epoch}-{sale.number}",
+            reference=f"{tablets.at(sale.tablet_id, facts[sale.id])} {sale.epoch}-{sale.number}",
             rulebook=sale.rulebook_hash,
             voided=sale.void_reason is not None,
             remark="；".join(_remarks(sale.flags, sale.void_reason, excluded.get(sale.id, ()), insider=insider)),

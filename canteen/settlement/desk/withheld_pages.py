@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-from collections import defaultdict
-from collections.abc import Sequence
 from itertools import groupby
 
 from flask import g, redirect, render_template, request, url_for
@@ -14,7 +11,7 @@ from canteen.auth.guard import NotCovered, Permission, allowed
 from canteen.db import db
 from canteen.errors import Refusal
 from canteen.settlement.claims import review
-from canteen.settlement.desk import claim_queries, meal_queries, withheld_queries
+from canteen.settlement.desk import meal_queries, withheld_queries
 from canteen.settlement.desk.blueprint import JUDGES, bp, done_text, each_by_itself, reach
 from canteen.settlement.models import Claim, WithheldMeal
 from canteen.web.errors import status_of
@@ -28,16 +25,18 @@ def withheld_page() -> ResponseReturnValue:
 
 
 def _withheld_page(refusal: Refusal | None = None) -> ResponseReturnValue:
-    rows = withheld_queries.withheld_rows(db.session(), reach())
-    judged = set[str]().union(*(reach(permission) for permission in JUDGES))
-    contracts = dict(claim_queries.contracts_of(db.session(), [row.claim for row in rows]))
-    judged_here = {row.withheld.id for row in rows if contracts[row.claim] in judged}
+    after = request.args.get("after")
+    waiting = withheld_queries.waiting(db.session(), reach(), after)
+    rows, judged = waiting.rows, set[str]().union(*(reach(permission) for permission in JUDGES))
+    judged_here = {row.withheld.id for row in rows if row.contract in judged}
     groups = [list(group) for _, group in groupby(rows, key=lambda row: (row.withheld.claim_id, row.withheld.sale_id))]
-    fen, meals = sum(row.withheld.fen for row in rows), _withheld_meals(rows)
+    facts = {row.withheld.sale_id: row.facts for row in rows}  # each meal under the names of its claim's close
+    meals = {meal.id: meal for meal in meal_queries.by_ids(sorted(facts), named=facts)}
     page = render_template(
         "settlement/withheld.html",
         groups=groups,
-        fen=fen,
+        waiting=waiting,
+        after=after,
         judged=judged_here,
         meals=meals,
         form=request.form,
@@ -46,17 +45,6 @@ def _withheld_page(refusal: Refusal | None = None) -> ResponseReturnValue:
         refusal=refusal,
     )
     return page, 200 if refusal is None else status_of(refusal)
-
-
-def _withheld_meals(rows: Sequence[withheld_queries.WithheldRow]) -> dict[uuid.UUID, meal_queries.MealRow]:
-    """Read the meals of these rows, each under the names of its claim's close."""
-    by_facts: dict[int, set[uuid.UUID]] = defaultdict(set)
-    for row in rows:
-        by_facts[row.facts].add(row.withheld.sale_id)
-    found: dict[uuid.UUID, meal_queries.MealRow] = {}
-    for facts, sales in by_facts.items():
-        found |= {meal.id: meal for meal in meal_queries.by_ids(sorted(sales), named=facts)}
-    return found
 
 
 @bp.post("/desk/withheld")
@@ -74,7 +62,7 @@ def clear() -> ResponseReturnValue:
     )
     if refusal is not None:
         return _withheld_page(refusal)
-    return redirect(url_for("settlement.withheld_page", done="withheld"))
+    return redirect(url_for("settlement.withheld_page", done="withheld", after=request.args.get("after")))
 
 
 def _judged(contract_id: str) -> bool:
