@@ -142,7 +142,7 @@ def run(app: Flask, *, every: int = TICK, first: Callable[[], None] = lambda: No
 
 
 def _stop(scheduler: BlockingScheduler) -> None:
-    with suppress(SchedulerNotRunningError):  # told a second time
+    with suppress(SchedulerNotRunningError):  # it was stopped a second time
         scheduler.shutdown(wait=False)
 
 
