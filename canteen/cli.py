@@ -22,6 +22,8 @@ COMMANDS = {
     "incarnation": "incarnation",
     "audit": "audit",
     "roster": "roster",
+    "menu": "menu",
+    "points": "points",
     "cards": "cards",
     "period": "period",
     "claims": "claims",

@@ -13,6 +13,7 @@ EVERYTHING: Final = "everything"
 PLACES: Final = "places"  # areas, canteens, contracts, opening hours, closures, kinds of days
 ELDERS: Final = "elders"  # many elders at once, or who is one person
 STAFF: Final = "staff"  # many accounts at once
+MENUS: Final = "menus"  # dishes of many canteens
 
 CARDS: Final = "cards"  # new cards; a lost one stopped for a new one reads as stopped before
 
@@ -28,6 +29,7 @@ _NOTHING: Final = {
     "import.accept",
     "import.begin",
     "import.layout",
+    "import.points",
     "incarnation.renew",
     "period.close",
     "person.password",
@@ -38,6 +40,7 @@ _NOTHING: Final = {
     "refund.give",
     "revaluation.ask",
     "revaluation.order",
+    "point.change",
     "rulebook.draft",
     "sale.withhold",
     "simulation.export",
@@ -53,6 +56,7 @@ _MANY: Final = {
     "import.canteens": PLACES,
     "import.closures": PLACES,
     "import.contracts": PLACES,
+    "import.menus": MENUS,
     "contract.made": PLACES,
     "import.roster": ELDERS,
     "import.staff": STAFF,
@@ -66,6 +70,11 @@ _ONE: Final = {  # its subject
     "elder.note": "elder",
     "elder.photo": "elder",
     "elder.register": "elder",
+    "menu.item": "menu",
+    "menu.photo": "menu",
+    "menu.plan": "menu",
+    "menu.price": "menu",
+    "menu.sold_out": "menu",
     "person.create": "person",
     "person.disable": "person",
     "person.enable": "person",
@@ -94,6 +103,11 @@ def person(person_id: str) -> str:
 def tablet(tablet_id: str) -> str:
     """Name one tablet."""
     return f"tablet:{tablet_id}"
+
+
+def menu(canteen_id: str) -> str:
+    """Name what one canteen sells."""
+    return f"menu:{canteen_id}"
 
 
 def node(node_id: str) -> str:

@@ -20,7 +20,7 @@ FACTS = (
     "publication_file", "calendar_day", "revaluation", "revaluation_order", "revalued_sale", "revalued_share",
     "use_change", "refund_given", "proration", "proration_part", "proration_booked", "prorated_share",
     "change_request", "change_line", "change_answer", "desk_login",
-    "benefit_reallocation", "name_entry", "tablet_silence", "till_login", "key_check",
+    "benefit_reallocation", "name_entry", "tablet_silence", "till_login", "key_check", "menu_price",
 )  # fmt: skip
 # Further conditions on new rows, by the name of their trigger; the conditions are in the migrations.
 ON_INSERT = (
@@ -29,7 +29,7 @@ ON_INSERT = (
     "revalued_not_voided", "decision_known_move", "decision_paid_by_two", "proration_within_limit",
     "prorated_within_share", "reallocation_not_voided", "use_change_caused",
     "use_change_covered", "use_change_not_voided", "change_two_people", "lost_apart",
-    "sale_lists", "record_tenders",
+    "sale_lists", "record_tenders", "menu_price_in_turn",
 )  # fmt: skip
 
 # Of tables of state: what a changed row must satisfy, and which keep all their rows; conditions in the migrations.
@@ -40,11 +40,11 @@ KEPT = ("period", "lost_numbers")
 CHANGED = (
     "slot", "amount_used", "attempts", "web_session", "tablet", "person", "role_grant", "enrolment_code",
     "lost_numbers", "card_code", "import_run", "job_run", "area", "area_link", "operator", "payee", "canteen",
-    "meal_window", "serving_days", "closure", "serving_point", "contract", "menu_item", "installation",
+    "meal_window", "serving_days", "closure", "serving_point", "contract", "installation",
     "rulebook_draft", "simulation", "revaluation_run", "scheduler_beat", "tablet_ahead",
-    "claim_export", "claim_export_part",
+    "claim_export", "claim_export_part", "menu_item", "menu_plan", "sold_out", "menu_photo",
 )  # fmt: skip
-REMOVED = ("slot", "card_code", "attempts", "web_session", "tablet_ahead", "claim_export_part")
+REMOVED = ("slot", "card_code", "attempts", "web_session", "tablet_ahead", "claim_export_part", "menu_plan")
 
 # Tables whose names are kept when they change, each by a trigger that adds to name_entry.
 NAMED = ("canteen", "operator", "payee", "area", "person", "tablet")

@@ -19,6 +19,7 @@ from canteen.errors import Missing
 
 LEVELS = ("province", "city", "district", "street", "community", "functional")
 MEALS = ("breakfast", "lunch", "dinner")
+POINTS = ("window", "delivery", "village")  # 堂食窗口 · 送餐 · 助餐点
 PROFILES = ("counter", "partner", "village")  # 城市食堂 set meals · 社会合作 only amounts (仅核销) · 村级助餐点
 
 
@@ -173,14 +174,16 @@ class Closure(Base):
 
 
 class ServingPoint(Base):
-    """A counter, or a village point that a kitchen sends food to."""
+    """A counter, or a point that a kitchen sends food to. One with `ended_on` is offered no longer from that day on."""
 
     __tablename__ = "serving_point"
-    __table_args__ = {"sqlite_strict": True}
+    __table_args__ = (CheckConstraint(f"kind IN {POINTS}", name="kind"), {"sqlite_strict": True})
 
     id: Mapped[str] = mapped_column(primary_key=True)
     canteen_id: Mapped[str] = mapped_column(ForeignKey("canteen.id"), index=True)
     name: Mapped[str]
+    kind: Mapped[str] = mapped_column(default="window")
+    ended_on: Mapped[date | None]
 
 
 class Contract(Base):
@@ -200,27 +203,6 @@ class Contract(Base):
     district_id: Mapped[str] = mapped_column(ForeignKey("area.id"))
     canteen_class: Mapped[str]  # 'public_private' 公建民营, 'partner' 社会合作 …: data, the rulebooks name them
     grade: Mapped[str]
-    from_day: Mapped[date]
-    to_day: Mapped[date | None]
-
-
-class MenuItem(Base):
-    """A set meal or dish with its list price from a day on; a new price is a new row."""
-
-    __tablename__ = "menu_item"
-    __table_args__ = (
-        CheckConstraint("fen >= 0", name="price"),
-        CheckConstraint(f"period IN {MEALS}", name="period"),
-        {"sqlite_strict": True},
-    )
-
-    id: Mapped[str] = mapped_column(primary_key=True)
-    canteen_id: Mapped[str] = mapped_column(ForeignKey("canteen.id"), index=True)
-    name: Mapped[str]
-    fen: Mapped[int]
-    period: Mapped[str]
-    tags: Mapped[str] = mapped_column(default="")  # space-separated names of item sets that rules speak of
-    position: Mapped[int] = mapped_column(default=0)
     from_day: Mapped[date]
     to_day: Mapped[date | None]
 

@@ -14,6 +14,7 @@ from canteen import places as _places  # noqa: F401
 from canteen.auth import models as _auth  # noqa: F401 - each import fills the metadata
 from canteen.db import Base, owner_engine
 from canteen.ledger import models as _ledger  # noqa: F401
+from canteen.menus import models as _menus  # noqa: F401
 from canteen.pos import models as _pos  # noqa: F401
 from canteen.registry import models as _registry  # noqa: F401
 from canteen.rulebooks import models as _rulebooks  # noqa: F401

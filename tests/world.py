@@ -21,6 +21,7 @@ from canteen.auth.models import Grant, Person, Tablet
 from canteen.db import db, transaction
 from canteen.demo import tills
 from canteen.memory import Head
+from canteen.menus.models import MenuItem, MenuPrice
 from canteen.pos import envelope, records, scan_quotes
 from canteen.pos.scan_quotes import Asked
 from canteen.registry import credentials, elders, keys
@@ -119,18 +120,7 @@ def make(
                 to_day=None,
             )
         )
-        session.add(
-            places.MenuItem(
-                id=f"{canteen}-set-a",
-                canteen_id=canteen,
-                name="荤素套餐",
-                fen=1200,
-                period="lunch",
-                tags="",
-                position=1,
-                from_day=since,
-            )
-        )
+        a_dish(session, canteen, f"{canteen}-set-a", "荤素套餐", 1200, since=since)
         if session.get(Person, "p-cashier") is None:
             config.current().secret("pepper")  # of which the PIN below would be made
             session.add(Person(id="p-cashier", login="cashier", name="小王", pin_hash="x", changed_at=clock.now()))
@@ -158,6 +148,14 @@ def make(
         session.flush()
         log_in(session, tablet, "p-cashier")
     return World(canteen=canteen, contract=contract, tablet=tablet)
+
+
+def a_dish(session: Session, canteen: str, item: str, name: str, fen: int, *, since: date, position: int = 1) -> None:
+    """A dish for lunch with one price, entered on the day from which it is valid."""
+    session.add(MenuItem(id=item, canteen_id=canteen, name=name, periods="lunch", position=position))
+    session.flush()
+    price = {"from_day": since, "n": 1, "fen": fen, "entered": since, "by": "p-admin", "at": LONG_AGO, "recorded": 0}
+    session.add(MenuPrice(item_id=item, **price))
 
 
 def log_in(session: Session, tablet: str, person: str, *, at: datetime = LONG_AGO) -> None:

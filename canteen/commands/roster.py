@@ -1,4 +1,4 @@
-"""canteen roster: files of elders, areas, canteens, contracts and staff, checked and applied."""
+"""canteen roster: files of elders, areas, canteens, contracts, staff, menus and points, checked and applied."""
 
 from __future__ import annotations
 
@@ -104,6 +104,18 @@ def _answers(kind: str, path: Path | None, said: dict[str, Any]) -> Answers:
         raise UnknownSender
     columns = known_layouts.read_map(path, import_runs.template_of(kind)) if path else NO_ANSWERS
     return replace(columns, **said)
+
+
+def check_kind(file: Path, kind: str, *, as_json: bool) -> None:
+    """Check a file of a kind that has a command of its own, and print the result."""
+    with installation():
+        _show(import_runs.check(file, kind, SYSTEM), as_json=as_json)
+
+
+def apply_kind(file: Path, kind: str, *, as_json: bool) -> None:
+    """Apply a file of a kind that has a command of its own, and print the result."""
+    with installation():
+        _show(import_runs.apply(file, kind, SYSTEM), as_json=as_json)
 
 
 def _show(report: ImportReport, *, as_json: bool) -> None:

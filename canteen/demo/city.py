@@ -12,6 +12,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
 
 from canteen import clock, events, keyset, policy
 from canteen.auth import change_requests
@@ -23,6 +24,8 @@ from canteen.demo.areas import Place
 from canteen.demo.elders import Somebody
 from canteen.demo.randomness import source
 from canteen.demo.sites import SITES, Site
+from canteen.menus import changes, points
+from canteen.menus.changes import NewItem
 from canteen.places import (
     Area,
     AreaLink,
@@ -30,11 +33,9 @@ from canteen.places import (
     Contract,
     Installation,
     MealWindow,
-    MenuItem,
     Operator,
     Payee,
     ServingDays,
-    ServingPoint,
 )
 from canteen.registry import benefit_gains, credentials, documents, elders, fact_requests, keys, print_runs
 from canteen.registry.card_print import sheet
@@ -90,14 +91,25 @@ def build_places(first: date) -> None:
         session.execute(insert(Payee), payees)
         for model, rows in _of_sites(found, first).items():
             session.execute(insert(model), rows)
-        events.record(session, "demo.places", areas.CITY, by="system", body={"canteens": len(SITES)})
+        recorded = events.record(session, "demo.places", areas.CITY, by="system", body={"canteens": len(SITES)})
+        for site in SITES:
+            _sell(session, site, recorded)
+
+
+def _sell(session: Session, site: Site, recorded: int) -> None:
+    """Enter the menu and the serving points of a canteen, as a file of them would."""
+    today = clock.today()
+    for n, dish in enumerate(site.menu):
+        item = NewItem(dish.name, "set", (dish.period,), tuple(dish.tags.split()), n)
+        changes.write_item(session, site.id, item_id(site, n), item)
+        changes.write_price(session, item_id(site, n), dish.fen, today, by="system", recorded=recorded)
+    for n, name in enumerate(site.points, 1):
+        points.write(session, site.id, f"{site.id}-p{n}", name, "window")
 
 
 def _of_sites(found: Sequence[Place], first: date) -> dict[type[Base], list[dict[str, Any]]]:
     community = {one.parents[0]: one.code for one in reversed(found) if one.level == "community"}
-    rows: dict[type[Base], list[dict[str, Any]]] = {
-        model: [] for model in (Canteen, MealWindow, ServingDays, ServingPoint, Contract, MenuItem)
-    }
+    rows: dict[type[Base], list[dict[str, Any]]] = {model: [] for model in (Canteen, MealWindow, ServingDays, Contract)}
     for site in SITES:
         district = areas.district_of(site.street)
         of_site = {"canteen_id": site.id, "from_day": SINCE, "to_day": None}
@@ -118,9 +130,6 @@ def _of_sites(found: Sequence[Place], first: date) -> dict[type[Base], list[dict
             for period, starts, ends in site.windows
         ]
         rows[ServingDays].append(of_site | {"week": site.week})
-        rows[ServingPoint] += [
-            {"id": f"{site.id}-p{n}", "canteen_id": site.id, "name": name} for n, name in enumerate(site.points, 1)
-        ]
         rows[Contract].append(
             {
                 "id": site.contract,
@@ -134,18 +143,6 @@ def _of_sites(found: Sequence[Place], first: date) -> dict[type[Base], list[dict
                 "to_day": None,
             }
         )
-        rows[MenuItem] += [
-            of_site
-            | {
-                "id": item_id(site, n),
-                "name": dish.name,
-                "fen": dish.fen,
-                "period": dish.period,
-                "tags": dish.tags,
-                "position": n,
-            }
-            for n, dish in enumerate(site.menu)
-        ]
     return rows
 
 

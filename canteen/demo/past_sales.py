@@ -21,13 +21,15 @@ from canteen.demo.bulk import Rows
 from canteen.demo.tills import SENDING, DemoFailed, Document, Rung, Till, Wish
 from canteen.ledger import periods
 from canteen.ledger.models import Period
+from canteen.menus import offers
+from canteen.menus.offers import Offer
 from canteen.pos import checkout_rows, envelope, orders, pricing, sale_rows, scan_quotes, service_time, stamps, verdicts
 from canteen.pos.arrivals import Arrival
 from canteen.pos.checkout_rows import Checked
 from canteen.pos.models import QuoteInput, Record
 from canteen.pos.orders import Line
 from canteen.pos.pricing import Place
-from canteen.pos.scan_quotes import Answer, Offer, Quoted
+from canteen.pos.scan_quotes import Answer, Quoted
 from canteen.registry.elders import Known
 from canteen.rulebooks import layers
 
@@ -71,7 +73,8 @@ class PastSales:
     def _quoted(self, session: Session, till: Till, at: datetime, wishes: Sequence[Wish], mode: str) -> Quoted:
         place = pricing.place_at(session, till.canteen, at)
         if till.canteen not in self._menus:
-            self._menus[till.canteen] = {each.id: each for each in scan_quotes.menu_on(session, till.canteen, place)}
+            offered = offers.offers_on(session, till.canteen, place.day, place.head)
+            self._menus[till.canteen] = {each.id: each for each in offered}
         menu = self._menus[till.canteen]
         return Quoted(at, place, tuple(self._answer(session, till, at, place, menu, wish, mode) for wish in wishes))
 

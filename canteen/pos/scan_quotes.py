@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from canteen import clock
 from canteen.errors import Invalid
 from canteen.memory import Head
+from canteen.menus import offers
+from canteen.menus.offers import Offer
 from canteen.money import Fen
-from canteen.places import MenuItem
 from canteen.pos import pricing, repeats, stamps
 from canteen.pos.orders import Line
 from canteen.pos.pricing import Place, Priced
-from canteen.prepared import Prepared
 from canteen.registry import elder_titles
 from canteen.registry.credentials import UnknownCard
 from canteen.registry.elders import Known
@@ -87,7 +86,7 @@ def quote(
     """
     at = stamps.instant(clock.now())
     place = pricing.place_at(session, canteen_id, at, head)
-    menu = {item.id: item for item in menu_on(session, canteen_id, place)}
+    menu = {item.id: item for item in offers.offers_on(session, canteen_id, place.day, place.head)}
     supposed: pricing.Supposed = []
     answers = []
     for each in asked:
@@ -119,33 +118,6 @@ def quote(
         )
         pricing.suppose(supposed, priced.quote, ids)
     return Quoted(at, place, tuple(answers))
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """An item of the menu with its price on a day; `tags` name the item sets that rules speak of."""
-
-    id: str
-    name: str
-    fen: Fen
-    tags: tuple[str, ...]
-
-
-_MENU = Prepared(
-    select(MenuItem.id, MenuItem.name, MenuItem.fen, MenuItem.tags)
-    .where(
-        MenuItem.canteen_id == bindparam("canteen"),
-        MenuItem.from_day <= bindparam("day"),
-        or_(MenuItem.to_day.is_(None), MenuItem.to_day >= bindparam("day")),
-    )
-    .order_by(MenuItem.position, MenuItem.id)
-)
-
-
-def menu_on(session: Session, canteen_id: str, place: Place) -> list[Offer]:
-    """List the menu of the place's day, all periods, in its order. No event tells of a change: it is read each time."""
-    rows = _MENU.rows(session, {"canteen": canteen_id, "day": place.day})
-    return [Offer(item, name, fen, tuple(tags.split())) for item, name, fen, tags in rows]
 
 
 def _who(session: Session, asked: Asked, place: Place) -> tuple[Known, str] | None:

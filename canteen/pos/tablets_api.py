@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import uuid
 from dataclasses import asdict
-from datetime import date
 from typing import Any
 
 from flask import Response, g, make_response, request
 from marshmallow import fields, validate
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from canteen import clock, places
 from canteen.auth import approvals, contacts, guard, logins, people, sessions, tablets
@@ -20,7 +18,9 @@ from canteen.auth.guard import Permission, allowed, public, tablet_signed
 from canteen.auth.models import Tablet
 from canteen.auth.tablets import BadKey
 from canteen.db import db, transaction
-from canteen.places import MenuItem, ServingPoint
+from canteen.menus import changes, offers, points
+from canteen.menus.offers import Offer
+from canteen.places import MEALS
 from canteen.pos import acknowledgements, cipher, incarnation, lost_numbers, voids
 from canteen.web import security
 from canteen.web.api import PREFIX, Blueprint, Strict
@@ -50,6 +50,7 @@ class Item(Named):
     fen = fields.Integer(required=True)
     period = fields.String(required=True)
     tags = fields.List(fields.String(), required=True)
+    sold_out = fields.Boolean(required=True)
 
 
 class RecordKey(Strict):
@@ -80,6 +81,7 @@ class Boot(Contact):
     points = fields.List(fields.Nested(Named), required=True)
     windows = fields.List(fields.Nested(Window), required=True)
     menu = fields.List(fields.Nested(Item), required=True)
+    menu_version = fields.String(required=True, metadata={"description": "as in the answer of ping"})
     cashiers = fields.List(fields.Nested(Named), required=True)
     managers = fields.List(fields.Nested(Named), required=True)
     session = fields.Nested(Named, required=True, allow_none=True)
@@ -94,6 +96,13 @@ class Pinged(Contact):
     at = fields.String(
         required=True, metadata={"description": "to the millisecond: tablets measure their clocks by it"}
     )
+    menu_version = fields.String(required=True, metadata={"description": "another one: load the menu anew"})
+
+
+class OutOf(Strict):
+    item = fields.String(required=True, validate=validate.Length(1, 80))
+    period = fields.String(required=True, validate=validate.OneOf(MEALS))
+    sold_out = fields.Boolean(required=True)
 
 
 class Enrolment(Strict):
@@ -160,7 +169,28 @@ def enrol(asked: dict[str, Any]) -> dict[str, Any]:
 @bp.response(200, Pinged)
 def ping() -> dict[str, Any]:
     """Answer a tablet that checks its connection, every quarter of a minute, with the time."""
-    return {**_contact(), "at": _now()}
+    contact, session = _contact(), db.session()
+    canteen = places.canteen(session, g.tablet.canteen_id)
+    day = clock.business_day(clock.now(), turns_at=canteen.day_turns_at)
+    return {**contact, "at": _now(), "menu_version": _menu_version(offers.offers_on(session, canteen.id, day, g.head))}
+
+
+@bp.put("/sold-out")
+@tablet_signed
+@allowed(Permission.SELL)
+@bp.arguments(OutOf)
+@bp.response(204)
+def sold_out(asked: dict[str, Any]) -> Response:
+    """Mark a dish as sold out at a meal of today, or as on sale again; all tablets of the canteen hear of it."""
+    item = changes.item_of(db.session(), asked["item"])
+    canteen = places.canteen(db.session(), g.tablet.canteen_id)
+    if item.canteen_id != canteen.id:
+        raise changes.NoItem
+    day = clock.business_day(clock.now(), turns_at=canteen.day_turns_at)
+    by = g.person.id
+    with transaction() as session:
+        changes.sold_out(session, asked["item"], day, asked["period"], gone=asked["sold_out"], by=by)
+    return make_response("", 204)
 
 
 @bp.get("/boot")
@@ -172,6 +202,7 @@ def boot() -> dict[str, Any]:
     session, tablet = db.session(), g.tablet
     canteen = places.canteen(session, tablet.canteen_id)
     day = clock.business_day(clock.now(), turns_at=canteen.day_turns_at)
+    shown = offers.offers_on(session, canteen.id, day, g.head)
     return {
         **contact,
         "at": _now(),
@@ -183,9 +214,10 @@ def boot() -> dict[str, Any]:
             "day_turns_at": canteen.day_turns_at,
             "serving": places.serves_on(session, canteen.id, day),
         },
-        "points": [_named(point) for point in _points(session, canteen.id)],
+        "points": [_named(point) for point in points.points_of(session, canteen.id, day)],
         "windows": places.windows_on(session, canteen.id, day),
-        "menu": [_item(item) for item in _menu(session, canteen.id, day)],
+        "menu": [_item(offer) for offer in shown],
+        "menu_version": _menu_version(shown),
         "cashiers": [_named(person) for person in people.working_at(session, canteen.id, Permission.SELL)],
         "managers": [_named(person) for person in people.working_at(session, canteen.id, Permission.VOID_ANY)],
         "session": {"id": g.person.id, "name": g.person.name} if g.person else None,
@@ -281,16 +313,15 @@ def _named(row: Any) -> dict[str, str]:
     return {"id": row.id, "name": row.name}
 
 
-def _points(session: Session, canteen_id: str) -> list[ServingPoint]:
-    query = select(ServingPoint).where(ServingPoint.canteen_id == canteen_id).order_by(ServingPoint.id)
-    return list(session.execute(query).scalars())
+def _item(offer: Offer) -> dict[str, Any]:
+    return _named(offer) | {
+        "fen": offer.fen,
+        "period": offer.period,
+        "tags": list(offer.tags),
+        "sold_out": offer.sold_out,
+    }
 
 
-def _menu(session: Session, canteen_id: str, day: date) -> list[MenuItem]:
-    valid = places.valid_on(MenuItem, day)
-    query = select(MenuItem).where(MenuItem.canteen_id == canteen_id, valid).order_by(MenuItem.position, MenuItem.id)
-    return list(session.execute(query).scalars())
-
-
-def _item(item: MenuItem) -> dict[str, Any]:
-    return _named(item) | {"fen": item.fen, "period": item.period, "tags": item.tags.split()}
+def _menu_version(shown: tuple[Offer, ...]) -> str:
+    """Return what changes when the menu of the day does: tablets compare it and load the menu anew."""
+    return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]

@@ -40,19 +40,22 @@ NEEDS: Final = {
     "closures": Permission.PLACES,
     "contracts": Permission.PLACES,
     "staff": Permission.PEOPLE,
+    "menus": Permission.MENUS,
+    "points": Permission.MENUS,
 }
+BY_CANTEEN: Final = frozenset({"menus", "points"})  # their rows are judged by canteen, all others by area
 FAULTS_SHOWN: Final = 200
 TITLE: Final = 200  # characters of a column's title or of what fills it
 
 
 @bp.get("/desk/imports")
-@allowed(Permission.ROSTER, Permission.PLACES, Permission.PEOPLE)
+@allowed(Permission.ROSTER, Permission.PLACES, Permission.PEOPLE, Permission.MENUS)
 def imports_page() -> ResponseReturnValue:
     return _page(_kind(request.args.get("kind", "")))
 
 
 @bp.get("/desk/imports/<kind>.<ending>")
-@allowed(Permission.ROSTER, Permission.PLACES, Permission.PEOPLE)
+@allowed(Permission.ROSTER, Permission.PLACES, Permission.PEOPLE, Permission.MENUS)
 def template(kind: str, ending: str) -> Response:
     """Send the empty template of a kind."""
     guard.require(NEEDS.get(kind, Permission.ROSTER))
@@ -69,7 +72,7 @@ def template(kind: str, ending: str) -> Response:
 
 
 @bp.post("/desk/imports")
-@allowed(Permission.ROSTER, Permission.PLACES, Permission.PEOPLE)
+@allowed(Permission.ROSTER, Permission.PLACES, Permission.PEOPLE, Permission.MENUS)
 @takes(USUAL.file + 1024 * 1024)  # the form's fields beside the file
 def take() -> ResponseReturnValue:
     """Check a file, or apply it when the form says so; with the hash that the check showed, no other file passes."""
@@ -77,8 +80,8 @@ def take() -> ResponseReturnValue:
     guard.require(NEEDS[kind])
     answers, sender = NO_ANSWERS, ""
     try:
-        within, by = _within(db.session(), NEEDS[kind]), g.person.id
-        sender = _sender(within)
+        within, by = _within(db.session(), kind), g.person.id
+        sender = _sender(guard.scope(NEEDS[kind]).within(db.session()))
         answers = _answers(db.session(), kind, sender or by)
         db.session.rollback()  # reading the file takes long: this request's read ends before it
         with _uploaded() as (path, name):
@@ -101,7 +104,7 @@ def accept(run: str) -> ResponseReturnValue:
     """Accept a roster that was broken off and is lost, as far as it was applied: others wait for it."""
     session = db.session()
     known = session.get(ImportRun, run)
-    if known is None or not (known.by == g.person.id or _within(session, Permission.ROSTER) is None):
+    if known is None or not (known.by == g.person.id or _within(session, "roster") is None):
         raise import_runs.NoRun
     with transaction() as writing:
         import_runs.accept(writing, run, g.person.id)
@@ -156,9 +159,13 @@ def _kind(asked: str) -> str:
     return next(kind for kind, permission in NEEDS.items() if guard.may(permission))
 
 
-def _within(session: Session, permission: Permission) -> frozenset[str] | None:
-    """Return the areas that the caller answers for; None for everywhere."""
-    return guard.scope(permission).within(session)
+def _within(session: Session, kind: str) -> frozenset[str] | None:
+    """Return the areas, or canteens, that the caller answers for in files of a kind; None for everywhere."""
+    scope = guard.scope(NEEDS[kind])
+    if kind not in BY_CANTEEN:
+        return scope.within(session)
+    covered = frozenset(scope.canteens(session))
+    return None if scope.within(session) is None else covered
 
 
 def _answer(
@@ -199,13 +206,13 @@ def _page(kind: str, **result: Any) -> ResponseReturnValue:
     session, refusal = db.session(), result.get("refusal")
     kinds = [(each, import_runs.template_of(each).title) for each, permission in NEEDS.items() if guard.may(permission)]
     allowed_kinds = {each for each, _ in kinds}
-    all_seen = {each for each in allowed_kinds if _within(session, NEEDS[each]) is None}
+    all_seen = {each for each in allowed_kinds if _within(session, each) is None}
     runs = [run for run in import_runs.runs(session) if run.kind in all_seen or run.by == g.person.id]
     names = select(Person.id, Person.name).where(Person.id.in_({run.by for run in runs}))
     page = render_template(
         "registry/imports.html",
         **_shown(kind),
-        senders=_senders(session, _within(session, NEEDS[kind])) if kind == "roster" else [],
+        senders=_senders(session, _within(session, kind)) if kind == "roster" else [],
         kinds=kinds,
         titles=dict(kinds),
         runs=runs,

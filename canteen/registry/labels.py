@@ -30,6 +30,16 @@ STATUSES: Final[Mapping[str, str]] = {
 }
 CANTEEN_CLASSES: Final[Mapping[str, str]] = {"public_private": "公建民营", "partner": "社会合作", "village": "村级助餐"}
 PROFILES: Final[Mapping[str, str]] = {"counter": "城市食堂", "partner": "社会餐饮", "village": "村级助餐点"}
+CATEGORIES: Final[Mapping[str, str]] = {
+    "set": "套餐",
+    "meat": "荤菜",
+    "vegetable": "素菜",
+    "staple": "主食",
+    "soup": "汤粥",
+    "other": "其他",
+}
+MEALS: Final[Mapping[str, str]] = {"breakfast": "早餐", "lunch": "午餐", "dinner": "晚餐"}
+POINTS: Final[Mapping[str, str]] = {"window": "堂食窗口", "delivery": "送餐", "village": "助餐点"}
 GRADES: Final[Mapping[str, str]] = {"excellent": "优秀", "good": "良好", "pass": "合格", "fail": "不合格"}
 LEVELS: Final[Mapping[str, str]] = {
     "province": "省",

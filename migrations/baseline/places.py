@@ -1,4 +1,4 @@
-"""Areas, operators, payees, canteens with their days and menus, contracts, and every name that they had."""
+"""Areas, operators, payees, canteens with their days and points, contracts, and every name that they had."""
 
 from __future__ import annotations
 
@@ -103,23 +103,11 @@ def _canteens() -> None:
         text("id", primary_key=True),
         text("canteen_id", to("canteen.id")),
         text("name"),
+        text("kind"),
+        day("ended_on", nullable=True),
+        check("kind", "kind IN ('window', 'delivery', 'village')"),
     )
     index("ix_serving_point_canteen_id", "serving_point", "canteen_id")
-    table(
-        "menu_item",
-        text("id", primary_key=True),
-        text("canteen_id", to("canteen.id")),
-        text("name"),
-        big("fen"),
-        text("period"),
-        text("tags"),
-        big("position"),
-        day("from_day"),
-        day("to_day", nullable=True),
-        check("period", "period IN ('breakfast', 'lunch', 'dinner')"),
-        check("price", "fen >= 0"),
-    )
-    index("ix_menu_item_canteen_id", "menu_item", "canteen_id")
     table(
         "contract",
         text("id", primary_key=True),
@@ -136,9 +124,7 @@ def _canteens() -> None:
     )
     index("ix_contract_canteen_id", "contract", "canteen_id")
     index("ix_contract_operator_id", "contract", "operator_id")
-    invariants.allow(
-        "INSERT, UPDATE", "canteen", "meal_window", "serving_days", "closure", "serving_point", "menu_item", "contract"
-    )
+    invariants.allow("INSERT, UPDATE", "canteen", "meal_window", "serving_days", "closure", "serving_point", "contract")
 
 
 def _names() -> None:

@@ -14,6 +14,7 @@ from migrations.baseline import (
     events,
     jobs,
     ledger,
+    menus,
     people,
     places,
     pos,
@@ -30,5 +31,5 @@ depends_on = None
 
 def upgrade() -> None:
     invariants.prepare()
-    for part in (events, places, people, registry, rulebooks, ledger, pos, settlement, corrections, jobs):
+    for part in (events, places, menus, people, registry, rulebooks, ledger, pos, settlement, corrections, jobs):
         part.create()

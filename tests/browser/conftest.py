@@ -109,8 +109,7 @@ def furnished(session: Session) -> Furnished:
         session.merge(places.Installation(id=1, incarnation="first", demo=False, made_at=clock.now()))
         session.add(places.MealWindow(canteen_id="c1", period="lunch", **whole_day))
         for n, (name, fen) in enumerate((("两荤一素", 1500), ("蛋花汤", 200)), 2):
-            item = {"id": f"c1-{n}", "name": name, "fen": fen, "position": n}
-            session.add(places.MenuItem(canteen_id="c1", period="lunch", tags="", from_day=date(2021, 1, 1), **item))
+            world.a_dish(session, "c1", f"c1-{n}", name, fen, since=date(2021, 1, 1), position=n)
     world.a_rulebook(session)
     for login, name, role in (("wang", CASHIER, "cashier"), ("chen", MANAGER, "manager")):
         people.create(login, name, pin=PIN, grants=[(role, "canteen", "c1")], by=reach.SYSTEM)

@@ -47,6 +47,11 @@ DECIDED = {
     "import.roster": concerns.ELDERS,
     "import.{}": concerns.PLACES,
     "incarnation.renew": None,
+    "menu.item": concerns.menu("s"),
+    "menu.photo": concerns.menu("s"),
+    "menu.plan": concerns.menu("s"),
+    "menu.price": concerns.menu("s"),
+    "menu.sold_out": concerns.menu("s"),
     "payout.enter": None,
     "payout.{}": None,
     "period.close": None,
@@ -59,6 +64,7 @@ DECIDED = {
     "person.pin": None,
     "person.same_human": None,
     "person.unlock": None,
+    "point.change": None,
     "refund.export": None,
     "refund.give": None,
     "revaluation.ask": None,
@@ -78,7 +84,8 @@ DECIDED = {
 
 PARTS = {
     "card.{}": {str(each): concerns.card("s") for each in get_args(Report)},
-    "import.{}": dict.fromkeys(KINDS, concerns.PLACES) | {"roster": concerns.ELDERS, "staff": concerns.STAFF},
+    "import.{}": dict.fromkeys(KINDS, concerns.PLACES)
+    | {"roster": concerns.ELDERS, "staff": concerns.STAFF, "menus": concerns.MENUS, "points": None},
 }
 BODY = '{"node":"220104"}'
 
@@ -93,7 +100,9 @@ def test_a_kind_concerns_what_was_decided(kind: str) -> None:
         assert concerns.of(kind.format(part), "s", BODY) == ((concern,) if concern else ())
 
 
-@pytest.mark.parametrize("kind", ["elder.new", "card.new", "person.new", "tablet.new", "import.new", "rulebook.new"])
+@pytest.mark.parametrize(
+    "kind", ["elder.new", "menu.new", "card.new", "person.new", "tablet.new", "import.new", "rulebook.new"]
+)
 def test_a_kind_not_decided_on_concerns_everything(kind: str) -> None:
     assert concerns.of(kind, "s", BODY) == (concerns.EVERYTHING,)
 

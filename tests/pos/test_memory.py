@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from canteen import clock, events, memory, places
 from canteen.auth.models import Grant
 from canteen.db import db, transaction
+from canteen.menus import changes
 from canteen.pos import canteen_day, cashiers, pricing, scan_quotes
 from canteen.pos.scan_quotes import Asked, Quoted
 from canteen.registry import credentials, elders, identities
@@ -191,10 +192,10 @@ def test_a_closure_counts_at_the_next_quote(house: House) -> None:
     assert "closed_day" in quote(house).place.flags
 
 
-def test_a_changed_menu_counts_at_the_next_quote(house: House) -> None:
+def test_a_new_price_counts_at_the_next_quote(house: House) -> None:
     assert quote(house).answers[0].priced.quote.list == 1200
     with transaction() as session:
-        session.get_one(places.MenuItem, "c1-set-a").fen = 1500
+        changes.price(session, "c1-set-a", 1500, TODAY, by="p-admin")
 
     assert quote(house).answers[0].priced.quote.list == 1500
 

@@ -20,7 +20,7 @@ from tests.races.rig import Key
 from tests.rigs.states import state
 from tests.world import NOON, World
 
-QUOTE = 4
+QUOTE = 3
 CHECKOUT = {"postgresql": 8, "sqlite": 14}
 
 

@@ -32,6 +32,8 @@ from canteen.registry.imports.columns import Row, Template
 from canteen.registry.imports.contracts import Contracts
 from canteen.registry.imports.import_report import FAULTS_KEPT, LISTED, ImportReport
 from canteen.registry.imports.layouts import NO_ANSWERS, Answers, Layout, laid, unanswered
+from canteen.registry.imports.menus import Menus
+from canteen.registry.imports.points import Points
 from canteen.registry.imports.roster import Ready, Roster
 from canteen.registry.imports.staff import Staff
 from canteen.registry.models import Elder, ImportRun
@@ -108,6 +110,8 @@ KINDS: Final[dict[str, type[Importer]]] = {
     "closures": Closures,
     "contracts": Contracts,
     "staff": Staff,
+    "menus": Menus,
+    "points": Points,
 }
 
 
