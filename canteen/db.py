@@ -144,6 +144,19 @@ class Uid(types.TypeDecorator[uuid.UUID]):
         return value if value is None or isinstance(value, uuid.UUID) else uuid.UUID(value)
 
 
+class Digest(types.TypeDecorator[str]):
+    """A hash, hexadecimal to us, stored as its bytes."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
+        return None if value is None else bytes.fromhex(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else bytes(value).hex()
+
+
 Big = BigInteger().with_variant(Integer(), "sqlite")
 
 

@@ -17,11 +17,12 @@ from typing import Any, NoReturn
 
 import psycopg
 from psycopg import pq
-from sqlalchemy import ClauseElement, Connection, Engine, Executable, event
+from sqlalchemy import ClauseElement, Connection, Engine, Executable, LargeBinary, TypeDecorator, event
 from sqlalchemy.dialects.postgresql import psycopg as dialects
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
+from sqlalchemy.types import TypeEngine
 
 FORGOTTEN = "26000"  # the server knows no such statement any more: running the transaction again prepares it again
 TRUSTED = 30.0  # seconds that a connection may lie unused and not be asked whether it lives
@@ -76,6 +77,7 @@ class Numbered:
     def __init__(self, sql: str) -> None:
         self.sql = sql.encode()
         self._loaders: list[Loader] | None = None
+        self._digests: frozenset[int] = frozenset()  # columns whose bytes are read as hexadecimal
 
     def rows(self, session: Session, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Return the rows of the statement's result; `values` in the order of $1, $2 …. Raises DBAPIError."""
@@ -95,7 +97,9 @@ class Numbered:
         except psycopg.Error as error:
             _refuse(connection, raw, error)
         if self._loaders is None:
-            self._loaders = [_LOADERS[result.ftype(at)] for at in range(result.nfields)]
+            self._loaders = [
+                _hexadecimal if at in self._digests else _LOADERS[result.ftype(at)] for at in range(result.nfields)
+            ]
         return _loaded(result, self._loaders)
 
     def _prepared(self, server: pq.abc.PGconn, names: dict[bytes, bytes]) -> bytes:
@@ -117,6 +121,8 @@ class Form(Numbered):
         expanded = compiled.construct_expanded_state(dict(example))  # type: ignore[attr-defined]
         parts = {each: (name, n) for name, some in expanded.parameter_expansion.items() for n, each in enumerate(some)}
         super().__init__(expanded.statement)
+        columns = getattr(statement, "selected_columns", ())
+        self._digests = frozenset(at for at, column in enumerate(columns) if _is_digest(column.type))
         self._order = [parts.get(name, (name, None)) for name in expanded.positiontup or ()]
         given = {name for name, _ in self._order} & example.keys()
         self._constants = {
@@ -156,6 +162,15 @@ _LOADERS: dict[int, Loader] = {
     2950: lambda text: uuid.UUID(text.decode()),
 }
 """By the type's number in pg_type: bool, bytea, bigint, integer, text, varchar, date, timestamptz, numeric, uuid."""
+
+
+def _is_digest(kind: TypeEngine[Any]) -> bool:
+    """Tell a hash, as canteen.db types it, from bytes that are read as they are."""
+    return isinstance(kind, TypeDecorator) and isinstance(kind.impl_instance, LargeBinary)
+
+
+def _hexadecimal(text: bytes) -> str:
+    return text[2:].decode()
 
 
 def _loaded(result: pq.abc.PGresult, loaders: Sequence[Loader]) -> list[tuple[Any, ...]]:

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select
 
 from canteen import clock
-from canteen.db import Base
+from canteen.db import Base, Digest
 from canteen.demo import sites
 from canteen.demo.randomness import uid
 from canteen.ledger.models import Period, Transfer
@@ -167,8 +167,8 @@ def _sale(
             "own_input_hash": priced.hash,
             "known_at": place.head[0],
             "lines": sale_rows.in_json([sale_rows.line_row(line)]),
-            "shares": sale_rows.in_json([sale_rows.share_row(share) for share in priced.quote.shares]),
-            "surcharges": sale_rows.in_json([surcharge._asdict() for surcharge in priced.quote.surcharges]),
+            "shares": sale_rows.in_json(sale_rows.share_row(share) for share in priced.quote.shares),
+            "surcharges": sale_rows.in_json(priced.quote.surcharges),
             "flags": "",
         }
     )
@@ -186,12 +186,11 @@ def _payment(
 ) -> None:
     rows[Sale][-1]["payment_id"] = payment
     kind = "free" if due == 0 else "cash" if cash else "mobile"
-    tender = {"kind": kind, "fen": due, "given": due, "change": 0, "reference": ""}
     rows[Record][-1] |= {
         "payment_id": payment,
         "payment_due": due,
         "payment_fen": due,
-        "tenders": sale_rows.in_json([tender]),
+        "tenders": sale_rows.in_json([(kind, due, due, 0, "")]),
     }
     if due:
         ends = (accounts["", "elder"], accounts["", kind])
@@ -297,10 +296,11 @@ def write(connection: Connection, rows: Rows) -> None:
 def _copy(connection: Connection, model: type[Base], rows: Sequence[dict[str, Any]]) -> None:
     keys = list(rows[0])
     names = ", ".join(f'"{key}"' for key in keys)
+    digests = {column.name for column in model.__table__.columns if isinstance(column.type, Digest)}
     raw: Any = connection.connection.driver_connection
     with raw.cursor() as cursor, cursor.copy(f'COPY "{model.__tablename__}" ({names}) FROM STDIN') as copy:
         for row in rows:
-            copy.write_row([row[key] for key in keys])
+            copy.write_row([bytes.fromhex(row[key]) if key in digests else row[key] for key in keys])
 
 
 def record_ids(connection: Connection, count: int) -> Iterator[int]:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import Insert, insert, inspect, text
+from sqlalchemy import Insert, bindparam, insert, inspect, select
 from sqlalchemy.orm import Session
 
-from canteen.db import Base, intern
+from canteen.db import Base, Digest, intern
 from canteen.ledger.models import Transfer
 from canteen.pos.models import QuoteInput, Record, Sale, SaleUse, Slot
 from canteen.prepared import Numbered, connection_of
@@ -22,6 +22,7 @@ from canteen.prepared import Numbered, connection_of
 Row = Mapping[str, Any]
 ORDER: tuple[type[Base], ...] = (QuoteInput, Sale, SaleUse, Slot, Transfer)
 """In the order in which they refer to one another."""
+_ALL: tuple[type[Base], ...] = (Record, *ORDER)
 INTERNED = (QuoteInput,)
 PLACES = 16  # at most so many sales in a record; see `arrival_of`
 
@@ -47,9 +48,9 @@ class Checked:
     tables: Mapping[type[Base], Sequence[Row]]
 
 
-_WAITING = text(
-    """SELECT q.id FROM record q WHERE q.tablet_id = :tablet_id AND q.epoch = :epoch AND q.number = :number
-    AND q.hash = :hash AND q.state = 'quarantined'"""
+_SAME = ("tablet_id", "epoch", "number", "hash")
+_WAITING = select(Record.id).where(
+    *(getattr(Record, name) == bindparam(name) for name in _SAME), Record.state == "quarantined"
 )  # the same record, kept when it could not be booked
 
 
@@ -58,7 +59,10 @@ def write(session: Session, rows: Checked) -> None:
     if connection_of(session).dialect.name == "postgresql":
         _statement(tuple(len(rows.tables.get(model, ())) for model in ORDER)).rows(session, list(_values(rows)))
         return
-    record = {**rows.record, "resolves": session.execute(_WAITING, dict(rows.record)).scalar_one_or_none()}
+    record = {
+        **rows.record,
+        "resolves": session.execute(_WAITING, {name: rows.record[name] for name in _SAME}).scalar_one_or_none(),
+    }
     connection = session.connection()
     record_id = connection.execute(_insert(Record), record).scalar_one()
     for model in ORDER:
@@ -93,20 +97,27 @@ def _columns(model: type[Base]) -> tuple[tuple[str, str], ...]:
 
 def _values(rows: Checked) -> Iterator[Any]:
     """Yield the values in the order of $1, $2 … in the statement."""
-    for key, _ in _columns(Record):
-        yield rows.record[key]
-    for model in ORDER:
-        keys = [key for key, _ in _columns(model)]
-        for row in rows.tables.get(model, ()):
-            for key in keys:
-                yield row[key]
+    tables: dict[type[Base], Sequence[Row]] = {Record: (rows.record,), **rows.tables}
+    for model in _ALL:
+        keys = _keys(model)
+        for row in tables.get(model, ()):
+            for key, is_digest in keys:
+                value = row[key]
+                yield bytes.fromhex(value) if is_digest else value
+
+
+@cache
+def _keys(model: type[Base]) -> tuple[tuple[str, bool], ...]:
+    """Return (attribute, whether it is a hash) in the order of the statement's columns."""
+    columns = inspect(model).columns
+    return tuple((key, isinstance(columns[key].type, Digest)) for key, _ in _columns(model))
 
 
 @lru_cache(maxsize=200)
 def _statement(counts: tuple[int, ...]) -> Numbered:
     """Build the statement for so many rows of each table: a part for each table, all seeing the new record's id."""
     at = {column: f"${n}" for n, (_, column) in enumerate(_columns(Record), 1)}
-    same = " AND ".join(f"q.{name} = {at[name]}" for name in ("tablet_id", "epoch", "number", "hash"))
+    same = " AND ".join(f"q.{name} = {at[name]}" for name in _SAME)
     waiting = f"(SELECT q.id FROM record q WHERE {same} AND q.state = 'quarantined')"  # noqa: S608 - our own names
     columns, given = ", ".join(f'"{name}"' for name in at), ", ".join(at.values())
     parts = [f"new_record AS (INSERT INTO record ({columns}, resolves) VALUES ({given}, {waiting}) RETURNING id)"]  # noqa: S608 - our own names

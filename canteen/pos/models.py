@@ -8,7 +8,7 @@ from datetime import date, datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from canteen.db import Base, View
+from canteen.db import Base, Digest, View
 from canteen.places import MEALS
 from canteen.pos.flags import NOT_LOGGED_IN, SELF_DATED
 
@@ -37,8 +37,8 @@ class Record(Base):
     tablet_id: Mapped[str] = mapped_column(ForeignKey("tablet.id"))
     epoch: Mapped[int]
     number: Mapped[int]
-    previous: Mapped[str]  # hash of the record before it on that tablet
-    hash: Mapped[str]
+    previous: Mapped[str] = mapped_column(Digest)  # hash of the record before it on that tablet
+    hash: Mapped[str] = mapped_column(Digest)
     version: Mapped[int]  # protocol
     cipher: Mapped[str]
     key_id: Mapped[str | None]
@@ -83,7 +83,7 @@ class QuoteInput(Base):
     __tablename__ = "quote_input"
     __table_args__ = {"sqlite_strict": True}
 
-    hash: Mapped[str] = mapped_column(primary_key=True)
+    hash: Mapped[str] = mapped_column(Digest, primary_key=True)
     body: Mapped[str]
 
 
@@ -111,7 +111,7 @@ class Sale(Base):
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    content_hash: Mapped[str]
+    content_hash: Mapped[str] = mapped_column(Digest)
     service_month: Mapped[str]
     district_id: Mapped[str]
     record_id: Mapped[int] = mapped_column(ForeignKey("record.id"), index=True)
@@ -139,10 +139,10 @@ class Sale(Base):
     list_fen: Mapped[int]
     due_fen: Mapped[int]  # = list_fen - shares + surcharge_fen
     surcharge_fen: Mapped[int]
-    rulebook_hash: Mapped[str]  # sold under; joined
-    own_rulebook_hash: Mapped[str]  # in force by our books
-    sold_input_hash: Mapped[str] = mapped_column(ForeignKey("quote_input.hash"))
-    own_input_hash: Mapped[str] = mapped_column(ForeignKey("quote_input.hash"))
+    rulebook_hash: Mapped[str] = mapped_column(Digest)  # sold under; joined
+    own_rulebook_hash: Mapped[str] = mapped_column(Digest)  # in force by our books
+    sold_input_hash: Mapped[str] = mapped_column(Digest, ForeignKey("quote_input.hash"))
+    own_input_hash: Mapped[str] = mapped_column(Digest, ForeignKey("quote_input.hash"))
     known_at: Mapped[int]  # event number our own quote's facts were read at
     lines: Mapped[str] = mapped_column(deferred=True)
     shares: Mapped[str] = mapped_column(deferred=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -39,7 +39,7 @@ def of_checkout(
         "payment_id": order.payment_id,
         "payment_due": order.due,
         "payment_fen": order.paid,
-        "tenders": in_json([asdict(tender) for tender in order.tenders]),
+        "tenders": in_json(astuple(tender) for tender in order.tenders),
     }
     tables: dict[type[Base], Sequence[Row]] = {
         QuoteInput: [{"hash": hash_, "body": body} for hash_, body in sorted(inputs.items())],
@@ -51,9 +51,9 @@ def of_checkout(
     return Checked({**arrivals.row(arrival), **payment}, tables)
 
 
-def in_json(elements: Sequence[Mapping[str, Any]]) -> str:
-    """Write a list that a row holds. Numbers in the order given: views read the elements as rows."""
-    return json.dumps(elements, ensure_ascii=False)
+def in_json(elements: Iterable[Sequence[Any]]) -> str:
+    """Write a list that a row holds, of elements that are lists of values: views read the elements as rows."""
+    return json.dumps([*elements], ensure_ascii=False, separators=(",", ":"))
 
 
 def _sale(n: int, j: Judged, order: Checkout, arrival: Arrival, place: Place, contract_id: str) -> dict[str, Any]:
@@ -87,36 +87,21 @@ def _sale(n: int, j: Judged, order: Checkout, arrival: Arrival, place: Place, co
         "sold_input_hash": j.sold_input[0],
         "own_input_hash": j.own.hash,
         "known_at": place.head[0],
-        "lines": in_json([line_row(line) for line in j.order.lines]),
-        "shares": in_json([share_row(verdict.share) for verdict in j.verdicts]),
-        "surcharges": in_json([surcharge._asdict() for surcharge in j.sold.surcharges]),
+        "lines": in_json(line_row(line) for line in j.order.lines),
+        "shares": in_json(share_row(verdict.share) for verdict in j.verdicts),
+        "surcharges": in_json(j.sold.surcharges),
         "flags": " ".join(j.flags),
     }
 
 
-def line_row(line: Line) -> dict[str, Any]:
+def line_row(line: Line) -> Sequence[Any]:
     """Make the element of `sale.lines` for an item on the tray."""
-    return {
-        "item_id": line.item,
-        "name": line.name,
-        "fen": line.fen,
-        "quantity": line.quantity,
-        "tags": " ".join(line.tags),
-    }
+    return line.item, line.name, line.fen, line.quantity, " ".join(line.tags)
 
 
-def share_row(share: Share) -> dict[str, Any]:
+def share_row(share: Share) -> Sequence[Any]:
     """Make the element of `sale.shares` for a share as sold."""
-    return {
-        "fund": share.fund,
-        "payer": share.payer,
-        "rule": share.rule,
-        "clause": share.clause,
-        "stage": share.stage,
-        "fen": share.fen,
-        "label": share.label,
-        "reason": share.reason,
-    }
+    return share.fund, share.payer, share.rule, share.clause, share.stage, share.fen, share.label, share.reason
 
 
 def _moves(order: Checkout, judged: Sequence[Judged], place: Place) -> Iterator[Move]:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from canteen.db import Base
+from canteen.db import Base, Digest
 
 EXPORTING = text("state IN ('waiting', 'running')")
 
@@ -196,7 +196,7 @@ class BenefitReallocation(Base):
     sale_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sale.id"), primary_key=True)
     from_sale_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("sale.id"))
     finding_id: Mapped[int] = mapped_column(ForeignKey("finding.id"))
-    input_hash: Mapped[str] = mapped_column(ForeignKey("quote_input.hash"))
+    input_hash: Mapped[str] = mapped_column(Digest, ForeignKey("quote_input.hash"))
     fen: Mapped[int]
     reason: Mapped[str]
     by: Mapped[str]
@@ -297,7 +297,7 @@ class RevaluedSale(Base):
     contract_id: Mapped[str]
     service_day: Mapped[date]
     period_id: Mapped[int] = mapped_column(ForeignKey("period.id"))  # that its differences are booked to
-    input_hash: Mapped[str] = mapped_column(ForeignKey("quote_input.hash"))
+    input_hash: Mapped[str] = mapped_column(Digest, ForeignKey("quote_input.hash"))
     rulebook_hash: Mapped[str]  # joined
     outcome: Mapped[str]
     due_before: Mapped[int]

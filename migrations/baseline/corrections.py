@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from canteen import invariants
 from migrations.baseline.ledger import NOT_ITS_PERIOD
-from migrations.baseline.tables import big, check, day, flag, index, instant, table, text, to, uid, unique
+from migrations.baseline.tables import big, check, day, digest, flag, index, instant, table, text, to, uid, unique
 
 MADE_BY_ANOTHER = "NEW.made_by <> (SELECT r.made_by FROM revaluation r WHERE r.id = NEW.revaluation_id)"
 NOT_ITS_SALE = """EXISTS (SELECT 1 FROM void v WHERE v.sale_id = NEW.sale_id)
@@ -119,7 +119,7 @@ def _differences() -> None:
         text("contract_id"),
         day("service_day"),
         big("period_id", to("period.id")),
-        text("input_hash", to("quote_input.hash")),
+        digest("input_hash", to("quote_input.hash")),
         text("rulebook_hash"),
         text("outcome"),
         big("due_before"),
@@ -200,7 +200,7 @@ def _moved_benefits() -> None:
         uid("sale_id", to("sale.id"), primary_key=True),
         uid("from_sale_id", to("sale.id"), nullable=True),
         big("finding_id", to("finding.id")),
-        text("input_hash", to("quote_input.hash")),
+        digest("input_hash", to("quote_input.hash")),
         big("fen"),
         text("reason"),
         text("by"),

@@ -1,6 +1,7 @@
 """Lists in JSON that a row holds: what each element must satisfy, and the view that shows the elements as rows.
 
-A field is named as in the JSON, a whole number with ' #' after it. Every field is in every element.
+An element is a list of its fields' values in a fixed order: names would be a third of it. A whole number's name has
+' #' after it.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def _values(fields: Sequence[str]) -> dict[str, str]:
     if not _postgresql():
         # by json_each, since older SQLite lets no view call json_extract where the schema is not trusted
         names = [field.removesuffix(" #") for field in fields]
-        return {name: f"(SELECT f.value FROM json_each(x.value, '$.{name}') AS f)" for name in names}
-    values = {field: f"x.value ->> '{field.removesuffix(' #')}'" for field in fields}
+        return {name: f"(SELECT f.value FROM json_each(x.value, '$[{at}]') AS f)" for at, name in enumerate(names)}
+    values = {field: f"x.value ->> {at}" for at, field in enumerate(fields)}
     return {
         field.removesuffix(" #"): f"CAST({value} AS bigint)" if field.endswith(" #") else f"({value})"
         for field, value in values.items()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from canteen import invariants
 from migrations.baseline import lists, tables
-from migrations.baseline.tables import big, blob, check, day, flag, index, instant, table, text, to, uid, unique
+from migrations.baseline.tables import big, blob, check, day, digest, flag, index, instant, table, text, to, uid, unique
 
 LOST_OVERLAPS = """EXISTS (SELECT 1 FROM lost_numbers o WHERE o.tablet_id = NEW.tablet_id AND o.epoch = NEW.epoch
     AND o.first_number <= NEW.last_number AND o.last_number >= NEW.first_number)"""
 DECLARED = ("id", "tablet_id", "epoch", "first_number", "last_number", "reason", "declared_by", "declared_at")
 DOUBTED = "(flags LIKE '%self_dated%' OR flags LIKE '%cashier_not_logged_in%')"
 
-# What the lists hold; a name that ends with ' #' is a whole number.
+# What each element of a list holds, in this order; a name that ends with ' #' is a whole number.
 TENDER = ("kind", "fen #", "given #", "change #", "reference")
 RIGHT_TENDER = """{kind} IN ('cash', 'mobile', 'free') AND {fen} >= 0 AND {given} >= {fen}
     AND {change} = {given} - {fen}"""
@@ -33,8 +33,8 @@ def _records() -> None:
         text("tablet_id", to("tablet.id")),
         big("epoch"),
         big("number"),
-        text("previous"),
-        text("hash"),
+        digest("previous"),
+        digest("hash"),
         big("version"),
         text("cipher"),
         text("key_id", nullable=True),
@@ -95,13 +95,13 @@ def _records() -> None:
 def _sales() -> None:
     table(
         "quote_input",
-        text("hash", primary_key=True),
+        digest("hash", primary_key=True),
         text("body"),
     )
     table(
         "sale",
         uid("id", primary_key=True),
-        text("content_hash"),
+        digest("content_hash"),
         text("service_month"),
         text("district_id"),
         big("record_id", to("record.id")),
@@ -127,10 +127,10 @@ def _sales() -> None:
         big("list_fen"),
         big("due_fen"),
         big("surcharge_fen"),
-        text("rulebook_hash"),
-        text("own_rulebook_hash"),
-        text("sold_input_hash", to("quote_input.hash")),
-        text("own_input_hash", to("quote_input.hash")),
+        digest("rulebook_hash"),
+        digest("own_rulebook_hash"),
+        digest("sold_input_hash", to("quote_input.hash")),
+        digest("own_input_hash", to("quote_input.hash")),
         big("known_at"),
         text("lines"),
         text("shares"),

@@ -118,7 +118,7 @@ def test_a_month_with_a_surcharge_adds_up(month: Town):
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE sale SET surcharges = replace(surcharges, ': 400', ': 401') WHERE surcharges <> '[]'",
+        "UPDATE sale SET surcharges = replace(surcharges, ',400,', ',401,') WHERE surcharges <> '[]'",
         "UPDATE sale SET surcharge_fen = surcharge_fen + 1 WHERE surcharge_fen > 0",
         "UPDATE sale SET surcharges = '[]' WHERE surcharges <> '[]'",
     ],

@@ -71,7 +71,7 @@ def test_an_honest_month_has_no_difference(month: Town):
 @pytest.mark.parametrize(
     ("statement", "named"),
     [
-        ("UPDATE sale SET shares = replace(shares, '\"fen\": 500', '\"fen\": 501') WHERE id = (SELECT sale_id FROM share ORDER BY sale_id LIMIT 1)", "share"),
+        ("UPDATE sale SET shares = replace(shares, ',500,', ',501,') WHERE id = (SELECT sale_id FROM share ORDER BY sale_id LIMIT 1)", "share"),
         ("UPDATE record SET payment_fen = payment_fen + 1 WHERE id = (SELECT min(record_id) FROM payment)", "payment"),
         ("UPDATE transfer SET fen = fen + 1 WHERE id = (SELECT min(id) FROM transfer WHERE movement = 'meal')", "transfer"),
         ("UPDATE transfer SET fen = fen - 1 WHERE id = (SELECT min(id) FROM transfer WHERE movement = 'payment')", "money_taken"),
@@ -86,7 +86,7 @@ def test_an_honest_month_has_no_difference(month: Town):
         ("UPDATE statement SET hash = 'x'", "statement_hash"),
         ("UPDATE finding SET fen = fen + 1", "finding"),
         ("DELETE FROM finding", "finding"),
-        ("UPDATE record SET tenders = replace(tenders, ': 1200', ': 1201') WHERE payment_id = (SELECT payment_id FROM sale WHERE guest IS NOT NULL)", "payment"),
+        ("UPDATE record SET tenders = replace(tenders, ',1200', ',1201') WHERE payment_id = (SELECT payment_id FROM sale WHERE guest IS NOT NULL)", "payment"),
     ],
 )  # fmt: skip
 def test_an_altered_fen_is_named(month: Town, statement: str, named: str):

@@ -155,7 +155,7 @@ def content_hashes(period: Period, cut: Cut) -> Iterator[str]:
     query = select(Sale.service_day, Sale.id, Sale.content_hash)
     query = query.where(belongs(period, cut))
     if db.engine.dialect.name == "postgresql":
-        in_order = query.order_by(Sale.content_hash.collate("C")).execution_options(yield_per=5000)
+        in_order = query.order_by(Sale.content_hash).execution_options(yield_per=5000)
         with keyset.reader() as session:
             for row in session.execute(in_order):
                 yield row[2]
