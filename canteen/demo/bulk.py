@@ -170,6 +170,7 @@ def _sale(
             "shares": sale_rows.in_json(sale_rows.share_row(share) for share in priced.quote.shares),
             "surcharges": sale_rows.in_json(priced.quote.surcharges),
             "flags": "",
+            "to_check": False,  # sold as we quoted it, by a right clock
         }
     )
 

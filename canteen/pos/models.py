@@ -17,6 +17,7 @@ HOW_READ = ("camera", "wedge", "typed", "none")
 TENDERS = ("cash", "mobile", "free")
 DOUBTED = text(f"(flags LIKE '%{SELF_DATED}%' OR flags LIKE '%{NOT_LOGGED_IN}%')")
 """Sales of which a person must say whether they may be claimed, since nothing proves their day or their cashier."""
+TO_CHECK = text("to_check")  # few sales
 WAITING, RESOLVING = text("state = 'quarantined'"), text("resolves IS NOT NULL")  # few records
 WHOLE_PAYMENT = """(payment_id IS NULL AND payment_due IS NULL AND payment_fen IS NULL AND tenders IS NULL)
     OR (payment_id IS NOT NULL AND payment_due IS NOT NULL AND payment_fen >= 0 AND tenders IS NOT NULL)"""
@@ -106,6 +107,7 @@ class Sale(Base):
         Index("ix_sale_contract_day", "contract_id", "service_day", "id"),
         Index("ix_sale_elder_day", "elder_id", "service_day"),
         Index("ix_sale_canteen_arrival", "canteen_id", "arrived_at"),
+        Index("ix_sale_to_check", "contract_id", "service_day", "id", sqlite_where=TO_CHECK, postgresql_where=TO_CHECK),
         Index("ix_sale_doubted", "contract_id", "service_day", sqlite_where=DOUBTED, postgresql_where=DOUBTED),
         {"sqlite_strict": True},
     )
@@ -148,6 +150,7 @@ class Sale(Base):
     shares: Mapped[str] = mapped_column(deferred=True)
     surcharges: Mapped[str] = mapped_column(deferred=True)
     flags: Mapped[str] = mapped_column(default="")  # space-separated codes noted on arrival: clock, outside_window …
+    to_check: Mapped[bool]  # by the close of its period: `arrival_checks` found it to stand out
 
 
 class Slot(Base):

@@ -15,7 +15,7 @@ from canteen.ledger import transfers
 from canteen.ledger.models import Period, Transfer
 from canteen.ledger.transfers import Move
 from canteen.policy.outcome import Share
-from canteen.pos import arrivals
+from canteen.pos import arrival_checks, arrivals
 from canteen.pos.arrivals import Arrival
 from canteen.pos.checkout_rows import Checked, Row
 from canteen.pos.models import QuoteInput, Sale, SaleUse, Slot
@@ -91,6 +91,12 @@ def _sale(n: int, j: Judged, order: Checkout, arrival: Arrival, place: Place, co
         "shares": in_json(share_row(verdict.share) for verdict in j.verdicts),
         "surcharges": in_json(j.sold.surcharges),
         "flags": " ".join(j.flags),
+        "to_check": arrival_checks.stands_out(
+            j,
+            tablet_day=clock.business_day(arrival.envelope.at, turns_at=place.canteen.day_turns_at),
+            day=place.day,
+            payment_differs=arrival_checks.payment_differs(order),
+        ),
     }
 
 

@@ -136,6 +136,7 @@ def _sales() -> None:
         text("shares"),
         text("surcharges"),
         text("flags"),
+        flag("to_check"),
         check("elder_or_guest", "(elder_id IS NULL) <> (guest IS NULL)"),
         check(
             "words",
@@ -153,6 +154,7 @@ def _sales() -> None:
     index("ix_sale_contract_day", "sale", "contract_id", "service_day", "id")
     index("ix_sale_elder_day", "sale", "elder_id", "service_day")
     index("ix_sale_record_id", "sale", "record_id")
+    index("ix_sale_to_check", "sale", "contract_id", "service_day", "id", where="to_check")
     index("ix_sale_doubted", "sale", "contract_id", "service_day", where=DOUBTED)
     table(
         "void",

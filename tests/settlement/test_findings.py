@@ -300,11 +300,14 @@ def test_an_honest_month_has_no_finding(town: Town):
     assert named(town) == []
 
 
-def test_a_distinct_input_is_priced_once(town: Town, monkeypatch: pytest.MonkeyPatch):
+def test_only_what_stands_out_is_priced_again(town: Town, monkeypatch: pytest.MonkeyPatch):
     from canteen.settlement.closing import period_checks, requote  # noqa: PLC0415
 
     for _ in range(5):
         town.sell(JAN5, None)
+    sold = town.sealed(JAN5, town.cards[0])
+    fact(town, JAN6, "birth", "1980-01-01", date(2021, 1, 1))
+    town.bring(at(JAN6), sold)
     made: list[requote.Quotes] = []
 
     class Counting(requote.Quotes):
@@ -313,6 +316,6 @@ def test_a_distinct_input_is_priced_once(town: Town, monkeypatch: pytest.MonkeyP
             made.append(self)
 
     monkeypatch.setattr(period_checks, "Quotes", Counting)
-    town.close("2026-01")
 
+    assert named(town) == [("price_differs", 500)]
     assert [quotes.priced for quotes in made] == [1]

@@ -52,7 +52,7 @@ where = sys.argv[1]
 if where == "after the flip":
     closing.settle = die
 elif where == "while computing":
-    period_checks.checks.of_clocks = die
+    period_checks.of_tablets = die
 else:
     closing._claim = die
 with create_app().app_context():

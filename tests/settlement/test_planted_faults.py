@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen import clock
-from canteen.pos import sale_rows, slots
+from canteen.pos import arrival_checks, sale_rows, slots
 from canteen.pos import voids as void_bookings
 from canteen.settlement.audit import proration as audited
 from canteen.settlement.audit import trial_balance
@@ -27,7 +27,7 @@ from canteen.settlement.closing import (
     carry_over,
     checks,
     close,
-    period_checks,
+    counts,
     proration,
     statement,
 )
@@ -38,6 +38,7 @@ from tests import world
 from tests.rigs.states import state
 from tests.settlement import late
 from tests.settlement.conftest import Town, at
+from tests.settlement.test_findings import fact
 from tests.settlement.test_proration import meals, two
 from tests.settlement.test_reallocations import reallocate
 from tests.settlement.test_reallocations import two as two_lunches
@@ -160,14 +161,17 @@ def test_a_meal_summed_wrongly_by_the_close_is_named(town: Town, monkeypatch: py
 
 def test_a_meal_counted_twice_by_the_close_is_named(town: Town, monkeypatch: pytest.MonkeyPatch):
     town.sell(date(2026, 1, 5), town.cards[0])
-    right = period_checks._count
 
-    def twice(*asked: Any) -> None:
-        right(*asked)
-        right(*asked)
+    def twice(right: Callable[..., None]) -> Callable[..., None]:
+        def counted(*asked: Any) -> None:
+            right(*asked)
+            right(*asked)
+
+        return counted
 
     with monkeypatch.context() as during_the_close:
-        during_the_close.setattr(period_checks, "_count", twice)
+        for name in ("_sales", "_lines"):
+            during_the_close.setattr(counts, name, twice(getattr(counts, name)))
         town.close("2026-01")
 
     assert codes(town) == {"claim_counts", "line_counts"}
@@ -346,6 +350,17 @@ def test_a_payment_that_no_finding_names_is_named(town: Town, monkeypatch: pytes
         sells(town)
 
     assert codes(town) == {"payment"}
+
+
+def test_a_sale_that_the_close_left_out_is_named(town: Town, monkeypatch: pytest.MonkeyPatch):
+    sold = town.sealed(date(2026, 1, 5), town.cards[0])
+    fact(town, date(2026, 1, 6), "birth", "1980-01-01", date(2021, 1, 1))
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(arrival_checks, "stands_out", lambda *_, **__: False)
+        town.bring(at(date(2026, 1, 6)), sold)
+        town.close("2026-01")
+
+    assert codes(town) == {"to_check"}
 
 
 # --- one table differs from the others ---

@@ -61,6 +61,8 @@ def meals_of(ids: Sequence[uuid.UUID], quotes: Quotes) -> tuple[list[RepricedMea
             wrong.append(Difference("share", subject, _described(there), _described(expected) if expected else ""))
             there = expected or there
         own = priced[row.own_input_hash, row.own_rulebook_hash]
+        if own != there and not row.to_check:  # then the close has not compared it
+            wrong.append(Difference("to_check", subject, "no", "yes"))
         unclaimable = not CLAIMS_NOTHING.isdisjoint(row.flags.split())
         borne = tuple(borne_of(there.parts, None if unclaimable else own))
         claimable = tuple(each.total() for each in borne)
@@ -120,7 +122,7 @@ def _raw(ids: Sequence[uuid.UUID]) -> Sequence[Any]:
     return keyset.once(
         select(
             Sale.id, Sale.amount, Sale.list_fen, Sale.due_fen, Sale.surcharge_fen, Sale.service_month, Sale.flags, Sale.record_id,
-            Sale.sold_input_hash, Sale.rulebook_hash, Sale.own_input_hash, Sale.own_rulebook_hash,
+            Sale.sold_input_hash, Sale.rulebook_hash, Sale.own_input_hash, Sale.own_rulebook_hash, Sale.to_check,
         ).where(keyset.among(Sale.id, ids)).order_by(Sale.id)
     )  # fmt: skip
 

@@ -124,7 +124,7 @@ class Paid:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One record of a tablet's chain; `day` by the tablet's clock."""
+    """One record of a tablet's chain; `day` by the tablet's clock. `follows`: it is known to follow the record before it."""
 
     tablet: str
     epoch: int
@@ -132,6 +132,7 @@ class Link:
     hash: str
     previous: str
     day: date
+    follows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,7 +368,8 @@ def of_chain(
 ) -> Iterator[Finding]:
     """Find gaps and forks in tablets' numbers that can touch the days `first` to `last`, both included.
 
-    links   by tablet, epoch, number and hash: two neighbours are kept in memory at a time, however long the chains
+    links   by tablet, epoch, number and hash: two neighbours are kept in memory at a time, however long the chains;
+            where one is left out, the next `follows`
     starts  (tablet, epoch) -> the number from which its links are given; 1 where absent
 
     A run of missing numbers is one gap, named by its first number; it lies between the days of its neighbours.
@@ -378,6 +380,9 @@ def of_chain(
         expected = starts.get((tablet, epoch), 1)
         for number, same in groupby(chain, key=lambda link: link.number):
             same_number = list(same)
+            if all(link.follows for link in same_number):
+                before, expected = same_number, number + 1
+                continue
             days = [link.day for link in (*before, *same_number)]
             touches = min(days) <= last and max(days) >= first
             if number > expected and touches:

@@ -36,7 +36,8 @@ from canteen.settlement.closing import (
 )
 from canteen.settlement.closing import lines as claim_lines
 from canteen.settlement.closing.checks import Finding
-from canteen.settlement.closing.period_checks import Counts, judge
+from canteen.settlement.closing.counts import Counts
+from canteen.settlement.closing.period_checks import judge
 from canteen.settlement.closing.statement import Cut, Figures
 from canteen.settlement.models import Claim, ClaimLine, Statement
 from canteen.settlement.models import Finding as FindingRow

@@ -33,8 +33,11 @@ def belongs(period: Period, cut: Cut) -> ColumnElement[bool]:
     )
 
 
-def sales(period: Period, cut: Cut) -> Iterator[Sequence[Any]]:
-    """Yield pages of the period's sales, by day and id, each row with the arrival of its void (None for none)."""
+def sales(period: Period, cut: Cut, *chosen: Any) -> Iterator[Sequence[Any]]:
+    """Yield pages of the period's sales, by day and id, each row with the arrival of its void (None for none).
+
+    chosen  conditions that the sales satisfy besides
+    """
     void = aliased(Void)
     query = (
         select(
@@ -56,7 +59,7 @@ def sales(period: Period, cut: Cut) -> Iterator[Sequence[Any]]:
             void.record_id.label("void_record"),
         )
         .outerjoin(void, and_(void.sale_id == Sale.id, void.record_id <= cut.records))
-        .where(belongs(period, cut))
+        .where(belongs(period, cut), *chosen)
     )
     return keyset.rows(query, (Sale.service_day, Sale.id))
 
@@ -136,18 +139,6 @@ def payments(payment_ids: Sequence[uuid.UUID]) -> list[Paid]:
             sales_of = tuple(sale for sale, _ in mine)
             found.append(Paid(str(number), due, int(tendered.get(number, 0)), fen, sum(f for _, f in mine), sales_of))
     return found
-
-
-def tenders(payment_ids: Sequence[uuid.UUID]) -> dict[str, int]:
-    """Sum fen by kind of tender over some payments."""
-    sums: dict[str, int] = defaultdict(int)
-    for some in batches(payment_ids, 500):
-        query = (
-            select(Tender.kind, func.sum(Tender.fen)).where(keyset.among(Tender.payment_id, some)).group_by(Tender.kind)
-        )
-        for kind, fen in keyset.once(query):
-            sums[kind] += int(fen)
-    return sums
 
 
 def content_hashes(period: Period, cut: Cut) -> Iterator[str]:

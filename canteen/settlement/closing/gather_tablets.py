@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from datetime import date, timedelta
 
-from sqlalchemy import ColumnElement, func, literal, or_, select, tuple_, union_all
+from sqlalchemy import ColumnElement, and_, false, func, literal, not_, or_, select, tuple_, union_all
 
 from canteen import clock, keyset
 from canteen.auth.models import Tablet
@@ -131,9 +131,31 @@ def _until(records: int | None) -> list[ColumnElement[bool]]:
 
 
 def _links(tablet: str, epoch: int, first: int, until: list[ColumnElement[bool]]) -> Iterator[Link]:
-    query = select(Record.number, Record.hash, Record.previous, Record.tablet_at, Record.arrived_at).where(
-        Record.tablet_id == tablet, Record.epoch == epoch, Record.number >= first, *until
+    """Yield the records that do not simply follow the one before them, each with the record before it."""
+    chain = (Record.number, Record.hash)
+    records = (
+        select(
+            Record.number,
+            Record.hash,
+            Record.previous,
+            Record.tablet_at,
+            Record.arrived_at,
+            func.lag(Record.number).over(order_by=chain).label("number_before"),
+            func.lag(Record.hash).over(order_by=chain).label("hash_before"),
+            func.lead(Record.number).over(order_by=chain).label("number_after"),
+            func.lead(Record.previous).over(order_by=chain).label("previous_after"),
+            func.lead(Record.number, 2).over(order_by=chain).label("second_after"),
+        )
+        .where(Record.tablet_id == tablet, Record.epoch == epoch, Record.number >= first, *until)
+        .subquery()
+    ).c
+    follows = and_(records.number == records.number_before + 1, records.previous == records.hash_before)
+    alone = func.coalesce(records.number_after, 0) != records.number
+    alone_after = func.coalesce(records.second_after, 0) != records.number_after
+    followed = and_(records.number_after == records.number + 1, records.previous_after == records.hash, alone_after)
+    simply = func.coalesce(and_(follows, alone), false()).label("follows")
+    query = select(records.number, records.hash, records.previous, records.tablet_at, records.arrived_at, simply).where(
+        or_(not_(simply), not_(func.coalesce(followed, records.number_after.is_(None))))
     )
-    for page in keyset.rows(query, (Record.number, Record.hash), page=5000):
-        for number, digest, previous, at, arrived in page:
-            yield Link(tablet, epoch, number, digest, previous, arrivals.stated_day(at, arrived))
+    for number, digest, previous, at, arrived, known in keyset.once(query.order_by(records.number, records.hash)):
+        yield Link(tablet, epoch, number, digest, previous, arrivals.stated_day(at, arrived), bool(known))

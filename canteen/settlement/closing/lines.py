@@ -50,23 +50,6 @@ def booked(
     return sums, _before(period, person) if first < period.from_day else {}
 
 
-def of_sales(period: Period, sale_ids: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, Key]]:
-    """Return (sale, line) for each line in which one of these sales, served in the period's own days, has money."""
-    accounts = _accounts(period.contract_id, "open")
-    signed = func.sum(signed_at(accounts))
-    query = (
-        select(Transfer.sale_id, Transfer.fund, Transfer.service_month)
-        .where(
-            *_of(period, accounts, None, None),
-            keyset.among(Transfer.sale_id, sale_ids),
-            Transfer.service_day >= period.from_day,
-        )
-        .group_by(Transfer.sale_id, Transfer.fund, Transfer.service_month)
-        .having(signed > 0)
-    )
-    return [(sale, Key("meals", fund, month)) for sale, fund, month in keyset.once(query) if sale is not None]
-
-
 def funds(period: Period) -> list[str]:
     """List the funds that sales booked to the period drew on, in order."""
     drawn = select(Transfer.fund).where(

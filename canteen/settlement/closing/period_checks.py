@@ -1,11 +1,8 @@
-"""Run every check over the sales of a closed period: findings, and the counts of its statement."""
+"""Run every check over the sales of a closed period that stand out: findings, beside the counts of its statement."""
 
 from __future__ import annotations
 
-import uuid
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 
 from canteen.ledger.models import Period
@@ -13,6 +10,7 @@ from canteen.places import Contract
 from canteen.pos.checkout_rows import is_first
 from canteen.settlement.closing import (
     adjustments,
+    candidates,
     checks,
     gather,
     gather_limits,
@@ -21,31 +19,22 @@ from canteen.settlement.closing import (
     proration,
     provisional_days,
 )
-from canteen.settlement.closing import lines as claim_lines
-from canteen.settlement.closing.checks import Finding, Sold
+from canteen.settlement.closing import counts as counting
+from canteen.settlement.closing.checks import Finding
+from canteen.settlement.closing.counts import Counts
 from canteen.settlement.closing.requote import Quotes
-from canteen.settlement.closing.statement import Cut, Key
-
-
-@dataclass(slots=True)
-class Counts:
-    """The counts that are made while a period's sales are read."""
-
-    sales: int
-    totals: Counter[str]
-    persons: set[str]
-    line_meals: Counter[Key]
-    line_persons: dict[Key, set[str]]
-    rulebooks: set[str]
-    tenders: Counter[str]
+from canteen.settlement.closing.statement import Cut
 
 
 def judge(period: Period, contract: Contract, known: gather_persons.Clusters, cut: Cut) -> tuple[Counts, list[Finding]]:
-    """Check the period's sales once, page by page: deviations become findings, the rest is counted."""
-    counts = Counts(0, Counter(), set(), Counter(), {}, set(), Counter())
+    """Count the period's sales, and check those that stand out, page by page: deviations become findings."""
+    counts = counting.count(period, known, cut)
     quotes, turns_at, budgets = Quotes(own=True), gather.day_turns_at(contract), gather_limits.Budgets(cut)
+    twins = (
+        gather_persons.twins({str(elder) for elder in counts.elders}, known, cut, *counts.span) if counts.span else {}
+    )
     findings: list[Finding] = []
-    for page in gather.sales(period, cut):
+    for page in candidates.pages(period, counts, known, twins, cut):
         sales = gather.sold(page, turns_at)
         prices = {sale.id: sale.priced for sale in sales if not sale.voided}
         excess = checks.excess(gather_limits.uses([row.id for row in page], known, cut, budgets), known.roots())
@@ -55,14 +44,9 @@ def judge(period: Period, contract: Contract, known: gather_persons.Clusters, cu
         findings += checks.of_clocks(sales)
         findings += checks.of_sellers(sales)
         findings += checks.of_deaths(sales, gather_persons.deaths(elders, known, cut))
-        if sales:
-            span = min(sale.day for sale in sales), max(sale.day for sale in sales)
-            findings += checks.of_likely(sales, gather_persons.twins(elders, known, cut, *span))
+        findings += checks.of_likely(sales, twins)
         payments = [row.payment_id for row in page if is_first(row.arrival)]  # each with its first sale
         findings += checks.of_payments(gather.payments(payments))
-        counts.tenders.update(gather.tenders(payments))
-        counts.rulebooks |= {row.rulebook_hash for row in page}
-        _count(counts, period, sales, known)
     findings += _of_earlier_sales(period, known, cut, budgets, turns_at)
     findings += of_tablets(period, contract, cut.records)
     findings += adjustments.findings(period)
@@ -104,26 +88,3 @@ def of_tablets(period: Period, contract: Contract, records: int | None = None) -
     tablets = gather_tablets.tablets(contract, period.from_day, period.to_day, records)
     links, starts = gather_tablets.chains(tablets, period.from_day - timedelta(days=1), records)
     return list(checks.of_chain(links, period.from_day, period.to_day, starts))
-
-
-def _count(counts: Counts, period: Period, sales: list[Sold], known: gather_persons.Clusters) -> None:
-    """Count meals and persons of a page; two entries known to be one person count as one (人数)."""
-    unvoided = [sale for sale in sales if not sale.voided]
-    counts.sales += len(sales)
-    for sale in unvoided:
-        if sale.elder:
-            counts.totals["meals"] += 1
-            counts.persons.add(known.root(sale.elder))
-        else:
-            counts.totals["guests"] += 1
-        counts.totals["list"] += sale.priced.list_fen
-        counts.totals["due"] += sale.priced.due_fen
-        counts.totals["surcharge"] += sale.priced.surcharge_fen
-        for part in sale.priced.parts:
-            counts.totals[part.payer] += part.fen
-    if counts.persons:
-        counts.totals["persons"] = len(counts.persons)
-    elders = {sale.id: known.root(sale.elder) for sale in sales if sale.elder}
-    for sale_id, key in claim_lines.of_sales(period, [uuid.UUID(sale) for sale in elders]):
-        counts.line_meals[key] += 1
-        counts.line_persons.setdefault(key, set()).add(elders[str(sale_id)])
