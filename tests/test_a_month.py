@@ -196,13 +196,17 @@ def pay(town: Town, claim: str, month: clock.Span) -> None:
         payouts.check(payout, "confirmed", by=ids["second"])
 
 
-def export_of(open_page: OpenPage, url: str, claim: str) -> Path:
+def export_of(town: Town, open_page: OpenPage, url: str, claim: str) -> Path:
     """What finance takes away when all is done."""
     page = logged_in(open_page, url, "second")
     page.goto(f"{url}/desk/claims/{claim}")
     expect(page.locator("main")).to_contain_text("已拨付，办理完毕")
+    page.click("text=导出 Excel")
+    expect(page.locator("main")).to_contain_text("正在排队")
+    with town.inside():
+        assert set(schedule.on_request("test").values()) == {"done"}
     with page.expect_download() as download:
-        page.click("text=导出 Excel")
+        page.click("text=下载 Excel")  # the page looks again by itself
     return Path(download.value.path())
 
 
@@ -232,7 +236,7 @@ def test_a_month_from_the_roster_to_the_payment(
     claim, month = close(town)
     go_through_the_desk(open_page, server.url, claim)
     pay(town, claim, month)
-    export = export_of(open_page, server.url, claim)
+    export = export_of(town, open_page, server.url, claim)
 
     sheets = python_calamine.CalamineWorkbook.from_path(str(export))
     cells = [cell for name in sheets.sheet_names for row in sheets.get_sheet_by_name(name).to_python() for cell in row]

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
 
 from canteen import clock
 from canteen.auth.models import Person
@@ -17,8 +18,10 @@ from canteen.ledger.models import Period
 from canteen.pos import records
 from canteen.settlement.claims import claims
 from canteen.settlement.closing import close as period_close
+from canteen.settlement.desk import export_jobs
 from canteen.settlement.models import Claim, Finding
 from tests import world
+from tests.auth.house import Browser
 from tests.rigs.states import state
 from tests.world import World
 
@@ -132,6 +135,13 @@ def people(session: Session, *ids: str) -> None:
     with transaction():
         for number in ids:
             session.add(Person(id=number, login=number, name=number, pin_hash="x", changed_at=clock.now()))
+
+
+def exported(desk: Browser, claim: str) -> TestResponse:
+    """Return the workbook of the claim at this address, asked for, written by the scheduler and taken."""
+    page = desk.get(f"{claim}/export.xlsx").headers["Location"]
+    export_jobs.tick("test")
+    return desk.get(f"{page}.xlsx")
 
 
 def fresh() -> Session:

@@ -1,4 +1,4 @@
-"""A large claim's workbook is written in the background, once, and taken from any host for a day."""
+"""A claim's workbook is written in the background, once, and taken from any host for a day."""
 
 from __future__ import annotations
 
@@ -39,9 +39,8 @@ def month(town: Town) -> Town:
 
 
 @pytest.fixture(autouse=True)
-def large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every claim with a meal a large one, and its file one of many parts."""
-    monkeypatch.setattr(export_jobs, "AT_ONCE", 1)
+def many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every file one of many parts."""
     monkeypatch.setattr(export_jobs, "PART", 1000)
 
 
@@ -59,7 +58,7 @@ def states() -> list[str]:
     return list(fresh().execute(select(ClaimExport.state).order_by(ClaimExport.id)).scalars())
 
 
-def test_a_large_export_is_asked_for_written_and_taken(app: Flask, month: Town):
+def test_an_export_is_asked_for_written_and_taken(app: Flask, month: Town):
     desk = entered(app, "maker")
     answer = desk.get(f"{CLAIM}/export.xlsx")
     page = answer.headers["Location"]
@@ -79,7 +78,7 @@ def test_a_large_export_is_asked_for_written_and_taken(app: Flask, month: Town):
     assert event.actor == "id-maker"
 
 
-def test_the_file_is_that_of_an_export_at_once(month: Town, tmp_path):  # noqa: ANN001
+def test_the_file_is_that_of_an_export_by_itself(month: Town, tmp_path):  # noqa: ANN001
     number = asked(month)
     export_jobs.run(number, "a")
 

@@ -27,7 +27,7 @@ from canteen.settlement.corrections import reallocation
 from tests import world
 from tests.auth.house import Browser, a_person
 from tests.rigs.states import state
-from tests.settlement.conftest import MADE, Town, at, fresh, people
+from tests.settlement.conftest import MADE, Town, at, exported, fresh, people
 
 JAN5, JAN6 = date(2026, 1, 5), date(2026, 1, 6)
 FUNDS = ("city", "district", "street")
@@ -152,7 +152,7 @@ def test_a_class_struck_later_leaves_what_the_rules_give(app: Flask, struck: Tow
     a_person("maker", ("finance", "area", world.DISTRICT))
     page = opened(app, "street").get("/desk/claims/k1-202601/findings")
     assert page.status_code == 200
-    with opened(app, "maker").get("/desk/claims/k1-202601/export.xlsx") as answer:
+    with exported(opened(app, "maker"), "/desk/claims/k1-202601") as answer:
         book = CalamineWorkbook.from_filelike(io.BytesIO(answer.data))
     rows = [row for name in book.sheet_names for row in book.get_sheet_by_name(name).to_python()]
     assert any(cell in {3.0, "3.00"} for row in rows for cell in row)

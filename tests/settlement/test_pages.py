@@ -21,7 +21,7 @@ from canteen.settlement.models import WithheldMeal
 from tests import world
 from tests.auth.house import Browser, a_person
 from tests.rigs.states import state
-from tests.settlement.conftest import Town, at
+from tests.settlement.conftest import Town, at, exported
 
 JAN5, JAN6 = date(2026, 1, 5), date(2026, 1, 6)
 CLAIM = "/desk/claims/k1-202601"
@@ -261,13 +261,13 @@ def test_a_canteen_s_own_people_do_not_see_deaths(desk, month: Town):  # noqa: A
     for page in (CLAIM, f"{CLAIM}/findings", f"/desk/meals/{month.sales[1]}"):  # type: ignore[attr-defined]
         assert "身故" not in desk("manager").get(page).text
         assert "身故" in desk("street").get(page).text
-    with desk("manager").get(f"{CLAIM}/export.xlsx") as answer:
+    with exported(desk("manager"), CLAIM) as answer:
         book = CalamineWorkbook.from_filelike(io.BytesIO(answer.data))
     assert "身故" not in str([book.get_sheet_by_name(name).to_python() for name in book.sheet_names])
 
 
 def test_the_export_is_a_workbook_and_is_recorded(desk, session: Session):  # noqa: ANN001
-    with desk("maker").get(f"{CLAIM}/export.xlsx") as answer:
+    with exported(desk("maker"), CLAIM) as answer:
         assert answer.status_code == 200
         assert "k1-202601.xlsx" in answer.headers["Content-Disposition"]
         assert CalamineWorkbook.from_filelike(io.BytesIO(answer.data)).sheet_names[0] == "结算汇总"

@@ -27,7 +27,7 @@ from canteen.ledger.models import Period
 from canteen.settlement.closing import close
 
 TICK = 60  # seconds
-OFTEN = 5  # seconds between two looks for what people wait for at a page
+OFTEN = 2  # seconds between two looks for what people wait for at a page
 SYSTEM = "system"
 JOB = "period.close"
 

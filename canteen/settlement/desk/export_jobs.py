@@ -1,4 +1,4 @@
-"""Write a large claim's workbook in the background: asked for at the desk, run once by any free scheduler, kept a day.
+"""Write a claim's workbook in the background: asked for at the desk, run once by any free scheduler, kept a day.
 
 The finished file lies in the database, in sealed parts, so that any host may send it and none needs another's disk.
 """
@@ -26,7 +26,6 @@ from canteen.settlement.desk import exports
 from canteen.settlement.models import Claim, ClaimExport, ClaimExportPart, Statement
 
 JOB = "claims.export"
-AT_ONCE = 5000  # meals that are written in about two seconds
 LEASE = timedelta(minutes=2)  # a person waits at a page, so the job of a killed process restarts soon
 KEPT = timedelta(days=1)
 TELL = 1.0  # seconds between two notes of progress

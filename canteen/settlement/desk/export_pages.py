@@ -1,10 +1,9 @@
-"""Send a claim's workbook: at once where it is small, else by a page that shows how far it is written."""
+"""Have a claim's workbook written, show how far it is, and send it."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import IO
 
 from flask import g, redirect, render_template, send_file, url_for
 from flask.typing import ResponseReturnValue
@@ -24,20 +23,12 @@ def _reader_of(claim: Claim) -> tuple[bool, bool]:
 @bp.get("/desk/claims/<number>/export.xlsx")
 @allowed(Permission.EXPORT)
 def export(number: str) -> ResponseReturnValue:
-    """Send the claim and its meals as a workbook, and record who took it; a large one is written in the background."""
+    """Have the claim and its meals written as a workbook in the background, however small: one way for all."""
     found = find(number, Permission.EXPORT)
     claim_id, (insider, accounts) = found.id, _reader_of(found)
     of_meals = export_jobs.meals(db.session(), found)
-    db.session.rollback()  # writing the file takes long: this request's read ends before it
-    if of_meals > export_jobs.AT_ONCE:
-        job = export_jobs.ask(claim_id, of_meals, insider=insider, accounts=accounts, by=g.person.id)
-        return redirect(url_for("settlement.export_page", number=number, job=job))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "claim.xlsx"
-        written = exports.claim(claim_id, path, insider=insider, accounts=accounts)
-        exports.record(claim_id, written, by=g.person.id)
-        file = path.open("rb")  # stays readable after the folder is gone, and is closed with the answer
-    return _sent(number, file)
+    job = export_jobs.ask(claim_id, of_meals, insider=insider, accounts=accounts, by=g.person.id)
+    return redirect(url_for("settlement.export_page", number=number, job=job))
 
 
 @bp.get("/desk/claims/<number>/exports/<int:job>")
@@ -68,7 +59,13 @@ def export_file(number: str, job: int) -> ResponseReturnValue:
         file.write(part)
     file.seek(0)
     exports.record(claim_id, written, by=g.person.id)
-    return _sent(number, file)
+    return send_file(
+        file,
+        mimetype="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        as_attachment=True,
+        download_name=f"结算单-{number}.xlsx",
+        max_age=0,
+    )
 
 
 def _own(number: str, job: int) -> tuple[Claim, ClaimExport]:
@@ -77,13 +74,3 @@ def _own(number: str, job: int) -> tuple[Claim, ClaimExport]:
     if row is None or row.claim_id != claim.id or (row.insider, row.accounts) != _reader_of(claim):
         raise NotCovered
     return claim, row
-
-
-def _sent(number: str, file: IO[bytes]) -> ResponseReturnValue:
-    return send_file(
-        file,
-        mimetype="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-        as_attachment=True,
-        download_name=f"结算单-{number}.xlsx",
-        max_age=0,
-    )
