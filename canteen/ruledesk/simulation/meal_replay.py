@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ from canteen.policy import budget_ids, case, days
 from canteen.policy.case import Diner, Meal, Taken
 from canteen.pos import pricing
 from canteen.pos.checkout_rows import arrival_of
-from canteen.pos.models import QuoteInput, Sale, SaleUse, Share, Void
+from canteen.pos.models import QuoteInput, Sale, SaleUse, Void
 from canteen.ruledesk.proposal import Layers, Proposal, covered, on_any_day
 from canteen.ruledesk.simulation.missing_facts import LASTING, Households, Needs
 from canteen.ruledesk.simulation.totals import Totals
@@ -171,7 +172,7 @@ class _Replay:
         query = (
             select(
                 Sale.arrival, Sale.id, Sale.service_day, Sale.canteen_id, Sale.district_id, Sale.elder_id,
-                Sale.list_fen, Sale.due_fen, QuoteInput.body, Void.record_id.label("void_record"),
+                Sale.list_fen, Sale.due_fen, Sale.shares, QuoteInput.body, Void.record_id.label("void_record"),
                 Void.arrived_at.label("voided_at"),
             )
             .join(QuoteInput, QuoteInput.hash == Sale.own_input_hash)
@@ -188,7 +189,7 @@ class _Replay:
     def page(self, rows: Sequence[Any]) -> int:
         """Replay a page of meals; return how many of them count."""
         inside = [row for row in rows if row.canteen_id in self.areas]
-        booked = _Booked([row.id for row in inside if row.void_record is None])
+        booked = _Booked([row.id for row in inside if row.void_record is None], self.texts)
         for row in rows:
             self._meal(row, booked)
         return len(inside)
@@ -262,28 +263,36 @@ class _Replay:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Sold:
+    """Fen by fund and payer of shares as sold, and the public money among them; shared by sales, so not to be changed."""
+
+    funds: Funds
+    subsidy: int
+
+
 class _Booked:
     """Sales as booked: shares as sold, less what was excluded from settlement."""
 
-    def __init__(self, sales: Sequence[uuid.UUID]) -> None:
-        self._funds: dict[uuid.UUID, Funds] = defaultdict(dict)
-        self._excluded: dict[uuid.UUID, int] = {}
+    def __init__(self, sales: Sequence[uuid.UUID], texts: _Texts) -> None:
+        self._texts, self._excluded = texts, dict[uuid.UUID, Counter[str]]()
         if not sales:
             return
-        shares = select(Share.sale_id, Share.fund, Share.payer, func.sum(Share.fen)).group_by(
-            Share.sale_id, Share.fund, Share.payer
-        )
-        for sale, fund, payer, fen in keyset.once(shares.where(keyset.among(Share.sale_id, sales))):
-            self._funds[sale][fund, payer] = int(fen)
-        for number, fund, fen in keyset.once(_EXCLUDED.where(keyset.among(Transfer.sale_id, sales))):
+        for number, fund, fen in keyset.bare(_EXCLUDED.where(keyset.among(Transfer.sale_id, sales))):
             if number and fen:
-                self._funds[number][fund, "subsidy"] -= int(fen)
-                self._excluded[number] = self._excluded.get(number, 0) + int(fen)
+                self._excluded.setdefault(number, Counter())[fund] += int(fen)
 
     def outcome(self, sale: Any) -> tuple[MealResult, int]:
         """Return the meal as booked, and the fen of subsidy that was sold but excluded."""
-        funds = {key: fen for key, fen in self._funds.get(sale.id, {}).items() if fen}
-        return MealResult(sale.due_fen, subsidy_of(funds), funds), self._excluded.get(sale.id, 0)
+        sold = self._texts.sold(sale.shares)
+        out = self._excluded.get(sale.id)
+        if out is None:
+            return MealResult(sale.due_fen, sold.subsidy, sold.funds), 0
+        funds = dict(sold.funds)
+        for fund, fen in out.items():
+            funds[fund, "subsidy"] = funds.get((fund, "subsidy"), 0) - fen
+        funds = {key: fen for key, fen in funds.items() if fen}
+        return MealResult(sale.due_fen, subsidy_of(funds), funds), out.total()
 
 
 _EXCLUDED: Final = (
@@ -294,15 +303,28 @@ _EXCLUDED: Final = (
 
 
 class _Texts:
-    """A cache of diners and meals by their canonical JSON text, which identifies each."""
+    """A cache of diners, meals and shares by their JSON text, which identifies each."""
 
     def __init__(self) -> None:
         self._diners: OrderedDict[str, Diner] = OrderedDict()
         self._meals: dict[str, Meal] = {}
+        self._sold: dict[str, _Sold] = {}
 
     def begin(self) -> None:
         """Begin a day: forget the meals of the day before."""
         self._meals.clear()
+        self._sold.clear()
+
+    def sold(self, shares: str) -> _Sold:
+        """Return what a sale's list of shares comes to."""
+        found = self._sold.get(shares)
+        if found is None:
+            funds: Funds = {}
+            for one in json.loads(shares):
+                key = (one["fund"], one["payer"])
+                funds[key] = funds.get(key, 0) + one["fen"]
+            found = self._sold[shares] = _Sold(funds, subsidy_of(funds))
+        return found
 
     def read(self, body: str) -> tuple[Diner, Meal, tuple[str, str]]:
         who, _, rest = body.partition(',"meal":')
