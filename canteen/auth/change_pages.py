@@ -21,7 +21,7 @@ from canteen.web.errors import status_of
 bp = Blueprint("changes", __name__)
 nav.add("changes.changes_page", "待复核", position=36, count=change_requests.count)
 
-SHOWN: Final = 100  # lines on a page
+SHOWN: Final = 100  # requests or lines on a page
 REFUSED: Final = (Invalid, Conflict, Forbidden)
 DONE: Final = {"confirmed": "已复核通过，立即生效。", "refused": "已退回，没有生效。"}
 
@@ -31,20 +31,21 @@ DONE: Final = {"confirmed": "已复核通过，立即生效。", "refused": "已
 def changes_page() -> ResponseReturnValue:
     """Show the changes that wait for a second person in the caller's places, older first."""
     session = db.session()
-    waiting = change_requests.waiting(session, g.person.id)
-    rows = [
-        (
-            each,
-            change_requests.kind_of(each.request.kind).show(
-                session, change_requests.lines_of(session, each.request.id, most=1)
-            ),
-            change_requests.may_answer(session, each.request, g.person.id),
-        )
-        for each in waiting
-    ]
+    every = change_requests.waiting(session, g.person.id)
+    waiting = every[:SHOWN]
+    requests = [each.request for each in waiting]
+    firsts = change_requests.first_lines(session, [each.id for each in requests])
+    answerable = change_requests.answerable(session, requests, g.person.id)
+    shown: dict[int, change_requests.Shown] = {}
+    for kind in dict.fromkeys(each.kind for each in requests):
+        of_kind = [each.id for each in requests if each.kind == kind]
+        lines = change_requests.kind_of(kind).show(session, [firsts[number] for number in of_kind])
+        shown |= dict(zip(of_kind, lines, strict=True))
+    rows = [(each, [shown[each.request.id]], each.request.id in answerable) for each in waiting]
     return render_template(
         "auth/changes.html",
         rows=rows,
+        more=len(every) - len(waiting),
         people=names_of(session, [each.request.asked_by for each in waiting]),
         done=DONE.get(request.args.get("done", "")),
     )

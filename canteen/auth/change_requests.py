@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -200,6 +200,12 @@ def may_answer(session: Session, request: ChangeRequest, person_id: str) -> bool
     return confirms and not humans.same(session, person_id, {request.asked_by})
 
 
+def answerable(session: Session, requests: Collection[ChangeRequest], person_id: str) -> set[int]:
+    """Return which of these requests the person may confirm or refuse, by id."""
+    sight, mine = _Sight(session, person_id), humans.accounts(session, person_id)
+    return {each.id for each in requests if sight.confirms(each) and each.asked_by not in mine}
+
+
 def answer_of(session: Session, request_id: int) -> ChangeAnswer | None:
     """Return the answer to a request."""
     return session.get(ChangeAnswer, request_id)
@@ -214,6 +220,14 @@ def lines_of(session: Session, request_id: int, *, start: int = 0, most: int | N
         RequestLine(subject, json.loads(asked))
         for subject, asked in session.execute(query.order_by(ChangeLine.n).limit(most))
     ]
+
+
+def first_lines(session: Session, request_ids: Collection[int]) -> dict[int, RequestLine]:
+    """Return the first line of each of these requests."""
+    query = select(ChangeLine.request_id, ChangeLine.subject, ChangeLine.asked).where(
+        ChangeLine.request_id.in_(request_ids), ChangeLine.n == 1
+    )
+    return {number: RequestLine(subject, json.loads(asked)) for number, subject, asked in session.execute(query)}
 
 
 def asked_about(

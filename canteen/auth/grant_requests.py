@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from canteen.auth import change_requests, guard, humans, people
@@ -36,28 +37,42 @@ def _keep_apart(session: Session, request: ChangeRequest, person_id: str, by: st
 
 def _shown(session: Session, lines: Sequence[RequestLine]) -> list[Shown]:
     """Return each role in words, beside the roles that the account has now."""
-    return [_in_words(session, line, f"增加 {_words(session, *_role(line))}") for line in lines]
+    return _in_words(session, lines, lambda line, called: f"增加 {_words(*_role(line), called)}")
 
 
 def _shut(session: Session, lines: Sequence[RequestLine]) -> list[Shown]:
-    return [_in_words(session, line, "启用账号，角色照旧") for line in lines]
+    return _in_words(session, lines, lambda _line, _called: "启用账号，角色照旧")
 
 
-def _in_words(session: Session, line: RequestLine, after: str) -> Shown:
-    person = session.get_one(Person, line.subject)
-    grants = guard.live_grants(session, person.id)
-    before = "、".join(_words(session, each.role, each.node_kind, each.node_id) for each in grants) or "没有角色"
-    if person.disabled_at is not None:
-        before = f"已停用；{before}"
-    return Shown(person.name, person.login, before, after, "复核通过时", path=f"/desk/people/{person.id}")
+Called = Mapping[tuple[str, str], str]
+
+
+def _in_words(
+    session: Session, lines: Sequence[RequestLine], after: Callable[[RequestLine, Called], str]
+) -> list[Shown]:
+    ids = [line.subject for line in lines]
+    persons = {one.id: one for one in session.execute(select(Person).where(Person.id.in_(ids))).scalars()}
+    grants = guard.live_grants_of(session, ids)
+    nodes = {(each.node_kind, each.node_id) for some in grants.values() for each in some}
+    nodes |= {_role(line)[1:] for line in lines if "role" in line.asked}
+    called, found = people.node_names(session, nodes), []
+    for line in lines:
+        person = persons[line.subject]
+        had = [_words(each.role, each.node_kind, each.node_id, called) for each in grants[person.id]]
+        before = "、".join(had) or "没有角色"
+        if person.disabled_at is not None:
+            before = f"已停用；{before}"
+        path = f"/desk/people/{person.id}"
+        found.append(Shown(person.name, person.login, before, after(line, called), "复核通过时", path=path))
+    return found
 
 
 def _role(line: RequestLine) -> tuple[str, str, str]:
     return str(line.asked["role"]), str(line.asked["kind"]), str(line.asked["node"])
 
 
-def _words(session: Session, role: str, kind: str, node_id: str) -> str:
-    return f"{ROLE_NAMES.get(role, role)}（{people.node_name(session, kind, node_id)}）"
+def _words(role: str, kind: str, node_id: str, called: Called) -> str:
+    return f"{ROLE_NAMES.get(role, role)}（{called[kind, node_id]}）"
 
 
 change_requests.register(Kind(people.GRANT, "授予角色", Permission.PEOPLE, _give, _shown))

@@ -272,16 +272,17 @@ def perform(session: Session, request: ChangeRequest, lines: Sequence[RequestLin
 
 def shown(session: Session, lines: Sequence[RequestLine]) -> list[Shown]:
     """Return each contract in words: the payee until then and the new one, with the whole account to compare."""
-    found = []
-    for line in lines:
-        values = values_of(line)
-        canteen = session.get(Canteen, values["canteen"])
-        latest = select(Payee).join(Contract, Contract.payee_id == Payee.id)
-        latest = latest.where(Contract.canteen_id == values["canteen"]).order_by(Contract.from_day.desc()).limit(1)
-        payee = session.execute(latest).scalar_one_or_none()
+    found, asked = [], [(line, values_of(line)) for line in lines]
+    at = {values["canteen"] for _, values in asked}
+    canteens = dict(session.execute(select(Canteen.id, Canteen.name).where(Canteen.id.in_(at))).all())
+    paid = select(Contract.canteen_id, Payee).join(Payee, Contract.payee_id == Payee.id)
+    rows = session.execute(paid.where(Contract.canteen_id.in_(at)).order_by(Contract.from_day))
+    payees = dict(rows.all())  # the newest wins
+    for line, values in asked:
+        payee = payees.get(values["canteen"])
         before = f"收款：{payee.name}，{payee.bank}，尾号 {payee.account_tail}" if payee else "没有运营协议"
         after = f"运营方：{values['operator']}；收款：{values['payee']}，{values['bank']}，账号 {values['account']}"
-        name = canteen.name if canteen else values["canteen"]
+        name = canteens.get(values["canteen"], values["canteen"])
         found.append(Shown(name, f"协议 {line.subject}", before, after, values["from"].isoformat()))
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -109,12 +110,16 @@ def _home(refusal: Refusal | None = None) -> ResponseReturnValue:
         .order_by(Revaluation.id.desc())
         .limit(100)
     ).all()
-    elder = _elder(session)
+    elder, called = _elder(session), names()
+    elders = [row.elder_id for row, _ in rows if row.elder_id is not None]
+    reached = lookup.reached_among(session, elders, guard.scope(Permission.SEE_ELDERS).areas(session))
+    seen = [(row, order) for row, order in rows if (row.elder_id in reached if row.elder_id else _seen(row))]
+    masked = reports.masked(session, {one for one in (elder, *(row.elder_id for row, _ in seen)) if one})
     page = render_template(
         "ruledesk/revaluations.html",
-        rows=[(row, order, _about(row)) for row, order in rows if _seen(row)],
+        rows=[(row, order, _about(row, called, masked)) for row, order in seen],
         elder=elder,
-        elder_name=reports.masked(session, [elder]).get(elder, "＊＊") if elder else "",
+        elder_name=masked.get(elder, "＊＊") if elder else "",
         yesterday=date.fromordinal(clock.today().toordinal() - 1),
         sent=request.form,
         done=_done(),
@@ -134,12 +139,12 @@ def _elder(session: Session) -> uuid.UUID | None:
     return elder if lookup.reached(session, elder, guard.scope(Permission.ROSTER).areas(session)) else None
 
 
-def _about(row: Revaluation) -> str:
+def _about(row: Revaluation, called: Mapping[str, str], masked: Mapping[uuid.UUID, str]) -> str:
     """Name the meals it is about: a place, or the surname of an elder."""
     if row.cause == "notice":
-        return names().get(row.node_id, row.node_id)
+        return called.get(row.node_id, row.node_id)
     assert row.elder_id is not None
-    return reports.masked(db.session(), [row.elder_id]).get(row.elder_id, "＊＊")
+    return masked.get(row.elder_id, "＊＊")
 
 
 # --- asked for ---
@@ -202,7 +207,7 @@ def _one(number: int, refusal: Refusal | None = None) -> ResponseReturnValue:
     page = render_template(
         "ruledesk/revaluation.html",
         row=row,
-        about=_about(row),
+        about=_about(row, names(), reports.masked(db.session(), [row.elder_id] if row.elder_id else [])),
         order=order,
         run=shown,
         found=revaluations.result(shown),
