@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from canteen.auth import sessions, tablets
 from canteen.auth.models import Person, Tablet
 from canteen.db import db, transaction
 from canteen.demo import database
+from canteen.pos.models import Sale
+from canteen.settlement.corrections import revaluations
 from tests.demo.conftest import TODAY, City
 
 LIMIT = 25
@@ -56,12 +59,16 @@ def test_no_page_asks_the_database_more_than_25_times(
 ) -> None:
     tablet = db.session.execute(select(Tablet.id)).scalars().first()
     monkeypatch.setattr(tablets, "verify", lambda session, *_, **__: session.get(Tablet, tablet))
-    readers, found = _readers(app), dict[str, int]()
+    _revaluation()
+    readers, found, shut = _readers(app), dict[str, int](), set[str]()
     for rule in routes.reading(app):
         addresses = routes.addresses(app, rule, _rows, ADDRESSES)
-        counts = [_most(asked, reader, addresses) for reader in readers.values()]
+        counts, opened = zip(*(_most(asked, reader, addresses) for reader in readers.values()), strict=True)
         found[rule.rule] = max(counts)
+        if not any(opened):
+            shut.add(rule.rule)
     assert {rule: count for rule, count in found.items() if count > LIMIT} == {}
+    assert shut == set(), "nobody was shown these pages, so they were not looked at"
 
 
 def test_a_route_with_arguments_must_be_listed(app: Flask) -> None:
@@ -72,6 +79,18 @@ def test_a_route_with_arguments_must_be_listed(app: Flask) -> None:
 
 def test_every_address_listed_is_of_a_route_that_there_is(app: Flask) -> None:
     assert set(routes.EXAMPLES) <= {rule.rule for rule in routes.reading(app)}
+
+
+def _revaluation() -> None:
+    """Ask that an elder's meals be revalued, which nobody in the demo city does, and preview it."""
+    ate = select(Sale.elder_id).where(Sale.elder_id.is_not(None)).order_by(Sale.arrival).limit(1)
+    elder = db.session.execute(ate).scalar_one()
+    db.session.rollback()
+    assert elder is not None
+    week = (TODAY - timedelta(days=8), TODAY - timedelta(days=1))
+    number = revaluations.ask_facts(elder, from_day=week[0], to_day=week[1], reason="证件补登", by="system")
+    revaluations.request(number, preview=True, by="system")
+    assert set(revaluations.tick("test").values()) == {"done"}
 
 
 def _readers(app: Flask) -> dict[str, FlaskClient]:
@@ -86,17 +105,21 @@ def _readers(app: Flask) -> dict[str, FlaskClient]:
     return found
 
 
-def _most(asked: list[str], reader: FlaskClient, addresses: Sequence[str]) -> int:
-    """The most statements that one of these addresses took, each seen twice: the first fills what is kept."""
-    counts = [0]
+def _most(asked: list[str], reader: FlaskClient, addresses: Sequence[str]) -> tuple[int, bool]:
+    """The most statements that one of these addresses took, each seen twice, and whether any of them opened.
+
+    The first time fills what is kept.
+    """
+    counts, opened = [0], False
     for address in addresses:
         for _ in range(2):
             db.session.rollback()
             asked.clear()
             with reader.get(address, buffered=True) as answer:
                 assert answer.status_code < 500
+                opened |= answer.status_code < 400
         counts.append(len(asked))
-    return max(counts)
+    return max(counts), opened
 
 
 def _rows(statement: str) -> Sequence[Sequence[Any]]:
