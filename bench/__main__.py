@@ -14,7 +14,7 @@ from bench.report import Report, machine
 from bench.rig import Rig
 from tests.rigs import postgres
 
-PARTS = ("checkout", "quotes", "embedded", "close", "pages", "import", "cards", "simulate")
+PARTS = ("checkout", "quotes", "embedded", "close", "export", "pages", "import", "cards", "simulate")
 
 
 def main() -> None:
@@ -75,7 +75,7 @@ def _alone(
     for part, run in parts.items():
         if part in wanted:
             run()
-    if over_a_month := [part for part in ("close", "pages") if part in wanted]:
+    if over_a_month := [part for part in ("close", "export", "pages") if part in wanted]:
         closes.run(server, folder / "close", meals, rounds, report, over_a_month)
 
 

@@ -14,10 +14,12 @@ from typing import Any
 from bench import memory, pages, processors, world
 from bench.report import Report, median
 from bench.trees import ROOT
+from canteen import jobs
 from canteen.db import db, upgrade
 from canteen.demo import bulk, volume
 from canteen.settlement.audit import verify
 from canteen.settlement.closing import carry_over, close, lines
+from canteen.settlement.desk import export_jobs
 from tests.rigs.postgres import Server
 
 DATABASE = "canteen_bench_close"
@@ -27,9 +29,10 @@ NAMED = 2000  # elders on the roster besides those who only eat
 
 
 def run(server: Server, folder: Path, meals: int, rounds: int, report: Report, parts: Sequence[str]) -> None:
-    """Load and close once, each in a process of its own; then what is asked for of `parts`: close, pages.
+    """Load and close once, each in a process of its own; then what is asked for of `parts`: close, export, pages.
 
     close   the claim's sums again and again beside the bare sum, and the whole audit once
+    export  the claim's workbook, as the scheduler writes it
     pages   every page of the desk over the closed month
     """
     server.drop(DATABASE)
@@ -43,6 +46,8 @@ def run(server: Server, folder: Path, meals: int, rounds: int, report: Report, p
         if "close" in parts:
             again, checked = child("parts", url, folder, rounds), child("verify", url, folder, meals)
             _tell(meals, loaded, closed, again, checked, report)
+        if {"export", "pages"} & {*parts}:
+            _tell_export(meals, child("export", url, folder, meals), report)
         if "pages" in parts:
             pages.run(_child("bench.pages", url, str(folder), str(4 * rounds)), meals, report)
     finally:
@@ -87,6 +92,14 @@ def _tell(
             },
         },
     )
+
+
+def _tell_export(meals: int, written: dict[str, Any], report: Report) -> None:
+    row = ["workbook, from asking to the file", *(written[name] for name in ("seconds", "cpu", "mb", "rss_mb"))]
+    over_idle = written["rss_mb"] - written["idle_mb"]
+    title = f"Export of {meals} meals ({over_idle:.0f} MB above the idle process)"
+    report.table(title, ("part", "seconds", "CPU s", "file MB", "peak RSS MB"), [row], raw=written)
+    report.figures("export", {"meals": meals, "rss_over_idle_mb": over_idle, **written})
 
 
 def _part(found: dict[str, Any], bare: float) -> tuple[float, float, float]:
@@ -160,6 +173,20 @@ def _verify(_number: int) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - began, "differences": len(done.differences), "sales": done.sales}
 
 
+def _export(meals: int) -> dict[str, Any]:
+    claim, began = db.session.connection().exec_driver_sql("SELECT id FROM claim").scalar_one(), time.perf_counter()
+    db.session.rollback()
+    number = export_jobs.ask(claim, meals, insider=True, accounts=False, by="bench-a")
+    if export_jobs.run(number, jobs.holder_name()) != "done":
+        raise RuntimeError("the export did not end well")
+    spent = time.perf_counter() - began
+    sizes = db.session.connection().exec_driver_sql("SELECT size FROM claim_export ORDER BY id DESC LIMIT 1")
+    return {"seconds": spent, "mb": sizes.scalar_one() / (1 << 20)}
+
+
+_WHAT = {"load": _load, "close": _close, "parts": _parts, "verify": _verify, "export": _export}
+
+
 if __name__ == "__main__":
     given, url_, folder_, count = sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
     settings = world.settings(url_, folder_)
@@ -170,6 +197,6 @@ if __name__ == "__main__":
         db.session.rollback()
         memory.start()
         idle, busy = processors.memory_mb(os.getpid()), time.process_time()
-        said = {"load": _load, "close": _close, "parts": _parts, "verify": _verify}[given](count)
+        said = _WHAT[given](count)
         said |= {"rss_mb": memory.peak_mb(), "idle_mb": idle, "cpu": time.process_time() - busy}
     print(json.dumps(said))

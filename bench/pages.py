@@ -94,7 +94,7 @@ def measure(app: Flask, rounds: int) -> dict[str, Any]:
 def _page(clients: dict[str, FlaskClient], path: str, rounds: int, counting: Counting) -> dict[str, Any] | None:
     for role, client in clients.items():
         with client.get(path, buffered=True) as answer:
-            if answer.status_code != 200:
+            if answer.status_code not in (200, 302):
                 continue
         took, busy, statements = list[float](), list[float](), list[int]()
         for _ in range(rounds):

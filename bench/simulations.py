@@ -41,6 +41,8 @@ def run(server: Server, folder: Path, meals: int, report: Report) -> None:
     ]
     title = f"Simulation of {found['meals']} meals ({found['changed']} changed, {found['open']} open)"
     report.table(title, ("part", "seconds", "meals / minute", "peak RSS MB"), rows, raw=[loaded, found])
+    million = {"seconds_a_million": found["seconds"] / meals * 1e6, "cpu_a_million": found["cpu"] / meals * 1e6}
+    report.figures("simulate", {**million, **found})
 
 
 def _child(url: str, folder: Path) -> dict[str, Any]:
