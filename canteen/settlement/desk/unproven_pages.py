@@ -12,14 +12,14 @@ from datetime import date, datetime
 
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from canteen import keyset
 from canteen.auth import guard
 from canteen.auth.guard import Permission, allowed
 from canteen.db import db
 from canteen.money import Fen
-from canteen.pos.models import DOUBTED, Sale, Share, Void
+from canteen.pos.models import DOUBTED, Sale, Void
 from canteen.settlement.desk import meal_queries
 from canteen.settlement.desk.meal_queries import MealRow
 from canteen.settlement.models import BenefitReallocation, Claim, Finding
@@ -28,7 +28,7 @@ from canteen.web import nav
 bp = Blueprint("doubted", __name__)
 nav.add("doubted.home", "补传核实", position=13)
 
-SHOWN = 200
+SHOWN, COUNTED = 200, 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Doubted:
 
 
 def waiting(contracts: Collection[str], *, insider: bool = True) -> tuple[list[Doubted], int]:
-    """List sales neither voided nor released, newest day first: the first ones, and how many there are."""
+    """List sales neither voided nor released, newest day first: the first ones, and how many there are, up to COUNTED."""
     query = (
         select(Sale.id, Sale.service_day, Sale.arrived_at, Sale.flags)
         .outerjoin(Void, Void.sale_id == Sale.id)
@@ -53,21 +53,17 @@ def waiting(contracts: Collection[str], *, insider: bool = True) -> tuple[list[D
         .where(DOUBTED, Sale.contract_id.in_(contracts), Void.id.is_(None), BenefitReallocation.sale_id.is_(None))
         .order_by(Sale.service_day.desc(), Sale.id)
     )
-    every = keyset.once(query)
-    rows = every[:SHOWN]
+    rows = keyset.once(query.limit(SHOWN))
+    ((count,),) = keyset.once(select(func.count()).select_from(query.order_by(None).limit(COUNTED).subquery()))
     ids = [row.id for row in rows]
     named = select(Finding.sale_id, Claim.number).join(Claim, Claim.period_id == Finding.period_id)
     named = named.where(Finding.sale_id.in_(ids), Finding.code.in_(("self_dated", "seller")))
     claims = dict(keyset.once(named))
-    subsidies = dict.fromkeys(ids, 0)
-    asked = select(Share.sale_id, Share.fen).where(Share.sale_id.in_(ids), Share.payer == "subsidy")
-    for sale, fen in keyset.once(asked):
-        subsidies[sale] += fen
     meals = {meal.id: meal for meal in meal_queries.by_ids(ids, insider=insider)}
     return [
-        Doubted(row.id, row.service_day, row.arrived_at, _why(row.flags), subsidies[row.id], claims.get(row.id, ""), meals[row.id])
+        Doubted(row.id, row.service_day, row.arrived_at, _why(row.flags), sum(part.fen for part in meals[row.id].subsidies), claims.get(row.id, ""), meals[row.id])
         for row in rows
-    ], len(every)  # fmt: skip
+    ], count  # fmt: skip
 
 
 def _why(flags: str) -> tuple[str, ...]:
