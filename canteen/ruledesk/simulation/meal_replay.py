@@ -25,6 +25,7 @@ from canteen.ledger.queries import net, with_ends
 from canteen.places import Contract
 from canteen.policy import budget_ids, case, days
 from canteen.policy.case import Diner, Meal, Taken
+from canteen.policy.rules import Rulebook
 from canteen.pos import pricing
 from canteen.pos.checkout_rows import arrival_of
 from canteen.pos.models import QuoteInput, Sale, SaleUse, Void
@@ -103,6 +104,8 @@ class _Replay:
         self.households = Households(self.roots)
         self.since = self.until = date.min
         self.persons: set[uuid.UUID] = set()
+        self.unsure: dict[tuple[object, ...], str] = {}
+        self.books: dict[tuple[str, ...], Rulebook] = {}
         if self.elsewhere:
             eaters = keyset.once(self._of_months(select(Sale.elder_id).where(Sale.elder_id.is_not(None)).distinct()))
             self.persons = {self._person(row[0]) for row in eaters}
@@ -169,6 +172,8 @@ class _Replay:
         """Yield a day's meals in order of arrival; of other canteens those of the same elders, for their limits."""
         self.usage.begin(clock.civil(day))
         self.texts.begin()
+        self.unsure.clear()
+        self.books.clear()
         query = (
             select(
                 Sale.arrival, Sale.id, Sale.service_day, Sale.canteen_id, Sale.district_id, Sale.elder_id,
@@ -202,12 +207,11 @@ class _Replay:
         self.usage.pass_by((sale.service_day, sale.arrival))
         diner, meal, texts = self.texts.read(sale.body)
         why = self.needs.before(diner, meal)
-        book = self.layers.at((*meal.canteen.areas, sale.canteen_id), sale.service_day).book
+        book = self._book((*meal.canteen.areas, sale.canteen_id), sale.service_day)
         who, known = self._counted_for(person, sale.service_day)
         after = None if why else self.usage.price(book, diner, meal, texts, who)
         if after is not None and person is not None:
-            since = clock.civil(self.since)
-            why = self.needs.after(after.uses, book, meal.day, since, household=known)
+            why = self._why(after, book, meal.day, household=known)
         if after is not None and not why:
             self._use(sale, after, who, meal)
         if not inside:
@@ -220,6 +224,22 @@ class _Replay:
             before, unsettled = booked.outcome(sale)
             self.totals.unsettled += unsettled
             self.totals.add(sale, person, diner, before, after)
+
+    def _book(self, nodes: tuple[str, ...], day: date) -> Rulebook:
+        """Return the rulebook of a canteen, joined once a day."""
+        found = self.books.get(nodes)
+        if found is None:
+            found = self.books[nodes] = self.layers.at(nodes, day).book
+        return found
+
+    def _why(self, after: MealResult, book: Rulebook, day: int, *, household: bool) -> str:
+        """Return why a price is not sure; it depends on the limits that it draws on, and is found once a day."""
+        key = (book.hash, household, *(use.allowance for use in after.uses))
+        found = self.unsure.get(key)
+        if found is None:
+            since = clock.civil(self.since)
+            found = self.unsure[key] = self.needs.after(after.uses, book, day, since, household=household)
+        return found
 
     def _counted_for(self, person: uuid.UUID | None, on: date) -> tuple[CountedFor, bool]:
         """Return the owners whose limits count, and whether the household is known."""
