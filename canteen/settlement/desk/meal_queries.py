@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, or_, select
 
 from canteen import keyset, names
+from canteen.db import batches
 from canteen.ledger.models import FIRST_DIFFERENCE_SHARE, Period, Transfer
 from canteen.ledger.queries import TARGET, signed, to_target, with_ends
 from canteen.money import Fen
@@ -357,10 +358,12 @@ def _still_out(verdicts: Iterable[tuple[uuid.UUID, str, str, Fen]]) -> dict[uuid
 def others(claim: Claim) -> list[Other]:
     """Read earlier meals that the claim adds late or takes back."""
     period = close.load(claim.period_id)
+    late = [(key, sale, day, fen) for key, sale, day, fen in lines.late(period) if fen]
+    reasons = _reasons([sale for key, sale, _, _ in late if key.kind != "supplement"])
     result = []
-    for key, sale, day, fen in lines.late(period):
-        if fen:
-            result.append(Other(key.kind, sale, day, key.fund, key.origin, fen, _why(key.kind, sale)))
+    for key, sale, day, fen in late:
+        why = "迟到的就餐记录" if key.kind == "supplement" else reasons.get(sale, "核实后冲减")
+        result.append(Other(key.kind, sale, day, key.fund, key.origin, fen, why))
     titles = adjustments.titles()
     for one in adjustments.booked(period):
         if one.fen:
@@ -369,12 +372,16 @@ def others(claim: Claim) -> list[Other]:
     return sorted(result, key=lambda other: (other.kind, other.day, str(other.sale), other.fund))
 
 
-def _why(kind: str, sale: uuid.UUID) -> str:
-    if kind == "supplement":
-        return "迟到的就餐记录"
-    rows = keyset.once(select(Void.reason).where(Void.sale_id == sale))
-    if rows:
-        return f"撤单：{rows[0][0]}"
-    given = keyset.once(select(BenefitReallocation.sale_id).where(BenefitReallocation.sale_id == sale))
-    gave = keyset.once(select(BenefitReallocation.sale_id).where(BenefitReallocation.from_sale_id == sale))
-    return "审核补入享受" if given else "享受转给另一餐" if gave else "核实后冲减"
+def _reasons(sales: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """Say why these meals were taken back or given again: voided, or a benefit moved to or from them."""
+    voided, given, gave = dict[uuid.UUID, str](), dict[uuid.UUID, str](), dict[uuid.UUID, str]()
+    to, from_ = BenefitReallocation.sale_id, BenefitReallocation.from_sale_id
+    for some in batches(sales, keyset.PAGE):
+        moved = select(to, from_).where(or_(keyset.among(to, some), keyset.among(from_, some)))
+        for sale, other in keyset.bare(moved):
+            given[sale] = "审核补入享受"
+            if other is not None:
+                gave[other] = "享受转给另一餐"
+        voids = select(Void.sale_id, Void.reason).where(keyset.among(Void.sale_id, some))
+        voided |= {sale: f"撤单：{reason}" for sale, reason in keyset.bare(voids)}
+    return gave | given | voided
