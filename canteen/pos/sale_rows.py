@@ -23,6 +23,12 @@ from canteen.pos.orders import Checkout, Line
 from canteen.pos.pricing import Place
 from canteen.pos.verdicts import Judged
 
+# What each element of a list holds, in this order
+TENDER = ("kind", "fen", "given", "change", "reference")
+LINE = ("item_id", "name", "fen", "quantity", "tags")
+SURCHARGE = ("rule", "clause", "stage", "fen", "label", "reason")
+SHARE = ("fund", "payer", *SURCHARGE)
+
 
 def of_checkout(
     session: Session,
@@ -54,6 +60,11 @@ def of_checkout(
 def in_json(elements: Iterable[Sequence[Any]]) -> str:
     """Write a list that a row holds, of elements that are lists of values: views read the elements as rows."""
     return json.dumps([*elements], ensure_ascii=False, separators=(",", ":"))
+
+
+def out_of_json(fields: Sequence[str], text: str | None) -> list[dict[str, Any]]:
+    """Read a list that a row holds, as the views do: the values of each element by name; [] for None."""
+    return [dict(zip(fields, element, strict=True)) for element in json.loads(text or "[]")]
 
 
 def _sale(n: int, j: Judged, order: Checkout, arrival: Arrival, place: Place, contract_id: str) -> dict[str, Any]:

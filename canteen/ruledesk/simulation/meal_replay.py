@@ -29,6 +29,7 @@ from canteen.policy.rules import Rulebook
 from canteen.pos import pricing
 from canteen.pos.checkout_rows import arrival_of
 from canteen.pos.models import QuoteInput, Sale, SaleUse, Void
+from canteen.pos.sale_rows import SHARE, out_of_json
 from canteen.ruledesk.proposal import Layers, Proposal, covered, on_any_day
 from canteen.ruledesk.simulation.missing_facts import LASTING, Households, Needs
 from canteen.ruledesk.simulation.totals import Totals
@@ -340,7 +341,7 @@ class _Texts:
         found = self._sold.get(shares)
         if found is None:
             funds: Funds = {}
-            for one in json.loads(shares):
+            for one in out_of_json(SHARE, shares):
                 key = (one["fund"], one["payer"])
                 funds[key] = funds.get(key, 0) + one["fen"]
             found = self._sold[shares] = _Sold(funds, subsidy_of(funds))

@@ -18,6 +18,7 @@ from canteen.money import Fen, show
 from canteen.policy import case
 from canteen.policy import quote as engine
 from canteen.pos.models import QuoteInput, Record, Sale, SaleUse, Void
+from canteen.pos.sale_rows import LINE, SURCHARGE, TENDER, out_of_json
 from canteen.rulebooks import layers
 from canteen.settlement.corrections import reallocation_queries
 from canteen.settlement.desk import display_names
@@ -78,15 +79,15 @@ def of(session: Session, sale_id: uuid.UUID, *, insider: bool = True, named: int
     book = display_names.of_book(rules)
     return Explanation(
         sale=sale,
-        lines=json.loads(lines),
-        surcharges=json.loads(surcharges),
+        lines=out_of_json(LINE, lines),
+        surcharges=out_of_json(SURCHARGE, surcharges),
         own=_own(asked, sale.own_rulebook_hash, rules),
         names=book,
         facts=_facts(session, asked, sale.service_day, book, named),
         uses=_all(session, select(SaleUse).where(SaleUse.sale_id == sale_id).order_by(SaleUse.allowance)),
         moves=_shown_transfers(session, sale_id, book, insider=insider),
         payment_due=payment_due or 0,
-        tenders=json.loads(tenders or "[]"),
+        tenders=out_of_json(TENDER, tenders),
         void=void,
         findings=[
             (finding, number)

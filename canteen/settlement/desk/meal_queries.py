@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from canteen.ledger.models import FIRST_DIFFERENCE_SHARE, Period, Transfer
 from canteen.ledger.queries import TARGET, signed, to_target, with_ends
 from canteen.money import Fen
 from canteen.pos.models import Record, Sale, Void
+from canteen.pos.sale_rows import LINE, SHARE, TENDER, out_of_json
 from canteen.registry.models import Credential, ElderFact, ElderIdentity
 from canteen.settlement.closing import adjustments, close, gather, gather_persons, lines
 from canteen.settlement.closing.statement import Cut
@@ -262,7 +262,7 @@ def _shown(
             surcharge_fen=sale.surcharge_fen,
             parts=_parts(sale.shares),
             claimable=claimable.get(sale.id, 0),
-            tenders=tuple(dict.fromkeys(tender["kind"] for tender in json.loads(sale.tenders or "[]"))),
+            tenders=tuple(dict.fromkeys(tender["kind"] for tender in out_of_json(TENDER, sale.tenders))),
             mode=sale.mode,
             cashier=staff.at(sale.cashier_id, facts[sale.id]),
             online=sale.online,
@@ -296,14 +296,14 @@ def _parts(shares: str) -> tuple[ShownShare, ...]:
         ShownShare(
             n, one["fund"], one["payer"], one["rule"], one["clause"], one["fen"], one["label"], one["reason"],
         )
-        for n, one in enumerate(json.loads(shares), 1)
+        for n, one in enumerate(out_of_json(SHARE, shares), 1)
     )  # fmt: skip
 
 
 def _items(lines: str) -> str:
     """Name what was on the tray; '' where nothing was rung up."""
     return "、".join(
-        one["name"] if one["quantity"] == 1 else f"{one['name']}×{one['quantity']}" for one in json.loads(lines)
+        one["name"] if one["quantity"] == 1 else f"{one['name']}×{one['quantity']}" for one in out_of_json(LINE, lines)
     )
 
 
