@@ -25,7 +25,6 @@ setup: ## make the environment in .venv and node_modules, with the tools for tes
 	@echo "==> The environment is ready"
 
 run: ## make what is missing and serve on http://127.0.0.1:8000 (PORT changes it)
-	@tools/setup
 	@tools/run $(PORT)
 
 test: ## every test, both databases, the browser (T=tests/... one file or folder, tests/js too, FULL=1 full figures, COVERAGE= no figure)
