@@ -9,7 +9,6 @@ from sqlalchemy import select
 from canteen.auth import guard, pairs, people, reach
 from canteen.auth.guard import Permission, allowed
 from canteen.auth.models import Person
-from canteen.auth.people import NoPerson
 from canteen.db import db
 from canteen.web import nav
 
@@ -22,15 +21,10 @@ nav.add("audit.accounts", "账号核查", position=55)
 def accounts() -> ResponseReturnValue:
     """Show the pairs of accounts of which at least one works in the caller's places."""
     session = db.session()
-    scope = guard.scope(Permission.SEE_AUDIT)
-
-    def seen(person_id: str) -> bool:
-        try:
-            return bool(people.seen(session, person_id, [scope]))
-        except NoPerson:
-            return False
-
-    found = [pair for pair in pairs.pairs(session) if any(seen(one) for one in pair.ids)]
+    every = pairs.pairs(session)
+    scope, named = guard.scope(Permission.SEE_AUDIT), {one for pair in every for one in pair.ids}
+    seen = people.seen_among(session, named, [scope])
+    found = [pair for pair in every if not seen.isdisjoint(pair.ids)]
     ids = {one for pair in found for one in pair.ids}
     rows = session.execute(select(Person.id, Person.name, Person.login).where(Person.id.in_(ids)))
     return render_template(

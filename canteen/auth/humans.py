@@ -38,6 +38,12 @@ def human(session: Session, person_id: str) -> str:
     return min(accounts(session, person_id))
 
 
+def of(session: Session, person_ids: Collection[str]) -> dict[str, str]:
+    """Return the same of many accounts, by account."""
+    ties = _ties(session)
+    return {person_id: min(_tied(ties, person_id)) for person_id in person_ids}
+
+
 def same(session: Session, person_id: str, others: Collection[str]) -> bool:
     """Return whether any of `others` is an account of the same human being."""
     return not accounts(session, person_id).isdisjoint(others)
@@ -45,12 +51,15 @@ def same(session: Session, person_id: str, others: Collection[str]) -> bool:
 
 def accounts(session: Session, person_id: str) -> set[str]:
     """Return all accounts of the human being behind one."""
-    ties = [
-        (subject, str(json.loads(body)["other"]))
-        for subject, body in session.execute(
-            select(events.Event.subject, events.Event.body).where(events.Event.kind == TIED)
-        )
-    ]
+    return _tied(_ties(session), person_id)
+
+
+def _ties(session: Session) -> list[tuple[str, str]]:
+    rows = session.execute(select(events.Event.subject, events.Event.body).where(events.Event.kind == TIED))
+    return [(subject, str(json.loads(body)["other"])) for subject, body in rows]
+
+
+def _tied(ties: Collection[tuple[str, str]], person_id: str) -> set[str]:
     found = {person_id}
     while True:
         more = {one for pair in ties for one in pair if not found.isdisjoint(pair)}

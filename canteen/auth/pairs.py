@@ -6,7 +6,6 @@ password of the other shortly before both acted on one thing. Pairs that both ac
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import combinations
@@ -50,14 +49,15 @@ class Pair:
 
 def pairs(session: Session) -> list[Pair]:
     """Return every pair: those that acted on one thing, then those that logged in within NEAR, then the others."""
-    found = _of_browsers(session)
+    found, resets = _of_browsers(session), _resets(session)
     for ids, acted in _acting_together(session).items():
-        resets = _resets(session, ids, [at for _, at in acted])
-        if resets or ids in found:
+        shortly = any(timedelta(0) <= at - reset <= RESET for _, at in acted for reset in resets.get(ids, ()))
+        if shortly or ids in found:
             pair = found.setdefault(ids, Pair(ids))
-            pair.reset, pair.acted = resets, sorted({subject for subject, _ in acted})
+            pair.reset, pair.acted = shortly, sorted({subject for subject, _ in acted})
+    human = humans.of(session, {one for pair in found.values() for one in pair.ids})
     for pair in found.values():
-        pair.tied = humans.same(session, pair.ids[0], {pair.ids[1]})
+        pair.tied = human[pair.ids[0]] == human[pair.ids[1]]
     return sorted(
         found.values(), key=lambda pair: (not pair.acted, not pair.near, pair.apart or timedelta.max, pair.ids)
     )
@@ -96,14 +96,15 @@ def _acting_together(session: Session) -> dict[Ids, list[tuple[str, datetime]]]:
     return found
 
 
-def _resets(session: Session, ids: Ids, acted: Iterable[datetime]) -> bool:
-    """Return whether one of the two set the other's password or PIN shortly before an act of both."""
-    query = select(Event.at).where(
-        Event.kind.in_(("person.password", "person.pin")),
-        or_(and_(Event.actor == ids[0], Event.subject == ids[1]), and_(Event.actor == ids[1], Event.subject == ids[0])),
+def _resets(session: Session) -> dict[Ids, list[datetime]]:
+    """Return by pair when one of the two set the other's password or PIN."""
+    query = select(Event.actor, Event.subject, Event.at).where(
+        Event.kind.in_(("person.password", "person.pin")), Event.actor != Event.subject
     )
-    resets = session.execute(query).scalars().all()
-    return any(timedelta(0) <= at - reset <= RESET for at in acted for reset in resets)
+    found: dict[Ids, list[datetime]] = {}
+    for actor, subject, at in session.execute(query):
+        found.setdefault(_ids(actor, subject), []).append(at)
+    return found
 
 
 def _ids(one: str, other: str) -> Ids:

@@ -87,6 +87,12 @@ def seen(session: Session, person_id: str, scopes: Sequence[Scope], *, every: bo
     return found
 
 
+def seen_among(session: Session, person_ids: Collection[str], scopes: Sequence[Scope]) -> set[str]:
+    """Return which of these accounts `listed` would list."""
+    query = select(Person.id).where(Person.id.in_(person_ids), _seen(session, scopes, every=False))
+    return set(session.execute(query).scalars())
+
+
 def _seen(session: Session, scopes: Sequence[Scope], *, every: bool) -> ColumnElement[bool]:
     nodes = [node for scope in scopes for node in _reached(session, scope)]
     shown: ColumnElement[bool] = false()
