@@ -151,7 +151,7 @@ def _parts(rounds: int) -> dict[str, Any]:
         db.session.rollback()
 
     def claim() -> None:
-        lines.booked(period)
+        lines.booked(period, lines.by_day(period))
         carry_over.lines(period, cut)
 
     found: dict[str, list[float]] = {"bare": [], "claim": []}

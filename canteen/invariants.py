@@ -16,7 +16,7 @@ FACTS = (
     "event", "record", "sale", "sale_use", "void",
     "quote_input", "transfer", "account", "elder", "elder_fact", "elder_identity", "elder_photo", "identity_key",
     "credential", "credential_fact", "rulebook", "publication", "joined_rulebook", "statement", "finding",
-    "finding_answer", "claim", "claim_line", "decision", "withheld_meal", "withheld_answer", "payout", "payout_check",
+    "finding_answer", "claim", "claim_line", "claimed_day", "decision", "withheld_meal", "withheld_answer", "payout", "payout_check",
     "publication_file", "calendar_day", "revaluation", "revaluation_order", "revalued_sale", "revalued_share",
     "use_change", "refund_given", "proration", "proration_part", "proration_booked", "prorated_share",
     "change_request", "change_line", "change_answer", "desk_login",
@@ -29,7 +29,7 @@ ON_INSERT = (
     "revalued_not_voided", "decision_known_move", "decision_paid_by_two", "proration_within_limit",
     "prorated_within_share", "reallocation_not_voided", "use_change_caused",
     "use_change_covered", "use_change_not_voided", "change_two_people", "lost_apart",
-    "sale_lists", "record_tenders", "menu_price_in_turn",
+    "sale_lists", "record_tenders", "menu_price_in_turn", "claimed_days_whole",
 )  # fmt: skip
 
 # Of tables of state: what a changed row must satisfy, and which keep all their rows; conditions in the migrations.

@@ -27,6 +27,22 @@ class Statement(Base):
     computed_at: Mapped[datetime]
 
 
+class ClaimedDay(Base):
+    """What meals of a service day put into a closed period's claim from a fund; one row a day and fund, never changed.
+
+    The period's own days, and earlier ones of which meals or voids came late. Differences of revaluations and what is
+    handed from claim to claim are of no day and stand in the claim's lines alone.
+    """
+
+    __tablename__ = "claimed_day"
+    __table_args__ = (CheckConstraint("fen <> 0", name="moves_money"), {"sqlite_strict": True})
+
+    period_id: Mapped[int] = mapped_column(ForeignKey("period.id"), primary_key=True)
+    service_day: Mapped[date] = mapped_column(primary_key=True)
+    fund: Mapped[str] = mapped_column(primary_key=True)
+    fen: Mapped[int]
+
+
 class Finding(Base):
     """A deviation that a person must judge, named once per period, code and subject."""
 

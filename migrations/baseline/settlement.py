@@ -11,6 +11,9 @@ NOT_WHOLE_PERIODS = """NOT EXISTS (SELECT 1 FROM period p WHERE p.id = NEW.perio
                    AND p.from_day = NEW.from_day AND p.state = 'closed')
     OR EXISTS (SELECT 1 FROM claim c WHERE c.contract_id = NEW.contract_id AND c.kind = NEW.kind
                AND c.from_day <= NEW.to_day AND c.to_day >= NEW.from_day)"""
+# The days are stored before the statement, in its transaction: whoever finds the statement finds all of them.
+ADDED_AFTERWARDS = """EXISTS (SELECT 1 FROM statement s WHERE s.period_id = NEW.period_id)
+    OR NOT EXISTS (SELECT 1 FROM period p WHERE p.id = NEW.period_id AND p.state = 'closed')"""
 OUT_OF_TURN = """NEW.n <> (SELECT coalesce(max(d.n), 0) + 1 FROM decision d WHERE d.claim_id = NEW.claim_id)
     OR NEW.from_state <> coalesce((SELECT d.to_state FROM decision d WHERE d.claim_id = NEW.claim_id
                                    ORDER BY d.n DESC LIMIT 1), 'draft')"""
@@ -60,6 +63,14 @@ def _statements() -> None:
     )
     index("ix_finding_sale", "finding", "sale_id")
     table(
+        "claimed_day",
+        big("period_id", to("period.id"), primary_key=True),
+        day("service_day", primary_key=True),
+        text("fund", primary_key=True),
+        big("fen"),
+        check("moves_money", "fen <> 0"),
+    )
+    table(
         "finding_answer",
         big("id", primary_key=True),
         big("finding_id", to("finding.id")),
@@ -72,7 +83,8 @@ def _statements() -> None:
         check("outcome", "outcome IN ('accepted', 'withheld', 'disallowed')"),
         unique("finding_id", "n"),
     )
-    invariants.protect("statement", "finding", "finding_answer")
+    invariants.protect("statement", "finding", "finding_answer", "claimed_day")
+    invariants.refuse_insert("claimed_days_whole", "claimed_day", ADDED_AFTERWARDS)
 
 
 def _claims() -> None:

@@ -162,3 +162,14 @@ def test_a_closed_period_is_not_replaced_even_without_the_pragma(town: Town, own
         connection.commit()
         connection.exec_driver_sql(replace)
         assert connection.execute(text("SELECT state FROM period WHERE id = 1")).scalar_one() == "open"
+
+
+def test_claimed_days_are_whole_and_never_changed(town: Town, owner: Engine) -> None:
+    day = "INSERT INTO claimed_day (period_id, service_day, fund, fen) VALUES ({}, '2026-01-13', 'city', 500)"
+    for period in (JANUARY, FEBRUARY):
+        assert refused(partial(run, owner, day.format(period)))
+    assert refused(partial(run, owner, "UPDATE claimed_day SET fen = fen + 1"))
+    assert refused(partial(run, owner, "DELETE FROM claimed_day"))
+    drop_trigger(owner, "law_claimed_days_whole")
+    for period in (JANUARY, FEBRUARY):
+        run(owner, day.format(period))

@@ -14,7 +14,7 @@ from canteen.db import db, transaction
 from canteen.ledger import periods
 from canteen.registry import elders
 from canteen.settlement.closing import close, lines, statement
-from canteen.settlement.models import Claim, Statement
+from canteen.settlement.models import Claim, ClaimedDay, Statement
 from tests.settlement.conftest import Town, at
 
 JAN5, JAN6 = date(2026, 1, 5), date(2026, 1, 6)
@@ -155,6 +155,23 @@ def test_a_late_sale_is_a_supplement_of_the_next_claim(town: Town):
         ("meals", "city", "2026-02", "", 1, 1, 500),
         ("supplement", "city", "2026-01", "k1-202601", 1, 1, 500),
     ]
+
+
+def test_a_close_keeps_what_each_day_put_into_the_claim(town: Town):
+    kept, refunded = town.sealed(JAN6, town.cards[0]), town.sell(JAN5, town.cards[0])[0]
+    town.void(town.sell(date(2026, 1, 7), town.cards[0])[0], at(date(2026, 1, 7), 12))
+    town.elder()
+    town.sell(JAN5, town.cards[1])
+    town.close("2026-01")
+    town.void(refunded, at(date(2026, 2, 2)))
+    town.bring(at(date(2026, 2, 10)), kept)
+    town.sell(FEB3, town.cards[0])
+    town.close("2026-02")
+
+    days = select(ClaimedDay.service_day, ClaimedDay.fund, ClaimedDay.fen).order_by(ClaimedDay.service_day)
+    assert [
+        keyset.once(days.where(ClaimedDay.period_id == town.claim(month).period_id)) for month in ("2026-01", "2026-02")
+    ] == [[(JAN5, "city", 1000)], [(JAN5, "city", -500), (JAN6, "city", 500), (FEB3, "city", 500)]]
 
 
 def test_a_void_after_the_close_is_an_adjustment_citing_its_line(town: Town):

@@ -77,6 +77,8 @@ def test_an_honest_month_has_no_difference(month: Town):
         ("UPDATE transfer SET fen = fen - 1 WHERE id = (SELECT min(id) FROM transfer WHERE movement = 'payment')", "money_taken"),
         ("UPDATE transfer SET fen = fen - 1 WHERE id = (SELECT min(id) FROM transfer WHERE movement = 'void')", "transfer"),
         ("UPDATE claim_line SET fen = fen + 1", "claim_line"),
+        ("UPDATE claimed_day SET fen = fen + 1 WHERE service_day = '2026-01-06'", "claimed_day"),
+        ("DELETE FROM claimed_day WHERE service_day = '2026-01-06'", "claimed_day"),
         ("UPDATE claim SET fen = fen + 1", "claim"),
         ("UPDATE statement SET body = replace(body, '\"fen\":2000', '\"fen\":2001')", "statement_hash"),
         ("UPDATE sale SET list_fen = list_fen + 1 WHERE guest IS NOT NULL", "list_price"),

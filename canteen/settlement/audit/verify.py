@@ -16,6 +16,7 @@ from canteen.settlement.audit import (
     bookings,
     brought_forward,
     claim_lines,
+    claimed_days,
     documents,
     limits,
     proration,
@@ -71,6 +72,7 @@ def period(period_id: int) -> Verified:
         lines["adjustment", fund, month] += fen
     found += revaluations.differences(row, quotes, lines)
     found += claim_lines.differences(row, lines)
+    found += claimed_days.differences(row)
     found += brought_forward.differences(row, brought)
     found += bookings.money_taken(row, cut, taken)
     found += documents.differences(row, cut, counted)

@@ -43,7 +43,7 @@ def matches_ledger(claim_id: int) -> bool:
 def _booked(period_id: int) -> dict[Key, Fen]:
     period = close.load(period_id)
     cut, _ = close.cut_of(period)
-    own, earlier = claim_lines.booked(period)
+    own, earlier = claim_lines.booked(period, claim_lines.by_day(period))
     others = earlier | carry_over.lines(period, cut) | adjustments.lines(period)
     return own | {key: fen for key, (_, _, fen) in others.items()}
 

@@ -22,6 +22,7 @@ from canteen.db import db, retried, transaction
 from canteen.keyset import reader
 from canteen.ledger import periods
 from canteen.ledger.models import Period
+from canteen.money import Fen
 from canteen.places import Contract, NoContract
 from canteen.pos.models import Record
 from canteen.settlement.closing import (
@@ -39,7 +40,7 @@ from canteen.settlement.closing.checks import Finding
 from canteen.settlement.closing.counts import Counts
 from canteen.settlement.closing.period_checks import judge
 from canteen.settlement.closing.statement import Cut, Figures
-from canteen.settlement.models import Claim, ClaimLine, Statement
+from canteen.settlement.models import Claim, ClaimedDay, ClaimLine, Statement
 from canteen.settlement.models import Finding as FindingRow
 
 CLOSED = "period.close"
@@ -163,7 +164,8 @@ def compute(period_id: int) -> Figures:
     cut, silent = cut_of(period)
     known = gather_persons.clusters(cut)
     counts, findings = judge(period, contract, known, cut)
-    own, earlier = claim_lines.booked(period, known.root)
+    days = claim_lines.by_day(period)
+    own, earlier = claim_lines.booked(period, days, known.root)
     lines = {key: (counts.line_meals[key], len(counts.line_persons.get(key, ())), fen) for key, fen in own.items()}
     lines |= earlier | carry_over.lines(period, cut) | adjustments.lines(period)
     sales, sales_hash = statement.sales_hash(gather.content_hashes(period, cut))
@@ -184,6 +186,7 @@ def compute(period_id: int) -> Figures:
         silent=silent,
         findings=tuple(checks.ordered(findings)),
         names=_named(period, cut, counts, numbered),
+        days=days,
     )
 
 
@@ -260,6 +263,8 @@ def _store(period_id: int, figures: Figures, by: str) -> tuple[str, str]:
             return done
         body_text = statement.body(figures)
         digest, now = statement.digest(body_text), clock.now()
+        if days := [_day_row(period_id, *one) for one in sorted(figures.days.items()) if one[1]]:
+            session.execute(insert(ClaimedDay), days)
         session.add(
             Statement(
                 period_id=period_id,
@@ -283,6 +288,10 @@ def _store(period_id: int, figures: Figures, by: str) -> tuple[str, str]:
         body = {"statement": digest, "fen": figures.fen, "findings": len(figures.findings)}
         events.record(session, "claim.draft", f"claim:{claim.number}", by=by, body=body)
         return claim.number, digest
+
+
+def _day_row(period_id: int, of: statement.DayFund, fen: Fen) -> dict[str, object]:
+    return {"period_id": period_id, "service_day": of[0], "fund": of[1], "fen": fen}
 
 
 def _finding_row(period_id: int, finding: Finding) -> dict[str, object]:

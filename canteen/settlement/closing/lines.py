@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 
 from sqlalchemy import ColumnElement, and_, case, func, select
@@ -19,34 +19,44 @@ from canteen.ledger.models import FIRST_DIFFERENCE_SHARE, Account, Period, Trans
 from canteen.ledger.queries import account_ids, signed_at, touching
 from canteen.money import Fen
 from canteen.pos.models import Sale
-from canteen.settlement.closing.statement import Key
+from canteen.settlement.closing.statement import DayFund, Key
 from canteen.settlement.models import Claim, ClaimLine
 
 CLAIMABLE = ("meal", "verdict", "void")  # movements that decide what of a meal may be claimed
 PAGE = 20_000
 
 
+def by_day(period: Period) -> dict[DayFund, Fen]:
+    """Sum by service day and fund the fen moved to `open` less what left it, also where nothing is left.
+
+    The transfers are gone through once, summed by their two accounts (the database requires that the fund is theirs).
+    """
+    sums: dict[DayFund, Fen] = defaultdict(int)
+    funds = _funds(period.contract_id, "open")
+    groups = (Transfer.source_id, Transfer.target_id, Transfer.service_day)
+    for low, high in _ranges(period):
+        query = select(*groups, func.sum(Transfer.fen)).where(*_sold(period, low, high))
+        for source, target, day, fen in keyset.once(query.group_by(*groups)):
+            for account, sign in ((target, 1), (source, -1)):
+                if fund := funds.get(account):
+                    sums[day, fund] += sign * int(fen)
+    return dict(sums)
+
+
 def booked(
-    period: Period, person: Callable[[str], str] = str
+    period: Period, days: Mapping[DayFund, Fen], person: Callable[[str], str] = str
 ) -> tuple[dict[Key, Fen], dict[Key, tuple[int, int, Fen]]]:
     """Sum by line the fen moved to `open` less what left it: of the period's own days, and of earlier ones.
 
-    The transfers are gone through once, summed by their two accounts (the database requires that the fund is theirs); what was booked
-    of earlier days is looked into only where there is any. `person` tells which elder an entry of the roster is.
+    days     the answer of `by_day`; what was booked of earlier days is looked into only where there is any
+    person   tells which elder an entry of the roster is
     """
     sums: dict[Key, Fen] = {}
-    first = period.from_day
-    funds = _funds(period.contract_id, "open")
-    own = func.sum(Transfer.fen).filter(Transfer.service_day >= period.from_day)
-    groups = (Transfer.source_id, Transfer.target_id, Transfer.service_month)
-    for low, high in _ranges(period):
-        query = select(*groups, own, func.min(Transfer.service_day)).where(*_sold(period, low, high))
-        for source, target, month, fen, day in keyset.once(query.group_by(*groups)):
-            first = min(first, day)
-            for account, sign in ((target, 1), (source, -1)) if fen else ():
-                if fund := funds.get(account):
-                    key = Key("meals", fund, month)
-                    sums[key] = sums.get(key, 0) + sign * int(fen)
+    first = min((day for day, _ in days), default=period.from_day)
+    for (day, fund), fen in days.items():
+        if day >= period.from_day:
+            key = Key("meals", fund, clock.month_of(day))
+            sums[key] = sums.get(key, 0) + fen
     return sums, _before(period, person) if first < period.from_day else {}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -14,6 +14,8 @@ from canteen.settlement.closing.checks import Finding
 
 KINDS = ("meals", "supplement", "adjustment", "released", "carried", "revaluation")
 VERSION = 1
+DayFund = tuple[date, str]
+"""A service day and a fund."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -66,6 +68,7 @@ class Figures:
     silent: tuple[str, ...]  # tablets not heard from since the period ended
     findings: tuple[Finding, ...]
     names: Mapping[str, Any]  # of canteen, operator, district, payee and funds
+    days: Mapping[DayFund, Fen] = field(default_factory=dict)  # not in the statement: of what its lines are the sums
 
     @property
     def fen(self) -> Fen:
