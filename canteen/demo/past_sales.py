@@ -71,7 +71,10 @@ class PastSales:
         self._waiting.clear()
 
     def _quoted(self, session: Session, till: Till, at: datetime, wishes: Sequence[Wish], mode: str) -> Quoted:
-        place = pricing.place_at(session, till.canteen, at)
+        head = (
+            self._waiting[-1][0].place.head if self._waiting else None
+        )  # what records an event has all written before
+        place = pricing.place_at(session, till.canteen, at, head)
         if till.canteen not in self._menus:
             offered = offers.offers_on(session, till.canteen, place.day, place.head)
             self._menus[till.canteen] = {each.id: each for each in offered}
