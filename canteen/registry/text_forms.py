@@ -45,12 +45,16 @@ def fold(text: str) -> str:
 
     Runs of white space become one space, the ends are trimmed.
     """
+    if text.isascii():
+        return " ".join(text.split())
     return " ".join(_INVISIBLE.sub("", text.translate(_NARROW)).split())
 
 
 def has_radicals(text: str) -> bool:
     """Return whether `fold` replaces characters that only look like the usual ones."""
-    return _LIKE_RADICALS.search(text) is not None and any(ord(char) in _RADICALS for char in text)
+    return (
+        not text.isascii() and _LIKE_RADICALS.search(text) is not None and any(ord(char) in _RADICALS for char in text)
+    )
 
 
 def close_up(text: str) -> str:

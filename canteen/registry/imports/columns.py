@@ -148,6 +148,8 @@ class Row:
 def read_row(row: Row, cells: Iterable[tuple[Column, str]]) -> Row:
     """Read the cells of a row into its values and faults."""
     for column, raw in cells:
+        if not raw and not column.required:
+            continue
         row.refolded = row.refolded or has_radicals(raw)
         try:
             text = _content(column, fold(raw))
@@ -172,7 +174,7 @@ def _content(column: Column, text: str) -> str:
         text = text.removeprefix(sheet.NUMBER)
         if not column.numeric(text):
             raise DayNumber if column.dated and len(text) < len("20260105") else NumberCell
-    if unwrapped := _FORMULA_TEXT.fullmatch(text):
+    if text.startswith("=") and (unwrapped := _FORMULA_TEXT.fullmatch(text)):
         text = fold(unwrapped[1])
     return text.removeprefix("'")
 

@@ -175,7 +175,7 @@ def _noticed(report: ImportReport, layout: Layout) -> ImportReport:
 def _applied_file(table: Layout, kind: str, by: str, name: str, within: Within) -> ImportReport:
     if _unfinished(db.session(), kind, table.hash):
         return _in_steps(table, by, name, within)
-    report = _looked_through(table, kind, by, within)
+    report = _looked_through(table, kind, by, within, most=AT_ONCE if kind == Roster.template.kind else None)
     if not report.already and report.rows == report.bad:
         _something(report)
     if report.already or report.new + report.changed == 0:
@@ -211,7 +211,8 @@ def _unfinished(session: Session, kind: str, file_hash: str) -> bool:
     return False
 
 
-def _looked_through(table: Layout, kind: str, by: str, within: Within) -> ImportReport:
+def _looked_through(table: Layout, kind: str, by: str, within: Within, *, most: int | None = None) -> ImportReport:
+    """Plan the rows of a file. With `most` it stops behind so many changes: of a large file nothing else is asked."""
     session = db.session()
     if (before := _applied(session, kind, table.hash)) is not None:
         return _already_applied(ImportReport(kind, table.hash), before)
@@ -221,6 +222,8 @@ def _looked_through(table: Layout, kind: str, by: str, within: Within) -> Import
         _count(report, rows, importer.plan(session, rows))
         session.rollback()  # on SQLite no reader outlives a page of rows
         wrong += work_list.wrong(rows) if len(wrong) <= LISTED else ()
+        if most is not None and report.new + report.changed > most:
+            return report
     if 0 < len(wrong) <= LISTED:
         report.work_list = work_list.workbook(table, wrong)
     report.lines = importer.lines if isinstance(importer, Roster) else []

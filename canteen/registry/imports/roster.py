@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import func, insert, inspect, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from canteen import clock
 from canteen.auth import change_requests
 from canteen.auth.change_requests import RequestLine
+from canteen.db import insert_many
 from canteen.errors import Refusal
 from canteen.places import Area, Canteen
 from canteen.registry import benefit_gains, documents, elders, fact_requests, facts, keys, likely_same
@@ -121,7 +122,8 @@ class Roster:
         macs = {id(row): ring.mac(document.key) for row, document in read if document is not None}
         present = _present(session, set(macs.values()))
         new = [(row, document) for row, document in read if document is not None and macs[id(row)] not in present]
-        there = likely_same.named(session, {key for each in new if (key := _likely_key(*each)) is not None})
+        asked = () if self.answers.others else new
+        there = likely_same.named(session, {key for each in asked if (key := _likely_key(*each)) is not None})
         changes = []
         for row, document in read:
             if document is None:
@@ -179,7 +181,7 @@ class Roster:
         for model, rows in ready.items():
             if rows:
                 under = {} if model is IdentityKey else {"recorded": recorded}
-                session.execute(insert(inspect(model).local_table), [row | under for row in rows])
+                insert_many(session, model, [row | under for row in rows])
 
     def overtaken(self, session: Session, ready: Ready, head: int, own: Collection[uuid.UUID]) -> bool:
         """Return whether anything was recorded after event `head` of an elder in the file, except its own new ones."""
