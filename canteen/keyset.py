@@ -6,7 +6,7 @@ read beside the caller's session, which keeps its transaction and what it has lo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVarTuple
 
@@ -33,13 +33,22 @@ def reader() -> Iterator[Session]:
         yield session
 
 
-def rows(query: Select[*Ts], keys: Sequence[Any], *, page: int | None = None) -> Iterator[Sequence[Row[*Ts]]]:
-    """Yield pages of `query` in the order of `keys`, which together are unique and its first columns."""
+def rows(
+    query: Select[*Ts],
+    keys: Sequence[Any],
+    *,
+    page: int | None = None,
+    read: Callable[[Select[*Ts]], Sequence[Row[*Ts]]] | None = None,
+) -> Iterator[Sequence[Row[*Ts]]]:
+    """Yield pages of `query` in the order of `keys`, which together are unique and its first columns.
+
+    read  `once`, or `bare` for columns only
+    """
     size = page or PAGE
     after: tuple[Any, ...] | None = None
     while True:
         chunk = query if after is None else query.where(beyond(keys, after))
-        found = once(chunk.order_by(*keys).limit(size))
+        found = (read or once)(chunk.order_by(*keys).limit(size))
         if found:
             yield found
         if len(found) < size:

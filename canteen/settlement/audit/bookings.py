@@ -2,83 +2,140 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import String, cast, func, literal, select
 
 from canteen import keyset
 from canteen.ledger.models import FIRST_DIFFERENCE_SHARE, Account, Period, Transfer
-from canteen.pos.models import Payment, Sale, Tender, Void
-from canteen.settlement.audit.differences import Difference, ShareKey
-from canteen.settlement.audit.repriced import RepricedMeal
+from canteen.money import Fen
+from canteen.pos.models import Record, Sale, Void
+from canteen.settlement.audit.differences import Difference
+from canteen.settlement.audit.prices import KEPT
+from canteen.settlement.audit.repriced import RepricedMeal, Texts
 from canteen.settlement.closing import statement
 from canteen.settlement.closing.statement import Cut
 from canteen.settlement.models import Finding
 
+Booked = Mapping[tuple[int, str], Fen]  # number of the share, what was moved -> fen
 
-def of_sales(meals: Sequence[RepricedMeal]) -> Iterator[Difference]:
-    """Compare the transfers of each sale and of its void, share by share, with what they should be."""
-    booked: dict[ShareKey, Counter[str]] = defaultdict(Counter)
-    source, target = aliased(Account), aliased(Account)
-    query = (
-        select(Transfer.sale_id, Transfer.share_n, Transfer.movement, source.kind, target.kind, func.sum(Transfer.fen))
-        .join(source, source.id == Transfer.source_id)
-        .join(target, target.id == Transfer.target_id)
-        .where(keyset.among(Transfer.sale_id, [meal.id for meal in meals]), Transfer.share_n < FIRST_DIFFERENCE_SHARE)
-        .where(Transfer.cause.like("sale:%") | (Transfer.movement == "void"))
-        .group_by(Transfer.sale_id, Transfer.share_n, Transfer.movement, source.kind, target.kind)
+
+class Bookings:
+    """Compares what sales booked with what they should have, a page of them at a time."""
+
+    def __init__(self) -> None:
+        self._kinds = _Kinds()
+        self._booked = Texts(self._sums)
+        self._expected: dict[tuple[int, bool], Booked] = {}
+
+    def of_sales(self, meals: Sequence[RepricedMeal]) -> Iterator[Difference]:
+        """Compare the transfers of each sale and of its void, share by share, with what they should be."""
+        of_sales = keyset.among(Transfer.sale_id, [meal.id for meal in meals])
+        booked = dict[uuid.UUID | None, str](keyset.bare(_MOVED.where(of_sales)))
+        for meal in meals:
+            there, expected = self._booked[booked.get(meal.id, "")][1], self._of(meal)
+            if there != expected:
+                yield from _shares(meal, there, expected)
+
+    def _sums(self, text: str) -> Booked:
+        """Read what _MOVED answers of a sale."""
+        found: dict[tuple[int, str], Fen] = {}
+        for share_n, movement, source, target, fen in (one.split() for one in text.split(",") if one):
+            ends = self._kinds[int(source)], self._kinds[int(target)]
+            sign = -1 if movement == "void" and ends[1] != "granted" else 1
+            key = int(share_n), "void" if movement == "void" else f"{ends[0]}>{ends[1]}"
+            found[key] = found.get(key, 0) + sign * int(fen)
+        return {key: fen for key, fen in found.items() if fen > 0}
+
+    def _of(self, meal: RepricedMeal) -> Booked:
+        """Return what a meal should have booked; meals that are alike have booked the same."""
+        key = meal.alike, meal.voided_at is not None
+        found = self._expected.get(key) if meal.alike else None
+        if found is None:
+            found = _expected(meal)
+            if len(self._expected) >= KEPT:
+                self._expected.clear()
+            self._expected[key] = found
+        return found
+
+
+class _Kinds(dict[int, str]):
+    """The kind of each account, read when first asked for."""
+
+    def __missing__(self, account: int) -> str:
+        ((kind,),) = keyset.bare(select(Account.kind).where(Account.id == account))
+        self[account] = kind
+        return str(kind)
+
+
+def _expected(meal: RepricedMeal) -> Booked:
+    found: dict[tuple[int, str], Fen] = {}
+    for n, (part, claimable) in enumerate(zip(meal.parts, meal.claimable, strict=True), 1):
+        if part.payer != "concession":
+            subsidy = part.payer == "subsidy"
+            found[n, "granted>open" if subsidy else "granted>donated"] = part.fen
+            found[n, "open>excluded"] = part.fen - claimable if subsidy else 0
+            found[n, "void"] = part.fen if meal.voided_at is not None else 0
+    return {key: fen for key, fen in found.items() if fen > 0}
+
+
+def _shares(meal: RepricedMeal, booked: Booked, expected: Booked) -> Iterator[Difference]:
+    """Name the shares of which something else was booked."""
+    by_share: dict[int, tuple[dict[str, Fen], dict[str, Fen]]] = defaultdict(lambda: ({}, {}))
+    for place, entries in enumerate((booked, expected)):
+        for (n, moved), fen in entries.items():
+            by_share[n][place][moved] = fen
+    for n, (there, wanted) in sorted(by_share.items()):
+        if there != wanted:
+            yield Difference("transfer", f"sale:{meal.id}/{n}", str(there), str(wanted))
+
+
+def _in_text(*columns: Any) -> Any:
+    """Write columns as text with blanks between them."""
+    text: Any = literal("")
+    for column in columns:
+        text = text + cast(column, String) + " "
+    return text
+
+
+_MOVED = (
+    select(
+        Transfer.sale_id,
+        func.aggregate_strings(
+            _in_text(Transfer.share_n, Transfer.movement, Transfer.source_id, Transfer.target_id, Transfer.fen), ","
+        ),
     )
-    for sale, share_n, movement, from_kind, to_kind, fen in keyset.once(query):
-        assert sale is not None
-        assert share_n is not None
-        entry = booked[sale, share_n]
-        if movement == "void":
-            entry["void"] += int(fen) if to_kind == "granted" else -int(fen)
-        else:
-            entry[f"{from_kind}>{to_kind}"] += int(fen)
-    for meal in meals:
-        for n, (part, claimable) in enumerate(zip(meal.parts, meal.claimable, strict=True), 1):
-            expected: Counter[str] = Counter()
-            if part.payer != "concession":
-                expected["granted>open" if part.payer == "subsidy" else "granted>donated"] = part.fen
-                expected["open>excluded"] = part.fen - claimable if part.payer == "subsidy" else 0
-                expected["void"] = part.fen if meal.voided_at is not None else 0
-            there = booked.pop((meal.id, n), Counter())
-            if +there != +expected:
-                yield Difference("transfer", f"sale:{meal.id}/{n}", str(dict(+there)), str(dict(+expected)))
-    for (sale, n), there in booked.items():
-        yield Difference("transfer", f"sale:{sale}/{n}", str(dict(+there)), "{}")
+    .where(
+        Transfer.share_n < FIRST_DIFFERENCE_SHARE,
+        Transfer.cause.like("sale:%") | (Transfer.movement == "void"),
+    )
+    .group_by(Transfer.sale_id)
+)
+"""What was moved of each sale's own shares, as one text: alike sales have few different ones."""
 
 
 def of_payments(ids: Sequence[uuid.UUID], period_id: int, taken: Counter[str]) -> Iterator[Difference]:
     """Check that each payment equals its tenders and what its sales were sold for, unless a finding named it."""
-    tenders: dict[uuid.UUID, int] = Counter()
-    for payment, kind, fen in keyset.once(
-        select(Tender.payment_id, Tender.kind, Tender.fen).where(keyset.among(Tender.payment_id, ids))
-    ):
-        tenders[payment] += fen
-        if kind != "free":
-            taken[kind] += fen
-    sold = dict[uuid.UUID, int](
-        keyset.once(
-            select(Payment.id, func.sum(Sale.due_fen))
-            .join(Sale, Sale.record_id == Payment.record_id)
-            .where(keyset.among(Payment.id, ids))
-            .group_by(Payment.id)
-        )
-    )
-    for number, due, fen in keyset.once(
-        select(Payment.id, Payment.due, Payment.fen).where(keyset.among(Payment.id, ids))
-    ):
-        subject = f"payment:{number}"
-        if fen == tenders[number] == due == int(sold[number]):
+    sold = select(func.sum(Sale.due_fen)).where(Sale.record_id == Record.id).scalar_subquery()
+    query = select(Record.payment_id, Record.payment_due, Record.payment_fen, Record.tenders, sold)
+    for number, due, fen, tenders, dues in keyset.bare(query.where(keyset.among(Record.payment_id, ids))):
+        given: dict[str, Fen] = Counter()
+        for kind, part, *_ in json.loads(tenders):
+            given[kind] += part
+        for kind, part in given.items():
+            if kind != "free":
+                taken[kind] += part
+        tendered = sum(given.values())
+        if fen == tendered == due == int(dues):
             continue
-        body = statement.canonical({"fen": fen, "tendered": tenders[number], "due": due, "sold": int(sold[number])})
+        subject = f"payment:{number}"
+        body = statement.canonical({"fen": fen, "tendered": tendered, "due": due, "sold": int(dues)})
         if not _named(period_id, subject, body):
-            yield Difference("payment", subject, str(fen), str(int(sold[number])))
+            yield Difference("payment", subject, str(fen), str(int(dues)))
 
 
 def _named(period_id: int, subject: str, body: str) -> bool:

@@ -15,38 +15,53 @@ from canteen.money import Fen
 from canteen.pos.models import Sale, Share, Void
 from canteen.settlement.audit import brought_forward, documents, proration, repriced
 from canteen.settlement.audit.differences import Difference, LineKey, ShareKey
-from canteen.settlement.audit.repriced import RepricedMeal
-from canteen.settlement.closing.requote import Quotes
+from canteen.settlement.audit.prices import KEPT
+from canteen.settlement.audit.repriced import RepricedMeal, Repricer
 from canteen.settlement.closing.statement import Cut
 from canteen.settlement.models import Claim, ClaimLine, Finding, FindingAnswer, WithheldAnswer, WithheldMeal
 
 
-def add_meals(
-    lines: Counter[LineKey],
-    counted: documents.Counted,
-    row: Period,
-    page: Sequence[Any],
-    meals: Sequence[RepricedMeal],
-    cut: Cut,
-    moved: Mapping[ShareKey, Fen],
-) -> None:
-    """Add what a page of the period's sales may claim to the expected lines, and count their meals and persons."""
-    days = {sale.id: sale.service_day for sale in page}
-    elders = {sale.id: sale.elder_id for sale in page}
-    for meal in meals:
-        if meal.voided_at is not None and meal.voided_at <= cut.records:
-            continue
-        kind = "meals" if days[meal.id] >= row.from_day else "supplement"
-        funds = set[str]()
+class MealLines:
+    """Adds up what the period's sales may claim, line by line, and counts their meals and persons."""
+
+    def __init__(self, row: Period, cut: Cut, counted: documents.Counted, moved: Mapping[ShareKey, Fen]) -> None:
+        self._row, self._cut, self._counted, self._moved = row, cut, counted, moved
+        self._movers = {sale for sale, _ in moved}
+        self._alike: dict[tuple[int, str, str], dict[LineKey, Fen]] = {}
+
+    def add(self, lines: Counter[LineKey], meals: Sequence[RepricedMeal]) -> None:
+        """Add meals; voided ones claim nothing and are not counted."""
+        for meal in meals:
+            if meal.voided_at is not None and meal.voided_at <= self._cut.records:
+                continue
+            claimed = self._of(meal, "meals" if meal.day >= self._row.from_day else "supplement")
+            for key, fen in claimed.items():
+                lines[key] += fen
+            self._counted.add(meal.elder, claimed)
+
+    def _of(self, meal: RepricedMeal, kind: str) -> dict[LineKey, Fen]:
+        """Return what a meal claims in each line; of meals that are alike it is computed once."""
+        if not meal.alike or meal.id in self._movers:
+            return self._claimed(meal, kind)
+        key = meal.alike, kind, meal.month
+        found = self._alike.get(key)
+        if found is None:
+            if len(self._alike) >= KEPT:
+                self._alike.clear()
+            found = self._alike[key] = self._claimed(meal, kind)
+        return found
+
+    def _claimed(self, meal: RepricedMeal, kind: str) -> dict[LineKey, Fen]:
+        found: dict[LineKey, Fen] = {}
         for n, (part, claimable) in enumerate(zip(meal.parts, meal.claimable, strict=True), 1):
-            if fen := claimable + moved.get((meal.id, n), 0):
-                lines[kind, part.fund, meal.month] += fen
-                funds.add(part.fund)
-        counted.add(elders[meal.id], {(kind, fund, meal.month) for fund in funds})
+            if fen := claimable + self._moved.get((meal.id, n), 0):
+                key = kind, part.fund, meal.month
+                found[key] = found.get(key, 0) + fen
+        return found
 
 
 def add_taken_back(
-    lines: Counter[LineKey], row: Period, cut: Cut, quotes: Quotes, moved: Mapping[ShareKey, Fen]
+    lines: Counter[LineKey], row: Period, cut: Cut, again: Repricer, moved: Mapping[ShareKey, Fen]
 ) -> None:
     """Add to the expected lines what later voids and judgements took from earlier claims."""
     earlier = and_(
@@ -72,7 +87,7 @@ def add_taken_back(
         ids = sorted({found[0] for found in keyset.once(query)})
         for at in range(0, len(ids), keyset.PAGE):
             page = ids[at : at + keyset.PAGE]
-            meals, _ = repriced.meals_of(page, quotes)
+            meals, _ = again.meals_of(page)
             for meal in repriced.less(meals, proration.of_sales(page)):
                 for n, (part, claimable) in enumerate(zip(meal.parts, meal.claimable, strict=True), 1):
                     fen = claimable + moved.get((meal.id, n), 0)

@@ -24,9 +24,8 @@ from canteen.policy import budget_ids
 from canteen.pos import pricing
 from canteen.pos.models import Proration, Sale, SaleUse, Void
 from canteen.rulebooks.models import JoinedRulebook
-from canteen.settlement.audit import repriced
 from canteen.settlement.audit.differences import Difference, ShareKey
-from canteen.settlement.closing.requote import Quotes
+from canteen.settlement.audit.repriced import Repricer
 from canteen.settlement.closing.statement import Cut
 from canteen.settlement.models import (
     ProratedShare,
@@ -87,7 +86,7 @@ def of_sales(ids: Sequence[uuid.UUID]) -> dict[ShareKey, Fen]:
     return {(sale, n): fen for sale, n, fen in keyset.once(query.where(keyset.among(ProratedShare.sale_id, ids)))}
 
 
-def differences(row: Period, cut: Cut, quotes: Quotes) -> Iterator[Difference]:
+def differences(row: Period, cut: Cut, again: Repricer) -> Iterator[Difference]:
     """Compare the windows that ended by the period, or were booked to it, with what their meals make them."""
     ((canteen,),) = keyset.once(select(Contract.canteen_id).where(Contract.id == row.contract_id))
     counted_for = pricing.budget_uuid(canteen)
@@ -101,7 +100,7 @@ def differences(row: Period, cut: Cut, quotes: Quotes) -> Iterator[Difference]:
             yield Difference("proration", _subject(key), "", "按比例核减")
             continue
         yield from _shared_out(key, *found[0])
-        yield from _of_window(row, cut, counted_for, key, books, found[0][3], quotes)
+        yield from _of_window(row, cut, counted_for, key, books, found[0][3], again)
     yield from _moved(row)
 
 
@@ -150,7 +149,7 @@ def _shared_out(key: Key, limit: Fen, other: Fen, asked: Fen, records: int) -> I
 
 
 def _of_window(
-    row: Period, cut: Cut, counted_for: uuid.UUID, key: Key, books: Collection[str], records: int, quotes: Quotes
+    row: Period, cut: Cut, counted_for: uuid.UUID, key: Key, books: Collection[str], records: int, again: Repricer
 ) -> Iterator[Difference]:
     """Compute of the contract's meals in a window what they asked, and what each share loses."""
     fund = budget_ids.fund_of(key[0])
@@ -169,7 +168,7 @@ def _of_window(
     asked, late = dict[ShareKey, Fen](), defaultdict[uuid.UUID, dict[ShareKey, Fen]](dict)
     for at in range(0, len(rows), keyset.PAGE):
         came = {sale: (record, void) for sale, record, void, _ in rows[at : at + keyset.PAGE]}
-        for (sale, n), (pays, fen) in repriced.by_share(sorted(came), quotes).items():
+        for (sale, n), (pays, fen) in again.by_share(sorted(came)).items():
             record, void = came[sale]
             if pays == fund and fen and record > records:
                 late[sale][sale, n] = fen

@@ -18,7 +18,7 @@ from canteen.pos.flags import UNCLAIMABLE
 from canteen.pos.models import Sale, SaleUse, UseChange
 from canteen.settlement.audit import repriced
 from canteen.settlement.audit.differences import Difference, ShareKey
-from canteen.settlement.closing.requote import Quotes
+from canteen.settlement.audit.repriced import Repricer
 from canteen.settlement.closing.statement import Cut
 from canteen.settlement.models import BenefitReallocation
 
@@ -48,22 +48,22 @@ class Moved:
     wrong: list[Difference] = field(default_factory=list)
 
 
-def moved(row: Period, cut: Cut, quotes: Quotes) -> Moved:
+def moved(row: Period, cut: Cut, again: Repricer) -> Moved:
     """Compute everything that reviewers moved of the contract's meals up to the period's close."""
     found = Moved()
     adjustments: dict[tuple[uuid.UUID, int, str], Fen] = {}
     ends = [*_ends(row, cut, received=True), *_ends(row, cut, received=False)]
     for at in range(0, len(ends), keyset.PAGE):
         page = ends[at : at + keyset.PAGE]
-        meals = {meal.id: meal for meal in repriced.meals_of([end.sale for end in page], quotes)[0]}
-        priced = quotes.of({end.key for end in page if end.received})
+        meals = {meal.id: meal for meal in again.meals_of([end.sale for end in page])[0]}
+        priced = again.prices.of({end.key for end in page if end.received})
         rules, wrong = _given_up([end.sale for end in page if not end.received])
         found.wrong += wrong
         for end in page:
             meal, name = meals[end.sale], f"event:{end.recorded}"
             if end.received:
-                again = repriced.borne_of(meal.parts, None if end.unclaimable else priced[end.key])
-                shares = [new.total() - old for new, old in zip(again, meal.claimable, strict=True)]
+                newly = repriced.borne_of(meal.parts, None if end.unclaimable else priced[end.key])
+                shares = [new.total() - old for new, old in zip(newly, meal.claimable, strict=True)]
                 if sum(shares) != end.fen:
                     found.wrong.append(Difference("reallocation", f"sale:{end.sale}", str(end.fen), str(sum(shares))))
             else:

@@ -15,23 +15,22 @@ from canteen import keyset
 from canteen.ledger.models import FIRST_DIFFERENCE_SHARE, Account, Period, Transfer
 from canteen.money import Fen
 from canteen.pos.models import Sale, Void
-from canteen.settlement.audit import repriced
 from canteen.settlement.audit.differences import Difference, LineKey
+from canteen.settlement.audit.repriced import Repricer
 from canteen.settlement.closing import statement
 from canteen.settlement.closing.checks import SalePrice
-from canteen.settlement.closing.requote import Quotes
 from canteen.settlement.models import RevaluedSale, RevaluedShare
 
 
-def differences(row: Period, quotes: Quotes, lines: Counter[LineKey]) -> Iterator[Difference]:
+def differences(row: Period, again: Repricer, lines: Counter[LineKey]) -> Iterator[Difference]:
     """Compare what revaluations booked to the period, of any month; adds what the claim should have to `lines`."""
     ids = _sales(row)
     for at in range(0, len(ids), keyset.PAGE):
         page = ids[at : at + keyset.PAGE]
         claimable: dict[uuid.UUID, Counter[str]] = defaultdict(Counter)
-        for (sale, _), (fund, fen) in repriced.by_share(page, quotes).items():
+        for (sale, _), (fund, fen) in again.by_share(page).items():
             claimable[sale][fund] += fen
-        yield from _of_page(row, page, claimable, quotes, lines)
+        yield from _of_page(row, page, claimable, again, lines)
 
 
 def _sales(row: Period) -> list[uuid.UUID]:
@@ -57,12 +56,12 @@ def _of_page(
     row: Period,
     ids: Sequence[uuid.UUID],
     claimable: Mapping[uuid.UUID, Mapping[str, Fen]],
-    quotes: Quotes,
+    again: Repricer,
     lines: Counter[LineKey],
 ) -> Iterator[Difference]:
     found = _read(ids)
     keys = {key for sale in found.values() for key in (sale.own, *((r.input_hash, r.rulebook_hash) for r in sale.rows))}
-    priced = quotes.of(keys)
+    priced = again.prices.of(keys)
     for number, sale in found.items():
         yield from _of_sale(number, sale, claimable.get(number, {}), priced)
     yield from _transfers(row, found, lines)

@@ -26,8 +26,8 @@ from canteen.settlement.audit import (
     trial_balance,
 )
 from canteen.settlement.audit.differences import Difference, LineKey
-from canteen.settlement.closing import close, gather, gather_persons
-from canteen.settlement.closing.requote import Quotes
+from canteen.settlement.audit.repriced import Repricer
+from canteen.settlement.closing import close, gather_persons
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,33 +44,34 @@ def period(period_id: int) -> Verified:
     """Compute the period again and name every difference. Raises NoPeriod, PeriodNotOver."""
     row = close.load(period_id)
     cut, _ = close.cut_of(row)
-    quotes = Quotes()
+    again = Repricer()
     lines: Counter[LineKey] = Counter()
     taken: Counter[str] = Counter()
     counted = documents.Counted(gather_persons.clusters(cut))
     slots = limits.Slots()
-    moved = reallocations.moved(row, cut, quotes)
+    moved = reallocations.moved(row, cut, again)
     found: list[Difference] = list(moved.wrong)
     lost = proration.lost(row)
+    booked, claimed = bookings.Bookings(), claim_lines.MealLines(row, cut, counted, moved.fen)
     sales = 0
-    for page in gather.sales(row, cut):
+    for page in repriced.pages(row, cut):
         sales += len(page)
-        meals, wrong = repriced.meals_of([sale.id for sale in page], quotes)
+        meals, wrong = again.meals(page)
         found += wrong
-        found += bookings.of_sales(meals)
+        found += booked.of_sales(meals)
         found += slots.differences([meal.id for meal in meals])
         payments = [sale.payment_id for sale in page if is_first(sale.arrival)]
         found += bookings.of_payments(payments, row.id, taken)
-        claim_lines.add_meals(lines, counted, row, page, repriced.less(meals, lost.by_share), cut, moved.fen)
-    found += proration.differences(row, cut, quotes)
+        claimed.add(lines, repriced.less(meals, lost.by_share))
+    found += proration.differences(row, cut, again)
     lines.update(lost.adjusted(cut))
-    claim_lines.add_taken_back(lines, row, cut, quotes, moved.fen)
+    claim_lines.add_taken_back(lines, row, cut, again, moved.fen)
     brought = brought_forward.lines(row, cut)
     for (kind, fund, month, _), line in brought.items():
         lines[kind, fund, month] += line.fen
     for (fund, month), fen in moved.adjusted.items():
         lines["adjustment", fund, month] += fen
-    found += revaluations.differences(row, quotes, lines)
+    found += revaluations.differences(row, again, lines)
     found += claim_lines.differences(row, lines)
     found += claimed_days.differences(row)
     found += brought_forward.differences(row, brought)
