@@ -111,10 +111,16 @@ def _over(contract: str | None) -> list[tuple[str, date]]:
 @click.argument("month", type=MONTH, required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def verify_(contract: str, month: date | None, as_json: bool) -> None:
-    """Recompute closed periods of CONTRACT and name every difference; exit 1 if there is one."""
+    """Recompute closed periods of CONTRACT and name every difference; exit 1 if there is one.
+
+    On a terminal it shows how many sales are done, how many there are, and how long the rest will take.
+    """
     with installation():
         numbers = _closed(contract, month)
-        results = [verify.period(number) for number in numbers]
+        with click.progressbar(
+            length=sum(map(verify.sales_of, numbers)), label="Sales verified", show_pos=True, file=sys.stderr
+        ) as shown:
+            results = [verify.period(number, done=shown.update) for number in numbers]
         rows = [
             {
                 "period": one.period_id,

@@ -61,8 +61,10 @@ def month(town: Town) -> Town:
 
 
 def test_an_honest_month_has_no_difference(month: Town):
-    found = verify.period(month.period("2026-01").id)
+    pages = list[int]()
+    found = verify.period(month.period("2026-01").id, done=pages.append)
 
+    assert sum(pages) == verify.sales_of(month.period("2026-01").id) == 7
     assert found.differences == ()
     assert (found.sales, found.fen) == (7, 2000)
     assert found.fen == month.claim("2026-01").fen

@@ -8,8 +8,12 @@ looked at, and every difference named.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from sqlalchemy import func, select
+
+from canteen import keyset
 from canteen.money import Fen
 from canteen.pos.checkout_rows import is_first
 from canteen.settlement.audit import (
@@ -27,7 +31,7 @@ from canteen.settlement.audit import (
 )
 from canteen.settlement.audit.differences import Difference, LineKey
 from canteen.settlement.audit.repriced import Repricer
-from canteen.settlement.closing import close, gather_persons
+from canteen.settlement.closing import close, gather, gather_persons
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,19 @@ class Verified:
     differences: tuple[Difference, ...]
 
 
-def period(period_id: int) -> Verified:
-    """Compute the period again and name every difference. Raises NoPeriod, PeriodNotOver."""
+def sales_of(period_id: int) -> int:
+    """Count the sales that `period` will go through. Raises NoPeriod, PeriodNotOver."""
+    row = close.load(period_id)
+    cut, _ = close.cut_of(row)
+    ((sales,),) = keyset.bare(select(func.count()).where(gather.belongs(row, cut)))
+    return int(sales)
+
+
+def period(period_id: int, *, done: Callable[[int], object] = int) -> Verified:
+    """Compute the period again and name every difference. Raises NoPeriod, PeriodNotOver.
+
+    done  is called after each page with the number of its sales
+    """
     row = close.load(period_id)
     cut, _ = close.cut_of(row)
     again = Repricer()
@@ -63,6 +78,7 @@ def period(period_id: int) -> Verified:
         payments = [sale.payment_id for sale in page if is_first(sale.arrival)]
         found += bookings.of_payments(payments, row.id, taken)
         claimed.add(lines, repriced.less(meals, lost.by_share))
+        done(len(page))
     found += proration.differences(row, cut, again)
     lines.update(lost.adjusted(cut))
     claim_lines.add_taken_back(lines, row, cut, again, moved.fen)
