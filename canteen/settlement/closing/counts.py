@@ -129,7 +129,7 @@ def _lines(counts: Counts, period: Period, known: gather_persons.Clusters, days:
         select(*by)
         .join(Transfer, Transfer.sale_id == Sale.id)
         .where(*days, Sale.elder_id.is_not(None), _valid(cut))
-        .where(Transfer.period_id == period.id, Transfer.movement.in_(CLAIMABLE), touching(accounts))
+        .where(_booked_to(period), Transfer.movement.in_(CLAIMABLE), touching(accounts))
         .where(Transfer.share_n < FIRST_DIFFERENCE_SHARE, Transfer.service_day >= period.from_day)
         .group_by(*by)
         .having(func.sum(signed_at(accounts)) > 0)
@@ -139,3 +139,10 @@ def _lines(counts: Counts, period: Period, known: gather_persons.Clusters, days:
         key = Key("meals", fund, month)
         counts.line_meals[key] += number
         counts.line_persons[key].add(known.root(str(elder)))
+
+
+def _booked_to(period: Period) -> ColumnElement[bool]:
+    """Select the period's transfers; where a day is read by itself, not by their index, which leads to all its days."""
+    if db.engine.dialect.name == "postgresql":
+        return Transfer.period_id == period.id
+    return Transfer.period_id + 0 == period.id
