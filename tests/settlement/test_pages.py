@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
 from datetime import date
@@ -17,6 +18,7 @@ from canteen.db import transaction
 from canteen.places import Contract, Payee
 from canteen.registry import elders
 from canteen.settlement.claims import claims
+from canteen.settlement.desk import line_queries
 from canteen.settlement.models import WithheldMeal
 from tests import world
 from tests.auth.house import Browser, a_person
@@ -72,6 +74,20 @@ def test_the_month_s_page_shows_state_amounts_and_findings(desk):  # noqa: ANN00
     assert "2026年1月结算" in page
     assert "康乐食堂 2 / 1 10.00 10.00 1 项待核 待申报" in page
     assert "市级 10.00" in page
+
+
+def test_a_long_line_leads_to_the_meals_of_each_day(desk, month: Town, monkeypatch: pytest.MonkeyPatch):  # noqa: ANN001
+    browser = desk("street")
+    assert "1 月 6 日 5.00 元" not in text(browser.get(f"{CLAIM}/lines/1"))
+    monkeypatch.setattr(line_queries, "SIZE", 1)
+    line = browser.get(f"{CLAIM}/lines/1")
+    assert "2026-01-05 午餐" in text(line)
+
+    (there,) = re.findall(r'href="([^"]+)">1 月 6 日 5.00 元', line.text)
+
+    sixth = text(browser.get(html.unescape(there)))
+    assert "2026-01-06 午餐" in sixth
+    assert "2026-01-05 午餐" not in sixth
 
 
 def test_a_line_leads_to_its_meals_and_they_to_explanations(desk, month: Town):  # noqa: ANN001

@@ -136,5 +136,7 @@ def line_page(number: str, n: int) -> ResponseReturnValue:
     named = parties.of_claims(db.session(), [claim.id])[claim.id]
     insider = is_insider(claim.contract_id)
     page = line_queries.line_meals(claim, line, request.args.get("after"), insider=insider)
-    notices = adjustments.titles()
-    return render_template("settlement/line.html", number=number, named=named, line=line, page=page, notices=notices)
+    return render_template(
+        "settlement/line.html", number=number, named=named, line=line, page=page, notices=adjustments.titles(),
+        days=line_queries.line_days(claim, line),
+    )  # fmt: skip

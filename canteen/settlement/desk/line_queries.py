@@ -8,7 +8,7 @@ from datetime import date
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
-from canteen import keyset
+from canteen import clock, keyset
 from canteen.ledger.models import FIRST_DIFFERENCE_SHARE, Period, Transfer
 from canteen.ledger.queries import account_ids, signed_at, touching
 from canteen.money import Fen
@@ -20,7 +20,9 @@ from canteen.settlement.closing.statement import Key
 from canteen.settlement.desk import meal_queries
 from canteen.settlement.desk.claim_queries import SIZE, facts_at
 from canteen.settlement.desk.meal_queries import MealRow
-from canteen.settlement.models import Claim, WithheldAnswer, WithheldMeal
+from canteen.settlement.models import Claim, ClaimedDay, WithheldAnswer, WithheldMeal
+
+BEFORE_ALL = uuid.UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,22 @@ def line_meals(claim: Claim, line: LineAmounts, after: str | None, *, insider: b
     meals = {
         meal.id: meal for meal in meal_queries.by_ids([number for _, number, _ in page], named=facts, insider=insider)
     }
-    last = f"{page[-1][0].isoformat()}~{page[-1][1]}" if more else None
+    last = _place(page[-1][0], page[-1][1]) if more else None
     return LineMeals([(meals[number], fen) for _, number, fen in page], last, kept)
+
+
+def line_days(claim: Claim, line: LineAmounts) -> list[tuple[date, Fen, str]]:
+    """List what each day put into a line of more than one page, and the `after` of its meals: (day, fen, after).
+
+    Lines of other kinds than the period's own meals have none.
+    """
+    if line.kind != "meals" or line.meals <= SIZE:
+        return []
+    query = select(ClaimedDay.service_day, ClaimedDay.fen).where(
+        ClaimedDay.period_id == claim.period_id, ClaimedDay.fund == line.fund, ClaimedDay.service_day >= claim.from_day
+    )
+    days = keyset.once(query.order_by(ClaimedDay.service_day))
+    return [(day, fen, _place(day, BEFORE_ALL)) for day, fen in days if clock.month_of(day) == line.service_month]
 
 
 Ref = tuple[date, uuid.UUID, Fen]
@@ -97,6 +113,10 @@ def _days_of(contract_id: str, origin: str) -> ColumnElement[bool]:
     if origin:
         return covered.where(Claim.id.in_(there), inside).exists()
     return ~covered.where(inside).exists()
+
+
+def _place(day: date, number: uuid.UUID) -> str:
+    return f"{day.isoformat()}~{number}"
 
 
 def _start(after: str | None) -> tuple[date, uuid.UUID] | None:
