@@ -9,6 +9,8 @@ from canteen.auth import audit_pages, change_pages, guard, pins
 from canteen.auth import pages as auth_pages
 from canteen.auth import tablet_pages as tablet_desk
 from canteen.config import ROOT, Config
+from canteen.menus import pages as menu_pages
+from canteen.menus import point_pages as _point_pages  # noqa: F401 - on the blueprint of the menu
 from canteen.pos import acknowledgements, behind_notices, tablets_api
 from canteen.pos import api as pos_api
 from canteen.pos import pages as tablet_pages
@@ -57,7 +59,7 @@ def _edges(app: Flask, settings: Config) -> None:
     api = web_api.register(app)
     for part in (tablets_api.bp, pos_api.bp, card_counter.bp):
         api.register_blueprint(part)
-    registry_pages = (pages.bp, card_pages.bp, import_pages.bp)
+    registry_pages = (menu_pages.bp, pages.bp, card_pages.bp, import_pages.bp)
     claim_pages = (settlement_pages.bp, day_pages.bp, lost_pages.bp, unproven_pages.bp, refund_pages.bp)
     desk_pages = (*claim_pages, rule_pages.bp, simulation_pages.bp, revaluation_pages.bp)
     for page in (

@@ -27,6 +27,7 @@ from canteen.commands import incarnation, installation
 from canteen.config import SECRETS, Config
 from canteen.db import WAL_SAFE, db, newest_revision, owner_engine, revision_of, time_at
 from canteen.errors import Refusal
+from canteen.menus import readiness
 from canteen.places import Installation
 from canteen.rulebooks import layers
 from canteen.settlement.claims import steps
@@ -264,6 +265,20 @@ def _tablets(_settings: Config, report: Report) -> None:
     report.warnings += warnings
 
 
+def _cannot_sell(_settings: Config, report: Report) -> None:
+    """Warn of canteens that cannot sell today, with what each lacks."""
+    words = {
+        "contract": "no contract",
+        "windows": "no meal times",
+        "tablet": "no tablet",
+        "menu": "no dish with a price",
+    }
+    report.warnings += [
+        f"canteen {canteen} cannot sell: {', '.join(words[name] for name in lacks)}"
+        for canteen, _, lacks in readiness.unready(db.session(), clock.today())
+    ]
+
+
 def _calendar(_settings: Config, report: Report) -> None:
     """Warn when the days of this year, and from November on of the next, are not entered."""
     session, today = db.session(), clock.today()
@@ -285,6 +300,7 @@ AS_APPLICATION: tuple[Callable[[Config, Report], None], ...] = (
     _unclaimed,
     _tablets,
     _calendar,
+    _cannot_sell,
     _safe,
     _keys,
     _scheduler,

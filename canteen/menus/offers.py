@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -41,23 +41,34 @@ def offers_on(session: Session, canteen_id: str, day: date, head: Head) -> tuple
 
 def read_offers(session: Session, canteen_id: str, day: date) -> tuple[Offer, ...]:
     """Read the same from the database."""
-    items = items_of(session, canteen_id, day)
+    return read_days(session, canteen_id, [day])[day]
+
+
+def read_days(session: Session, canteen_id: str, days: Sequence[date]) -> dict[date, tuple[Offer, ...]]:
+    """Read what is on offer on each of these days, in four statements."""
+    items = items_of(session, canteen_id, min(days))
     ids = [item.id for item in items]
-    fen = prices_on(session, ids, day)
-    rows = session.execute(
-        select(MenuPlan.period, MenuPlan.item_id).where(MenuPlan.day == day, MenuPlan.item_id.in_(ids))
-    )
-    planned: dict[str, set[str]] = {}
-    for period, item_id in rows:
-        planned.setdefault(period, set()).add(item_id)
-    out = select(SoldOut.period, SoldOut.item_id).where(SoldOut.day == day, SoldOut.item_id.in_(ids), SoldOut.gone)
-    gone = {(period, item_id) for period, item_id in session.execute(out)}
-    return tuple(
-        Offer(item.id, item.name, fen[item.id], tuple(item.tags.split()), meal, (meal, item.id) in gone)
-        for meal in MEALS
-        for item in items
-        if item.id in fen and (item.id in planned[meal] if meal in planned else meal in item.periods.split())
-    )
+    prices = select(MenuPrice.item_id, MenuPrice.from_day, MenuPrice.fen).where(MenuPrice.item_id.in_(ids))
+    priced = session.execute(prices.order_by(MenuPrice.from_day, MenuPrice.n)).all()
+    plans = select(MenuPlan.day, MenuPlan.period, MenuPlan.item_id)
+    planned: dict[tuple[date, str], set[str]] = {}
+    for day, period, item_id in session.execute(plans.where(MenuPlan.day.in_(days), MenuPlan.item_id.in_(ids))):
+        planned.setdefault((day, period), set()).add(item_id)
+    out = select(SoldOut.day, SoldOut.period, SoldOut.item_id)
+    out = out.where(SoldOut.day.in_(days), SoldOut.item_id.in_(ids), SoldOut.gone)
+    gone = {(day, period, item_id) for day, period, item_id in session.execute(out)}
+
+    def of(day: date) -> Iterator[Offer]:
+        fen = {item_id: price for item_id, from_day, price in priced if from_day <= day}
+        for meal in MEALS:
+            plan = planned.get((day, meal))
+            for item in items:
+                serves = meal in item.periods.split() if plan is None else item.id in plan
+                if serves and item.id in fen and (item.ended_on is None or item.ended_on > day):
+                    tags = tuple(item.tags.split())
+                    yield Offer(item.id, item.name, fen[item.id], tags, meal, (day, meal, item.id) in gone)
+
+    return {day: tuple(of(day)) for day in days}
 
 
 def items_of(session: Session, canteen_id: str, day: date) -> list[MenuItem]:

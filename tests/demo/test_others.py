@@ -21,7 +21,8 @@ from canteen.db import db, transaction
 from canteen.demo import database
 from canteen.demo.builder import Size, build
 from canteen.demo.sites import SITES
-from canteen.places import Canteen, Contract
+from canteen.menus.models import MenuItem
+from canteen.places import Canteen, Contract, ServingPoint
 from canteen.pos.models import Sale
 from canteen.registry.models import ElderFact, ImportRun
 from canteen.rulebooks.models import RulebookDraft, Simulation
@@ -49,6 +50,8 @@ OPEN = {
 }
 ACTS = {
     "/desk/elders": ("note", "take_back", "amend", "set_photo", "merge", "issue", "replace", "block", "bind", "lose"),
+    "/desk/canteen/menu": ("amend", "price", "end", "resume", "photo"),
+    "/desk/canteen/points": ("amend", "end", "resume"),
     "/desk/people": ("grant", "end", "password", "pin", "disable", "enable", "unlock"),
 }
 FORM = {
@@ -157,6 +160,12 @@ def things(session: Session) -> dict[str, list[Thing]]:
         ],
         "/desk/tablets/<tablet_id>": [
             Thing(one.id, frozenset({one.canteen_id})) for one in session.execute(select(Tablet)).scalars()
+        ],
+        "/desk/canteen/menu/<item>": [
+            Thing(one.id, frozenset({one.canteen_id})) for one in session.execute(select(MenuItem)).scalars()
+        ],
+        "/desk/canteen/points/<point>": [
+            Thing(one.id, frozenset({one.canteen_id})) for one in session.execute(select(ServingPoint)).scalars()
         ],
         "/desk/lost/<int:lost_id>": [
             Thing(str(number), frozenset({canteen}))

@@ -12,6 +12,8 @@ from canteen.app import create_app
 from canteen.auth import tablets
 from canteen.config import ROOT
 from canteen.db import db, transaction
+from canteen.menus import changes, points
+from canteen.menus.changes import NewItem
 from canteen.pos import lost_numbers
 from canteen.pos.models import TabletAhead
 from tests.auth.house import CITY, PASSWORD, Till, a_person, build_city
@@ -55,6 +57,11 @@ def desk(sqlite_url: str, tmp_path: Path, serve: Serve) -> str:
             session.add(TabletAhead(tablet_id=till.tablet, **row))
         lost_numbers.declare(till.tablet, lost_numbers.Run(1, 1, 3), "平板进水，无法开机", by="id-wang")
         tablets.make_code("east", "二号窗口", by="system")
+        with transaction() as session:
+            dish = changes.add(session, "east", NewItem("红烧肉", tags=("set",)), 1800, clock.today(), by="id-root")
+            changes.price(session, dish, 2000, clock.today(), by="id-wang")
+            changes.plan(session, "east", [(clock.today(), "lunch", [dish])], by="id-wang")
+            points.add(session, "east", "一号窗口", "window", by="id-wang")
         db.session.remove()
         db.engine.dispose()
     return f"{serve(config, options=('--no-scheduler',)).url}#{till.tablet}"
@@ -96,7 +103,18 @@ def test_every_page_can_be_read_and_reached(desk: str, open_page: OpenPage, size
     found = {"login": faults(page)}
     log_in(page, url, "root")
     lost = (f"tablets/{tablet}/lost?epoch=1&first=4&last=9", "lost")
-    for path in ("people", "people/id-wang", "people/new", "tablets", f"tablets/{tablet}", *lost, "account", "nothing"):
+    menus = ("canteen/menu", "canteen/menu/east-001", "canteen/plan", "canteen/plan?wall=1", "canteen/points")
+    for path in (
+        *menus,
+        "people",
+        "people/id-wang",
+        "people/new",
+        "tablets",
+        f"tablets/{tablet}",
+        *lost,
+        "account",
+        "nothing",
+    ):
         page.goto(f"{url}/desk/{path}")
         found[path] = faults(page)
     page.goto(f"{url}/desk/tablets")

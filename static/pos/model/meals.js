@@ -29,7 +29,8 @@ export function periodAt(windows, minute) {
  */
 export function menuOf(menu, period) {
   const own = menu.filter((item) => item.period === period)
-  return own.length > 0 ? own : menu
+  if (own.length > 0) return own
+  return menu.filter((item, n) => menu.findIndex(({ id }) => id === item.id) === n) // one of two periods stands there twice
 }
 
 /**

@@ -16,7 +16,8 @@
  * @typedef {{at: string, day: string, period: Period, flags: string[], sales: QuotedSale[]}} Quotes
  *
  * @typedef {'breakfast' | 'lunch' | 'dinner'} Period
- * @typedef {{id: string, name: string, fen: number, period: Period, tags: string[]}} MenuItem
+ * @typedef {{id: string, name: string, fen: number, period: Period, tags: string[],
+ *   sold_out?: boolean}} MenuItem
  * @typedef {{period: Period, starts: number, ends: number, grace: number}} Window  minutes of the day
  * @typedef {{id: string, name: string}} Named
  * @typedef {{id: string, name: string, profile: 'counter' | 'partner' | 'village', serving: boolean}} Canteen
@@ -24,7 +25,7 @@
  *   behind  what the server lacks of the numbers that it acknowledged; a tablet that was shut out gets none
  * @typedef {Contact & {at: string, day: string, tablet: Named, canteen: Canteen, points: Named[],
  *   windows: Window[], menu: MenuItem[], cashiers: Named[], managers: Named[], lost?: Run[],
- *   record_key?: RecordKey}} Boot
+ *   record_key?: RecordKey, menu_version?: string}} Boot
  *   lost  runs of numbers that two people declared lost; missing in what a server of an earlier version answered
  *   record_key  to which records are encrypted; missing in what a server of an earlier version answered
  * @typedef {{id: string, point: string}} RecordKey

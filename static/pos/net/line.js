@@ -24,7 +24,7 @@ export class Line extends EventTarget {
   #timer
 
   /**
-   * @param {{ask: () => Ask, known: () => void, refused: (error: unknown) => void}} ties
+   * @param {{ask: () => Ask, known: (menu?: string) => void, refused: (error: unknown) => void}} ties
    */
   constructor(ties) {
     super()
@@ -59,9 +59,9 @@ export class Line extends EventTarget {
 
   async #ping() {
     const sent = performance.now()
-    const { at } = await this.ties.ask()('GET', '/api/v1/pos/ping', undefined, PATIENCE)
+    const { at, menu_version } = await this.ties.ask()('GET', '/api/v1/pos/ping', undefined, PATIENCE)
     this.met(at, sent)
-    this.ties.known()
+    this.ties.known(menu_version)
   }
 
   /**

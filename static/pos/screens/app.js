@@ -72,7 +72,10 @@ export class App {
     this.camera = camera
     this.line = new Line({
       ask: () => this.contact,
-      known: () => this.#known(),
+      known: (menu) => {
+        this.#known()
+        if (menu && this.menu && menu !== this.menu.menu_version) void this.load()
+      },
       refused: (error) => this.#onError(error),
     })
     const heard = { heard: () => this.line.heard(), lost: () => this.line.lost() }

@@ -16,12 +16,16 @@ import { askNumber, choose, closeDialogs } from './dialogs.js'
 import { acts, clone, each, fill, say, show, slot } from './dom.js'
 import { showDone, showLatest } from './done.js'
 import { showTenders } from './pay.js'
+import { markSoldOut } from './soldout.js'
 
 /** @import {App, Screen} from './app.js' */
 /** @import {Basket, Customer} from '../model/basket.js' */
 /** @import {Row} from '../model/rows.js' */
 /** @import {Boot, How, Quotes, Tender} from '../model/types.js' */
 /** @import {Shift} from '../store/settings.js' */
+
+const NO_MENU = '这一餐还没有菜单，请联系食堂负责人：在电脑登录后打开“菜单”，加入菜品和价格。'
+const ALL_SOLD_OUT = '这一餐的菜都标为售完了。还有的，请点“有菜售完”恢复供应。'
 
 /**
  * @param {App} app
@@ -81,6 +85,7 @@ class Till {
       lost: () => this.#lost(),
       another: () => this.#join(),
       drop: () => this.#drop(),
+      soldOut: () => this.#soldOut(),
       lamp: () => app.camera.toggleLamp(),
       undo: () => app.go('recent'),
     })
@@ -220,9 +225,9 @@ class Till {
   async #admit(known) {
     if (this.#selling) return
     if (this.basket.customers.length >= MOST) return this.#refuse(`一单最多 ${MOST} 人，请先收款。`)
-    const usual = this.meals[0]
-    if (!usual && !this.byAmount) return this.#refuse('这一餐还没有菜单，请联系食堂负责人。')
-    const food = this.byAmount ? { amount: 0 } : { lines: [{ item: usual.id, quantity: 1 }] }
+    const usual = this.meals.find((meal) => !meal.sold_out)
+    if (!usual && !this.byAmount) return this.#refuse(this.meals.length > 0 ? ALL_SOLD_OUT : NO_MENU)
+    const food = usual && !this.byAmount ? { lines: [{ item: usual.id, quantity: 1 }] } : { amount: 0 }
     const person = customer(uuid(), { ...known, ...food })
     this.basket = add(this.basket, person)
     this.joining = this.adding = false
@@ -246,6 +251,11 @@ class Till {
     if (!result) return
     say(this.root, result.text, result.kind)
     if (result.kind === 'good') await this.#admit(known)
+  }
+
+  async #soldOut() {
+    const wrong = await markSoldOut(this.app, this.meals)
+    if (wrong) this.#refuse(wrong)
   }
 
   async #lost() {
@@ -341,9 +351,10 @@ class Till {
     const { period } = this
     const meal = this.app.menu?.windows.length ? `现在是${PERIODS[period]}。` : '今天没有设供餐时间。'
     fill(this.root, { today: this.byAmount ? `${meal}扫卡后输入消费金额。` : meal })
-    each(slot(this.root, 'served'), this.byAmount ? [] : this.meals, 'part-price', (row, { name, fen }) =>
-      fill(row, { label: name, fen: yuan(fen) }),
+    each(slot(this.root, 'served'), this.byAmount ? [] : this.meals, 'part-price', (row, { name, fen, sold_out }) =>
+      fill(row, { label: name, fen: sold_out ? '已售完' : yuan(fen) }),
     )
+    show(this.root, 'soldOut', !this.byAmount && this.meals.length > 0)
   }
 
   #showCamera() {

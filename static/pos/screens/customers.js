@@ -57,7 +57,8 @@ function showFace(part, title, sale) {
 function showMeals(till, part, person, open) {
   const chosen = new Set(person.lines.map(({ item }) => item))
   each(slot(part, 'menu'), open ? till.meals : [], 'part-meal', (button, item) => {
-    fill(button, { name: item.name, fen: yuan(item.fen) })
+    fill(button, { name: item.name, fen: item.sold_out ? '已售完' : yuan(item.fen) })
+    if (item.sold_out) button.setAttribute('disabled', '')
     button.setAttribute('aria-pressed', String(chosen.has(item.id)))
     button.addEventListener('click', () => take(till, person, item.id))
   })
