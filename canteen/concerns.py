@@ -58,6 +58,11 @@ _MANY: Final = {
     "import.contracts": PLACES,
     "import.menus": MENUS,
     "contract.made": PLACES,
+    "import.classes": ELDERS,
+    "import.deaths": ELDERS,
+    "import.households": ELDERS,
+    "import.levels": ELDERS,
+    "import.residents": ELDERS,
     "import.roster": ELDERS,
     "import.staff": STAFF,
 }

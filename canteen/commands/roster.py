@@ -29,6 +29,9 @@ others_option = click.option(
 )
 moved_option = click.option("--moved", is_flag=True, help="Who is known in another street than the file's is meant.")
 from_option = click.option("--from", "sender", default="", metavar="AREA", help="The area that FILE comes from.")
+full_option = click.option(
+    "--full", is_flag=True, help="FILE has everybody of --from: what it lacks is reported or ends."
+)
 map_option = click.option(
     "--map", "map_", type=FILE, help="YAML or JSON: columns of FILE by title, what fills all rows."
 )
@@ -51,6 +54,7 @@ def roster() -> None:
 @kind_option
 @others_option
 @moved_option
+@full_option
 @from_option
 @map_option
 @wrong_option
@@ -69,6 +73,7 @@ def check(file: Path, kind: str, map_: Path | None, wrong: Path | None, as_json:
 @kind_option
 @others_option
 @moved_option
+@full_option
 @from_option
 @map_option
 @json_option
@@ -137,6 +142,7 @@ def _show(report: ImportReport, *, as_json: bool) -> None:
         click.echo("applied before: nothing changes")
     click.echo(
         f"{report.rows} rows: {report.new} new, {report.changed} changed, {report.same} the same, {report.bad} wrong"
+        + (f", {report.gone} end as the list lacks them" if report.gone else "")
     )
     if report.request is not None:
         click.echo(

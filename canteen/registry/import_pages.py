@@ -34,7 +34,7 @@ bp = Blueprint("imports", __name__)
 nav.add("imports.imports_page", "导入", position=34)
 
 NEEDS: Final = {
-    "roster": Permission.ROSTER,
+    **dict.fromkeys(("roster", "classes", "levels", "deaths", "residents", "households"), Permission.ROSTER),
     "areas": Permission.PLACES,
     "canteens": Permission.PLACES,
     "closures": Permission.PLACES,
@@ -141,8 +141,8 @@ def _answers(session: Session, kind: str, sender: str) -> Answers:
             columns[title[:TITLE]] = said.removeprefix(known_layouts.LEAVE)
         elif what == "fill" and title in keys and said:
             fill[title] = said[:TITLE]
-    others, moved = (request.form.get(question) == "yes" for question in ("others", "moved"))
-    return Answers(columns, fill, sender if sender != g.person.id else "", others=others, moved=moved)
+    ticks = {question: request.form.get(question) == "yes" for question in ("others", "moved", "full")}
+    return Answers(columns, fill, sender if sender != g.person.id else "", **ticks)
 
 
 def _senders(session: Session, within: frozenset[str] | None) -> list[tuple[str, str]]:
@@ -212,7 +212,7 @@ def _page(kind: str, **result: Any) -> ResponseReturnValue:
     page = render_template(
         "registry/imports.html",
         **_shown(kind),
-        senders=_senders(session, _within(session, kind)) if kind == "roster" else [],
+        senders=_senders(session, _within(session, kind)) if NEEDS[kind] == Permission.ROSTER else [],
         kinds=kinds,
         titles=dict(kinds),
         runs=runs,

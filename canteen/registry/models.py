@@ -180,7 +180,7 @@ class ImportRun(Base):
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    kind: Mapped[str]  # 'roster', 'areas', 'canteens', 'closures', 'contracts', 'staff'
+    kind: Mapped[str]  # one of `import_runs.KINDS`
     file_hash: Mapped[str] = mapped_column(index=True)
     file_name: Mapped[str]
     rows: Mapped[int]

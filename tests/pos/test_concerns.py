@@ -85,7 +85,8 @@ DECIDED = {
 PARTS = {
     "card.{}": {str(each): concerns.card("s") for each in get_args(Report)},
     "import.{}": dict.fromkeys(KINDS, concerns.PLACES)
-    | {"roster": concerns.ELDERS, "staff": concerns.STAFF, "menus": concerns.MENUS, "points": None},
+    | dict.fromkeys(("roster", "classes", "deaths", "households", "levels", "residents"), concerns.ELDERS)
+    | {"staff": concerns.STAFF, "menus": concerns.MENUS, "points": None},
 }
 BODY = '{"node":"220104"}'
 

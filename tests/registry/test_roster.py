@@ -20,7 +20,7 @@ from canteen.config import Config
 from canteen.db import owner_engine, transaction
 from canteen.registry import documents, elder_titles, elders, fact_requests
 from canteen.registry.elders import NewFact
-from canteen.registry.imports import import_runs, roster, templates
+from canteen.registry.imports import fact_differences, import_runs, roster, templates
 from canteen.registry.imports.bounds import FileTooLarge, Limits
 from canteen.registry.imports.import_report import ImportReport
 from canteen.registry.imports.import_runs import Changed, NoRun, NothingToApply, Unfinished, UnknownKind
@@ -446,13 +446,13 @@ def killed_before_the_flip(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_differences_come_to_nothing_once_applied():
     known = [elders.Fact(7, None, "class", "dibao", date(2026, 1, 1), None, 3)]
     since = date(2026, 7, 1)
-    added = roster.differences([NewFact("class", "alone", since)], known, since, {"classes": ("alone",)})
+    added = fact_differences.differences([NewFact("class", "alone", since)], known, since, {"classes": ("alone",)})
     assert added == [
         NewFact("class", "alone", since),
         NewFact("class", "dibao", date(2026, 1, 1), date(2026, 6, 30), retracts=7),
     ]
     now = [elders.Fact(8, None, "class", "alone", since, None, 4)]
-    assert roster.differences([NewFact("class", "alone", since)], now, since, {"classes": ("alone",)}) == []
+    assert fact_differences.differences([NewFact("class", "alone", since)], now, since, {"classes": ("alone",)}) == []
 
 
 def test_a_roster_is_limited_too(tmp_path: Path):

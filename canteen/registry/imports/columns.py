@@ -79,6 +79,7 @@ class Column:
 
     also     other titles of it in files from outside; of columns that are joined, from the greater area to the smaller
     joined   several columns of a file make one cell: 街道 and 社区
+    whole_file  may be said once for all rows of a file that lacks it; days may be anyway
     numeric  accepts the digits of a number cell that can mean one thing only; any other number is refused
     """
 
@@ -91,6 +92,12 @@ class Column:
     width: int = 14
     numeric: Callable[[str], bool] = field(default=lambda _: False)
     joined: bool = False
+    whole_file: bool = False
+
+    @property
+    def fillable(self) -> bool:
+        """Return whether it may be said once for all rows of a file."""
+        return self.dated or self.whole_file
 
     @property
     def dated(self) -> bool:
@@ -141,6 +148,9 @@ class Row:
         """Return where the row stands, in words that no other row of the file has."""
         return f"“{self.sheet}”第 {self.number} 行" if self.several else f"第 {self.number} 行"
 
+    def remark(self, title: str, passed: PassedCell) -> None:
+        self.remarks.append(Fault(self.number, title, passed.code, passed.message, self.sheet))
+
     def refuse(self, title: str, refusal: Refusal) -> None:
         self.faults.append(Fault(self.number, title, refusal.code, refusal.message, self.sheet))
 
@@ -158,7 +168,7 @@ def read_row(row: Row, cells: Iterable[tuple[Column, str]]) -> Row:
             elif column.required:
                 row.refuse(column.title, BadCell("此项必填，不能为空。"))
         except PassedCell as passed:
-            row.remarks.append(Fault(row.number, column.title, passed.code, passed.message, row.sheet))
+            row.remark(column.title, passed)
             if passed.value is not None:
                 row.values[column.key] = passed.value
         except Refusal as refusal:

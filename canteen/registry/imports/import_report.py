@@ -18,6 +18,7 @@ FAULTS_KEPT: Final = 1000  # of a file where every row is wrong, so many stay wi
 class ImportReport:
     """The result of a file. `run` is the import's id once applied; `already`: this very file was applied before.
 
+    gone      entries of the area that a full list lacks and for which something ends
     lines     what each row would change, of a check; personal data, kept nowhere
     work_list an .xlsx of the rows at fault, of a check; empty where there is none, or more than LISTED
     remarks   what was not wholly taken over of rows that are good all the same
@@ -33,6 +34,7 @@ class ImportReport:
     changed: int = 0
     same: int = 0
     bad: int = 0
+    gone: int = 0
     faults: list[Fault] = field(default_factory=list)
     remarks: list[Fault] = field(default_factory=list)
     lines: list[ChangeLine] = field(default_factory=list, repr=False)
@@ -48,7 +50,7 @@ class ImportReport:
 
     def doc(self, faults: int | None = None) -> dict[str, Any]:
         """Return the report as JSON for commands and for the stored run, with so many faults; without secrets."""
-        counts = {name: getattr(self, name) for name in ("rows", "new", "changed", "same", "bad", "waiting")}
+        counts = {name: getattr(self, name) for name in ("rows", "new", "changed", "same", "bad", "gone", "waiting")}
         named = [fault.doc() for fault in self.faults[:faults]]
         remarks = [remark.doc() for remark in self.remarks[:faults]]
         rest = {"already": self.already, "sheets": self.sheets, "notices": self.messages()}
@@ -76,9 +78,14 @@ class ImportReport:
         return MOVED in self.file_hash
 
     @property
+    def changing(self) -> int:
+        """Return of how many entries something changes."""
+        return self.new + self.changed + self.gone
+
+    @property
     def changes(self) -> list[ChangeLine]:
-        """Return the lines of entries known before that change."""
-        return [line for line in self.lines if line.kind == "changed"]
+        """Return the lines of entries known before that change, or that a full list lacks."""
+        return [line for line in self.lines if line.kind != "new"]
 
     def messages(self) -> list[str]:
         """Return what the uploader may not know: sheets not read, hidden rows, characters replaced by the usual ones."""

@@ -36,6 +36,7 @@ from canteen.registry.imports.menus import Menus
 from canteen.registry.imports.points import Points
 from canteen.registry.imports.roster import Ready, Roster
 from canteen.registry.imports.staff import Staff
+from canteen.registry.imports.typed_lists import Classes, Deaths, Households, Levels, Residents
 from canteen.registry.models import Elder, ImportRun
 
 AT_ONCE: Final = 2000  # elders that are read, judged and written in one transaction: a fraction of a second
@@ -105,6 +106,7 @@ class Asking(Protocol):
 
 KINDS: Final[dict[str, type[Importer]]] = {
     "roster": Roster,
+    **{each.template.kind: each for each in (Classes, Levels, Deaths, Residents, Households)},
     "areas": Areas,
     "canteens": Canteens,
     "closures": Closures,
@@ -174,14 +176,14 @@ def _noticed(report: ImportReport, layout: Layout) -> ImportReport:
 
 def _applied_file(table: Layout, kind: str, by: str, name: str, within: Within) -> ImportReport:
     if _unfinished(db.session(), kind, table.hash):
-        return _in_steps(table, by, name, within)
-    report = _looked_through(table, kind, by, within, most=AT_ONCE if kind == Roster.template.kind else None)
+        return _in_steps(table, kind, by, name, within)
+    report = _looked_through(table, kind, by, within, most=AT_ONCE if issubclass(KINDS[kind], Roster) else None)
     if not report.already and report.rows == report.bad:
         _something(report)
-    if report.already or report.new + report.changed == 0:
+    if report.already or report.changing == 0:
         return report
-    if kind == Roster.template.kind and report.new + report.changed > AT_ONCE:
-        return _in_steps(table, by, name, within)
+    if issubclass(KINDS[kind], Roster) and report.changing > AT_ONCE:
+        return _in_steps(table, kind, by, name, within)
     return _at_once(table, kind, by, name, within)
 
 
@@ -222,8 +224,10 @@ def _looked_through(table: Layout, kind: str, by: str, within: Within, *, most: 
         _count(report, rows, importer.plan(session, rows))
         session.rollback()  # on SQLite no reader outlives a page of rows
         wrong += work_list.wrong(rows) if len(wrong) <= LISTED else ()
-        if most is not None and report.new + report.changed > most:
+        if most is not None and report.changing > most:
             return report
+    _rest(session, importer, report)
+    session.rollback()
     if 0 < len(wrong) <= LISTED:
         report.work_list = work_list.workbook(table, wrong)
     report.lines = importer.lines if isinstance(importer, Roster) else []
@@ -244,11 +248,25 @@ def _at_once(table: Layout, kind: str, by: str, name: str, within: Within) -> Im
             changes = importer.plan(session, rows)
             _count(report, rows, changes)
             importer.write(session, [change for change in changes if change.kind != "same"], recorded, by)
+        importer.write(session, _rest(session, importer, report), recorded, by)
         _something(report)  # meanwhile another file may have brought it all, or made every row impossible
         report.secrets = getattr(importer, "secrets", {})
         _ask(session, importer, report, run.id, by)
         session.add(_applied_run(run, report, recorded))
     return report
+
+
+def _rest(session: Session, importer: Importer, report: ImportReport) -> list[Any]:
+    """Return the changes of those whom a full list lacks, once all its rows are planned; none for other files."""
+    if not isinstance(importer, Roster):
+        return []
+    changes = importer.rest(session)
+    report.gone = len(changes)
+    if importer.unread:
+        report.notices.append(
+            f"有 {importer.unread} 行认不出证件号码，所以没有比对名单里少了谁，也不终止任何人：改正这些行后再检查。"
+        )
+    return changes
 
 
 def _ask(session: Session, importer: Importer, report: ImportReport, run_id: str, by: str) -> None:
@@ -260,22 +278,23 @@ def _ask(session: Session, importer: Importer, report: ImportReport, run_id: str
 
 def _something(report: ImportReport) -> None:
     """Raise NothingToApply when the report has no change."""
-    if report.new + report.changed == 0:
+    if report.changing == 0:
         raise NothingToApply(details={f"row {fault.row}": fault.reason for fault in report.faults[:20]})
 
 
-def _in_steps(table: Layout, by: str, name: str, within: Within) -> ImportReport:
+def _in_steps(table: Layout, kind: str, by: str, name: str, within: Within) -> ImportReport:
     """Apply a large roster in short transactions, judged without locks and made visible by one flip; no till waits.
 
     New elders are staged, unseen; what changes of elders known before is made ready and written with the flip, under
     its event: what was known when stays exact. Broken off, the same file goes on where it stopped: those staged are
     found by their numbers.
     """
-    run = _begun(table, by, name) if _unfinished(db.session(), Roster.template.kind, table.hash) else None
+    run = _begun(table, kind, by, name) if _unfinished(db.session(), kind, table.hash) else None
     staged = set[uuid.UUID]()
     for _ in range(PASSES):
-        report, importer = ImportReport(Roster.template.kind, table.hash), Roster(db.session(), within, by)
-        importer.answers = table.answers
+        report, importer = ImportReport(kind, table.hash), _importer(db.session(), table, kind, within, by)
+        if not isinstance(importer, Roster):
+            raise UnknownKind
         head, ready = events.head(db.session())[0], importer.ready(())
         for rows in _chunks(importer, table):
             changes = importer.plan(db.session(), rows)
@@ -286,11 +305,14 @@ def _in_steps(table: Layout, by: str, name: str, within: Within) -> ImportReport
                 importer.ready(each for each in changes if each.kind == kind) for kind in ("new", "changed")
             )
             if fresh[Elder]:
-                run = run or _begun(table, by, name)
+                run = run or _begun(table, kind, by, name)
                 _stage(importer, fresh, run[1])
                 staged |= {row["id"] for row in fresh[Elder]}
             for model, made in known.items():
                 ready[model] += made
+        for model, made in importer.ready(_rest(db.session(), importer, report)).items():
+            ready[model] += made
+        db.session().rollback()
         report.new, report.same = len(staged), report.same - (len(staged) - report.new)
         flip = _Flip(run or (str(uuid.uuid4()), None), head, staged, by, name)
         if done := _flipped(importer, ready, report, flip):
@@ -343,14 +365,14 @@ def _flipped(importer: Roster, ready: Ready, report: ImportReport, flip: _Flip) 
 
 
 @retried
-def _begun(table: Layout, by: str, name: str) -> tuple[str, int]:
+def _begun(table: Layout, kind: str, by: str, name: str) -> tuple[str, int]:
     """Return the staged run of this file, made or found again, and the event under which its new elders are written."""
     with transaction() as session:
         events.wait(session)
         staged = select(ImportRun).where(ImportRun.file_hash == table.hash, ImportRun.state == "staged")
         run = session.execute(staged).scalar_one_or_none()
         if run is None:
-            run = ImportRun(id=str(uuid.uuid4()), kind="roster", file_hash=table.hash, file_name=name[:200], by=by)
+            run = ImportRun(id=str(uuid.uuid4()), kind=kind, file_hash=table.hash, file_name=name[:200], by=by)
             run.state, run.at, run.rows, run.bad_rows, run.report = "staged", clock.now(), 0, 0, "{}"
             run.begun_event = events.record(session, "import.begin", run.id, by=by, body={"file": table.hash})
             session.add(run)

@@ -42,6 +42,11 @@ class BadHeading(BadFile):
     message = "表头与模板不符，请下载模板后按列填写。"
 
 
+class NoSender(BadFile):
+    code = "list_of_nowhere"
+    message = "全量名单须选定它来自哪个区划。"
+
+
 class UnknownColumns(BadHeading):
     """Columns that nobody gave a meaning.
 
@@ -74,6 +79,7 @@ class Answers:
     fill      key of a column that the file lacks -> the text of every row
     sender    the area that the file comes from, '' where it was not said
     others    entries that are likely somebody known are other people
+    full      it has everybody of the sender's area whom it is about
     moved     people known in another street than the sender's, or the row's, are meant all the same
     """
 
@@ -82,13 +88,16 @@ class Answers:
     sender: str = ""
     others: bool = False
     moved: bool = False
+    full: bool = False
 
     @property
     def mark(self) -> str:
         """Return what stands behind a file's hash: the same file read otherwise is another one."""
         mark = ""
         if self.columns or self.fill or self.sender:
-            said = json.dumps([dict(self.columns), dict(self.fill), self.sender], ensure_ascii=False, sort_keys=True)
+            said = json.dumps(
+                [dict(self.columns), dict(self.fill), self.sender, self.full], ensure_ascii=False, sort_keys=True
+            )
             mark = f"+{hashlib.sha256(said.encode()).hexdigest()[:16]}"
         return mark + (MOVED if self.moved else "") + (OTHERS if self.others else "")
 
@@ -183,6 +192,8 @@ class Layout:
 
 def laid(table: Table, template: Template, answers: Answers = NO_ANSWERS) -> Layout:
     """Find the headings of a file. Raises BadHeading, UnknownColumns, BadFile where nothing stands below them."""
+    if answers.full and not answers.sender:
+        raise NoSender
     sheets = [_laid_sheet(each, template, answers) for each in table.sheets]
     met = {title for each in sheets for title in each.met}
     columns = {title: key for title, key in answers.columns.items() if _title(title) in met}

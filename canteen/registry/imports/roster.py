@@ -24,9 +24,11 @@ from canteen.registry import benefit_gains, documents, elders, fact_requests, fa
 from canteen.registry.documents import Document
 from canteen.registry.elders import NewElder, NewFact
 from canteen.registry.facts import Fact
+from canteen.registry.imports import full_lists
 from canteen.registry.imports.area_names import AreaNames
 from canteen.registry.imports.change_lines import NOTHING, ChangeLine, FieldChange, fields_of
-from canteen.registry.imports.columns import NO_END, BadCell, Row
+from canteen.registry.imports.columns import BadCell, Row
+from canteen.registry.imports.fact_differences import classes_of, differences
 from canteen.registry.imports.layouts import NO_ANSWERS
 from canteen.registry.imports.roster_columns import NORMAL, ROSTER, SCALES, flag_of
 from canteen.registry.labels import CLASSES
@@ -74,7 +76,7 @@ class Change:
 
 
 @dataclass(slots=True)
-class _Present:
+class Present:
     """The present data of an elder of the file."""
 
     elder_id: uuid.UUID
@@ -108,6 +110,11 @@ class Roster:
         self._people: dict[likely_same.Key, list[tuple[str, frozenset[str]]]] = {}
         self.answers = NO_ANSWERS
         self.lines: list[ChangeLine] = []
+        self.nobody = uuid.UUID(int=0)
+        self.named = set[str]()  # classes that a list is about
+        self.latest = date.min  # the last day from which a row states something
+        self._listed = set[uuid.UUID]()
+        self._unread = 0
 
     @property
     def waiting(self) -> int:
@@ -125,15 +132,18 @@ class Roster:
         asked = () if self.answers.others else new
         there = likely_same.named(session, {key for each in asked if (key := _likely_key(*each)) is not None})
         changes = []
+        self._listed |= {known.elder_id for known in present.values()}
         for row, document in read:
+            self.latest = max(self.latest, row.values.get("since", self.latest))
             if document is None:
+                self._unread += 1
                 continue
             mac = macs[id(row)]
             if (before := self._seen.setdefault(mac, row.place)) != row.place:
                 row.refuse("证件号码", Repeated(f"与{before}是同一个证件号码，请只保留一行。"))
             self._check(row, document, mac in present)
             self._check_likely(row, document, there, known=mac in present)
-            if not all(self._is_spoken(session, each) for each in row.values.get("classes", ())):
+            if not all(self._is_spoken(session, each) for each in classes_of(row.values)):
                 row.refuse("人员类别", BadCell("没有一份补贴标准用到这个类别代码，请核对，或填写类别的名称。"))
             if row.faults:
                 continue
@@ -143,6 +153,32 @@ class Roster:
             except Refusal as refusal:
                 row.refuse("", refusal)
         return changes
+
+    def rest(self, session: Session) -> list[Change]:
+        """Plan what ends for those of the sender's area whom a full list lacks, once all its rows are planned."""
+        if not self.answers.full or self._unread:
+            return []
+        areas = [code for code in self._areas if self._names.lies_in(code, self.answers.sender)]
+        changes = []
+        for one in full_lists.absent(session, areas, self._listed, self._today):
+            ending = self.gone(one)
+            if ending is None or ending:
+                raised = benefit_gains.raising_kinds(one.facts, ending or (), self._today)
+                fields = fields_of(one.facts, ending or (), self.latest, self._names.names | self._canteens, raised)
+                self.lines.append(ChangeLine("gone", "", 0, one.name, one.number, tuple(fields)))
+            if ending:
+                at_once = self._ask(one.elder_id, ending, one.facts, raised)
+                changes.append(Change("gone", one.elder_id, facts=tuple(at_once)))
+        return changes
+
+    @property
+    def unread(self) -> int:
+        """Return how many rows of a full list name nobody, so that it ends nothing; 0 for another list."""
+        return self._unread if self.answers.full else 0
+
+    def gone(self, one: full_lists.Absent) -> list[NewFact] | None:
+        """Return the facts that end what the list no longer states; None: it is shown, and nothing ends."""
+        return None
 
     def _check_likely(
         self, row: Row, document: Document, there: dict[likely_same.Key, list[likely_same.RosterEntry]], *, known: bool
@@ -237,7 +273,7 @@ class Roster:
         values = row.values
         status_from = values.get("status_from", since)
         until = values.get("class_until")
-        if until is not None and not _classes(values):
+        if until is not None and not classes_of(values):
             row.refuse("类别截止日期", BadCell("填了截止日期，“人员类别”却空着或为“无”，请核对。"))
         elif isinstance(until, date) and until < since:
             row.refuse("类别截止日期", BadCell("早于生效日期，请核对。"))
@@ -264,7 +300,7 @@ class Roster:
         at_once = self._ask(elder_id, first, [], benefit_gains.raising_kinds((), first, self._today, fresh=True))
         return Change("new", elder_id, new=new, facts=tuple(at_once))
 
-    def _change(self, row: Row, document: Document, present: _Present) -> Change:
+    def _change(self, row: Row, document: Document, present: Present) -> Change:
         values = row.values
         since: date = values["since"]
         valid = facts.on_day(present.facts, since)
@@ -330,7 +366,7 @@ class Roster:
         stated = [NewFact(kind, values[kind], since) for kind in ("hukou", "residence", "household") if kind in values]
         until = values.get("class_until")
         last = until if isinstance(until, date) else None
-        stated += [NewFact("class", each, since, last) for each in _classes(values)]
+        stated += [NewFact("class", each, since, last) for each in classes_of(values)]
         stated += [NewFact("enrolled", each, since) for each in values.get("enrolled", ())]
         stated += [
             NewFact("level", f"{scale}={values[scale]}", since) for scale in SCALES if values.get(scale) is not None
@@ -345,61 +381,7 @@ def _likely_key(row: Row, document: Document) -> likely_same.Key | None:
     return (name, birth.isoformat()) if name is not None and birth is not None else None
 
 
-def _classes(values: dict[str, Any]) -> list[str]:
-    """Return the classes that a row states, listed or by yes."""
-    return sorted({*values.get("classes", ()), *(code for code in CLASSES if values.get(flag_of(code)))})
-
-
-def differences(stated: Sequence[NewFact], valid: Sequence[Fact], since: date, given: dict[str, Any]) -> list[NewFact]:
-    """Return the facts to add so that what is stated is valid from `since` on, given the facts valid then. Pure.
-
-    valid     the facts valid on `since`
-    given     which cells the row filled: a list that is filled is whole, so what it lacks ends
-
-    Raises BadCell where a row would bring back somebody recorded as deceased.
-    """
-    added = list[NewFact]()
-    by_value = {(fact.kind, fact.value): fact for fact in valid}
-    for fact in stated:
-        now = by_value.get((fact.kind, fact.value))
-        if now is None:
-            added.append(fact)
-        elif now.to_day != fact.to_day and (fact.to_day is not None or _without_end(fact, given)):
-            added.append(NewFact(now.kind, now.value, now.from_day, fact.to_day, retracts=now.id))
-    wanted = {(fact.kind, fact.value) for fact in stated}
-    for known in valid:
-        if (known.kind, known.value) not in wanted and _ends(known, given):
-            added.append(_ended(known, since))
-    return added
-
-
-def _without_end(fact: NewFact, given: dict[str, Any]) -> bool:
-    """Return whether the row states that a class has no end; an empty cell leaves a known end as it is."""
-    return fact.kind == "class" and given.get("class_until") is NO_END
-
-
-def _ends(fact: Fact, given: dict[str, Any]) -> bool:
-    """Return whether a fact that the row does not repeat ends by it."""
-    if fact.kind == "status" and given.get("status") == NORMAL:
-        if fact.value in elders.STOPPED:
-            raise BadCell("这位老人已登记停用；如系误报，请在老人页面更正，不能用名册恢复。")
-        return True
-    if fact.kind == "level":
-        return fact.value.partition("=")[0] in SCALES and fact.value.partition("=")[0] in given
-    if fact.kind == "class" and given.get(flag_of(fact.value)) is False:
-        return True
-    column = {"class": "classes", "enrolled": "enrolled"}.get(fact.kind)
-    return column is not None and column in given
-
-
-def _ended(fact: Fact, since: date) -> NewFact:
-    """Make the fact that retracts `fact`, so that it ends before `since` or never was."""
-    if fact.from_day < since:
-        return NewFact(fact.kind, fact.value, fact.from_day, since - timedelta(days=1), retracts=fact.id)
-    return NewFact(fact.kind, "", fact.from_day, None, retracts=fact.id)
-
-
-def _present(session: Session, macs: set[str]) -> dict[str, _Present]:
+def _present(session: Session, macs: set[str]) -> dict[str, Present]:
     """Return the elders known by these keyed hashes, with their facts that count."""
     owners = select(IdentityKey.number_mac, IdentityKey.elder_id).where(IdentityKey.number_mac.in_(macs))
     by_elder = {elder_id: mac for mac, elder_id in session.execute(owners)}
@@ -407,12 +389,12 @@ def _present(session: Session, macs: set[str]) -> dict[str, _Present]:
         return {}
     newest = select(func.max(ElderIdentity.id)).where(ElderIdentity.elder_id.in_(by_elder))
     named = select(ElderIdentity).where(ElderIdentity.id.in_(newest.group_by(ElderIdentity.elder_id)))
-    ring, found = keys.keyring(), dict[str, _Present]()
+    ring, found = keys.keyring(), dict[str, Present]()
     for row in session.execute(named).scalars():
         phone = ""
         if row.phone_cipher is not None:
             phone = ring.identity.open(row.phone_cipher, f"elder.phone {row.elder_id}").decode()
-        found[by_elder[row.elder_id]] = _Present(row.elder_id, row.name, phone, documents.NONE, [])
+        found[by_elder[row.elder_id]] = Present(row.elder_id, row.name, phone, documents.NONE, [])
         session.expunge(row)
     for elder_id, known in elders.facts_of_many(session, list(by_elder)).items():
         present = found[by_elder[elder_id]]
