@@ -21,6 +21,7 @@ from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -197,7 +198,15 @@ class _Session(DeclarativeBase):
     metadata: ClassVar[MetaData] = Base.metadata
 
 
-db = SQLAlchemy(model_class=_Session, disable_autonaming=True)
+class _JoiningSession(FlaskSession):
+    """The session of a request; inside `transaction` it works on that transaction's own connection."""
+
+    def get_bind(self, *args: Any, **kwargs: Any) -> Engine | Connection:
+        own: Connection | None = self.info.get("connection")
+        return own if own is not None else super().get_bind(*args, **kwargs)
+
+
+db = SQLAlchemy(model_class=_Session, disable_autonaming=True, session_options={"class_": _JoiningSession})
 
 
 @contextmanager
@@ -211,19 +220,26 @@ def transaction() -> Iterator[Session]:
     if session.info.get("writing"):
         yield session
         return
-    session.rollback()
-    session.info["writing"] = True
+    if session.in_transaction():
+        session.rollback()
+    # The session joins only when it is asked something: statements that go to libpq (`prepared`) need but the connection.
+    connection = db.engine.connect()
+    session.info["writing"], session.info["connection"] = True, connection
     try:
-        session.info["connection"] = session.connection(execution_options={"writes": True})
+        connection.execution_options(writes=True).begin()
         yield session
-        session.commit()
+        if session.in_transaction():
+            session.commit()
+        connection.commit()
     except BaseException:
         session.rollback()
+        connection.rollback()
         raise
     finally:
         session.info["writing"] = False
         session.info.pop("connection", None)
         session.info.pop("interned", None)
+        connection.close()
 
 
 def intern(session: Session, model: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:

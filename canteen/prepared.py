@@ -8,16 +8,18 @@ On SQLite the session runs it like any other.
 from __future__ import annotations
 
 import itertools
+import re
 import select
 import time
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NoReturn
 
 import psycopg
 from psycopg import pq
-from sqlalchemy import ClauseElement, Connection, Engine, Executable, LargeBinary, TypeDecorator, event
+from sqlalchemy import ClauseElement, Connection, Engine, Executable, LargeBinary, SelectBase, TypeDecorator, event
 from sqlalchemy.dialects.postgresql import psycopg as dialects
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.orm import Session
@@ -26,12 +28,14 @@ from sqlalchemy.types import TypeEngine
 
 FORGOTTEN = "26000"  # the server knows no such statement any more: running the transaction again prepares it again
 TRUSTED = 30.0  # seconds that a connection may lie unused and not be asked whether it lives
+MOST = 128  # statements that a connection keeps prepared; the one unused for longest goes first
 
 Values = Mapping[str, Any]
 Loader = Callable[[bytes], Any]
 _DIALECT = dialects.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 _GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 _IDLE = pq.TransactionStatus.IDLE
+_LASTS = re.compile(r"\b(FOR|INSERT|UPDATE|DELETE)\b")  # in a statement that writes or locks
 _numbers = itertools.count()  # of names of statements: none is given twice
 
 
@@ -49,17 +53,36 @@ class Prepared:
             return [tuple(row) for row in session.execute(self._statement, dict(values))]
         if session.autoflush:
             session.flush()
-        lengths = tuple(len(value) for value in values.values() if type(value) is list)
-        form = self._forms.get(lengths)
+        lengths = [len(value) for value in values.values() if type(value) is list]
+        if any(each & (each - 1) for each in lengths):
+            values = {name: _padded(value) if type(value) is list else value for name, value in values.items()}
+            lengths = [_rounded(each) for each in lengths]
+        form = self._forms.get(tuple(lengths))
         if form is None:
-            form = self._forms[lengths] = Form(self._statement, values)
+            form = self._forms[tuple(lengths)] = Form(self._statement, values)
         return form.run(connection, form.in_order(values))
+
+
+def _rounded(length: int) -> int:
+    """Return the next power of two, so that lists of all lengths share a few forms of a statement."""
+    return 1 << (length - 1).bit_length() if length else 0
+
+
+def _padded(values: list[Any]) -> list[Any]:
+    """Repeat the last value up to a rounded length: an IN finds the same."""
+    return values + values[-1:] * (_rounded(len(values)) - len(values))
 
 
 def connection_of(session: Session) -> Connection:
     """Return the connection of the session's transaction."""
     connection: Connection | None = session.info.get("connection")
-    return connection if connection is not None else session.connection()
+    if connection is not None:
+        return connection
+    begun, connection = session.info.get("reading", (None, None))
+    if connection is None or begun is not session.get_transaction():
+        connection = session.connection()
+        session.info["reading"] = session.get_transaction(), connection
+    return connection
 
 
 def database_of(session: Session) -> str:
@@ -72,10 +95,15 @@ def database_of(session: Session) -> str:
 
 
 class Numbered:
-    """A statement as PostgreSQL reads it, with $1, $2 …; for that database only."""
+    """A statement as PostgreSQL reads it, with $1, $2 …; for that database only.
 
-    def __init__(self, sql: str) -> None:
+    alone   it only reads and locks nothing: where nobody is going to write, no transaction is begun for it. Each
+            statement sees what is committed when it begins, inside a transaction or not.
+    """
+
+    def __init__(self, sql: str, *, alone: bool = False) -> None:
         self.sql = sql.encode()
+        self._alone = alone
         self._loaders: list[Loader] | None = None
         self._digests: frozenset[int] = frozenset()  # columns whose bytes are read as hexadecimal
 
@@ -89,10 +117,10 @@ class Numbered:
         """Run it on the connection, prepared there at its first use. Raises DBAPIError."""
         raw: psycopg.Connection = connection.connection.driver_connection  # type: ignore[assignment]
         try:
-            if raw.pgconn.transaction_status == _IDLE:
+            if raw.pgconn.transaction_status == _IDLE and not (self._alone and _only_reads(connection)):
                 _checked(raw.pgconn.exec_(b"BEGIN"))
-            name = self._prepared(raw.pgconn, connection.info.setdefault("prepared", {}))
-            arguments = [_dumped(value) for value in values]
+            name = self._prepared(raw.pgconn, connection.info.setdefault("prepared", OrderedDict()))
+            arguments = [None if value is None else _DUMPERS.get(type(value), _dumped)(value) for value in values]
             result = _checked(raw.pgconn.exec_prepared(name, arguments))  # type: ignore[arg-type]  # None is NULL
         except psycopg.Error as error:
             _refuse(connection, raw, error)
@@ -102,13 +130,17 @@ class Numbered:
             ]
         return _loaded(result, self._loaders)
 
-    def _prepared(self, server: pq.abc.PGconn, names: dict[bytes, bytes]) -> bytes:
+    def _prepared(self, server: pq.abc.PGconn, names: OrderedDict[bytes, bytes]) -> bytes:
         """Return the statement's name on this connection; prepare it there at its first use."""
         name = names.get(self.sql)
-        if name is None:
-            name = b"canteen_%d" % next(_numbers)
-            _checked(server.prepare(name, self.sql))
-            names[self.sql] = name
+        if name is not None:
+            names.move_to_end(self.sql)
+            return name
+        if len(names) >= MOST:
+            _checked(server.exec_(b"DEALLOCATE " + names.popitem(last=False)[1]))
+        name = b"canteen_%d" % next(_numbers)
+        _checked(server.prepare(name, self.sql))
+        names[self.sql] = name
         return name
 
 
@@ -120,7 +152,9 @@ class Form(Numbered):
         compiled = statement.compile(dialect=_DIALECT)
         expanded = compiled.construct_expanded_state(dict(example))  # type: ignore[attr-defined]
         parts = {each: (name, n) for name, some in expanded.parameter_expansion.items() for n, each in enumerate(some)}
-        super().__init__(expanded.statement)
+        super().__init__(
+            expanded.statement, alone=isinstance(statement, SelectBase) and not _LASTS.search(expanded.statement)
+        )
         columns = getattr(statement, "selected_columns", ())
         self._digests = frozenset(at for at, column in enumerate(columns) if _is_digest(column.type))
         self._order = [parts.get(name, (name, None)) for name in expanded.positiontup or ()]
@@ -135,18 +169,22 @@ class Form(Numbered):
         return [known[key] if n is None else known[key][n] for key, n in self._order]
 
 
-def _dumped(value: Any) -> bytes | None:
+def _dumped(value: Any) -> bytes:
     """Encode a value for PostgreSQL. Raises DataError for NUL, which would end the text for libpq."""
-    if value is None:
-        return None
-    if isinstance(value, bytes):
-        return b"\\x" + value.hex().encode()
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().encode()
     text = str(value)
     if "\0" in text:
         raise psycopg.DataError("PostgreSQL text fields cannot contain NUL")
     return text.encode()
+
+
+_DUMPERS: dict[type, Callable[[Any], bytes]] = {
+    bool: lambda value: b"t" if value else b"f",
+    bytes: lambda value: b"\\x" + value.hex().encode(),
+    datetime: lambda value: value.astimezone(UTC).isoformat().encode(),
+    int: lambda value: b"%d" % value,
+    uuid.UUID: lambda value: b"%032x" % value.int,
+}
+"""By exact type; whatever else there is goes by its text."""
 
 
 _LOADERS: dict[int, Loader] = {
@@ -162,6 +200,11 @@ _LOADERS: dict[int, Loader] = {
     2950: lambda text: uuid.UUID(text.decode()),
 }
 """By the type's number in pg_type: bool, bytea, bigint, integer, text, varchar, date, timestamptz, numeric, uuid."""
+
+
+def _only_reads(connection: Connection) -> bool:
+    """Tell whether the connection was taken for reading, as sessions do unless `canteen.db.transaction` asks."""
+    return "writes" not in connection.get_execution_options()
 
 
 def _is_digest(kind: TypeEngine[Any]) -> bool:

@@ -34,13 +34,15 @@ class EarlierPeriodOpen(Conflict):
     message = "之前的所属期还没有结账，请先结前一期。"
 
 
-_OPEN_FROM = Prepared(
+OPEN_FROM = (
     select(Period.id, Period.district_id, Period.from_day, Period.to_day)
     .where(Period.contract_id == bindparam("contract"), Period.state == "open", Period.to_day >= bindparam("day"))
     .order_by(Period.from_day)
     .limit(1)
     .with_for_update(read=True)
 )
+"""The gate's row, locked in shared mode. A row of it makes a period by `locked`."""
+_OPEN_FROM = Prepared(OPEN_FROM)
 
 
 def gate(session: Session, contract: Contract, day: date) -> Period:
@@ -50,12 +52,15 @@ def gate(session: Session, contract: Contract, day: date) -> Period:
     object is not attached to the session.
     """
     while True:
-        for number, district, first, last in _OPEN_FROM.rows(session, {"contract": contract.id, "day": day}):
-            return Period(
-                id=number, contract_id=contract.id, district_id=district, from_day=first, to_day=last, state="open"
-            )
+        for row in _OPEN_FROM.rows(session, {"contract": contract.id, "day": day}):
+            return locked(contract, *row)
         # none: the chain ends too early, or a close took the row while we waited for it; look again either way
         _grow(session, contract, day)
+
+
+def locked(contract: Contract, number: int, district: str, first: date, last: date) -> Period:
+    """Make the period of a row of OPEN_FROM."""
+    return Period(id=number, contract_id=contract.id, district_id=district, from_day=first, to_day=last, state="open")
 
 
 def _grow(session: Session, contract: Contract, day: date) -> None:

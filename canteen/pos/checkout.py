@@ -10,21 +10,29 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from canteen import events, memory, places
 from canteen.errors import Conflict, Invalid
-from canteen.ledger import periods
 from canteen.ledger.models import Transfer
 from canteen.money import Fen
 from canteen.policy.case import Meal
-from canteen.pos import checkout_rows, evidence, pricing, sale_rows, service_time, slots, stamps, verdicts
+from canteen.pos import (
+    checkout_reads,
+    checkout_rows,
+    evidence,
+    pricing,
+    sale_rows,
+    service_time,
+    slots,
+    stamps,
+    verdicts,
+)
 from canteen.pos.arrivals import Arrival
-from canteen.pos.models import Sale
+from canteen.pos.checkout_reads import UnderLocks
 from canteen.pos.orders import Checkout, SaleOrder
 from canteen.pos.pricing import Place
-from canteen.prepared import Prepared
 from canteen.registry.elders import Known, NoElder
 from canteen.rulebooks import layers
 
@@ -68,17 +76,20 @@ def ring_up(session: Session, order: Checkout, arrival: Arrival) -> Booked:
     persons = _persons(session, order, place)
     unproven = evidence.flags(session, order, arrival, place, times, stamped)
 
-    period = periods.gate(session, contract, place.day)
-    if slots.lock_persons(session, {person.root for person in persons.values()}) != {p.root for p in persons.values()}:
+    eaten = [_eaten(sale, place, persons) for sale in order.sales]
+    roots = {person.root for person in persons.values()}
+    period, locked = checkout_reads.lock(session, contract, place.day, roots)
+    if locked != roots:
         raise ElderUnknown
-    before, place = _before(session, order, place, persons.values())
+    found = _look(session, order, place, eaten)
+    before, place = _before(session, order, place, persons.values(), found)
     if before:
         return before
-    eaten = [_eaten(sale, place, persons) for sale in order.sales]
     meals = ((place.book, pricing.diner_of(person), meal, person) for person, meal in eaten)
     pricing.lock_limits(session, meals, most=sum(meal.list_fen for _, meal in eaten))
 
-    judged = verdicts.judge_all(session, order, times, place, eaten, unproven)
+    rows = None if pricing.has_shared(place.book) else found.slots
+    judged = verdicts.judge_all(session, order, times, place, eaten, unproven, rows)
     layers.keep(session, place.book)
     slots.write_draws(session, (draw for j in judged for draw in j.draws))
     checkout_rows.write(session, sale_rows.of_checkout(session, order, arrival, judged, place, period))
@@ -106,28 +117,31 @@ def _persons(session: Session, order: Checkout, place: Place) -> dict[uuid.UUID,
         raise ElderUnknown from error
 
 
-_HEAD = select(func.coalesce(func.max(events.Event.number), 0).label("head")).subquery()
-_HEAD_AND_KEYS = Prepared(
-    select(_HEAD.c.head, Sale.id, Sale.content_hash).select_from(
-        _HEAD.outerjoin(Sale, Sale.id.in_(bindparam("ids", expanding=True)))
-    )
-)
+def _look(session: Session, order: Checkout, place: Place, eaten: Iterable[tuple[Known | None, Meal]]) -> UnderLocks:
+    """Look under the locks of the persons: for these sales, and for the slots that their prices depend on."""
+    counted_for, windows = set[uuid.UUID](), set[str]()
+    for person, meal in eaten:
+        need = pricing.needed(place.book, pricing.diner_of(person), meal, pricing.counted_ids(person, place))
+        counted_for |= {*need.counted_for}
+        windows |= {*need.windows}
+    return checkout_reads.look(session, [sale.id for sale in order.sales], sorted(counted_for), sorted(windows))
 
 
-def _before(session: Session, order: Checkout, place: Place, persons: Iterable[Known]) -> tuple[Booked | None, Place]:
+def _before(
+    session: Session, order: Checkout, place: Place, persons: Iterable[Known], found: UnderLocks
+) -> tuple[Booked | None, Place]:
     """Return the earlier answer if these sales arrived before, and the place as known now.
 
     Looked up after the locks: two tabs may race. Raises slots.RetryTransaction if an event recorded since the place was
     read concerns the place or a person, since a merge may change whom to lock.
     """
     wanted = {sale.id: sale.content_hash for sale in order.sales}
-    rows = _HEAD_AND_KEYS.rows(session, {"ids": list(wanted)})
-    if rows[0][0] != place.head[0]:
+    if found.head != place.head[0]:
         head = events.head(session)
         if memory.concerned_since(session, place.head, head, pricing.concerns_of(place, persons)):
             raise slots.RetryTransaction
         place = replace(place, head=head)
-    known = {sale: content for _, sale, content in rows if sale is not None}
+    known = found.sales
     if not known:
         return None, place
     if known != wanted:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import lru_cache, partial
@@ -223,6 +223,14 @@ Eaten = tuple[InForce, Diner, Meal, Known | None]
 """A meal under its rules, and who ate it; None for a guest."""
 
 
+SHARED = ("household", "budget")  # scopes of limits that several persons use
+
+
+def has_shared(book: InForce) -> bool:
+    """Tell whether a limit of the rulebook is one of a household or a budget."""
+    return any(ref.allowance.scope in SHARED for ref in book.book.limit_refs)
+
+
 def lock_limits(
     session: Session, meals: Iterable[Eaten], *, most: Fen, names: Iterable[uuid.UUID] = ()
 ) -> set[slots.Key]:
@@ -246,7 +254,7 @@ def _shared_limits(
 ) -> tuple[set[uuid.UUID], dict[slots.Key, Fen]]:
     """Return the households and the budgets, with their limits, that a meal may use: they have no person's row to lock."""
     households, budgets = set[uuid.UUID](), dict[slots.Key, Fen]()
-    shared = [ref.allowance for ref in book.book.limit_refs if ref.allowance.scope in ("household", "budget")]
+    shared = [ref.allowance for ref in book.book.limit_refs if ref.allowance.scope in SHARED]
     limits = {allowance.id: allowance.limit for allowance in shared}
     for want in engine.wanted(book.book, diner, meal) if shared else ():
         if want.scope == "budget":
@@ -257,35 +265,74 @@ def _shared_limits(
     return households, budgets
 
 
-def usages_now(session: Session, place: Place, person: Known | None, meal: Meal) -> slots.Usages:
-    """Read the usage of every limit that can change this price; when selling, under the locks."""
-    found = usages_of(session, place.book, diner_of(person), meal, counted_ids(person, place))
-    count_lent(found, place.book, diner_of(person), meal)
+def usages_now(
+    session: Session, place: Place, person: Known | None, meal: Meal, rows: Collection[slots.SlotRow] | None = None
+) -> slots.Usages:
+    """Read the usage of every limit that can change this price; when selling, under the locks.
+
+    rows    what was read of slots under the locks: of all persons and windows that `needed` names, or of more
+    """
+    need = needed(place.book, diner_of(person), meal, counted_ids(person, place))
+    found = _read(session, need, rows)
+    if need.carries:
+        count_lent(found, place.book, diner_of(person), meal)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """Whose usage a price depends on, in which windows; amounts besides slots, and the totals of which budgets.
+
+    carries   whether a later window may have used what one of these left
+    """
+
+    counted_for: tuple[uuid.UUID, ...]
+    windows: tuple[str, ...]
+    amounts: bool
+    budgets: frozenset[slots.Key]
+    carries: bool
+
+
+def needed(book: InForce, diner: Diner, meal: Meal, ids: CountedIds) -> Needed:
+    """Tell what must be read of the limits that the meal asks for, and of later windows to which these may carry over."""
+    wanted, later = _wanted(book, diner, meal)
+    budgets = frozenset((want.allowance, want.window) for want in wanted if want.scope == "budget")
+    if "person" not in ids:
+        return Needed((), (), False, budgets, bool(later))
+    rest = [want for want in wanted if want.scope != "budget"]
+    read = sorted({each for scope in {want.scope for want in rest} for each in ids.get(scope, ids["person"])})
+    windows = sorted({want.window for want in rest} | later)
+    return Needed(tuple(read), tuple(windows), any(want.unit == "fen" for want in rest), budgets, bool(later))
+
+
+_asked: dict[tuple[object, ...], tuple[list[engine.Wanted], frozenset[str]]] = {}
+
+
+def _wanted(book: InForce, diner: Diner, meal: Meal) -> tuple[list[engine.Wanted], frozenset[str]]:
+    """Return the limits that a meal asks for, and the later windows: the same for all meals of a place, day and period."""
+    key = (book.hash, meal.day, meal.period, meal.canteen)
+    found = _asked.get(key)
+    if found is None:
+        if len(_asked) > 1000:
+            _asked.clear()
+        later = frozenset(want.window for want in carried_allowances.later(book.book, diner, meal))
+        found = _asked[key] = engine.wanted(book.book, diner, meal), later
     return found
 
 
 def usages_of(session: Session, book: InForce, diner: Diner, meal: Meal, ids: CountedIds) -> slots.Usages:
     """Read the usage of every limit that the meal asks for, and that of later windows to which these may carry over."""
-    wanted = engine.wanted(book.book, diner, meal)
-    budgets = {(want.allowance, want.window) for want in wanted if want.scope == "budget"}
-    if "person" not in ids:
-        return slots.read_usages(session, (), (), budgets=budgets)
-    rest = [want for want in wanted if want.scope != "budget"]
-    read = sorted({each for want in rest for each in ids.get(want.scope, ids["person"])})
-    amounts = any(want.unit == "fen" for want in rest)
-    windows = {want.window for want in rest} | later_windows(book, diner, meal)
-    return slots.read_usages(session, read, sorted(windows), amounts=amounts, budgets=budgets)
+    return _read(session, needed(book, diner, meal, ids), None)
 
 
-def later_windows(book: InForce, diner: Diner, meal: Meal) -> set[str]:
-    """Return the later windows that may have used what this meal's windows left: their usage is read too."""
-    return {want.window for want in carried_allowances.later(book.book, diner, meal)}
+def _read(session: Session, need: Needed, rows: Collection[slots.SlotRow] | None) -> slots.Usages:
+    return slots.read_usages(
+        session, need.counted_for, need.windows, amounts=need.amounts, budgets=need.budgets, rows=rows
+    )
 
 
 def count_lent(usages: slots.Usages, book: InForce, diner: Diner, meal: Meal) -> None:
     """Count as used what later windows already used of this meal's windows: a late meal gets only the rest."""
-    if not later_windows(book, diner, meal):
-        return
     for one in carried_allowances.lent(book.book, diner, meal, _engine_usage(usages)):
         usage = usages.setdefault((one.allowance, one.window), slots.Usage())
         if one.unit == "fen":

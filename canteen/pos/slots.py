@@ -110,7 +110,7 @@ class Usage:
 
 
 Usages = dict[Key, Usage]
-
+SlotRow = tuple[uuid.UUID, str, str, int, date | None]  # counted for, allowance, window, number, civil day
 
 _LOCKED = Prepared(
     select(Elder.id)
@@ -210,16 +210,19 @@ def read_usages(
     *,
     amounts: bool = True,
     budgets: Collection[Key] = (),
+    rows: Collection[SlotRow] | None = None,
 ) -> Usages:
     """Read the usage counted for these persons and households in these windows, and the totals of the budgets.
 
-    Call it after `lock_persons` and `lock_names`, in a later statement.
+    Call it after `lock_persons` and `lock_names`, in a later statement. `rows`: what was read of slots under the locks.
     """
     result: Usages = {key: Usage(fen=fen) for key, fen in fen_drawn(session, budgets).items()}
     if not counted_for:
         return result
     values = {"counted_for": list(counted_for), "windows": list(windows)}
-    for each, allowance, window, n, unit_day in _SLOTS.rows(session, values):
+    for each, allowance, window, n, unit_day in _SLOTS.rows(session, values) if rows is None else rows:
+        if rows is not None and (each not in counted_for or window not in windows):
+            continue
         usage = result.setdefault((allowance, window), Usage())
         usage.slots.add((each, n))
         if unit_day is not None:

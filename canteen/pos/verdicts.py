@@ -5,7 +5,7 @@ Values in, values out, except for reads under the caller's locks; nothing is wri
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -73,12 +73,16 @@ def judge_all(
     place: Place,
     eaten: Sequence[tuple[Known | None, Meal]],
     unproven: Sequence[tuple[Flag, ...]],
+    rows: Collection[slots.SlotRow] | None = None,
 ) -> list[Judged]:
-    """Judge the sales in their order; a later one sees what the earlier ones used."""
+    """Judge the sales in their order; a later one sees what the earlier ones used.
+
+    rows    as `pricing.usages_now`
+    """
     judged: list[Judged] = []
     for sale, timed, (person, meal), doubts in zip(order.sales, times, eaten, unproven, strict=True):
         noted = (cashiers.cashier_flag(session, order.cashier, place, timed.estimated_at), *doubts)
-        judged.append(_judge(session, sale, timed, place, person, meal, judged, noted))
+        judged.append(_judge(session, sale, timed, place, person, meal, judged, noted, rows))
     return judged
 
 
@@ -91,9 +95,10 @@ def _judge(
     meal: Meal,
     earlier: Sequence[Judged],
     noted: Sequence[FlagOrNone],
+    rows: Collection[slots.SlotRow] | None,
 ) -> Judged:
     sold = _sold(sale)
-    usages = pricing.usages_now(session, place, person, meal)
+    usages = pricing.usages_now(session, place, person, meal, rows)
     mine = {each for some in pricing.counted_ids(person, place).values() for each in some} if earlier else set()
     for one in earlier:
         slots.add_unwritten(usages, one.slots, one.draws, mine)

@@ -21,7 +21,7 @@ from tests.rigs.states import state
 from tests.world import NOON, World
 
 QUOTE = 3
-CHECKOUT = {"postgresql": 8, "sqlite": 14}
+CHECKOUT = {"postgresql": 6, "sqlite": 12}
 
 
 @dataclass

@@ -11,18 +11,28 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Collection, Iterable, Mapping
+from datetime import date
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from canteen.pos import slots
+from canteen.ledger import periods
+from canteen.ledger.models import Period
+from canteen.places import Contract
+from canteen.pos import checkout_reads, slots
 from canteen.pos.models import AmountUsed
 from canteen.registry.models import Elder
 
 
 def _look(session: Session, persons: Iterable[uuid.UUID]) -> set[uuid.UUID]:
     return set(session.execute(select(Elder.id).where(Elder.id.in_(set(persons)))).scalars())
+
+
+def _gate_alone(
+    session: Session, contract: Contract, day: date, persons: Iterable[uuid.UUID]
+) -> tuple[Period, set[uuid.UUID]]:
+    return periods.gate(session, contract, day), _look(session, persons)
 
 
 def _lock_nothing(session: Session, names: Collection[uuid.UUID], budgets: Mapping[slots.Key, int], most: int) -> None:
@@ -44,6 +54,7 @@ def _add_blindly(session: Session, counted_for: uuid.UUID, request: slots.LimitR
 WITHOUT = os.environ.get("WITHOUT", "locks").split()
 if "locks" in WITHOUT:
     slots.lock_persons = _look
+    checkout_reads.lock = _gate_alone
     slots.lock_names = _lock_nothing
 if "rows" in WITHOUT:
     slots._add_amount = _add_blindly
