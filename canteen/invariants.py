@@ -7,9 +7,25 @@ from __future__ import annotations
 
 from alembic import op
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from canteen.errors import Refusal
 
 OWNER, APP, AUDITOR = "canteen_owner", "canteen_app", "canteen_auditor"
 CHAIN = 7_340_001  # PostgreSQL advisory lock of the chain of events, kept to the end of the transaction
+
+MADE_MEANWHILE = "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;"
+INSUFFICIENT_PRIVILEGE, UNDEFINED_OBJECT = "42501", "42704"  # of PostgreSQL
+
+
+class RolesMissing(Refusal):
+    """The roles of PostgreSQL are not there and this login may not make them; `details` has the statements."""
+
+    code = "roles_missing"
+    message = (
+        "数据库里缺少本系统的角色，当前登录无权建立。请数据库管理员用超级用户在本库执行下列语句一次，再重新运行本命令。"
+    )
+
 
 # Tables of facts: rows are added and never changed.
 FACTS = (
@@ -286,11 +302,44 @@ def _row_trigger(name: str, when: str, body: str) -> None:
 
 
 def make_roles(connection: Connection) -> None:
-    """Make the three roles where they are missing, and let this login act as the owner. PostgreSQL only."""
-    for role in (OWNER, APP, AUDITOR):
-        connection.execute(
-            text(
-                f"""DO $$ BEGIN CREATE ROLE {role} NOLOGIN;
-                    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"""
-            )
-        )
+    """Make the three roles where they are missing, and let this login act as each of them. PostgreSQL only.
+
+    Raises RolesMissing where the login may not; `details` then has the statements that a superuser runs once.
+    """
+    login = str(connection.execute(text("SELECT quote_ident(session_user)")).scalar_one())
+    if needed := _missing(connection, login):
+        try:
+            for statement in needed:
+                connection.execute(text(f"DO $$ BEGIN {statement}; {MADE_MEANWHILE} END $$"))
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != INSUFFICIENT_PRIVILEGE:
+                raise
+            connection.rollback()
+            raise RolesMissing(details={"sql": [f"{statement};" for statement in needed]}) from error
+
+
+def let_act(connection: Connection, login: str) -> None:
+    """Let the role `login` act as the application. PostgreSQL only.
+
+    Raises RolesMissing when there is no such role, or this login may not say so.
+    """
+    name = str(connection.execute(text("SELECT quote_ident(:login)"), {"login": login}).scalar_one())
+    grant = f"GRANT {APP} TO {name}"
+    try:
+        connection.execute(text(grant))
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) not in {INSUFFICIENT_PRIVILEGE, UNDEFINED_OBJECT}:
+            raise
+        connection.rollback()
+        raise RolesMissing(details={"sql": [f"CREATE ROLE {name} LOGIN;", f"{grant};"]}) from error
+
+
+def _missing(connection: Connection, login: str) -> list[str]:
+    """Return the statements that make what is missing: roles, and this login's membership of them."""
+    there = set(connection.execute(text("SELECT rolname FROM pg_roles WHERE rolname LIKE 'canteen\\_%'")).scalars())
+    needed = [f"CREATE ROLE {role} NOLOGIN" for role in (OWNER, APP, AUDITOR) if role not in there]
+    member = text("SELECT pg_has_role(session_user, CAST(:role AS name), 'MEMBER')")
+    for role in (OWNER, APP):
+        if role not in there or not connection.execute(member, {"role": role}).scalar_one():
+            needed.append(f"GRANT {role} TO {login}")
+    return needed

@@ -151,6 +151,9 @@ def _schema(connection: Connection, report: Report) -> None:
     """Check that the newest schema is there with all its invariants."""
     there, newest = revision_of(connection), newest_revision()
     report.facts["schema"] = there
+    if there is None:
+        report.troubles.append("the database is empty; run canteen init")
+        return
     if there != newest:
         report.troubles.append(f"the schema is at {there}, not at {newest}; run canteen init")
     installed, wanted = invariants.installed_triggers(connection), invariants.wanted(connection.dialect.name)
@@ -166,6 +169,8 @@ def _postgresql(connection: Connection, report: Report) -> None:
     report.facts["postgresql"] = show
     durable = ("fsync", "full_page_writes", "synchronous_commit")
     report.troubles += [f"{name} is off" for name in durable if show[name] == "off"]
+    if report.facts["schema"] is None:
+        return
     roles = set(connection.execute(text("SELECT rolname FROM pg_roles WHERE rolname LIKE 'canteen\\_%'")).scalars())
     report.facts["roles"] = sorted(roles)
     missing = [role for role in (invariants.OWNER, invariants.APP, invariants.AUDITOR) if role not in roles]

@@ -7,19 +7,22 @@ import uuid
 
 import click
 
-from canteen import clock, config, keychecks, startup
+from canteen import clock, config, invariants, keychecks, startup
 from canteen.commands import doctor, installation
 from canteen.config import SECRETS, Config
-from canteen.db import db, transaction, upgrade
+from canteen.db import db, owner_engine, revision_of, transaction, upgrade
 from canteen.places import Installation
 
 
 @click.command()
-def init() -> None:
+@click.option("--app", "login", help="On PostgreSQL: the login under which `serve` and `scheduler` will run.")
+def init(login: str | None) -> None:
     """Create the database, or bring it to the newest schema. Safe to repeat."""
     settings = config.from_environment()
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     upgrade(settings.database_url)
+    if login and not settings.sqlite:
+        _let_act(settings, login)
     with installation(), transaction() as session:
         if session.get(Installation, 1) is None:
             session.add(Installation(id=1, incarnation=uuid.uuid4().hex, demo=settings.demo, made_at=clock.now()))
@@ -45,7 +48,28 @@ def keys_init() -> None:
 
 
 def _need_no_data(settings: Config) -> None:
-    """Raise WrongKeys, or DatabaseAway when it cannot be known."""
+    """Raise WrongKeys where data depends on the secrets; OperationalError when it cannot be known."""
+    if not settings.sqlite and _unmade(settings):
+        return  # the role under which the application would look is not there either
     with installation(checked=False):
         if startup.schema(settings) is not None:
             keychecks.refuse(startup.compare_keys(db.session(), settings).faults)
+
+
+def _unmade(settings: Config) -> bool:
+    """Return whether the database on PostgreSQL is still empty."""
+    engine = owner_engine(settings.database_url)
+    try:
+        with engine.connect() as connection:
+            return revision_of(connection) is None
+    finally:
+        engine.dispose()
+
+
+def _let_act(settings: Config, login: str) -> None:
+    engine = owner_engine(settings.database_url)
+    try:
+        with engine.begin() as connection:
+            invariants.let_act(connection, login)
+    finally:
+        engine.dispose()
