@@ -339,7 +339,7 @@ def _missing(connection: Connection, login: str) -> list[str]:
     there = set(connection.execute(text("SELECT rolname FROM pg_roles WHERE rolname LIKE 'canteen\\_%'")).scalars())
     needed = [f"CREATE ROLE {role} NOLOGIN" for role in (OWNER, APP, AUDITOR) if role not in there]
     member = text("SELECT pg_has_role(session_user, CAST(:role AS name), 'MEMBER')")
-    for role in (OWNER, APP):
+    for role, passed_on in ((OWNER, ""), (APP, " WITH ADMIN OPTION")):  # it lets the application's own login act
         if role not in there or not connection.execute(member, {"role": role}).scalar_one():
-            needed.append(f"GRANT {role} TO {login}")
+            needed.append(f"GRANT {role} TO {login}{passed_on}")
     return needed

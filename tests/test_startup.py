@@ -25,6 +25,7 @@ from canteen.registry.imports import import_runs
 from canteen.registry.models import Elder
 from tests.invariants.test_constraints import drop_trigger, owner, refused, run
 from tests.registry.people import a_roster, an_elder, cells, some_areas
+from tests.rigs.databases import Logins
 from tests.rigs.programs import Begin, environment_of
 
 __all__ = ["owner"]
@@ -203,6 +204,20 @@ def test_doctor_names_the_keys_that_are_not_this_database_s(canteen: Command, co
     assert "the secret pepper has not proved itself yet" in result.stderr
     assert kept(town) == set()
     assert "keys init" not in result.stderr
+
+
+# --- an empty database ---
+
+
+def test_doctor_says_one_thing_of_an_empty_database(
+    plain_logins: Logins, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment_of(config).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CANTEEN_DATABASE_URL", plain_logins.url(plain_logins.owner))
+    result = CliRunner().invoke(cli.cli, ["doctor"])
+    told = [line for line in result.stderr.splitlines() if "fsync" not in line and "full_page" not in line]
+    assert (result.exit_code, told) == (1, ["TROUBLE the database is empty; run canteen init"])
 
 
 # --- schema ---

@@ -282,6 +282,10 @@ def _cannot_sell(_settings: Config, report: Report) -> None:
         f"canteen {canteen} cannot sell: {', '.join(words[name] for name in lacks)}"
         for canteen, _, lacks in readiness.unready(db.session(), clock.today())
     ]
+    report.warnings += [
+        f"canteen {canteen} has no rulebook in force: everybody pays the list price; publish one at /desk/ruledesk"
+        for canteen in layers.without_rules(db.session(), clock.today())
+    ]
 
 
 def _calendar(_settings: Config, report: Report) -> None:

@@ -70,6 +70,18 @@ def in_force(session: Session, canteen_id: str, areas: Sequence[str], on: date) 
     return _JOINED.get(parts) or _join(session, parts)
 
 
+def without_rules(session: Session, on: date) -> list[str]:
+    """Return ids of the canteens open on `on` for which no rulebook is in force: everybody pays the list price there."""
+    nodes = set(session.execute(select(Publication.node_id).where(places.valid_on(Publication, on))).scalars())
+    rows = session.execute(
+        select(places.Canteen.id, places.Canteen.area_id)
+        .where(places.Canteen.opened_on <= on)
+        .order_by(places.Canteen.id)
+    ).all()
+    above = {area: set(places.path(session, area, on)) for area in {area for _, area in rows}}
+    return [canteen for canteen, area in rows if not nodes & {canteen, *above[area]}]
+
+
 def with_others(
     session: Session, nodes: tuple[str, ...], on: date, instead: Mapping[tuple[str, str, str], str]
 ) -> InForce:

@@ -77,9 +77,9 @@ class Till:
         self.page.click("#screen .primary")
         expect(self.page.get_by_role("heading", name="请选您的姓名")).to_be_visible()
 
-    def log_in(self, name: str = CASHIER) -> None:
+    def log_in(self, name: str = CASHIER, pin: str = PIN) -> None:
         self.page.click(f".choice:has-text('{name}')")
-        self.press("#screen", PIN)
+        self.press("#screen", pin)
         self.page.click("#screen .primary")
         self.at_the_counter()
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg import sql
 
 from canteen import db as database
 from tests.rigs import postgres
@@ -93,6 +94,49 @@ def postgres_url(postgres_states: States, start: Start, tmp_path: Path) -> Itera
     name = start.database(postgres_states, tmp_path)
     yield postgres_states.databases.url(name)
     postgres_states.databases.drop(name)
+
+
+@dataclass
+class Logins:
+    """An empty database on PostgreSQL, and the logins of a place: what a database administrator hands over.
+
+    owner      owns the database and may do nothing else
+    app        may log in, and nothing else
+    """
+
+    server: postgres.Server
+    database: str
+    owner: str
+    app: str
+
+    @property
+    def superuser(self) -> str:
+        return self.server.user
+
+    def url(self, login: str) -> str:
+        return f"postgresql+psycopg://{login}@127.0.0.1:{self.server.port}/{self.database}"
+
+    def as_superuser(self, *statements: str) -> None:
+        with self.server.connect(self.database) as connection:
+            for statement in statements:
+                connection.execute(sql.SQL(statement))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def plain_logins(postgres_server: postgres.Server, pytestconfig: pytest.Config) -> Iterator[Logins]:
+    """An empty database of a login without further rights, and a login for the application."""
+    name = f"{pytestconfig.stash[RUN]}_{uuid.uuid4().hex[:12]}"
+    logins = Logins(postgres_server, name, f"{name}_owner", f"{name}_app")
+    with postgres_server.connect() as connection:
+        for login in (logins.owner, logins.app):
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(login)))
+    postgres_server.create(name, "template0")
+    logins.as_superuser(f'ALTER DATABASE "{name}" OWNER TO "{logins.owner}"')
+    yield logins
+    postgres_server.drop(name)
+    with postgres_server.connect() as connection:
+        for login in (logins.owner, logins.app):
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(login)))
 
 
 @dataclass

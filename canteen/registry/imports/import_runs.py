@@ -279,7 +279,8 @@ def _ask(session: Session, importer: Importer, report: ImportReport, run_id: str
 def _something(report: ImportReport) -> None:
     """Raise NothingToApply when the report has no change."""
     if report.changing == 0:
-        raise NothingToApply(details={f"row {fault.row}": fault.reason for fault in report.faults[:20]})
+        rows = [f"{fault.sheet}第 {fault.row} 行 {fault.field}：{fault.reason}" for fault in report.faults[:20]]
+        raise NothingToApply(details={"rows": rows})
 
 
 def _in_steps(table: Layout, kind: str, by: str, name: str, within: Within) -> ImportReport:

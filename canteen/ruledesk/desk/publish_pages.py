@@ -33,9 +33,8 @@ def _publish_page(digest: str, refusal: Refusal | None = None) -> ResponseReturn
     sent = request.values
     layer, _, node = sent.get("place", "").partition("/")
     need(Permission.PUBLISH, layer, node)
-    tomorrow = date.fromordinal(clock.today().toordinal() + 1)
     begins = clock.day_of(document_of(drafts.version(db.session(), digest))["from"])
-    first = read_day(sent.get("from", "")) or max(tomorrow, begins)
+    first = read_day(sent.get("from", "")) or max(gate.earliest(layer, node), begins)
     known = names()
     db.session.rollback()  # the review may take minutes: this request's read ends before it
     seen = gate.review(digest, layer, node, first, known)

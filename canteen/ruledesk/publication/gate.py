@@ -173,6 +173,12 @@ def _refuse_dated(session: Session, scheme: str, layer: str, node_id: str, first
         raise PublishedThatDay
 
 
+def earliest(layer: str, node_id: str) -> date:
+    """Return the first day from which a version may be published at a place: today while nobody has eaten, else tomorrow."""
+    today = clock.today()
+    return today + timedelta(days=1) if _ate(db.session(), layer, node_id, today) else today
+
+
 def _ate(session: Session, layer: str, node_id: str, day: date) -> bool:
     """Tell whether a meal of that day was booked at a canteen that the place covers."""
     within = [canteen.id for canteen in covered(session, layer, node_id, day)]
