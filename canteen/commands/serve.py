@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import Interfaces, SSLProtocols
 
 from canteen import clock, config, processes
 from canteen.commands import incarnation, installation
@@ -82,6 +82,7 @@ def _serve(
         working_dir=config.ROOT,
         ssl_cert=Path(certificate) if certificate else None,
         ssl_key=Path(key) if key else None,
+        ssl_protocol_min=SSLProtocols.tls12,  # browsers of street offices, and nginx's proxy_ssl, know no later one
         respawn_failed_workers=True,
         workers_kill_timeout=5,  # Ctrl-C reaches the workers twice, and one that hears it twice may not end
         log_access=False,
