@@ -30,6 +30,8 @@ COMMANDS = {
     "changes": "changes",
     "payouts": "payouts",
     "scheduler": "scheduler",
+    "backup": "backup",
+    "restore": "backup",
     "keys": "install",
     "demo": "demo",
 }

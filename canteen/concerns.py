@@ -19,6 +19,7 @@ CARDS: Final = "cards"  # new cards; a lost one stopped for a new one reads as s
 
 _FAMILIES: Final = ("claim.", "payout.", "withheld.")  # of acts of the desk, none of which a till reads
 _NOTHING: Final = {
+    "backup.make",
     "cards.download",
     "cards.print",
     "change.ask",

@@ -12,7 +12,7 @@ from flask import current_app
 
 from canteen.errors import Invalid
 
-SECRETS = ("identity", "identity-lookup", "card-salt", "card-wrap", "session", "stamp", "pepper")
+SECRETS = ("identity", "identity-lookup", "card-salt", "card-wrap", "session", "stamp", "pepper", "backup")
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -148,7 +148,7 @@ def allow(rights: str, *tables: str) -> None:
         names = ", ".join(tables)
         _run(f"GRANT SELECT ON {names} TO {APP}, {AUDITOR}")
         _run(f"GRANT {rights} ON {names} TO {APP}")
-        _run(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {APP}")
+        _run(f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {APP}")
 
 
 def view(name: str, query: str) -> None:

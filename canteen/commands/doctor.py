@@ -13,13 +13,14 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import click
 from flask import current_app
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from canteen import calendars, clock, config, heartbeats, invariants, jobs, startup
@@ -27,14 +28,16 @@ from canteen.commands import incarnation, installation
 from canteen.config import SECRETS, Config
 from canteen.db import WAL_SAFE, db, newest_revision, owner_engine, revision_of, time_at
 from canteen.errors import Refusal
+from canteen.events import Event
 from canteen.menus import readiness
 from canteen.places import Installation
 from canteen.rulebooks import layers
 from canteen.settlement.claims import steps
 from canteen.settlement.closing import close
-from canteen.web import security
+from canteen.web import filters, security
 
 CLOCKS_AGREE = 60  # seconds
+BACKUP_AGE = timedelta(days=2)
 VERSIONS = ("flask", "sqlalchemy", "alembic", "psycopg", "marshmallow", "apscheduler", "granian", "cryptography")
 POSTGRESQL = ("server_version", "fsync", "full_page_writes", "synchronous_commit")
 PRAGMAS = ("journal_mode", "synchronous", "foreign_keys", "recursive_triggers", "busy_timeout")
@@ -288,6 +291,14 @@ def _cannot_sell(_settings: Config, report: Report) -> None:
     ]
 
 
+def _backups(settings: Config, report: Report) -> None:
+    """Warn in production when no backup was made for two days."""
+    newest = db.session.execute(select(func.max(Event.at)).where(Event.kind == "backup.make")).scalar()
+    report.facts["backup"] = filters.at(newest) if newest else "never"
+    if settings.production and (newest is None or clock.now() - newest > BACKUP_AGE):
+        report.warnings.append("no backup was made for two days; run canteen backup every night")
+
+
 def _calendar(_settings: Config, report: Report) -> None:
     """Warn when the days of this year, and from November on of the next, are not entered."""
     session, today = db.session(), clock.today()
@@ -308,6 +319,7 @@ AS_APPLICATION: tuple[Callable[[Config, Report], None], ...] = (
     _installation,
     _unclaimed,
     _tablets,
+    _backups,
     _calendar,
     _cannot_sell,
     _safe,

@@ -1,0 +1,1 @@
+"""Backups: one encrypted file with the whole database, read back and compared; it holds no key."""
