@@ -30,10 +30,11 @@ def show(fen: Fen) -> str:
 def split(fen: Fen, weights: Sequence[int]) -> list[Fen]:
     """Share out `fen` (>= 0) by weights, largest remainder first, ties to the earlier one; sums to `fen`."""
     total = sum(weights)
-    if fen < 0 or total <= 0 or any(weight < 0 for weight in weights):
+    if fen < 0 or total <= 0 or min(weights) < 0:
         raise ValueError("a split needs fen >= 0 and weights that are not all zero")
     parts = [fen * weight // total for weight in weights]
-    by_remainder = sorted(range(len(weights)), key=lambda i: (-(fen * weights[i] % total), i))
-    for i in by_remainder[: fen - sum(parts)]:
-        parts[i] += 1
+    if rest := fen - sum(parts):
+        by_remainder = sorted(range(len(weights)), key=lambda i: (-(fen * weights[i] % total), i))
+        for i in by_remainder[:rest]:
+            parts[i] += 1
     return parts

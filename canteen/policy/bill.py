@@ -105,7 +105,7 @@ class Bill:
         """Return the allowance's id with the suffixes that its scope and place need."""
         allowance = ref.allowance
         if allowance.where == "everywhere":
-            return allowance.id + ref.suffix
+            return ref.key
         if allowance.where == "canteen":
             return f"{allowance.id}@{self.meal.canteen.id}{ref.suffix}"
         return f"{allowance.id}@{code_at(allowance.where, self.meal.canteen.areas)}{ref.suffix}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Goods:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The part of the bill that a benefit is computed on; see Bill.base."""
+    """The part of the bill that a benefit is computed on, `whole` where nothing is left out; see Bill.base."""
 
     of: str = "left"
     leave_out: tuple[str, ...] = ()
@@ -112,11 +112,11 @@ class Base:
     but: Goods | None = None
     over: int = 0
     first: int | None = None
+    whole: bool = field(init=False)
 
-    @property
-    def whole(self) -> bool:
-        """Tell whether nothing is left out."""
-        return not (self.leave_out or self.only or self.but or self.over) and self.first is None
+    def __post_init__(self) -> None:
+        whole = not (self.leave_out or self.only or self.but or self.over) and self.first is None
+        object.__setattr__(self, "whole", whole)
 
     def includes(self, line: Line | None) -> bool:
         """Tell whether a line of the meal counts; None is a meal of which only the amount is known."""
@@ -192,10 +192,17 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class LimitRef:
-    """An allowance as a rule or fund uses it; `suffix` completes its key where the scope asks for it."""
+    """An allowance as a rule or fund uses it; `suffix` completes its key where the scope asks for it.
+
+    `key` is its key unless it counts by place; see Bill.key.
+    """
 
     allowance: Allowance
     suffix: str
+    key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", self.allowance.id + self.suffix)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,10 +100,11 @@ def _best(group: Group, bill: Bill, running: Running, at: RunningPrice) -> Outco
     if len(outcomes) == 1 and not won.stopped:
         won.id = group.id
         return won
+    least = _rank(won)
     for one in outcomes:
         stopped, matches = stopped or one.stopped, matches or one.matches
-        if one is not won and _rank(one) < _rank(won):
-            won = one
+        if one is not won and (rank := _rank(one)) < least:
+            won, least = one, rank
     if stopped:
         return _stop(group, outcomes, [won])
     passed, checks = list[Passed](), list[Check]()
@@ -111,7 +112,7 @@ def _best(group: Group, bill: Bill, running: Running, at: RunningPrice) -> Outco
         passed += one.passed
         if one is won or one.off == 0:
             checks += one.checks
-        if one is not won:
+        if one is not won and (one.shares or one.surcharges):
             passed += _passed_by_rule(one, "beaten")
     return Outcome(
         group.id, tuple(passed), matches, off=won.off, public=won.public, shares=won.shares, falls=won.falls,
@@ -126,7 +127,8 @@ def _rank(one: Outcome) -> tuple[bool, int, int, bool, str]:
     A rule that gives nothing does not set aside a surcharge.
     """
     changes = bool(one.shares or one.surcharges)
-    return not changes, one.surcharge - one.off, one.public, not changes and not one.used, one.id
+    added = one.surcharge if one.surcharges else 0
+    return not changes, added - one.off, one.public, not changes and not one.used, one.id
 
 
 def _first(group: Group, bill: Bill, running: Running, at: RunningPrice) -> Outcome:
@@ -210,8 +212,9 @@ def _judge_rule(rule: Rule, bill: Bill, running: Running, at: RunningPrice) -> O
 
 
 def _give(rule: Rule, step: Step, bill: Bill, running: Running, at: RunningPrice) -> Outcome:
-    if step.limits and any(ref.allowance.unit != "fen" and bill.is_used_up(ref) for ref in step.limits):
-        return Outcome(rule.id, (_pass(rule, "used_up", step),), stopped=rule.stops)
+    for ref in step.limits:
+        if ref.allowance.unit != "fen" and bill.is_used_up(ref):
+            return Outcome(rule.id, (_pass(rule, "used_up", step),), stopped=rule.stops)
     if step.verb in UNPAID:
         return _unpaid(rule, step, bill, running)
     if step.verb == "round_price":

@@ -83,16 +83,25 @@ export function judge(member, bill, running, at) {
 /** @type {(group: Group, bill: Bill, running: Running, at: RunningPrice) => Outcome} */
 function best(group, bill, running, at) {
   const outcomes = group.members.map((member) => judge(member, bill, running, at))
-  const won = outcomes.reduce((before, one) => (isBetter(one, before) ? one : before))
-  if (outcomes.some((one) => one.stopped)) return stop(group, outcomes, [won])
-  return {
-    ...won,
-    id: group.id,
-    matches: outcomes.some((one) => one.matches),
-    stopped: false,
-    passed: outcomes.flatMap((one) => (one === won ? one.passed : [...one.passed, ...passedByRule(one, 'beaten')])),
-    checks: outcomes.filter((one) => one === won || one.off === 0).flatMap((one) => one.checks),
+  let [won] = outcomes
+  if (outcomes.length === 1 && !won.stopped) return { ...won, id: group.id }
+  let [stopped, matches] = [false, false]
+  for (const one of outcomes) {
+    if (isBetter(one, won)) won = one
+    stopped ||= one.stopped
+    matches ||= one.matches
   }
+  if (stopped) return stop(group, outcomes, [won])
+  /** @type {Passed[]} */
+  const passed = []
+  /** @type {Check[]} */
+  const checks = []
+  for (const one of outcomes) {
+    passed.push(...one.passed)
+    if (one !== won) passed.push(...passedByRule(one, 'beaten'))
+    if (one === won || one.off === 0) checks.push(...one.checks)
+  }
+  return { ...won, id: group.id, matches, stopped: false, passed, checks }
 }
 
 /**
@@ -102,11 +111,13 @@ function best(group, bill, running, at) {
  * @param {Outcome} other
  */
 function isBetter(one, other) {
-  if (changes(one) !== changes(other)) return changes(one)
+  const changed = changes(one)
+  if (changed !== changes(other)) return changed
   const more = one.off - surchargeOf(one) - (other.off - surchargeOf(other))
   if (more) return more > 0
   if (one.public !== other.public) return one.public < other.public
-  const [idle, others] = [one, other].map((each) => !changes(each) && !each.used.length)
+  const idle = !changed && !one.used.length
+  const others = !changed && !other.used.length
   return idle !== others ? others : one.id < other.id
 }
 
@@ -185,6 +196,7 @@ function stop(group, outcomes, counted) {
  * @returns {Passed[]}
  */
 function passedByRule({ shares, surcharges }, why) {
+  if (!shares.length && !surcharges.length) return []
   const byRule = new Map([...shares, ...surcharges].reverse().map(({ rule, clause }) => [rule, clause]))
   return [...byRule].reverse().map(([rule, clause]) => ({ rule, clause, why, reason: WHY[why] }))
 }
