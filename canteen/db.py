@@ -199,14 +199,27 @@ class _Session(DeclarativeBase):
 
 
 class _JoiningSession(FlaskSession):
-    """The session of a request; inside `transaction` it works on that transaction's own connection."""
+    """The session of a request; after `reading` and inside `transaction` it works on their own connection."""
 
     def get_bind(self, *args: Any, **kwargs: Any) -> Engine | Connection:
         own: Connection | None = self.info.get("connection")
         return own if own is not None else super().get_bind(*args, **kwargs)
 
+    def close(self) -> None:
+        super().close()
+        if not self.info.get("writing") and (own := self.info.pop("connection", None)) is not None:
+            own.close()
+
 
 db = SQLAlchemy(model_class=_Session, disable_autonaming=True, session_options={"class_": _JoiningSession})
+
+
+def reading() -> Session:
+    """Return the session with a connection for the reads of `prepared`, kept until `transaction` or the request's end."""
+    session: Session = db.session()
+    if "connection" not in session.info and not session.in_transaction():
+        session.info["connection"] = db.engine.connect()
+    return session
 
 
 @contextmanager
@@ -223,7 +236,9 @@ def transaction() -> Iterator[Session]:
     if session.in_transaction():
         session.rollback()
     # The session joins only when it is asked something: statements that go to libpq (`prepared`) need but the connection.
-    connection = db.engine.connect()
+    connection: Connection = session.info.get("connection") or db.engine.connect()
+    if connection.in_transaction():
+        connection.rollback()
     session.info["writing"], session.info["connection"] = True, connection
     try:
         connection.execution_options(writes=True).begin()

@@ -84,7 +84,9 @@ def head(session: Session) -> tuple[int, str]:
     return (last[0][0], last[0][1]) if last else (0, FIRST)
 
 
-_NEWEST = Prepared(select(Event.number, Event.hash).order_by(Event.number.desc()).limit(1))
+NEWEST = select(Event.number, Event.hash).order_by(Event.number.desc()).limit(1)
+"""Number and hash of the newest event: for statements that read it beside something else."""
+_NEWEST = Prepared(NEWEST)
 
 
 def between(session: Session, first: int, last: int) -> list[tuple[int, str, str, str, str]]:

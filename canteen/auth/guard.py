@@ -21,7 +21,7 @@ from canteen import clock, events, places
 from canteen.auth import sessions, tablets
 from canteen.auth.models import Grant
 from canteen.auth.sessions import Caller
-from canteen.db import db
+from canteen.db import db, reading
 from canteen.errors import Forbidden, Missing
 from canteen.places import Area, Canteen, Contract
 from canteen.web import nav, security
@@ -30,6 +30,7 @@ from canteen.web.doors import (
     allowed,
     door_of,
     even_revoked,
+    newest_read_by,
     own_account,
     public,
     reads_only,
@@ -40,7 +41,7 @@ from canteen.web.doors import (
 from canteen.web.errors import LoginNeeded, NotFound, for_programs
 
 __all__ = [
-    "READING", "ROLES", "Permission", "Scope", "allowed", "enforce", "even_revoked", "may", "own_account", "permissions_of", "public",
+    "READING", "ROLES", "Permission", "Scope", "allowed", "enforce", "even_revoked", "may", "newest_read_by", "own_account", "permissions_of", "public",
     "reads_only", "register", "require", "roles_with", "scope", "scope_of", "tablet_signed", "takes",
 ]  # fmt: skip
 
@@ -328,14 +329,20 @@ def front_notices() -> list[nav.Notice]:
 
 
 def _identify(door: Door) -> None:
-    session = db.session()
     if door.tablet:
-        g.head = events.head(session)
+        session = reading()
+        login: sessions.Login = ()
+        if door.newest is not None:
+            g.head = door.newest(session)
+        elif door.revoked:  # what a revoked tablet may bring names its cashiers by itself
+            g.head = events.head(session)
+        else:
+            g.head, login = sessions.find_with_head(session, security.cookie("till"))
         g.tablet = tablets.verify(session, g.head, request, revoked=door.revoked)
-        if not door.revoked:  # what a revoked tablet may bring names its cashiers by itself
-            g.person = sessions.find(session, security.cookie("till"), tablet_id=g.tablet.id)
+        g.person = sessions.caller(login, tablet_id=g.tablet.id)
         tablets.touch(session, g.tablet.id, request.headers.get("X-Tablet-At", ""))
         return
+    session = db.session()
     if (token := security.cookie("desk")) is not None:
         g.person = sessions.find(session, token)
     if g.person is not None:

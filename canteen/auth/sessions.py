@@ -9,17 +9,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Update, bindparam, delete, select, update
+from sqlalchemy import Update, bindparam, delete, literal, select, true, update
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as BaseResponse
 
-from canteen import clock
+from canteen import clock, events
 from canteen.auth import contacts
 from canteen.auth.models import DeskLogin, Grant, Person, WebSession
 from canteen.db import transaction
+from canteen.memory import Head
 from canteen.prepared import Prepared
 from canteen.web import security
 
@@ -70,33 +73,59 @@ def find(session: Session, token: str | None, *, tablet_id: str | None = None) -
 
     None when the token is unknown, ended, too old, left idle, of another tablet, or its person disabled or changed.
     """
+    return caller(_rows(session, token)[1], tablet_id=tablet_id)
+
+
+Login = Sequence[tuple[Any, ...]]
+"""Rows of a login, one for each grant of its person, as `find_with_head` reads and `caller` judges them."""
+
+
+def find_with_head(session: Session, token: str | None) -> tuple[Head, Login]:
+    """Read the newest event, and the login of a token, in one statement: each request of a till needs both."""
+    return _rows(session, token)
+
+
+def _rows(session: Session, token: str | None) -> tuple[Head, Login]:
     if not token or len(token) > 128:
-        return None
+        return events.head(session), ()
     rows = _FOUND.rows(session, {"id": _digest(token)})
-    if not rows:
+    number, digest = rows[0][:2]
+    return (number or 0, digest or events.FIRST), [row[2:] for row in rows if row[2] is not None]
+
+
+def caller(login: Login, *, tablet_id: str | None = None) -> Caller | None:
+    """Return the caller of a login, judged as `find` says."""
+    if not login:
         return None
-    of_tablet, made_at, seen_at, disabled_at, changed_at, *who = rows[0][:-3]
-    person_id, login, name, must_change, session_id, csrf = who
+    session_id, of_tablet, made_at, seen_at, disabled_at, changed_at, *who = login[0][:-3]
+    person_id, name_of, name, must_change, csrf = who
     if of_tablet != tablet_id or disabled_at is not None or made_at < changed_at:
         return None
     now = clock.now()
     if now - made_at > LONGEST or (of_tablet is None and now - seen_at > IDLE):
         return None
-    grants = tuple(row[-3:] for row in rows if row[-1] is not None)
-    return Caller(person_id, login, name, must_change, session_id, csrf, of_tablet, seen_at, grants)
+    grants = tuple(row[-3:] for row in login if row[-1] is not None)
+    return Caller(person_id, name_of, name, must_change, session_id, csrf, of_tablet, seen_at, grants)
 
 
-_FOUND = Prepared(
+_ONE = select(literal(1).label("n")).subquery()
+_NEWEST = events.NEWEST.subquery()
+_LIVE = (
     select(
-        WebSession.tablet_id, WebSession.made_at, WebSession.seen_at, Person.disabled_at, Person.changed_at,
-        Person.id, Person.login, Person.name, Person.must_change, WebSession.id, WebSession.csrf,
-        Grant.role, Grant.node_kind, Grant.node_id,
+        WebSession.id, WebSession.tablet_id, WebSession.made_at, WebSession.seen_at, Person.disabled_at,
+        Person.changed_at, Person.id.label("person"), Person.login, Person.name, Person.must_change, WebSession.csrf,
+        Grant.id.label("grant_id"), Grant.role, Grant.node_kind, Grant.node_id,
     )
     .join(Person, Person.id == WebSession.person_id)
     .outerjoin(Grant, (Grant.person_id == Person.id) & Grant.ended_at.is_(None))
     .where(WebSession.id == bindparam("id"), WebSession.ended_at.is_(None))
-    .order_by(Grant.id)
+    .subquery()
 )  # fmt: skip
+_FOUND = Prepared(
+    select(_NEWEST.c.number, _NEWEST.c.hash, *(column for column in _LIVE.c if column.name != "grant_id"))
+    .select_from(_ONE.outerjoin(_NEWEST, true()).outerjoin(_LIVE, true()))
+    .order_by(_LIVE.c.grant_id)
+)
 
 
 def touch(caller: Caller) -> None:

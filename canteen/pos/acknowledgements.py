@@ -14,13 +14,15 @@ from datetime import datetime
 from typing import Any
 
 import structlog
+from flask import g, request
 from sqlalchemy import bindparam, delete, func, literal, select, true
 from sqlalchemy.orm import Session
 
-from canteen import clock
+from canteen import clock, events
 from canteen.auth.models import Tablet
 from canteen.auth.tablets import KnownTablet
 from canteen.db import db, transaction
+from canteen.memory import Head
 from canteen.places import Installation
 from canteen.pos import incarnation, lost_numbers
 from canteen.pos.models import Record, TabletAhead
@@ -38,14 +40,17 @@ _OWN = (Record.tablet_id == bindparam("tablet")) & (Record.epoch == bindparam("e
 _HIGHEST = select(Record.number).where(_OWN).order_by(Record.number.desc()).limit(1).scalar_subquery()
 _ONE = select(literal(1).label("n")).subquery()
 _AHEAD = (TabletAhead.epoch, TabletAhead.received, TabletAhead.acknowledged, TabletAhead.incarnation)
+_NEWEST = events.NEWEST.subquery()
 _STATE = Prepared(
-    select(Installation.incarnation, _HIGHEST, *_AHEAD)
+    select(_NEWEST.c.number, _NEWEST.c.hash, Installation.incarnation, _HIGHEST, *_AHEAD)
     .select_from(
-        _ONE.outerjoin(Installation, true()).outerjoin(TabletAhead, TabletAhead.tablet_id == bindparam("tablet"))
+        _ONE.outerjoin(_NEWEST, true())
+        .outerjoin(Installation, true())
+        .outerjoin(TabletAhead, TabletAhead.tablet_id == bindparam("tablet"))
     )
     .order_by(TabletAhead.epoch)
 )
-"""The incarnation, the highest number of an epoch, and the rows of `tablet_ahead`, in one statement: asked at each contact."""
+"""Newest event, incarnation, highest number of an epoch, rows of `tablet_ahead`, in one statement: asked at each contact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,15 @@ class Ahead:
         return f"{self.name} ({self.tablet}) {self.run.epoch}/{self.run.first}-{self.run.last}"
 
 
+def newest(session: Session) -> Head:
+    """Return the newest event of a request that brings records; what `hear` needs is read with it."""
+    acknowledged = _read(request.args)
+    asked = {"tablet": request.headers.get("X-Tablet", "")[:64], "epoch": max(acknowledged, default=0)}
+    g.contact = _STATE.rows(session, asked)
+    number, digest = g.contact[0][:2]
+    return number or 0, digest or events.FIRST
+
+
 def hear(tablet: Tablet | KnownTablet, said: Mapping[str, str]) -> Heard:
     """Record what a tablet says was acknowledged to it, and return the runs that are missing here.
 
@@ -93,11 +107,11 @@ def hear(tablet: Tablet | KnownTablet, said: Mapping[str, str]) -> Heard:
     """
     session, acknowledged = db.session(), _read(said)
     epoch = max(acknowledged, default=0)
-    rows = _STATE.rows(session, {"tablet": tablet.id, "epoch": epoch})
-    current, highest = rows[0][0] or "", rows[0][1] or 0
+    rows = g.pop("contact", None) or _STATE.rows(session, {"tablet": tablet.id, "epoch": epoch})
+    current, highest = rows[0][2] or "", rows[0][3] or 0
     if tablet.revoked_at is not None:
         return Heard(current, None)
-    noted = _runs(row[2:] for row in rows if row[2] is not None)
+    noted = _runs(row[4:] for row in rows if row[4] is not None)
     if current and said.get("incarnation") == current:
         beyond = _beyond(session, tablet.id, acknowledged, {epoch: highest})
         more = [run for run in beyond if not _covers(noted, run, current)]
@@ -154,7 +168,7 @@ def _beyond(
         received = highest.get(epoch)
         if received is None:
             rows = _STATE.rows(session, {"tablet": tablet_id, "epoch": epoch})
-            received = rows[0][1] or 0
+            received = rows[0][3] or 0
         if number > received:
             yield Run(epoch, received + 1, number)
 
@@ -162,7 +176,7 @@ def _beyond(
 def _noted(session: Session, tablet_id: str) -> dict[int, tuple[Run, str]]:
     """Read the known missing run of each epoch of a tablet, and the incarnation that acknowledged it."""
     rows = _STATE.rows(session, {"tablet": tablet_id, "epoch": 0})
-    return _runs(row[2:] for row in rows if row[2] is not None)
+    return _runs(row[4:] for row in rows if row[4] is not None)
 
 
 def _runs(rows: Iterable[tuple[Any, ...]]) -> dict[int, tuple[Run, str]]:

@@ -32,7 +32,7 @@ _FEN = wire_format.whole(0, MOST_FEN)
 _HEX = wire_format.like("[0-9a-f]{64}")
 _CODE = wire_format.text(64, 1)
 _NAMED = wire_format.or_null(_CODE)
-_GUESTS = ("guest", "staff", "volunteer", "spouse")
+GUESTS = ("guest", "staff", "volunteer", "spouse")
 _LINE = wire_format.record(
     {"item": _CODE, "name": wire_format.text(80, 1), "fen": _FEN, "quantity": wire_format.whole(1, 99)},
     {"tags": (wire_format.many(wire_format.text(40, 1), 20), ())},
@@ -44,7 +44,7 @@ _SALE = wire_format.record(
         "point": _NAMED,
         "elder": wire_format.or_null(wire_format.uid),
         "credential": wire_format.or_null(_HEX),
-        "guest": wire_format.or_null(wire_format.among(_GUESTS)),
+        "guest": wire_format.or_null(wire_format.among(GUESTS)),
         "how": wire_format.among(HOW_READ),
         "mode": wire_format.among(MODES),
         "day": wire_format.day,

@@ -31,7 +31,7 @@ from canteen.pos.canteen_day import canteen_day, concerns_at
 from canteen.pos.flags import CLOSED_DAY, NO_CONTRACT, OUTSIDE_WINDOW, Flag
 from canteen.pos.lesser import FundShare
 from canteen.pos.orders import Line
-from canteen.registry import cards, credentials, elder_titles, elders
+from canteen.registry import cards, credentials, elder_titles, elders, paths
 from canteen.registry.credentials import BlockedCard
 from canteen.registry.elders import Known
 from canteen.registry.titles import Title
@@ -106,6 +106,7 @@ def place_at(session: Session, canteen_id: str, at: datetime, head: Head | None 
 
 
 _known: Kept[Known] = Kept(20_000)
+_paths: Kept[dict[str, tuple[str, ...]]] = Kept(5000)
 _titles: Kept[Title] = Kept(20_000)
 _lives: Kept[credentials.Life | None] = Kept(20_000)
 
@@ -113,7 +114,13 @@ _lives: Kept[credentials.Life | None] = Kept(20_000)
 def known(session: Session, elder_id: uuid.UUID, place: Place) -> Known:
     """Read what is known of an elder on the place's day; usually cached since the scan. Raises NoElder."""
     key = (elder_id, place.day)
-    return _known.get(session, place.head, key, lambda: elders.known(session, elder_id, place.day), _concerns_known)
+
+    def above(session: Session, areas: Sequence[str], on: date) -> dict[str, tuple[str, ...]]:
+        read = partial(paths.areas_above, session, areas, on)
+        return _paths.get(session, place.head, (*areas, on), read, lambda _: (concerns.PLACES,))
+
+    read = partial(elders.known, session, elder_id, place.day, above=above)
+    return _known.get(session, place.head, key, read, _concerns_known)
 
 
 def title(session: Session, person: Known, place: Place) -> Title:

@@ -90,7 +90,6 @@ def accept(batch: Sequence[object], tablet: Tablet | KnownTablet, head: Head | N
     Records of a revoked tablet wait in quarantine: its present owner may not book, and no meal served before is lost.
     """
     whose = (tablet.id, tablet.canteen_id, tablet.revoked_at is not None)
-    db.session.rollback()  # what was read to let the tablet in holds up no writer
     results: list[Result] = []
     for document in batch:
         some_later = any(result.outcome == "later" for result in results)

@@ -6,7 +6,7 @@ Writers take the session of an open transaction and record one event each, last.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cache
@@ -318,8 +318,16 @@ def as_diner(session: Session, elder_id: uuid.UUID, on: date, known_at: int | No
     return known(session, elder_id, on, known_at).diner
 
 
-def known(session: Session, elder_id: uuid.UUID, on: date, known_at: int | None = None) -> Known:
-    """Return `as_diner` and the rest that a sale needs, by two short queries. Raises NoElder."""
+Above = Callable[[Session, Sequence[str], date], Mapping[str, tuple[str, ...]]]
+
+
+def known(
+    session: Session, elder_id: uuid.UUID, on: date, known_at: int | None = None, above: Above = areas_above
+) -> Known:
+    """Return `as_diner` and the rest that a sale needs, by two short queries. Raises NoElder.
+
+    above   returns the path of each of some areas on a day
+    """
     facts = facts_about(session, elder_id)
     root, ids = cluster_in(facts, elder_id, known_at)
     own = [fact for fact in dated.unretracted(facts, known_at) if fact.elder_id in ids]
@@ -334,7 +342,7 @@ def known(session: Session, elder_id: uuid.UUID, on: date, known_at: int | None 
     areas = {one[kind].value: None for kind in ("hukou", "residence") if kind in one} | {
         fact.value: None for fact in homes
     }
-    paths = areas_above(session, list(areas), on)
+    paths = above(session, list(areas), on)
     lived = dated.lived_since(homes, one["residence"], paths) if len(homes) > 1 else {}
     diner = Diner(
         kind="elder",

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from flask import Flask
 from flask.typing import RouteCallable
+from sqlalchemy.orm import Session
 
 V = TypeVar("V", bound=Callable[..., Any])
 
@@ -24,7 +25,8 @@ class Door:
     """permissions: any one of them opens; tablet: the request must be signed by an enrolled tablet;
     public: why anyone may pass; loopback: callers on this machine pass without a permission;
     account: any logged-in person passes; revoked: a tablet that was shut out may still call;
-    reads: why a POST that only reads is no GET; most: bytes of a body, where they may be more than usual.
+    reads: why a POST that only reads is no GET; most: bytes of a body, where they may be more than usual;
+    newest: how the newest event is read, by a route of tablets that reads something else with it.
     """
 
     permissions: tuple[str, ...] = ()
@@ -35,6 +37,7 @@ class Door:
     revoked: bool = False
     reads: str = ""
     most: int = 0
+    newest: Callable[[Session], tuple[int, str]] | None = None
 
 
 def allowed(*permissions: str, loopback: bool = False) -> Callable[[V], V]:
@@ -71,6 +74,11 @@ def reads_only(why: str) -> Callable[[V], V]:
     if not why:
         raise ValueError("a reading POST needs its reason")
     return _marking(reads=why)
+
+
+def newest_read_by(read: Callable[[Session], tuple[int, str]]) -> Callable[[V], V]:
+    """Let `read` answer number and hash of the newest event, which each request of a tablet begins with."""
+    return _marking(newest=read)
 
 
 def takes(most: int) -> Callable[[V], V]:

@@ -74,17 +74,27 @@ def register(app: Flask, config: Config) -> None:
 # --- what goes out ---
 
 
+def _fixed(*, tablet: bool) -> tuple[tuple[str, str], ...]:
+    """Return the headers that every answer carries, to the tablet's pages or to others."""
+    policy = "; ".join(f"{name} {value}" for name, value in (TABLET_POLICY if tablet else POLICY).items())
+    permissions = f"camera=({'self' if tablet else ''}), microphone=(), geolocation=()"
+    return ("Content-Security-Policy", policy), ("Permissions-Policy", permissions), *HEADERS.items()
+
+
+_FIXED = {tablet: _fixed(tablet=tablet) for tablet in (False, True)}
+
+
 def _finish(response: Response) -> Response:
-    tablet = request.path == "/pos" or request.path.startswith(("/pos/", "/static/pos/"))
-    policy = TABLET_POLICY if tablet else POLICY
-    response.headers["Content-Security-Policy"] = "; ".join(f"{name} {value}" for name, value in policy.items())
-    response.headers["Permissions-Policy"] = f"camera=({'self' if tablet else ''}), microphone=(), geolocation=()"
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
+    path, headers = request.path, response.headers
+    tablet = path == "/pos" or path.startswith(("/pos/", "/static/pos/"))
+    there = {name.lower() for name in headers.keys()}  # noqa: SIM118 - of headers, which are pairs
+    for name, value in _FIXED[tablet]:
+        if name.lower() not in there:
+            headers.add(name, value)
     if request.is_secure:
-        response.headers["Strict-Transport-Security"] = "max-age=31536000"
-    if request.endpoint != "static":
-        response.headers.setdefault("Cache-Control", "no-store")
+        headers["Strict-Transport-Security"] = "max-age=31536000"
+    if "cache-control" not in there and request.endpoint != "static":
+        headers.add("Cache-Control", "no-store")
     if visitor := g.pop("new_visitor", None):
         set_cookie(response, "visitor", visitor)
     return response

@@ -20,8 +20,8 @@ from tests.races.rig import Key
 from tests.rigs.states import state
 from tests.world import NOON, World
 
-QUOTE = 3
-CHECKOUT = {"postgresql": 6, "sqlite": 12}
+QUOTE = 2
+CHECKOUT = {"postgresql": 5, "sqlite": 11}
 
 
 @dataclass
