@@ -24,11 +24,14 @@ DRAFTS = "SELECT id FROM rulebook_draft ORDER BY id DESC"
 SIMULATIONS = "SELECT id FROM simulation ORDER BY id DESC"
 ELDERS = "SELECT DISTINCT elder_id FROM elder_identity ORDER BY elder_id"
 
+APPLICATIONS = "SELECT id FROM application ORDER BY id"
 DISHES = "SELECT id FROM menu_item ORDER BY id"
 EXAMPLES = {
     "/desk/people/<person_id>": "SELECT id FROM person ORDER BY login",
     "/desk/canteen/menu/<item>": DISHES,
     "/desk/canteen/menu/<item>/photo": DISHES,
+    "/desk/applications/<int:number>": APPLICATIONS,
+    "/desk/applications/<int:number>/form": APPLICATIONS,
     "/desk/changes/<int:request_id>": "SELECT id FROM change_request ORDER BY id",
     "/desk/imports/<kind>.<ending>": "SELECT 'roster', 'csv' UNION SELECT 'roster', 'xlsx' UNION SELECT 'staff', 'csv'",
     "/desk/tablets/<tablet_id>/lost": TABLETS,

@@ -16,6 +16,7 @@ from canteen.pos import api as pos_api
 from canteen.pos import pages as tablet_pages
 from canteen.registry import api as card_counter
 from canteen.registry import card_pages, import_pages, pages
+from canteen.registry.applications import pages as application_pages
 from canteen.ruledesk.desk import pages as rule_pages
 from canteen.ruledesk.desk import revaluation_pages, simulation_pages
 from canteen.settlement.desk import day_pages, lost_pages, refund_pages, unproven_pages
@@ -59,7 +60,7 @@ def _edges(app: Flask, settings: Config) -> None:
     api = web_api.register(app)
     for part in (tablets_api.bp, pos_api.bp, card_counter.bp):
         api.register_blueprint(part)
-    registry_pages = (menu_pages.bp, pages.bp, card_pages.bp, import_pages.bp)
+    registry_pages = (menu_pages.bp, pages.bp, application_pages.bp, card_pages.bp, import_pages.bp)
     claim_pages = (settlement_pages.bp, day_pages.bp, lost_pages.bp, unproven_pages.bp, refund_pages.bp)
     desk_pages = (*claim_pages, rule_pages.bp, simulation_pages.bp, revaluation_pages.bp)
     for page in (

@@ -19,6 +19,8 @@ CARDS: Final = "cards"  # new cards; a lost one stopped for a new one reads as s
 
 _FAMILIES: Final = ("claim.", "payout.", "withheld.")  # of acts of the desk, none of which a till reads
 _NOTHING: Final = {
+    "application.opinion",
+    "application.take",
     "backup.make",
     "cards.download",
     "cards.print",

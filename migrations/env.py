@@ -17,6 +17,7 @@ from canteen.ledger import models as _ledger  # noqa: F401
 from canteen.menus import models as _menus  # noqa: F401
 from canteen.pos import models as _pos  # noqa: F401
 from canteen.registry import models as _registry  # noqa: F401
+from canteen.registry.applications import models as _applications  # noqa: F401
 from canteen.rulebooks import models as _rulebooks  # noqa: F401
 from canteen.settlement import models as _settlement  # noqa: F401
 

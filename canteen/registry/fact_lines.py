@@ -29,7 +29,7 @@ KIND_WORDS: Final[Mapping[str, str]] = {
     "household": "家庭编号",
     "merged": "与另一登记合并",
 }
-SOURCE_WORDS: Final[Mapping[str, str]] = {"desk": "窗口登记", "import": "名册导入"}
+SOURCE_WORDS: Final[Mapping[str, str]] = {"desk": "窗口登记", "import": "名册导入", "application": "申请表"}
 SCALES: Final[Mapping[str, str]] = {"care": "照护等级", "disability": "残疾等级"}
 _ORDER: Final = {kind: at for at, kind in enumerate(KIND_WORDS)}
 

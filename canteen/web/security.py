@@ -35,6 +35,7 @@ POLICY = {
     "base-uri": "'none'",
 }
 TABLET_POLICY = POLICY | {"script-src": "'self' 'wasm-unsafe-eval'", "worker-src": "'self'"}
+CAMERA = "camera=(self), microphone=(), geolocation=()"  # of a page of the desk that may use a camera
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -77,7 +78,7 @@ def register(app: Flask, config: Config) -> None:
 def _fixed(*, tablet: bool) -> tuple[tuple[str, str], ...]:
     """Return the headers that every answer carries, to the tablet's pages or to others."""
     policy = "; ".join(f"{name} {value}" for name, value in (TABLET_POLICY if tablet else POLICY).items())
-    permissions = f"camera=({'self' if tablet else ''}), microphone=(), geolocation=()"
+    permissions = CAMERA if tablet else CAMERA.replace("self", "")
     return ("Content-Security-Policy", policy), ("Permissions-Policy", permissions), *HEADERS.items()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from canteen import invariants
 from migrations.baseline import (
+    applications,
     corrections,
     events,
     jobs,
@@ -31,5 +32,6 @@ depends_on = None
 
 def upgrade() -> None:
     invariants.prepare()
-    for part in (events, places, menus, people, registry, rulebooks, ledger, pos, settlement, corrections, jobs):
+    first = (events, places, menus, people, registry, applications, rulebooks)
+    for part in (*first, ledger, pos, settlement, corrections, jobs):
         part.create()

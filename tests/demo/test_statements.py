@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,11 @@ from canteen.auth import sessions, tablets
 from canteen.auth.models import Person, Tablet
 from canteen.db import db, transaction
 from canteen.demo import database
+from canteen.places import Area
 from canteen.pos.models import Sale
+from canteen.registry.applications import taking
+from canteen.registry.applications.taking import NewApplication
+from canteen.registry.elders import NewElder
 from canteen.settlement.corrections import revaluations
 from tests.demo.conftest import TODAY, City
 
@@ -60,6 +64,7 @@ def test_no_page_asks_the_database_more_than_25_times(
     tablet = db.session.execute(select(Tablet.id)).scalars().first()
     monkeypatch.setattr(tablets, "verify", lambda session, *_, **__: session.get(Tablet, tablet))
     _revaluation()
+    _application()
     readers, found, shut = _readers(app), dict[str, int](), set[str]()
     for rule in routes.reading(app):
         addresses = routes.addresses(app, rule, _rows, ADDRESSES)
@@ -91,6 +96,15 @@ def _revaluation() -> None:
     number = revaluations.ask_facts(elder, from_day=week[0], to_day=week[1], reason="证件补登", by="system")
     revaluations.request(number, preview=True, by="system")
     assert set(revaluations.tick("test").values()) == {"done"}
+
+
+def _application() -> None:
+    """Take an application of somebody of the first street."""
+    with transaction() as session:
+        street = session.execute(select(Area.id).where(Area.level == "street").order_by(Area.id)).scalars().first()
+        assert street is not None
+        elder = NewElder("申一", birth=date(1946, 3, 5), sex="f", residence=street)
+        taking.take(session, NewApplication(elder, consent="signed"), "system", {street})
 
 
 def _readers(app: Flask) -> dict[str, FlaskClient]:
