@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -68,11 +69,17 @@ def read(text: object) -> datetime | None:
 
     All code that reads a device's clock, received or stored, uses this function.
     """
+    return _read(text) if isinstance(text, str) else None
+
+
+@lru_cache(1000)
+def _read(text: str) -> datetime | None:
+    """Read it once for all that ask about one record."""
     try:
-        found = datetime.fromisoformat(text) if isinstance(text, str) else None
+        found = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return found if found is not None and found.utcoffset() is not None and possible(found) else None
+    return found if found.utcoffset() is not None and possible(found) else None
 
 
 def business_day(instant: datetime, *, turns_at: int = 0) -> date:

@@ -52,9 +52,10 @@ class Config:
 
         Raises BadSetting in production when the file is missing: a key must be put there on purpose.
         """
+        known = _SECRETS.get((self.keys_dir, name))
+        if known is not None:
+            return known
         path = self.keys_dir / f"{name}.key"
-        if path in _SECRETS:
-            return _SECRETS[path]
         if not path.exists():
             if self.production:
                 raise BadSetting(
@@ -62,11 +63,10 @@ class Config:
                 )
             self.keys_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             _write_new(path, secrets.token_bytes(32))
-        _SECRETS[path] = path.read_bytes()
-        return _SECRETS[path]
+        return _SECRETS.setdefault((self.keys_dir, name), path.read_bytes())
 
 
-_SECRETS: dict[Path, bytes] = {}  # a key never changes under its name, so each file is read once a process
+_SECRETS: dict[tuple[Path, str], bytes] = {}  # a key never changes under its name, so each file is read once a process
 
 
 def _write_new(path: Path, data: bytes) -> None:

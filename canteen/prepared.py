@@ -15,6 +15,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import psycopg
@@ -197,7 +198,9 @@ _LOADERS: dict[int, Loader] = {
     1082: lambda text: date.fromisoformat(text.decode()),
     1184: lambda text: datetime.fromisoformat(text.decode()).astimezone(UTC),
     1700: int,  # a sum of whole numbers
-    2950: lambda text: uuid.UUID(text.decode()),
+    2950: lru_cache(4096)(
+        lambda text: uuid.UUID(text.decode())
+    ),  # the same few persons in every statement of a request
 }
 """By the type's number in pg_type: bool, bytea, bigint, integer, text, varchar, date, timestamptz, numeric, uuid."""
 

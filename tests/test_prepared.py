@@ -6,11 +6,13 @@ import uuid
 from contextlib import suppress
 from datetime import UTC, date, datetime
 
+import psycopg
 import pytest
 from sqlalchemy import Executable, bindparam, func, literal, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from canteen import prepared
 from canteen.db import Big, Day, Instant, Uid, is_away, owner_engine, retried, transaction
 from canteen.prepared import Prepared
 from canteen.registry.models import Elder
@@ -31,6 +33,12 @@ def end(url: str, pid: int) -> None:
     """End a connection at the server's side, and wait until it is gone."""
     with owner_engine(url).connect() as killer:
         assert killer.execute(text("SELECT pg_terminate_backend(:pid, 60000)"), {"pid": pid}).scalar_one()
+
+
+def state_of(raw: object) -> str:
+    """Name the state of a connection's transaction."""
+    assert isinstance(raw, psycopg.Connection)
+    return raw.info.transaction_status.name
 
 
 def test_values_come_back_as_the_session_gives_them(session: Session) -> None:
@@ -73,6 +81,42 @@ def test_a_statement_that_the_server_forgot_is_prepared_again(session: Session) 
         inside.execute(text("DEALLOCATE ALL"))
     assert total() == 42
     assert len(tries) == 3
+
+
+def test_lists_of_many_lengths_share_few_forms(session: Session) -> None:
+    world.make(session)
+    made = sorted(world.an_elder(session) for _ in range(9))
+    some = Prepared(select(Elder.id).where(Elder.id.in_(bindparam("ids", expanding=True))))
+    for count in range(10):
+        assert {each for (each,) in some.rows(session, {"ids": made[:count]})} == {*made[:count]}
+    assert len(some._forms) == 6  # of 0, 1, 2, 4, 8 and 16
+
+
+def test_a_connection_keeps_so_many_statements_prepared(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepared, "MOST", 3)
+    numbers = [Prepared(select(literal(n).label(f"n{n}"))) for n in range(5)]
+    with transaction() as inside:
+        for _ in range(2):
+            assert [each.rows(inside, {})[0][0] for each in numbers] == [0, 1, 2, 3, 4]
+        kept = inside.execute(text("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'canteen%'"))
+        assert kept.scalar_one() == 3
+
+
+def test_a_read_begins_no_transaction_and_a_lock_does(session: Session) -> None:
+    world.make(session)
+    elder = world.an_elder(session)
+    session.rollback()
+    raw = session.connection().connection.driver_connection
+    ELDERS.rows(session, {"ids": [elder]})
+    assert state_of(raw) == "IDLE"
+    locking = Prepared(select(Elder.id).where(Elder.id == bindparam("id")).with_for_update())
+    assert locking.rows(session, {"id": elder}) == [(elder,)]
+    assert state_of(raw) == "INTRANS"
+    session.rollback()
+    with transaction() as inside:
+        assert SUM.rows(inside, {"n": 2}) == [(42,)]
+        writing = inside.connection().connection.driver_connection
+        assert state_of(writing) == "INTRANS"
 
 
 def test_a_failed_transaction_is_never_taken_for_committed(session: Session) -> None:

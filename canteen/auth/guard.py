@@ -305,12 +305,13 @@ def refuse_undoored(app: Flask) -> None:
 def enforce() -> ResponseReturnValue | None:
     """Find the caller and check their right, before any view, schema or body is looked at."""
     g.person, g.tablet, g.csrf, g.scopes = None, None, None, {}
-    if request.url_rule is None or request.endpoint is None or request.method == "OPTIONS":
+    endpoint, method = request.endpoint, request.method
+    if request.url_rule is None or endpoint is None or method == "OPTIONS":
         return None  # the error pages answer 404 and 405; OPTIONS lists only the methods
-    door = door_of(current_app, request.endpoint, request.method if request.method != "HEAD" else "GET")
+    door = door_of(current_app, endpoint, method if method != "HEAD" else "GET")
     if door is None:
         raise NotFound
-    if request.endpoint == "static":
+    if endpoint == "static":
         return None
     if door.most:
         request.max_content_length = door.most
@@ -345,9 +346,9 @@ def _identify(door: Door) -> None:
             g.head = events.head(session)
         else:
             g.head, login = sessions.find_with_head(session, security.cookie("till"))
-        g.tablet = tablets.verify(session, g.head, request, revoked=door.revoked)
-        g.person = sessions.caller(login, tablet_id=g.tablet.id)
-        tablets.touch(session, g.tablet.id, request.headers.get("X-Tablet-At", ""))
+        tablet = g.tablet = tablets.verify(session, g.head, request, revoked=door.revoked)
+        g.person = sessions.caller(login, tablet_id=tablet.id)
+        tablets.touch(session, tablet.id, request.headers.get("X-Tablet-At", ""))
         return
     session = db.session()
     if (token := security.cookie("desk")) is not None:

@@ -194,13 +194,14 @@ def verify(session: Session, head: Head, request: Request, *, revoked: bool = Fa
 
     Its clock may be wrong by days, so its time is not judged here; a request sent again reads or repeats, no more.
     """
-    tablet_id, at = request.headers.get("X-Tablet", ""), request.headers.get("X-Tablet-At", "")
+    headers, query = request.headers, request.query_string
+    tablet_id, at = headers.get("X-Tablet", ""), headers.get("X-Tablet-At", "")
     if not 0 < len(tablet_id) <= 64 or len(at) > LONGEST_REPORT:
         raise BadSignature
     concerned = (concerns.tablet(tablet_id),)
     tablet = _kept.get(session, head, tablet_id, lambda: _read(session, tablet_id), lambda _: concerned)
-    path = request.path + (f"?{request.query_string.decode('latin-1')}" if request.query_string else "")
-    signature = request.headers.get("X-Tablet-Signature", "")
+    path = request.path + (f"?{query.decode('latin-1')}" if query else "")
+    signature = headers.get("X-Tablet-Signature", "")
     if not _fits(tablet.key, signature, signed_text(request.method, path, at, request.get_data())):
         raise BadSignature
     if tablet.revoked_at is not None and not revoked:

@@ -66,7 +66,7 @@ def _is_plain(value: object, left: int) -> bool:
         for key, inner in value.items():  # type: ignore[attr-defined]
             if type(key) is not str or not key.isascii():
                 return False
-            if type(inner) is not str and not _is_plain(inner, left - 1):
+            if inner is not None and type(inner) is not str and not _is_plain(inner, left - 1):
                 return False
         return True
     if kind is list:

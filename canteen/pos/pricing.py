@@ -206,6 +206,7 @@ def counted_ids(person: Known | None, place: Place) -> CountedIds:
     return budget | {"person": ids, "household": (*home, *ids)}
 
 
+@lru_cache(10_000)
 def budget_uuid(canteen: str) -> uuid.UUID:
     """Derive the id that a canteen's part of every budget is counted for."""
     return uuid.uuid5(_NAMESPACE, f"budget:{canteen}")
@@ -215,6 +216,7 @@ PRORATED = uuid.uuid5(_NAMESPACE, "prorated")
 """The id for which a prorated budget counts the part of its granted sum that no canteen has drawn."""
 
 
+@lru_cache(10_000)
 def household_uuid(household: str) -> uuid.UUID:
     """Derive the id that a household's limits are counted for."""
     return uuid.uuid5(_NAMESPACE, f"household:{household}")

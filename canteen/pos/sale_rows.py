@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -45,7 +44,7 @@ def of_checkout(
         "payment_id": order.payment_id,
         "payment_due": order.due,
         "payment_fen": order.paid,
-        "tenders": in_json(astuple(tender) for tender in order.tenders),
+        "tenders": in_json((one.kind, one.fen, one.given, one.change, one.reference) for one in order.tenders),
     }
     tables: dict[type[Base], Sequence[Row]] = {
         QuoteInput: [{"hash": hash_, "body": body} for hash_, body in sorted(inputs.items())],

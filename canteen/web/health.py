@@ -100,9 +100,8 @@ def _begin() -> None:
 
 
 def _count(response: Response) -> Response:
-    endpoint = request.endpoint or "none"
-    method = request.method if request.method in METHODS else "other"
-    REQUESTS.labels(method, endpoint, str(response.status_code)).inc()
+    endpoint, method = request.endpoint or "none", request.method
+    REQUESTS.labels(method if method in METHODS else "other", endpoint, str(response.status_code)).inc()
     if (began := g.pop("began", None)) is not None:
         SECONDS.labels(endpoint).observe(time.perf_counter() - began)
     return response

@@ -58,7 +58,7 @@ def kept(session: Session) -> list[tuple[str, str, str]]:
 
 def another_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """The installation's secret is another one from now on."""
-    monkeypatch.setitem(config._SECRETS, config.current().keys_dir / "stamp.key", b"another secret of 32 bytes long.")
+    monkeypatch.setitem(config._SECRETS, (config.current().keys_dir, "stamp"), b"another secret of 32 bytes long.")
 
 
 def test_an_encrypted_record_is_booked_and_kept_in_clear(
@@ -123,8 +123,7 @@ def test_record_of_an_unknown_key_waits_until_the_key_is_back(
 
 def test_the_server_opens_what_the_tablets_program_encrypted(monkeypatch: pytest.MonkeyPatch, app: Flask) -> None:
     made = json.loads(FROM_A_TABLET.read_text(encoding="utf-8"))
-    stamp = config.current().keys_dir / "stamp.key"
-    monkeypatch.setitem(config._SECRETS, stamp, bytes.fromhex(made["secret"]))
+    monkeypatch.setitem(config._SECRETS, (config.current().keys_dir, "stamp"), bytes.fromhex(made["secret"]))
     sent = envelope.read(made["record"])
     opened = cipher.opened(sent)
     assert (opened.body.decode(), opened.cipher, opened.key_id, opened.whole) == (made["body"], "none", None, True)
