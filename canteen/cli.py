@@ -28,6 +28,7 @@ COMMANDS = {
     "period": "period",
     "claims": "claims",
     "changes": "changes",
+    "applications": "applications",
     "payouts": "payouts",
     "scheduler": "scheduler",
     "backup": "backup",

@@ -52,7 +52,7 @@ def list_(login: str, as_json: bool) -> None:
 def show_(request: int, login: str, password: str, as_json: bool) -> None:
     """Show each line of REQUEST, before and after."""
     with installation():
-        person = _person(login, password)
+        person = proved(login, password)
         session = db.session()
         kind = change_requests.kind_of(change_requests.found(session, request, person).kind)
         lines = change_requests.lines_of(session, request, most=None if as_json else SHOWN)
@@ -71,7 +71,7 @@ def show_(request: int, login: str, password: str, as_json: bool) -> None:
 def confirm(request: int, login: str, password: str) -> None:
     """Confirm REQUEST as a second person: it takes effect now."""
     with installation():
-        change_requests.confirm(request, by=_person(login, password))
+        change_requests.confirm(request, by=proved(login, password))
     click.echo(f"{request}: confirmed")
 
 
@@ -83,11 +83,11 @@ def confirm(request: int, login: str, password: str) -> None:
 def refuse(request: int, reason: str, login: str, password: str) -> None:
     """Refuse REQUEST as a second person."""
     with installation():
-        change_requests.refuse(request, reason, by=_person(login, password))
+        change_requests.refuse(request, reason, by=proved(login, password))
     click.echo(f"{request}: refused")
 
 
-def _person(login: str, password: str) -> str:
+def proved(login: str, password: str) -> str:
     """Return the id of the acting person, proved by password. Raises NoPerson, WrongPassword, Forbidden."""
     person = people.find(db.session(), login)
     person_id, shut = person.id, person.disabled_at is not None

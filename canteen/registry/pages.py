@@ -28,6 +28,7 @@ from canteen.registry import (
     likely_same,
     lookup,
 )
+from canteen.registry.applications import queries
 from canteen.registry.credentials import REASONS
 from canteen.registry.documents import KINDS
 from canteen.registry.elders import NewElder, NewFact
@@ -334,6 +335,7 @@ def _elder_page(elder_id: uuid.UUID, refusal: Refusal | None = None, number: str
         lines=lines,
         valid_facts=fact_lines.valid_facts(lines),
         waiting=fact_requests.waiting_about(session, person.ids),
+        applications=queries.of_elder(session, person.ids) if guard.may(Permission.SEE_APPLICATIONS) else [],
         checks=guard.may(Permission.ROSTER) or guard.may(Permission.SEE_AUDIT),
         cards=credentials.of_elder(session, elder_id),
         allows={act: guard.may(permission) for act, (permission, _) in ACTS.items()},

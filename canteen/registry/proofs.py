@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from canteen.places import Payee
 from canteen.registry import keys
+from canteen.registry.applications.models import Application
 from canteen.registry.keys import Box, Unreadable
 from canteen.registry.models import CardCode, Credential, Elder, ElderIdentity, IdentityKey
 
@@ -62,6 +63,9 @@ def _identities(session: Session) -> Iterator[Sealed]:
             yield sealed or b"", f"elder.{field} {elder}"
     for sealed, payee in session.execute(select(Payee.account_cipher, Payee.id).order_by(Payee.id).limit(1)):
         yield sealed, f"payee.account {payee}"
+    oldest_details = select(Application.details_cipher, Application.id).order_by(Application.id).limit(1)
+    for sealed, number in session.execute(oldest_details):
+        yield sealed, f"application.details {number}"
 
 
 def _cards(session: Session) -> Iterator[Sealed]:

@@ -1,17 +1,20 @@
 """Applications: taken at a counter, decided by community and street, eaten on meanwhile without classes."""
 
 import io
+import json
 import re
 import uuid
 from collections.abc import Iterator
 from datetime import date, timedelta
 
 import pytest
+from click.testing import CliRunner, Result
 from flask import Flask
 from PIL import Image
 from sqlalchemy import select
 
-from canteen import clock
+from canteen import cli, clock
+from canteen.config import Config
 from canteen.db import db, transaction
 from canteen.registry import credentials, documents, elders, keys
 from canteen.registry.applications import notices, opinions, queries, taking
@@ -30,7 +33,7 @@ from canteen.registry.applications.taking import (
 )
 from canteen.registry.elders import NewElder, NewFact, NumberTaken
 from canteen.registry.models import ElderPhoto
-from tests.auth.house import EAST, EAST_COMMUNITY, EAST_STREET, WEST_STREET, Browser, a_person
+from tests.auth.house import EAST, EAST_COMMUNITY, EAST_STREET, PASSWORD, WEST_STREET, Browser, a_person
 from tests.registry.people import number
 
 NUMBER = number(region="220102")
@@ -355,3 +358,53 @@ def test_a_card_is_bound_only_to_who_is_new(app: Flask) -> None:
     agree(apply(DIBAO))
     second = apply(AskedClass("alone", "社区证明"), by="id-manager", canteen_id="east")
     assert as_(app, "manager").post(f"/desk/applications/{second}/bind", scan="1").status_code == 404
+
+
+def test_the_elders_page_says_provisional(app: Flask) -> None:
+    taken = apply(DIBAO)
+    at = f"/desk/elders/{the_elder(taken)}"
+    street = as_(app, "street")
+    assert "待核" in street.get(at).text
+    agree(taken)
+    assert "待核" not in street.get(at).text
+    assert "已同意" in street.get(at).text
+
+
+# --- on the command line ---
+
+
+def test_opinions_are_given_on_the_command_line(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (
+        ("CANTEEN_DATABASE_URL", config.database_url),
+        ("CANTEEN_DATA", str(config.data_dir)),
+        ("CANTEEN_KEYS", str(config.keys_dir)),
+    ):
+        monkeypatch.setenv(name, value)
+
+    def run(*words: str) -> Result:
+        db.session.rollback()
+        return CliRunner().invoke(cli.cli, ["applications", *words])
+
+    taken = str(apply(DIBAO))
+    answer = (taken, "--step", "community", "--as", "community", "--password", PASSWORD)
+    assert run("list", "--as", "community").output.startswith(f"{taken}  community")
+    assert run("agree", *answer).output == f"{taken}: agreed\n"
+    assert isinstance(run("refuse", *answer, "--reason", "不在本社区居住").exception, Decided)
+    assert run("agree", taken, "--step", "street", "--as", "street", "--password", PASSWORD).exit_code == 0
+    assert run("list", "--as", "street").output == "Nothing waits.\n"
+    every = json.loads(run("list", "--as", "street", "--all", "--json").stdout)
+    assert [row["state"] for row in every["applications"]] == ["agreed"]
+    a_person("west", ("reviewer", "area", WEST_STREET))
+    other = (
+        "refuse",
+        taken,
+        "--step",
+        "community",
+        "--reason",
+        "不在本社区居住",
+        "--as",
+        "west",
+        "--password",
+        PASSWORD,
+    )
+    assert isinstance(run(*other).exception, NoApplication)
