@@ -32,6 +32,7 @@ EXAMPLES = {
     "/desk/canteen/menu/<item>/photo": DISHES,
     "/desk/applications/<int:number>": APPLICATIONS,
     "/desk/applications/<int:number>/form": APPLICATIONS,
+    "/desk/complaints/<int:number>": "SELECT id FROM complaint ORDER BY id",
     "/desk/changes/<int:request_id>": "SELECT id FROM change_request ORDER BY id",
     "/desk/imports/<kind>.<ending>": "SELECT 'roster', 'csv' UNION SELECT 'roster', 'xlsx' UNION SELECT 'staff', 'csv'",
     "/desk/tablets/<tablet_id>/lost": TABLETS,

@@ -19,6 +19,7 @@ from canteen.registry import card_pages, import_pages, pages
 from canteen.registry.applications import pages as application_pages
 from canteen.ruledesk.desk import pages as rule_pages
 from canteen.ruledesk.desk import revaluation_pages, simulation_pages
+from canteen.services import complaint_pages
 from canteen.settlement.desk import day_pages, lost_pages, refund_pages, unproven_pages
 from canteen.settlement.desk import pages as settlement_pages
 from canteen.web import api as web_api
@@ -71,6 +72,7 @@ def _edges(app: Flask, settings: Config) -> None:
         tablet_pages.bp,
         *desk_pages,
         *registry_pages,
+        complaint_pages.bp,
     ):
         app.register_blueprint(page)
     guard.refuse_undoored(app)

@@ -17,11 +17,11 @@ MENUS: Final = "menus"  # dishes of many canteens
 
 CARDS: Final = "cards"  # new cards; a lost one stopped for a new one reads as stopped before
 
-_FAMILIES: Final = ("claim.", "payout.", "withheld.")  # of acts of the desk, none of which a till reads
+_FAMILIES: Final = ("claim.", "complaint.", "payout.", "withheld.")  # of acts of the desk, none of which a till reads
 _NOTHING: Final = {
+    "backup.make",
     "application.opinion",
     "application.take",
-    "backup.make",
     "cards.download",
     "cards.print",
     "change.ask",

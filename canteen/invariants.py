@@ -37,6 +37,7 @@ FACTS = (
     "use_change", "refund_given", "proration", "proration_part", "proration_booked", "prorated_share",
     "change_request", "change_line", "change_answer", "desk_login",
     "benefit_reallocation", "name_entry", "tablet_silence", "till_login", "key_check", "menu_price", "application", "application_class", "application_opinion",
+    "complaint", "complaint_step",
 )  # fmt: skip
 # Further conditions on new rows, by the name of their trigger; the conditions are in the migrations.
 ON_INSERT = (
@@ -47,6 +48,7 @@ ON_INSERT = (
     "use_change_covered", "use_change_not_voided", "change_two_people", "lost_apart",
     "sale_lists", "record_tenders", "menu_price_in_turn", "claimed_days_whole",
     "application_one_open", "opinion_in_turn", "opinion_two_people",
+    "complaint_in_turn", "complaint_two_people",
 )  # fmt: skip
 
 # Of tables of state: what a changed row must satisfy, and which keep all their rows; conditions in the migrations.

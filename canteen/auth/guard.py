@@ -77,6 +77,8 @@ class Permission(StrEnum):
     TAKE_APPLICATION = "take_application"
     COMMUNITY_OPINION = "community_opinion"
     STREET_OPINION = "street_opinion"  # at the whole street, by another than took it or spoke for the community
+    COMPLAINTS = "complaints"  # register, assign, send back, close
+    ANSWER_COMPLAINTS = "answer_complaints"
     SEE_CLAIMS = "see_claims"
     SEE_SALES = "see_sales"
     EXPORT = "export"  # read, and taken away
@@ -88,6 +90,7 @@ class Permission(StrEnum):
     SEE_RULEBOOKS = "see_rulebooks"
     SEE_PEOPLE = "see_people"
     SEE_TABLETS = "see_tablets"
+    SEE_COMPLAINTS = "see_complaints"
     SEE_AUDIT = "see_audit"
     SEE_SYSTEM = "see_system"  # metrics, doctor
 
@@ -95,6 +98,7 @@ class Permission(StrEnum):
 P = Permission
 READING = frozenset({p for p in P if p.startswith("see_")} | {P.EXPORT}) - {P.SEE_ID_NUMBERS}
 READS: Final = frozenset({"GET", "HEAD"})
+_COMPLAINTS = frozenset({P.COMPLAINTS, P.ANSWER_COMPLAINTS, P.SEE_COMPLAINTS})
 _COUNTER = frozenset({P.SELL, P.VOID_OWN, P.CARD_COUNTER})
 _APPLICATIONS = frozenset({P.SEE_APPLICATIONS, P.TAKE_APPLICATION, P.COMMUNITY_OPINION, P.STREET_OPINION})
 _BUREAU = frozenset(
@@ -105,13 +109,17 @@ ROLES: dict[str, frozenset[Permission]] = {
     "cashier": _COUNTER,
     "manager": _COUNTER
     | {P.VOID_ANY, P.STAFF, P.ENROL_TABLET, P.SEE_TABLETS, P.DECLARE_LOST, P.SUBMIT_CLAIM, P.MENUS}
-    | {P.TAKE_APPLICATION, P.SEE_APPLICATIONS}
+    | {P.TAKE_APPLICATION, P.SEE_APPLICATIONS, P.SEE_COMPLAINTS, P.ANSWER_COMPLAINTS}
     | {P.SEE_CLAIMS, P.SEE_SALES, P.SEE_PLACES, P.EXPORT},
-    "reviewer": _BUREAU | _APPLICATIONS | {P.REVIEW_CLAIM, P.RETURN, P.CARD_COUNTER, P.DECLARE_LOST, P.CONFIRM_LOST},
+    "reviewer": _BUREAU
+    | _APPLICATIONS
+    | _COMPLAINTS
+    | {P.REVIEW_CLAIM, P.RETURN, P.CARD_COUNTER, P.DECLARE_LOST, P.CONFIRM_LOST},
     "finance": _BUREAU - {P.SEE_ELDERS, P.SEE_CARDS, P.SEE_TABLETS}
     | {P.RETURN, P.DETERMINE, P.APPROVE_CLAIM, P.PAY_ENTER, P.PAY_CHECK, P.CLOSE_PERIOD},
     "admin": _BUREAU
     | _APPLICATIONS
+    | _COMPLAINTS
     | {P.PEOPLE, P.PLACES, P.MENUS, P.RULEBOOKS, P.PUBLISH, P.CARDS, P.CARD_COUNTER, P.ROSTER, P.SEE_PEOPLE}
     | {P.ENROL_TABLET, P.DECLARE_LOST, P.CONFIRM_LOST, P.SEE_AUDIT, P.SEE_ID_NUMBERS},
     "auditor": READING - {P.SEE_SYSTEM},

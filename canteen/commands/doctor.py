@@ -32,6 +32,7 @@ from canteen.events import Event
 from canteen.menus import readiness
 from canteen.places import Installation
 from canteen.rulebooks import layers
+from canteen.services import complaints
 from canteen.settlement.claims import steps
 from canteen.settlement.closing import close
 from canteen.web import filters, security
@@ -291,6 +292,14 @@ def _cannot_sell(_settings: Config, report: Report) -> None:
     ]
 
 
+def _late_answers(_settings: Config, report: Report) -> None:
+    """Warn of canteens whose answers to complaints are overdue."""
+    report.warnings += [
+        f"complaints about {canteen} overdue for an answer: {count}; see /desk/complaints"
+        for canteen, count in complaints.overdue_counts(db.session()).items()
+    ]
+
+
 def _backups(settings: Config, report: Report) -> None:
     """Warn in production when no backup was made for two days."""
     newest = db.session.execute(select(func.max(Event.at)).where(Event.kind == "backup.make")).scalar()
@@ -322,6 +331,7 @@ AS_APPLICATION: tuple[Callable[[Config, Report], None], ...] = (
     _backups,
     _calendar,
     _cannot_sell,
+    _late_answers,
     _safe,
     _keys,
     _scheduler,

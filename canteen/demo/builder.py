@@ -15,7 +15,7 @@ from canteen import clock, keyset
 from canteen.auth import approvals, contacts
 from canteen.clock import Span
 from canteen.db import transaction
-from canteen.demo import calendar, city, claim_moves, elders, notice, plan, plants, staff
+from canteen.demo import calendar, city, claim_moves, desk_work, elders, notice, plan, plants, staff
 from canteen.demo.calendar import Story
 from canteen.demo.elders import Somebody
 from canteen.demo.past_sales import PastSales
@@ -89,6 +89,7 @@ def build(seed: int, today: date, cards: Path, size: Size, report: Callable[[str
         stage.late(_last_weekday(story.closed[0])),
         *claim_moves.acts(story, who),
         *notice.acts(story, who),
+        *desk_work.acts(story, who),
     ]
     _play(sorted(timeline, key=lambda act: act.at), story, past, report)
     claims, findings = _counted()

@@ -21,6 +21,7 @@ from migrations.baseline import (
     pos,
     registry,
     rulebooks,
+    services,
     settlement,
 )
 
@@ -33,5 +34,5 @@ depends_on = None
 def upgrade() -> None:
     invariants.prepare()
     first = (events, places, menus, people, registry, applications, rulebooks)
-    for part in (*first, ledger, pos, settlement, corrections, jobs):
+    for part in (*first, ledger, pos, settlement, corrections, services, jobs):
         part.create()

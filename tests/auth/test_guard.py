@@ -20,16 +20,18 @@ from tests.auth.house import CITY, EAST, EAST_COMMUNITY, WEST, Browser, Till, a_
 COUNTER = "sell void_own card_counter"
 BUREAU = "see_claims see_sales see_elders see_cards see_places see_rulebooks see_tablets export"
 APPLICATIONS = "see_applications take_application community_opinion street_opinion"
+COMPLAINTS = "complaints answer_complaints see_complaints"
 TABLE = {
     "cashier": COUNTER,
     "manager": f"{COUNTER} void_any staff enrol_tablet see_tablets declare_lost submit_claim menus"
-    " see_claims see_sales see_places export take_application see_applications",
-    "reviewer": f"{BUREAU} {APPLICATIONS} review_claim return card_counter declare_lost confirm_lost",
+    " see_claims see_sales see_places export take_application see_applications"
+    " see_complaints answer_complaints",
+    "reviewer": f"{BUREAU} {APPLICATIONS} {COMPLAINTS} review_claim return card_counter declare_lost confirm_lost",
     "finance": "see_claims see_sales see_places see_rulebooks export"
     " return determine approve_claim pay_enter pay_check close_period",
-    "admin": f"{BUREAU} {APPLICATIONS} people places menus rulebooks publish cards card_counter roster see_people"
+    "admin": f"{BUREAU} {APPLICATIONS} {COMPLAINTS} people places menus rulebooks publish cards card_counter roster see_people"
     " enrol_tablet declare_lost confirm_lost see_audit see_id_numbers",
-    "auditor": f"{BUREAU} see_applications see_people see_audit",
+    "auditor": f"{BUREAU} see_applications see_complaints see_people see_audit",
     "operator_it": "enrol_tablet see_tablets declare_lost see_places see_system",
 }
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}

@@ -17,6 +17,9 @@ from canteen.registry.imports.import_runs import KINDS
 
 ROOT = Path(canteen.__file__).parent
 DECIDED = {
+    "application.opinion": None,
+    "application.take": None,
+    "backup.make": None,
     "budget.prorate": concerns.EVERYTHING,
     "calendar.arrange": concerns.PLACES,
     "card.bind": concerns.card("s"),
@@ -30,6 +33,8 @@ DECIDED = {
     "claim.draft": None,
     "claim.export": None,
     "claim.{}": None,
+    "complaint.register": None,
+    "complaint.{}": None,
     "contract.made": concerns.PLACES,
     "demo.places": concerns.EVERYTHING,
     "demo.volume": concerns.EVERYTHING,
