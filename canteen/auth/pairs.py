@@ -6,6 +6,8 @@ password of the other shortly before both acted on one thing. Pairs that both ac
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import combinations
@@ -13,11 +15,14 @@ from itertools import combinations
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
+from canteen import clock
 from canteen.auth import humans
 from canteen.auth.models import ChangeAnswer, ChangeRequest, DeskLogin
+from canteen.db import batches
 from canteen.events import Event
 
 NEAR = timedelta(hours=1)  # between two logins
+LATELY = timedelta(days=400)  # of which the times of logins are compared; that a browser is shared is never forgotten
 RESET = timedelta(days=7)  # between setting somebody's password and acting with them
 _NO_ACTS = ("claim.draft", "claim.export")  # of the kinds of a claim's events
 
@@ -29,7 +34,7 @@ class Pair:
     """Two accounts, by id.
 
     browsers   from how many browsers both logged in
-    apart      the least time between a login of the one and of the other, in one browser
+    apart      the least time between a login of the one and of the other, in one browser, LATELY
     acted      what both acted on: 'change:17', 'claim:kA-202610/1'
     reset      one set the password of the other at most RESET before they acted on one thing
     tied       recorded as one human already
@@ -64,17 +69,37 @@ def pairs(session: Session) -> list[Pair]:
 
 
 def _of_browsers(session: Session) -> dict[Ids, Pair]:
-    logins: dict[str, dict[str, list[datetime]]] = {}
-    for login in session.execute(select(DeskLogin).order_by(DeskLogin.at)).scalars():
-        logins.setdefault(login.browser, {}).setdefault(login.person_id, []).append(login.at)
+    """Return the pairs by browser: who ever used it, from the index alone, and how near their logins were lately."""
+    people_of: dict[str, list[str]] = {}
+    used = select(DeskLogin.browser, DeskLogin.person_id).distinct()
+    for browser, person in session.execute(used.order_by(DeskLogin.browser, DeskLogin.person_id)):
+        people_of.setdefault(browser, []).append(person)
+    shared = {browser: people for browser, people in people_of.items() if len(people) > 1}
+    logins: dict[tuple[str, str], list[datetime]] = {}
+    for some in batches(sorted(shared)):
+        query = select(DeskLogin.browser, DeskLogin.person_id, DeskLogin.at).where(DeskLogin.browser.in_(some))
+        for browser, person, at in session.execute(query.where(DeskLogin.at >= clock.now() - LATELY)):
+            logins.setdefault((browser, person), []).append(at)
+    for times in logins.values():
+        times.sort()
     found: dict[Ids, Pair] = {}
-    for people in logins.values():
-        for one, other in combinations(sorted(people), 2):
+    for browser, people in shared.items():
+        for one, other in combinations(people, 2):
             pair = found.setdefault((one, other), Pair((one, other)))
             pair.browsers += 1
-            gap = min(abs(first - second) for first in people[one] for second in people[other])
-            pair.apart = gap if pair.apart is None else min(pair.apart, gap)
+            gap = _least_gap(logins.get((browser, one), []), logins.get((browser, other), []))
+            if gap is not None:
+                pair.apart = gap if pair.apart is None else min(pair.apart, gap)
     return found
+
+
+def _least_gap(some: Sequence[datetime], others: Sequence[datetime]) -> timedelta | None:
+    """Return the least time between two of these, each in order; None where there are none of one."""
+    gaps = []
+    for at in some:
+        place = bisect_left(others, at)
+        gaps += [abs(at - other) for other in others[max(0, place - 1) : place + 1]]
+    return min(gaps, default=None)
 
 
 def _acting_together(session: Session) -> dict[Ids, list[tuple[str, datetime]]]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ScalarSelect, func, select
 from sqlalchemy.orm import Session
 
 from canteen import clock, events
@@ -46,18 +47,23 @@ def missing(session: Session, tablet_id: str) -> list[Run]:
 
     Known from a later number that arrived, or from numbers acknowledged before the database was restored.
     """
-    came = select(Record.epoch, Record.number).where(Record.tablet_id == tablet_id).distinct().subquery()
-    before = func.lag(came.c.number, 1, 0).over(partition_by=came.c.epoch, order_by=came.c.number)
-    steps = select(came.c.epoch, came.c.number, before.label("before")).subquery()
+    before = func.lag(Record.number, 1, 0).over(partition_by=Record.epoch, order_by=Record.number)
+    steps = select(Record.epoch, Record.number, before.label("before")).where(Record.tablet_id == tablet_id).subquery()
     query = select(steps.c.epoch, steps.c.before, steps.c.number).where(steps.c.number > steps.c.before + 1)
     found = [Run(epoch, low + 1, high - 1) for epoch, low, high in session.execute(query)]
-    newest = select(came.c.epoch, func.max(came.c.number)).group_by(came.c.epoch)
-    newest_known: dict[int, int] = dict(session.execute(newest).all())
-    acknowledged = select(TabletAhead.epoch, TabletAhead.acknowledged).where(TabletAhead.tablet_id == tablet_id)
-    for epoch, number in session.execute(acknowledged):
-        if number > newest_known.get(epoch, 0):
-            found.append(Run(epoch, newest_known.get(epoch, 0) + 1, number))
+    acknowledged = select(
+        TabletAhead.epoch, TabletAhead.acknowledged, _newest(TabletAhead.tablet_id, TabletAhead.epoch)
+    )
+    for epoch, number, newest in session.execute(acknowledged.where(TabletAhead.tablet_id == tablet_id)):
+        if number > newest:
+            found.append(Run(epoch, newest + 1, number))
     return sorted(found)
+
+
+def _newest(tablet_id: Any, epoch: Any) -> ScalarSelect[int]:
+    """Select the newest number of a tablet's epoch, 0 for none: one look into the index, where a group would read all."""
+    newest = select(func.coalesce(func.max(Record.number), 0))
+    return newest.where(Record.tablet_id == tablet_id, Record.epoch == epoch).scalar_subquery()
 
 
 def confirmed(session: Session, tablet_id: str) -> list[Run]:
@@ -70,12 +76,11 @@ def confirmed(session: Session, tablet_id: str) -> list[Run]:
 
 def epochs_cut(session: Session, tablet_id: str) -> list[int]:
     """List epochs whose end is lost: numbers after the newest that arrived, which the tablet may use once more."""
-    newest = dict[int, int](
-        session.execute(
-            select(Record.epoch, func.max(Record.number)).where(Record.tablet_id == tablet_id).group_by(Record.epoch)
-        ).all()
-    )
-    return sorted({run.epoch for run in confirmed(session, tablet_id) if run.last > newest.get(run.epoch, 0)})
+    query = select(LostNumbers.epoch).where(
+        LostNumbers.tablet_id == tablet_id, LostNumbers.confirmed_by.is_not(None),
+        LostNumbers.last_number > _newest(LostNumbers.tablet_id, LostNumbers.epoch),
+    )  # fmt: skip
+    return sorted(set(session.execute(query).scalars()))
 
 
 def without(run: Run, gone: Iterable[Run]) -> Iterator[Run]:

@@ -106,7 +106,7 @@ def place_at(session: Session, canteen_id: str, at: datetime, head: Head | None 
 
 
 _known: Kept[Known] = Kept(20_000)
-_paths: Kept[dict[str, tuple[str, ...]]] = Kept(5000)
+_paths: Kept[tuple[str, ...]] = Kept(5000)  # of each area on a day: elders of one area share it
 _titles: Kept[Title] = Kept(20_000)
 _lives: Kept[credentials.Life | None] = Kept(20_000)
 
@@ -116,11 +116,16 @@ def known(session: Session, elder_id: uuid.UUID, place: Place) -> Known:
     key = (elder_id, place.day)
 
     def above(session: Session, areas: Sequence[str], on: date) -> dict[str, tuple[str, ...]]:
-        read = partial(paths.areas_above, session, areas, on)
-        return _paths.get(session, place.head, (*areas, on), read, lambda _: (concerns.PLACES,))
+        return {area: path_of(session, area, on, place.head) for area in areas}
 
     read = partial(elders.known, session, elder_id, place.day, above=above)
     return _known.get(session, place.head, key, read, _concerns_known)
+
+
+def path_of(session: Session, area: str, on: date, head: Head) -> tuple[str, ...]:
+    """Return the areas above an area and itself on a day, most general first; kept until an event concerns places."""
+    read = partial(paths.areas_above, session, (area,), on)
+    return _paths.get(session, head, (area, on), lambda: read()[area], lambda _: (concerns.PLACES,))
 
 
 def title(session: Session, person: Known, place: Place) -> Title:

@@ -183,6 +183,31 @@ def test_a_rulebook_published_here_counts_at_the_next_quote(house: House) -> Non
     assert quote(house).answers[0].priced.quote.due < before
 
 
+def paths_asked(asked: list[str]) -> int:
+    return sum("RECURSIVE" in each for each in asked)
+
+
+def test_elders_of_one_area_share_its_path(house: House, asked: list[str]) -> None:
+    quote(house, 0)
+    asked.clear()
+    quote(house, 1)
+    with transaction() as session:
+        elders.note(session, house.elders[0], [NewFact("household", "h8", TODAY)], "p-admin")
+    quote(house, 0)
+
+    assert paths_asked(asked) == 0
+
+
+def test_an_area_that_moves_counts_at_the_next_quote(house: House, asked: list[str]) -> None:
+    quote(house)
+    with transaction() as session:
+        events.record(session, "import.areas", "run", by="p-admin")
+    asked.clear()
+    quote(house)
+
+    assert paths_asked(asked) > 0
+
+
 def test_a_closure_counts_at_the_next_quote(house: House) -> None:
     assert not quote(house).place.flags
     with transaction() as session:
