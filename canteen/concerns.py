@@ -55,6 +55,7 @@ _MANY: Final = {
     "calendar.arrange": PLACES,
     "cards.make": CARDS,
     "elder.note_many": ELDERS,
+    "import.agents": ELDERS,
     "import.areas": PLACES,
     "import.canteens": PLACES,
     "import.closures": PLACES,
@@ -70,6 +71,8 @@ _MANY: Final = {
     "import.staff": STAFF,
 }
 _ONE: Final = {  # its subject
+    "agent.end": "elder",
+    "agent.name": "elder",
     "card.bind": "card",
     "card.blocked": "card",
     "card.found": "card",

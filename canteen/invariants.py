@@ -36,8 +36,8 @@ FACTS = (
     "publication_file", "calendar_day", "revaluation", "revaluation_order", "revalued_sale", "revalued_share",
     "use_change", "refund_given", "proration", "proration_part", "proration_booked", "prorated_share",
     "change_request", "change_line", "change_answer", "desk_login",
-    "benefit_reallocation", "name_entry", "tablet_silence", "till_login", "key_check", "menu_price", "application", "application_class", "application_opinion",
-    "complaint", "complaint_step",
+    "benefit_reallocation", "name_entry", "tablet_silence", "till_login", "key_check", "menu_price",
+    "application", "application_class", "application_opinion", "agent", "agent_end", "complaint", "complaint_step",
 )  # fmt: skip
 # Further conditions on new rows, by the name of their trigger; the conditions are in the migrations.
 ON_INSERT = (

@@ -34,7 +34,7 @@ bp = Blueprint("imports", __name__)
 nav.add("imports.imports_page", "导入", position=34)
 
 NEEDS: Final = {
-    **dict.fromkeys(("roster", "classes", "levels", "deaths", "residents", "households"), Permission.ROSTER),
+    **dict.fromkeys(("roster", "classes", "levels", "deaths", "residents", "households", "agents"), Permission.ROSTER),
     "areas": Permission.PLACES,
     "canteens": Permission.PLACES,
     "closures": Permission.PLACES,

@@ -118,6 +118,47 @@ class ElderPhoto(Base):
     recorded: Mapped[int]
 
 
+class Agent(Base):
+    """Whom an elder names to take their meals. The row never changes; AgentEnd ends it.
+
+    phone_cipher  sealed by keys.Box
+    phone_mac     its keyed hash: how many elders have the same agent
+    """
+
+    __tablename__ = "agent"
+    __table_args__ = (
+        CheckConstraint("name <> '' AND relation <> ''", name="named"),
+        CheckConstraint("to_day IS NULL OR to_day >= from_day", name="days"),
+        Index("ix_agent_elder", "elder_id"),
+        Index("ix_agent_phone", "phone_mac"),
+        {"sqlite_strict": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    elder_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("elder.id"))
+    name: Mapped[str]
+    relation: Mapped[str]
+    phone_cipher: Mapped[bytes]
+    phone_mac: Mapped[str]
+    from_day: Mapped[date]
+    to_day: Mapped[date | None]
+    by: Mapped[str]
+    at: Mapped[datetime]
+    recorded: Mapped[int]
+
+
+class AgentEnd(Base):
+    """An agent takes no more meals from then on: once, for good."""
+
+    __tablename__ = "agent_end"
+    __table_args__ = {"sqlite_strict": True}
+
+    agent_id: Mapped[int] = mapped_column(ForeignKey("agent.id"), primary_key=True, autoincrement=False)
+    by: Mapped[str]
+    at: Mapped[datetime]
+    recorded: Mapped[int]
+
+
 class Credential(Base):
     """A means to identify an elder. The row never changes; its holder and whether it is dead are in its facts."""
 

@@ -18,6 +18,7 @@ from canteen.auth.guard import NotCovered, Permission, allowed, reads_only
 from canteen.db import db, transaction
 from canteen.errors import Conflict, Invalid, Missing, Refusal
 from canteen.registry import (
+    agents,
     credentials,
     documents,
     elder_titles,
@@ -28,6 +29,7 @@ from canteen.registry import (
     likely_same,
     lookup,
 )
+from canteen.registry.agents import NewAgent
 from canteen.registry.applications import queries
 from canteen.registry.credentials import REASONS
 from canteen.registry.documents import KINDS
@@ -36,7 +38,7 @@ from canteen.registry.facts import BadFact
 from canteen.registry.imports.columns import EARLIEST, LATEST, whole
 from canteen.registry.imports.roster_columns import CARE
 from canteen.registry.labels import CLASSES, SEXES, STATUSES
-from canteen.web import filters, nav
+from canteen.web import filters, nav, numbers
 from canteen.web.days import required_day
 from canteen.web.errors import status_of
 
@@ -56,6 +58,8 @@ DONE: Final = {
     "amended": "姓名和电话已更新。",
     "photo": "照片已更新。",
     "merged": "已合并为同一人，享受次数合并计算。",
+    "agent_named": "已登记代领人，即可代领。",
+    "agent_ended": "已取消代领人，即不能代领。",
     "issued": "已制卡，请到“助餐卡”页面打印。",
     "holds_card": "已有可用的卡，没有重复制卡。",
     "bound": "已绑定，新卡立即可用；原有的卡已停用。",
@@ -256,6 +260,19 @@ def _replace(session: Session, elder_id: uuid.UUID) -> str:
     return "replaced"
 
 
+def _name_agent(session: Session, elder_id: uuid.UUID) -> str:
+    form, last = request.form, _day("to") if request.form.get("to") else None
+    new = NewAgent(form.get("agent", ""), form.get("relation", ""), form.get("agent_phone", ""), _day("from"), last)
+    agents.name(session, elder_id, new, g.person.id)
+    return "agent_named"
+
+
+def _end_agent(session: Session, elder_id: uuid.UUID) -> str:
+    _, ids = elders.cluster(session, elder_id)
+    agents.end(session, ids, numbers.whole(request.form.get("agent", "")), g.person.id)
+    return "agent_ended"
+
+
 Act = tuple[Permission, Callable[[Session, uuid.UUID], str]]
 ACTS: Final[dict[str, Act]] = {
     "note": (Permission.ROSTER, _note),
@@ -263,6 +280,8 @@ ACTS: Final[dict[str, Act]] = {
     "amend": (Permission.ROSTER, _amend),
     "set_photo": (Permission.ROSTER, _set_photo),
     "merge": (Permission.ROSTER, _merge),
+    "name_agent": (Permission.ROSTER, _name_agent),
+    "end_agent": (Permission.ROSTER, _end_agent),
     "issue": (Permission.CARDS, _issue),
     "replace": (Permission.CARDS, _replace),
     "block": (Permission.CARDS, _report("blocked")),
@@ -337,6 +356,7 @@ def _elder_page(elder_id: uuid.UUID, refusal: Refusal | None = None, number: str
         waiting=fact_requests.waiting_about(session, person.ids),
         applications=queries.of_elder(session, person.ids) if guard.may(Permission.SEE_APPLICATIONS) else [],
         checks=guard.may(Permission.ROSTER) or guard.may(Permission.SEE_AUDIT),
+        agents=agents.of_people(session, person.ids, loads=True),
         cards=credentials.of_elder(session, elder_id),
         allows={act: guard.may(permission) for act, (permission, _) in ACTS.items()},
         reveals=guard.may(Permission.SEE_ID_NUMBERS),

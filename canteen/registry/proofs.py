@@ -14,7 +14,7 @@ from canteen.places import Payee
 from canteen.registry import keys
 from canteen.registry.applications.models import Application
 from canteen.registry.keys import Box, Unreadable
-from canteen.registry.models import CardCode, Credential, Elder, ElderIdentity, IdentityKey
+from canteen.registry.models import Agent, CardCode, Credential, Elder, ElderIdentity, IdentityKey
 
 Sealed = tuple[bytes, str]  # ciphertext, and what it is bound to
 
@@ -63,6 +63,8 @@ def _identities(session: Session) -> Iterator[Sealed]:
             yield sealed or b"", f"elder.{field} {elder}"
     for sealed, payee in session.execute(select(Payee.account_cipher, Payee.id).order_by(Payee.id).limit(1)):
         yield sealed, f"payee.account {payee}"
+    for sealed, elder in session.execute(select(Agent.phone_cipher, Agent.elder_id).order_by(Agent.id).limit(1)):
+        yield sealed, f"agent.phone {elder}"
     oldest_details = select(Application.details_cipher, Application.id).order_by(Application.id).limit(1)
     for sealed, number in session.execute(oldest_details):
         yield sealed, f"application.details {number}"

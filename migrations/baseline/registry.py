@@ -8,6 +8,7 @@ from migrations.baseline.tables import big, blob, check, day, index, instant, ta
 
 def create() -> None:
     _elders()
+    _agents()
     _credentials()
     table(
         "import_run",
@@ -90,6 +91,35 @@ def _elders() -> None:
     invariants.allow(
         "UPDATE (made_at)", "elder"
     )  # a row lock asks for a column; the trigger still refuses every update
+
+
+def _agents() -> None:
+    table(
+        "agent",
+        big("id", primary_key=True),
+        uid("elder_id", to("elder.id")),
+        text("name"),
+        text("relation"),
+        blob("phone_cipher"),
+        text("phone_mac"),
+        day("from_day"),
+        day("to_day", nullable=True),
+        text("by"),
+        instant("at"),
+        big("recorded"),
+        check("named", "name <> '' AND relation <> ''"),
+        check("days", "to_day IS NULL OR to_day >= from_day"),
+    )
+    index("ix_agent_elder", "agent", "elder_id")
+    index("ix_agent_phone", "agent", "phone_mac")
+    table(
+        "agent_end",
+        big("agent_id", to("agent.id"), primary_key=True, autoincrement=False),
+        text("by"),
+        instant("at"),
+        big("recorded"),
+    )
+    invariants.protect("agent", "agent_end")
 
 
 def _credentials() -> None:

@@ -215,6 +215,21 @@ def test_correcting_name_and_phone_keeps_the_number_sealed(admin: Browser):
     assert NUMBER in admin.post(f"/desk/elders/{li}/number", reason="核对申请表").text
 
 
+def test_an_agent_is_named_and_ended_at_the_desk(admin: Browser):
+    at = f"/desk/elders/{an_elder()}"
+    form = {"agent": "王强", "relation": "女儿", "agent_phone": "13800002222", "from": "2026-01-01"}
+    assert "电话" in alert(admin.post(f"{at}/name_agent", **(form | {"agent_phone": ""})))
+    assert admin.post(f"{at}/name_agent", **form).location == f"{at}?done=agent_named"
+    assert "已经登记" in alert(admin.post(f"{at}/name_agent", **form))
+    page = admin.get(at).text
+    assert "可代领" in page
+    number_of = re.search(r'name="agent" value="(\d+)"', page)
+    assert number_of is not None
+    assert admin.post(f"{at}/end_agent", agent=number_of[1]).location == f"{at}?done=agent_ended"
+    assert "没有登记代领人" in admin.get(at).text
+    assert "刷新" in alert(admin.post(f"{at}/end_agent", agent="x"))
+
+
 # --- cards ---
 
 

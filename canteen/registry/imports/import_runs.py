@@ -24,6 +24,7 @@ from canteen.db import db, retried, transaction
 from canteen.errors import Conflict, Invalid, Missing
 from canteen.keyset import reader
 from canteen.registry.imports import tables, work_list
+from canteen.registry.imports.agent_lists import Agents
 from canteen.registry.imports.areas import Areas
 from canteen.registry.imports.bounds import USUAL, Limits
 from canteen.registry.imports.canteens import Canteens
@@ -106,7 +107,7 @@ class Asking(Protocol):
 
 KINDS: Final[dict[str, type[Importer]]] = {
     "roster": Roster,
-    **{each.template.kind: each for each in (Classes, Levels, Deaths, Residents, Households)},
+    **{each.template.kind: each for each in (Classes, Levels, Deaths, Residents, Households, Agents)},
     "areas": Areas,
     "canteens": Canteens,
     "closures": Closures,

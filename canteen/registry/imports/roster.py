@@ -96,6 +96,7 @@ class Roster:
     template: ClassVar = ROSTER
     chunk: ClassVar = 500
     asks: ClassVar = fact_requests.KIND
+    repeats: ClassVar = False  # whether several rows may speak of one person
 
     def __init__(self, session: Session, within: frozenset[str] | None, by: str) -> None:
         self._within = within
@@ -139,7 +140,7 @@ class Roster:
                 self._unread += 1
                 continue
             mac = macs[id(row)]
-            if (before := self._seen.setdefault(mac, row.place)) != row.place:
+            if (before := self._seen.setdefault(mac, row.place)) != row.place and not self.repeats:
                 row.refuse("证件号码", Repeated(f"与{before}是同一个证件号码，请只保留一行。"))
             self._check(row, document, mac in present)
             self._check_likely(row, document, there, known=mac in present)

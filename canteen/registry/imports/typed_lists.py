@@ -24,7 +24,8 @@ _WHO: Final = (_BY_KEY["name"], _BY_KEY["document"], _BY_KEY["number"])
 _SINCE: Final = replace(_BY_KEY["since"], also=(*_BY_KEY["since"].also, "认定日期", "评定日期", "批准日期"))
 
 
-def _template(kind: str, title: str, *columns: Column, since: bool = True) -> Template:
+def template_for(kind: str, title: str, *columns: Column, since: bool = True) -> Template:
+    """Return the template of a list: who is meant, these columns, and from which day."""
     return Template(kind, title, (*_WHO, *columns, *((_SINCE,) if since else ())), ROSTER.rows)
 
 
@@ -52,7 +53,7 @@ class TypedList(Roster):
 class Deaths(TypedList):
     """Deaths: benefits end with them, and cards stop."""
 
-    template: ClassVar = _template(
+    template: ClassVar = template_for(
         "deaths",
         "死亡名单",
         replace(
@@ -73,7 +74,7 @@ class Deaths(TypedList):
 class Residents(TypedList):
     """Residents of institutions. A full list ends the stay of those whom it does not have."""
 
-    template: ClassVar = _template(
+    template: ClassVar = template_for(
         "residents",
         "入住机构名单",
         replace(
@@ -98,7 +99,7 @@ class Residents(TypedList):
 class Classes(TypedList):
     """People of a class. A full list ends the classes that it names for those whom it does not have; no other class."""
 
-    template: ClassVar = _template(
+    template: ClassVar = template_for(
         "classes",
         "人员类别名单",
         replace(
@@ -125,7 +126,7 @@ class Classes(TypedList):
 class Levels(TypedList):
     """Care levels and disability grades."""
 
-    template: ClassVar = _template("levels", "等级名单", *(_BY_KEY[scale] for scale in SCALES))
+    template: ClassVar = template_for("levels", "等级名单", *(_BY_KEY[scale] for scale in SCALES))
 
     def translate(self, row: Row) -> None:
         if not row.faults and not row.values.keys() & set(SCALES):
@@ -135,4 +136,4 @@ class Levels(TypedList):
 class Households(TypedList):
     """Who belongs to which household."""
 
-    template: ClassVar = _template("households", "家庭名单", replace(_BY_KEY["household"], required=True))
+    template: ClassVar = template_for("households", "家庭名单", replace(_BY_KEY["household"], required=True))
