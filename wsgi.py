@@ -1,5 +1,6 @@
 """What a WSGI server loads: the application, once it has been checked that it may work on its database."""
 
+import gc
 import sys
 
 from canteen import processes, startup
@@ -12,3 +13,9 @@ try:
     startup.begin(app)
 except Refusal as refusal:
     sys.exit(f"{refusal.code}: {refusal.message}")  # on stderr, and the worker ends with 1
+
+# What is loaded by now is never garbage, and a request leaves next to none: looking through it all took a seventh of
+# the time of a checkout.
+gc.collect()
+gc.freeze()
+gc.set_threshold(50_000, 20, 20)
