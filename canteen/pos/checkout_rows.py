@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import Insert, bindparam, insert, inspect, select
+from sqlalchemy import ColumnElement, Insert, bindparam, insert, inspect, select
 from sqlalchemy.orm import Session
 
 from canteen.db import Base, Digest, intern
@@ -33,6 +33,11 @@ def arrival_of(record: Any, place: Any = 0) -> Any:
     Takes integers or SQL columns.
     """
     return record * PLACES + place
+
+
+def of_record(record: Any) -> ColumnElement[bool]:
+    """Select the sales of a record, an integer or an SQL column, by the index of arrivals: there is none of records."""
+    return Sale.arrival.between(arrival_of(record), arrival_of(record, PLACES - 1))
 
 
 def is_first(arrival: int) -> bool:

@@ -106,7 +106,6 @@ class Sale(Base):
         CheckConstraint(f"period IN {MEALS} AND mode IN {MODES} AND how_read IN {HOW_READ}", name="words"),
         Index("ix_sale_contract_day", "contract_id", "service_day", "id"),
         Index("ix_sale_elder_day", "elder_id", "service_day"),
-        Index("ix_sale_canteen_arrival", "canteen_id", "arrived_at"),
         Index("ix_sale_to_check", "contract_id", "service_day", "id", sqlite_where=TO_CHECK, postgresql_where=TO_CHECK),
         Index("ix_sale_doubted", "contract_id", "service_day", sqlite_where=DOUBTED, postgresql_where=DOUBTED),
         {"sqlite_strict": True},
@@ -116,7 +115,7 @@ class Sale(Base):
     content_hash: Mapped[str] = mapped_column(Digest)
     service_month: Mapped[str]
     district_id: Mapped[str]
-    record_id: Mapped[int] = mapped_column(ForeignKey("record.id"), index=True)
+    record_id: Mapped[int] = mapped_column(ForeignKey("record.id"))  # its sales: checkout_rows.of_record
     payment_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("record.payment_id"))
     arrival: Mapped[int] = mapped_column(
         index=True

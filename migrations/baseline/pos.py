@@ -150,10 +150,8 @@ def _sales() -> None:
         ),
     )
     index("ix_sale_arrival", "sale", "arrival")
-    index("ix_sale_canteen_arrival", "sale", "canteen_id", "arrived_at")
     index("ix_sale_contract_day", "sale", "contract_id", "service_day", "id")
     index("ix_sale_elder_day", "sale", "elder_id", "service_day")
-    index("ix_sale_record_id", "sale", "record_id")
     index("ix_sale_to_check", "sale", "contract_id", "service_day", "id", where="to_check")
     index("ix_sale_doubted", "sale", "contract_id", "service_day", where=DOUBTED)
     table(

@@ -13,6 +13,7 @@ from sqlalchemy import String, cast, func, literal, select
 from canteen import keyset
 from canteen.ledger.models import FIRST_DIFFERENCE_SHARE, Account, Period, Transfer
 from canteen.money import Fen
+from canteen.pos.checkout_rows import of_record
 from canteen.pos.models import Record, Sale, Void
 from canteen.settlement.audit.differences import Difference
 from canteen.settlement.audit.prices import KEPT
@@ -120,7 +121,7 @@ _MOVED = (
 
 def of_payments(ids: Sequence[uuid.UUID], period_id: int, taken: Counter[str]) -> Iterator[Difference]:
     """Check that each payment equals its tenders and what its sales were sold for, unless a finding named it."""
-    sold = select(func.sum(Sale.due_fen)).where(Sale.record_id == Record.id).scalar_subquery()
+    sold = select(func.sum(Sale.due_fen)).where(of_record(Record.id)).scalar_subquery()
     query = select(Record.payment_id, Record.payment_due, Record.payment_fen, Record.tenders, sold)
     for number, due, fen, tenders, dues in keyset.bare(query.where(keyset.among(Record.payment_id, ids))):
         given: dict[str, Fen] = Counter()

@@ -18,6 +18,7 @@ from canteen import clock, keyset
 from canteen.db import db
 from canteen.ledger.models import Period
 from canteen.places import Canteen, Contract
+from canteen.pos.checkout_rows import of_record
 from canteen.pos.models import Payment, Sale, Share, Tender, Void
 from canteen.settlement.closing.checks import Paid, PricedShare, SalePrice, Sold
 from canteen.settlement.closing.statement import Cut
@@ -127,7 +128,7 @@ def payments(payment_ids: Sequence[uuid.UUID]) -> list[Paid]:
         dues: dict[uuid.UUID, list[tuple[str, int]]] = defaultdict(list)
         for payment, sale, due in keyset.once(
             select(Payment.id, Sale.id, Sale.due_fen)
-            .join(Sale, Sale.record_id == Payment.record_id)
+            .join(Sale, of_record(Payment.record_id))
             .where(keyset.among(Payment.id, some))
             .order_by(Sale.id)
         ):

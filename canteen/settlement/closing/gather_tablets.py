@@ -100,14 +100,16 @@ def holes(tablet_ids: Sequence[str], canteen_id: str, since: date) -> list[tuple
 
 
 def _last_sold(tablet_ids: Sequence[str], canteen_id: str, since: date) -> dict[str, tuple[int, int]]:
-    """Read (epoch, number) of the last sale at the canteen that each tablet sent in the week before `since`."""
+    """Read (epoch, number) of the last sale at the canteen that each tablet sent in the week before `since`, eaten at most two weeks before."""
     found: dict[str, tuple[int, int]] = {}
+    contracts = select(Contract.id).where(Contract.canteen_id == canteen_id)
+    days = Sale.service_day.between(since - timedelta(days=14), since)  # there is no index of instants
     week = Sale.arrived_at.between(clock.instant(since - timedelta(days=7)), clock.instant(since))
     for tablet in tablet_ids:
         query = (
             select(Record.epoch, Record.number)
             .join(Sale, Sale.record_id == Record.id)
-            .where(Sale.canteen_id == canteen_id, week, Record.tablet_id == tablet)
+            .where(Sale.contract_id.in_(contracts), days, week, Record.tablet_id == tablet)
             .order_by(Sale.arrived_at.desc())
         )
         for epoch, number in keyset.once(query.limit(1)):
