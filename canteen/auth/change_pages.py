@@ -58,7 +58,7 @@ def change_page(request_id: int) -> ResponseReturnValue:
 
 
 @bp.post("/desk/changes/<int:request_id>")
-@allowed(Permission.ROSTER, Permission.PLACES, Permission.PEOPLE)
+@allowed(Permission.CONFIRM_ELDERS, Permission.PLACES, Permission.PEOPLE)
 def answer(request_id: int) -> ResponseReturnValue:
     """Confirm a request, or refuse it with a reason."""
     try:

@@ -74,6 +74,7 @@ class Permission(StrEnum):
     PUBLISH = "publish"  # of what another drafted
     CARDS = "cards"
     ROSTER = "roster"
+    CONFIRM_ELDERS = "confirm_elders"  # what another asked for of an elder, and meals revalued for it
     TAKE_APPLICATION = "take_application"
     COMMUNITY_OPINION = "community_opinion"
     STREET_OPINION = "street_opinion"  # at the whole street, by another than took it or spoke for the community
@@ -114,14 +115,14 @@ ROLES: dict[str, frozenset[Permission]] = {
     "reviewer": _BUREAU
     | _APPLICATIONS
     | _COMPLAINTS
-    | {P.REVIEW_CLAIM, P.RETURN, P.CARD_COUNTER, P.DECLARE_LOST, P.CONFIRM_LOST},
+    | {P.REVIEW_CLAIM, P.RETURN, P.CARD_COUNTER, P.ROSTER, P.DECLARE_LOST, P.CONFIRM_LOST},
     "finance": _BUREAU - {P.SEE_ELDERS, P.SEE_CARDS, P.SEE_TABLETS}
     | {P.RETURN, P.DETERMINE, P.APPROVE_CLAIM, P.PAY_ENTER, P.PAY_CHECK, P.CLOSE_PERIOD},
     "admin": _BUREAU
     | _APPLICATIONS
     | _COMPLAINTS
     | {P.PEOPLE, P.PLACES, P.MENUS, P.RULEBOOKS, P.PUBLISH, P.CARDS, P.CARD_COUNTER, P.ROSTER, P.SEE_PEOPLE}
-    | {P.ENROL_TABLET, P.DECLARE_LOST, P.CONFIRM_LOST, P.SEE_AUDIT, P.SEE_ID_NUMBERS},
+    | {P.CONFIRM_ELDERS, P.ENROL_TABLET, P.DECLARE_LOST, P.CONFIRM_LOST, P.SEE_AUDIT, P.SEE_ID_NUMBERS},
     "auditor": READING - {P.SEE_SYSTEM},
     "operator_it": frozenset({P.ENROL_TABLET, P.SEE_TABLETS, P.DECLARE_LOST, P.SEE_PLACES, P.SEE_SYSTEM}),
 }

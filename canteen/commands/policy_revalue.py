@@ -71,7 +71,7 @@ def facts(elder: uuid.UUID, first: datetime, last: datetime, reason: str, by: st
     """Ask for the meals of one ELDER (their id) of FIRST to LAST with the facts known now, and preview; books nothing."""
     with installation():
         person = _person(by)
-        _need_elder(person, elder, Permission.ROSTER)
+        _need_elder(person, elder, Permission.CONFIRM_ELDERS)
         days: tuple[date, date] = (first.date(), last.date())
         number = revaluations.ask_facts(elder, from_day=days[0], to_day=days[1], reason=reason, by=person)
         _run(number, revaluations.request(number, preview=True, by=person), as_json)

@@ -265,4 +265,4 @@ def _meals(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[d
     return ate
 
 
-change_requests.register(Kind(KIND, "老人信息", Permission.ROSTER, perform, shown))
+change_requests.register(Kind(KIND, "老人信息", Permission.CONFIRM_ELDERS, perform, shown))

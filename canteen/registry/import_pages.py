@@ -76,7 +76,8 @@ def template(kind: str, ending: str) -> Response:
 @takes(USUAL.file + 1024 * 1024)  # the form's fields beside the file
 def take() -> ResponseReturnValue:
     """Check a file, or apply it when the form says so; with the hash that the check showed, no other file passes."""
-    kind, applying = _kind(request.form.get("kind", "")), request.form.get("act") == "apply"
+    asked, applying = request.form.get("kind", ""), request.form.get("act") == "apply"
+    kind = asked if asked in NEEDS else _kind(asked)
     guard.require(NEEDS[kind])
     answers, sender = NO_ANSWERS, ""
     try:
@@ -146,10 +147,11 @@ def _answers(session: Session, kind: str, sender: str) -> Answers:
 
 
 def _senders(session: Session, within: frozenset[str] | None) -> list[tuple[str, str]]:
-    """Return the districts and streets that a file may come from, with the district before a street's name."""
-    areas = select(Area).where(Area.level.in_(("district", "street"))).order_by(Area.id)
+    """Return the districts and streets that a file may come from; for who answers for communities alone, these."""
+    areas = select(Area).where(Area.level.in_(("district", "street", "community"))).order_by(Area.id)
     found = [area for area in session.execute(areas).scalars() if within is None or area.id in within]
-    return [(area.id, area.name) for area in found]
+    above = [area for area in found if area.level != "community"]
+    return [(area.id, area.name) for area in above or found]
 
 
 def _kind(asked: str) -> str:

@@ -67,6 +67,18 @@ def reached_among(session: Session, elder_ids: Iterable[uuid.UUID], within: Coll
     return found
 
 
+def belongs(session: Session, elder_id: uuid.UUID, within: Collection[str], on: date) -> bool:
+    """Return whether an elder lives or is registered in these areas on a day or later.
+
+    Who moved away is still found by the old street, and changed by the new one. Nobody's home known: `reached` decides.
+    """
+    known = elders.facts_about(session, elder_id)
+    _, ids = elders.cluster_in(known, elder_id)
+    homes = [f for f in facts.unretracted(known) if f.elder_id in ids and f.kind in _AREA_KINDS]
+    current = {f.value for f in facts.on_day(homes, on)} | {f.value for f in homes if f.from_day > on}
+    return not current.isdisjoint(within) if current else reached(session, elder_id, within)
+
+
 def living_in(session: Session, area: str, on: date) -> list[uuid.UUID]:
     """Return everybody whose residence lies in the area on a day, except the deceased and the merged. Raises NoArea."""
     if session.get(Area, area) is None:

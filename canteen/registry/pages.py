@@ -16,7 +16,7 @@ from canteen import clock
 from canteen.auth import guard
 from canteen.auth.guard import NotCovered, Permission, allowed, reads_only
 from canteen.db import db, transaction
-from canteen.errors import Conflict, Invalid, Missing, Refusal
+from canteen.errors import Conflict, Forbidden, Invalid, Missing, Refusal
 from canteen.registry import (
     agents,
     credentials,
@@ -48,7 +48,7 @@ filters.add_labels({f"reason.{code}": word for code, word in REASONS.items()})
 
 UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 PHOTO_LIMIT: Final = 8 * 1024 * 1024  # bytes
-REFUSED: Final = (Invalid, Conflict, Missing)
+REFUSED: Final = (Invalid, Conflict, Missing, Forbidden)
 DONE: Final = {
     "registered": "已登记。",
     "noted": "已记录，立即生效。",
@@ -68,6 +68,11 @@ DONE: Final = {
     "blocked": "已永久停用。",
     "replaced": "旧卡已停用，新卡已制，请到“助餐卡”页面打印。",
 }
+
+
+class OtherOffice(Forbidden):
+    code = "elder_of_another_area"
+    message = "这位老人现在的户籍地和居住地都不在您负责的区域内，请交由现在所在的街道办理。"
 
 
 @bp.route("/desk/elders", methods=["GET", "POST"])
@@ -174,6 +179,8 @@ def change_elder(elder_id: uuid.UUID, act: str) -> ResponseReturnValue:
     try:
         with transaction() as session:
             _need(session, elder_id, permission)
+            if permission == Permission.ROSTER and not _keeps(session, elder_id):
+                raise OtherOffice
             done = do(session, elder_id)
     except REFUSED as refusal:
         if isinstance(refusal, NotCovered):
@@ -313,6 +320,11 @@ def _need(session: Session, elder_id: uuid.UUID, permission: Permission) -> None
         raise NotCovered
 
 
+def _keeps(session: Session, elder_id: uuid.UUID) -> bool:
+    """Return whether the caller keeps the records of this elder: lives or is registered in the caller's areas."""
+    return lookup.belongs(session, elder_id, _areas(session, Permission.ROSTER), clock.today())
+
+
 def _day(name: str) -> date:
     refusal = BadFact("请填写日期，如 2026-01-05。")
     found = required_day(request.form.get(name, "").strip(), refusal)
@@ -343,6 +355,7 @@ def _elder_page(elder_id: uuid.UUID, refusal: Refusal | None = None, number: str
     person = elders.known(session, elder_id, today)
     identity = identities.current(session, elder_id)
     lines = fact_lines.timeline(session, facts, today)
+    keeps = guard.may(Permission.ROSTER) and _keeps(session, elder_id)
     page = render_template(
         "registry/elder.html",
         elder_id=elder_id,
@@ -358,7 +371,11 @@ def _elder_page(elder_id: uuid.UUID, refusal: Refusal | None = None, number: str
         checks=guard.may(Permission.ROSTER) or guard.may(Permission.SEE_AUDIT),
         agents=agents.of_people(session, person.ids, loads=True),
         cards=credentials.of_elder(session, elder_id),
-        allows={act: guard.may(permission) for act, (permission, _) in ACTS.items()},
+        allows={
+            act: keeps if permission == Permission.ROSTER else guard.may(permission)
+            for act, (permission, _) in ACTS.items()
+        },
+        revalues=guard.may(Permission.CONFIRM_ELDERS),
         reveals=guard.may(Permission.SEE_ID_NUMBERS),
         number=number,
         refusal=refusal,

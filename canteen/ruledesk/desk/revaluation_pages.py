@@ -60,7 +60,7 @@ DONE = {
     "again": "已开始再次运行，只补上还没有入账的就餐。",
     "previewed": "已开始重新预览。",
 }
-ASKS = (Permission.PUBLISH, Permission.RULEBOOKS, Permission.ROSTER)
+ASKS = (Permission.PUBLISH, Permission.RULEBOOKS, Permission.CONFIRM_ELDERS)
 
 
 def _done() -> str:
@@ -134,9 +134,9 @@ def _elder(session: Session) -> uuid.UUID | None:
         elder = uuid.UUID(request.values.get("elder", ""))
     except ValueError:
         return None
-    if not guard.may(Permission.ROSTER):
+    if not guard.may(Permission.CONFIRM_ELDERS):
         return None
-    return elder if lookup.reached(session, elder, guard.scope(Permission.ROSTER).areas(session)) else None
+    return elder if lookup.reached(session, elder, guard.scope(Permission.CONFIRM_ELDERS).areas(session)) else None
 
 
 def _about(row: Revaluation, called: Mapping[str, str], masked: Mapping[uuid.UUID, str]) -> str:
@@ -168,7 +168,7 @@ def ask_notice(digest: str) -> ResponseReturnValue:
 
 
 @bp.post("/desk/revaluations")
-@allowed(Permission.ROSTER)
+@allowed(Permission.CONFIRM_ELDERS)
 def ask_facts() -> ResponseReturnValue:
     """Ask that one elder's past meals be revalued with the facts known now."""
     elder = _elder(db.session())
