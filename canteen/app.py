@@ -20,7 +20,7 @@ from canteen.registry.applications import pages as application_pages
 from canteen.ruledesk.desk import pages as rule_pages
 from canteen.ruledesk.desk import revaluation_pages, simulation_pages
 from canteen.services import complaint_pages
-from canteen.settlement.desk import day_pages, lost_pages, refund_pages, unproven_pages
+from canteen.settlement.desk import day_pages, lost_pages, refund_pages, setting_pages, unproven_pages
 from canteen.settlement.desk import pages as settlement_pages
 from canteen.web import api as web_api
 from canteen.web import errors, filters, health, numbers, security, vendor
@@ -68,6 +68,7 @@ def _edges(app: Flask, settings: Config) -> None:
         auth_pages.bp,
         audit_pages.bp,
         change_pages.bp,
+        setting_pages.bp,
         tablet_desk.bp,
         tablet_pages.bp,
         *desk_pages,

@@ -31,6 +31,7 @@ COMMANDS = {
     "applications": "applications",
     "payouts": "payouts",
     "scheduler": "scheduler",
+    "settings": "settings",
     "backup": "backup",
     "restore": "backup",
     "keys": "install",

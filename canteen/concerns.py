@@ -14,6 +14,7 @@ PLACES: Final = "places"  # areas, canteens, contracts, opening hours, closures,
 ELDERS: Final = "elders"  # many elders at once, or who is one person
 STAFF: Final = "staff"  # many accounts at once
 MENUS: Final = "menus"  # dishes of many canteens
+SETTINGS: Final = "settings"  # what the bureau decided by form
 
 CARDS: Final = "cards"  # new cards; a lost one stopped for a new one reads as stopped before
 
@@ -69,6 +70,8 @@ _MANY: Final = {
     "import.residents": ELDERS,
     "import.roster": ELDERS,
     "import.staff": STAFF,
+    "setting.begin": SETTINGS,
+    "setting.set": SETTINGS,
 }
 _ONE: Final = {  # its subject
     "agent.end": "elder",

@@ -35,11 +35,7 @@ class Config:
     proxies: int = 0  # trusted hops in front; 0 = addresses are taken from the socket
     pool_size: int = 10
     period_from: int = 1  # day of the month on which a period begins; a new value applies from the chain's end on
-    close_day: int = 3  # days after a period's end on which it is closed
-    close_hour: int = 6  # hour of Asia/Shanghai
-    workflow_file: Path | None = None  # JSON: the steps of a claim and who is kept apart; None = ours
     max_body: int = 8 * 1024 * 1024
-    card_brand: str = "敬老餐厅助餐卡"  # the line at the head of every printed card
     testing: bool = False
     extra: Mapping[str, str] = field(default_factory=dict)
 
@@ -111,10 +107,6 @@ def from_environment(env: Mapping[str, str] | None = None) -> Config:
         proxies=_number(env, "CANTEEN_PROXIES", 0, 0, 5),
         pool_size=_number(env, "CANTEEN_POOL", 10, 1, 100),
         period_from=_number(env, "CANTEEN_PERIOD_FROM", 1, 1, 28),
-        close_day=_number(env, "CANTEEN_CLOSE_DAY", 3, 1, 28),
-        close_hour=_number(env, "CANTEEN_CLOSE_HOUR", 6, 0, 23),
-        card_brand=env.get("CANTEEN_CARD_BRAND", "敬老餐厅助餐卡")[:24],
-        workflow_file=Path(env["CANTEEN_WORKFLOW"]).resolve() if env.get("CANTEEN_WORKFLOW") else None,
     )
 
 

@@ -36,7 +36,7 @@ FACTS = (
     "publication_file", "calendar_day", "revaluation", "revaluation_order", "revalued_sale", "revalued_share",
     "use_change", "refund_given", "proration", "proration_part", "proration_booked", "prorated_share",
     "change_request", "change_line", "change_answer", "desk_login",
-    "benefit_reallocation", "name_entry", "tablet_silence", "till_login", "key_check", "menu_price",
+    "benefit_reallocation", "name_entry", "tablet_silence", "till_login", "key_check", "menu_price", "setting",
     "application", "application_class", "application_opinion", "agent", "agent_end", "complaint", "complaint_step",
 )  # fmt: skip
 # Further conditions on new rows, by the name of their trigger; the conditions are in the migrations.
@@ -46,7 +46,7 @@ ON_INSERT = (
     "revalued_not_voided", "decision_known_move", "decision_paid_by_two", "proration_within_limit",
     "prorated_within_share", "reallocation_not_voided", "use_change_caused",
     "use_change_covered", "use_change_not_voided", "change_two_people", "lost_apart",
-    "sale_lists", "record_tenders", "menu_price_in_turn", "claimed_days_whole",
+    "sale_lists", "record_tenders", "menu_price_in_turn", "claimed_days_whole", "setting_in_turn",
     "application_one_open", "opinion_in_turn", "opinion_two_people",
     "complaint_in_turn", "complaint_two_people",
 )  # fmt: skip

@@ -165,9 +165,9 @@ def close(town: Town) -> tuple[str, clock.Span]:
     """The scheduler's work on the third of the next month; answers the claim's number and its month."""
     ((day,),) = town.rows("SELECT DISTINCT service_day FROM sale")
     month = clock.Span.month(date.fromisoformat(str(day)))
-    with town.inside() as app, clock.at(clock.instant(month.last + timedelta(days=3), 7 * 60)):
-        assert set(schedule.tick(app.config["CANTEEN"], "test").values()) == {"done"}
-        assert schedule.tick(app.config["CANTEEN"], "test") == {}
+    with town.inside(), clock.at(clock.instant(month.last + timedelta(days=3), 7 * 60)):
+        assert set(schedule.tick("test").values()) == {"done"}
+        assert schedule.tick("test") == {}
     ((claim, fen),) = town.rows(f"SELECT number, fen FROM claim WHERE to_day = '{month.last}'")
     assert fen == 1500
     return str(claim), month

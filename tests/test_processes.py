@@ -139,7 +139,7 @@ def test_health_tells_that_no_scheduler_looks_and_stays_200(app: Flask, client: 
     assert health(5) == (200, None)
     assert health(6) == (200, ["scheduler_silent"])
     with clock.at(now + timedelta(minutes=6)):
-        schedule.tick(app.config["CANTEEN"], "b")
+        schedule.tick("b")
     assert health(7) == (200, None)
 
 

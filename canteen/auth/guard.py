@@ -70,6 +70,7 @@ class Permission(StrEnum):
     PEOPLE = "people"
     PLACES = "places"
     MENUS = "menus"
+    SETTINGS = "settings"  # of the whole installation
     RULEBOOKS = "rulebooks"  # draft
     PUBLISH = "publish"  # of what another drafted
     CARDS = "cards"
@@ -121,7 +122,7 @@ ROLES: dict[str, frozenset[Permission]] = {
     "admin": _BUREAU
     | _APPLICATIONS
     | _COMPLAINTS
-    | {P.PEOPLE, P.PLACES, P.MENUS, P.RULEBOOKS, P.PUBLISH, P.CARDS, P.CARD_COUNTER, P.ROSTER, P.SEE_PEOPLE}
+    | {P.PEOPLE, P.PLACES, P.MENUS, P.SETTINGS, P.RULEBOOKS, P.PUBLISH, P.CARDS, P.CARD_COUNTER, P.ROSTER, P.SEE_PEOPLE}
     | {P.CONFIRM_ELDERS, P.ENROL_TABLET, P.DECLARE_LOST, P.CONFIRM_LOST, P.SEE_AUDIT, P.SEE_ID_NUMBERS},
     "auditor": READING - {P.SEE_SYSTEM},
     "operator_it": frozenset({P.ENROL_TABLET, P.SEE_TABLETS, P.DECLARE_LOST, P.SEE_PLACES, P.SEE_SYSTEM}),

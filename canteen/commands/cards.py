@@ -9,12 +9,11 @@ from pathlib import Path
 
 import click
 
-from canteen import clock
+from canteen import clock, settings
 from canteen.auth.reach import SYSTEM
 from canteen.commands import installation
 from canteen.db import batches, db, transaction
 from canteen.registry import card_print, credentials, lookup, print_runs
-from canteen.web.security import settings
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
@@ -66,7 +65,9 @@ def print_cards(batch: str | None, out: Path, keep_codes: bool, as_json: bool) -
             return
         out.mkdir(parents=True, exist_ok=True)
         faces, files = print_runs.faces(db.session(), batch), list[str]()
-        for number, sheet in enumerate(card_print.sheets(faces, brand=settings().card_brand), start=1):
+        decided = settings.read(db.session())
+        brand, phone = decided.text("card_brand"), decided.text("contact_phone")
+        for number, sheet in enumerate(card_print.sheets(faces, brand=brand, phone=phone), start=1):
             files.append(str(_written(out / f"cards-{batch}-{number}.pdf", sheet)))
         if not keep_codes:
             with transaction() as session:

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from flask import current_app
 from sqlalchemy import select
 
+from canteen import settings
 from canteen.auth import guard, logins, people
 from canteen.commands import installation
 from canteen.commands.period import show
-from canteen.config import Config
 from canteen.db import db
 from canteen.errors import Forbidden
 from canteen.keyset import reader
@@ -54,10 +53,9 @@ def permission_for(act: str) -> str:
     return str(guard.Permission[steps.PERMISSIONS[act]])
 
 
-def workflow_config() -> steps.WorkflowSteps:
-    """Return the workflow steps in force at this installation."""
-    settings: Config = current_app.config["CANTEEN"]
-    return steps.of(settings)
+def workflow_config(claim: Claim) -> steps.WorkflowSteps:
+    """Return the workflow steps of a claim."""
+    return steps.of(settings.read(db.session()), claim.made_at)
 
 
 ACTS = tuple(act for act in steps.PERMISSIONS if act not in {"enter", "check"})
@@ -139,7 +137,7 @@ def move(number: str, act: str, reason: str, login: str, password: str, as_json:
     """Make one move of claim NUMBER."""
     with installation():
         claim = claim_reads.of_number(db.session(), number)
-        claim_id, contract = claim.id, claim.contract_id
+        claim_id, contract, workflow_steps = claim.id, claim.contract_id, workflow_config(claim)
         person = as_person(login, password, permission_for(act), contract)
-        state = workflow.move(claim_id, act, by=person, reason=reason, workflow_steps=workflow_config())
+        state = workflow.move(claim_id, act, by=person, reason=reason, workflow_steps=workflow_steps)
         show({"number": number, "state": state}, as_json, [f"{number}: {say('state', state)}"])

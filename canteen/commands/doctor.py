@@ -8,6 +8,7 @@ a small function that writes into a Report; a further check is one function and 
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sqlite3
 import sys
@@ -24,6 +25,7 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from canteen import calendars, clock, config, heartbeats, invariants, jobs, startup
+from canteen import settings as decisions
 from canteen.commands import incarnation, installation
 from canteen.config import SECRETS, Config
 from canteen.db import WAL_SAFE, db, newest_revision, owner_engine, revision_of, time_at
@@ -131,8 +133,6 @@ def _settings(settings: Config, report: Report) -> None:
         "proxies": settings.proxies,
         "pool": settings.pool_size,
         "periods_from": settings.period_from,
-        "close": f"{settings.close_day} days after a period's end, at {settings.close_hour:02d}:00 in Shanghai",
-        "workflow": str(settings.workflow_file) if settings.workflow_file else "ours",
     }
 
 
@@ -144,9 +144,17 @@ def _secrets(settings: Config, report: Report) -> None:
     report.troubles += [f"the secret {name} is missing: {advice}" for name in missing]
 
 
-def _workflow(settings: Config, report: Report) -> None:
+def _decided(_settings: Config, report: Report) -> None:
+    """Show what was set by form, and name environment variables that decided it before and no longer do."""
+    decided = decisions.read(db.session())
+    report.facts["decided"] = {kind.key: decided.text(kind.key) for kind in decisions.kinds()}
+    report.warnings += [
+        f"{kind.older} is set and has no effect: {kind.key} is what /desk/settings says ({decided.text(kind.key)})"
+        for kind in decisions.kinds()
+        if kind.older and kind.older in os.environ
+    ]
     try:
-        steps.of(settings)
+        steps.of(decided, clock.now())
     except Refusal as refusal:
         report.troubles.append(f"{refusal.code}: {refusal.message}")
 
@@ -321,11 +329,12 @@ def _calendar(_settings: Config, report: Report) -> None:
 
 # Further checks are added at the end of a list. A check of SETTINGS or AS_APPLICATION receives the settings, one of
 # AS_OWNER the connection. A thing to repair now is a trouble; one due later is a warning.
-SETTINGS: tuple[Callable[[Config, Report], None], ...] = (_versions, _settings, _secrets, _workflow)
+SETTINGS: tuple[Callable[[Config, Report], None], ...] = (_versions, _settings, _secrets)
 AS_OWNER: tuple[Callable[[Connection, Report], None], ...] = (_schema, _postgresql, _sqlite, _clock)
 AS_APPLICATION: tuple[Callable[[Config, Report], None], ...] = (
     _acting,
     _installation,
+    _decided,
     _unclaimed,
     _tablets,
     _backups,

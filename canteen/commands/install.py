@@ -8,6 +8,8 @@ import uuid
 import click
 
 from canteen import clock, config, invariants, keychecks, startup
+from canteen import settings as decisions
+from canteen.auth import reach
 from canteen.commands import doctor, installation
 from canteen.config import SECRETS, Config
 from canteen.db import db, owner_engine, revision_of, transaction, upgrade
@@ -26,6 +28,7 @@ def init(login: str | None) -> None:
     with installation(), transaction() as session:
         if session.get(Installation, 1) is None:
             session.add(Installation(id=1, incarnation=uuid.uuid4().hex, demo=settings.demo, made_at=clock.now()))
+        decisions.begin(session, by=reach.SYSTEM)
     click.echo(f"Database ready: {doctor.plain(settings.database_url)}")
 
 

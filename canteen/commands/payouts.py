@@ -42,9 +42,9 @@ def enter(number: str, voucher: str, paid_on: date, login: str, password: str, a
     """Enter VOUCHER, paid on PAID_ON (like 2026-11-05), for claim NUMBER."""
     with installation():
         claim = claim_reads.of_number(db.session(), number)
-        claim_id, contract = claim.id, claim.contract_id
+        claim_id, contract, workflow_steps = claim.id, claim.contract_id, workflow_config(claim)
         person = as_person(login, password, permission_for("enter"), contract)
-        payout = paying.enter(claim_id, voucher=voucher, paid_on=paid_on, by=person, workflow_steps=workflow_config())
+        payout = paying.enter(claim_id, voucher=voucher, paid_on=paid_on, by=person, workflow_steps=workflow_steps)
         show({"payout": payout, "claim": number}, as_json, [f"payout {payout} of {number} waits for a second person"])
 
 
@@ -60,10 +60,11 @@ def check(payout: int, reason: str | None, login: str, password: str, as_json: b
         found = db.session.get(Payout, payout)
         if found is None:
             raise paying.NoPayout
-        contract = db.session.get_one(Claim, found.claim_id).contract_id
+        claim = db.session.get_one(Claim, found.claim_id)
+        contract, workflow_steps = claim.contract_id, workflow_config(claim)
         person = as_person(login, password, permission_for("check"), contract)
         outcome = "confirmed" if reason is None else "refused"
-        state = paying.check(payout, outcome, by=person, reason=reason or "", workflow_steps=workflow_config())
+        state = paying.check(payout, outcome, by=person, reason=reason or "", workflow_steps=workflow_steps)
         show(
             {"payout": payout, "outcome": outcome, "state": state}, as_json, [f"payout {payout}: {say('state', state)}"]
         )

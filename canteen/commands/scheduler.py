@@ -29,9 +29,9 @@ def scheduler(*, once: bool, every: int, tied: bool, as_json: bool) -> None:
         with installation() as app:
             schedule.run(app, every=every, first=startup.recheck)
         return
-    with installation() as app:
+    with installation():
         holder = jobs.holder_name()
-        outcomes = schedule.tick(app.config["CANTEEN"], holder) | schedule.on_request(holder)
+        outcomes = schedule.tick(holder) | schedule.on_request(holder)
     if as_json:
         click.echo(json.dumps(outcomes, ensure_ascii=False, indent=2))
         return

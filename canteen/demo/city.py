@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
-from canteen import clock, events, keyset, policy
-from canteen.auth import change_requests
+from canteen import clock, events, keyset, policy, settings
+from canteen.auth import change_requests, reach
 from canteen.auth.change_requests import RequestLine
 from canteen.auth.models import Tablet
 from canteen.db import Base, batches, transaction
@@ -63,6 +63,8 @@ def name_installation(seed: int) -> None:
     with transaction() as session:
         incarnation = f"{source(seed, 'incarnation').getrandbits(128):032x}"
         session.add(Installation(id=1, incarnation=incarnation, demo=True, made_at=clock.now()))
+        settings.begin(session, by=reach.SYSTEM)
+        settings.put(session, "card_brand", BRAND, None, by=reach.SYSTEM)
 
 
 def build_places(first: date) -> None:

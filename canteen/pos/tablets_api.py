@@ -12,7 +12,7 @@ from typing import Any
 from flask import Response, g, make_response, request
 from marshmallow import fields, validate
 
-from canteen import clock, places
+from canteen import clock, places, settings
 from canteen.auth import approvals, contacts, guard, logins, people, sessions, tablets
 from canteen.auth.guard import Permission, allowed, public, tablet_signed
 from canteen.auth.models import Tablet
@@ -89,6 +89,8 @@ class Boot(Contact):
     lost_epochs = fields.List(
         fields.Integer(), required=True, metadata={"description": "for tablets whose page is older than `lost`"}
     )
+    card = fields.String(required=True, metadata={"description": "what the card is called here"})
+    contact_phone = fields.String(required=True, metadata={"description": "whom to call, or empty"})
     record_key = fields.Nested(RecordKey, required=True, metadata={"description": "to which records are encrypted"})
 
 
@@ -203,6 +205,7 @@ def boot() -> dict[str, Any]:
     canteen = places.canteen(session, tablet.canteen_id)
     day = clock.business_day(clock.now(), turns_at=canteen.day_turns_at)
     shown = offers.offers_on(session, canteen.id, day, g.head)
+    decided = settings.kept(session, g.head)
     return {
         **contact,
         "at": _now(),
@@ -223,6 +226,8 @@ def boot() -> dict[str, Any]:
         "session": {"id": g.person.id, "name": g.person.name} if g.person else None,
         "lost": [asdict(run) for run in lost_numbers.confirmed(session, tablet.id)],
         "lost_epochs": lost_numbers.epochs_cut(session, tablet.id),
+        "card": decided.text("card_name"),
+        "contact_phone": decided.text("contact_phone"),
         "record_key": _record_key(),
     }
 

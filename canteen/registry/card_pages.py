@@ -8,7 +8,7 @@ from typing import Final
 from flask import Blueprint, Response, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from canteen import clock, events
+from canteen import clock, events, settings
 from canteen.auth import guard
 from canteen.auth.guard import NotCovered, Permission, allowed, reads_only
 from canteen.db import batches, db, transaction
@@ -17,7 +17,6 @@ from canteen.registry import card_print, credentials, lookup, print_runs
 from canteen.registry.credentials import BATCH_LIMIT
 from canteen.web import nav
 from canteen.web.errors import status_of
-from canteen.web.security import settings
 
 bp = Blueprint("cards", __name__)
 nav.add("cards.cards_page", "助餐卡", position=32)
@@ -101,7 +100,8 @@ def sheets(batch: str) -> ResponseReturnValue:
     chosen = list(itertools.islice(faces, first, first + card_print.FILE_LIMIT))
     if not chosen:
         raise print_runs.NoBatch
-    pdf = card_print.sheet(chosen, brand=settings().card_brand)
+    decided = settings.read(db.session())
+    pdf = card_print.sheet(chosen, brand=decided.text("card_brand"), phone=decided.text("contact_phone"))
     with transaction() as session:
         events.record(session, "cards.download", batch, by=g.person.id, body={"part": int(part), "cards": len(chosen)})
     name = {"Content-Disposition": f'attachment; filename="cards-{batch}-{part}.pdf"'}

@@ -46,21 +46,21 @@ class Face:
     name: str = field(default="", repr=False)
 
 
-def sheets(faces: Iterable[Face], *, brand: str) -> Iterator[bytes]:
+def sheets(faces: Iterable[Face], *, brand: str, phone: str = "") -> Iterator[bytes]:
     """Yield PDF files of at most FILE_LIMIT cards each, made one at a time."""
     waiting = iter(faces)
     while part := list(islice(waiting, FILE_LIMIT)):
-        yield sheet(part, brand=brand)
+        yield sheet(part, brand=brand, phone=phone)
 
 
-def sheet(faces: Iterable[Face], *, brand: str) -> bytes:
-    """Make one PDF file of all these cards, ten a page."""
+def sheet(faces: Iterable[Face], *, brand: str, phone: str = "") -> bytes:
+    """Make one PDF file of all these cards, ten a page; `phone` is whom to call about a lost one."""
     pdf = _paper()
     for at, face in enumerate(faces):
         if at % SHEET == 0:
             pdf.add_page()
         column, row = at % COLUMNS, at % SHEET // COLUMNS
-        _card(pdf, MARGINS[0] + column * CARD[0], MARGINS[1] + row * CARD[1], face, brand)
+        _card(pdf, MARGINS[0] + column * CARD[0], MARGINS[1] + row * CARD[1], face, brand, phone)
     return bytes(pdf.output())
 
 
@@ -87,7 +87,7 @@ def _paper() -> FPDF:
     return pdf
 
 
-def _card(pdf: FPDF, left: float, top: float, face: Face, brand: str) -> None:
+def _card(pdf: FPDF, left: float, top: float, face: Face, brand: str, phone: str) -> None:
     """Draw one card with its cutting line; everything for people is left of the code."""
     pdf.set_draw_color(190)
     pdf.set_line_width(0.1)
@@ -103,7 +103,8 @@ def _card(pdf: FPDF, left: float, top: float, face: Face, brand: str) -> None:
         _line(pdf, left + PAD, top + 22, width, "姓名", 11)
         pdf.line(left + PAD + 10, top + 23, left + PAD + width - 2, top + 23)
     _line(pdf, left + PAD, top + 39, width, f"{face.number[:4]} {face.number[4:]}", 24)
-    _line(pdf, left + PAD, top + 48, width, "请勿外借  遗失请告知社区或食堂", 7.5)
+    lost = f"请勿外借  遗失请打 {phone}" if phone else "请勿外借  遗失请告知社区或食堂"
+    _line(pdf, left + PAD, top + 48, width, lost, 7.5)
 
 
 def _name(pdf: FPDF, left: float, baseline: float, width: float, name: str) -> None:

@@ -22,6 +22,7 @@ from migrations.baseline import (
     registry,
     rulebooks,
     services,
+    settings,
     settlement,
 )
 
@@ -33,6 +34,6 @@ depends_on = None
 
 def upgrade() -> None:
     invariants.prepare()
-    first = (events, places, menus, people, registry, applications, rulebooks)
+    first = (events, settings, places, menus, people, registry, applications, rulebooks)
     for part in (*first, ledger, pos, settlement, corrections, services, jobs):
         part.create()

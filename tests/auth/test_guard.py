@@ -29,7 +29,7 @@ TABLE = {
     "reviewer": f"{BUREAU} {APPLICATIONS} {COMPLAINTS} review_claim return card_counter roster declare_lost confirm_lost",
     "finance": "see_claims see_sales see_places see_rulebooks export"
     " return determine approve_claim pay_enter pay_check close_period",
-    "admin": f"{BUREAU} {APPLICATIONS} {COMPLAINTS} people places menus rulebooks publish cards card_counter roster confirm_elders see_people"
+    "admin": f"{BUREAU} {APPLICATIONS} {COMPLAINTS} people places menus settings rulebooks publish cards card_counter roster confirm_elders see_people"
     " enrol_tablet declare_lost confirm_lost see_audit see_id_numbers",
     "auditor": f"{BUREAU} see_applications see_complaints see_people see_audit",
     "operator_it": "enrol_tablet see_tablets declare_lost see_places see_system",

@@ -115,7 +115,7 @@ def test_a_scan_on_another_screen_leads_to_the_counter(shop: Shop, till: Till) -
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("https://pay.example.com/qr/123", "这不是敬老卡的二维码"),
+        ("https://pay.example.com/qr/123", "这不是助餐卡的二维码"),
         ("12345678901234567890123456", "卡码没有读全"),
         ("00000000", "卡"),
     ],

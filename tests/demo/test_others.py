@@ -183,6 +183,7 @@ def things(session: Session) -> dict[str, list[Thing]]:
             for one in session.execute(select(ChangeRequest.id).where(ChangeRequest.subject == "demo")).scalars()
         ],
         "/desk/cards/<batch>": [Thing("demo-rest", frozenset({"nobody's alone"}))],
+        "/desk/settings/<key>": [Thing("close_day", frozenset({"nobody's alone"}))],
         "/desk/imports/<run>": [Thing(broken_off().id, frozenset({"the city's"}))],
         "/desk/ruledesk/drafts/<int:number>": [
             Thing(str(one.id), frozenset({"the city's"})) for one in session.execute(select(RulebookDraft)).scalars()

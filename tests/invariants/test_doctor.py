@@ -59,7 +59,7 @@ def test_a_sound_installation_is_reported_in_full(doctor: Doctor, config: Config
     assert result.exit_code == bool(report["troubles"])
     assert report["schema"] == newest_revision()
     assert {"python", "sqlite", "sqlalchemy"} <= report["versions"].keys()
-    assert report["settings"]["close"] == "3 days after a period's end, at 06:00 in Shanghai"
+    assert (report["decided"]["close_day"], report["decided"]["close_hour"]) == ("3", "6")
     assert report["triggers"] > 90
     if not config.sqlite:
         assert report["roles"] == ["canteen_app", "canteen_auditor", "canteen_owner"]

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { checkDigits, FOREIGN, MALFORMED, mod97, read } from '../../static/pos/model/scan.js'
+import { checkDigits, foreign, MALFORMED, mod97, read } from '../../static/pos/model/scan.js'
 
 const body = '123456789012345678901234'
 const card = body + checkDigits(body)
@@ -42,8 +42,8 @@ test('a code cut short is malformed, not foreign', () => {
 })
 
 test('a payment code or an address is foreign', () => {
-  assert.deepEqual(read('https://example.com/pay?id=1'), { kind: 'foreign', message: FOREIGN })
-  assert.deepEqual(read('身份证'), { kind: 'foreign', message: FOREIGN })
+  assert.deepEqual(read('https://example.com/pay?id=1'), { kind: 'foreign', message: foreign('助餐卡') })
+  assert.deepEqual(read('身份证', '敬老卡'), { kind: 'foreign', message: foreign('敬老卡') })
 })
 
 test('nothing is nothing', () => {

@@ -174,7 +174,7 @@ def test_a_database_stuck_on_a_record_recovers_at_the_next_tick(
     assert town.period("2026-02").state == "open"
 
     with clock.at(at(date(2026, 3, 4), 6, 30)):
-        outcomes = schedule.tick(config, "b")
+        outcomes = schedule.tick("b")
 
     assert outcomes == {"k1/2026-01-31": "done", "k1/2026-02-28": "done"}
     assert (town.claim("2026-01").fen, town.claim("2026-02").fen) == (500, 500)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
 
 from canteen import clock, jobs
-from canteen.config import Config
 from canteen.jobs import JobRun
 from canteen.ledger import periods
+from canteen.settings import Settings
 from canteen.settlement.closing import close, schedule
 from canteen.settlement.models import Claim
 from tests.settlement.conftest import Town, at
@@ -91,35 +90,30 @@ def test_a_failed_job_keeps_its_error_and_retries_ever_later(town: Town):
         assert jobs.take("close", "k1", "a") is None
 
 
-@pytest.fixture
-def settings(config: Config) -> Config:
-    return config
-
-
-def test_a_period_closes_at_the_configured_shanghai_hour(town: Town, settings: Config):
+def test_a_period_closes_at_the_configured_shanghai_hour(town: Town):
     town.sell(JAN5, town.cards[0])
-    assert clock.local(schedule.due_at(date(2026, 1, 31), settings)).isoformat() == "2026-02-03T06:00:00+08:00"
+    assert clock.local(schedule.due_at(date(2026, 1, 31), Settings([]))).isoformat() == "2026-02-03T06:00:00+08:00"
 
     with clock.at(at(date(2026, 2, 3), 5, 59)):
-        assert schedule.tick(settings, "a") == {}
+        assert schedule.tick("a") == {}
     with clock.at(at(date(2026, 2, 3), 6, 0)):
-        assert schedule.tick(settings, "a") == {"k1/2026-01-31": "done"}
-        assert schedule.tick(settings, "b") == {}
+        assert schedule.tick("a") == {"k1/2026-01-31": "done"}
+        assert schedule.tick("b") == {}
     assert town.claim("2026-01").fen == 500
 
 
-def test_a_scheduler_that_was_away_catches_up_oldest_first(town: Town, settings: Config):
+def test_a_scheduler_that_was_away_catches_up_oldest_first(town: Town):
     town.sell(JAN5, town.cards[0])
     town.sell(date(2026, 3, 9), town.cards[0])
 
     with clock.at(at(date(2026, 4, 20))):
-        outcomes = schedule.tick(settings, "a")
+        outcomes = schedule.tick("a")
 
     assert list(outcomes.items()) == [("k1/2026-01-31", "done"), ("k1/2026-02-28", "done"), ("k1/2026-03-31", "done")]
     assert town.session.execute(select(func.count()).select_from(Claim)).scalar_one() == 3
 
 
-def test_a_killed_close_is_finished_at_a_later_tick(town: Town, settings: Config, monkeypatch: pytest.MonkeyPatch):
+def test_a_killed_close_is_finished_at_a_later_tick(town: Town, monkeypatch: pytest.MonkeyPatch):
     town.sell(JAN5, town.cards[0])
 
     class Killed(BaseException):
@@ -131,24 +125,10 @@ def test_a_killed_close_is_finished_at_a_later_tick(town: Town, settings: Config
     with monkeypatch.context() as patch:
         patch.setattr(close, "settle", die)
         with clock.at(at(date(2026, 2, 3), 6, 0)), pytest.raises(Killed):
-            schedule.tick(settings, "a")
+            schedule.tick("a")
 
     with clock.at(at(date(2026, 2, 3), 6, 5)):
-        assert schedule.tick(settings, "b") == {"k1/2026-01-31": "not_ours"}
+        assert schedule.tick("b") == {"k1/2026-01-31": "not_ours"}
     with clock.at(at(date(2026, 2, 3), 6, 20)):
-        assert schedule.tick(settings, "b") == {"k1/2026-01-31": "done"}
+        assert schedule.tick("b") == {"k1/2026-01-31": "done"}
     assert town.claim("2026-01").fen == 500
-
-
-def test_other_steps_come_from_the_installation_s_file(town: Town, tmp_path: Path):
-    from canteen.settlement.claims import steps  # noqa: PLC0415
-
-    file = tmp_path / "workflow.json"
-    file.write_text('{"steps": ["submit", "approve"]}', encoding="utf-8")
-    config = Config(database_url="sqlite:///x", data_dir=tmp_path, keys_dir=tmp_path, workflow_file=file)
-
-    assert steps.of(config).order == ("submit", "approve")
-    with pytest.raises(steps.BadSteps):
-        steps.of(
-            Config(database_url="x", data_dir=tmp_path, keys_dir=tmp_path, workflow_file=tmp_path / "missing.json")
-        )

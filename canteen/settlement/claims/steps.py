@@ -1,4 +1,4 @@
-"""Read and check the configured workflow: which moves a claim can make, and which two nobody may make both.
+"""Read and check the workflow of claims as set: which moves a claim can make, and which two nobody may make both.
 
 The path of a claim: draft -> submit -> review (street) -> determine -> approve -> paid by a checked voucher.
 A bureau may leave out steps or keep more people apart; maker and approver are always two people (P23).
@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from canteen.config import Config
+from canteen import settings
 from canteen.errors import Invalid
+from canteen.settings import Settings
 
 START, RETURNED = "draft", "returned"
 FINAL = ("paid", "carried", "settled")
@@ -32,7 +34,7 @@ _REACHED = {"submit": "submitted", "review": "reviewed", "determine": "determine
 
 class BadSteps(Invalid):
     code = "bad_workflow"
-    message = "审批流程配置有误，请系统运维检查。"
+    message = "审批流程的设置有误，请管理员在“设置”页改正。"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,10 @@ class WorkflowSteps:
     def moves_from(self, state: str) -> tuple[str, ...]:
         """Return the moves open in `state`, the forward one first."""
         return tuple(move for move in (*self.order, "return") if state in self.sources(move))
+
+    def parted(self, first: str, second: str) -> bool:
+        """Return whether two acts may not be one person's."""
+        return frozenset((first, second)) in self.apart
 
     def conflicting_moves(self, move: str) -> frozenset[str]:
         """Return the acts whose actor may not make `move`."""
@@ -103,14 +109,21 @@ def read(text: str) -> WorkflowSteps:
     return make(order, apart)
 
 
-def of(config: Config) -> WorkflowSteps:
-    """Return the steps in force at an installation: those of its file, or the default. Raises BadSteps."""
-    if config.workflow_file is None:
-        return DEFAULT
-    try:
-        return read(config.workflow_file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadSteps(f"找不到审批流程配置文件 {config.workflow_file.name}，请系统运维检查。") from error
+def of(decided: Settings, made_at: datetime) -> WorkflowSteps:
+    """Return the steps of a claim: those known when it was made, whatever is set later. Raises BadSteps."""
+    return read(decided.text(KEY, at=made_at))
+
+
+def write(order: Sequence[str], apart: Iterable[Sequence[str]]) -> str:
+    """Return steps as they are stored. Raises BadSteps as `make` does."""
+    found = make(order, apart)
+    pairs = sorted(sorted(pair, key=list(PERMISSIONS).index) for pair in found.apart)
+    return json.dumps({"steps": list(found.order), "apart": pairs}, separators=(",", ":"))
+
+
+def _normal(text: str) -> str:
+    found = read(text)
+    return write(found.order, [tuple(pair) for pair in found.apart])
 
 
 def _texts(value: object) -> bool:
@@ -118,3 +131,15 @@ def _texts(value: object) -> bool:
 
 
 DEFAULT = make()
+KEY = "claim_steps"
+settings.define(
+    settings.Kind(
+        KEY,
+        "申报的审批步骤",
+        write(ORDER, _all_pairs(ORDER)),
+        "申报和审批必有，初审和核定可以不设；申报、核定与审批，拨付的录入与复核，总是由不同的人办理。",
+        _normal,
+        takes_effect="用于起用以后结账的所属期；已经生成的申报按原来的步骤办。",
+        older="CANTEEN_WORKFLOW",
+    )
+)

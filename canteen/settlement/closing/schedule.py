@@ -19,11 +19,11 @@ from apscheduler.schedulers import SchedulerNotRunningError
 from apscheduler.schedulers.blocking import BlockingScheduler
 from flask import Flask
 
-from canteen import clock, heartbeats, jobs, keyset
-from canteen.config import Config
+from canteen import clock, heartbeats, jobs, keyset, settings
 from canteen.db import db, is_away
 from canteen.errors import Refusal
 from canteen.ledger.models import Period
+from canteen.settings import Settings
 from canteen.settlement.closing import close
 
 TICK = 60  # seconds
@@ -50,29 +50,31 @@ def on_request(holder: str) -> dict[str, str]:
     return {key: outcome for work in _asked for key, outcome in work(holder).items()}
 
 
-def due_at(last_day: date, config: Config) -> datetime:
-    """Return when the period that ended on `last_day` is closed: `close_day` days later at `close_hour` in Shanghai."""
-    return clock.instant(last_day + timedelta(days=config.close_day), config.close_hour * 60)
+def due_at(last_day: date, decided: Settings) -> datetime:
+    """Return when the period that ended on `last_day` is closed: days later, at an hour of Shanghai, as set today."""
+    return clock.instant(last_day + timedelta(days=decided.number("close_day")), decided.number("close_hour") * 60)
 
 
-def waiting(config: Config) -> list[tuple[str, date]]:
+def waiting() -> list[tuple[str, date]]:
     """List (contract, last day) of the closes that should have happened by now, oldest first; killed ones too."""
     now = clock.now()
     with keyset.reader() as session:
-        over = [(contract, last) for contract, last in close.due(session, clock.today()) if due_at(last, config) <= now]
+        decided = settings.read(session)
+        due = close.due(session, clock.today())
+        over = [(contract, last) for contract, last in due if due_at(last, decided) <= now]
         unfinished = [session.get_one(Period, number) for number in close.unfinished(session)]
         killed = [(period.contract_id, period.to_day) for period in unfinished]
     return [*killed, *over]
 
 
-def tick(config: Config, holder: str) -> dict[str, str]:
+def tick(holder: str) -> dict[str, str]:
     """Close what is due, each in its own job; answers the outcome of each. Must run in an application context.
 
     A contract whose earlier period is another's work, or failed, waits for the next tick: its chain closes in order.
     """
     outcomes: dict[str, str] = {}
     behind: set[str] = set()
-    for contract, last in waiting(config):
+    for contract, last in waiting():
         if contract in behind:
             continue
         key = f"{contract}/{last.isoformat()}"
@@ -95,7 +97,6 @@ def run(app: Flask, *, every: int = TICK, first: Callable[[], None] = lambda: No
 
     first   called before each look: what may have changed under us. Raises the Refusal that it raises, having stopped.
     """
-    config: Config = app.config["CANTEEN"]
     holder = jobs.holder_name()
     threads = ThreadPoolExecutor(1 + len(_asked))  # one for each job, so that none waits for another
     scheduler = BlockingScheduler(timezone=clock.SHANGHAI, executors={"default": threads})
@@ -116,7 +117,7 @@ def run(app: Flask, *, every: int = TICK, first: Callable[[], None] = lambda: No
         _patiently(app, lambda: may_go_on() and work())
 
     def beat() -> None:
-        patiently(lambda: tick(config, holder))
+        patiently(lambda: tick(holder))
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         # The main thread, in which this runs, may be amid starting jobs: only another thread waits until it is not

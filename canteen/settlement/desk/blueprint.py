@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, current_app, request
+from flask import Blueprint, g, request
 
+from canteen import settings
 from canteen.auth import guard
 from canteen.auth.guard import NotCovered, Permission
 from canteen.db import db
@@ -41,9 +43,11 @@ DONE = {
 }
 
 
-def workflow_config() -> WorkflowSteps:
-    """Return the workflow steps in force at this installation."""
-    return steps.of(current_app.config["CANTEEN"])
+def workflow_config(made_at: datetime) -> WorkflowSteps:
+    """Return the workflow steps of a claim made then; the settings are read once a request."""
+    if "settings" not in g:
+        g.settings = settings.read(db.session())
+    return steps.of(g.settings, made_at)
 
 
 def permission_of(act: str) -> Permission:

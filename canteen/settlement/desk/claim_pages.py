@@ -29,6 +29,7 @@ from canteen.settlement.desk.blueprint import (
     signed_fen,
     workflow_config,
 )
+from canteen.settlement.models import Claim
 from canteen.web.errors import status_of
 from canteen.web.numbers import whole
 
@@ -69,13 +70,14 @@ def _todo(row: claim_queries.ClaimRow, unchecked: set[int]) -> str:
     if row.state == "approved":
         act = "check" if row.claim.id in unchecked else "enter"
         return act if row.claim.contract_id in reach(permission_of(act)) else ""
-    forward = [move for move in _open_moves(row.claim.contract_id, row.state) if move != "return"]
+    forward = [move for move in _open_moves(row.claim, row.state) if move != "return"]
     return forward[0] if forward else ""
 
 
-def _open_moves(contract_id: str, state: str) -> list[str]:
+def _open_moves(claim: Claim, state: str) -> list[str]:
     """Return the moves that the caller's rights open for a claim in `state`."""
-    return [move for move in workflow_config().moves_from(state) if contract_id in reach(permission_of(move))]
+    moves = workflow_config(claim.made_at).moves_from(state)
+    return [move for move in moves if claim.contract_id in reach(permission_of(move))]
 
 
 # --- one claim ---
@@ -98,7 +100,7 @@ def _claim_page(number: str, refusal: Refusal | None = None) -> ResponseReturnVa
     )
     page = render_template(
         "settlement/claim.html",
-        view=claim_view.of(claim, viewer, workflow_config(), lambda state: _open_moves(contract_id, state)),
+        view=claim_view.of(claim, viewer, workflow_config(claim.made_at), lambda state: _open_moves(claim, state)),
         done=done_text(),
         refusal=refusal,
         typed=request.form.get("reason", "") if refusal else "",
@@ -113,11 +115,12 @@ def move(number: str) -> ResponseReturnValue:
     act = request.form.get("move", "")
     if act not in (*steps.ORDER, "return"):
         raise NotCovered
-    claim_id = find(number, permission_of(act)).id
+    claim = find(number, permission_of(act))
+    claim_id, workflow_steps = claim.id, workflow_config(claim.made_at)
     seen = request.form.get("seen", "")
     try:
         workflow.move(
-            claim_id, act, by=g.person.id, reason=request.form.get("reason", ""), workflow_steps=workflow_config(),
+            claim_id, act, by=g.person.id, reason=request.form.get("reason", ""), workflow_steps=workflow_steps,
             at=whole(seen) if seen.isdecimal() else None, approved=signed_fen(request.form.get("approved", "")),
         )  # fmt: skip
     except REFUSED as refusal:

@@ -46,11 +46,12 @@ def _payouts_page(refusal: Refusal | None = None) -> ResponseReturnValue:
 @allowed(Permission.PAY_ENTER)
 def enter_payout(number: str) -> ResponseReturnValue:
     """Enter the voucher of an approved claim."""
-    claim_id = find(number, Permission.PAY_ENTER).id
+    claim = find(number, Permission.PAY_ENTER)
+    claim_id, workflow_steps = claim.id, workflow_config(claim.made_at)
     return _paying(
         lambda: payouts.enter(
             claim_id, voucher=request.form.get("voucher", ""), paid_on=_paid_on(request.form.get("paid_on", "")),
-            by=g.person.id, workflow_steps=workflow_config(),
+            by=g.person.id, workflow_steps=workflow_steps,
         ),
         "entered",
     )  # fmt: skip
@@ -61,12 +62,13 @@ def enter_payout(number: str) -> ResponseReturnValue:
 def check_payout(payout: int) -> ResponseReturnValue:
     """Confirm or refuse a payout, as the second person."""
     row = db.session.get(Payout, payout)
-    if row is None or db.session.get_one(Claim, row.claim_id).contract_id not in reach(Permission.PAY_CHECK):
+    claim = db.session.get_one(Claim, row.claim_id) if row else None
+    if claim is None or claim.contract_id not in reach(Permission.PAY_CHECK):
         raise NotCovered
-    outcome = request.form.get("outcome", "")
+    outcome, workflow_steps = request.form.get("outcome", ""), workflow_config(claim.made_at)
     return _paying(
         lambda: payouts.check(
-            payout, outcome, by=g.person.id, reason=request.form.get("reason", ""), workflow_steps=workflow_config()
+            payout, outcome, by=g.person.id, reason=request.form.get("reason", ""), workflow_steps=workflow_steps
         ),
         outcome,
     )

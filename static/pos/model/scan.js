@@ -14,17 +14,21 @@ const CARD = 26
 const NUMBER = 8
 
 export const MALFORMED = '卡码没有读全，请再扫一次，或输入卡上的 8 位号码。'
-export const FOREIGN = '这不是敬老卡的二维码，请出示敬老卡。'
+/** What the card is called where the server has said nothing else. */
+export const CARD_NAME = '助餐卡'
+/** @param {string} card  what the card is called here */
+export const foreign = (card) => `这不是${card}的二维码，请出示${card}。`
 
 /**
  * Read what a camera, a keyboard scanner or a person gave.
  * @param {string} raw
+ * @param {string} [card]  what the card is called here
  * @returns {Scan}
  */
-export function read(raw) {
+export function read(raw, card = CARD_NAME) {
   const text = fold(raw)
   if (text === '') return { kind: 'empty' }
-  if (!/^[0-9]+$/.test(text)) return { kind: 'foreign', message: FOREIGN }
+  if (!/^[0-9]+$/.test(text)) return { kind: 'foreign', message: foreign(card) }
   if (text.length === NUMBER) return { kind: 'number', digits: text }
   if (text.length !== CARD || mod97(text) !== 1) return { kind: 'malformed', message: MALFORMED }
   return { kind: 'card', digits: text }

@@ -25,7 +25,7 @@
  *   behind  what the server lacks of the numbers that it acknowledged; a tablet that was shut out gets none
  * @typedef {Contact & {at: string, day: string, tablet: Named, canteen: Canteen, points: Named[],
  *   windows: Window[], menu: MenuItem[], cashiers: Named[], managers: Named[], lost?: Run[],
- *   record_key?: RecordKey, menu_version?: string}} Boot
+ *   record_key?: RecordKey, menu_version?: string, card?: string, contact_phone?: string}} Boot
  *   lost  runs of numbers that two people declared lost; missing in what a server of an earlier version answered
  *   record_key  to which records are encrypted; missing in what a server of an earlier version answered
  * @typedef {{id: string, point: string}} RecordKey

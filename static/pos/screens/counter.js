@@ -4,7 +4,7 @@ import { add, change, customer, due, EMPTY, checkout, MOST, notice, priced, ques
 import { menuOf, minuteOfDay, periodAt, PERIODS } from '../model/meals.js'
 import { show as yuan } from '../model/money.js'
 import { names } from '../model/rows.js'
-import { read } from '../model/scan.js'
+import { CARD_NAME, read } from '../model/scan.js'
 import { uuid } from '../model/uuid.js'
 import { Refusal } from '../net/api.js'
 import { play } from '../devices/sounds.js'
@@ -113,7 +113,7 @@ class Till {
    * @param {How} how
    */
   async scan(text, how) {
-    const found = read(text)
+    const found = read(text, this.#card)
     if (found.kind === 'empty') return
     if (found.kind === 'foreign' || found.kind === 'malformed') return this.#refuse(found.message)
     await this.#pending
@@ -347,10 +347,14 @@ class Till {
     this.render()
   }
 
+  get #card() {
+    return this.app.menu?.card ?? CARD_NAME
+  }
+
   #invite() {
     const { period } = this
     const meal = this.app.menu?.windows.length ? `现在是${PERIODS[period]}。` : '今天没有设供餐时间。'
-    fill(this.root, { today: this.byAmount ? `${meal}扫卡后输入消费金额。` : meal })
+    fill(this.root, { invite: `请扫${this.#card}`, today: this.byAmount ? `${meal}扫卡后输入消费金额。` : meal })
     each(slot(this.root, 'served'), this.byAmount ? [] : this.meals, 'part-price', (row, { name, fen, sold_out }) =>
       fill(row, { label: name, fen: sold_out ? '已售完' : yuan(fen) }),
     )
