@@ -54,6 +54,8 @@ TABLES: Final[Mapping[str, list[dict[str, str]]]] = {
     "staff": [
         {"login": "wang", "name": "王秀兰", "role": "收银员", "node": "食堂", "place": "c1"},
         {"login": "chen", "name": "陈志强", "role": "食堂负责人", "node": "食堂", "place": "c1"},
+        {"login": "she", "name": "周社", "role": "街道审核", "node": "区划", "place": COMMUNITY},
+        {"login": "jie", "name": "郑街", "role": "街道审核", "node": "区划", "place": STREET},
     ],
     "menus": [
         {
