@@ -13,6 +13,7 @@ from canteen.menus import pages as menu_pages
 from canteen.menus import point_pages as _point_pages  # noqa: F401 - on the blueprint of the menu
 from canteen.pos import acknowledgements, behind_notices, tablets_api
 from canteen.pos import api as pos_api
+from canteen.pos import eaters as _eaters  # noqa: F401 - asked by imports that are taken back
 from canteen.pos import pages as tablet_pages
 from canteen.registry import api as card_counter
 from canteen.registry import card_pages, import_pages, pages

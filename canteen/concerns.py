@@ -70,6 +70,7 @@ _MANY: Final = {
     "import.residents": ELDERS,
     "import.roster": ELDERS,
     "import.staff": STAFF,
+    "import.undo": ELDERS,
     "setting.begin": SETTINGS,
     "setting.set": SETTINGS,
 }

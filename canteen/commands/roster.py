@@ -14,7 +14,7 @@ from canteen.commands import installation
 from canteen.db import db, transaction
 from canteen.errors import Missing
 from canteen.places import Area
-from canteen.registry.imports import import_runs, known_layouts, templates
+from canteen.registry.imports import import_runs, import_undo, known_layouts, templates
 from canteen.registry.imports.import_report import ImportReport
 from canteen.registry.imports.import_runs import KINDS
 from canteen.registry.imports.layouts import NO_ANSWERS, Answers
@@ -101,6 +101,23 @@ def accept(run: str) -> None:
     with installation(), transaction() as session:
         import_runs.accept(session, run, SYSTEM)
     click.echo(run)
+
+
+@roster.command()
+@click.argument("run")
+@json_option
+def undo(run: str, as_json: bool) -> None:
+    """Take back the import RUN of people, within a day; who has eaten or was changed since is listed and left."""
+    with installation():
+        report = import_undo.undo(run, by=SYSTEM)
+    if as_json:
+        click.echo(json.dumps(report.doc(), ensure_ascii=False))
+        return
+    if report.already:
+        click.echo("taken back before: nothing changes")
+    click.echo(f"{report.withdrawn} out of use, {report.restored} as before, {len(report.left)} left")
+    for one in report.left:
+        click.echo(f"  {one.name} {one.number}: {one.reason}")
 
 
 def _answers(kind: str, path: Path | None, said: dict[str, Any]) -> Answers:

@@ -29,7 +29,7 @@ from canteen.registry.models import Elder, ElderFact, ElderIdentity, IdentityKey
 from canteen.registry.paths import areas_above
 from canteen.registry.text_forms import name_of, phone_of
 
-STOPPED: Final = ("deceased",)  # statuses that stop every credential
+STOPPED: Final = ("deceased", dated.WITHDRAWN)  # statuses that stop every credential
 
 
 class NoElder(Missing):

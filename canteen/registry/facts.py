@@ -17,7 +17,14 @@ from typing import Final
 from canteen.errors import Invalid
 from canteen.registry.models import FACTS, SINGLE
 
-STATUSES: Final = {"deceased": "已停用", "institution": "入住养老机构", "moved_away": "迁出", "suspended": "暂停"}
+WITHDRAWN: Final = "withdrawn"  # registered by an import that was taken back
+STATUSES: Final = {
+    "deceased": "已停用",
+    "institution": "入住养老机构",
+    "moved_away": "迁出",
+    "suspended": "暂停",
+    WITHDRAWN: "已撤回登记",
+}
 APPROVED: Final = ("class", "level", "status", "benefit", "enrolled")  # of these the rules ask since when
 ONE_DAY = timedelta(days=1)
 _LEVEL = re.compile(r"[A-Za-z0-9._:-]{1,40}=-?\d{1,6}", re.ASCII)

@@ -22,7 +22,7 @@ from canteen.auth.models import Person
 from canteen.db import db, transaction
 from canteen.errors import Conflict, Invalid, Refusal
 from canteen.places import Area
-from canteen.registry.imports import import_runs, known_layouts, templates
+from canteen.registry.imports import import_runs, import_undo, known_layouts, templates
 from canteen.registry.imports.bounds import USUAL, BadFile
 from canteen.registry.imports.import_report import ImportReport
 from canteen.registry.imports.layouts import NO_ANSWERS, Answers
@@ -110,6 +110,22 @@ def accept(run: str) -> ResponseReturnValue:
     with transaction() as writing:
         import_runs.accept(writing, run, g.person.id)
     return redirect(url_for("imports.imports_page", kind="roster"))
+
+
+@bp.post("/desk/imports/<run>/undo")
+@allowed(Permission.ROSTER)
+def undo(run: str) -> ResponseReturnValue:
+    """Take back an import of people within a day: one's own, or anybody's for who answers for all areas."""
+    session = db.session()
+    known = session.get(ImportRun, run)
+    if known is None or not (known.by == g.person.id or _within(session, "roster") is None):
+        raise import_undo.NoRun
+    kind = known.kind
+    session.rollback()
+    try:
+        return _page(kind, undone=import_undo.undo(run, by=g.person.id))
+    except (Invalid, Conflict) as refusal:
+        return _page(kind, refusal=refusal)
 
 
 @contextmanager
@@ -218,9 +234,18 @@ def _page(kind: str, **result: Any) -> ResponseReturnValue:
         kinds=kinds,
         titles=dict(kinds),
         runs=runs,
+        undoable={run.id for run in runs if import_undo.undoable(run, clock.now())},
         people=dict(session.execute(names).all()),
         **(
-            {"report": None, "refusal": None, "applied": False, "answers": NO_ANSWERS, "sender": "", "work_list": ""}
+            {
+                "report": None,
+                "refusal": None,
+                "applied": False,
+                "answers": NO_ANSWERS,
+                "sender": "",
+                "work_list": "",
+                "undone": None,
+            }
             | result
         ),
     )

@@ -27,6 +27,7 @@ STATUSES: Final[Mapping[str, str]] = {
     "institution": "入住养老机构",
     "moved_away": "迁出",
     "suspended": "暂停",
+    "withdrawn": "已撤回登记",
 }
 CANTEEN_CLASSES: Final[Mapping[str, str]] = {"public_private": "公建民营", "partner": "社会合作", "village": "村级助餐"}
 PROFILES: Final[Mapping[str, str]] = {"counter": "城市食堂", "partner": "社会餐饮", "village": "村级助餐点"}

@@ -216,7 +216,7 @@ class ImportRun(Base):
 
     __tablename__ = "import_run"
     __table_args__ = (
-        CheckConstraint("state IN ('staged', 'applied', 'refused')", name="state"),
+        CheckConstraint("state IN ('staged', 'applied', 'refused', 'undone')", name="state"),
         {"sqlite_strict": True},
     )
 

@@ -34,7 +34,7 @@ from canteen.registry.applications import queries
 from canteen.registry.credentials import REASONS
 from canteen.registry.documents import KINDS
 from canteen.registry.elders import NewElder, NewFact
-from canteen.registry.facts import BadFact
+from canteen.registry.facts import WITHDRAWN, BadFact
 from canteen.registry.imports.columns import EARLIEST, LATEST, whole
 from canteen.registry.imports.roster_columns import CARE
 from canteen.registry.labels import CLASSES, SEXES, STATUSES
@@ -381,7 +381,7 @@ def _elder_page(elder_id: uuid.UUID, refusal: Refusal | None = None, number: str
         refusal=refusal,
         done=DONE.get(request.args.get("done", "")),
         classes=CLASSES.items(),
-        statuses=STATUSES.items(),
+        statuses=[(code, word) for code, word in STATUSES.items() if code != WITHDRAWN],
         reasons=REASONS.items(),
         areas=lookup.area_choices(session, _areas(session, Permission.ROSTER), today),
         today=today,

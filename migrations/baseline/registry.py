@@ -24,7 +24,7 @@ def create() -> None:
         instant("at"),
         big("begun_event", nullable=True),
         big("applied_event", nullable=True),
-        check("state", "state IN ('staged', 'applied', 'refused')"),
+        check("state", "state IN ('staged', 'applied', 'refused', 'undone')"),
     )
     index("ix_import_run_file_hash", "import_run", "file_hash")
     invariants.allow("INSERT, UPDATE", "import_run")

@@ -17,6 +17,8 @@ from canteen.registry.imports.import_runs import KINDS
 
 ROOT = Path(canteen.__file__).parent
 DECIDED = {
+    "agent.end": concerns.elder("s"),
+    "agent.name": concerns.elder("s"),
     "application.opinion": None,
     "application.take": None,
     "backup.make": None,
@@ -50,6 +52,7 @@ DECIDED = {
     "import.begin": None,
     "import.layout": None,
     "import.roster": concerns.ELDERS,
+    "import.undo": concerns.ELDERS,
     "import.{}": concerns.PLACES,
     "incarnation.renew": None,
     "menu.item": concerns.menu("s"),
@@ -77,6 +80,8 @@ DECIDED = {
     "rulebook.draft": None,
     "rulebook.publish": concerns.node("220104"),
     "sale.withhold": None,
+    "setting.begin": concerns.SETTINGS,
+    "setting.set": concerns.SETTINGS,
     "simulation.export": None,
     "tablet.code": None,
     "tablet.confirm_lost": None,
@@ -90,7 +95,7 @@ DECIDED = {
 PARTS = {
     "card.{}": {str(each): concerns.card("s") for each in get_args(Report)},
     "import.{}": dict.fromkeys(KINDS, concerns.PLACES)
-    | dict.fromkeys(("roster", "classes", "deaths", "households", "levels", "residents"), concerns.ELDERS)
+    | dict.fromkeys(("roster", "classes", "deaths", "households", "levels", "residents", "agents"), concerns.ELDERS)
     | {"staff": concerns.STAFF, "menus": concerns.MENUS, "points": None},
 }
 BODY = '{"node":"220104"}'

@@ -8,7 +8,7 @@ from typing import Any
 
 from canteen.registry import elders
 from canteen.registry.elders import NewFact
-from canteen.registry.facts import Fact
+from canteen.registry.facts import WITHDRAWN, Fact
 from canteen.registry.imports.columns import NO_END, BadCell
 from canteen.registry.imports.roster_columns import NORMAL, SCALES, flag_of
 
@@ -50,6 +50,8 @@ def _without_end(fact: NewFact, given: dict[str, Any]) -> bool:
 def _ends(fact: Fact, given: dict[str, Any]) -> bool:
     """Return whether a fact that the row does not repeat ends by it."""
     if fact.kind == "status" and given.get("status") == NORMAL:
+        if fact.value == WITHDRAWN:
+            return False  # ended by whatever states them again
         if fact.value in elders.STOPPED:
             raise BadCell("这位老人已登记停用；如系误报，请在老人页面更正，不能用名册恢复。")
         return True

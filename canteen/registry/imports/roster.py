@@ -23,12 +23,12 @@ from canteen.places import Area, Canteen
 from canteen.registry import benefit_gains, documents, elders, fact_requests, facts, keys, likely_same
 from canteen.registry.documents import Document
 from canteen.registry.elders import NewElder, NewFact
-from canteen.registry.facts import Fact
+from canteen.registry.facts import WITHDRAWN, Fact
 from canteen.registry.imports import full_lists
 from canteen.registry.imports.area_names import AreaNames
 from canteen.registry.imports.change_lines import NOTHING, ChangeLine, FieldChange, fields_of
 from canteen.registry.imports.columns import BadCell, Row
-from canteen.registry.imports.fact_differences import classes_of, differences
+from canteen.registry.imports.fact_differences import classes_of, differences, ended
 from canteen.registry.imports.layouts import NO_ANSWERS
 from canteen.registry.imports.roster_columns import NORMAL, ROSTER, SCALES, flag_of
 from canteen.registry.labels import CLASSES
@@ -313,11 +313,13 @@ class Roster:
         self._reach({current.get("hukou"), current.get("residence"), values.get("hukou"), values.get("residence")})
         self._check_street(values, current)
         added = differences(self._stated(row, since), valid, since, row.values)
+        undone = [fact for fact in facts.unretracted(present.facts) if fact.value == WITHDRAWN]
+        added += [ended(fact, fact.from_day) for fact in undone]
         renamed = values["name"] != present.name or values.get("phone", present.phone) != present.phone
         identity = NewElder(values["name"], document, phone=values.get("phone", present.phone)) if renamed else None
         added = [fact for fact in added if fact not in present.asked]
         kind = "changed" if added or identity else "same"
-        raised = benefit_gains.raising_kinds(present.facts, added, self._today)
+        raised = benefit_gains.raising_kinds(present.facts, added, self._today, fresh=bool(undone))
         if kind == "changed":
             pairs = (
                 ("姓名", present.name, values["name"]),

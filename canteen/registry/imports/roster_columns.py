@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from canteen.registry import documents
+from canteen.registry.facts import WITHDRAWN
 from canteen.registry.imports.columns import (
     BadCell,
     Column,
@@ -201,7 +202,7 @@ ROSTER: Final = Template(
         Column(
             "status",
             "状态",
-            one_of({NORMAL: "正常", **STATUSES}),
+            one_of({NORMAL: "正常", **{code: word for code, word in STATUSES.items() if code != WITHDRAWN}}),
             "正常、已故、入住养老机构、迁出、暂停",
             also=("人员状态",),
         ),
