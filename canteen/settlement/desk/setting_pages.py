@@ -71,7 +71,7 @@ def shown(key: str, value: str) -> str:
     """Say a stored value in words."""
     if key == steps.KEY:
         found = steps.read(value)
-        apart = [f"{say('step', a)}与{say('step', b)}" for a, b in PAIRS if frozenset((a, b)) in found.apart]
+        apart = [f"{say('move', a)}与{say('move', b)}" for a, b in PAIRS if frozenset((a, b)) in found.apart]
         order = " → ".join(say("move", step) for step in found.order)
         return f"{order}；另须不同人办理：{'、'.join(apart) if apart else '无'}"
     if not value:
