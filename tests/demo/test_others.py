@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 import pytest
@@ -24,8 +25,15 @@ from canteen.demo.sites import SITES
 from canteen.menus.models import MenuItem
 from canteen.places import Canteen, Contract, ServingPoint
 from canteen.pos.models import Sale
+from canteen.registry.applications import taking
+from canteen.registry.applications.models import Application
+from canteen.registry.applications.taking import NewApplication
+from canteen.registry.elders import NewElder
 from canteen.registry.models import ElderFact, ImportRun
 from canteen.rulebooks.models import RulebookDraft, Simulation
+from canteen.services import complaints
+from canteen.services.complaints import NewComplaint
+from canteen.services.models import Complaint
 from canteen.settlement.models import Claim, Payout
 from canteen.web.doors import door_of
 from tests.demo.test_city import SEED, TODAY
@@ -52,6 +60,8 @@ ACTS = {
     "/desk/elders": ("note", "take_back", "amend", "set_photo", "merge", "issue", "replace", "block", "bind", "lose"),
     "/desk/canteen/menu": ("amend", "price", "end", "resume", "photo"),
     "/desk/canteen/points": ("amend", "end", "resume"),
+    "/desk/applications": ("community", "street", "bind"),
+    "/desk/complaints": ("assign", "answer", "return", "close"),
     "/desk/people": ("grant", "end", "password", "pin", "disable", "enable", "unlock"),
 }
 FORM = {
@@ -102,6 +112,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
         confirm_roles()
         with transaction() as session:
             session.add(broken_off())
+            apply_and_complain(session)
             session.add(declared_lost(session.execute(select(Tablet.id).order_by(Tablet.id)).scalars().first()))
         yield app
 
@@ -114,6 +125,16 @@ def confirm_roles() -> None:
     session.rollback()
     for each in waiting:
         change_requests.confirm(each, by=admin)
+
+
+def apply_and_complain(session: Session) -> None:
+    """An application to a community of another district, taken at the desk of its canteen, and a complaint of each canteen."""
+    guilin = session.get_one(Canteen, "demo-guilin")
+    elder = NewElder("周桂花", birth=date(1944, 3, 5), sex="f", residence=guilin.area_id, known_from=clock.today())
+    new = NewApplication(elder, mode="dine_in", consent="signed", canteen_id=guilin.id)
+    taking.take(session, new, "system", frozenset({guilin.area_id}))
+    for site in SITES:
+        complaints.register(session, NewComplaint(site.id, clock.today(), "phone", "food", "菜凉了"), by="system")
 
 
 def broken_off() -> ImportRun:
@@ -173,6 +194,13 @@ def things(session: Session) -> dict[str, list[Thing]]:
                 select(LostNumbers.id, Tablet.canteen_id).join(Tablet, Tablet.id == LostNumbers.tablet_id)
             )
         ],
+        "/desk/applications/<int:number>": [
+            Thing(str(one.id), frozenset({one.canteen_id or ""}), frozenset({one.area_id}))
+            for one in session.execute(select(Application)).scalars()
+        ],
+        "/desk/complaints/<int:number>": [
+            Thing(str(one.id), frozenset({one.canteen_id})) for one in session.execute(select(Complaint)).scalars()
+        ],
         "/desk/elders/<uuid:elder_id>": [Thing(str(one), areas=frozenset(found)) for one, found in homes.items()],
         "/desk/refunds/<canteen>/<uuid:elder>": [
             Thing(f"{one}/{uuid.UUID(int=1)}", frozenset({one})) for one in sorted(all_of_them)
@@ -200,8 +228,8 @@ def addresses(rule: str, known: dict[str, list[Thing]], reached: Reached, most: 
     foreign = [thing for thing in known[start] if not reached.covers(thing)]
     for thing in foreign[:: max(1, len(foreign) // most)][:most]:
         path = rule.replace(start, f"{start.partition('<')[0]}{thing.value}").replace("<int:n>", "1")
-        for act in ACTS.get(start.partition("/<")[0], ("",)) if "<act>" in path else ("",):
-            yield path.replace("<act>", act)
+        for act in ACTS.get(start.partition("/<")[0], ("",)) if path.endswith(("/<act>", "/<step>")) else ("",):
+            yield path.replace("<act>", act).replace("<step>", act)
 
 
 def logged_in(app: Flask, login: str) -> tuple[FlaskClient, str]:
