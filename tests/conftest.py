@@ -12,6 +12,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from canteen import clock
+
 pytest_plugins = [
     f"tests.rigs.{rig}" for rig in ("applications", "states", "databases", "programs", "servers", "browsers")
 ]
@@ -44,6 +46,13 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Fail the test that took the moved clock from this process, and not those that follow it."""
+    with clock.at(clock.now()):
+        pass
 
 
 @pytest.hookimpl(trylast=True)

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
-from canteen import cli
+from canteen import cli, clock
 from canteen.config import ROOT, Config
 from canteen.db import owner_engine
 from canteen.errors import Refusal
@@ -86,4 +86,7 @@ class Place:
 def place(plain_logins: Logins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A place before its first command."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        clock, "forbid_moving", lambda: None
+    )  # its commands run here: it would apply to the tests that follow
     return Place(plain_logins, tmp_path)
