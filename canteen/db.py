@@ -149,10 +149,12 @@ class Uid(types.TypeDecorator[uuid.UUID]):
 class Digest(types.TypeDecorator[str]):
     """A hash, hexadecimal to us, stored as its bytes."""
 
+    is_hexadecimal: ClassVar = True  # for `prepared`
+
     impl = LargeBinary
     cache_ok = True
 
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
+    def process_bind_param(self, value: str | None, dialect: Dialect | None) -> bytes | None:
         return None if value is None else bytes.fromhex(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> str | None:

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 import psycopg
 from psycopg import pq
-from sqlalchemy import ClauseElement, Connection, Engine, Executable, LargeBinary, SelectBase, TypeDecorator, event
+from sqlalchemy import ClauseElement, Connection, Engine, Executable, SelectBase, event
 from sqlalchemy.dialects.postgresql import psycopg as dialects
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.orm import Session
@@ -212,7 +212,7 @@ def _only_reads(connection: Connection) -> bool:
 
 def _is_digest(kind: TypeEngine[Any]) -> bool:
     """Tell a hash, as canteen.db types it, from bytes that are read as they are."""
-    return isinstance(kind, TypeDecorator) and isinstance(kind.impl_instance, LargeBinary)
+    return getattr(kind, "is_hexadecimal", False)
 
 
 def _hexadecimal(text: bytes) -> str:

@@ -17,13 +17,13 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select
 
 from canteen import clock
-from canteen.db import Base, Digest
+from canteen.db import Base
 from canteen.demo import sites
 from canteen.demo.randomness import uid
 from canteen.ledger.models import Period, Transfer
 from canteen.policy.case import Diner, Meal
 from canteen.pos import envelope, pricing, sale_rows
-from canteen.pos.checkout_rows import arrival_of
+from canteen.pos.checkout_rows import IN_BYTES, arrival_of
 from canteen.pos.models import (
     QuoteInput,
     Record,
@@ -297,11 +297,12 @@ def write(connection: Connection, rows: Rows) -> None:
 def _copy(connection: Connection, model: type[Base], rows: Sequence[dict[str, Any]]) -> None:
     keys = list(rows[0])
     names = ", ".join(f'"{key}"' for key in keys)
-    digests = {column.name for column in model.__table__.columns if isinstance(column.type, Digest)}
+    types = {key: model.__table__.columns[key].type for key in keys}
+    stored = {key: kind.process_bind_param for key, kind in types.items() if isinstance(kind, IN_BYTES)}
     raw: Any = connection.connection.driver_connection
     with raw.cursor() as cursor, cursor.copy(f'COPY "{model.__tablename__}" ({names}) FROM STDIN') as copy:
         for row in rows:
-            copy.write_row([bytes.fromhex(row[key]) if key in digests else row[key] for key in keys])
+            copy.write_row([stored[key](row[key], None) if key in stored else row[key] for key in keys])
 
 
 def record_ids(connection: Connection, count: int) -> Iterator[int]:

@@ -6,7 +6,7 @@ it. On SQLite there are no round trips, and each table has its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from canteen.db import Base, Digest, intern
 from canteen.ledger.models import Transfer
+from canteen.packing import PackedBytes, PackedText
 from canteen.pos.models import QuoteInput, Record, Sale, SaleUse, Slot
 from canteen.prepared import Numbered, connection_of
 
@@ -24,6 +25,7 @@ ORDER: tuple[type[Base], ...] = (QuoteInput, Sale, SaleUse, Slot, Transfer)
 """In the order in which they refer to one another."""
 _ALL: tuple[type[Base], ...] = (Record, *ORDER)
 INTERNED = (QuoteInput,)
+IN_BYTES = (Digest, PackedBytes, PackedText)  # types that make bytes of a value, on both databases alike
 PLACES = 16  # at most so many sales in a record; see `arrival_of`
 
 
@@ -106,16 +108,15 @@ def _values(rows: Checked) -> Iterator[Any]:
     for model in _ALL:
         keys = _keys(model)
         for row in tables.get(model, ()):
-            for key, is_digest in keys:
-                value = row[key]
-                yield bytes.fromhex(value) if is_digest else value
+            for key, stored in keys:
+                yield stored(row[key], None) if stored else row[key]
 
 
 @cache
-def _keys(model: type[Base]) -> tuple[tuple[str, bool], ...]:
-    """Return (attribute, whether it is a hash) in the order of the statement's columns."""
-    columns = inspect(model).columns
-    return tuple((key, isinstance(columns[key].type, Digest)) for key, _ in _columns(model))
+def _keys(model: type[Base]) -> tuple[tuple[str, Callable[[Any, None], Any] | None], ...]:
+    """Return (attribute, what makes its value the bytes to store) in the order of the statement's columns."""
+    types = [(key, inspect(model).columns[key].type) for key, _ in _columns(model)]
+    return tuple((key, kind.process_bind_param if isinstance(kind, IN_BYTES) else None) for key, kind in types)
 
 
 @lru_cache(maxsize=200)

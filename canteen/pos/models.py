@@ -9,6 +9,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, tex
 from sqlalchemy.orm import Mapped, mapped_column
 
 from canteen.db import Base, Digest, View
+from canteen.packing import PackedBytes, PackedText
 from canteen.places import MEALS
 from canteen.pos.flags import NOT_LOGGED_IN, SELF_DATED
 
@@ -44,7 +45,9 @@ class Record(Base):
     cipher: Mapped[str]
     key_id: Mapped[str | None]
     kind: Mapped[str]
-    body: Mapped[bytes]  # the original bytes in clear; as encrypted only where nobody could open them (`cipher`)
+    body: Mapped[bytes] = mapped_column(
+        PackedBytes
+    )  # the original bytes in clear; as encrypted only where nobody could open them (`cipher`)
     tablet_at: Mapped[str]  # as the tablet wrote it
     mono_ms: Mapped[int]
     boot: Mapped[str]  # page load that mono_ms belongs to
@@ -85,7 +88,7 @@ class QuoteInput(Base):
     __table_args__ = {"sqlite_strict": True}
 
     hash: Mapped[str] = mapped_column(Digest, primary_key=True)
-    body: Mapped[str]
+    body: Mapped[str] = mapped_column(PackedText)
 
 
 class Sale(Base):

@@ -60,7 +60,7 @@ def _records() -> None:
         unique("payment_id"),
         unique("tablet_id", "epoch", "number", "hash", "state"),
     )
-    tables.store_cheaply("record", "body")
+    tables.store_as_it_is("record", "body")
     table(
         "lost_numbers",
         big("id", primary_key=True),
@@ -96,7 +96,7 @@ def _sales() -> None:
     table(
         "quote_input",
         digest("hash", primary_key=True),
-        text("body"),
+        blob("body"),
     )
     table(
         "sale",

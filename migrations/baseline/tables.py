@@ -23,17 +23,10 @@ def index(name: str, table_name: str, *columns: str, where: str | None = None, u
     op.create_index(name, table_name, list(columns), unique=unique, sqlite_where=partly, postgresql_where=partly)
 
 
-def store_cheaply(table_name: str, column: str) -> None:
-    """Have PostgreSQL compress the column with LZ4; where it was built without, store it as it is.
-
-    What it does by itself, PGLZ, costs more of a sale's time than the room is worth.
-    """
+def store_as_it_is(table_name: str, column: str) -> None:
+    """Have PostgreSQL not compress the column, whose values are packed already (decision 0036)."""
     if op.get_bind().dialect.name == "postgresql":
-        change = f"ALTER TABLE {table_name} ALTER COLUMN {column} SET"
-        op.execute(
-            f"""DO $$ BEGIN {change} COMPRESSION lz4;
-                EXCEPTION WHEN feature_not_supported THEN {change} STORAGE EXTERNAL; END $$"""
-        )
+        op.execute(f"ALTER TABLE {table_name} ALTER COLUMN {column} SET STORAGE EXTERNAL")
 
 
 def check(name: str, condition: str) -> sa.CheckConstraint:

@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from canteen import clock
+from canteen import clock, packing
 from tests.browser.conftest import OpenTill, Shop
 from tests.browser.tills import RECORDS, Till
 from tests.rigs.servers import Serve
@@ -163,5 +163,5 @@ def test_tablet_a_day_ahead_sells_on_the_servers_day_flagged(shop: Shop, open_ti
     assert abs(int(str(skew)) - 26 * 3600_000) < 60_000
     [(sent,)] = shop.rows("SELECT body FROM record")
     assert isinstance(sent, bytes)
-    body = json.loads(sent)
+    body = json.loads(packing.unpack(sent))
     assert abs(body["clock"]["offset_ms"] + 26 * 3600_000) < 60_000

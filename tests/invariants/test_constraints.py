@@ -388,7 +388,7 @@ def test_a_sale_is_voided_once(owner: Engine, sold: str) -> None:
 def test_no_share_sale_or_record_is_changed_or_removed(owner: Engine, sold: str) -> None:
     assert sold
     changes = {"sale": "due_fen = 0", "record": "state = 'quarantined'", "sale_use": "granted = 0"}
-    changes |= {"quote_input": "body = 'x'", "joined_rulebook": "body = 'x'", "elder_fact": "value = 'x'"}
+    changes |= {"quote_input": "body = hash", "joined_rulebook": "body = 'x'", "elder_fact": "value = 'x'"}
     changes |= {"credential_fact": "reason = 'x'", "publication": "node_id = 'x'", "rulebook": "body = 'x'"}
     for table, change in changes.items():
         assert refused(partial(run, owner, f"UPDATE {table} SET {change}")), table

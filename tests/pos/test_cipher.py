@@ -13,7 +13,7 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from canteen import clock, config
+from canteen import clock, config, packing
 from canteen.pos import cipher, envelope
 from canteen.pos.models import Record, Sale
 from tests import world
@@ -70,6 +70,9 @@ def test_an_encrypted_record_is_booked_and_kept_in_clear(
     row = session.execute(select(Record)).scalar_one()
     assert (row.cipher, row.key_id, row.body.decode()) == ("none", None, records[0]["body"])
     assert row.hash == records[0]["hash"]
+    stored = session.connection().exec_driver_sql("SELECT body FROM record").scalar_one()
+    assert len(stored) < len(row.body) / 2
+    assert packing.unpack(bytes(stored)) == row.body
 
 
 def test_a_record_is_the_same_in_clear_and_encrypted(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterator
+from datetime import date
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, select
 
 from canteen import calendars, keyset
 from canteen.ledger.models import Period
@@ -17,18 +20,18 @@ from canteen.settlement.closing.statement import Cut
 
 def findings(period: Period, cut: Cut) -> Iterator[Finding]:
     """Find the days of the period's meals whose kind was not entered by the cut-off, or was entered as another."""
-    kind = keyset.json_of(QuoteInput.body)["meal"]["day_kind"].as_string()
     query = (
-        select(Sale.service_day, kind, func.count())
+        select(Sale.id, Sale.service_day, QuoteInput.body)
         .join(QuoteInput, QuoteInput.hash == Sale.own_input_hash)
         .outerjoin(Void, and_(Void.sale_id == Sale.id, Void.record_id <= cut.records))
         .where(gather.belongs(period, cut), Sale.flags.like(f"%{DAY_PROVISIONAL}%"), Void.id.is_(None))
-        .group_by(Sale.service_day, kind)
-        .order_by(Sale.service_day, kind)
     )
+    sold_as: Counter[tuple[date, str]] = Counter()
+    for page in keyset.rows(query, (Sale.id,), read=keyset.bare):
+        sold_as.update((day, json.loads(body)["meal"]["day_kind"]) for _, day, body in page)
     days: list[list[str | int]] = []
     with keyset.reader() as session:
-        for day, sold, meals in session.execute(query).all():
+        for (day, sold), meals in sorted(sold_as.items()):
             waits = calendars.is_provisional(session, day, cut.facts)
             now = "" if waits else calendars.kind_on(session, day, cut.facts)
             if now != sold:
