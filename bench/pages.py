@@ -22,7 +22,7 @@ from bench.report import Report, median
 from canteen.auth import people, sessions
 from canteen.db import db, transaction
 from canteen.demo import areas, bulk
-from canteen.prepared import Numbered
+from canteen.prepared import Run
 
 ROLES = ("finance", "reviewer", "auditor", "manager", "operator_it", "admin")
 """The administrator comes last: once there is one, roles need a second."""
@@ -62,13 +62,13 @@ class Counting:
     def __init__(self) -> None:
         self.count = 0
         event.listen(db.engine, "before_cursor_execute", self._one)
-        sent = Numbered.run
+        sent = Run.run
 
-        def run(statement: Numbered, *given: Any) -> list[tuple[Any, ...]]:
+        def run(statement: Run, *given: Any) -> list[tuple[Any, ...]]:
             self._one()
             return sent(statement, *given)
 
-        Numbered.run = run  # type: ignore[method-assign,assignment]
+        Run.run = run  # type: ignore[method-assign,assignment]
 
     def _one(self, *_: Any) -> None:
         self.count += 1

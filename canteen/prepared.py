@@ -1,8 +1,8 @@
 """Statements of the hot path, a checkout and a scan: built once, prepared once a connection, run without detours.
 
-On PostgreSQL such a statement goes to libpq as it is, on the session's own connection and in its transaction: of the
-time that a process spends on a short statement, five sixths went into making cursors and results (`make bench`).
-On SQLite the session runs it like any other.
+On PostgreSQL such a statement goes to libpq as it is, on SQLite to the driver, on the session's own connection and in
+its transaction: of the time that a process spends on a short statement, five sixths went into making cursors and
+results (`make bench`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 import select
+import sqlite3
 import time
 import uuid
 from collections import OrderedDict
@@ -21,6 +22,7 @@ from typing import Any, NoReturn
 import psycopg
 from psycopg import pq
 from sqlalchemy import ClauseElement, Connection, Engine, Executable, SelectBase, event
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import psycopg as dialects
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.orm import Session
@@ -34,6 +36,7 @@ MOST = 128  # statements that a connection keeps prepared; the one unused for lo
 Values = Mapping[str, Any]
 Loader = Callable[[bytes], Any]
 _DIALECT = dialects.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+SQLITE = sqlite.dialect()
 _GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 _IDLE = pq.TransactionStatus.IDLE
 _LASTS = re.compile(r"\b(FOR|INSERT|UPDATE|DELETE)\b")  # in a statement that writes or locks
@@ -45,22 +48,21 @@ class Prepared:
 
     def __init__(self, statement: Executable) -> None:
         self._statement = statement
-        self._forms: dict[tuple[int, ...], Form] = {}
+        self._forms: dict[tuple[Any, ...], Form | LocalForm] = {}  # by database and lengths of the lists
 
     def rows(self, session: Session, values: Values) -> list[tuple[Any, ...]]:
         """Return the rows of the statement's result. Raises DBAPIError as the session would."""
         connection = connection_of(session)
-        if connection.dialect.name != "postgresql":
-            return [tuple(row) for row in session.execute(self._statement, dict(values))]
         if session.autoflush:
             session.flush()
         lengths = [len(value) for value in values.values() if type(value) is list]
         if any(each & (each - 1) for each in lengths):
             values = {name: _padded(value) if type(value) is list else value for name, value in values.items()}
             lengths = [_rounded(each) for each in lengths]
-        form = self._forms.get(tuple(lengths))
+        kind = Form if connection.dialect.name == "postgresql" else LocalForm
+        form = self._forms.get((kind, *lengths))
         if form is None:
-            form = self._forms[tuple(lengths)] = Form(self._statement, values)
+            form = self._forms[kind, *lengths] = kind(self._statement, values)
         return form.run(connection, form.in_order(values))
 
 
@@ -95,7 +97,20 @@ def database_of(session: Session) -> str:
     return name
 
 
-class Numbered:
+class Run:
+    """What runs a statement on a connection."""
+
+    sql: bytes
+
+    def run(self, connection: Connection, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Run it; `values` in the order of its parameters. Raises DBAPIError."""
+        return self._run(connection, values)
+
+    def _run(self, connection: Connection, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        raise NotImplementedError
+
+
+class Numbered(Run):
     """A statement as PostgreSQL reads it, with $1, $2 …; for that database only.
 
     alone   it only reads and locks nothing: where nobody is going to write, no transaction is begun for it. Each
@@ -114,8 +129,8 @@ class Numbered:
             session.flush()
         return self.run(connection_of(session), values)
 
-    def run(self, connection: Connection, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Run it on the connection, prepared there at its first use. Raises DBAPIError."""
+    def _run(self, connection: Connection, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Run it on the connection, prepared there at its first use."""
         raw: psycopg.Connection = connection.connection.driver_connection  # type: ignore[assignment]
         try:
             if raw.pgconn.transaction_status == _IDLE and not (self._alone and _only_reads(connection)):
@@ -159,6 +174,8 @@ class Form(Numbered):
         columns = getattr(statement, "selected_columns", ())
         self._digests = frozenset(at for at, column in enumerate(columns) if _is_digest(column.type))
         self._order = [parts.get(name, (name, None)) for name in expanded.positiontup or ()]
+        kinds = [compiled.binds[name].type for name, _ in self._order]  # type: ignore[attr-defined]
+        self._hashes = [at for at, kind in enumerate(kinds) if _is_digest(kind)]
         given = {name for name, _ in self._order} & example.keys()
         self._constants = {
             name: value for name, value in expanded.parameters.items() if name not in given | parts.keys()
@@ -167,7 +184,91 @@ class Form(Numbered):
     def in_order(self, values: Values) -> list[Any]:
         """Return the values in the order of $1, $2 … in `sql`."""
         known = {**self._constants, **values}
-        return [known[key] if n is None else known[key][n] for key, n in self._order]
+        found = [known[key] if n is None else known[key][n] for key, n in self._order]
+        for at in self._hashes:
+            found[at] = bytes.fromhex(found[at])
+        return found
+
+
+class LocalForm(Run):
+    """A statement with named parameters, for lists of certain lengths, as SQLite reads it."""
+
+    def __init__(self, statement: Executable, example: Values) -> None:
+        assert isinstance(statement, ClauseElement)
+        compiled = statement.compile(dialect=SQLITE)
+        expanded = compiled.construct_expanded_state(dict(example))  # type: ignore[attr-defined]
+        parts = {each: (name, n) for name, some in expanded.parameter_expansion.items() for n, each in enumerate(some)}
+        self.sql = expanded.statement.encode()
+        self._text = expanded.statement
+        self._order = [parts.get(name, (name, None)) for name in expanded.positiontup or ()]
+        self._stored = [_stored_locally(compiled.binds[name].type) for name, _ in self._order]  # type: ignore[attr-defined]
+        given = {name for name, _ in self._order} & example.keys()
+        self._constants = {
+            name: value for name, value in expanded.parameters.items() if name not in given | parts.keys()
+        }
+        self._loaders = [_local_loader(column.type) for column in getattr(statement, "selected_columns", ())]
+
+    def in_order(self, values: Values) -> list[Any]:
+        """Return the values as they are stored, in the order of the statement's parameters."""
+        known = {**self._constants, **values}
+        plain = [known[key] if n is None else known[key][n] for key, n in self._order]
+        return [store(value) if store else value for value, store in zip(plain, self._stored, strict=True)]
+
+    def _run(self, connection: Connection, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+        try:
+            rows = raw.execute(self._text, values).fetchall()
+        except sqlite3.Error as error:
+            _refuse_locally(connection, error)
+        return [
+            tuple([value if load is None else load(value) for value, load in zip(row, self._loaders, strict=True)])
+            for row in rows
+        ]
+
+
+class Local(Run):
+    """A statement as SQLite reads it, with ?1, ?2 …, that adds rows; for that database only.
+
+    kinds    of the columns whose values are given, in the order of ?1, ?2 …
+    """
+
+    def __init__(self, sql: str, kinds: Sequence[TypeEngine[Any]]) -> None:
+        self.sql = sql.encode()
+        self._text = sql
+        self._stored = [_stored_locally(kind) for kind in kinds]
+
+    def add(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> int:
+        """Add a row for each of these lists of values; return the number of the last. Raises DBAPIError."""
+        ((number,),) = self.run(connection, rows)
+        return int(number)
+
+    def _run(self, connection: Connection, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+        number = None
+        try:
+            for row in values:
+                stored = [store(value) if store else value for value, store in zip(row, self._stored, strict=True)]
+                number = raw.execute(self._text, stored).lastrowid
+        except sqlite3.Error as error:
+            _refuse_locally(connection, error)
+        return [(number,)]
+
+
+def _stored_locally(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
+    """Return what makes of our value what SQLite stores; None where that is the same."""
+    return kind.dialect_impl(SQLITE).bind_processor(SQLITE)
+
+
+def _local_loader(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
+    """Return what makes our value of what SQLite stores; None where that is the same."""
+    return kind.dialect_impl(SQLITE).result_processor(SQLITE, None)
+
+
+def _refuse_locally(connection: Connection, error: sqlite3.Error) -> NoReturn:
+    """Raise what SQLAlchemy would have raised."""
+    raise DBAPIError.instance(
+        None, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
+    ) from error
 
 
 def _dumped(value: Any) -> bytes:

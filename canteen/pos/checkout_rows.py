@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Insert, bindparam, insert, inspect, select
+from sqlalchemy import ColumnElement, inspect
 from sqlalchemy.orm import Session
 
-from canteen.db import Base, Digest, intern
+from canteen.db import Base, Digest
 from canteen.ledger.models import Transfer
 from canteen.packing import PackedBytes, PackedText
 from canteen.pos.models import QuoteInput, Record, Sale, SaleUse, Slot
-from canteen.prepared import Numbered, connection_of
+from canteen.prepared import Local, Numbered, connection_of
 
 Row = Mapping[str, Any]
 ORDER: tuple[type[Base], ...] = (QuoteInput, Sale, SaleUse, Slot, Transfer)
@@ -56,28 +56,21 @@ class Checked:
 
 
 _SAME = ("tablet_id", "epoch", "number", "hash")
-_WAITING = select(Record.id).where(
-    *(getattr(Record, name) == bindparam(name) for name in _SAME), Record.state == "quarantined"
-)  # the same record, kept when it could not be booked
 
 
 def write(session: Session, rows: Checked) -> None:
     """Insert the record and everything that belongs to it. If a constraint refuses one row, nothing is inserted."""
-    if connection_of(session).dialect.name == "postgresql":
+    connection = connection_of(session)
+    if connection.dialect.name == "postgresql":
         _statement(tuple(len(rows.tables.get(model, ())) for model in ORDER)).rows(session, list(_values(rows)))
         return
-    record = {
-        **rows.record,
-        "resolves": session.execute(_WAITING, {name: rows.record[name] for name in _SAME}).scalar_one_or_none(),
-    }
-    connection = session.connection()
-    record_id = connection.execute(_insert(Record), record).scalar_one()
+    session.flush()
+    record_id = _local(Record).add(connection, [[rows.record[key] for key, _ in _columns(Record)]])
     for model in ORDER:
-        wanted = [numbered(model, row, record_id) for row in rows.tables.get(model, ())]
-        if model in INTERNED:
-            intern(session, model, wanted)
-        elif wanted:
-            connection.execute(_insert(model), wanted)
+        if some := rows.tables.get(model):
+            columns = [column for _, column in _locally_given(model)]
+            wanted = [numbered(model, row, record_id) for row in some]
+            _local(model).add(connection, [[row[column] for column in columns] for row in wanted])
 
 
 def numbered(model: type[Base], row: Row, record_id: int) -> dict[str, Any]:
@@ -88,10 +81,36 @@ def numbered(model: type[Base], row: Row, record_id: int) -> dict[str, Any]:
 
 
 @cache
-def _insert(model: type[Base]) -> Insert:
-    """Build the table's insert statement once: an insert through the mapper costs some four times as much."""
-    statement = insert(Base.metadata.tables[model.__tablename__])
-    return statement.returning(statement.table.c.id) if model is Record else statement
+def _locally_given(model: type[Base]) -> tuple[tuple[str, str], ...]:
+    """Return (attribute, column) of the values that SQLite is given: there a sale is given the number of its record."""
+    return (*_columns(model), ("record_id", "record_id")) if model is Sale else _columns(model)
+
+
+@cache
+def _local(model: type[Base]) -> Local:
+    """Build SQLite's insert statement of the table once."""
+    given = _locally_given(model)
+    at = {column: f"?{n}" for n, (_, column) in enumerate(given, 1)}
+    kinds = [inspect(model).columns[key].type for key, _ in given]
+    if model is Record:
+        return Local(_record_added(at), kinds)
+    into = ", ".join(f'"{column}"' for column in at)
+    values = f"VALUES ({', '.join(at.values())})"
+    if model in INTERNED:
+        (key,) = (column.name for column in inspect(model).primary_key)
+        values = f"SELECT {', '.join(at.values())} WHERE NOT EXISTS (SELECT 1 FROM {model.__tablename__} WHERE {key} = {at[key]})"  # noqa: S608 - our own names
+    return Local(f"INSERT INTO {model.__tablename__} ({into}) {values}", kinds)
+
+
+def _record_added(at: Mapping[str, str]) -> str:
+    """Write the insert of a record, which refers to the same record in quarantine, if any, as resolved.
+
+    at    the parameter of each column
+    """
+    same = " AND ".join(f"q.{name} = {at[name]}" for name in _SAME)
+    waiting = f"(SELECT q.id FROM record q WHERE {same} AND q.state = 'quarantined')"  # noqa: S608 - our own names
+    columns = ", ".join(f'"{name}"' for name in at)
+    return f"INSERT INTO record ({columns}, resolves) VALUES ({', '.join(at.values())}, {waiting})"  # noqa: S608 - our own names
 
 
 @cache
@@ -123,10 +142,7 @@ def _keys(model: type[Base]) -> tuple[tuple[str, Callable[[Any, None], Any] | No
 def _statement(counts: tuple[int, ...]) -> Numbered:
     """Build the statement for so many rows of each table: a part for each table, all seeing the new record's id."""
     at = {column: f"${n}" for n, (_, column) in enumerate(_columns(Record), 1)}
-    same = " AND ".join(f"q.{name} = {at[name]}" for name in _SAME)
-    waiting = f"(SELECT q.id FROM record q WHERE {same} AND q.state = 'quarantined')"  # noqa: S608 - our own names
-    columns, given = ", ".join(f'"{name}"' for name in at), ", ".join(at.values())
-    parts = [f"new_record AS (INSERT INTO record ({columns}, resolves) VALUES ({given}, {waiting}) RETURNING id)"]  # noqa: S608 - our own names
+    parts = [f"new_record AS ({_record_added(at)} RETURNING id)"]
     number = len(at)
     for model, count in zip(ORDER, counts, strict=True):
         if not count:

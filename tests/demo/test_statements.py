@@ -16,7 +16,7 @@ from sqlalchemy import event, select, text
 from werkzeug.routing import Rule
 
 from bench import routes
-from canteen import clock
+from canteen import clock, prepared
 from canteen.auth import sessions, tablets
 from canteen.auth.models import Person, Tablet
 from canteen.db import db, transaction
@@ -46,9 +46,16 @@ def app(city_on_sqlite: City, tmp_path: Path) -> Iterator[Flask]:
 
 
 @pytest.fixture
-def asked(app: Flask) -> list[str]:
+def asked(app: Flask, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The statements that reach the database, as they do; that a transaction begins is none of the page's doing."""
     found: list[str] = []
+    plain = prepared.Run.run
+
+    def run(statement: prepared.Run, *given: Any) -> Any:
+        found.append(statement.sql.decode())
+        return plain(statement, *given)
+
+    monkeypatch.setattr(prepared.Run, "run", run)
 
     def listen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if not statement.startswith("BEGIN"):

@@ -16,9 +16,9 @@ from canteen.db import db
 def asked(app: Flask, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The statements that reach the database, as they do; that a transaction begins is not among them."""
     found: list[str] = []
-    plain = prepared.Numbered.run
+    plain = prepared.Run.run
 
-    def run(statement: prepared.Numbered, *given: Any) -> Any:
+    def run(statement: prepared.Run, *given: Any) -> Any:
         found.append(statement.sql.decode())
         return plain(statement, *given)
 
@@ -26,6 +26,6 @@ def asked(app: Flask, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         if not statement.startswith("BEGIN"):
             found.append(statement)
 
-    monkeypatch.setattr(prepared.Numbered, "run", run)
+    monkeypatch.setattr(prepared.Run, "run", run)
     event.listen(db.engine, "before_cursor_execute", listen)
     return found

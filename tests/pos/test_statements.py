@@ -21,7 +21,7 @@ from tests.rigs.states import state
 from tests.world import NOON, World
 
 QUOTE = 2
-CHECKOUT = {"postgresql": 5, "sqlite": 11}
+CHECKOUT = {"postgresql": 5, "sqlite": 10}
 
 
 @dataclass

@@ -11,7 +11,7 @@ from canteen import clock, events
 from canteen.db import db, transaction
 from canteen.errors import Conflict
 from canteen.events import Event
-from canteen.prepared import Numbered
+from canteen.prepared import Run
 from canteen.registry import documents, elder_titles, elders
 from canteen.registry.elders import BadElder, FactGone, NewElder, NewFact, NoElder, NumberTaken
 from canteen.registry.facts import BadFact
@@ -206,13 +206,13 @@ def test_nobody_is_nobody(session: Session):
 def test_a_scan_asks_the_database_twice_for_the_diner(session: Session, monkeypatch: pytest.MonkeyPatch):
     li = an_elder(session)
     elders.known(session, li, MAY)
-    asked, to_libpq = list[object](), Numbered.run
+    asked, to_libpq = list[object](), Run.run
 
-    def heard(statement: Numbered, connection: Connection, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def heard(statement: Run, connection: Connection, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         asked.append(statement.sql)
         return to_libpq(statement, connection, values)
 
-    monkeypatch.setattr(Numbered, "run", heard)
+    monkeypatch.setattr(Run, "run", heard)
     event.listen(db.engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
     elders.known(session, li, MAY)
     assert len(asked) == 2
