@@ -30,7 +30,7 @@ class RolesMissing(Refusal):
 # Tables of facts: rows are added and never changed.
 FACTS = (
     "event", "record", "sale", "sale_use", "void",
-    "quote_input", "transfer", "account", "elder", "elder_fact", "elder_identity", "elder_photo", "identity_key",
+    "quote_input", "share_terms", "transfer", "account", "elder", "elder_fact", "elder_identity", "elder_photo", "identity_key",
     "credential", "credential_fact", "rulebook", "publication", "joined_rulebook", "statement", "finding",
     "finding_answer", "claim", "claim_line", "claimed_day", "decision", "withheld_meal", "withheld_answer", "payout", "payout_check",
     "publication_file", "calendar_day", "revaluation", "revaluation_order", "revalued_sale", "revalued_share",
@@ -46,7 +46,7 @@ ON_INSERT = (
     "revalued_not_voided", "decision_known_move", "decision_paid_by_two", "proration_within_limit",
     "prorated_within_share", "reallocation_not_voided", "use_change_caused",
     "use_change_covered", "use_change_not_voided", "change_two_people", "lost_apart",
-    "sale_lists", "record_tenders", "menu_price_in_turn", "claimed_days_whole", "setting_in_turn",
+    "sale_lists", "share_terms_known", "record_tenders", "menu_price_in_turn", "claimed_days_whole", "setting_in_turn",
     "application_one_open", "opinion_in_turn", "opinion_two_people",
     "complaint_in_turn", "complaint_two_people",
 )  # fmt: skip

@@ -22,13 +22,14 @@ from canteen.demo import sites
 from canteen.demo.randomness import uid
 from canteen.ledger.models import Period, Transfer
 from canteen.policy.case import Diner, Meal
-from canteen.pos import envelope, pricing, sale_rows
+from canteen.pos import envelope, pricing, sale_rows, share_terms
 from canteen.pos.checkout_rows import IN_BYTES, arrival_of
 from canteen.pos.models import (
     QuoteInput,
     Record,
     Sale,
     SaleUse,
+    ShareTerms,
     Slot,
 )
 from canteen.pos.orders import Line
@@ -47,6 +48,7 @@ class Counters:
     previous: str = envelope.FIRST
     number: int = 0
     inputs: set[str] = field(default_factory=set)  # interned so far: two elders may request the same
+    terms: set[str] = field(default_factory=set)
 
 
 def rows_of(
@@ -68,6 +70,10 @@ def rows_of(
         if priced.hash not in counters.inputs:
             counters.inputs.add(priced.hash)
             rows[QuoteInput].append({"hash": priced.hash, "body": priced.body})
+        terms = share_terms.of(priced.quote.shares)
+        if terms.hash not in counters.terms:
+            counters.terms.add(terms.hash)
+            rows[ShareTerms].append(terms.row)
         at = clock.instant(day, 630) + timedelta(seconds=n % 9000)
         sale = uid(rng)
         record = _record(rows, counters, sale, at)
@@ -167,7 +173,8 @@ def _sale(
             "own_input_hash": priced.hash,
             "known_at": place.head[0],
             "lines": sale_rows.in_json([sale_rows.line_row(line)]),
-            "shares": sale_rows.in_json(sale_rows.share_row(share) for share in priced.quote.shares),
+            "share_terms": share_terms.of(priced.quote.shares).hash,
+            "share_fens": share_terms.fens(priced.quote.shares),
             "surcharges": sale_rows.in_json(priced.quote.surcharges),
             "flags": "",
             "to_check": False,  # sold as we quoted it, by a right clock
@@ -280,12 +287,16 @@ def _transfer(
 
 # --- writing ---
 
-ORDER = (QuoteInput, Record, Sale, SaleUse, Slot, Transfer)
+ORDER = (QuoteInput, ShareTerms, Record, Sale, SaleUse, Slot, Transfer)
 
 
 def write(connection: Connection, rows: Rows) -> None:
     """Write one batch, parents before children: COPY on PostgreSQL, executemany on SQLite."""
     for model in ORDER:
+        if model is ShareTerms:  # canteens share them
+            query = select(ShareTerms.hash).where(ShareTerms.hash.in_([row["hash"] for row in rows[model]]))
+            there = set(connection.execute(query).scalars())
+            rows[model] = [row for row in rows[model] if row["hash"] not in there]
         if not rows[model]:
             continue
         if connection.dialect.name == "postgresql":

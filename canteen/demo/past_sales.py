@@ -23,7 +23,18 @@ from canteen.ledger import periods
 from canteen.ledger.models import Period
 from canteen.menus import offers
 from canteen.menus.offers import Offer
-from canteen.pos import checkout_rows, envelope, orders, pricing, sale_rows, scan_quotes, service_time, stamps, verdicts
+from canteen.pos import (
+    checkout_rows,
+    envelope,
+    orders,
+    pricing,
+    sale_rows,
+    scan_quotes,
+    service_time,
+    share_terms,
+    stamps,
+    verdicts,
+)
 from canteen.pos.arrivals import Arrival
 from canteen.pos.checkout_rows import Checked
 from canteen.pos.models import QuoteInput, Record
@@ -136,6 +147,7 @@ class PastSales:
         if key not in gates:
             gates[key] = periods.gate(session, place.contract, place.day)
         layers.keep(session, place.book)
+        share_terms.keep(session, [share_terms.of(answer.priced.quote.shares) for answer in quoted.answers])
         judged = []
         for sale, answer in zip(order.sales, quoted.answers, strict=True):
             times = service_time.of(sale, order, arrival, stamps.read(sale.stamp, tablet=till.tablet))

@@ -25,6 +25,7 @@ from canteen.pos import (
     pricing,
     sale_rows,
     service_time,
+    share_terms,
     slots,
     stamps,
     verdicts,
@@ -91,6 +92,7 @@ def ring_up(session: Session, order: Checkout, arrival: Arrival) -> Booked:
     rows = None if pricing.has_shared(place.book) else found.slots
     judged = verdicts.judge_all(session, order, times, place, eaten, unproven, rows)
     layers.keep(session, place.book)
+    share_terms.keep(session, [share_terms.of(j.sold.shares) for j in judged])
     slots.write_draws(session, (draw for j in judged for draw in j.draws))
     checkout_rows.write(session, sale_rows.of_checkout(session, order, arrival, judged, place, period))
     excluded = tuple((j.order.id, v.excluded, v.reason) for j in judged for v in j.verdicts if v.excluded)

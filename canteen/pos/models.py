@@ -91,6 +91,17 @@ class QuoteInput(Base):
     body: Mapped[str] = mapped_column(PackedText)
 
 
+class ShareTerms(Base):
+    """Terms on which sales were shared, interned by hash: a JSON list, read with a sale's amounts as Share."""
+
+    __tablename__ = "share_terms"
+    __table_args__ = {"sqlite_strict": True}
+
+    hash: Mapped[str] = mapped_column(Digest, primary_key=True)
+    size: Mapped[int]  # how many shares
+    terms: Mapped[str]
+
+
 class Sale(Base):
     """A meal eaten, as it happened. What of it may be claimed is a verdict: transfers, not columns.
 
@@ -149,7 +160,8 @@ class Sale(Base):
     own_input_hash: Mapped[str] = mapped_column(Digest, ForeignKey("quote_input.hash"))
     known_at: Mapped[int]  # event number our own quote's facts were read at
     lines: Mapped[str] = mapped_column(deferred=True)
-    shares: Mapped[str] = mapped_column(deferred=True)
+    share_terms: Mapped[str] = mapped_column(Digest)  # its trigger finds them; they are never removed
+    share_fens: Mapped[str]  # in the order of the terms
     surcharges: Mapped[str] = mapped_column(deferred=True)
     flags: Mapped[str] = mapped_column(default="")  # space-separated codes noted on arrival: clock, outside_window …
     to_check: Mapped[bool]  # by the close of its period: `arrival_checks` found it to stand out

@@ -13,8 +13,7 @@ from canteen.db import Base
 from canteen.ledger import transfers
 from canteen.ledger.models import Period, Transfer
 from canteen.ledger.transfers import Move
-from canteen.policy.outcome import Share
-from canteen.pos import arrival_checks, arrivals
+from canteen.pos import arrival_checks, arrivals, share_terms
 from canteen.pos.arrivals import Arrival
 from canteen.pos.checkout_rows import Checked, Row
 from canteen.pos.models import QuoteInput, Sale, SaleUse, Slot
@@ -26,7 +25,6 @@ from canteen.pos.verdicts import Judged
 TENDER = ("kind", "fen", "given", "change", "reference")
 LINE = ("item_id", "name", "fen", "quantity", "tags")
 SURCHARGE = ("rule", "clause", "stage", "fen", "label", "reason")
-SHARE = ("fund", "payer", *SURCHARGE)
 
 
 def of_checkout(
@@ -98,7 +96,8 @@ def _sale(n: int, j: Judged, order: Checkout, arrival: Arrival, place: Place, co
         "own_input_hash": j.own.hash,
         "known_at": place.head[0],
         "lines": in_json(line_row(line) for line in j.order.lines),
-        "shares": in_json(share_row(verdict.share) for verdict in j.verdicts),
+        "share_terms": share_terms.of(j.sold.shares).hash,
+        "share_fens": share_terms.fens(j.sold.shares),
         "surcharges": in_json(j.sold.surcharges),
         "flags": " ".join(j.flags),
         "to_check": arrival_checks.stands_out(
@@ -113,11 +112,6 @@ def _sale(n: int, j: Judged, order: Checkout, arrival: Arrival, place: Place, co
 def line_row(line: Line) -> Sequence[Any]:
     """Make the element of `sale.lines` for an item on the tray."""
     return line.item, line.name, line.fen, line.quantity, " ".join(line.tags)
-
-
-def share_row(share: Share) -> Sequence[Any]:
-    """Make the element of `sale.shares` for a share as sold."""
-    return share.fund, share.payer, share.rule, share.clause, share.stage, share.fen, share.label, share.reason
 
 
 def _moves(order: Checkout, judged: Sequence[Judged], place: Place) -> Iterator[Move]:

@@ -17,7 +17,7 @@ RIGHT_TENDER = """{kind} IN ('cash', 'mobile', 'free') AND {fen} >= 0 AND {given
     AND {change} = {given} - {fen}"""
 LINE = ("item_id", "name", "fen #", "quantity #", "tags")
 SURCHARGE = ("rule", "clause", "stage", "fen #", "label", "reason")
-SHARE = ("fund", "payer", *SURCHARGE)
+TERM = ("fund", "payer", "rule", "clause", "stage", "label", "reason")
 
 
 def create() -> None:
@@ -99,6 +99,12 @@ def _sales() -> None:
         blob("body"),
     )
     table(
+        "share_terms",
+        digest("hash", primary_key=True),
+        big("size"),
+        text("terms"),
+    )
+    table(
         "sale",
         uid("id", primary_key=True),
         digest("content_hash"),
@@ -133,7 +139,8 @@ def _sales() -> None:
         digest("own_input_hash", to("quote_input.hash")),
         big("known_at"),
         text("lines"),
-        text("shares"),
+        digest("share_terms"),
+        text("share_fens"),
         text("surcharges"),
         text("flags"),
         flag("to_check"),
@@ -171,16 +178,21 @@ def _sales() -> None:
         unique("sale_id"),
     )
     index("ix_void_record_id", "void", "record_id")
-    invariants.protect("quote_input", "sale", "void")
+    invariants.protect("quote_input", "share_terms", "sale", "void")
+    payers = "{payer} IN ('subsidy', 'concession', 'donation')"
+    sized = f"NEW.size <> {lists.size('NEW.terms')}"
+    invariants.refuse_insert("share_terms_known", "share_terms", f"{sized} OR {lists.wrong('terms', TERM, payers)}")
     wrong = (
         lists.wrong("lines", LINE, "{fen} >= 0 AND {quantity} >= 1"),
-        lists.wrong("shares", SHARE, "{fen} > 0 AND {payer} IN ('subsidy', 'concession', 'donation')"),
-        lists.wrong("surcharges", SURCHARGE, "{fen} > 0"),
+        lists.wrong_amounts("share_fens", "(SELECT t.size FROM share_terms t WHERE t.hash = NEW.share_terms)"),
+        f"NEW.surcharges <> '[]' AND {lists.wrong('surcharges', SURCHARGE, '{fen} > 0')}",
     )
     invariants.refuse_insert("sale_lists", "sale", " OR ".join(wrong))
     of_month = {"service_month": "service_month", "district_id": "district_id"}
     invariants.view("sale_line", lists.rows_of("sale", "lines", LINE, sale_id="id"))
-    invariants.view("share", lists.rows_of("sale", "shares", SHARE, sale_id="id", **of_month))
+    invariants.view(
+        "share", lists.rows_with_amounts("sale", "share_terms", "terms", "share_fens", TERM, sale_id="id", **of_month)
+    )
     invariants.view("surcharge", lists.rows_of("sale", "surcharges", SURCHARGE, sale_id="id"))
 
 

@@ -21,12 +21,12 @@ from canteen.demo.past_sales import PastSales
 from canteen.demo.sites import SITES
 from canteen.demo.tills import SENDING, DemoFailed, Till, Wish
 from canteen.ledger.models import Transfer
-from canteen.pos.models import QuoteInput, Record, Sale, SaleUse, Slot
+from canteen.pos.models import QuoteInput, Record, Sale, SaleUse, ShareTerms, Slot
 from canteen.registry.models import Credential, CredentialFact
 from tests.demo.conftest import TODAY, City
 
 AT = clock.instant(TODAY, 11 * 60 + 45)
-TABLES: tuple[type[Base], ...] = (Record, Sale, SaleUse, Slot, Transfer, QuoteInput)
+TABLES: tuple[type[Base], ...] = (Record, Sale, SaleUse, Slot, Transfer, QuoteInput, ShareTerms)
 SITE = SITES[0]
 
 

@@ -309,7 +309,7 @@ def copy_of(engine: Engine, sale: str, **given: str) -> str:
 
 
 OTHER = "'00000000-0000-4000-8000-000000000009'"
-SHARE_OF = """'[["city", "{}", "r", "", "", {}, "", ""]]'"""
+TERMS_OF = """'[["city", "{}", "r", "", "", "", ""]]'"""
 SURCHARGE_OF = """'[["r", "", "", {}, "", ""]]'"""
 LINE_OF = """'[["i", "n", {}, {}, ""]]'"""
 
@@ -317,10 +317,10 @@ LINE_OF = """'[["i", "n", {}, {}, ""]]'"""
 @pytest.mark.parametrize(
     ("column", "wrong", "right"),
     [
-        ("shares", SHARE_OF.format("subsidy", 0), SHARE_OF.format("subsidy", 1)),
-        ("shares", SHARE_OF.format("subsidy", '"x"'), SHARE_OF.format("donation", 1)),
-        ("shares", SHARE_OF.format("elder", 1), SHARE_OF.format("concession", 1)),
-        ("shares", "'[[]]'", "'[]'"),
+        ("share_fens", "'[0]'", "'[1]'"),
+        ("share_fens", "'[]'", "'[1]'"),
+        ("share_fens", "'[1,1]'", "'[2]'"),
+        ("share_fens", "'[1.5]'", "'[3]'"),
         ("surcharges", SURCHARGE_OF.format(-1), SURCHARGE_OF.format(1)),
         ("lines", LINE_OF.format(-1, 1), LINE_OF.format(0, 1)),
         ("lines", LINE_OF.format(1, 0), LINE_OF.format(1, 1)),
@@ -333,6 +333,25 @@ def test_what_a_sale_lists_has_whole_amounts(owner: Engine, sold: str, column: s
     drop_trigger(owner, "law_sale_lists")
     run(owner, again)
     run(owner, copy_of(owner, sold, id=OTHER.replace("9'", "8'"), **{column: right}))
+
+
+def test_a_sale_is_shared_on_terms_that_are_there(owner: Engine, sold: str) -> None:
+    unknown = copy_of(owner, sold, id=OTHER, share_terms="content_hash")
+    with pytest.raises(DBAPIError):
+        run(owner, unknown)
+    drop_trigger(owner, "law_sale_lists")
+    run(owner, unknown)
+
+
+@pytest.mark.parametrize(("payer", "size"), [("elder", 1), ("subsidy", 2)])
+def test_terms_name_known_payers_and_their_number(owner: Engine, sold: str, payer: str, size: int) -> None:
+    row = "INSERT INTO share_terms (hash, size, terms) SELECT {}, {}, {} FROM sale WHERE id = '{}'"
+    wrong = row.format("content_hash", size, TERMS_OF.format(payer), sold)
+    with pytest.raises(DBAPIError):
+        run(owner, wrong)
+    run(owner, row.format("rulebook_hash", 1, TERMS_OF.format("donation"), sold))
+    drop_trigger(owner, "law_share_terms_known")
+    run(owner, wrong)
 
 
 @pytest.mark.parametrize(("given", "change", "kind"), [(499, -1, "cash"), (600, 0, "cash"), (500, 0, "debt")])
@@ -388,7 +407,12 @@ def test_a_sale_is_voided_once(owner: Engine, sold: str) -> None:
 def test_no_share_sale_or_record_is_changed_or_removed(owner: Engine, sold: str) -> None:
     assert sold
     changes = {"sale": "due_fen = 0", "record": "state = 'quarantined'", "sale_use": "granted = 0"}
-    changes |= {"quote_input": "body = hash", "joined_rulebook": "body = 'x'", "elder_fact": "value = 'x'"}
+    changes |= {
+        "quote_input": "body = hash",
+        "share_terms": "size = 9",
+        "joined_rulebook": "body = 'x'",
+        "elder_fact": "value = 'x'",
+    }
     changes |= {"credential_fact": "reason = 'x'", "publication": "node_id = 'x'", "rulebook": "body = 'x'"}
     for table, change in changes.items():
         assert refused(partial(run, owner, f"UPDATE {table} SET {change}")), table

@@ -73,7 +73,7 @@ def test_an_honest_month_has_no_difference(month: Town):
 @pytest.mark.parametrize(
     ("statement", "named"),
     [
-        ("UPDATE sale SET shares = replace(shares, ',500,', ',501,') WHERE id = (SELECT sale_id FROM share ORDER BY sale_id LIMIT 1)", "share"),
+        ("UPDATE sale SET share_fens = replace(share_fens, '500', '501') WHERE id = (SELECT sale_id FROM share ORDER BY sale_id LIMIT 1)", "share"),
         ("UPDATE record SET payment_fen = payment_fen + 1 WHERE id = (SELECT min(record_id) FROM payment)", "payment"),
         ("UPDATE transfer SET fen = fen + 1 WHERE id = (SELECT min(id) FROM transfer WHERE movement = 'meal')", "transfer"),
         ("UPDATE transfer SET fen = fen - 1 WHERE id = (SELECT min(id) FROM transfer WHERE movement = 'payment')", "money_taken"),

@@ -26,10 +26,9 @@ from canteen.places import Contract
 from canteen.policy import budget_ids, case, days
 from canteen.policy.case import Diner, Meal, Taken
 from canteen.policy.rules import Rulebook
-from canteen.pos import pricing
+from canteen.pos import pricing, share_terms
 from canteen.pos.checkout_rows import arrival_of
-from canteen.pos.models import QuoteInput, Sale, SaleUse, Void
-from canteen.pos.sale_rows import SHARE, out_of_json
+from canteen.pos.models import QuoteInput, Sale, SaleUse, ShareTerms, Void
 from canteen.ruledesk.proposal import Layers, Proposal, covered, on_any_day
 from canteen.ruledesk.simulation.missing_facts import LASTING, Households, Needs
 from canteen.ruledesk.simulation.totals import Totals
@@ -178,9 +177,10 @@ class _Replay:
         query = (
             select(
                 Sale.arrival, Sale.id, Sale.service_day, Sale.canteen_id, Sale.district_id, Sale.elder_id,
-                Sale.list_fen, Sale.due_fen, Sale.shares, QuoteInput.body, Void.record_id.label("void_record"),
+                Sale.list_fen, Sale.due_fen, ShareTerms.terms, Sale.share_fens, QuoteInput.body, Void.record_id.label("void_record"),
                 Void.arrived_at.label("voided_at"),
             )
+            .join(ShareTerms, ShareTerms.hash == Sale.share_terms)
             .join(QuoteInput, QuoteInput.hash == Sale.own_input_hash)
             .outerjoin(Void, Void.sale_id == Sale.id)
             .where(Sale.service_day == day)
@@ -305,7 +305,7 @@ class _Booked:
 
     def outcome(self, sale: Any) -> tuple[MealResult, int]:
         """Return the meal as booked, and the fen of subsidy that was sold but excluded."""
-        sold = self._texts.sold(sale.shares)
+        sold = self._texts.sold(sale.terms, sale.share_fens)
         out = self._excluded.get(sale.id)
         if out is None:
             return MealResult(sale.due_fen, sold.subsidy, sold.funds), 0
@@ -329,22 +329,22 @@ class _Texts:
     def __init__(self) -> None:
         self._diners: OrderedDict[str, Diner] = OrderedDict()
         self._meals: dict[str, Meal] = {}
-        self._sold: dict[str, _Sold] = {}
+        self._sold: dict[tuple[str, str], _Sold] = {}
 
     def begin(self) -> None:
         """Begin a day: forget the meals of the day before."""
         self._meals.clear()
         self._sold.clear()
 
-    def sold(self, shares: str) -> _Sold:
-        """Return what a sale's list of shares comes to."""
-        found = self._sold.get(shares)
+    def sold(self, terms: str, fens: str) -> _Sold:
+        """Return what a sale's shares come to."""
+        found = self._sold.get((terms, fens))
         if found is None:
             funds: Funds = {}
-            for one in out_of_json(SHARE, shares):
+            for one in share_terms.shares(terms, fens):
                 key = (one["fund"], one["payer"])
                 funds[key] = funds.get(key, 0) + one["fen"]
-            found = self._sold[shares] = _Sold(funds, subsidy_of(funds))
+            found = self._sold[terms, fens] = _Sold(funds, subsidy_of(funds))
         return found
 
     def read(self, body: str) -> tuple[Diner, Meal, tuple[str, str]]:

@@ -16,7 +16,7 @@ from canteen import keyset
 from canteen.ledger.models import Period
 from canteen.money import Fen
 from canteen.pos.flags import CLAIMS_NOTHING
-from canteen.pos.models import QuoteInput, Record, Sale, Void
+from canteen.pos.models import QuoteInput, Record, Sale, ShareTerms, Void
 from canteen.settlement.audit.differences import Difference, ShareKey
 from canteen.settlement.audit.prices import KEPT, Prices
 from canteen.settlement.closing import gather, statement
@@ -24,6 +24,7 @@ from canteen.settlement.closing.checks import PricedShare, SalePrice
 from canteen.settlement.closing.statement import Cut
 
 KEPT_TEXTS = 2000  # of a kilobyte each
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -78,7 +79,11 @@ class Repricer:
         for row in rows:
             sold = priced[row.sold_input_hash, row.rulebook_hash]
             own = priced[row.own_input_hash, row.own_rulebook_hash]
-            lines, shares, added = self._lines[row.lines], self._shares[row.shares], self._surcharges[row.surcharges]
+            lines, shares, added = (
+                self._lines[row.lines],
+                self._shares[row.terms, row.share_fens],
+                self._surcharges[row.surcharges],
+            )
             key = (
                 row.list_fen, row.due_fen, row.surcharge_fen, row.amount, row.flags, row.to_check,
                 sold.alike, own.alike, lines[0], shares[0], added[0],
@@ -187,10 +192,10 @@ def _described(priced: SalePrice) -> str:
 
 COLUMNS = select(
     Sale.service_day, Sale.id, Sale.elder_id, Sale.payment_id, Sale.arrival, Sale.record_id, Sale.service_month, Sale.flags,
-    Sale.amount, Sale.list_fen, Sale.due_fen, Sale.surcharge_fen, Sale.lines, Sale.shares, Sale.surcharges,
+    Sale.amount, Sale.list_fen, Sale.due_fen, Sale.surcharge_fen, Sale.lines, ShareTerms.terms, Sale.share_fens, Sale.surcharges,
     Sale.sold_input_hash, Sale.rulebook_hash, Sale.own_input_hash, Sale.own_rulebook_hash, Sale.to_check,
     Void.record_id.label("voided_at"), QuoteInput.body.label("own_input"),
-).outerjoin(QuoteInput, QuoteInput.hash == Sale.own_input_hash).outerjoin(Void, Void.sale_id == Sale.id)  # fmt: skip
+).outerjoin(ShareTerms, ShareTerms.hash == Sale.share_terms).outerjoin(QuoteInput, QuoteInput.hash == Sale.own_input_hash).outerjoin(Void, Void.sale_id == Sale.id)  # fmt: skip
 """What `Repricer.meals` reads of a sale."""
 
 
@@ -200,15 +205,15 @@ def pages(row: Period, cut: Cut) -> Iterator[Sequence[Any]]:
     return keyset.rows(query, (Sale.service_day, Sale.id), read=keyset.bare)
 
 
-class Texts(Generic[T]):
-    """Reads each distinct text once while it is remembered: text -> (its number, never given twice; what it says)."""
+class Texts(Generic[K, T]):
+    """Reads each distinct text (or texts together) once while it is remembered: text -> (its number, never given twice; what it says)."""
 
-    def __init__(self, read: Callable[[str], T]) -> None:
+    def __init__(self, read: Callable[[K], T]) -> None:
         self._read = read
-        self._known: dict[str, tuple[int, T]] = {}
+        self._known: dict[K, tuple[int, T]] = {}
         self._numbers = itertools.count()
 
-    def __getitem__(self, text: str) -> tuple[int, T]:
+    def __getitem__(self, text: K) -> tuple[int, T]:
         found = self._known.get(text)
         if found is None:
             if len(self._known) >= KEPT_TEXTS:
@@ -221,8 +226,9 @@ def _sum_of_lines(text: str) -> Fen:
     return sum(fen * quantity for _, _, fen, quantity, _ in json.loads(text))
 
 
-def _parts_of(text: str) -> tuple[PricedShare, ...]:
-    return tuple(PricedShare(fund, payer, rule, fen) for fund, payer, rule, _, _, fen, _, _ in json.loads(text))
+def _parts_of(texts: tuple[str, str]) -> tuple[PricedShare, ...]:
+    terms, fens = (json.loads(text) for text in texts)
+    return tuple(PricedShare(fund, payer, rule, fen) for (fund, payer, rule, *_), fen in zip(terms, fens, strict=True))
 
 
 def _sum_of(text: str) -> Fen:

@@ -15,8 +15,9 @@ from canteen.db import batches
 from canteen.ledger.models import FIRST_DIFFERENCE_SHARE, Period, Transfer
 from canteen.ledger.queries import TARGET, signed, to_target, with_ends
 from canteen.money import Fen
-from canteen.pos.models import Record, Sale, Void
-from canteen.pos.sale_rows import LINE, SHARE, TENDER, out_of_json
+from canteen.pos import share_terms
+from canteen.pos.models import Record, Sale, ShareTerms, Void
+from canteen.pos.sale_rows import LINE, TENDER, out_of_json
 from canteen.registry.models import Credential, ElderFact, ElderIdentity
 from canteen.settlement.closing import adjustments, close, gather, gather_persons, lines
 from canteen.settlement.closing.statement import Cut
@@ -226,9 +227,10 @@ def _shown(
         select(
             Sale.id, Sale.service_day, Sale.period, Sale.canteen_id, Sale.elder_id, Sale.guest, Sale.list_fen, Sale.due_fen,
             Sale.surcharge_fen, Sale.mode,
-            Sale.cashier_id, Sale.online, Sale.rulebook_hash, Sale.flags, Sale.lines, Sale.shares, Record.tenders, Record.epoch, Record.number, Record.tablet_id,
+            Sale.cashier_id, Sale.online, Sale.rulebook_hash, Sale.flags, Sale.lines, ShareTerms.terms, Sale.share_fens, Record.tenders, Record.epoch, Record.number, Record.tablet_id,
             Void.reason.label("void_reason"), Credential.number.label("card_number"),
         )
+        .join(ShareTerms, ShareTerms.hash == Sale.share_terms)
         .join(Record, Record.id == Sale.record_id)
         .outerjoin(Credential, Credential.digest == Sale.credential)
         .outerjoin(Void, void_known)
@@ -260,7 +262,7 @@ def _shown(
             list_fen=sale.list_fen,
             due_fen=sale.due_fen,
             surcharge_fen=sale.surcharge_fen,
-            parts=_parts(sale.shares),
+            parts=_parts(sale.terms, sale.share_fens),
             claimable=claimable.get(sale.id, 0),
             tenders=tuple(dict.fromkeys(tender["kind"] for tender in out_of_json(TENDER, sale.tenders))),
             mode=sale.mode,
@@ -290,13 +292,13 @@ def _age(birth: date | None, day: date) -> int | None:
     return None if birth is None else day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
 
 
-def _parts(shares: str) -> tuple[ShownShare, ...]:
-    """Read a sale's list of shares, in the order in which it was sold."""
+def _parts(terms: str, fens: str) -> tuple[ShownShare, ...]:
+    """Read a sale's shares, in the order in which it was sold."""
     return tuple(
         ShownShare(
             n, one["fund"], one["payer"], one["rule"], one["clause"], one["fen"], one["label"], one["reason"],
         )
-        for n, one in enumerate(out_of_json(SHARE, shares), 1)
+        for n, one in enumerate(share_terms.shares(terms, fens), 1)
     )  # fmt: skip
 
 
