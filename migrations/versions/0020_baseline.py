@@ -1,7 +1,7 @@
 """Make the whole schema of 0.2.0, subject by subject (decision 0028).
 
-Keys carry service month and district from the start, so that monthly partitions and one database per
-district stay a migration (decision 0008).
+Keys carry service month and district from the start, so that one database per district stays a migration
+(decision 0008); months are no partitions (decision 0037).
 
 Revision: 0020, beyond the migrations of development: a database at one of those is not taken for this
 """
